@@ -1,0 +1,33 @@
+"""The one family of errors that a user is meant to read.
+
+Here belong the exception classes that cross a module border. Each message says what happened,
+where, and what to do about it. Programming mistakes stay what Python makes of them.
+"""
+
+
+class TargenError(Exception):
+    """An error with a message for the user; shown without a traceback."""
+
+
+class SpecError(TargenError):
+    """A task or recipe file is wrong: the message names file, line and key."""
+
+
+class StepError(TargenError):
+    """A step could not make its table; earlier tables stand untouched."""
+
+
+class EndpointError(TargenError):
+    """The model endpoint cannot be used at all: wrong key, no server, unknown model."""
+
+
+class StoreError(TargenError):
+    """The completion store cannot be opened, read or written."""
+
+
+class BudgetError(TargenError):
+    """The budget does not allow the next call; what was paid for stands."""
+
+
+class TableError(TargenError):
+    """A stored table is missing, unreadable or of another schema version."""

@@ -1,0 +1,33 @@
+"""Content hashes and the random numbers derived from them.
+
+Every id, seed and digest of the project comes from here, so that the same content gives the same
+bytes on every machine. Nothing here looks at time, process or dictionary order.
+"""
+
+import hashlib
+import json
+import random
+from typing import Any
+
+
+def canonical(content: Any) -> str:
+    """Render JSON-like content in one form only: sorted keys, no spaces, no NaN."""
+    return json.dumps(
+        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def digest(content: Any) -> str:
+    """Return the sha256 of the canonical JSON of `content`, 64 hex digits."""
+    # surrogatepass: a lone surrogate can arrive in model output and must not stop the hashing.
+    return hashlib.sha256(canonical(content).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def short_id(content: Any) -> str:
+    """Return the first 16 hex digits of `digest(content)`: the form of every row id."""
+    return digest(content)[:16]
+
+
+def rng(*content: Any) -> random.Random:
+    """Return a random generator whose seed is the sha256 of `content`."""
+    return random.Random(int(digest(list(content)), 16))

@@ -1,0 +1,96 @@
+"""What goes into the engine and what comes out: requests and outcomes.
+
+Here belong the plain data types that operators share with the engine. How a request is sent,
+stored or paid for does not.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Status = Literal["ok", "refused", "filtered", "truncated", "malformed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling parameters as the user wants them; the engine adapts them to the endpoint.
+
+    `max_output_tokens` is always sent: without a bound there is no budget. `extra` holds
+    parameters that are passed on as they are (say, `reasoning_effort`).
+    """
+
+    temperature: float | None = 1.0
+    top_p: float | None = None
+    max_output_tokens: int = 2048
+    logprobs: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a model.
+
+    Attributes:
+        messages: chat messages, each {"role": ..., "content": ...}.
+        schema: JSON schema of the answer, an object type.
+        schema_name: its name on the wire, [a-z_]+.
+        sampling: see `Sampling`.
+        sample: asks the same question anew: part of the identity, sent as `seed`.
+        edition: the task's edition, part of the identity.
+        model: another model than the engine's default, or None.
+        tag: the caller's own; comes back with the outcome and is no part of the identity.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+    schema: Mapping[str, Any]
+    schema_name: str = "answer"
+    sampling: Sampling = Sampling()
+    sample: int = 0
+    edition: int = 0
+    model: str | None = None
+    tag: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request.
+
+    Attributes:
+        request: as it was given.
+        request_id: 64 hex digits; of the last request where the answer had to be asked again.
+        status: `ok` only where the whole answer is as the schema wants it.
+        value: the parsed object. With `malformed` and `truncated` it holds what could be saved
+            of it, each list item whole and valid by itself, or is None where nothing could.
+        raw: the model's text as it came, None where none came.
+        error: what was wrong, in words; None when ok.
+        prompt_tokens, completion_tokens: as the endpoint counted them.
+        cost_usd: at the price when it was first paid; None where the price is unknown.
+        from_store: True where no call was made for it now.
+        mean_logprob: mean log-probability of the answer's tokens, where asked for and given.
+    """
+
+    request: Request
+    request_id: str
+    status: Status
+    value: dict[str, Any] | None
+    raw: str | None = None
+    error: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+    from_store: bool = False
+    mean_logprob: float | None = None
+
+
+class LLM(Protocol):
+    """What an operator sees of the engine."""
+
+    def run(self, requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Outcome]:
+        """Answer every request once, in the order in which the answers arrive.
+
+        Raises:
+            EndpointError: the endpoint cannot be used at all.
+            BudgetError: the budget is used up.
+            StoreError: the completion store fails.
+        """
+        ...

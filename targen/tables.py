@@ -1,0 +1,168 @@
+"""The schema of every table, in one place.
+
+Here belong column names, types and the schema version. Reading and writing files does not: that
+is the IO manager's work. Nothing here knows of operators.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import polars as pl
+
+SCHEMA_VERSION: Final = 1
+"""Raised when a column is added, removed or changes its meaning."""
+
+ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
+"""A list of named values: what was drawn for a context or a seed."""
+
+VOCABULARIES: Final = {
+    "term_id": pl.String,
+    "category": pl.String,
+    "term": pl.String,
+    "label": pl.String,
+    "request_id": pl.String,
+}
+CONTEXTS: Final = {
+    "context_id": pl.String,
+    "text": pl.String,
+    "attributes": ATTRIBUTES,
+    "term_ids": pl.List(pl.String),
+    "request_id": pl.String,
+}
+SEEDS: Final = {
+    "seed_id": pl.String,
+    "context_id": pl.String,
+    "kind": pl.String,
+    "fields": pl.String,
+    "attributes": ATTRIBUTES,
+    "request_id": pl.String,
+}
+INSTANCES_HEAD: Final = {
+    "instance_id": pl.String,
+    "slot": pl.Int64,
+    "seed_id": pl.String,
+    "context_id": pl.String,
+    "parent_ids": pl.List(pl.String),
+    "depth": pl.Int64,
+    "intended_label": pl.String,
+}
+INSTANCES_TAIL: Final = {"rationale": pl.String, "request_id": pl.String}
+CORRECTED_TAIL: Final = {
+    "label": pl.String,
+    "intended_label": pl.String,
+    "annotated_label": pl.String,
+    "corrected_label": pl.String,
+    "verdict": pl.String,
+    "reason": pl.String,
+    "request_ids": pl.List(pl.String),
+}
+QUALITY_REPORT: Final = {
+    "metric": pl.String,
+    "slice": pl.String,
+    "value": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n": pl.Int64,
+    "reference": pl.Float64,
+    "passed": pl.Boolean,
+}
+REJECTED: Final = {
+    "item_id": pl.String,
+    "step": pl.String,
+    "slot": pl.Int64,
+    "reason": pl.String,
+    "detail": pl.String,
+    "text": pl.String,
+    "intended_label": pl.String,
+    "annotated_label": pl.String,
+    "corrected_label": pl.String,
+    "request_ids": pl.List(pl.String),
+}
+
+REASONS: Final = (
+    "malformed",
+    "refused",
+    "filtered",
+    "truncated",
+    "missing",
+    "invalid",
+    "duplicate",
+    "given_up",
+    "dropped",
+    "surplus",
+)
+"""Why an item that was asked for is not a row: the values of `rejected.reason`."""
+
+FIELD_DTYPES: Final[Mapping[str, Any]] = {
+    "text": pl.String,
+    "choice": pl.String,
+    "integer": pl.Int64,
+    "texts": pl.List(pl.String),
+}
+"""Field type of a task -> column type."""
+
+STEPS: Final = (
+    "vocabularies",
+    "contexts",
+    "seeds",
+    "instances",
+    "labels",
+    "corrected_set",
+    "quality_report",
+)
+"""The tables in the order in which each is made from those before it."""
+
+RESERVED: Final = frozenset(
+    {*INSTANCES_HEAD, *INSTANCES_TAIL, *CORRECTED_TAIL, "votes", "agreement"}
+)
+"""Column names that a task's field must not take."""
+
+Schema = dict[str, Any]
+
+
+def label_dtype(answer_kind: str) -> Any:
+    """Return the column type of a label: a sorted list for `multi`, else a string."""
+    return pl.List(pl.String) if answer_kind == "multi" else pl.String
+
+
+def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") -> Schema:
+    """Return column -> dtype of `table`.
+
+    Args:
+        table: one of `STEPS`, or `rejected`.
+        fields: the task's fields, name -> type, in the task's order.
+        answer_kind: class, span, multi or none.
+    """
+    columns = {name: FIELD_DTYPES[kind] for name, kind in fields.items()}
+    label = label_dtype(answer_kind)
+    if table == "instances":
+        head = dict(INSTANCES_HEAD) | {"intended_label": label}
+        return head | columns | dict(INSTANCES_TAIL)
+    if table == "labels":
+        return {
+            "instance_id": pl.String,
+            "intended_label": label,
+            "label": label,
+            "votes": pl.List(label),
+            "agreement": pl.Float64,
+            "request_ids": pl.List(pl.String),
+        }
+    if table == "corrected_set":
+        names = ("label", "intended_label", "annotated_label", "corrected_label")
+        tail = {**CORRECTED_TAIL, **dict.fromkeys(names, label)}
+        return {"instance_id": pl.String} | columns | tail
+    fixed: dict[str, Schema] = {
+        "vocabularies": dict(VOCABULARIES),
+        "contexts": dict(CONTEXTS),
+        "seeds": dict(SEEDS),
+        "quality_report": dict(QUALITY_REPORT),
+        "rejected": dict(REJECTED),
+    }
+    return fixed[table]
+
+
+def frame(rows: list[dict[str, Any]], columns: Schema) -> pl.DataFrame:
+    """Return `rows` as a frame of exactly these columns; a missing value is null."""
+    return pl.DataFrame(
+        {name: [row.get(name) for row in rows] for name in columns}, schema=columns, strict=True
+    )
