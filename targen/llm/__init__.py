@@ -1,0 +1,1 @@
+"""The LLM engine: from requests to stored outcomes. Start at `engine`; types in `types`."""

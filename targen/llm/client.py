@@ -1,0 +1,84 @@
+"""The way to an endpoint: one SDK client with one connection pool.
+
+Here belong making the client, sending one body and turning what goes wrong on the way into a
+`Reply`. When to send, and how often, belongs to the engine.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+import openai
+
+from targen.errors import EndpointError
+from targen.llm import reply as replies
+from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings, normalised
+
+NO_HEADERS: Mapping[str, str] = {}
+
+
+class Client:
+    """Sends bodies to one endpoint. The SDK's own retries are off: there is one retry layer."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        """Open the client; nothing is sent yet.
+
+        Raises:
+            EndpointError: no key, or the base URL is no URL.
+        """
+        if settings.embedded:
+            self.base_url = "http://embedded/v1"
+            from targen.offline.app import create_app  # noqa: PLC0415 (only where it is used)
+
+            transport = httpx2.ASGITransport(create_app())
+            http: httpx2.AsyncClient = httpx2.AsyncClient(transport=transport)
+            key: str | None = "embedded"
+        else:
+            given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+            self.base_url = normalised(given) and given
+            # One connection more than requests in flight: a retired one must not cost a wait.
+            limits = httpx2.Limits(max_connections=settings.concurrency + 1, keepalive_expiry=30.0)
+            http = openai.DefaultAioHttpClient(limits=limits)
+            key = settings.api_key or os.environ.get("OPENAI_API_KEY")
+        if not key:
+            raise EndpointError(
+                f"No API key for {self.base_url}: set OPENAI_API_KEY "
+                "(any word, for a server that asks for none)."
+            )
+        self._sdk = openai.AsyncOpenAI(
+            base_url=self.base_url,
+            api_key=key,
+            max_retries=0,
+            timeout=httpx2.Timeout(settings.timeout_s, connect=min(10.0, settings.timeout_s)),
+            http_client=http,
+        )
+
+    async def chat(self, body: Mapping[str, Any]) -> tuple[replies.Reply, Mapping[str, str]]:
+        """Send one chat completion request; return the reply and its headers. Never raises."""
+        try:
+            response = await self._sdk.post("/chat/completions", cast_to=httpx2.Response, body=body)
+        except openai.APIStatusError as error:
+            response = error.response
+        except openai.APIConnectionError as error:
+            return self._lost(error), NO_HEADERS
+        return replies.read(response.status_code, response.headers, response.content), (
+            response.headers
+        )
+
+    def _lost(self, error: openai.APIConnectionError) -> replies.Reply:
+        cause = error.__cause__
+        # The SDK's aiohttp transport calls a refused connection a ConnectTimeout.
+        unreached = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
+        if unreached:
+            words = f"cannot reach {self.base_url}"
+        elif isinstance(error, openai.APITimeoutError):
+            words = f"no answer from {self.base_url} in time"
+        else:
+            words = "the connection was cut"
+        detail = f" ({cause})" if cause and str(cause) else ""
+        return replies.Reply("transient", words=words + detail[:200], ambiguous=not unreached)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._sdk.close()

@@ -1,0 +1,519 @@
+"""The engine: requests in, outcomes out, everything paid for stored before it is handed on.
+
+Here belongs the way of a request: look-up, claim, gate, call, storing, asking again. Each step's
+know-how is in a module of its own; the drawing and handing on of one `run` is in `runs`.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+import targen
+from targen.errors import EndpointError, StoreError, TargenError
+from targen.llm import retry, structured, wire
+from targen.llm.client import Client
+from targen.llm.identity import identify
+from targen.llm.ledger import Found, Ledger, Record
+from targen.llm.prices import price_of
+from targen.llm.rate import Gate
+from targen.llm.reply import Answer, Reply
+from targen.llm.runs import Job, Run
+from targen.llm.settings import EngineSettings
+from targen.llm.stats import Stats
+from targen.llm.store import Store, pack
+from targen.llm.types import Outcome, Request, Status
+from targen.llm.writer import Writer
+
+__all__ = ["Engine", "EngineSettings"]
+
+LOOKUP = 64
+ASK_AGAIN = 2
+GRACE_S = 4.0
+_AWAIT_OTHERS_S = 0.25
+_COMMIT_PAUSE_S = 0.004
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A call under way."""
+
+    job: Job
+    profile: wire.Profile
+    at: float
+
+
+class Engine:
+    """One model at one endpoint, over one completion store. An async context manager."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.stats = Stats(model=settings.model_name, simulated=settings.embedded)
+        self._runs: set[Run] = set()
+        self._open: dict[str, Job] = {}
+        self._pending: deque[Job] = deque()
+        self._ready: deque[Job] = deque()
+        self._delayed: list[tuple[float, int, Job]] = []
+        self._elsewhere: list[Job] = []
+        self._calls: dict[asyncio.Task[None], _Sent] = {}
+        self._order = 0
+        self._fatal: TargenError | None = None
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._profiles: dict[str, wire.Profile] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open the store and the client.
+
+        Raises:
+            StoreError: the store cannot be used.
+            EndpointError: no key, or no proper base URL.
+        """
+        self._started = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._client = Client(self.settings)
+        try:
+            self._endpoint = self.settings.endpoint(self._client.base_url)
+            self._store = await asyncio.to_thread(Store, self.settings.store_url)
+        except BaseException:
+            await self._client.close()
+            raise
+        owner = uuid.uuid4().hex
+        settings = self.settings
+        self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
+        self._writer = Writer(self._store, self._ledger.beat, _COMMIT_PAUSE_S)
+        self._gate = Gate(settings.concurrency)
+        self._health = retry.Health()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Wait briefly for calls under way, store what they bring, close everything."""
+        try:
+            for run in list(self._runs):
+                await run.close()
+            await self._drain(None)
+        finally:
+            self._closing = True
+            if self._timer:
+                self._timer.cancel()
+            if self._looking:
+                self._looking.cancel()
+                await asyncio.gather(self._looking, return_exceptions=True)
+            self._writer.submit(self._ledger.leave, lambda result: None)
+            await self._writer.close()
+            await self._client.close()
+            self._store.close()
+            self.stats.seconds = time.monotonic() - self._started
+
+    async def run(
+        self, requests: Iterable[Request] | AsyncIterable[Request]
+    ) -> AsyncIterator[Outcome]:
+        """Answer every request once, in the order in which the answers arrive.
+
+        Requests are drawn as they are needed, and no faster than outcomes are taken.
+
+        Raises:
+            EndpointError: the endpoint cannot be used at all.
+            BudgetError: the budget is used up.
+            StoreError: the completion store fails.
+        """
+        run = Run(self, requests, most=2 * self.settings.concurrency + LOOKUP)
+        self._runs.add(run)
+        try:
+            async for outcome in run.outcomes():
+                yield outcome
+        finally:
+            await run.close()
+            self._runs.discard(run)
+
+    # Drawing: called by the run.
+
+    def accept(self, run: Run, request: Request) -> None:
+        """Take a request that a run has drawn."""
+        self.stats.requests += 1
+        self._enqueue(Job(run, request, request))
+
+    def _enqueue(self, job: Job) -> None:
+        job.request_id, job.identity = identify(
+            job.request, self.settings.model_name, self._endpoint
+        )
+        twin = self._open.get(job.request_id)
+        if twin is not None:
+            twin.twins.append(job)
+            return
+        self._open[job.request_id] = job
+        self._pending.append(job)
+        if self._looking is None or self._looking.done():
+            self._looking = self._loop.create_task(self._look_up())
+
+    async def _look_up(self) -> None:
+        while self._pending and not self._fatal:
+            jobs = [self._pending.popleft() for _ in range(min(LOOKUP, len(self._pending)))]
+            try:
+                ids = [job.request_id for job in jobs]
+                found = await self._writer.call(self._ledger.find_or_claim(ids))
+            except TargenError as error:
+                self._stop(error)
+                return
+            self._sort(jobs, found)
+
+    def _sort(self, jobs: list[Job], found: Found) -> None:
+        for job in jobs:
+            record = found.known.get(job.request_id)
+            if record is not None:
+                self._conclude(job, record, from_store=True)
+            elif job.request_id in found.claimed:
+                self._ready.append(job)
+            else:
+                if not self._elsewhere:
+                    self._loop.call_later(_AWAIT_OTHERS_S, self._ask_elsewhere)
+                self._elsewhere.append(job)
+        self._pump()
+
+    def _ask_elsewhere(self) -> None:
+        if self._closing:
+            return
+        jobs, self._elsewhere = self._elsewhere, []
+        self._pending.extend(job for job in jobs if self._keep(job))
+        if self._pending and (self._looking is None or self._looking.done()):
+            self._looking = self._loop.create_task(self._look_up())
+
+    # Sending.
+
+    def _pump(self) -> None:
+        """Send whatever may be sent now, and set the timer for what may be sent later."""
+        if self._closing or self._fatal:
+            return
+        now = self._loop.time()
+        while self._delayed and self._delayed[0][0] <= now:
+            self._ready.appendleft(heapq.heappop(self._delayed)[2])
+        wait = float("inf")
+        while self._ready:
+            if not self._keep(self._ready[0]):
+                self._ready.popleft()
+                continue
+            wait = self._gate.wait(now)
+            if wait > 0:
+                break
+            self._send(self._ready.popleft(), now)
+        if self._delayed:
+            wait = min(wait, self._delayed[0][0] - now)
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if wait != float("inf"):
+            self._timer = self._loop.call_later(max(wait, 0.001), self._pump)
+
+    def _keep(self, job: Job) -> bool:
+        """Tell whether anybody still wants `job`; else forget it and give its lease back."""
+        if job.run.closed:
+            heir = next((twin for twin in job.twins if not twin.run.closed), None)
+            if heir is None:
+                self._open.pop(job.request_id, None)
+                self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
+                return False
+        return True
+
+    def _send(self, job: Job, now: float) -> None:
+        self._gate.sent()
+        model = job.request.model or self.settings.model_name
+        profile = self._profiles.setdefault(model, wire.first_profile(self._client.base_url))
+        sent = _Sent(job, profile, now)
+        task = self._loop.create_task(self._call(sent))
+        self._calls[task] = sent
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        job = self._calls.pop(task).job
+        if task.cancelled():
+            self._gate.lost()
+            self._open.pop(job.request_id, None)
+            self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
+            for twin in job.twins:
+                self._enqueue(twin)
+        elif (error := task.exception()) is not None:
+            self._stop(error)
+        self._pump()
+
+    async def _call(self, sent: _Sent) -> None:
+        job = sent.job
+        body = wire.body(job.request, self.settings.model_name, sent.profile)
+        reply, headers = await self._client.chat(body)
+        now = self._loop.time()
+        self._gate.replied(now, sent.at, reply, headers)
+        if reply.kind in ("throttled", "transient"):
+            self._again(job, reply, now)
+            return
+        job.attempts += 1
+        if reply.kind == "refused" and self._adapt(sent, reply):
+            return
+        if reply.kind == "endpoint" and self._dead(reply):
+            return
+        self._health.good()
+        if reply.answer is not None:
+            self._answered(job, reply.answer, now - sent.at)
+        else:
+            status: Status = "filtered" if reply.kind == "filtered" else "failed"
+            self._store_failure(job, status, reply.words)
+
+    def _again(self, job: Job, reply: Reply, now: float) -> None:
+        """Put a job back that got no answer, or give it up."""
+        dead = self._health.bad(now, reply, len(self._calls) - 1)
+        if dead:
+            self._stop(EndpointError(f"The model endpoint cannot be used: {dead}."))
+        if reply.kind == "throttled":
+            self.stats.throttled += 1
+            job.throttled += 1
+            attempt = min(job.throttled, 4)
+        else:
+            job.attempts += 1
+            attempt = job.attempts
+            if attempt >= retry.MAX_ATTEMPTS:
+                self._store_failure(job, "failed", f"{reply.words} (tried {attempt} times)")
+                return
+            self.stats.retried += 1
+        wait = retry.backoff(job.request_id, attempt, reply.retry_after)
+        self._order += 1
+        heapq.heappush(self._delayed, (now + wait, self._order, job))
+
+    def _adapt(self, sent: _Sent, reply: Reply) -> bool:
+        """Change the model's profile after a refusal and send again; False if it is no help."""
+        model = sent.job.request.model or self.settings.model_name
+        current = self._profiles[model]
+        if current == sent.profile:
+            changed = wire.adapted(current, reply.param, reply.words)
+            if changed is None:
+                if not self._health.answered and (name := self._named(sent.job, reply)):
+                    self._stop(
+                        EndpointError(
+                            f"{model} does not take the parameter {name!r}: {reply.words}. "
+                            "Leave it out of the step's sampling parameters."
+                        )
+                    )
+                    return True
+                return False
+            wire.LOGGER.info("%s refused %s: going on with %s", model, reply.words, changed)
+            self._profiles[model] = changed
+        sent.job.attempts -= 1
+        self._ready.appendleft(sent.job)
+        return True
+
+    def _named(self, job: Job, reply: Reply) -> str | None:
+        """Return the user's own parameter that a refusal names."""
+        names = ["temperature", "top_p", "logprobs", *job.request.sampling.extra]
+        return next((name for name in names if name in f"{reply.param} {reply.words}"), None)
+
+    def _dead(self, reply: Reply) -> bool:
+        """Stop where the reply says that no request will be answered; False if only this one."""
+        if self._health.answered and reply.code in (403, 404):
+            return False
+        advice = {
+            401: "check the API key",
+            402: "check the account's balance",
+            403: "check the key's rights",
+            404: f"check the base URL and the model name {self.settings.model_name!r}",
+            429: "the account's quota is used up",
+        }.get(reply.code, "check the settings")
+        self._stop(
+            EndpointError(
+                f"{self._client.base_url} answers {reply.code}: {reply.words}. Please {advice}."
+                if reply.code != 429
+                else f"{self._client.base_url} answers 429: {reply.words}; {advice}."
+            )
+        )
+        return True
+
+    # Answers.
+
+    def _answered(self, job: Job, answer: Answer, latency: float) -> None:
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        cost = self._cost(job.request, prompt, completion)
+        self.stats.paid(prompt or 0, completion or 0, cost, latency)
+        status, error = _status(answer, job.request)
+        self._write(
+            job,
+            status,
+            error,
+            raw=answer.refusal if answer.refusal and not answer.text else answer.text,
+            served_model=answer.model,
+            fingerprint=answer.fingerprint,
+            provider_id=answer.provider_id,
+            finish=answer.finish[:32],
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cost_usd=cost,
+            mean_logprob=answer.logprob,
+            latency=latency,
+        )
+
+    def _cost(self, request: Request, prompt: int | None, completion: int | None) -> float | None:
+        if self.settings.embedded:
+            return 0.0
+        price = price_of(request.model or self.settings.model_name, self._endpoint)
+        if price is None or prompt is None or completion is None:
+            return None
+        return price.cost(prompt, completion)
+
+    def _store_failure(self, job: Job, status: Status, words: str) -> None:
+        if status == "failed":
+            self.stats.failed += 1
+        self._write(job, status, words, cost_usd=0.0)
+
+    def _write(self, job: Job, status: Status, error: str | None, **answer: Any) -> None:
+        raw = answer.pop("raw", None)
+        row: dict[str, Any] = {
+            "request_id": job.request_id,
+            "parent_request_id": job.parent_id,
+            "status": status,
+            "endpoint": self._endpoint,
+            "model": job.request.model or self.settings.model_name,
+            "identity": pack(job.identity),
+            "raw": None if raw is None else pack(raw.encode("utf-8", "replace")),
+            "error": error,
+            "simulated": self.settings.embedded,
+            "attempts": job.attempts,
+            "mode": "live",
+            "run_id": self.settings.run_id,
+            "project_version": targen.__version__,
+            **dict.fromkeys(_OPTIONAL),
+            **answer,
+        }
+        record = Record(
+            status,
+            raw,
+            error,
+            row["prompt_tokens"] or 0,
+            row["completion_tokens"] or 0,
+            row["cost_usd"],
+            row["mean_logprob"],
+        )
+
+        def stored(result: Any) -> None:
+            if isinstance(result, BaseException):
+                self._stop(result)
+            else:
+                self._conclude(job, record, from_store=False)
+
+        self._writer.submit(self._ledger.put(row), stored)
+
+    def _conclude(self, job: Job, record: Record, from_store: bool) -> None:
+        """Hand a stored completion on, or ask again where nothing of it can be used."""
+        self._open.pop(job.request_id, None)
+        outcome = _outcome(job, record, from_store)
+        broken = outcome.status in ("malformed", "truncated") and outcome.value is None
+        for twin in (job, *job.twins):
+            mine = outcome if twin is job else _outcome(twin, record, from_store=True)
+            if mine.from_store and twin.asks == 0:
+                self.stats.from_store += 1
+            if broken and twin.asks < ASK_AGAIN and not twin.run.closed:
+                error = record.error or "it is malformed"
+                again = structured.ask_again(twin.request, record.raw or "", error)
+                self._enqueue(Job(twin.run, twin.root, again, twin.request_id, twin.asks + 1, mine))
+            else:
+                twin.run.hand_on(mine)
+
+    # Stopping.
+
+    def _stop(self, error: BaseException) -> None:
+        """End everything because of `error`; calls under way may still bring their answers."""
+        if self._fatal is None:
+            if isinstance(error, TargenError):
+                self._fatal = error
+            else:
+                self._fatal = TargenError(f"The engine failed: {error!r}")
+                self._fatal.__cause__ = error
+        for run in self._runs:
+            run.wake()
+
+    @property
+    def fatal(self) -> TargenError | None:
+        """Why the engine has stopped, or None."""
+        return self._fatal
+
+    async def drain(self, run: Run | None) -> None:
+        """Wait for the calls of `run` (None: of all) for a moment, then cancel them; flush."""
+        await self._drain(run)
+
+    async def _drain(self, run: Run | None) -> None:
+        def mine() -> list[asyncio.Task[None]]:
+            return [
+                task for task, sent in self._calls.items() if run is None or sent.job.run is run
+            ]
+
+        if tasks := mine():
+            await asyncio.wait(tasks, timeout=GRACE_S)
+        for task in (left := mine()):
+            task.cancel()
+        if left:
+            await asyncio.gather(*left, return_exceptions=True)
+        # A store that fails has been reported to every run already.
+        with contextlib.suppress(StoreError):
+            await self._writer.call(lambda connection: None)
+
+
+_OPTIONAL = (
+    "served_model",
+    "fingerprint",
+    "provider_id",
+    "finish",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "mean_logprob",
+    "latency",
+)
+
+
+def _status(answer: Answer, request: Request) -> tuple[Status, str | None]:
+    """Return what kind of answer this is, and what is wrong with it."""
+    if answer.refusal:
+        return "refused", answer.refusal[:500]
+    if answer.finish == "content_filter":
+        return "filtered", "the endpoint's content filter stopped the answer"
+    error = structured.parse(answer.text, request.schema).error
+    if error is None:
+        return "ok", None
+    if answer.finish == "length":
+        return "truncated", f"the answer was cut off at its greatest length ({error})"
+    return "malformed", error
+
+
+def _outcome(job: Job, record: Record, from_store: bool) -> Outcome:
+    value: Mapping[str, Any] | None = None
+    if record.status in ("ok", "malformed", "truncated") and record.raw:
+        value = structured.parse(record.raw, job.root.schema).value
+    made = Outcome(
+        request=job.root,
+        request_id=job.request_id,
+        status=record.status,
+        value=None if value is None else dict(value),
+        raw=record.raw,
+        error=record.error,
+        prompt_tokens=record.prompt_tokens,
+        completion_tokens=record.completion_tokens,
+        cost_usd=record.cost_usd,
+        from_store=from_store,
+        mean_logprob=record.mean_logprob,
+    )
+    if job.before is None:
+        return made
+    known = made.cost_usd is not None and job.before.cost_usd is not None
+    return replace(
+        made,
+        prompt_tokens=made.prompt_tokens + job.before.prompt_tokens,
+        completion_tokens=made.completion_tokens + job.before.completion_tokens,
+        cost_usd=(made.cost_usd or 0) + (job.before.cost_usd or 0) if known else None,
+        from_store=from_store and job.before.from_store,
+    )

@@ -1,0 +1,177 @@
+"""What the engine writes to the store: completions, uses, and leases on requests under way.
+
+Here belong the statements, each a piece of work for the `writer`. They hold for SQLite and
+PostgreSQL alike.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from targen.llm.schema import COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
+from targen.llm.store import now, unpack
+from targen.llm.types import Status
+
+LEASE_S = 8.0
+"""How long a silent process is believed to be alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored completion, as far as the engine needs it to answer a request."""
+
+    status: Status
+    raw: str | None
+    error: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    mean_logprob: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up of requests found: known answers, and requests that are now ours to ask.
+
+    Whatever is in neither is being asked by another process.
+    """
+
+    known: dict[str, Record]
+    claimed: frozenset[str]
+
+
+_READ = (
+    COMPLETIONS.c.request_id,
+    COMPLETIONS.c.status,
+    COMPLETIONS.c.raw,
+    COMPLETIONS.c.error,
+    COMPLETIONS.c.prompt_tokens,
+    COMPLETIONS.c.completion_tokens,
+    COMPLETIONS.c.cost_usd,
+    COMPLETIONS.c.mean_logprob,
+)
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    made = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    return made(table)
+
+
+class Ledger:
+    """The works of one process, which goes by the name `owner`."""
+
+    def __init__(self, owner: str, run_id: str, task: str, step: str) -> None:
+        self.owner = owner
+        self._use = {"run_id": run_id, "task": task, "step": step}
+
+    def beat(self, connection: sa.Connection) -> None:
+        """Tell the others that this process lives."""
+        expires = now(connection) + LEASE_S
+        statement = insert(connection, OWNERS).values(owner=self.owner, expires_at=expires)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["owner"], set_={"expires_at": expires})
+        )
+
+    def leave(self, connection: sa.Connection) -> None:
+        """Give everything back that this process holds."""
+        for table in (LEASES, RESERVATIONS, OWNERS):
+            connection.execute(sa.delete(table).where(table.c.owner == self.owner))
+
+    def find_or_claim(self, ids: Sequence[str]) -> Callable[[sa.Connection], Found]:
+        """Look requests up and take a lease on those that nobody has answered or is asking."""
+
+        def work(connection: sa.Connection) -> Found:
+            known = self._known(connection, ids)
+            wanted = sorted(set(ids) - set(known))
+            if not wanted:
+                return Found(known, frozenset())
+            claimed = self._claim(connection, wanted)
+            # In PostgreSQL another process may have stored one between the two statements.
+            if claimed and connection.dialect.name != "sqlite":
+                late = self._known(connection, sorted(claimed))
+                known |= late
+                claimed -= set(late)
+                self._release(connection, sorted(late))
+            return Found(known, frozenset(claimed))
+
+        return work
+
+    def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
+        found = connection.execute(
+            sa.select(*_READ).where(
+                COMPLETIONS.c.request_id.in_(ids), COMPLETIONS.c.status != "failed"
+            )
+        )
+        known = {
+            row.request_id: Record(
+                row.status,
+                None if row.raw is None else unpack(row.raw).decode("utf-8", "replace"),
+                row.error,
+                row.prompt_tokens or 0,
+                row.completion_tokens or 0,
+                row.cost_usd,
+                row.mean_logprob,
+            )
+            for row in found
+        }
+        self._note_uses(connection, list(known), paid=False)
+        return known
+
+    def _claim(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+        alive = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > now(connection))
+        connection.execute(
+            sa.delete(LEASES).where(LEASES.c.request_id.in_(ids), LEASES.c.owner.not_in(alive))
+        )
+        statement = insert(connection, LEASES).values(
+            [{"request_id": request_id, "owner": self.owner} for request_id in ids]
+        )
+        claimed = connection.execute(
+            statement.on_conflict_do_nothing().returning(LEASES.c.request_id)
+        )
+        return {row[0] for row in claimed}
+
+    def put(self, row: Mapping[str, Any]) -> Callable[[sa.Connection], None]:
+        """Store one completion, note its use and end its lease. `created_at` is set here."""
+
+        def work(connection: sa.Connection) -> None:
+            values = {**row, "created_at": now(connection)}
+            statement = insert(connection, COMPLETIONS)
+            # Only a failure is ever replaced: a stored answer stays what it was.
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["request_id"],
+                    set_={name: statement.excluded[name] for name in values},
+                    where=COMPLETIONS.c.status == "failed",
+                ),
+                values,
+            )
+            self._note_uses(connection, [row["request_id"]], paid=row["status"] != "failed")
+            self._release(connection, [row["request_id"]])
+
+        return work
+
+    def release(self, ids: Sequence[str]) -> Callable[[sa.Connection], None]:
+        """End leases without an answer."""
+        return lambda connection: self._release(connection, ids)
+
+    def _release(self, connection: sa.Connection, ids: Sequence[str]) -> None:
+        if ids:
+            connection.execute(
+                sa.delete(LEASES).where(LEASES.c.request_id.in_(ids), LEASES.c.owner == self.owner)
+            )
+
+    def _note_uses(self, connection: sa.Connection, ids: Sequence[str], paid: bool) -> None:
+        if not ids:
+            return
+        moment = now(connection)
+        connection.execute(
+            insert(connection, USES).on_conflict_do_nothing(),
+            [
+                {"request_id": request_id, "paid": paid, "used_at": moment, **self._use}
+                for request_id in ids
+            ],
+        )

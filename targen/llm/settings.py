@@ -1,0 +1,78 @@
+"""What an engine is told when it is opened.
+
+Here belong the settings of one engine and their checks. Reading the environment does not: that is
+the Dagster resource's work.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from targen.errors import EndpointError
+
+EMBEDDED_MODEL = "targen-embedded"
+EMBEDDED_ENDPOINT = "embedded"
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Settings of one engine: one model at one endpoint, for one step of one run.
+
+    Attributes:
+        model: model name at the endpoint; None is the embedded model, which needs no network.
+        base_url: root of the OpenAI-compatible API; None is the SDK's default.
+        api_key: the secret; None is OPENAI_API_KEY, as the SDK reads it.
+        endpoint_name: logical name of the endpoint, part of every request's identity; None is
+            the normalised base URL. Give one where the same model moves between addresses.
+        store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
+        concurrency: requests in flight at most.
+        budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
+        timeout_s: seconds until a silent call is given up and tried again.
+        run_id, task, step: who asks; written into the ledger of uses, no part of the identity.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    endpoint_name: str | None = None
+    store_url: str = "sqlite:///data/completions.db"
+    concurrency: int = 64
+    budget_usd: float | None = None
+    timeout_s: float = 180.0
+    run_id: str = ""
+    task: str = ""
+    step: str = ""
+
+    @property
+    def embedded(self) -> bool:
+        """True where the embedded model answers."""
+        return self.model is None
+
+    @property
+    def model_name(self) -> str:
+        """The model's name on the wire and in the identity."""
+        return self.model if self.model is not None else EMBEDDED_MODEL
+
+    def endpoint(self, base_url: str) -> str:
+        """Return the logical endpoint name; `base_url` is the one that the client ended up with."""
+        if self.embedded:
+            return EMBEDDED_ENDPOINT
+        return self.endpoint_name or normalised(base_url)
+
+
+def normalised(url: str) -> str:
+    """Return `url` in one form: lower-case host, no default port, no credentials, no slash.
+
+    Raises:
+        EndpointError: this is no http(s) URL.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise EndpointError(f"The base URL is not a URL: {error}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EndpointError("The base URL must start with http:// or https:// and name a host.")
+    default = {"http": 80, "https": 443}[parts.scheme]
+    host = parts.hostname if port in (None, default) else f"{parts.hostname}:{port}"
+    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"

@@ -1,0 +1,256 @@
+"""The completion store: opening it, and reading what it knows.
+
+Here belong the connection, the check of its version, the packing of a completion into a row, and
+the reads for lineage and costs. Writing happens in one thread (`writer`); repairs in
+`maintenance`.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+import sqlalchemy as sa
+import zstandard
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from targen.errors import StoreError
+from targen.llm import schema
+from targen.llm.schema import COMPLETIONS
+
+T = TypeVar("T")
+
+CHUNK = 500
+"""Keys in one statement; below SQLite's oldest limit of 999 variables."""
+
+COLUMNS: dict[str, Any] = {
+    "request_id": pl.String,
+    "parent_request_id": pl.String,
+    "status": pl.String,
+    "endpoint": pl.String,
+    "model": pl.String,
+    "served_model": pl.String,
+    "fingerprint": pl.String,
+    "provider_id": pl.String,
+    "prompt": pl.String,
+    "raw": pl.String,
+    "error": pl.String,
+    "finish": pl.String,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
+    "simulated": pl.Boolean,
+    "mean_logprob": pl.Float64,
+    "latency": pl.Float64,
+    "attempts": pl.Int64,
+    "mode": pl.String,
+    "run_id": pl.String,
+    "project_version": pl.String,
+    "created_at": pl.Float64,
+}
+"""Columns of `Store.completions`; `prompt` is the messages as JSON, `created_at` seconds UTC."""
+
+
+class Store:
+    """A completion store; safe to share between threads, each call takes its own connection."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store and make its tables where there are none.
+
+        Raises:
+            StoreError: it cannot be opened or written, is damaged, or is from a newer version.
+        """
+        try:
+            parsed = sa.make_url(url)
+            if parsed.drivername in ("postgres", "postgresql"):
+                parsed = parsed.set(drivername="postgresql+psycopg2")
+            self.shown = parsed.render_as_string(hide_password=True)
+            self.sqlite = parsed.get_backend_name() == "sqlite"
+            if self.sqlite and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(parsed, poolclass=NullPool)
+        except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
+            raise StoreError(
+                f"The completion store {_hidden(url)} cannot be opened: {error}. "
+                "TARGEN_STORE_URL must be a SQLite or PostgreSQL URL at a place you may write."
+            ) from error
+        if self.sqlite:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with self.guarded("opened"):
+            inspector = sa.inspect(self.engine)
+            version = self._version() if inspector.has_table("alembic_version") else None
+            if version is None:
+                self._create()
+            elif version != schema.VERSION:
+                raise StoreError(
+                    f"The completion store {self.shown} has version {version}, this TarGEN knows "
+                    f"{schema.VERSION}: use the TarGEN that wrote it, or a newer one."
+                )
+
+    def _version(self) -> str | None:
+        with self.read() as connection:
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+            return found.scalar()
+
+    def _create(self) -> None:
+        with self.engine.begin() as connection:
+            schema.METADATA.create_all(connection)
+            connection.exec_driver_sql(
+                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, "
+                "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+            )
+            connection.execute(
+                sa.text(
+                    "INSERT INTO alembic_version (version_num) SELECT :v "
+                    "WHERE NOT EXISTS (SELECT 1 FROM alembic_version)"
+                ),
+                {"v": schema.VERSION},
+            )
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Turn database errors into `StoreError`s that name the store and what could not be."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            raise StoreError(
+                f"The completion store {self.shown} cannot be {what}: {cause[0] if cause else '?'}."
+                " Check that the place exists, is writable and has room."
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading, which never waits for writers."""
+        with (
+            self.guarded("read"),
+            self.engine.connect().execution_options(targen_read=True) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection in one write transaction."""
+        with self.guarded("written"), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def completions(self, request_ids: Iterable[str]) -> pl.DataFrame:
+        """Return the stored completions of `request_ids`, one row each, in no given order.
+
+        Ids that the store does not know are absent. Columns: see `COLUMNS`.
+        """
+        rows: list[dict[str, Any]] = []
+        with self.read() as connection:
+            for ids in _chunks(request_ids):
+                found = connection.execute(
+                    sa.select(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(ids))
+                )
+                rows.extend(_readable(row._mapping) for row in found)
+        return pl.DataFrame(
+            {name: [row[name] for row in rows] for name in COLUMNS}, schema=COLUMNS, strict=True
+        )
+
+    def with_chain(self, request_ids: Iterable[str]) -> list[str]:
+        """Return `request_ids` and all requests that they were asked again from, sorted.
+
+        A table's row points to the last request of a chain; the chain holds all that was paid.
+        """
+        known = set(request_ids)
+        fresh = known
+        with self.read() as connection:
+            while fresh:
+                parents: set[str] = set()
+                for ids in _chunks(sorted(fresh)):
+                    found = connection.execute(
+                        sa.select(COMPLETIONS.c.parent_request_id).where(
+                            COMPLETIONS.c.request_id.in_(ids),
+                            COMPLETIONS.c.parent_request_id.is_not(None),
+                        )
+                    )
+                    parents.update(row[0] for row in found)
+                fresh = parents - known
+                known |= fresh
+        return sorted(known)
+
+
+def now(connection: sa.Connection) -> float:
+    """Return the time by the store's clock: many machines share PostgreSQL, one owns SQLite."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(
+        connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one()
+    )
+
+
+def pack(data: bytes) -> bytes:
+    """Compress; prompts and answers shrink to about a third."""
+    return zstandard.compress(data, 3)
+
+
+def unpack(data: bytes) -> bytes:
+    """Undo `pack`.
+
+    Raises:
+        StoreError: the bytes are damaged.
+    """
+    try:
+        return zstandard.decompress(data, max_output_size=1 << 30)
+    except zstandard.ZstdError as error:
+        raise StoreError(
+            f"A stored completion is damaged ({error}): run `targen store verify`."
+        ) from error
+
+
+def _readable(row: Any) -> dict[str, Any]:
+    made = dict(row)
+    identity = json.loads(unpack(made.pop("identity")).decode("utf-8", "surrogatepass"))
+    made["prompt"] = json.dumps(identity["messages"])
+    if made["raw"] is not None:
+        made["raw"] = unpack(made["raw"]).decode("utf-8", "replace")
+    return made
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    unique = sorted(set(ids))
+    for start in range(0, len(unique), CHUNK):
+        yield unique[start : start + CHUNK]
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    del record
+    # The driver's own transactions begin too late; ours begin in _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and then writes fails when another wrote between: take the
+    # write lock at once, except where only reading is meant.
+    reading = connection.get_execution_options().get("targen_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _hidden(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(not a URL)"
+
+
+Work = Callable[[sa.Connection], T]
+"""Something to do inside a transaction of the store."""

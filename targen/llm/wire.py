@@ -1,0 +1,156 @@
+"""The body of a chat completion request, adapted to what an endpoint takes.
+
+Here belong the wire format, the profile of a model (which parameters and which kind of structured
+output it takes), and how a refusal changes the profile. Sending belongs to `client`.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from targen.llm.types import Request
+
+LOGGER = logging.getLogger("targen")
+
+Format = Literal["json_schema", "json_object", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a model takes, as far as its refusals have told.
+
+    Attributes:
+        format: kind of structured output.
+        bounds: whether minItems and maxItems may stand in the schema.
+        strict: whether strict mode may be asked for.
+        token_name: name of the parameter that bounds the output.
+        seed: whether a seed may be sent.
+    """
+
+    format: Format = "json_schema"
+    bounds: bool = True
+    strict: bool = True
+    token_name: str = "max_tokens"  # noqa: S105 (no password)
+    seed: bool = True
+
+
+def first_profile(base_url: str) -> Profile:
+    """Return what is assumed before the endpoint has refused anything.
+
+    OpenAI and Azure name the bound `max_completion_tokens`; other servers know `max_tokens` and
+    may silently ignore the new name, which would leave the output without a bound.
+    """
+    own = re.search(r"//[^/]*(openai\.com|azure\.com)", base_url)
+    return Profile(token_name="max_completion_tokens" if own else "max_tokens")
+
+
+def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
+    """Return the JSON body of `request` for `model`."""
+    sampling = request.sampling
+    made: dict[str, Any] = {
+        "model": request.model or model,
+        "messages": request.messages,
+        profile.token_name: sampling.max_output_tokens,
+    }
+    if sampling.temperature is not None:
+        made["temperature"] = sampling.temperature
+    if sampling.top_p is not None:
+        made["top_p"] = sampling.top_p
+    if sampling.logprobs:
+        made["logprobs"] = True
+    if profile.seed:
+        made["seed"] = request.sample
+    if profile.format == "json_schema":
+        schema = request.schema if profile.bounds else without_bounds(request.schema)
+        made["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": request.schema_name,
+                "schema": schema,
+                "strict": profile.strict and strict_fits(schema),
+            },
+        }
+    else:
+        made["messages"] = _told(request)
+        if profile.format == "json_object":
+            made["response_format"] = {"type": "json_object"}
+    made.update(sampling.extra)
+    return made
+
+
+def _told(request: Request) -> list[Mapping[str, str]]:
+    """Return the messages with the schema told in words, at the end of the last user message."""
+    words = (
+        "\n\nAnswer with one JSON object and nothing else. It must fit this JSON schema:\n"
+        + json.dumps(request.schema, ensure_ascii=False)
+    )
+    messages = [dict(message) for message in request.messages]
+    for message in reversed(messages):
+        if message["role"] == "user":
+            message["content"] += words
+            return [*messages]
+    return [*messages, {"role": "user", "content": words.strip()}]
+
+
+def strict_fits(schema: Any) -> bool:
+    """Tell whether strict mode takes `schema`: every object closed, every property required."""
+    if not isinstance(schema, Mapping):
+        return True
+    properties = schema.get("properties")
+    if schema.get("type") == "object" or properties is not None:
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("required", ())) != set(properties or ()):
+            return False
+    nested = [*(properties or {}).values(), schema.get("items")]
+    return all(strict_fits(part) for part in nested)
+
+
+def without_bounds(schema: Any) -> Any:
+    """Return `schema` without minItems and maxItems; our own validation still holds them."""
+    if isinstance(schema, Mapping):
+        return {
+            name: {key: without_bounds(part) for key, part in value.items()}
+            if name == "properties"
+            else without_bounds(value)
+            for name, value in schema.items()
+            if name not in ("minItems", "maxItems")
+        }
+    return schema
+
+
+def adapted(profile: Profile, param: str, message: str) -> Profile | None:
+    """Return the profile to try next after a refusal; None where it is about something else.
+
+    Args:
+        profile: the one that the refused request was made with.
+        param: the parameter that the endpoint names, or ''.
+        message: the endpoint's words.
+    """
+    said = f"{param} {message}".lower()
+    tokens = ("max_tokens", "max_completion_tokens")
+    if profile.token_name in said and (
+        any(word in said for word in tokens if word != profile.token_name)
+        or re.search(r"unsupported|not support|unknown|unrecogni|unexpected|extra|permitted", said)
+    ):
+        other = tokens[1 - tokens.index(profile.token_name)]
+        return replace(profile, token_name=other)
+    if profile.seed and re.search(r"\bseed\b", said):
+        return replace(profile, seed=False)
+    return _plainer(profile, said)
+
+
+def _plainer(profile: Profile, said: str) -> Profile | None:
+    """Return the next plainer kind of structured output, where the refusal speaks of it."""
+    if profile.format == "json_schema":
+        if profile.bounds and re.search(r"minitems|maxitems", said):
+            return replace(profile, bounds=False)
+        if profile.strict and re.search(r"\bstrict\b", said):
+            return replace(profile, strict=False)
+        if re.search(r"response_format|json_schema|json schema|structured|grammar", said):
+            return replace(profile, format="json_object")
+    elif profile.format == "json_object" and re.search(r"response_format|json_object|json", said):
+        return replace(profile, format="text")
+    return None

@@ -1,0 +1,140 @@
+"""The one thread of a process that writes to the store.
+
+Here belongs group commit: whatever has piled up is done in one transaction, and nobody hears of
+it before that is committed. What is written belongs to the callers.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from targen.errors import StoreError
+from targen.llm.store import Store, Work
+
+T = TypeVar("T")
+Done = Callable[[Any], None]
+
+_GROUP = 512
+_BEAT_S = 2.0
+
+
+class Writer:
+    """Runs work in group transactions and tells the event loop when it is committed.
+
+    `beat` is run in a transaction of its own every two seconds, whatever the event loop does: it
+    keeps the process's leases alive.
+    """
+
+    def __init__(self, store: Store, beat: Work[None], pause_s: float) -> None:
+        """Start the thread; must be called on a running event loop.
+
+        Args:
+            store: where to write.
+            beat: what keeps the process alive in the eyes of others.
+            pause_s: least time between two commits, so that work piles up into groups.
+        """
+        self._store = store
+        self._beat = beat
+        self._pause_s = pause_s
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[tuple[Work[Any], Done] | None] = SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="targen-store", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Work[Any], done: Done) -> None:
+        """Do `work` soon; call `done` on the event loop with its result or its exception."""
+        self._queue.put((work, done))
+
+    async def call(self, work: Work[T]) -> T:
+        """Do `work` and return its result once it is committed."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def done(result: Any) -> None:
+            if future.done():
+                return
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self.submit(work, done)
+        return await future
+
+    async def close(self) -> None:
+        """Commit what is left and end the thread."""
+        self._stop.set()
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        try:
+            connection = self._store.engine.connect()
+        except sa.exc.SQLAlchemyError as error:
+            self._fail_all(StoreError(f"The completion store {self._store.shown}: {error}"))
+            return
+        with connection:
+            beaten = 0.0
+            while True:
+                group, ended = self._collect()
+                if time.monotonic() - beaten >= _BEAT_S and not ended:
+                    beaten = time.monotonic()
+                    group.append((self._beat, _ignore))
+                if group:
+                    self._deliver(self._commit(connection, group))
+                if ended:
+                    return
+
+    def _collect(self) -> tuple[list[tuple[Work[Any], Done]], bool]:
+        """Return the next group, empty after a while without work, and whether it is the last."""
+        group: list[tuple[Work[Any], Done]] = []
+        try:
+            item = self._queue.get(timeout=_BEAT_S)
+        except Empty:
+            return [], False
+        if not self._stop.is_set():
+            self._stop.wait(self._pause_s)
+        while item is not None:
+            group.append(item)
+            if len(group) >= _GROUP:
+                return group, False
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _commit(
+        self, connection: sa.Connection, group: list[tuple[Work[Any], Done]]
+    ) -> list[tuple[Done, Any]]:
+        try:
+            with self._store.guarded("written"), connection.begin():
+                return [(done, work(connection)) for work, done in group]
+        except Exception as error:
+            if len(group) == 1:
+                return [(group[0][1], error)]
+        # One bad piece must not spoil the group: each again by itself.
+        return [pair for item in group for pair in self._commit(connection, [item])]
+
+    def _deliver(self, results: list[tuple[Done, Any]]) -> None:
+        def tell() -> None:
+            for done, result in results:
+                done(result)
+
+        try:
+            self._loop.call_soon_threadsafe(tell)
+        except RuntimeError:  # the loop is closed: nobody is left to be told
+            return
+
+    def _fail_all(self, error: StoreError) -> None:
+        while (item := self._queue.get()) is not None:
+            self._deliver([(item[1], error)])
+
+
+def _ignore(result: Any) -> None:
+    """Nobody waits for a beat: whoever cannot write hears of it with the next work."""

@@ -1,0 +1,393 @@
+import asyncio
+import gc
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from targen.errors import EndpointError, StoreError
+from targen.llm.engine import Engine, EngineSettings
+from targen.llm.store import Store
+from targen.llm.types import Outcome, Request, Sampling
+
+from .endpoint import GOOD, Endpoint, completion, failure, number, request, requests
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., EngineSettings]:
+    def make(endpoint: Endpoint | str, **more: Any) -> EngineSettings:
+        url = endpoint if isinstance(endpoint, str) else endpoint.url
+        return EngineSettings(
+            **{
+                "model": "m",
+                "base_url": url,
+                "api_key": "secret-key",
+                "endpoint_name": "test",
+                "store_url": f"sqlite:///{tmp_path}/s.db",
+                "run_id": "r",
+                "task": "t",
+                "step": "s",
+                "timeout_s": 5.0,
+            }
+            | more
+        )
+
+    return make
+
+
+async def ask(settings: EngineSettings, asked: Any) -> tuple[list[Outcome], Engine]:
+    engine = Engine(settings)
+    async with engine as llm:
+        return [outcome async for outcome in llm.run(asked)], engine
+
+
+async def test_every_request_gets_one_outcome_and_a_rerun_makes_no_call(settings: Any) -> None:
+    async with Endpoint() as endpoint:
+        first, engine = await ask(settings(endpoint), requests(50))
+        assert sorted(number_of(outcome) for outcome in first) == list(range(50))
+        assert {outcome.status for outcome in first} == {"ok"}
+        assert first[0].value == {"items": [{"text": "a"}]}
+        assert engine.stats.calls == len(endpoint.bodies) == 50
+        assert engine.stats.prompt_tokens == 350
+        again, engine = await ask(settings(endpoint), requests(51))
+        assert len(endpoint.bodies) == 51
+        assert (engine.stats.calls, engine.stats.from_store) == (1, 50)
+        assert sum(outcome.from_store for outcome in again) == 50
+        assert {o.request_id for o in first} < {o.request_id for o in again}
+
+
+def number_of(outcome: Outcome) -> int:
+    return int(outcome.request.messages[0]["content"].split()[1])
+
+
+async def test_anything_that_decides_the_answer_is_part_of_the_identity(settings: Any) -> None:
+    base = request(0)
+    schema = {**base.schema, "description": "other"}
+    system = {"role": "system", "content": "Be brief."}
+    variants = [
+        base,
+        request(1),
+        Request(base.messages, schema, sampling=base.sampling),
+        Request((system, *base.messages), base.schema, sampling=base.sampling),
+        request(0, sample=1),
+        request(0, edition=1),
+        request(0, model="other"),
+        request(0, schema_name="other"),
+        request(0, sampling=Sampling(temperature=0.5, max_output_tokens=64)),
+        request(0, sampling=Sampling(max_output_tokens=65)),
+        request(0, sampling=Sampling(max_output_tokens=64, extra={"reasoning_effort": "low"})),
+    ]
+    async with Endpoint() as endpoint:
+        outcomes, _ = await ask(settings(endpoint), variants)
+        assert len({outcome.request_id for outcome in outcomes}) == len(variants)
+        assert len(endpoint.bodies) == len(variants)
+        await ask(settings(endpoint, endpoint_name="elsewhere"), [base])
+        await ask(settings(endpoint, model="m2"), [base])
+        assert len(endpoint.bodies) == len(variants) + 2
+        tagged, _ = await ask(settings(endpoint, run_id="x", task="y"), [request(0, tag=object())])
+        assert tagged[0].from_store
+        assert tagged[0].request.tag is not None
+
+
+async def test_the_same_request_twice_is_paid_once(settings: Any) -> None:
+    async with Endpoint(delay=0.05) as endpoint:
+        outcomes, engine = await ask(settings(endpoint), requests(5) * 3)
+        assert len(endpoint.bodies) == 5
+        assert len(outcomes) == 15
+        assert (engine.stats.calls, engine.stats.from_store) == (5, 10)
+
+
+async def test_two_engines_that_want_the_same_at_once_pay_once(settings: Any) -> None:
+    async with Endpoint(delay=0.1) as endpoint:
+        results = await asyncio.gather(*(ask(settings(endpoint), requests(20)) for _ in range(2)))
+        assert len(endpoint.bodies) == 20
+        assert [len(outcomes) for outcomes, _ in results] == [20, 20]
+
+
+async def test_concurrency_is_bounded_and_reached(settings: Any) -> None:
+    async with Endpoint(delay=0.02) as endpoint:
+        await ask(settings(endpoint, concurrency=12), requests(100))
+        assert endpoint.most == 12
+
+
+async def test_requests_are_drawn_no_faster_than_outcomes_are_taken(settings: Any) -> None:
+    drawn = 0
+
+    def many() -> Iterator[Request]:
+        nonlocal drawn
+        for n in range(100_000):
+            drawn += 1
+            yield request(n)
+
+    async with Endpoint() as endpoint, Engine(settings(endpoint, concurrency=4)) as llm:
+        stream = llm.run(many())
+        await anext(stream)
+        await asyncio.sleep(0.2)
+        assert drawn < 150
+        assert len(endpoint.bodies) < 150
+        await stream.aclose()
+
+
+async def test_an_async_source_that_waits_for_outcomes_is_served(settings: Any) -> None:
+    got: asyncio.Queue[Outcome] = asyncio.Queue()
+
+    async def chain() -> AsyncIterator[Request]:
+        for n in range(3):
+            yield request(n)
+            await got.get()
+
+    async with Endpoint() as endpoint, Engine(settings(endpoint)) as llm:
+        count = 0
+        async for outcome in llm.run(chain()):
+            count += 1
+            got.put_nowait(outcome)
+        assert count == 3
+
+
+async def test_an_error_of_the_source_reaches_the_caller(settings: Any) -> None:
+    def source() -> Iterator[Request]:
+        yield request(0)
+        raise ValueError("mine")
+
+    async with Endpoint() as endpoint:
+        with pytest.raises(ValueError, match="mine"):
+            await ask(settings(endpoint), source())
+
+
+async def test_transient_failures_are_tried_again(settings: Any) -> None:
+    seen: dict[int, int] = {}
+    kinds = (429, 500, 503, 408, 409, "cut", "html", "empty")
+
+    async def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        n = number(body)
+        seen[n] = seen.get(n, 0) + 1
+        kind = kinds[n % len(kinds)]
+        if seen[n] > 1:
+            return completion(GOOD)
+        if kind == "cut":
+            raise ConnectionResetError
+        if kind == "html":
+            return web.Response(text="<html>gateway</html>", content_type="text/html")
+        if kind == "empty":
+            return web.Response(body=b"")
+        return failure(int(kind), headers={"Retry-After-Ms": "50"})
+
+    async with Endpoint(answer) as endpoint:
+        outcomes, engine = await ask(settings(endpoint), requests(16))
+        assert {outcome.status for outcome in outcomes} == {"ok"}
+        assert set(seen.values()) == {2}
+        assert (engine.stats.retried, engine.stats.throttled) == (14, 2)
+
+
+async def test_a_hanging_call_is_given_up_and_tried_again(settings: Any) -> None:
+    async def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        if len(endpoint.bodies) == 1:
+            await asyncio.sleep(3)
+        return completion(GOOD)
+
+    async with Endpoint(answer) as endpoint:
+        outcomes, _ = await ask(settings(endpoint, timeout_s=0.2), requests(1))
+        assert [outcome.status for outcome in outcomes] == ["ok"]
+
+
+async def test_permanent_failures_are_tried_once_and_spoil_nothing(settings: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        return failure(400, "bad luck") if number(body) % 10 == 0 else completion(GOOD)
+
+    async with Endpoint(answer) as endpoint:
+        outcomes, engine = await ask(settings(endpoint), requests(50))
+        bad = [outcome for outcome in outcomes if outcome.status == "failed"]
+        assert sorted(map(number_of, bad)) == [0, 10, 20, 30, 40]
+        assert bad[0].error == "bad luck"
+        assert len(endpoint.bodies) == 50
+        assert engine.stats.failed == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (lambda b, e: failure(400, "flagged", code="content_filter"), "filtered"),
+        (lambda b, e: completion("", finish="content_filter"), "filtered"),
+        (lambda b, e: completion(None, refusal="I cannot."), "refused"),
+        (lambda b, e: completion('{"items": [{"text": "a"}, {"te', finish="length"), "truncated"),
+        (lambda b, e: completion('{"items": [{"text": "a"}, {"text": 3}]}'), "malformed"),
+    ],
+)
+async def test_what_is_not_ok_says_what_it_is(settings: Any, answer: Any, status: str) -> None:
+    async with Endpoint(answer) as endpoint:
+        (outcome,), _ = await ask(settings(endpoint), requests(1))
+        assert outcome.status == status
+        assert outcome.error
+        assert len(endpoint.bodies) == 1
+        if status in ("truncated", "malformed"):
+            assert outcome.value == {"items": [{"text": "a"}]}
+        (again,), _ = await ask(settings(endpoint), requests(1))
+        assert again.from_store
+        assert (again.status, again.value) == (status, outcome.value)
+
+
+async def test_what_cannot_be_saved_is_asked_again_with_the_error(settings: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        return completion("Sorry?" if len(endpoint.bodies) < 3 else GOOD)
+
+    async with Endpoint(answer) as endpoint:
+        (outcome,), engine = await ask(settings(endpoint), requests(1))
+        assert outcome.status == "ok"
+        assert outcome.prompt_tokens == 21
+        assert engine.stats.calls == len(endpoint.bodies) == 3
+        last = endpoint.bodies[-1]["messages"]
+        assert [message["role"] for message in last] == ["user", *["assistant", "user"] * 2]
+        assert "no whole JSON object" in last[-1]["content"]
+        store = Store(settings(endpoint).store_url)
+        assert len(store.with_chain([outcome.request_id])) == 3
+        (again,), _ = await ask(settings(endpoint), requests(1))
+        assert again.request_id == outcome.request_id
+        assert again.from_store
+        assert len(endpoint.bodies) == 3
+        store.close()
+
+
+async def test_asking_again_ends(settings: Any) -> None:
+    async with Endpoint(lambda b, e: completion("no")) as endpoint:
+        (outcome,), _ = await ask(settings(endpoint), requests(1))
+        assert (outcome.status, outcome.value) == ("malformed", None)
+        assert len(endpoint.bodies) == 3
+
+
+async def test_structured_output_steps_down_to_what_the_endpoint_takes(settings: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        if "response_format" in body:
+            return failure(400, "'response_format' of this type is not supported")
+        if "seed" in body:
+            return failure(422, "Extra inputs are not permitted", param="seed")
+        return completion(f"Here you are:\n```json\n{GOOD}\n```")
+
+    async with Endpoint(answer) as endpoint:
+        outcomes, _ = await ask(settings(endpoint), requests(40))
+        assert {outcome.status for outcome in outcomes} == {"ok"}
+        assert len(endpoint.bodies) <= 40 + 3 * 8
+        assert "JSON schema" in endpoint.bodies[-1]["messages"][-1]["content"]
+
+
+async def test_a_refused_parameter_is_named(settings: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        return failure(400, "Unsupported value: 'temperature' does not support 0.3")
+
+    async with Endpoint(answer) as endpoint:
+        asked = requests(20, sampling=Sampling(temperature=0.3, max_output_tokens=9))
+        with pytest.raises(EndpointError, match="parameter 'temperature'"):
+            await ask(settings(endpoint), asked)
+        assert len(endpoint.bodies) <= 8
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (lambda: failure(401, "Incorrect API key"), "check the API key"),
+        (lambda: failure(404, "no such model"), "model name 'm'"),
+        (lambda: failure(403, "not yours"), "rights"),
+        (lambda: failure(429, "You exceeded", code="insufficient_quota"), "quota"),
+    ],
+)
+async def test_an_endpoint_that_will_never_answer_is_one_error(
+    settings: Any, reply: Any, words: str
+) -> None:
+    async with Endpoint(lambda b, e: reply()) as endpoint:
+        with pytest.raises(EndpointError, match=words) as caught:
+            await ask(settings(endpoint), requests(500))
+        assert len(endpoint.bodies) <= 8
+        assert "secret-key" not in str(caught.value)
+
+
+async def test_a_dead_server_is_seen_within_seconds(settings: Any) -> None:
+    started = time.monotonic()
+    with pytest.raises(EndpointError, match=r"cannot reach http://127\.0\.0\.1:9/v1"):
+        await ask(settings("http://127.0.0.1:9/v1"), requests(500))
+    assert time.monotonic() - started < 10
+
+
+async def test_no_key_is_one_error(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(EndpointError, match="OPENAI_API_KEY"):
+        await ask(settings("http://127.0.0.1:9/v1", api_key=None), requests(1))
+
+
+async def test_a_store_that_cannot_be_written_is_one_error(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for url in (f"sqlite:///{tmp_path}/file/s.db", "sqlite:////proc/s.db", "nonsense"):
+        with pytest.raises(StoreError, match="completion store"):
+            await ask(settings("http://127.0.0.1:9/v1", store_url=url), requests(1))
+
+
+async def test_what_was_paid_for_when_the_caller_stops_is_stored(settings: Any) -> None:
+    async with Endpoint(delay=0.1) as endpoint:
+        async with Engine(settings(endpoint, concurrency=8)) as llm:
+            async for _ in llm.run(requests(100)):
+                break
+        sent = len(endpoint.bodies)
+        assert 0 < sent < 100
+        store = Store(settings(endpoint).store_url)
+        with store.read() as connection:
+            kept = connection.exec_driver_sql("SELECT count(*) FROM completions").scalar()
+            leases = connection.exec_driver_sql("SELECT count(*) FROM leases").scalar()
+        store.close()
+        assert (kept, leases) == (sent, 0)
+
+
+async def test_a_cancelled_task_stores_what_was_paid_for(settings: Any) -> None:
+    async with Endpoint(delay=0.2) as endpoint:
+        task = asyncio.create_task(ask(settings(endpoint, concurrency=8), requests(100)))
+        while len(endpoint.bodies) < 12:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        task.cancel()
+        started = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - started < 5
+        sent = len(endpoint.bodies)
+        _, engine = await ask(settings(endpoint), requests(100))
+        assert engine.stats.from_store == sent
+        assert len(endpoint.bodies) == 100
+
+
+async def test_closing_leaves_no_task_and_no_thread(settings: Any) -> None:
+    async with Endpoint() as endpoint:
+        tasks, threads = len(asyncio.all_tasks()), threading.active_count()
+        await ask(settings(endpoint), requests(10))
+        await asyncio.sleep(0)
+        gc.collect()
+        # The default executor's threads stay with the loop.
+        fresh = [thread.name for thread in threading.enumerate()][threads:]
+        assert all(name.startswith("asyncio_") for name in fresh)
+        assert len(asyncio.all_tasks()) <= tasks + 1
+
+
+async def test_completions_tell_where_an_answer_came_from(settings: Any) -> None:
+    async with Endpoint() as endpoint:
+        outcomes, _ = await ask(settings(endpoint), requests(3))
+        store = Store(settings(endpoint).store_url)
+        table = store.completions([outcome.request_id for outcome in outcomes] + ["unknown"])
+        store.close()
+        assert table.height == 3
+        row = table.row(0, named=True)
+        assert json.loads(row["prompt"])[0]["content"].startswith("Question")
+        assert row["raw"] == GOOD
+        assert (row["model"], row["served_model"], row["run_id"]) == ("m", "served-1", "r")
+        assert (row["prompt_tokens"], row["completion_tokens"]) == (7, 5)
+        assert row["cost_usd"] is None
+        assert row["latency"] > 0
+        assert not row["simulated"]
+
+
+async def test_the_key_is_nowhere_in_the_store(settings: Any, tmp_path: Path) -> None:
+    async with Endpoint() as endpoint:
+        made = settings(endpoint)
+        await ask(made, requests(3))
+    assert "secret-key" not in repr(made)
+    for file in tmp_path.iterdir():  # noqa: ASYNC240
+        assert b"secret-key" not in file.read_bytes()
