@@ -1,0 +1,162 @@
+"""AX-g: a sentence with two people and a gendered pronoun, and whether a hypothesis follows.
+
+The frames say who the pronoun means, and what then holds of that person; the hypothesis says it
+of that person (it follows) or of the other (it does not). The trade of a person never matters, so
+any pair of nouns will do.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from targen.offline.frames import frame, lines, wanted_terms
+from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from targen.offline.wording import Lexicon, Template, Values, article, lexicons, tidy
+
+_MARKS: Final = {
+    "o": Lexicon(["@o"]),
+    "p": Lexicon(["@p"]),
+    "he": Lexicon(["he", "she"]),
+    # The objective and the possessive of the feminine look alike; only the masculine forms can be
+    # swapped back and forth without a parser, so the seeds hold no others.
+    "him": Lexicon(["him"]),
+    "his": Lexicon(["his"]),
+}
+_PRONOUNS: Final = {
+    True: {"he": "she", "him": "her", "his": "her"},
+    False: {"he": "he", "him": "him", "his": "his"},
+}
+_CLEFTS: Final = (
+    "it was {x} who {rest}",
+    "the one who {rest} was {x}",
+    "the person who {rest} was {x}",
+    "of the two, it was {x} who {rest}",
+    "of the two, {x} was the one who {rest}",
+)
+
+
+class _Frame(NamedTuple):
+    """A premise, whom its pronoun means ("o" or "p"), and what holds of that person."""
+
+    referent: str
+    premise: Template
+    claims: tuple[str, ...]
+
+
+@cache
+def _frames() -> tuple[_Frame, ...]:
+    found: list[tuple[str, Template, list[str]]] = []
+    for line in lines("axg_frames.txt"):
+        if line.startswith("- "):
+            found[-1][2].append(line[2:].rstrip("."))
+        else:
+            referent, _, premise = line.partition("> ")
+            found.append((referent, frame(premise, _MARKS), []))
+    return tuple(_Frame(referent, premise, tuple(claims)) for referent, premise, claims in found)
+
+
+class AxgGrammar(Grammar):
+    """Pairs of people in a sentence with one pronoun, and what follows of one of them."""
+
+    name = "axg"
+    fields = frozenset({"premise", "hypothesis"})
+    labels = ("entailment", "not_entailment")
+
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield pairs of an occupation and a participant; pairs that belong together first."""
+        own = lexicons("axg_pairs.txt")
+        jobs = wanted_terms(ask.terms, "occupation") or tuple(own)
+        others = wanted_terms(ask.terms, "participant")
+        others = others or tuple(dict.fromkeys(p for one in own.values() for p in one.entries))
+        pairs = [(o, p) for o in jobs for p in others if o != p]
+        rng.shuffle(pairs)
+        fitting = {(o, p) for o in own for p in own[o].entries}
+        pairs.sort(key=lambda pair: pair not in fitting)
+        for job, other in _spread(pairs):
+            text = f"{article(job)} {job} and {article(other)} {other}"
+            yield {"text": text, "occupation": job, "participant": other}
+
+    def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
+        """Yield premises; every frame before any comes twice."""
+        people = _people(ask.context, ask.attributes)
+        if people is None:
+            return
+        while True:
+            for one in rng.sample(_frames(), len(_frames())):
+                values = {"o": people[0], "p": people[1], "he": rng.choice(("he", "she"))}
+                yield {"premise": one.premise.fill(values | {"him": "him", "his": "his"}, rng)}
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        """Yield hypotheses about the person meant, or about the other one."""
+        people = _people(slot.context, slot.attributes)
+        found = people and _read(str(slot.given.get("premise", "")), people)
+        if not people or not found:
+            return
+        one, values = found
+        meant = people[one.referent == "p"]
+        other = people[one.referent == "o"]
+        values["x"] = "the " + (meant if label == "entailment" else other)
+        while True:
+            plain = [_say(claim, values) for claim in one.claims]
+            clefts = [_say(claim, values) for claim in _clefts(one.claims)]
+            for text in rng.sample(plain, len(plain)) + rng.sample(clefts, len(clefts)):
+                yield {"hypothesis": text}
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
+        """Return the reason in terms of whom the pronoun means."""
+        if label == "entailment":
+            how = "means the very person whom the hypothesis speaks of, so the hypothesis follows"
+        else:
+            how = "means the other of the two people, so nothing of the kind follows"
+        lead = rng.choice(("Read in its context, the pronoun", "The pronoun in the premise"))
+        return f"{lead} {how}."
+
+
+def _spread(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs such that no occupation comes twice before all have come once."""
+    while pairs:
+        used: set[str] = set()
+        later: list[tuple[str, str]] = []
+        for pair in pairs:
+            if pair[0] in used:
+                later.append(pair)
+            else:
+                used.add(pair[0])
+                yield pair
+        pairs = later
+
+
+def _people(context: str, attributes: Mapping[str, str]) -> tuple[str, str] | None:
+    job, other = attributes.get("occupation"), attributes.get("participant")
+    if not job or not other:
+        named = re.fullmatch(r"(?:an?|the) (.+?) and (?:an?|the) (.+)", context, re.IGNORECASE)
+        if named is None:
+            return None
+        job, other = named.groups()
+    return re.sub(r"(?i)^(?:an?|the) ", "", job), re.sub(r"(?i)^(?:an?|the) ", "", other)
+
+
+def _read(premise: str, people: tuple[str, str]) -> tuple[_Frame, Values] | None:
+    """Find the frame of a premise and its values."""
+    marked = premise
+    for mark, noun in zip(("@o", "@p"), people, strict=True):
+        marked = re.sub(rf"\b{re.escape(noun)}\b", mark, marked, flags=re.IGNORECASE)
+    for one in _frames():
+        values = one.premise.read(marked)
+        if values is not None:
+            return one, values | _PRONOUNS[values.get("he") == "she"]
+    return None
+
+
+def _clefts(claims: tuple[str, ...]) -> Iterator[str]:
+    for claim in claims:
+        if claim.startswith("{x} ") and not re.search("[:,]", claim):
+            for cleft in _CLEFTS:
+                yield cleft.replace("{rest}", claim.removeprefix("{x} "))
+
+
+def _say(claim: str, values: Values) -> str:
+    text = re.sub(r"\{(\w+)\}", lambda slot: values[slot.group(1)], claim)
+    return tidy(text) + "."
