@@ -1,0 +1,154 @@
+"""Operators: what each step of a recipe can be, and how one step of a task is run.
+
+Here belongs running one step by name and telling which of its inputs changed. Each operator
+stands in the module of its step; files, databases and Dagster do not belong here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from targen import tables
+from targen.hashing import digest, short_id
+from targen.llm.types import LLM
+from targen.operators import (  # noqa: F401 - importing them registers their operators
+    contexts,
+    correction,
+    instances,
+    labels,
+    seeds,
+    vocabularies,
+)
+from targen.operators.registry import OPERATORS, StepInput
+from targen.prompting import template_digest
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+RECIPE_STEP: Final[Mapping[str, str]] = {
+    "vocabularies": "vocabularies",
+    "contexts": "contexts",
+    "seeds": "seeds",
+    "instances": "instances",
+    "labels": "labels",
+    "corrected_set": "correction",
+}
+"""Table -> the recipe's step that makes it."""
+
+UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
+    "vocabularies": (),
+    "contexts": ("vocabularies",),
+    "seeds": ("contexts",),
+    "instances": ("contexts", "seeds"),
+    "labels": ("instances",),
+    "corrected_set": ("instances", "labels"),
+}
+"""Table -> the tables that it is made from."""
+
+_HEAD: Final = ("title", "description", "fields", "edition")
+_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "vocabularies": ("vocabularies",),
+    "contexts": ("contexts",),
+    "seeds": ("seeds", "validators", "rows", "headroom"),
+    "instances": ("seeds", "validators", "rows", "headroom", "twin"),
+    "labels": (),
+    "corrected_set": ("rows", "twin"),
+}
+"""Table -> the parts of a task that its step reads beyond the head and the labels."""
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """A step's table and what did not make it into it.
+
+    Attributes:
+        table: columns as `tables.schema(step, ...)`.
+        rejected: columns as `tables.schema("rejected", ...)`.
+        asked: items asked for; rows (divided by the task's unit for instances) and rejected items
+            add up to it.
+        warnings: sentences for the log.
+    """
+
+    table: pl.DataFrame
+    rejected: pl.DataFrame
+    asked: int
+    warnings: list[str]
+
+
+async def run_step(
+    step: str, spec: "TaskSpec", upstream: Mapping[str, pl.DataFrame], llm: LLM | None
+) -> StepOutput:
+    """Make one table of a task.
+
+    Args:
+        step: a key of `UPSTREAM`.
+        spec: the task.
+        upstream: the tables that `UPSTREAM[step]` names.
+        llm: the engine.
+
+    Raises:
+        StepError: the step cannot make its table.
+        EndpointError, BudgetError, StoreError: as the engine raises them.
+    """
+    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
+
+    recipe_step = RECIPE_STEP[step]
+    operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
+    result = await operator.run(StepInput(spec, upstream, llm), params)
+    kind = spec.answer.kind
+    for place, row in enumerate(result.rejected):
+        row["step"] = step
+        identity = ["rejected", spec.name, step, place, row.get("request_ids"), row.get("slot")]
+        row.setdefault("item_id", short_id(identity))
+        for name in ("intended_label", "annotated_label", "corrected_label"):
+            if isinstance(row.get(name), list):
+                row[name] = ", ".join(row[name])
+    return StepOutput(
+        table=tables.frame(result.rows, tables.schema(step, spec.field_types, kind)),
+        rejected=tables.frame(result.rejected, tables.schema("rejected", {})),
+        asked=result.asked,
+        warnings=result.warnings,
+    )
+
+
+def _labels_read(step: str, spec: "TaskSpec") -> Any:
+    """Return what a step reads of the answer: constraints to write, definitions to judge."""
+    answer = spec.answer
+    if step in ("vocabularies", "contexts", "seeds"):
+        return list(answer.labels) if step == "seeds" else None
+    if step == "instances":
+        written = {name: label.constraint for name, label in answer.labels.items()}
+        return [answer.kind, written, answer.choices, answer.constraint]
+    judged = {n: label.definition or label.constraint for n, label in answer.labels.items()}
+    return [answer.kind, answer.question, judged, answer.choices]
+
+
+def step_digest(step: str, spec: "TaskSpec") -> str:
+    """Return the sha256 of everything but the upstream tables that decides a step's table.
+
+    That is: operator, parameters, prompt, schema version, and the parts of the task that the step
+    reads (files that the task names were read into it). A sensor compares these per partition.
+    """
+    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
+
+    recipe_step = RECIPE_STEP[step]
+    choice = spec.recipe.choice(recipe_step)
+    operator, params = resolve(choice, recipe_step)
+    whole = spec.model_dump(mode="json")
+    parts = {name: whole[name] for name in (*_HEAD, *_PARTS[step])}
+    return digest(
+        {
+            "step": step,
+            "schema_version": tables.SCHEMA_VERSION,
+            "operator": operator.name,
+            "params": params.model_dump(mode="json"),
+            "prompt": template_digest(operator.prompt) if operator.prompt else None,
+            "task": parts,
+            "answer": _labels_read(step, spec),
+        }
+    )
+
+
+__all__ = ["OPERATORS", "RECIPE_STEP", "UPSTREAM", "StepOutput", "run_step", "step_digest"]

@@ -1,0 +1,11 @@
+"""How tables say 'this recipe uses none': shared by the operators and the views on their rows."""
+
+from typing import Final
+
+from targen.hashing import short_id
+
+NONE_CONTEXT_ID: Final = short_id(["context", "none"])
+"""`context_id` of the one row of a recipe without contexts."""
+
+NONE_SEED_KIND: Final = "none"
+"""`kind` of the one row of a recipe without seeds."""

@@ -1,0 +1,117 @@
+"""Step 2: contexts, the settings that make instances differ.
+
+Here belong the operators none and llm_list. Seeds inside a context are the next step's.
+"""
+
+from typing import Any
+
+import polars as pl
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import short_id
+from targen.operators.asking import (
+    answers,
+    empty_field,
+    items_of,
+    make_request,
+    missing_reason,
+    rejection,
+)
+from targen.operators.constants import NONE_CONTEXT_ID
+from targen.operators.registry import LLMParams, StepInput, StepResult, operator
+from targen.prompting import field_schema, items_schema, messages, task_block
+from targen.validators import fold
+
+PROMPT = "contexts/llm_list.md"
+
+
+@operator("contexts", "none")
+async def none(step: StepInput, params: Any) -> StepResult:
+    """Use no context: one row says so."""
+    row = {"context_id": NONE_CONTEXT_ID, "text": "none", "attributes": [], "term_ids": []}
+    return StepResult(rows=[row], asked=1)
+
+
+class LLMListParams(LLMParams):
+    """Parameters of `llm_list`.
+
+    Attributes:
+        count: how many contexts; TarGEN (section 3) asks for a list of domains of this order.
+        retries: how often a short list is asked for again.
+    """
+
+    count: int = Field(default=20, ge=1)
+    retries: int = Field(default=3, ge=0)
+
+
+def _terms(table: pl.DataFrame) -> dict[str, list[str]]:
+    terms: dict[str, list[str]] = {}
+    for category, term in table.select("category", "term").iter_rows():
+        if category != "none":
+            terms.setdefault(category, []).append(term)
+    return terms
+
+
+@operator("contexts", "llm_list", LLMListParams, PROMPT)
+async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
+    """Ask for a list of distinct contexts; what comes twice or not at all is asked for again."""
+    wanted = step.spec.contexts
+    attributes = {
+        name: {"description": a.description} | ({"values": a.values} if a.values else {})
+        for name, a in wanted.attributes.items()
+    }
+    properties = {"text": {"type": "string"}} | {
+        name: field_schema("text", a.values) for name, a in wanted.attributes.items()
+    }
+    vocabulary = step.tables["vocabularies"]
+    terms = _terms(vocabulary)
+    ids = {term: term_id for term_id, term in vocabulary.select("term_id", "term").iter_rows()}
+    result = StepResult()
+    found: dict[str, dict[str, Any]] = {}
+    for sample in range(params.retries + 1):
+        count = params.count - len(found)
+        if count <= 0:
+            break
+        block: dict[str, Any] = {"task": task_block(step.spec)}
+        if terms:
+            block["terms"] = terms
+        block["wanted"] = {"what": wanted.what, "count": count, "attributes": attributes}
+        block["exclude"] = [row["text"] for row in found.values()]
+        request = make_request(
+            params,
+            messages(PROMPT, block),
+            items_schema(properties, count),
+            "contexts",
+            edition=step.spec.edition,
+            sample=sample,
+        )
+        (outcome,) = await answers(step.model, [request])
+        result.asked += count
+        items = items_of(outcome)[:count]
+        for item in items:
+            values = {name: str(item.get(name, "")).strip() for name in properties}
+            problem = empty_field(values)
+            key = fold(values["text"])
+            if problem or key in found:
+                reason, detail = ("invalid", problem) if problem else ("duplicate", "comes twice")
+                result.rejected.append(rejection(reason, detail or "", item, outcome.request_id))
+                continue
+            text = values.pop("text")
+            named = [{"name": name, "value": value} for name, value in values.items()]
+            found[key] = {
+                "context_id": short_id(["context", text, named]),
+                "text": text,
+                "attributes": named,
+                "term_ids": [ids[v] for v in values.values() if v in ids],
+                "request_id": outcome.request_id,
+            }
+        lost = rejection(*missing_reason(outcome), None, outcome.request_id)
+        result.rejected += [dict(lost) for _ in range(count - len(items))]
+    if not found:
+        detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
+        raise StepError(f"{step.spec.name}: no context could be had: {detail}")
+    if len(found) < params.count:
+        result.warnings.append(f"{len(found)} contexts of {params.count} could be had")
+    result.rows = list(found.values())
+    return result

@@ -1,0 +1,243 @@
+"""Step 6: the corrected set: self-correction, a policy for disagreement, and the selection.
+
+Here belong the operators none and self_correct, the policies, and which rows are kept. Judging
+the whole data set is the quality report's work.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from targen.answers import Kind, Label, label_key, majority
+from targen.errors import StepError
+from targen.operators.asking import answers, make_request, rejection
+from targen.operators.labels import label_schema, row_block, said_label
+from targen.operators.registry import LLMParams, Params, StepInput, StepResult, operator
+from targen.prompting import messages, object_schema
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+PROMPT = "corrected_set/self_correct.md"
+Policy = Literal["majority", "relabel", "drop", "keep"]
+Row = dict[str, Any]
+
+
+def _unanimous(kind: Kind, votes: list[Label | None]) -> bool:
+    return len({label_key(kind, vote) for vote in votes if vote is not None}) == 1
+
+
+def decide(
+    policy: Policy,
+    kind: Kind,
+    intended: list[Label | None],
+    annotated: list[Label | None],
+    corrected: list[Label | None],
+) -> Label | None:
+    """Return the final label of a unit of one or two rows, None where the policy drops it.
+
+    Args:
+        policy: `majority` of all votes; `relabel`: the corrector's label; `drop`: only where all
+            agree; `keep`: the intended label.
+        kind: the kind of answer, for equality.
+        intended: one vote per row of the unit; None where there is none.
+        annotated: likewise.
+        corrected: likewise.
+    """
+    if kind == "none":
+        return None
+    votes = [*intended, *annotated, *corrected]
+    if policy == "keep":
+        return intended[0]
+    if policy == "drop":
+        return intended[0] if _unanimous(kind, votes) else None
+    if policy == "relabel":
+        return majority(kind, corrected)
+    winner = majority(kind, votes)
+    if winner is None:
+        return None
+    count = sum(v is not None and label_key(kind, v) == label_key(kind, winner) for v in votes)
+    # One voice alone is no majority: with two of three missing there is nothing to weigh.
+    return winner if count > 1 else None
+
+
+def _units(step: StepInput) -> list[list[Row]]:
+    """Return instances joined with their annotation, grouped into the task's units, slot order."""
+    labels = {row["instance_id"]: row for row in step.tables["labels"].iter_rows(named=True)}
+    units: dict[int, list[Row]] = {}
+    for row in step.tables["instances"].iter_rows(named=True):
+        said = labels[row["instance_id"]]
+        joined = {
+            **row,
+            "annotated_label": said["label"] if said["votes"] else None,
+            "request_ids": [r for r in [row["request_id"], *said["request_ids"]] if r],
+            "corrected_label": None,
+            "reason": None,
+        }
+        units.setdefault(row["slot"], []).append(joined)
+    return list(units.values())
+
+
+class NoneParams(Params):
+    """Parameters of `none`: what to do where intended and annotated label differ."""
+
+    policy: Policy = "keep"
+
+
+@operator("correction", "none", NoneParams)
+async def none(step: StepInput, params: NoneParams) -> StepResult:
+    """Correct nothing; the policy still weighs intended against annotated labels."""
+    return _select(step.spec, _units(step), params.policy)
+
+
+class SelfCorrectParams(LLMParams):
+    """Parameters of `self_correct`.
+
+    Attributes:
+        shown: show the corrector the intended label and its rationale (as the paper does);
+            False keeps it blind, so that it cannot just agree.
+        policy: see `decide`.
+    """
+
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    max_output_tokens: int = Field(default=1024, ge=1)
+    shown: bool = False
+    policy: Policy = "majority"
+
+
+@operator("correction", "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
+async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult:
+    """Ask for reasons and then a label for every row, and settle each by the policy.
+
+    Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction.
+
+    Raises:
+        StepError: the corrector answered less than half of the rows, or fewer than half of the
+            wanted rows are left.
+    """
+    spec = step.spec
+    units = _units(step)
+    rows = [row for unit in units for row in unit]
+    requests = []
+    for row in rows:
+        block = row_block(spec, row)
+        if params.shown:
+            block["proposed"] = {"label": row["intended_label"]}
+            if row["rationale"]:
+                block["proposed"]["rationale"] = row["rationale"]
+        properties = {"reasons": {"type": "string"}, "label": label_schema(spec, row)}
+        prompt = messages(PROMPT, block, shown=params.shown)
+        schema = object_schema(properties)
+        requests.append(make_request(params, prompt, schema, "correction", edition=spec.edition))
+    outcomes = await answers(step.model, requests)
+    silent = [o for o in outcomes if said_label(o) is None]
+    if len(silent) * 2 > len(rows):
+        raise StepError(
+            f"{spec.name}: the corrector gave no label for {len(silent)} of {len(rows)} rows; "
+            f"first: {silent[0].status}: {silent[0].error}"
+        )
+    for row, outcome in zip(rows, outcomes, strict=True):
+        row["corrected_label"] = said_label(outcome)
+        row["reason"] = (outcome.value or {}).get("reasons")
+        row["request_ids"].append(outcome.request_id)
+    result = _select(spec, units, params.policy)
+    if silent:
+        result.warnings.append(f"{len(silent)} rows got no label from the corrector")
+    return result
+
+
+def _settled(spec: "TaskSpec", unit: list[Row], policy: Policy) -> Label | None:
+    return decide(
+        policy,
+        spec.answer.kind,
+        [row["intended_label"] for row in unit],
+        [row["annotated_label"] for row in unit],
+        [row["corrected_label"] for row in unit],
+    )
+
+
+def _select(spec: "TaskSpec", units: list[list[Row]], policy: Policy) -> StepResult:
+    """Settle every unit, then keep at most the wanted rows: balanced first, then filled up."""
+    result = StepResult(asked=sum(len(unit) for unit in units))
+    settled: list[tuple[int, Label | None]] = []
+    for index, unit in enumerate(units):
+        label = _settled(spec, unit, policy)
+        if label is None and spec.answer.kind != "none":
+            result.rejected += [_rejected(spec, row, "dropped", policy) for row in unit]
+        else:
+            settled.append((index, label))
+    wanted = spec.wanted_rows // spec.unit
+    chosen = _balanced(spec, settled, wanted)
+    for index, label in settled:
+        if index not in chosen:
+            result.rejected += [_rejected(spec, row, "surplus", policy) for row in units[index]]
+            continue
+        for row in units[index]:
+            verdict = "relabelled" if _differs(spec, label, row["intended_label"]) else "kept"
+            result.rows.append({**row, "label": label, "verdict": verdict})
+    _shortfall(spec, result, wanted)
+    return result
+
+
+def _differs(spec: "TaskSpec", label: Label | None, intended: Label | None) -> bool:
+    if label is None or intended is None:
+        return False
+    return label_key(spec.answer.kind, label) != label_key(spec.answer.kind, intended)
+
+
+def _balanced(spec: "TaskSpec", settled: list[tuple[int, Label | None]], wanted: int) -> set[int]:
+    """Return the units to keep: an equal share per label in slot order, then the next ones."""
+    if spec.answer.kind != "class":
+        return {index for index, _ in settled[:wanted]}
+    share, rest = divmod(wanted, len(spec.labels))
+    counts = dict.fromkeys(spec.labels, 0)
+    chosen: set[int] = set()
+    for extra in (0, 1):
+        for index, label in settled:
+            room = rest if extra else 1
+            if index not in chosen and counts[str(label)] < share + extra and room > 0:
+                chosen.add(index)
+                counts[str(label)] += 1
+                rest -= extra
+    for index, _ in settled:
+        if len(chosen) < wanted:
+            chosen.add(index)
+    return chosen
+
+
+def _rejected(spec: "TaskSpec", row: Row, reason: str, policy: Policy) -> Row:
+    detail = (
+        f"the policy {policy} found no label"
+        if reason == "dropped"
+        else "not needed for the rows wanted, or its label has enough; growing takes it back"
+    )
+    return {
+        **rejection(reason, detail, {name: row[name] for name in spec.fields}),
+        **{name: row[name] for name in ("slot", "intended_label", "annotated_label")},
+        "corrected_label": row["corrected_label"],
+        "request_ids": row["request_ids"],
+        "item_id": row["instance_id"],
+    }
+
+
+def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int) -> None:
+    rows = len(result.rows)
+    if rows * 2 < spec.wanted_rows:
+        raise StepError(
+            f"{spec.name}: only {rows} of {spec.wanted_rows} rows were left after correction; "
+            "look at the labels' constraints, or at data/rejected for the rows dropped"
+        )
+    if spec.wanted_rows != spec.rows:
+        result.warnings.append(f"{spec.rows} rows are odd; pairs make {spec.wanted_rows}")
+    if spec.answer.kind == "class":
+        share = wanted // len(spec.labels)
+        counts: Mapping[str, int] = {
+            label: sum(row["label"] == label for row in result.rows) // spec.unit
+            for label in spec.labels
+        }
+        short = [f"'{name}' has {n} of {share}" for name, n in counts.items() if n < share]
+        if short:
+            result.warnings.append(f"the corrected set is short of labels: {', '.join(short)}")
+    if rows < spec.wanted_rows:
+        result.warnings.append(f"the corrected set holds {rows} rows of {spec.wanted_rows}")

@@ -1,0 +1,134 @@
+"""Step 5: labels, what an annotator says who does not know what was intended.
+
+Here belong the operators intended and annotate. Mending labels is the next step's.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from targen.answers import label_key, majority
+from targen.errors import StepError
+from targen.llm.types import Outcome
+from targen.operators.asking import answers, make_request
+from targen.operators.registry import LLMParams, StepInput, StepResult, operator
+from targen.prompting import messages, object_schema, task_block
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+PROMPT = "labels/annotate.md"
+
+
+def label_schema(spec: "TaskSpec", row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of one label: one of the task's, or one of the row's own choices."""
+    options = list(spec.labels) or list(row[spec.answer.choices or ""])
+    return {"type": "string", "enum": options}
+
+
+def row_block(spec: "TaskSpec", row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
+    """Return the data of a prompt about one row: the task, what the labels mean, the row."""
+    block: dict[str, Any] = {"task": task_block(spec, question=question)}
+    if spec.labels:
+        block["labels"] = {
+            name: (label.definition or label.constraint).strip()
+            for name, label in spec.labels.items()
+        }
+    block["row"] = {name: row[name] for name, f in spec.fields.items() if not f.derived}
+    return block
+
+
+def said_label(outcome: Outcome) -> str | None:
+    """Return the label that an answer names, None where it names none."""
+    label = (outcome.value or {}).get("label")
+    return label if isinstance(label, str) else None
+
+
+@operator("labels", "intended")
+async def intended(step: StepInput, params: Any) -> StepResult:
+    """Believe the plan: the label is the intended one, and nobody is asked."""
+    rows = [
+        {
+            "instance_id": row["instance_id"],
+            "intended_label": row["intended_label"],
+            "label": row["intended_label"],
+            "votes": [],
+            "agreement": None,
+            "request_ids": [],
+        }
+        for row in step.tables["instances"].iter_rows(named=True)
+    ]
+    return StepResult(rows=rows, asked=len(rows))
+
+
+class AnnotateParams(LLMParams):
+    """Parameters of `annotate`.
+
+    Attributes:
+        votes: how many independent annotations a row gets; odd, so that two labels cannot tie.
+    """
+
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    max_output_tokens: int = Field(default=256, ge=1)
+    votes: int = Field(default=1, ge=1)
+
+    @field_validator("votes")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("votes must be odd")
+        return value
+
+
+@operator("labels", "annotate", AnnotateParams, PROMPT, needs_labels=True)
+async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
+    """Ask for the label of every row, blind to the intended one, `votes` times.
+
+    A row whose annotation fails keeps its place with a null label.
+
+    Raises:
+        StepError: more than half of the rows could not be annotated.
+    """
+    spec = step.spec
+    instances = step.tables["instances"].to_dicts()
+    requests = []
+    for row in instances:
+        prompt = messages(PROMPT, row_block(spec, row))
+        schema = object_schema({"label": label_schema(spec, row)})
+        requests += [
+            make_request(params, prompt, schema, "label", edition=spec.edition, sample=sample)
+            for sample in range(params.votes)
+        ]
+    outcomes = await answers(step.model, requests)
+    result = StepResult(asked=len(instances))
+    errors: list[str] = []
+    for index, row in enumerate(instances):
+        cast = outcomes[index * params.votes : (index + 1) * params.votes]
+        votes = [label for label in map(said_label, cast) if label is not None]
+        errors += [f"{o.status}: {o.error}" for o in cast if said_label(o) is None]
+        label = majority(spec.answer.kind, votes)
+        same = (
+            sum(label_key(spec.answer.kind, v) == label_key(spec.answer.kind, label) for v in votes)
+            if label is not None
+            else 0
+        )
+        result.rows.append(
+            {
+                "instance_id": row["instance_id"],
+                "intended_label": row["intended_label"],
+                "label": label,
+                "votes": votes,
+                "agreement": same / len(votes) if votes else None,
+                "request_ids": [o.request_id for o in cast],
+            }
+        )
+    unlabelled = sum(row["label"] is None for row in result.rows)
+    if unlabelled * 2 > len(instances):
+        first = errors[0] if errors else "the votes tie"
+        raise StepError(
+            f"{spec.name}: {unlabelled} of {len(instances)} rows got no label; first: {first}"
+        )
+    if unlabelled:
+        result.warnings.append(f"{unlabelled} rows got no label from the annotator")
+    return result

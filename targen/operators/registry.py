@@ -1,0 +1,135 @@
+"""Operators by step and name, what they are given and what they return.
+
+Here belong the registry and the types that every operator shares. Each operator itself stands in
+the module of its step.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from targen.llm.types import LLM, Sampling
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+
+class Params(BaseModel):
+    """Parameters of an operator: unknown ones are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LLMParams(Params):
+    """Parameters of every operator that asks a model.
+
+    Attributes:
+        model: another model than the default one, for this step.
+        temperature: None leaves it to the endpoint.
+        top_p: None leaves it to the endpoint.
+        max_output_tokens: the most that one answer may hold.
+        extra: passed on as they are, say `reasoning_effort: low`.
+    """
+
+    model: str | None = None
+    temperature: float | None = Field(default=1.0, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_output_tokens: int = Field(default=4096, ge=1)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    def sampling(self) -> Sampling:
+        """Return these as the engine takes them."""
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_output_tokens=self.max_output_tokens,
+            extra=self.extra,
+        )
+
+
+@dataclass(frozen=True)
+class StepInput:
+    """What an operator works from: the task, the tables before it, and a model.
+
+    Attributes:
+        spec: the task.
+        tables: step -> its table, for the steps in the operator's upstream.
+        llm: None for steps that ask no model.
+    """
+
+    spec: "TaskSpec"
+    tables: Mapping[str, pl.DataFrame]
+    llm: LLM | None = None
+
+    @property
+    def model(self) -> LLM:
+        """The model; an operator that asks for it where there is none is a mistake of ours."""
+        if self.llm is None:
+            raise RuntimeError("this operator needs a model and was given none")
+        return self.llm
+
+
+@dataclass
+class StepResult:
+    """What an operator made.
+
+    Attributes:
+        rows: rows of the step's table, column -> value.
+        rejected: rows of the `rejected` table; `step` and `item_id` are filled in by the runner.
+        asked: how many items were asked for; None where the step asks for none.
+            `len(rows) + len(rejected) == asked` where the step has one row an item.
+        warnings: sentences for the log and the metadata.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    asked: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+Run = Callable[[StepInput, Any], Awaitable[StepResult]]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as recipes name it.
+
+    Attributes:
+        step: one of the recipe's steps.
+        name: unique in its step.
+        params: the model of its parameters.
+        run: the function itself.
+        prompt: its template below `targen/prompts`, or None where it asks no model.
+        needs_labels: True where it makes no sense for a task without labels.
+    """
+
+    step: str
+    name: str
+    params: type[Params]
+    run: Run
+    prompt: str | None
+    needs_labels: bool
+
+
+OPERATORS: dict[str, dict[str, Operator]] = {
+    step: {} for step in ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
+}
+
+
+def operator(
+    step: str,
+    name: str,
+    params: type[Params] = Params,
+    prompt: str | None = None,
+    needs_labels: bool = False,
+) -> Callable[[Run], Run]:
+    """Register a function as the operator `name` of a step."""
+
+    def register(run: Run) -> Run:
+        OPERATORS[step][name] = Operator(step, name, params, run, prompt, needs_labels)
+        return run
+
+    return register

@@ -1,0 +1,120 @@
+"""Step 1: vocabularies, the terms that contexts draw from.
+
+Here belong the operators none, inline, file and llm_list. What is drawn from the terms is the
+contexts' business.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import short_id
+from targen.operators.asking import answers, items_of, make_request, missing_reason, rejection
+from targen.operators.registry import LLMParams, StepInput, StepResult, operator
+from targen.prompting import items_schema, messages, task_block
+from targen.validators import fold
+
+PROMPT = "vocabularies/llm_list.md"
+
+
+def term_row(category: str, term: str, request_id: str | None = None) -> dict[str, Any]:
+    """Return a row of the table; the id follows from category and term."""
+    return {
+        "term_id": short_id(["term", category, term]),
+        "category": category,
+        "term": term,
+        "label": None,
+        "request_id": request_id,
+    }
+
+
+@operator("vocabularies", "none")
+async def none(step: StepInput, params: Any) -> StepResult:
+    """Use no vocabulary: one row says so."""
+    return StepResult(rows=[term_row("none", "none")], asked=1)
+
+
+def _given(step: StepInput) -> StepResult:
+    result = StepResult()
+    for category, vocabulary in step.spec.vocabularies.items():
+        seen: set[str] = set()
+        for term in vocabulary.terms:
+            result.asked += 1
+            if fold(term) in seen:
+                result.rejected.append(rejection("duplicate", f"{category}: listed twice", term))
+                continue
+            seen.add(fold(term))
+            result.rows.append(term_row(category, term))
+    if not result.rows:
+        raise StepError(
+            f"{step.spec.name}: the recipe takes vocabularies from the task, and the task lists "
+            "no terms; add `vocabularies` or choose the operator none"
+        )
+    return result
+
+
+@operator("vocabularies", "inline")
+async def inline(step: StepInput, params: Any) -> StepResult:
+    """Take the terms that the task lists."""
+    return _given(step)
+
+
+@operator("vocabularies", "file")
+async def file(step: StepInput, params: Any) -> StepResult:
+    """Take the terms of the files that the task names; they were read with the task."""
+    return _given(step)
+
+
+class LLMListParams(LLMParams):
+    """Parameters of `llm_list`: how often a short list is asked for again."""
+
+    retries: int = Field(default=3, ge=0)
+
+
+@operator("vocabularies", "llm_list", LLMListParams, PROMPT)
+async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
+    """Ask for the terms of each category; what comes twice or not at all is asked for again."""
+    result = StepResult()
+    for category, vocabulary in step.spec.vocabularies.items():
+        terms: dict[str, dict[str, Any]] = {}
+        for sample in range(params.retries + 1):
+            count = vocabulary.count - len(terms)
+            if count <= 0:
+                break
+            block = {
+                "task": task_block(step.spec),
+                "wanted": {"category": category, "what": vocabulary.what, "count": count},
+                "exclude": [row["term"] for row in terms.values()],
+            }
+            request = make_request(
+                params,
+                messages(PROMPT, block),
+                items_schema({"term": {"type": "string"}}, count),
+                "terms",
+                edition=step.spec.edition,
+                sample=sample,
+            )
+            (outcome,) = await answers(step.model, [request])
+            result.asked += count
+            items = items_of(outcome)[:count]
+            for item in items:
+                term = str(item.get("term", "")).strip()
+                if not term or fold(term) in terms:
+                    reason = "duplicate" if term else "invalid"
+                    result.rejected.append(rejection(reason, category, item, outcome.request_id))
+                else:
+                    terms[fold(term)] = term_row(category, term, outcome.request_id)
+            lost = rejection(*missing_reason(outcome), None, outcome.request_id)
+            result.rejected += [dict(lost) for _ in range(count - len(items))]
+        if not terms:
+            detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
+            raise StepError(f"{step.spec.name}: no term of '{category}' could be had: {detail}")
+        if len(terms) < vocabulary.count:
+            result.warnings.append(f"{category}: {len(terms)} terms of {vocabulary.count}")
+        result.rows += terms.values()
+    if not result.rows:
+        raise StepError(
+            f"{step.spec.name}: llm_list needs `vocabularies` in the task: category, what, count"
+        )
+    return result

@@ -1,0 +1,162 @@
+"""Recipes: one operator and its parameters for each step of the method.
+
+Here belongs the reading of recipe files and the choice of an operator per step. What operators do
+does not.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from targen.errors import SpecError
+from targen.operators.registry import OPERATORS, Operator
+from targen.yamlfile import Loc, YamlFile, nearest, validate
+
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+RECIPE_STEPS: Final = ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
+
+
+class StepChoice(BaseModel):
+    """The operator of one step and its parameters, as written; checked by `resolve`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    operator: str = "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"operator": value} if isinstance(value, str) else value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Everything but the operator's name."""
+        return dict(self.model_extra or {})
+
+
+class Steps(BaseModel):
+    """The six choices that make a recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocabularies: StepChoice = StepChoice()
+    contexts: StepChoice = StepChoice()
+    seeds: StepChoice = StepChoice()
+    instances: StepChoice
+    labels: StepChoice
+    correction: StepChoice = StepChoice()
+
+
+class Recipe(BaseModel):
+    """A method: its name, where it was published, and its steps.
+
+    Attributes:
+        name: [a-z0-9][a-z0-9_-]{0,62}, unique among the recipes.
+        title: for people.
+        source: the paper and section that it follows.
+        description: what it does and when to use it.
+        steps: see `Steps`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=NAME_PATTERN)
+    title: str
+    source: str
+    description: str = ""
+    steps: Steps
+
+    def choice(self, step: str) -> StepChoice:
+        """Return the choice for one of `RECIPE_STEPS`."""
+        chosen: StepChoice = getattr(self.steps, step)
+        return chosen
+
+
+class PartialSteps(BaseModel):
+    """What a task says about steps: a parameter here, an operator there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    vocabularies: dict[str, Any] = Field(default_factory=dict)
+    contexts: dict[str, Any] = Field(default_factory=dict)
+    seeds: dict[str, Any] = Field(default_factory=dict)
+    instances: dict[str, Any] = Field(default_factory=dict)
+    labels: dict[str, Any] = Field(default_factory=dict)
+    correction: dict[str, Any] = Field(default_factory=dict)
+
+
+def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
+    """Return the recipe with the task's own parameters laid over it.
+
+    An override that names another operator starts from that operator's defaults.
+    """
+    steps = {}
+    for step in RECIPE_STEPS:
+        base, over = recipe.choice(step), dict(getattr(overrides, step))
+        operator = over.pop("operator", base.operator)
+        params = base.params if operator == base.operator else {}
+        steps[step] = StepChoice(operator=operator, **(params | over))
+    return recipe.model_copy(update={"steps": Steps(**steps)})
+
+
+def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
+    """Return the operator that a step names and its checked parameters.
+
+    Raises:
+        LookupError: there is no such operator; the message names the nearest.
+        pydantic.ValidationError: its parameters are wrong.
+    """
+    known = OPERATORS[step]
+    if choice.operator not in known:
+        raise LookupError(
+            f"unknown operator '{choice.operator}'; {nearest(choice.operator, known)}"
+        )
+    operator = known[choice.operator]
+    return operator, operator.params.model_validate(choice.params)
+
+
+def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
+    """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
+    problems: list[str] = []
+    for step in RECIPE_STEPS:
+        choice = recipe.choice(step)
+        try:
+            resolve(choice, step)
+        except LookupError as error:
+            problems.append(f"{file.where((*prefix, step, 'operator'))}: {error.args[0]}")
+        except ValidationError as error:
+            known = OPERATORS[step][choice.operator].params.model_fields
+            for item in error.errors():
+                where = file.where((*prefix, step, *item["loc"]))
+                if item["type"] == "extra_forbidden":
+                    hint = nearest(item["loc"][-1], known)
+                    problems.append(f"{where}: '{choice.operator}' has no such parameter; {hint}")
+                else:
+                    problems.append(f"{where}: {item['msg'].lower()} (found {item['input']!r})")
+    return problems
+
+
+def load_recipes(folder: Path) -> dict[str, Recipe]:
+    """Return the recipes of a folder by name.
+
+    Raises:
+        SpecError: all problems of all files, one a line.
+    """
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder of recipes; set TARGEN_RECIPES_DIR")
+    recipes: dict[str, Recipe] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = YamlFile(path)
+            recipe = validate(Recipe, file.data, file)
+            problems += check_steps(recipe, file)
+            if recipe.name in recipes:
+                problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
+            recipes[recipe.name] = recipe
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(problems))
+    return recipes

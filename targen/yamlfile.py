@@ -1,0 +1,176 @@
+"""YAML files read safely, with the line of every key, and validated into pydantic models.
+
+Here belongs everything between a file and a checked model: parsing, lines, and the wording of
+errors. What a task or a recipe means does not.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from targen.errors import SpecError
+
+Model = TypeVar("Model", bound=BaseModel)
+Loc = tuple[str | int, ...]
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
+    """Return ", did you mean ...?" or the list of valid names, ready to end a message."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"valid: {', '.join(names)}" if names else "there is none"
+
+
+class YamlFile:
+    """One parsed YAML file: its plain data, and the line of each key.
+
+    Attributes:
+        path: where it was read from.
+        data: plain dicts, lists and scalars.
+
+    Raises:
+        SpecError: the file cannot be read, does not parse, or holds no mapping.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            parsed: Any = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            problem = error.problem or error.context or "it does not parse"
+            raise SpecError(f"{path}{line}: not valid YAML: {problem}") from error
+        except (OSError, UnicodeDecodeError, YAMLError) as error:
+            raise SpecError(f"{path}: cannot be read as YAML: {error}") from error
+        if not isinstance(parsed, dict):
+            raise SpecError(f"{path}:1: expected a mapping of keys, found {_kind(parsed)}")
+        self._parsed: Any = parsed
+        self.data: dict[str, Any] = _plain(parsed)
+
+    def line(self, loc: Loc) -> int | None:
+        """Return the 1-based line of the deepest key of `loc` that stands in this file."""
+        node = self._parsed
+        line: int | None = None
+        for part in loc:
+            try:
+                lines: Any = node
+                mark = lines.lc.key(part) if isinstance(node, dict) else lines.lc.item(part)
+                node = node[part]
+            except (KeyError, IndexError, AttributeError, TypeError):
+                break
+            line = int(mark[0]) + 1
+        return line
+
+    def where(self, loc: Loc) -> str:
+        """Return `file:line: key.path`."""
+        line = self.line(loc)
+        key = ".".join(str(part) for part in loc)
+        place = f"{self.path}:{line}" if line else f"{self.path}"
+        return f"{place}: {key}" if key else place
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {key: _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, bool):
+        return bool(node)
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
+    return "nothing" if value is None else kinds.get(type(value), type(value).__name__)
+
+
+def non_string_keys(data: Any, loc: Loc = ()) -> list[tuple[Loc, object]]:
+    """Return every mapping key that YAML read as something else than text."""
+    found: list[tuple[Loc, object]] = []
+    if isinstance(data, dict):
+        for key, value in data.items():
+            if not isinstance(key, str):
+                found.append(((*loc, key), key))
+            else:
+                found.extend(non_string_keys(value, (*loc, key)))
+    return found
+
+
+def _quoted(value: object) -> str:
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"quote it: '{text}'"
+
+
+def validate(model: type[Model], data: Any, file: YamlFile) -> Model:
+    """Return `data` as a `model`, or say everything that is wrong with it.
+
+    Raises:
+        SpecError: one line per problem: file, line, key, what was expected, nearest valid name.
+    """
+    problems = [
+        f"{file.where(loc)}: a key must be text, found {_kind(key)}; {_quoted(key)}"
+        for loc, key in non_string_keys(data)
+    ]
+    if problems:
+        raise SpecError("\n".join(problems))
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise SpecError("\n".join(_problem(model, item, file) for item in error.errors())) from None
+
+
+def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
+    loc: Loc = tuple(part for part in item["loc"] if part != "[key]")
+    where = file.where(loc)
+    kind = item["type"]
+    found = item.get("input")
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key; {nearest(loc[-1], _keys(model, loc[:-1]))}"
+    if kind == "missing":
+        return f"{where}: this key is required and missing"
+    if kind == "literal_error":
+        expected = [word.strip(" '") for word in _expected(item)]
+        return f"{where}: '{found}' is not possible here; {nearest(found, expected)}"
+    if kind == "string_type":
+        hint = f"; {_quoted(found)}" if isinstance(found, int | float) else ""
+        return f"{where}: expected text, found {_kind(found)}{hint}"
+    message = str(item["msg"]).removeprefix("Value error, ")
+    shown = f" (found {found!r})" if isinstance(found, int | float | str) else ""
+    return f"{where}: {message[:1].lower()}{message[1:]}{shown if kind != 'value_error' else ''}"
+
+
+def _expected(item: Any) -> Sequence[str]:
+    text = str(item.get("ctx", {}).get("expected", ""))
+    return [part for chunk in text.split(" or ") for part in chunk.split(",")]
+
+
+def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
+    """Return the valid keys at `loc` by walking the models that it passes through."""
+    current: Any = model
+    for part in loc:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            info = current.model_fields.get(str(part))
+            current = info.annotation if info else None
+            while current is not None and not _is_model(current):
+                inner = [arg for arg in get_args(current) if arg is not type(None)]
+                if not inner or (len(inner) == 2 and inner[0] is str):
+                    break
+                current = inner[-1]
+        elif get_args(current):
+            current = get_args(current)[-1]
+    return list(current.model_fields) if _is_model(current) else []
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
