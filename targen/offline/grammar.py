@@ -73,11 +73,14 @@ class Grammar(ABC):
         name: for tests and messages; never compared with the prompt.
         fields: a task whose fields include all of these ...
         labels: ... and whose labels are exactly these is this task; empty for spans.
+        typed: typed attributes that its seeds are asked for with; they tell tasks of the same
+            fields apart, as far as labels do not.
     """
 
     name: str
     fields: frozenset[str]
     labels: tuple[str, ...]
+    typed: frozenset[str] = frozenset()
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
         """Say whether a task of these fields is this one.

@@ -16,9 +16,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 _GENDERED: Final = re.compile(
-    r"\b(?:he|she|him|his|her|hers|himself|herself|man|woman|men|women|boy|girl|boys|girls"
-    r"|mr|mrs|ms|sir|madam|father|mother|son|daughter|brother|sister|husband|wife"
-    r"|gentleman|lady|uncle|aunt|king|queen|male|female)\b"
+    r"\b(?:she|hers?|he|his|him|himself|herself|wom[ae]n|m[ae]n|mrs?|ms|sir|madam|boys?|girls?"
+    r"|(?:grand)?(?:fathers?|mothers?|sons?|daughters?)|brothers?|sisters?|husbands?|wi(?:fe|ves)"
+    r"|gentlem[ae]n|lad(?:y|ies)|uncles?|aunts?|nephews?|nieces?|kings?|queens?|males?|females?)\b"
 )
 _TOP: Final = 1 << 64
 

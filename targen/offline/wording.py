@@ -114,7 +114,11 @@ class Template:
 
     def fill(self, values: Values, rng: Random) -> str:
         """Return a sentence; slots that `values` does not hold are drawn and added to it."""
-        return tidy(self._expand(self.pattern, values, rng))
+        return tidy(self.draft(values, rng))
+
+    def draft(self, values: Values, rng: Random) -> str:
+        """Do as `fill` does, but leave capitals, articles and spaces as they come."""
+        return self._expand(self.pattern, values, rng)
 
     def _expand(self, pattern: str, values: Values, rng: Random) -> str:
         out = []

@@ -1,0 +1,316 @@
+"""The embedded model's mind: from a prompt to the text of an answer.
+
+Here belongs the finding out of what is asked, the search among wordings for one whose hash names
+the right label, and the set errors. What the tasks say belongs to their grammars; HTTP does not
+appear here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from random import Random
+from typing import Any, Final
+
+from targen.offline.errors import NONE, ErrorRates, spoil
+from targen.offline.generic import Generic
+from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from targen.offline.prompt import Prompt
+from targen.offline.rte import RteGrammar
+from targen.offline.truth import fingerprint, number, truth
+from targen.offline.wording import lightly_changed
+
+GRAMMARS: Final[tuple[Grammar, ...]] = (RteGrammar(),)
+"""The tasks that the model knows; the first that matches is the one."""
+
+_TRIES: Final = 400
+_TRIES_GENERIC: Final = 1500
+_SURE: Final = 1 / 200
+"""How low a label's number must be where its rivals are unknown: four labels, 1% ambiguous."""
+
+
+def answer(prompt: Prompt, rates: ErrorRates = NONE) -> tuple[str, str]:
+    """Return the text of the answer and its finish reason."""
+    text = json.dumps(_value(prompt, rates), ensure_ascii=False, separators=(",", ":"))
+    rng = prompt.random("form")
+    return spoil(text, rng) if rng.random() < rates.malformed else (text, "stop")
+
+
+def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
+    block = prompt.block
+    if isinstance(block.get("row"), dict):
+        return _judge(prompt, rates)
+    wanted = block.get("wanted")
+    if isinstance(block.get("slots"), list):
+        items = _instances(prompt, rates)
+    elif not isinstance(wanted, dict):
+        return Generic(prompt).value()
+    elif isinstance(block.get("items"), list):
+        items = _seeds(prompt, rates)
+    else:
+        items = _contexts(prompt)
+    return {_list_name(prompt): items}
+
+
+def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
+    """Return the grammars that fit the block's task, best first.
+
+    Told by fields, labels and typed attributes, never by the task's name: a copied task has
+    another. Two tasks of the same fields may both fit; then the given texts decide.
+    """
+    fields = frozenset((block.get("task") or {}).get("fields") or ())
+    if isinstance(block.get("label"), dict):
+        labels = frozenset(str(one) for one in [block["label"].get("name")] if one)
+    else:
+        labels = frozenset(block.get("labels") or ())
+    fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
+    items = block.get("items")
+    if isinstance(items, list) and items:
+        typed = frozenset(items[0]) - {"item"}
+        fitting.sort(key=lambda g: g.typed != typed)
+    return fitting
+
+
+def _list_name(prompt: Prompt) -> str:
+    properties = prompt.schema.get("properties") or {}
+    lists = [name for name, one in properties.items() if one.get("type") == "array"]
+    return lists[0] if lists else "items"
+
+
+def _item_schema(prompt: Prompt) -> Mapping[str, Any]:
+    """Return the properties of one item of the answer's list; empty where no schema says."""
+    listed = (prompt.schema.get("properties") or {}).get(_list_name(prompt)) or {}
+    found = (listed.get("items") or {}).get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def conform(value: object, schema: Mapping[str, Any]) -> Any:
+    """Return the value as its schema wants it: a list, a string, a number or one of an enum."""
+    if allowed := schema.get("enum"):
+        return value if value in allowed else allowed[0]
+    kind = schema.get("type")
+    if kind == "array":
+        return value if isinstance(value, list) else [str(value)]
+    if kind == "integer":
+        return value if isinstance(value, int) else int(str(value)) if str(value).isdigit() else 0
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value)
+
+
+def _contexts(prompt: Prompt) -> list[Fields]:
+    """Answer a request for contexts, or for the terms of a vocabulary."""
+    block, wanted = prompt.block, prompt.block["wanted"]
+    properties = _item_schema(prompt)
+    generic = Generic(prompt)
+    grammar = next(iter(task_grammars(block)), None)
+    rng = prompt.random("content")
+    found: Iterable[Fields]
+    if "category" in wanted or "term" in properties:
+        category = str(wanted.get("category", ""))
+        known = grammar.terms(category, rng) if grammar else iter(())
+        found = ({"term": term} for term in _chain(known, generic.terms(category, rng)))
+        names = ["term"]
+    else:
+        attributes = {
+            name: tuple(map(str, one.get("values") or ())) if isinstance(one, dict) else ()
+            for name, one in (wanted.get("attributes") or {}).items()
+        }
+        terms = {k: tuple(map(str, v)) for k, v in (block.get("terms") or {}).items()}
+        ask = ContextAsk(attributes, terms, str(wanted.get("what", "")))
+        known_contexts = grammar.contexts(ask, rng) if grammar else iter(())
+        found = _chain(islice(known_contexts, 2000), generic.contexts(ask, rng))
+        names = ["text", *attributes]
+    seen = _excluded(block)
+    out: list[Fields] = []
+    for one in islice(found, 6000):
+        if len(out) == int(wanted.get("count") or 1):
+            break
+        if seen.add(str(one.get("text") or one.get("term"))):
+            out.append({n: conform(one.get(n, ""), properties.get(n, {})) for n in names})
+    return out
+
+
+def _chain(*parts: Iterator[Any]) -> Iterator[Any]:
+    for part in parts:
+        yield from part
+
+
+class _Seen:
+    """Texts that must not come again; what is excluded may be cut short."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._whole = {self._key(text) for text in texts}
+        self._lengths = {len(text) for text in self._whole}
+
+    @staticmethod
+    def _key(text: str) -> str:
+        return " ".join(text.casefold().split()).rstrip(" .…")
+
+    def add(self, text: str) -> bool:
+        """Remember a text; False where it, or how it begins, was there before."""
+        key = self._key(text)
+        if any(key[:n].rstrip(" .…") in self._whole for n in self._lengths):
+            return False
+        self._whole.add(key)
+        self._lengths.add(len(key))
+        return True
+
+
+def _excluded(block: Mapping[str, Any]) -> _Seen:
+    listed = block.get("exclude")
+    return _Seen(str(one) for one in listed) if isinstance(listed, list) else _Seen(())
+
+
+def _seed_text(fields: Fields) -> str:
+    """Return what tells seeds apart: all their texts."""
+    return " ".join(str(value) for value in fields.values())
+
+
+def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
+    block, wanted = prompt.block, prompt.block["wanted"]
+    properties = _item_schema(prompt)
+    wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
+    context = block.get("context") or {}
+    grammar = next(iter(task_grammars(block)), None)
+    generic = Generic(prompt)
+    seen, firsts = _excluded(block), _excluded(block)
+    errors = prompt.random("errors")
+    out: list[Fields] = []
+    for at, item in enumerate(block["items"]):
+        rng = prompt.random(f"item {at}")
+        typed = {k: v for k, v in item.items() if k != "item"}
+        attributes = context.get("attributes") or {}
+        ask = SeedAsk(str(context.get("text", "")), attributes, typed, wanted_fields)
+        fields = None
+        if errors.random() < rates.near_duplicate:
+            twins = [o for o, i in zip(out, block["items"], strict=False) if _same_type(i, item)]
+            fields = lightly_changed(_without(rng.choice(twins), "item"), rng) if twins else None
+        known = islice(grammar.seeds(ask, rng), _TRIES) if grammar else iter(())
+        candidates = iter([fields]) if fields else iter(())
+        for one in _chain(candidates, known, islice(generic.seeds(ask, rng), _TRIES)):
+            first = next((str(v) for n, v in one.items() if n in wanted_fields), "")
+            if seen.add(_seed_text(one)) and firsts.add(first):
+                fields = one
+                break
+        names = list(wanted_fields) or [n for n in properties if n != "item"]
+        row = {n: conform((fields or {}).get(n, ""), properties.get(n, {})) for n in names}
+        out.append({"item": item.get("item", at + 1), **row})
+    return out
+
+
+def _same_type(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _without(one, "item") == _without(other, "item")
+
+
+def _without(fields: Mapping[str, Any], name: str) -> Fields:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
+    block = prompt.block
+    properties = _item_schema(prompt)
+    label = str((block.get("label") or {}).get("name", ""))
+    errors = prompt.random("errors")
+    out = []
+    for at, slot in enumerate(block["slots"]):
+        rng = prompt.random(f"slot {at}")
+        wrong = errors.random() < rates.wrong_label
+        given = {**(slot.get("seed") or {}), **(slot.get("given") or {})}
+        context = slot.get("context") or {}
+        place = Slot(
+            str(context.get("text", "")), context.get("attributes") or {}, given, slot.get("answer")
+        )
+        names = [n for n in properties if n not in ("slot", "rationale")] or [
+            n for n in block["task"].get("fields", ()) if n not in given
+        ]
+        row, rationale = _write(prompt, place, label, names, wrong=wrong, rng=rng)
+        written: Fields = {"slot": slot.get("slot", at + 1)}
+        if "rationale" in properties:
+            written["rationale"] = rationale
+        out.append(
+            {**written, **{n: conform(row.get(n, ""), properties.get(n, {})) for n in names}}
+        )
+    return out
+
+
+def _write(
+    prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
+) -> tuple[Fields, str]:
+    """Write one row; return its fields and the reason given for its label."""
+    fields = prompt.block["task"].get("fields") or {}
+    for grammar in task_grammars(prompt.block):
+        place = slot
+        if not set(slot.given) & set(fields) and set(names) >= grammar.fields:
+            place = _seeded(grammar, slot, rng)
+        labels = list(grammar.labels) or _choices(place)
+        meant = slot.answer if slot.answer is not None else label
+        if wrong and (others := [one for one in labels if one != meant]):
+            meant = rng.choice(others)
+        found = None
+        fixed = {n: v for n, v in place.given.items() if n in fields}
+        for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
+            found = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
+            if truth(found, labels) == meant:
+                break
+        if found is not None:
+            return {"answer": meant, **found}, grammar.rationale(found, label, rng)
+    return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
+
+
+def _choices(slot: Slot) -> list[str]:
+    """Return the spans that the answer may be: the list of texts among the given fields."""
+    for value in slot.given.values():
+        if isinstance(value, list) and (slot.answer is None or slot.answer in value):
+            return [str(one) for one in value]
+    return [slot.answer or ""]
+
+
+def _seeded(grammar: Grammar, slot: Slot, rng: Random) -> Slot:
+    """Give a slot without a seed one: recipes without seeds ask for all fields at once."""
+    ask = SeedAsk(slot.context, slot.attributes, {}, {})
+    seed = next(iter(grammar.seeds(ask, rng)), {})
+    return Slot(slot.context, slot.attributes, {**seed, **slot.given}, slot.answer)
+
+
+def _compose(
+    prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
+) -> tuple[Fields, str]:
+    """Write a row of a task that no grammar knows, its rivals' labels being unknown, too."""
+    fields = prompt.block["task"].get("fields") or {}
+    generic = Generic(prompt)
+    meant = slot.answer if slot.answer is not None else label
+    fixed = {n: v for n, v in slot.given.items() if n in fields}
+    best: tuple[float, Fields] | None = None
+    for candidate in islice(generic.instances(slot, label, names, wrong, rng), _TRIES_GENERIC):
+        row = {**fixed, **candidate}
+        place = number(fingerprint(row), meant)
+        distance = 1 - place if wrong else place
+        if best is None or distance < best[0]:
+            best = distance, row
+        if distance < _SURE:
+            break
+    row = best[1] if best else dict(fixed)
+    return row, generic.rationale(row, label, rng)
+
+
+def _judge(prompt: Prompt, rates: ErrorRates) -> Fields:
+    """Label a row, as annotator or, where reasons are asked for, as corrector."""
+    block, properties = prompt.block, prompt.schema.get("properties") or {}
+    row = block["row"]
+    labels = [str(one) for one in (properties.get("label") or {}).get("enum") or ()]
+    labels = labels or list(block.get("labels") or ()) or _spans(row)
+    label = truth(row, labels)
+    correcting = "reasons" in properties or (not properties and "proposed" in block)
+    rng = prompt.random("errors")
+    others = [one for one in labels if one != label]
+    if others and rng.random() < (rates.corrector if correcting else rates.annotator):
+        label = rng.choice(others)
+    if not correcting:
+        return {"label": label}
+    known: list[Grammar] = task_grammars(block)
+    grammar = known[0] if known else Generic(prompt)
+    return {"reasons": grammar.rationale(row, label, rng), "label": label}
+
+
+def _spans(row: Mapping[str, Any]) -> list[str]:
+    return next((list(map(str, v)) for v in row.values() if isinstance(v, list) and v), [""])

@@ -1,0 +1,54 @@
+"""How the embedded model errs: at set rates, and in the ways in which real models err.
+
+Here belong the rates and the spoiling of an answer's form. Wrong labels and near-duplicates are
+made where the content is made, in `brain`.
+"""
+
+from dataclasses import dataclass, fields
+from random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRates:
+    """Shares in [0, 1]; the defaults are what the demonstration runs with.
+
+    Attributes:
+        wrong_label: instances written with the text of another label than the one asked for.
+        malformed: answers that are cut off, chatty or of wrong types.
+        near_duplicate: seeds (or rows without one) that repeat another of the same call but for
+            a word.
+        annotator: labels that the blind annotator gets wrong.
+        corrector: labels that the corrector gets wrong.
+    """
+
+    wrong_label: float = 0.10
+    malformed: float = 0.02
+    near_duplicate: float = 0.03
+    annotator: float = 0.05
+    corrector: float = 0.05
+
+    def __post_init__(self) -> None:
+        for rate in fields(self):
+            if not 0 <= getattr(self, rate.name) <= 1:
+                raise ValueError(f"{rate.name} must lie between 0 and 1")
+
+
+NONE = ErrorRates(0, 0, 0, 0, 0)
+"""A model that never errs."""
+
+
+def spoil(answer: str, rng: Random) -> tuple[str, str]:
+    """Return an answer of broken form and its finish reason (`stop` or `length`)."""
+    how = rng.randrange(4)
+    if how == 0:
+        return answer[: rng.randint(len(answer) // 3, len(answer) * 9 // 10)], "length"
+    if how == 1:
+        opening = rng.choice(
+            ("Sure! Here is the JSON you asked for:", "Here you go:", "Of course.")
+        )
+        closing = rng.choice(("Let me know if you need more.", "I hope this helps!"))
+        return f"{opening}\n\n```json\n{answer}\n```\n\n{closing}", "stop"
+    if how == 2:
+        # Strings where numbers belong and lists where strings belong.
+        return answer.replace('":"', '":["', 1).replace('","', '"],"', 1), "stop"
+    return f"[{answer}, ]", "stop"

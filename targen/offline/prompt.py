@@ -1,0 +1,86 @@
+"""What the embedded model reads of a request: the data block, the schema, and a key of it all.
+
+Here belongs everything that looks at messages and `response_format`. What to answer does not.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import Any, Final
+
+from targen.hashing import rng
+
+_DECODER: Final = json.JSONDecoder()
+_FENCE: Final = re.compile(r"```(?:json)?\s*(?=\{)")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request as the model sees it.
+
+    Attributes:
+        block: the data that the prompt carries; empty where it carries none.
+        schema: the JSON schema of the answer, from the request or from the prompt's text; empty
+            where there is none.
+        text: all messages, one after the other.
+        key: hash of messages, schema and seed; all that is random in the answer comes from it.
+    """
+
+    block: Mapping[str, Any]
+    schema: Mapping[str, Any]
+    text: str
+    key: bytes
+
+    def random(self, purpose: str) -> Random:
+        """Return the random numbers of this request for one purpose."""
+        return rng(self.key.hex(), purpose)
+
+
+def read(
+    messages: Sequence[Mapping[str, Any]], response_format: Mapping[str, Any] | None, seed: int
+) -> Prompt:
+    """Read a request's messages; nothing in them is an error."""
+    text = "\n\n".join(_content(message.get("content")) for message in messages)
+    schema = ((response_format or {}).get("json_schema") or {}).get("schema")
+    key = sha256(text.encode("utf-8", "surrogatepass"))
+    key.update(json.dumps(schema, sort_keys=True).encode() + b"\x1d%d" % seed)
+    block, end = _block(text)
+    if not isinstance(schema, dict):
+        schema = _written_schema(text, end)
+    return Prompt(block, schema, text, key.digest())
+
+
+def _content(content: object) -> str:
+    """Return the text of a message, which is a string or a list of typed parts."""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def _block(text: str) -> tuple[dict[str, Any], int]:
+    """Return the first fenced object that speaks of a task, and where it ends."""
+    for fence in _FENCE.finditer(text):
+        try:
+            found, end = _DECODER.raw_decode(text, fence.end())
+        except ValueError:
+            continue
+        if isinstance(found, dict) and isinstance(found.get("task"), dict):
+            return found, end
+    return {}, 0
+
+
+def _written_schema(text: str, start: int) -> dict[str, Any]:
+    """Return the first object schema that stands in the text behind the data block."""
+    while (start := text.find("{", start)) >= 0:
+        try:
+            found, end = _DECODER.raw_decode(text, start)
+        except ValueError:
+            start += 1
+            continue
+        if isinstance(found, dict) and isinstance(found.get("properties"), dict):
+            return found
+        start = end
+    return {}
