@@ -1,0 +1,131 @@
+"""The quality report: what the finished rows are worth, and what they took.
+
+Here belongs gathering what the report is computed from. Computing it belongs to `targen.quality`.
+"""
+
+import time
+from contextlib import closing
+
+import polars as pl
+from dagster import (
+    AssetChecksDefinition,
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    asset,
+)
+
+from assets.checks import table_checks
+from assets.step import attributes, finish, readable_errors, start
+from resources.data import DataFolder
+from resources.llm import LLMResource
+from resources.tables import Stored
+from resources.tasks import TaskFolder
+from targen.hashing import digest
+from targen.quality.inputs import COMPLETIONS, ReportInputs
+from targen.tables import SCHEMA_VERSION
+from targen.task import TaskSpec
+
+STEP = "quality_report"
+
+
+def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:
+    """Return the asset and its checks, one partition per task."""
+
+    @asset(**attributes(STEP, partitions))
+    def quality_report(
+        context: AssetExecutionContext,
+        tasks: TaskFolder,
+        llm: LLMResource,
+        data: DataFolder,
+        vocabularies: Stored,
+        contexts: Stored,
+        seeds: Stored,
+        instances: Stored,
+        labels: Stored,
+        corrected_set: Stored,
+    ) -> MaterializeResult[Stored]:
+        """Balance, yield, agreement, duplicates and diversity of the corrected set, as a page."""
+        from targen.quality import page, report  # noqa: PLC0415 - not when loading
+
+        started = time.monotonic()
+        above = {
+            "vocabularies": vocabularies,
+            "contexts": contexts,
+            "seeds": seeds,
+            "instances": instances,
+            "labels": labels,
+            "corrected_set": corrected_set,
+        }
+        with readable_errors():
+            spec = start(context, tasks, data)
+            made = report.build(gather(spec, above, llm))
+            pages = {"json": made.json_text(), "html": page.render(made)}
+        stored = Stored(made.table, step_digest=report_digest(spec), pages=pages)
+        address = data.tables().address(STEP, spec.name, "html")
+        shown = MetadataValue.path(address) if "://" in address else MetadataValue.url(
+            f"file://{address}"
+        )
+        extra = {
+            "verdict": made.json["verdict"],
+            "report": shown,
+            "seconds": time.monotonic() - started,
+        }
+        return finish(STEP, spec, stored, data, extra)
+
+    return [quality_report, table_checks(STEP, partitions)]
+
+
+def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> ReportInputs:
+    """Return what the report of a task is computed from.
+
+    Raises:
+        StoreError: the completion store cannot be read.
+    """
+    from targen.quality.accounting import step_of_requests  # noqa: PLC0415 - not when loading
+
+    frames = {name: stored.table for name, stored in above.items()}
+    rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
+    with closing(llm.store()) as store:
+        asked = store.with_chain(step_of_requests(frames, rejected))
+        # In one order: the report of unchanged tables must keep its bytes.
+        completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
+    return ReportInputs(
+        task_name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        fields=spec.field_types,
+        answer_kind=spec.answer.kind,
+        tables=frames,
+        labels=tuple(spec.labels),
+        rejected=rejected,
+        completions=completions,
+        planned={name: tuple(values) for name, values in spec.planned.items()},
+        options=(spec.answer.choices,) if spec.answer.choices else (),
+        pair_field=spec.twin.id_field if spec.twin else None,
+        rows_asked=spec.wanted_rows,
+        models=tuple(completions["model"].unique().sort()),
+        simulated=bool(completions.select(pl.col("simulated").any()).item()),
+    )
+
+
+def report_digest(spec: TaskSpec) -> str:
+    """Return the sha256 of what the report reads of the task beyond its tables."""
+    return digest(
+        {
+            "step": STEP,
+            "schema_version": SCHEMA_VERSION,
+            "name": spec.name,
+            "title": spec.title,
+            "description": spec.description,
+            "fields": spec.field_types,
+            "answer_kind": spec.answer.kind,
+            "choices": spec.answer.choices,
+            "labels": list(spec.labels),
+            "planned": spec.planned,
+            "rows": spec.wanted_rows,
+            "pair_field": spec.twin.id_field if spec.twin else None,
+        }
+    )

@@ -1,0 +1,166 @@
+"""What all assets have in common: attributes, running a step, metadata.
+
+Here belongs the one shape that every asset has. What a step does belongs to `targen.operators`;
+the report, which is made otherwise, stands in its own module.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import polars as pl
+from dagster import (
+    AssetExecutionContext,
+    DataVersion,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+)
+
+from assets import markdown
+from assets.columns import fixed_schema, lineage, table_schema
+from resources.data import DataFolder
+from resources.llm import LLMResource
+from resources.tables import Stored
+from resources.tasks import TaskFolder
+from targen.errors import TargenError
+from targen.tables import SCHEMA_VERSION
+from targen.task import TaskSpec
+
+GROUP = "targen"
+OWNERS = ["team:data"]
+SAMPLE_ROWS = 5
+
+_ASSET_VERSION = 1
+"""Raised when what the assets themselves do changes what a table holds."""
+
+
+def attributes(step: str, partitions: PartitionsDefinition, *kinds: str) -> dict[str, Any]:
+    """Return what `@asset` is told of a step.
+
+    Args:
+        step: the asset's name.
+        partitions: one partition per task.
+        kinds: what the asset is made with, beyond Polars and Parquet.
+    """
+    return {
+        "name": step,
+        "partitions_def": partitions,
+        "group_name": GROUP,
+        "owners": OWNERS,
+        "kinds": {"polars", "parquet", *kinds},
+        # One string for all partitions: what differs between tasks stands in the step digest.
+        "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
+        "metadata": {"dagster/column_schema": fixed_schema(step)},
+    }
+
+
+@contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn an error that is meant for the user into Dagster's failure with that message alone."""
+    try:
+        yield
+    except TargenError as error:
+        raise Failure(description=str(error), allow_retries=False) from None
+
+
+async def make(
+    context: AssetExecutionContext,
+    tasks: TaskFolder,
+    llm: LLMResource,
+    data: DataFolder,
+    **upstream: Stored,
+) -> MaterializeResult[Stored]:
+    """Run the asset's step for the run's task.
+
+    Args:
+        context: of the asset's run.
+        tasks, llm, data: the resources.
+        upstream: asset above -> what it stored.
+    """
+    from targen.operators import run_step, step_digest  # noqa: PLC0415 - not when loading
+
+    step, started = context.asset_key.path[-1], time.monotonic()
+    with readable_errors():
+        spec = start(context, tasks, data)
+        frames = {name: stored.table for name, stored in upstream.items()}
+        async with llm.engine(context.run_id, spec.name, step) as engine:
+            output = await run_step(step, spec, frames, engine)
+        stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
+    for warning in output.warnings:
+        context.log.warning(warning)
+    usage = usage_metadata(engine.stats.as_dict())
+    extra = {**usage, "warnings": output.warnings, "seconds": time.monotonic() - started}
+    return finish(step, spec, stored, data, extra)
+
+
+def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -> TaskSpec:
+    """Return the run's task, with its partition held for this run.
+
+    Raises:
+        SpecError: the task is wrong.
+        TableError: another run holds the partition, or nothing can be written.
+    """
+    spec = tasks.load(context.partition_key)
+    data.hold(spec.name, context.run_id)
+    return spec
+
+
+def finish(
+    step: str, spec: TaskSpec, stored: Stored, data: DataFolder, extra: Mapping[str, Any]
+) -> MaterializeResult[Stored]:
+    """Return a step's result with everything that the UI shows of it."""
+    table = stored.table
+    sample = table.head(SAMPLE_ROWS).to_dicts()
+    rejected = rejected_by_reason(stored.rejected)
+    version = stored.data_version
+    metadata = {
+        "dagster/row_count": table.height,
+        "dagster/column_schema": table_schema(step, table.schema),
+        "dagster/column_lineage": lineage(step, spec.field_types),
+        "rejected": sum(rejected.values()),
+        "rejected_by_reason": rejected,
+        "step_digest": stored.step_digest,
+        "data_version": version,
+        "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
+        "path": MetadataValue.path(data.tables().address(step, spec.name)),
+        **extra,
+    }
+    if stored.asked is not None:
+        metadata["asked"] = stored.asked
+    return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
+
+
+def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:
+    """Return the columns that say something to a reader: no hashes, the task's fields first."""
+    fields = [name for name in spec.field_types if name in table.columns]
+    others = [
+        name
+        for name in table.columns
+        if name not in fields and not name.endswith(("_id", "_ids")) and name != "depth"
+    ]
+    return fields + others if step != "quality_report" else table.columns
+
+
+def rejected_by_reason(rejected: pl.DataFrame | None) -> dict[str, int]:
+    """Return reason -> number of rejected items, sorted by reason."""
+    if rejected is None:
+        return {}
+    counts = rejected.group_by("reason").len().sort("reason")
+    return dict(counts.iter_rows())
+
+
+def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this run itself asked for and paid; what the tables cost is in the report."""
+    cost = stats["cost_usd"]
+    return {
+        "model": stats["model"],
+        "simulated": stats["simulated"],
+        "calls": stats["calls"],
+        "found_in_store": stats["from_store"],
+        "prompt_tokens": stats["prompt_tokens"],
+        "completion_tokens": stats["completion_tokens"],
+        "cost_usd": "unknown" if cost is None else cost,
+    }

@@ -1,0 +1,92 @@
+"""The code location: what Dagster loads.
+
+Here belongs the assembly, with settings from the environment. Nothing heavy is imported here:
+Dagster loads this module in every process that it starts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from dagster import AssetChecksDefinition, Definitions, colored_console_logger, in_process_executor
+
+from assets import contexts, corrected_set, instances, labels, quality_report, seeds, vocabularies
+from dagster_project.jobs import dataset
+from dagster_project.partitions import task_partitions
+from dagster_project.shell import SHELL_LOGGER, shell_logger
+from resources import environment
+from resources.data import DataFolder
+from resources.io_manager import TablesIOManager
+from resources.llm import LLMResource
+from resources.tasks import TaskFolder
+from targen.task import rows_from_environment
+
+MODULES = (vocabularies, contexts, seeds, instances, labels, corrected_set, quality_report)
+
+
+def task_folder() -> TaskFolder:
+    """Return the task folder as the environment sets it.
+
+    Raises:
+        SpecError: TARGEN_ROWS is no number.
+    """
+    return TaskFolder(
+        tasks_dir=environment.text(environment.TASKS_DIR, "tasks"),
+        recipes_dir=environment.text(environment.RECIPES_DIR, "recipes"),
+        rows=rows_from_environment(),
+    )
+
+
+def data_folder() -> DataFolder:
+    """Return the data folder as the environment sets it."""
+    return DataFolder(data_dir=environment.text(environment.DATA_DIR, "data"))
+
+
+def resources_from_environment() -> dict[str, Any]:
+    """Return the resources as the environment sets them.
+
+    Raises:
+        TargenError: a variable holds what it cannot hold.
+    """
+    data = data_folder()
+    return {
+        "tasks": task_folder(),
+        "llm": LLMResource(
+            model=environment.optional(environment.MODEL),
+            base_url=environment.private(environment.BASE_URL),
+            api_key=environment.private(environment.API_KEY),
+            endpoint_name=environment.optional(environment.ENDPOINT_NAME),
+            store_url=environment.private(environment.STORE_URL),
+            concurrency=environment.whole(environment.CONCURRENCY, 64),
+            budget_usd=environment.amount(environment.BUDGET_USD),
+            data_dir=data.data_dir,
+        ),
+        "data": data,
+        "io_manager": TablesIOManager(data=data),
+    }
+
+
+def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
+    """Return the definitions, with some resources replaced.
+
+    Args:
+        overrides: resource name -> what to use instead; tests put their own here. The partitions
+            are those of the `tasks` in use.
+
+    Raises:
+        TargenError: a variable or a task file is wrong.
+    """
+    resources = {**resources_from_environment(), **(overrides or {})}
+    partitions = task_partitions(resources["tasks"])
+    built = [made for module in MODULES for made in module.build(partitions)]
+    return Definitions(
+        assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
+        asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
+        jobs=[dataset],
+        resources=resources,
+        # One process a run: an asset is asynchronous inside, and seven processes cost 30 s.
+        executor=in_process_executor,
+        loggers={"console": colored_console_logger, SHELL_LOGGER: shell_logger},
+    )
+
+
+defs = build_defs()

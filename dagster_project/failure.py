@@ -1,0 +1,51 @@
+"""Why a run failed, in one message.
+
+Here belongs reading Dagster's events. Showing the message does not.
+"""
+
+from collections.abc import Iterable
+
+from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
+
+
+def explain(events: Iterable[DagsterEvent]) -> tuple[str, str | None]:
+    """Return the message for the user, and a traceback where the mistake is ours.
+
+    The first failed step counts: what fails after it fails because of it.
+    """
+    refused: str | None = None
+    for event in events:
+        if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+            refused = refused or _refusal(event)
+        elif event.event_type == DagsterEventType.STEP_FAILURE:
+            return (refused, None) if refused else _step_failure(event)
+        elif event.event_type == DagsterEventType.PIPELINE_FAILURE:
+            return _run_failure(event)
+    return "the run ended without success and without saying why", None
+
+
+def _refusal(event: DagsterEvent) -> str | None:
+    found = event.asset_check_evaluation_data
+    if found.passed or found.severity != AssetCheckSeverity.ERROR:
+        return None
+    return f"{found.asset_key.path[-1]}: its {found.check_name} is broken: {found.description}"
+
+
+def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:
+    found = event.step_failure_data
+    if found.user_failure_data and found.user_failure_data.description:
+        return f"{event.step_key}: {found.user_failure_data.description}", None
+    if found.error is None:
+        return f"{event.step_key}: failed without saying why", None
+    innermost = found.error
+    while innermost.cause is not None:
+        innermost = innermost.cause
+    message = f"{event.step_key}: unexpected {innermost.message.strip()}"
+    return message, found.error.to_string()
+
+
+def _run_failure(event: DagsterEvent) -> tuple[str, str | None]:
+    error = event.job_failure_data.error
+    if error is None:
+        return event.message or "the run failed", None
+    return f"the run could not start: {error.message.strip()}", error.to_string()

@@ -1,0 +1,163 @@
+"""The commands behind `make run` and `make demo`: whole tasks, headless, in this process.
+
+Here belongs what the shell gives and wants back: names, lines, an exit status. What a run does
+stands in the assets. Dagster records the runs, so that the UI shows them like its own.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dagster_project import home
+from targen.errors import SpecError, TargenError
+from targen.yamlfile import nearest
+
+if TYPE_CHECKING:
+    from dagster import DagsterInstance, Definitions
+
+DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "ticket_urgency")
+DEMO_ROWS = "100"
+_REAL_MODEL = ("TARGEN_MODEL", "TARGEN_BUDGET_USD")
+
+
+@dataclass
+class Made:
+    """What became of one task's run.
+
+    Attributes:
+        task: its name.
+        run_id: as Dagster knows it.
+        seconds: wall time of the whole run.
+        error: one message, None where all went well.
+        trace: traceback of a mistake of ours, None where the error is one for the user.
+        metadata: asset -> the metadata of its materialisation.
+    """
+
+    task: str
+    run_id: str
+    seconds: float
+    error: str | None = None
+    trace: str | None = None
+    metadata: dict[str, dict[str, object]] = field(default_factory=dict)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
+    parser.add_argument("task", nargs="?", help="a task's name")
+    parser.add_argument("--demo", action="store_true", help="the nine tasks, embedded model")
+    options = parser.parse_args(arguments)
+    if options.demo == bool(options.task):
+        return _fail("name one task: make run TASK=rte")
+    try:
+        return demo() if options.demo else run(options.task)
+    except TargenError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was paid for is stored, and the next run goes on from it")
+
+
+def run(task: str) -> int:
+    """Make all tables of one task; return the exit status.
+
+    Raises:
+        TargenError: nothing could be started.
+    """
+    made = make_tasks([task])[0]
+    if made.error is None:
+        _show([made])
+    return _report_errors([made])
+
+
+def demo() -> int:
+    """Make all tables of the demonstration's tasks on the embedded model.
+
+    Raises:
+        TargenError: nothing could be started.
+    """
+    for name in _REAL_MODEL:
+        os.environ.pop(name, None)
+    os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
+    made = make_tasks(DEMO_TASKS)
+    _show([one for one in made if one.error is None])
+    return _report_errors(made)
+
+
+def make_tasks(names: Sequence[str]) -> list[Made]:
+    """Run the tasks one after the other in this process.
+
+    One process: loading Dagster takes longer than making a demonstration's tables.
+
+    Raises:
+        TargenError: a task does not exist, or Dagster's home or the definitions are unusable.
+    """
+    home.prepare()
+    # Only now: the definitions read the environment when they are imported.
+    from dagster import DagsterInstance  # noqa: PLC0415
+
+    from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
+
+    folder = task_folder()
+    known = folder.names()
+    for name in names:
+        if name not in known:
+            raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
+    definitions = build_defs()
+    with DagsterInstance.get() as instance:
+        return [_make(name, definitions, instance) for name in names]
+
+
+def _make(task: str, definitions: "Definitions", instance: "DagsterInstance") -> Made:
+    from dagster_project.failure import explain  # noqa: PLC0415
+    from dagster_project.jobs import DATASET_JOB  # noqa: PLC0415
+    from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
+
+    started = time.monotonic()
+    result = definitions.resolve_job_def(DATASET_JOB).execute_in_process(
+        instance=instance,
+        partition_key=task,
+        run_config={"loggers": {SHELL_LOGGER: {}}},
+        raise_on_error=False,
+    )
+    made = Made(task, result.run_id, time.monotonic() - started)
+    for event in result.get_asset_materialization_events():
+        made.metadata[event.asset_key.path[-1]] = dict(values(event))
+    if not result.success:
+        made.error, made.trace = explain(result.all_events)
+    return made
+
+
+def _report_errors(made: Sequence[Made]) -> int:
+    failed = [one for one in made if one.error is not None]
+    for one in failed:
+        if one.trace:
+            sys.stderr.write(f"{one.trace}\n")
+        sys.stderr.write(f"error: {one.task}: {one.error}\n")
+    return 1 if failed else 0
+
+
+def _show(made: Sequence[Made]) -> None:
+    from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
+    from dagster_project.definitions import data_folder  # noqa: PLC0415
+
+    if not made:
+        return
+    tables = data_folder().tables()
+    lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
+    reports = [tables.address("quality_report", one.task, "html") for one in made]
+    text = "\n".join([summary.aligned(lines), "", "Reports:", *(f"  {path}" for path in reports)])
+    sys.stdout.write(f"\n{text}\n")
+    sys.stdout.flush()
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

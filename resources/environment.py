@@ -1,0 +1,72 @@
+"""The environment variables that settings start from.
+
+Here belong their names, defaults and the rule that an empty one counts as unset. What a setting
+means stands with the resource that has it as a field.
+"""
+
+import os
+
+from dagster import EnvVar
+
+from targen.errors import TargenError
+
+DATA_DIR = "TARGEN_DATA_DIR"
+TASKS_DIR = "TARGEN_TASKS_DIR"
+RECIPES_DIR = "TARGEN_RECIPES_DIR"
+MODEL = "TARGEN_MODEL"
+STORE_URL = "TARGEN_STORE_URL"
+CONCURRENCY = "TARGEN_CONCURRENCY"
+BUDGET_USD = "TARGEN_BUDGET_USD"
+ENDPOINT_NAME = "TARGEN_ENDPOINT_NAME"
+API_KEY = "OPENAI_API_KEY"
+BASE_URL = "OPENAI_BASE_URL"
+
+
+def text(name: str, default: str) -> str:
+    """Return the variable, or `default` where it is unset or empty."""
+    return os.environ.get(name) or default
+
+
+def optional(name: str) -> str | None:
+    """Return the variable, or None where it is unset or empty."""
+    return os.environ.get(name) or None
+
+
+def private(name: str) -> EnvVar | None:
+    """Return a reference that is looked up only when a run needs it, or None where unset.
+
+    For values that may hold a secret: Dagster shows and stores the variable's name instead.
+    """
+    return EnvVar(name) if os.environ.get(name) else None
+
+
+def whole(name: str, default: int) -> int:
+    """Return the variable as a whole number of at least 1, or `default` where it is unset.
+
+    Raises:
+        TargenError: it is something else.
+    """
+    given = optional(name)
+    if given is None:
+        return default
+    if not given.strip().isdecimal() or int(given) < 1:
+        raise TargenError(f"{name} must be a whole number of at least 1, not {given!r}.")
+    return int(given)
+
+
+def amount(name: str) -> float | None:
+    """Return the variable as a number that is not negative, or None where it is unset.
+
+    Raises:
+        TargenError: it is something else.
+    """
+    given = optional(name)
+    if given is None:
+        return None
+    try:
+        number = float(given)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise TargenError(f"{name} must be an amount such as 2.50, not {given!r}.")
+    return number

@@ -1,0 +1,32 @@
+"""The IO manager: one Parquet file per asset and partition.
+
+Here belongs only what Dagster wants to know; files are written and read by `tables`.
+"""
+
+from dagster import ConfigurableIOManager, Failure, InputContext, OutputContext, ResourceDependency
+
+from resources.data import DataFolder
+from resources.tables import Stored
+from targen.errors import TargenError
+
+
+class TablesIOManager(ConfigurableIOManager):
+    """Keeps each asset's table as `<data folder>/<asset>/<task>.parquet`."""
+
+    data: ResourceDependency[DataFolder]
+
+    def handle_output(self, context: OutputContext, obj: Stored) -> None:
+        """Store a step's result."""
+        asset, task = context.asset_key.path[-1], context.partition_key
+        try:
+            self.data.tables().write(asset, task, obj)
+        except TargenError as error:
+            raise Failure(description=str(error), allow_retries=False) from None
+
+    def load_input(self, context: InputContext) -> Stored:
+        """Return what the step above stored for the same task."""
+        asset, task = context.asset_key.path[-1], context.partition_key
+        try:
+            return self.data.tables().read(asset, task)
+        except TargenError as error:
+            raise Failure(description=str(error), allow_retries=False) from None

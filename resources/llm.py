@@ -1,0 +1,106 @@
+"""The model as a Dagster resource: which one, where, how fast and at what price at most.
+
+Here belong the settings that a user sees in the UI. Sending, storing and counting belong to
+`targen.llm`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from targen.errors import StoreError
+
+if TYPE_CHECKING:
+    from targen.llm.engine import Engine
+    from targen.llm.store import Store
+
+
+class LLMResource(ConfigurableResource):
+    """An OpenAI-compatible endpoint, or the embedded demonstration model."""
+
+    model: str | None = Field(
+        default=None,
+        description="Model name at the endpoint; unset is the embedded demonstration model, "
+        "which needs no network and no key. From TARGEN_MODEL.",
+    )
+    base_url: str | None = Field(
+        default=None,
+        description="Root of the OpenAI-compatible API; unset is the SDK's. From OPENAI_BASE_URL.",
+    )
+    api_key: str | None = Field(
+        default=None, description="The endpoint's key. From OPENAI_API_KEY; never shown or stored."
+    )
+    endpoint_name: str | None = Field(
+        default=None,
+        description="Logical name of the endpoint, part of every request's identity; unset is the "
+        "base URL. Give one where the same model moves between addresses. "
+        "From TARGEN_ENDPOINT_NAME.",
+    )
+    store_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the completion store; unset is completions.db in the data "
+        "folder. Must be given (PostgreSQL) when the data is on S3. From TARGEN_STORE_URL.",
+    )
+    concurrency: int = Field(
+        default=64, description="Requests in flight at most. From TARGEN_CONCURRENCY."
+    )
+    budget_usd: float | None = Field(
+        default=None,
+        description="Ceiling in US dollars over all runs that share the store; unset is none. "
+        "From TARGEN_BUDGET_USD.",
+    )
+    data_dir: str = Field(
+        default="data", description="Where the store lies by default. From TARGEN_DATA_DIR."
+    )
+
+    def engine(self, run_id: str, task: str, step: str) -> "Engine":
+        """Return an engine for one step of one run; to be entered as an async context.
+
+        Raises:
+            StoreError: the store must be named and is not.
+        """
+        # Not at the top: the code location loads in half the time without the engine.
+        from targen.llm.engine import Engine  # noqa: PLC0415
+        from targen.llm.settings import EngineSettings  # noqa: PLC0415
+
+        return Engine(
+            EngineSettings(
+                model=self.model,
+                base_url=self.base_url,
+                api_key=self.api_key,
+                endpoint_name=self.endpoint_name,
+                store_url=self.store_address(),
+                concurrency=self.concurrency,
+                budget_usd=self.budget_usd,
+                run_id=run_id,
+                task=task,
+                step=step,
+            )
+        )
+
+    def store(self) -> "Store":
+        """Return the completion store, open; the caller closes it.
+
+        Raises:
+            StoreError: the store must be named and is not, or cannot be opened.
+        """
+        from targen.llm.store import Store  # noqa: PLC0415
+
+        return Store(self.store_address())
+
+    def store_address(self) -> str:
+        """Return the SQLAlchemy URL of the completion store.
+
+        Raises:
+            StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
+        """
+        if self.store_url:
+            return self.store_url
+        if "://" in self.data_dir:
+            raise StoreError(
+                f"The data is on {self.data_dir}, where no SQLite file can lie: set "
+                "TARGEN_STORE_URL to a database, such as postgresql+psycopg2://user@host/name."
+            )
+        return f"sqlite:///{Path(self.data_dir).expanduser() / 'completions.db'}"

@@ -1,0 +1,166 @@
+"""Where files lie: a local folder or an S3 prefix, behind the same four verbs.
+
+Here belongs moving bytes, whole and atomically. What the bytes mean does not.
+"""
+
+import os
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from targen.errors import TableError
+from targen.hashing import short_id
+
+
+class Place(Protocol):
+    """A folder-like place; keys are relative paths with forward slashes."""
+
+    def address(self, key: str) -> str:
+        """Return the full path or URL of `key`, for people."""
+        ...
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes under `key`, None where there are none.
+
+        Raises:
+            TableError: the place cannot be read.
+        """
+        ...
+
+    def write(self, key: str, content: bytes) -> None:
+        """Put `content` under `key`: readers see the old bytes or the new, never a part.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        ...
+
+    @property
+    def lock_folder(self) -> Path:
+        """A local folder for the locks of what lies here."""
+        ...
+
+
+class LocalPlace:
+    """A folder on this machine."""
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root).expanduser()
+
+    def address(self, key: str) -> str:
+        """Return the absolute path."""
+        return str((self.root / key).absolute())
+
+    def read(self, key: str) -> bytes | None:
+        """Return the file's bytes, None where there is no file."""
+        try:
+            return (self.root / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise TableError(_advice("read", self.address(key), error)) from error
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a temporary file beside the target, then replace the target by it."""
+        target = self.root / key
+        # One name per target, so that what a killed run leaves is overwritten by the next.
+        draft = target.with_name(f".{target.name}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True) if target.parent.is_dir() else None
+            raise TableError(_advice("write", self.address(key), error)) from error
+
+    @property
+    def lock_folder(self) -> Path:
+        """A folder inside the place itself: whoever writes there meets the same locks."""
+        return self.root / ".locks"
+
+
+class S3Place:
+    """A prefix in a bucket; keys, region and endpoint come from the environment, as boto3 reads it.
+
+    A put on S3 replaces the object at once or not at all, so no temporary object is needed.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if not parts.netloc:
+            raise TableError(f"The data folder {url!r} names no bucket: write s3://bucket/prefix.")
+        self.url = url.rstrip("/")
+        self.bucket = parts.netloc
+        self.prefix = parts.path.strip("/")
+
+    @cached_property
+    def _client(self) -> Any:
+        # Costs seconds to import, and most installations keep their data in a folder.
+        from dagster_aws.s3 import S3Resource  # noqa: PLC0415
+
+        return S3Resource().get_client()
+
+    def address(self, key: str) -> str:
+        """Return the object's URL."""
+        return f"{self.url}/{key}"
+
+    def read(self, key: str) -> bytes | None:
+        """Return the object's bytes, None where there is no such object."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
+            return bytes(answer["Body"].read())
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                return None
+            raise TableError(_advice("read", self.address(key), error)) from error
+        except BotoCoreError as error:
+            raise TableError(_advice("read", self.address(key), error)) from error
+
+    def write(self, key: str, content: bytes) -> None:
+        """Put the object."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self._client.put_object(Bucket=self.bucket, Key=self._full(key), Body=content)
+        except (ClientError, BotoCoreError) as error:
+            raise TableError(_advice("write", self.address(key), error)) from error
+
+    @property
+    def lock_folder(self) -> Path:
+        """A folder of this machine: it keeps apart the runs of one machine, not of several."""
+        home = os.environ.get("DAGSTER_HOME") or tempfile.gettempdir()
+        return Path(home) / "locks" / short_id(self.url)
+
+    def _full(self, key: str) -> str:
+        return f"{self.prefix}/{key}" if self.prefix else key
+
+
+def place(data_dir: str) -> LocalPlace | S3Place:
+    """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
+
+    Raises:
+        TableError: it is a URL of another kind, or of no bucket.
+    """
+    if data_dir.startswith("s3://"):
+        return S3Place(data_dir)
+    if "://" in data_dir:
+        raise TableError(
+            f"The data folder {data_dir!r} is neither a folder nor s3://bucket/prefix: "
+            "set TARGEN_DATA_DIR to one of these."
+        )
+    return LocalPlace(data_dir)
+
+
+def _advice(verb: str, address: str, error: Exception) -> str:
+    cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (
+        f"Cannot {verb} {address}: {cause}. Give this user the right to, or set TARGEN_DATA_DIR "
+        "to another place."
+    )

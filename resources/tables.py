@@ -1,0 +1,132 @@
+"""The tables as files: what lies where, and how a step's result is stored and read back.
+
+Here belong file names, the Parquet metadata and the schema version's check. Moving bytes belongs
+to `places`, the columns to `targen.tables`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import polars as pl
+
+from resources.places import Place
+from targen.errors import TableError
+from targen.hashing import digest
+from targen.tables import SCHEMA_VERSION
+
+_VERSION_KEY = "targen.schema_version"
+_ASKED_KEY = "targen.asked"
+_DIGEST_KEY = "targen.step_digest"
+_SLICE_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One step's result for one task, as it is handed from step to step.
+
+    Attributes:
+        table: the rows.
+        rejected: what was asked for and is no row; None where the step rejects nothing.
+        asked: how many items were asked for; None where the step asks for no items.
+        step_digest: identity of everything that the step's task and recipe say about it.
+        pages: file suffix -> text, written beside the table (the report's page).
+    """
+
+    table: pl.DataFrame
+    rejected: pl.DataFrame | None = None
+    asked: int | None = None
+    step_digest: str = ""
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def data_version(self) -> str:
+        """A digest of the content: equal content, equal version, whatever wrote the file."""
+        return digest(
+            {
+                "table": _content(self.table),
+                "rejected": None if self.rejected is None else _content(self.rejected),
+            }
+        )
+
+
+class Tables:
+    """Reads and writes the tables at one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def address(self, asset: str, task: str, suffix: str = "parquet") -> str:
+        """Return where the table, or the page with this suffix, lies."""
+        return self.place.address(_key(asset, task, suffix))
+
+    def write(self, asset: str, task: str, stored: Stored) -> None:
+        """Store a step's result; the table last, so that it never precedes what belongs to it.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _DIGEST_KEY: stored.step_digest}
+        if stored.asked is not None:
+            metadata[_ASKED_KEY] = str(stored.asked)
+        # All bytes are ready before the first is written: what cannot be written changes nothing.
+        files = {_key(asset, task, name): text.encode() for name, text in stored.pages.items()}
+        if stored.rejected is not None:
+            files[_key(f"rejected/{asset}", task)] = _parquet(stored.rejected, metadata)
+        files[_key(asset, task)] = _parquet(stored.table, metadata)
+        for key, content in files.items():
+            self.place.write(key, content)
+
+    def read(self, asset: str, task: str) -> Stored:
+        """Return a step's result as it was stored, without its pages.
+
+        Raises:
+            TableError: the table is missing, unreadable or of another schema version.
+        """
+        table, metadata = self._frame(_key(asset, task), asset, task)
+        rejected = None
+        if self.place.read(_key(f"rejected/{asset}", task)) is not None:
+            rejected, _ = self._frame(_key(f"rejected/{asset}", task), asset, task)
+        asked = metadata.get(_ASKED_KEY)
+        return Stored(
+            table=table,
+            rejected=rejected,
+            asked=None if asked is None else int(asked),
+            step_digest=metadata.get(_DIGEST_KEY, ""),
+        )
+
+    def _frame(self, key: str, asset: str, task: str) -> tuple[pl.DataFrame, dict[str, str]]:
+        address = self.place.address(key)
+        remedy = f"Materialise {asset} of {task} again."
+        content = self.place.read(key)
+        if content is None:
+            raise TableError(f"The table {address} is missing. {remedy}")
+        try:
+            metadata = pl.read_parquet_metadata(BytesIO(content))
+            frame = pl.read_parquet(BytesIO(content))
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise TableError(f"The table {address} is no readable Parquet file. {remedy}") from error
+        version = metadata.get(_VERSION_KEY)
+        if version != str(SCHEMA_VERSION):
+            raise TableError(
+                f"The table {address} has schema version {version or 'none'}, and this release "
+                f"reads {SCHEMA_VERSION}. {remedy}"
+            )
+        return frame, metadata
+
+
+def _key(asset: str, task: str, suffix: str = "parquet") -> str:
+    return f"{asset}/{task}.{suffix}"
+
+
+def _parquet(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _content(frame: pl.DataFrame) -> list[str]:
+    # Rows as text and not the file's bytes: another Polars release may write other bytes.
+    parts = [",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())]
+    parts += [digest(part.write_ndjson()) for part in frame.iter_slices(_SLICE_ROWS)]
+    return parts

@@ -1,0 +1,42 @@
+"""The task and recipe files as a Dagster resource.
+
+Here belongs finding a task by its partition's name. What a task may say belongs to `targen.task`.
+"""
+
+from pathlib import Path
+
+from dagster import ConfigurableResource
+from pydantic import Field
+
+from targen.task import TaskSpec, load_task, load_task_names
+
+
+class TaskFolder(ConfigurableResource):
+    """Where the tasks and recipes are, and how many rows they shall have."""
+
+    tasks_dir: str = Field(
+        default="tasks", description="Folder of the task files. From TARGEN_TASKS_DIR."
+    )
+    recipes_dir: str = Field(
+        default="recipes", description="Folder of the recipe files. From TARGEN_RECIPES_DIR."
+    )
+    rows: int | None = Field(
+        default=None,
+        description="Rows of every corrected set, instead of the tasks' own. From TARGEN_ROWS.",
+    )
+
+    def names(self) -> list[str]:
+        """Return the names of all tasks, sorted.
+
+        Raises:
+            SpecError: a file does not parse, has no name, or two have one name.
+        """
+        return load_task_names(Path(self.tasks_dir))
+
+    def load(self, name: str) -> TaskSpec:
+        """Return the task of this name.
+
+        Raises:
+            SpecError: there is no such task, or its file is wrong.
+        """
+        return load_task(name, Path(self.tasks_dir), Path(self.recipes_dir), self.rows)
