@@ -1,0 +1,122 @@
+"""The quality report of one data set: every figure, once, in three forms.
+
+Here belongs the order of the figures and what the table, the JSON and the page share. How a
+figure is computed stands in the module of its metric; how it looks in `page`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from targen import hashing
+from targen.quality import accounting, agreement, balance, duplicates, lexical, verdict
+from targen.quality.inputs import ReportInputs
+from targen.quality.sheet import Measure, Sheet, rounded
+
+BANNER = "made by the embedded demonstration model; not training data"
+REVIEW_ROWS = 50
+"""Rows to review that are kept in the JSON; the page shows fewer."""
+SAMPLES = 3
+
+__all__ = ["BANNER", "Report", "ReportInputs", "build"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A computed report.
+
+    Attributes:
+        table: the long table, `targen.tables.schema("quality_report", {})`.
+        json: the same figures and everything the page shows, ready for `json.dumps`.
+    """
+
+    table: pl.DataFrame
+    json: dict[str, Any]
+
+    def json_text(self) -> str:
+        """Return the JSON as stored: same report, same bytes."""
+        return hashing.canonical(self.json) + "\n"
+
+    def value(self, metric: str, slice_: str = "all") -> float | None:
+        """Return one figure, None where it is absent or unknown."""
+        for figure in self.json["figures"]:
+            if figure["metric"] == metric and figure["slice"] == slice_:
+                value: float | None = figure["value"]
+                return value
+        return None
+
+
+def build(inputs: ReportInputs) -> Report:
+    """Compute every metric that applies; those that do not are named in the JSON's `skipped`.
+
+    Nothing here depends on time, place or run: the same inputs give the same bytes.
+    """
+    sheet = Sheet()
+    accounting.measure(inputs, sheet)
+    balance.measure(inputs, sheet)
+    agreement.measure(inputs, sheet)
+    duplicates.measure(inputs, sheet)
+    lexical.measure(inputs, sheet)
+    judged = verdict.gates(inputs.gates, sheet)
+    table = _with_gates(sheet.table(), judged)
+    found = verdict.findings(inputs, sheet)
+    review = sheet.details.pop("review", [])
+    content: dict[str, Any] = {
+        "task": inputs.task_name,
+        "title": inputs.title,
+        "description": inputs.description,
+        "fields": dict(inputs.fields),
+        "answer_kind": inputs.answer_kind,
+        "models": sorted(inputs.models),
+        "simulated": inputs.simulated,
+        "banner": BANNER if inputs.simulated else None,
+        "reference_name": inputs.reference_name if inputs.reference is not None else None,
+        "data_docs": inputs.data_docs,
+        "rows": inputs.rows.height,
+        "rows_asked": inputs.rows_asked,
+        "verdict": verdict.headline(judged, found),
+        "findings": found,
+        "gates": judged,
+        "figures": table.to_dicts(),
+        "skipped": sheet.skipped,
+        "samples": samples(inputs),
+        "review": review[:REVIEW_ROWS],
+        "review_rows": len(review),
+        **sheet.details,
+    }
+    return Report(table=table, json=_clean(content))
+
+
+def samples(inputs: ReportInputs) -> list[dict[str, Any]]:
+    """Return the first row of each of the first labels, filled up with the first rows."""
+    rows = inputs.rows
+    if inputs.answer_kind == "class":
+        firsts = rows.filter(pl.col("label").is_first_distinct())
+        others = rows.filter(~pl.col("label").is_first_distinct())
+        rows = pl.concat([firsts.head(SAMPLES), others.head(SAMPLES)])
+    return rows.head(SAMPLES).to_dicts()
+
+
+def _with_gates(table: pl.DataFrame, judged: list[dict[str, Any]]) -> pl.DataFrame:
+    """Fill the column `passed`; a gate whose metric is absent gets a row without value."""
+    state: dict[tuple[str, str], bool] = {}
+    for gate in judged:
+        key = (gate["metric"], gate["slice"])
+        state[key] = state.get(key, True) and gate["passed"] is True
+    present = set(table.select("metric", "slice").iter_rows())
+    absent = [Measure(m, None, 0, s).as_row() for m, s in state if (m, s) not in present]
+    whole = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
+    passed = [state.get(key) for key in whole.select("metric", "slice").iter_rows()]
+    return whole.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))
+
+
+def _clean(content: Any) -> Any:
+    """Return JSON-like content with floats rounded and NaN as null."""
+    if isinstance(content, dict):
+        return {str(key): _clean(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_clean(value) for value in content]
+    if isinstance(content, float):
+        return rounded(content)
+    return content

@@ -1,0 +1,143 @@
+"""Words and n-grams of a frame's text fields, as arrays that every text metric shares.
+
+Here belong splitting and counting. What a count says about a data set does not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from targen import hashing
+
+Ints = npt.NDArray[np.int64]
+
+_NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+WORD = rf"[{_NO_SPACES}]|[\w--[{_NO_SPACES}]]+(?:['’][\w--[{_NO_SPACES}]]+)*"
+"""A word: a run of letters, marks and digits with inner apostrophes; in scripts that put no
+spaces between words, each character by itself."""
+
+
+def words(text: pl.Series) -> pl.Series:
+    """Return per text its list of lower-case words (`WORD`); punctuation is no word."""
+    return text.fill_null("").str.to_lowercase().str.extract_all(WORD)
+
+
+def generator(*content: Any) -> np.random.Generator:
+    """Return a NumPy generator seeded by the sha256 of `content`."""
+    return np.random.default_rng(hashing.rng(*content).getrandbits(128))
+
+
+def segments(frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
+    """Return one row per text: `row` (number in `frame`), `field`, `text`, in row order.
+
+    A list field gives one text per element; nulls are left out.
+    """
+    parts = [pl.DataFrame(schema={"row": pl.Int64, "rank": pl.Int64, "text": pl.String})]
+    numbers = pl.int_range(frame.height, dtype=pl.Int64, eager=True).alias("row")
+    for rank, name in enumerate(fields):
+        part = pl.DataFrame([numbers, frame[name].alias("text")])
+        if part["text"].dtype == pl.List(pl.String):
+            part = part.explode("text", empty_as_null=True)
+        rank_column = pl.lit(rank, dtype=pl.Int64).alias("rank")
+        parts.append(part.drop_nulls("text").select("row", rank_column, "text"))
+    return pl.concat(parts).sort("row", "rank", maintain_order=True)
+
+
+def joined(frame: pl.DataFrame, fields: Sequence[str]) -> pl.Series:
+    """Return per row the texts of `fields`, one below the other."""
+    columns = [
+        pl.col(name).list.join("\n", ignore_nulls=True)
+        if frame.schema[name] == pl.List(pl.String)
+        else pl.col(name).cast(pl.String)
+        for name in fields
+    ]
+    if not columns:
+        return pl.Series("text", [""] * frame.height, dtype=pl.String)
+    return frame.select(pl.concat_str(columns, separator="\n", ignore_nulls=True)).to_series()
+
+
+def spans(starts: Ints, lengths: Ints) -> Ints:
+    """Return the positions of runs of elements, run after run."""
+    before = np.cumsum(lengths) - lengths
+    inside = np.arange(int(lengths.sum()), dtype=np.int64)
+    return np.asarray(inside + np.repeat(starts - before, lengths), dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The words of a frame's text fields, in row order.
+
+    Attributes:
+        ids: per word its number in `vocabulary`.
+        rows: per word the number of its row.
+        texts: per word the number of its text; n-grams do not cross from one to the next.
+        vocabulary: the distinct words, sorted.
+        height: number of rows, those without a word included.
+    """
+
+    ids: Ints
+    rows: Ints
+    texts: Ints
+    vocabulary: list[str]
+    height: int
+
+    @cached_property
+    def starts(self) -> Ints:
+        """Per row the position of its first word; one more entry for the end."""
+        return np.searchsorted(self.rows, np.arange(self.height + 1)).astype(np.int64)
+
+    def grams(self, n: int) -> Ints:
+        """Return per word the number of the n-gram that starts there, -1 where none does.
+
+        Equal numbers mean equal n-grams, exactly: no hashing is involved.
+        """
+        codes = self.ids
+        for step in range(1, n):
+            tail = self.ids[step:]
+            together = (codes[: tail.size] >= 0) & (self.texts[: tail.size] == self.texts[step:])
+            keys = codes[: tail.size][together] * max(len(self.vocabulary), 1) + tail[together]
+            grown = np.full(self.ids.size, -1, dtype=np.int64)
+            grown[: tail.size][together] = np.unique(keys, return_inverse=True)[1]
+            codes = grown
+        return codes
+
+    def take(self, order: Iterable[int] | Ints, budget: int) -> Ints:
+        """Return the positions of the first `budget` words, rows taken in `order`."""
+        chosen = np.asarray(order, dtype=np.int64)
+        lengths = (self.starts[1:] - self.starts[:-1])[chosen]
+        chosen = chosen[: int(np.searchsorted(np.cumsum(lengths), budget)) + 1]
+        lengths = lengths[: chosen.size]
+        return spans(self.starts[chosen], lengths)[:budget]
+
+
+def tokens(frame: pl.DataFrame, fields: Sequence[str]) -> Tokens:
+    """Split the text fields of `frame` into words."""
+    parts = segments(frame, fields)
+    long = (
+        pl.DataFrame(
+            {
+                "row": parts["row"],
+                "text": pl.int_range(parts.height, dtype=pl.Int64, eager=True),
+                "word": words(parts["text"]),
+            }
+        )
+        .explode("word", empty_as_null=True)
+        .drop_nulls("word")
+    )
+    vocabulary = long["word"].unique().sort()
+    numbers = pl.DataFrame(
+        {"word": vocabulary, "id": pl.int_range(vocabulary.len(), dtype=pl.Int64, eager=True)}
+    )
+    long = long.join(numbers, on="word", how="left", maintain_order="left")
+    return Tokens(
+        ids=long["id"].to_numpy().astype(np.int64),
+        rows=long["row"].to_numpy().astype(np.int64),
+        texts=long["text"].to_numpy().astype(np.int64),
+        vocabulary=vocabulary.to_list(),
+        height=frame.height,
+    )

@@ -1,0 +1,134 @@
+"""What a reader should take away, in words.
+
+Here belong the sentences that the page leads with, drawn from figures by fixed rules. Bounds
+that a user sets are gates; the rules here only decide what is worth a sentence.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from targen.quality.inputs import Gate, ReportInputs
+from targen.quality.sheet import Sheet
+
+NEAR_DUPLICATES = 0.05
+SKEWED = 0.01
+
+
+def plural(number: int, word: str) -> str:
+    """Return the number with its noun."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def percent(value: float | None) -> str:
+    """Return a share in percent, one decimal where it is not round."""
+    if value is None:
+        return "unknown"
+    text = f"{value * 100:.1f}"
+    return (text[:-2] if text.endswith(".0") else text) + "%"
+
+
+def gates(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
+    """Judge each gate: `passed` is true, false, or None where its metric has no value."""
+    judged = []
+    for gate in wanted:
+        measure = sheet.get(gate.metric, gate.slice)
+        value = None if measure is None else measure.value
+        passed = None
+        if value is not None:
+            above = gate.minimum is None or value >= gate.minimum
+            passed = above and (gate.maximum is None or value <= gate.maximum)
+        bounds = [
+            f"at least {gate.minimum:g}" if gate.minimum is not None else "",
+            f"at most {gate.maximum:g}" if gate.maximum is not None else "",
+        ]
+        judged.append(
+            {
+                "metric": gate.metric,
+                "slice": gate.slice,
+                "wanted": " and ".join(bound for bound in bounds if bound),
+                "value": value,
+                "passed": passed,
+                "severity": gate.severity,
+                "why": sheet.skipped.get(gate.metric, "not measured") if value is None else "",
+            }
+        )
+    return judged
+
+
+def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
+    """Return sentences with a level: good, note (read it) or warn (act on it)."""
+    found: list[tuple[str, str]] = []
+    rows, asked = inputs.rows.height, inputs.rows_asked
+    if asked is not None and rows < asked:
+        found.append(("warn", f"{asked - rows:,} of the {asked:,} rows asked for are missing."))
+    elif asked is not None:
+        found.append(("good", f"Complete: {rows:,} of {asked:,} rows."))
+    found += _labels(sheet)
+    p = sheet.get("position_p")
+    if p is not None and p.value is not None:
+        skewed = p.value < SKEWED
+        words = f"stands unevenly over the options (p = {p.value:.2g})" if skewed else (
+            "is spread evenly over the options"
+        )  # fmt: skip
+        found.append(("warn" if skewed else "good", f"The right answer {words}."))
+    final = sheet.get("flip_rate", "intended to final")
+    if final is not None and final.value:
+        n = round(final.value * final.n)
+        text = f"{percent(final.value)} of the rows ({n:,}) carry another label than was intended."
+        found.append(("note", text))
+    found += _duplicates(sheet)
+    totals = sheet.details.get("totals", {})
+    if totals.get("unpriced_calls") and not inputs.simulated:
+        found.append(("note", f"The price of {totals['unpriced_calls']:,} calls is unknown."))
+    return [{"level": level, "text": text} for level, text in found]
+
+
+def _labels(sheet: Sheet) -> list[tuple[str, str]]:
+    """Say how even the labels are."""
+    labels = sheet.details.get("labels")
+    if labels is None or len(labels["names"]) < 2 or not sum(labels["counts"]):
+        return []
+    counts = dict(zip(labels["names"], labels["counts"], strict=True))
+    least, most = min(counts, key=lambda x: counts[x]), max(counts, key=lambda x: counts[x])
+    if counts[most] - counts[least] <= 1:
+        return [("good", "The labels are balanced to within one row.")]
+    total = sum(counts.values())
+    text = (
+        f"The labels are uneven: {most} has {percent(counts[most] / total)}, "
+        f"{least} {percent(counts[least] / total)}."
+    )
+    if counts[least] * 10 >= counts[most] * 9:
+        return [("good", text.replace("uneven", "nearly even"))]
+    return [("note" if counts[least] * 2 >= counts[most] else "warn", text)]
+
+
+def _duplicates(sheet: Sheet) -> list[tuple[str, str]]:
+    """Say how many rows repeat others."""
+    exact, near = sheet.get("exact_duplicates"), sheet.get("near_duplicates")
+    if exact is None or near is None or exact.value is None or near.value is None:
+        return []
+    found: list[tuple[str, str]] = []
+    if exact.value:
+        text = f"{plural(round(exact.value * exact.n), 'row')} repeat an earlier one exactly."
+        found.append(("warn", text))
+    if near.value:
+        level = "warn" if near.value > NEAR_DUPLICATES else "note"
+        text = f"{percent(near.value)} of the rows are nearly the same as an earlier one."
+        found.append((level, text))
+    return found or [("good", "No row repeats another, exactly or nearly.")]
+
+
+def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Return the one line above everything, with its level (good, note, bad)."""
+    if judged:
+        failed = [gate for gate in judged if gate["passed"] is not True]
+        if not failed:
+            return {"level": "good", "text": f"All {plural(len(judged), 'gate')} passed."}
+        blocks = any(gate["severity"] == "error" for gate in failed)
+        text = f"{len(failed)} of {plural(len(judged), 'gate')} not passed."
+        return {"level": "bad" if blocks else "note", "text": text}
+    warnings = sum(item["level"] == "warn" for item in found)
+    if warnings:
+        text = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."
+        return {"level": "note", "text": text}
+    return {"level": "good", "text": "Nothing to object to."}

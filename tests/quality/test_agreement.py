@@ -1,0 +1,96 @@
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import cohen_kappa_score, confusion_matrix
+
+from targen.quality import agreement
+from targen.quality.sheet import Sheet
+
+from .sample import LABELS, inputs
+
+
+def measured(given):
+    sheet = Sheet()
+    agreement.measure(given, sheet)
+    return sheet
+
+
+def test_kappa_and_matrix_equal_sklearn():
+    random = np.random.default_rng(3)
+    names = ["a", "b", "c"]
+    first = [names[i] for i in random.integers(0, 3, 200)]
+    second = [x if random.random() < 0.7 else names[random.integers(3)] for x in first]
+    counts = agreement.matrix(pl.Series(first), pl.Series(second), names)
+    assert counts.tolist() == confusion_matrix(first, second, labels=names).tolist()
+    assert agreement.kappa(counts) == pytest.approx(cohen_kappa_score(first, second), abs=1e-12)
+
+
+def test_kappa_is_undefined_with_one_label():
+    assert np.isnan(agreement.kappa(np.array([[9, 0], [0, 0]])))
+
+
+def test_flips_are_counted_on_all_annotated_rows():
+    given = inputs(80)
+    sheet = measured(given)
+    labels = given.tables["labels"]
+    wanted = sum(a != b for a, b in labels.select("intended_label", "label").iter_rows())
+    measure = sheet.get("flip_rate", "intended to annotated")
+    assert measure.value == wanted / labels.height
+    assert measure.low < measure.value < measure.high
+    table = sheet.details["flips"]["final"]
+    assert table["columns"] == [*LABELS, "(dropped)"]
+    dropped = given.rejected["corrected_set"].filter(pl.col("reason") == "dropped").height
+    assert sum(map(sum, table["counts"])) == 80 + dropped
+    assert sheet.get("dropped_share").value == pytest.approx(dropped / (80 + dropped))
+
+
+def test_without_votes_annotation_is_skipped_with_a_reason():
+    given = inputs(20)
+    labels = given.tables["labels"].with_columns(votes=pl.lit([], dtype=pl.List(pl.String)))
+    sheet = measured(inputs(20, tables={**given.tables, "labels": labels}))
+    assert sheet.skipped["kappa"] == agreement.NOT_ANNOTATED
+    assert sheet.get("flip_rate", "intended to final") is not None
+
+
+def test_review_lists_divided_rows_most_divided_first():
+    rows = measured(inputs(60)).details["review"]
+    doubts = [row["doubt"] for row in rows]
+    assert doubts == sorted(doubts, reverse=True)
+    for row in rows:
+        given = [row["intended_label"], *row["votes"], row["corrected_label"]]
+        assert len(set(given)) == 2
+
+
+def test_spans_compare_as_superglue_does():
+    same = agreement.equal(
+        pl.Series(["The U.S.", "Ann", "the an"]), pl.Series(["u s", "Bob", ""]), "span"
+    )
+    # Punctuation goes without leaving a space: "U.S." is "us", not "u s".
+    assert same.to_list() == [False, False, True]
+    assert agreement.normalised_span(pl.Series(["  A  Big, Dog! "])).to_list() == ["big dog"]
+
+
+def test_multi_labels_have_one_kappa_each():
+    rows = pl.DataFrame(
+        {
+            "instance_id": ["1", "2", "3", "4"],
+            "text": ["a", "b", "c", "d"],
+            "label": [["x"], ["x", "y"], ["y"], []],
+            "intended_label": [["x"], ["x", "y"], ["x"], []],
+            "annotated_label": [["x"], ["x"], ["y"], []],
+        }
+    )
+    sheet = measured(
+        inputs(
+            1,
+            fields={"text": "text"},
+            answer_kind="multi",
+            labels=("x", "y"),
+            tables={"corrected_set": rows},
+            rejected={},
+        )
+    )
+    assert sheet.get("kappa", "x").value == pytest.approx(
+        cohen_kappa_score([1, 1, 1, 0], [1, 1, 0, 0])
+    )
+    assert sheet.get("flip_rate", "intended to annotated").value == 0.5

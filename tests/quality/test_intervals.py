@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from targen.quality.intervals import bootstrap_counts, bootstrap_mean, percentiles, wilson
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (17, 400)])
+def test_wilson_equals_scipy(hits, n):
+    theirs = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    assert wilson(hits, n) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_no_rows_no_interval():
+    assert wilson(0, 0) == (None, None)
+    assert bootstrap_counts([0, 0], lambda c: c[:, 0]) == (None, None)
+    assert bootstrap_mean(np.array([])) == (None, None)
+    assert percentiles(np.array([np.nan])) == (None, None)
+
+
+def test_multinomial_draws_are_the_row_bootstrap():
+    values = np.array([1] * 30 + [0] * 70)
+    low, high = bootstrap_counts([30, 70], lambda c: c[:, 0] / c.sum(axis=1), "x", draws=4000)
+    theirs = stats.bootstrap((values,), np.mean, method="percentile", rng=1, n_resamples=4000)
+    assert low == pytest.approx(theirs.confidence_interval.low, abs=0.021)
+    assert high == pytest.approx(theirs.confidence_interval.high, abs=0.021)
+
+
+def test_bootstrap_mean_is_seeded_and_close_to_the_normal_one():
+    values = np.random.default_rng(0).normal(size=400)
+    first, again = bootstrap_mean(values, "a"), bootstrap_mean(values, "a")
+    assert first == again != bootstrap_mean(values, "b")
+    half = 1.96 * values.std() / 20
+    assert first[0] == pytest.approx(values.mean() - half, abs=0.02)
+    assert first[1] == pytest.approx(values.mean() + half, abs=0.02)

@@ -1,0 +1,93 @@
+import json
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from targen import tables
+from targen.errors import TargenError
+from targen.quality.inputs import Gate
+from targen.quality.report import build
+
+from .sample import inputs
+
+
+def test_same_inputs_same_bytes_and_the_table_has_its_schema():
+    first, again = build(inputs(60)), build(inputs(60))
+    assert first.json_text() == again.json_text()
+    assert first.table.equals(again.table)
+    assert dict(first.table.schema) == tables.schema("quality_report", {})
+    keys = first.table.select("metric", "slice")
+    assert keys.is_unique().all()
+    assert json.loads(first.json_text())["figures"] == first.table.to_dicts()
+
+
+def test_gates_are_judged_and_lead():
+    gates = (
+        Gate("rows", minimum=60),
+        Gate("near_duplicates", maximum=0.0, severity="warn"),
+        Gate("no_such_metric", minimum=1),
+    )
+    report = build(inputs(60, gates=gates))
+    passed = {gate["metric"]: gate["passed"] for gate in report.json["gates"]}
+    assert passed == {"rows": True, "near_duplicates": False, "no_such_metric": None}
+    assert report.json["verdict"] == {"level": "bad", "text": "2 of 3 gates not passed."}
+    column = {row["metric"]: row["passed"] for row in report.table.to_dicts()}
+    assert column["rows"] is True
+    assert column["no_such_metric"] is False
+    assert column["tokens_per_row"] is None
+    only_warning = build(inputs(60, gates=gates[:2]))
+    assert only_warning.json["verdict"]["level"] == "note"
+
+
+def test_findings_say_what_is_short():
+    report = build(inputs(60, rows_asked=75))
+    assert report.json["findings"][0] == {
+        "level": "warn",
+        "text": "15 of the 75 rows asked for are missing.",
+    }
+
+
+@pytest.mark.parametrize("kind", ["class", "span", "none"])
+def test_anybodys_rows_make_a_report(kind):
+    rows = pl.DataFrame({"text": ["one row", "another", "third"], "label": ["a", "b", "a"]})
+    report = build(
+        inputs(
+            1,
+            fields={"text": "text"},
+            answer_kind=kind,
+            labels=(),
+            tables={"corrected_set": rows},
+            rejected={},
+            completions=None,
+            rows_asked=None,
+            simulated=False,
+            models=(),
+        )
+    )
+    assert report.value("rows") == 3
+    assert report.json["skipped"]["cost_usd"]
+    assert (report.value("label_entropy") is not None) == (kind == "class")
+
+
+def test_no_rows_make_a_report_too():
+    given = inputs(20)
+    empty = {name: frame.clear() for name, frame in given.tables.items()}
+    report = build(inputs(20, tables=empty, rejected={}))
+    assert report.value("rows") == 0
+
+
+def test_a_missing_column_is_one_clear_error():
+    with pytest.raises(TargenError, match="lack the column hypothesis"):
+        inputs(1, tables={"corrected_set": pl.DataFrame({"premise": ["x"], "label": ["y"]})})
+
+
+def test_importing_the_report_is_cheap():
+    code = (
+        "import sys, targen.quality.report, targen.quality.page\n"
+        "heavy = {'sklearn', 'scipy', 'datasketch', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(sorted(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
