@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 from dagster import (
     AssetCheckExecutionContext,
-    AssetChecksDefinition,
     AssetCheckResult,
+    AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
     MetadataValue,

@@ -34,7 +34,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         instances: Stored,
         labels: Stored,
     ) -> MaterializeResult[Stored]:
-        """The finished dataset: reviewed, relabelled or dropped, balanced, as many rows as asked."""
+        """The finished dataset: reviewed, relabelled or dropped, balanced, as many as asked."""
         return await make(context, tasks, llm, data, instances=instances, labels=labels)
 
     return [corrected_set, table_checks(STEP, partitions)]

@@ -65,8 +65,10 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             pages = {"json": made.json_text(), "html": page.render(made)}
         stored = Stored(made.table, step_digest=report_digest(spec), pages=pages)
         address = data.tables().address(STEP, spec.name, "html")
-        shown = MetadataValue.path(address) if "://" in address else MetadataValue.url(
-            f"file://{address}"
+        shown = (
+            MetadataValue.path(address)
+            if "://" in address
+            else MetadataValue.url(f"file://{address}")
         )
         extra = {
             "verdict": made.json["verdict"],

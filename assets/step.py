@@ -77,7 +77,9 @@ async def make(
 
     Args:
         context: of the asset's run.
-        tasks, llm, data: the resources.
+        tasks: where the tasks are.
+        llm: the model.
+        data: where the tables are.
         upstream: asset above -> what it stored.
     """
     from targen.operators import run_step, step_digest  # noqa: PLC0415 - not when loading

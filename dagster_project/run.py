@@ -125,7 +125,8 @@ def _make(task: str, definitions: "Definitions", instance: "DagsterInstance") ->
     )
     made = Made(task, result.run_id, time.monotonic() - started)
     for event in result.get_asset_materialization_events():
-        made.metadata[event.asset_key.path[-1]] = dict(values(event))
+        if event.asset_key:
+            made.metadata[event.asset_key.path[-1]] = dict(values(event))
     if not result.success:
         made.error, made.trace = explain(result.all_events)
     return made

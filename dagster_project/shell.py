@@ -56,7 +56,7 @@ def values(event: DagsterEvent) -> Mapping[str, Any]:
     return {name: entry.value for name, entry in materialization.metadata.items()}
 
 
-@logger(description="A line per table, for a terminal.")
+@logger(None, description="A line per table, for a terminal.")
 def shell_logger(init_context: InitLoggerContext) -> logging.Logger:
     """Return a logger that writes to the terminal of `make run`."""
     del init_context

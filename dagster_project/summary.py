@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resources.data import DataFolder
 from resources.tables import Tables
 
 COLUMNS = (
@@ -46,9 +45,7 @@ def row(
         "dropped": str(metadata["corrected_set"]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
         "tokens": str(
-            sum(
-                step.get("prompt_tokens", 0) + step.get("completion_tokens", 0) for step in steps
-            )
+            sum(step.get("prompt_tokens", 0) + step.get("completion_tokens", 0) for step in steps)
         ),
         "cost": cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
         "seconds": f"{seconds:.1f}",

@@ -17,7 +17,7 @@ from resources.tables import Tables
 from targen.errors import TableError
 
 
-class DataFolder(ConfigurableResource):
+class DataFolder(ConfigurableResource[None]):
     """Where tables and reports go."""
 
     data_dir: str = Field(
@@ -32,9 +32,7 @@ class DataFolder(ConfigurableResource):
         try:
             yield self
         finally:
-            for file in self._held.values():
-                file.close()
-            self._held.clear()
+            self.release()
 
     def tables(self) -> Tables:
         """Return the tables in this folder."""
@@ -75,3 +73,9 @@ class DataFolder(ConfigurableResource):
         file.write(f"{run_id} (process {os.getpid()})\n")
         file.flush()
         self._held[task] = file
+
+    def release(self) -> None:
+        """Give every partition free that is held through this object."""
+        for file in self._held.values():
+            file.close()
+        self._held.clear()

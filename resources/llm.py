@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from targen.llm.store import Store
 
 
-class LLMResource(ConfigurableResource):
+class LLMResource(ConfigurableResource[None]):
     """An OpenAI-compatible endpoint, or the embedded demonstration model."""
 
     model: str | None = Field(

@@ -105,7 +105,9 @@ class Tables:
             metadata = pl.read_parquet_metadata(BytesIO(content))
             frame = pl.read_parquet(BytesIO(content))
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise TableError(f"The table {address} is no readable Parquet file. {remedy}") from error
+            raise TableError(
+                f"The table {address} is no readable Parquet file. {remedy}"
+            ) from error
         version = metadata.get(_VERSION_KEY)
         if version != str(SCHEMA_VERSION):
             raise TableError(

@@ -11,7 +11,7 @@ from pydantic import Field
 from targen.task import TaskSpec, load_task, load_task_names
 
 
-class TaskFolder(ConfigurableResource):
+class TaskFolder(ConfigurableResource[None]):
     """Where the tasks and recipes are, and how many rows they shall have."""
 
     tasks_dir: str = Field(

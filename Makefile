@@ -1,0 +1,50 @@
+# Every command sets up .venv first where that has to be: uv where it is installed, else venv and pip.
+VENV := .venv
+PYTHON_BIN := $(VENV)/bin/python
+PORT ?= 3000
+
+.PHONY: help demo run ui test lint bench clean lock
+
+help:
+	@echo "make demo            nine tasks on the embedded model, then one table and the reports"
+	@echo "make run TASK=rte    all tables of one task"
+	@echo "make ui              the Dagster UI on http://127.0.0.1:$(PORT)"
+	@echo "make test            the tests       make lint    style, types, layers"
+	@echo "make bench           performance figures as JSON"
+	@echo "make clean           remove caches and builds; data, runs and .venv stay"
+
+$(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
+	@sh deploy/local/setup.sh $(VENV)
+
+demo: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.run --demo
+
+run: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.run $(if $(TASK),"$(TASK)")
+
+ui: $(VENV)/.ready
+	@home="$$($(PYTHON_BIN) -m dagster_project.home)" && DAGSTER_HOME="$$home" \
+	  exec $(VENV)/bin/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+
+test: $(VENV)/.ready
+	@$(PYTHON_BIN) -m pytest
+
+lint: $(VENV)/.ready
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.bench
+
+clean:
+	@rm -rf build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache *.egg-info
+	@find targen resources assets dagster_project tests -name __pycache__ -type d -prune \
+	  -exec rm -rf {} +
+
+# For maintainers: take the newest versions that pyproject.toml allows.
+lock:
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header \
+	  --no-annotate --upgrade -o requirements.lock

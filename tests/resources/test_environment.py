@@ -1,0 +1,45 @@
+"""Settings from the environment: empty is unset, nonsense is one error, secrets stay names."""
+
+import pytest
+from dagster import EnvVar
+
+from resources import environment
+from targen.errors import TargenError
+
+
+def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_MODEL", "")
+    assert environment.optional("TARGEN_MODEL") is None
+    assert environment.text("TARGEN_MODEL", "other") == "other"
+    assert environment.private("TARGEN_MODEL") is None
+    assert environment.whole("TARGEN_MODEL", 7) == 7
+    assert environment.amount("TARGEN_MODEL") is None
+
+
+def test_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_CONCURRENCY", " 12 ")
+    monkeypatch.setenv("TARGEN_BUDGET_USD", "2.5")
+    assert environment.whole("TARGEN_CONCURRENCY", 64) == 12
+    assert environment.amount("TARGEN_BUDGET_USD") == 2.5
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
+def test_a_wrong_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TARGEN_CONCURRENCY", value)
+    with pytest.raises(TargenError, match="TARGEN_CONCURRENCY must be a whole number"):
+        environment.whole("TARGEN_CONCURRENCY", 64)
+
+
+@pytest.mark.parametrize("value", ["-1", "much", "inf", "nan"])
+def test_a_wrong_amount_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("TARGEN_BUDGET_USD", value)
+    with pytest.raises(TargenError, match="TARGEN_BUDGET_USD must be an amount"):
+        environment.amount("TARGEN_BUDGET_USD")
+
+
+def test_secrets_stay_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    found = environment.private("OPENAI_API_KEY")
+    assert isinstance(found, EnvVar)
+    assert found.env_var_name == "OPENAI_API_KEY"
+    assert "sk-secret" not in repr(found)
