@@ -8,7 +8,7 @@ here.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from targen.hashing import rng
 
@@ -39,10 +39,6 @@ class Group:
     slots: tuple[Slot, ...]
 
 
-def _shuffled(items: Sequence[str], *seed: object) -> list[str]:
-    return rng(*seed, list(items)).sample(list(items), len(items))
-
-
 class Plan:
     """The slots of a task.
 
@@ -63,16 +59,23 @@ class Plan:
         self._combinations = list(itertools.product(*self._planned.values()))
         self._edition = spec.edition
         self._per_call = per_call
+        self._orders: dict[tuple[Any, ...], list[str]] = {}
+
+    def _order(self, items: Sequence[str], *seed: Any) -> list[str]:
+        """Return the items in an order that follows from the seed; each order is drawn once."""
+        if seed not in self._orders:
+            self._orders[seed] = rng(*seed, list(items)).sample(list(items), len(items))
+        return self._orders[seed]
 
     def _label(self, number: int) -> str | None:
         block, place = divmod(number, len(self._labels))
         names = [label or "" for label in self._labels]
-        return _shuffled(names, "labels", self._edition, block)[place] or None
+        return self._order(names, "labels", self._edition, block)[place] or None
 
     def _values(self, label: str | None, block: int) -> dict[str, str]:
         cycle, place = divmod(block, len(self._combinations))
         indices = [str(index) for index in range(len(self._combinations))]
-        order = _shuffled(indices, "planned", self._edition, label, list(self._planned), cycle)
+        order = self._order(indices, "planned", self._edition, label, *self._planned, cycle)
         return dict(zip(self._planned, self._combinations[int(order[place])], strict=True))
 
     def slot(self, number: int) -> Slot:

@@ -60,6 +60,24 @@ def differ(row: Row, roles: Mapping[str, str]) -> str | None:
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
+# Irregular forms that are words of their own too, for which the dictionary names only that word.
+_ALSO = dict(
+    pair.split(":")
+    for pair in """
+        bent:bend bit:bite bore:bear bound:bind broke:break dove:dive drew:draw drove:drive
+        fell:fall felt:feel found:find ground:grind held:hold laid:lay lay:lie led:lead left:leave
+        lent:lend lit:light lost:lose made:make meant:mean met:meet rang:ring rent:rend rode:ride
+        rose:rise rung:ring saw:see sank:sink sat:sit sent:send shed:shed shone:shine shook:shake
+        shot:shoot slid:slide sold:sell sped:speed spent:spend spoke:speak spun:spin stood:stand
+        stuck:stick struck:strike strove:strive stole:steal stove:stave swam:swim swept:sweep
+        swore:swear swung:swing taught:teach thought:think threw:throw tore:tear told:tell
+        took:take wore:wear wound:wind wove:weave worn:wear born:bear borne:bear drawn:draw
+        driven:drive given:give known:know shown:show thrown:throw torn:tear written:write
+        better:good best:good worse:bad worst:bad further:far less:little more:much most:much
+    """.split()  # noqa: SIM905 - as pairs they can be read
+)
+
+
 @cache
 def _lemmas(word: str) -> frozenset[str]:
     import simplemma  # noqa: PLC0415 - its dictionary takes a while and only WiC needs it
@@ -67,7 +85,7 @@ def _lemmas(word: str) -> frozenset[str]:
     lower = word.lower()
     strict = simplemma.lemmatize(lower, lang="en")
     greedy = simplemma.lemmatize(lower, lang="en", greedy=True)
-    return frozenset({lower, str(strict).lower(), str(greedy).lower()})
+    return frozenset({lower, str(strict).lower(), str(greedy).lower(), _ALSO.get(lower, lower)})
 
 
 def _is_form(token: str, word: str) -> bool:

@@ -1,0 +1,7 @@
+"""Settings of the whole test suite."""
+
+from hypothesis import settings
+
+# Examples are drawn from the test's own source, and a slow machine is no failure.
+settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("targen")

@@ -1,0 +1,175 @@
+"""Labels and correction: votes, policies, and which rows are kept."""
+
+from collections import Counter
+
+import pytest
+
+from targen.errors import StepError
+from targen.operators.correction import decide
+from tests.models import ScriptedModel, block_of, failing
+from tests.operators.test_generation import mood_model, tables_of
+from tests.specs import MOOD, spec_of
+
+
+@pytest.mark.parametrize(
+    ("policy", "intended", "annotated", "corrected", "final"),
+    [
+        ("majority", "a", "a", "b", "a"),
+        ("majority", "a", "b", "b", "b"),
+        ("majority", "a", "b", "c", None),
+        ("majority", "a", None, "a", "a"),
+        ("majority", "a", None, "b", None),
+        ("majority", "a", None, None, None),
+        ("relabel", "a", "a", "b", "b"),
+        ("relabel", "a", "a", None, None),
+        ("drop", "a", "a", "b", None),
+        ("drop", "a", "a", "a", "a"),
+        ("keep", "a", "b", "b", "a"),
+    ],
+)
+def test_policies(policy, intended, annotated, corrected, final):
+    assert decide(policy, "class", [intended], [annotated], [corrected]) == final
+
+
+def test_a_pair_is_settled_by_all_its_votes_and_a_tie_drops_it():
+    assert decide("majority", "class", ["a", "a"], ["b", "b"], ["b", "b"]) == "b"
+    assert decide("majority", "class", ["a", "a"], ["a", "b"], ["b", "b"]) is None
+    assert decide("majority", "class", ["a", "a"], ["a", "b"], ["a", "b"]) == "a"
+
+
+def labelling(annotate, correct, base=None):
+    """Answer as `mood_model`, but annotate and correct by functions of the row."""
+    base = base or mood_model()
+
+    def answer(request):
+        properties = request.schema["properties"]
+        if "reasons" in properties:
+            return correct(request, block_of(request))
+        if "label" in properties:
+            return annotate(request, block_of(request))
+        return base.answer(request)
+
+    return ScriptedModel(answer)
+
+
+def truth(block):
+    return block["row"]["note"].split(" at ")[0]
+
+
+async def test_two_voices_against_one_relabel_a_row(tmp_path):
+    def said(request, block):
+        label = "sad" if "place 0 event 1" in block["row"]["note"] else truth(block)
+        return (
+            {"reasons": "r", "label": label}
+            if "reasons" in request.schema["properties"]
+            else {"label": label}
+        )
+
+    made = await tables_of(spec_of(tmp_path), labelling(said, said))
+    table = made["corrected_set"].table
+    flipped = table.filter(table["verdict"] == "relabelled")
+    assert set(flipped["label"]) <= {"sad"}
+    for row in flipped.iter_rows(named=True):
+        assert (row["intended_label"], row["annotated_label"], row["corrected_label"]) == (
+            "glad",
+            "sad",
+            "sad",
+        )
+        assert row["reason"] == "r"
+    assert table["request_ids"].list.len().min() == 3
+
+
+async def test_annotators_never_see_what_was_intended(tmp_path):
+    model = mood_model()
+    await tables_of(spec_of(tmp_path), model)
+    for request in model.history:
+        block = block_of(request)
+        if "row" in block:
+            assert set(block) == {"task", "labels", "row"}
+            assert set(block["row"]) == {"note"}
+
+
+async def test_the_corrector_of_the_paper_sees_label_and_reasons(tmp_path):
+    text = MOOD.replace("rows: 8", "rows: 8\nrecipe: targen-paper")
+    seen = []
+
+    def answer(request):
+        block = block_of(request)
+        if "slots" in block:
+            value = mood_model().answer(request)
+            return {"items": [{**item, "rationale": "it says so"} for item in value["items"]]}
+        if "proposed" in block:
+            seen.append(block["proposed"])
+        return mood_model().answer(request)
+
+    made = await tables_of(spec_of(tmp_path, text), ScriptedModel(answer))
+    assert {p["rationale"] for p in seen} == {"it says so"}
+    assert made["labels"].table["votes"].list.len().max() == 0
+    assert made["corrected_set"].table["annotated_label"].null_count() == 8
+
+
+async def test_votes_are_samples_and_their_majority_stands(tmp_path):
+    def annotate(request, block):
+        return {"label": "glad" if request.sample == 0 else "sad"}
+
+    def correct(request, block):
+        return {"reasons": "", "label": truth(block)}
+
+    text = MOOD + "  labels: {votes: 3}\n"
+    made = await tables_of(spec_of(tmp_path, text), labelling(annotate, correct), "labels")
+    labels = made["labels"].table
+    assert set(labels["label"]) == {"sad"}
+    assert labels["votes"].to_list()[0] == ["glad", "sad", "sad"]
+    assert labels["agreement"].to_list()[0] == pytest.approx(2 / 3)
+
+
+async def test_a_row_without_annotation_keeps_its_place(tmp_path):
+    def annotate(request, block):
+        if "place 0" in block["row"]["note"]:
+            return failing(request, "refused", "no")
+        return {"label": truth(block)}
+
+    def correct(request, block):
+        return {"reasons": "", "label": truth(block)}
+
+    made = await tables_of(spec_of(tmp_path), labelling(annotate, correct))
+    assert made["labels"].table["label"].null_count() > 0
+    assert made["labels"].warnings
+    assert len(made["corrected_set"].table) == 8
+
+
+async def test_an_annotator_that_never_answers_is_one_error(tmp_path):
+    model = labelling(lambda r, b: failing(r, "filtered", "content policy"), lambda r, b: {})
+    with pytest.raises(StepError, match=r"mood: 24 of 24 rows got no label; first: filtered"):
+        await tables_of(spec_of(tmp_path), model)
+
+
+async def test_the_set_is_balanced_first_and_then_filled_up(tmp_path):
+    def mostly_glad(request, block):
+        number = int(block["row"]["note"].split()[-1])
+        label = "glad" if number < 12 else "sad"
+        return (
+            {"reasons": "", "label": label}
+            if "reasons" in request.schema["properties"]
+            else {"label": label}
+        )
+
+    made = await tables_of(spec_of(tmp_path), labelling(mostly_glad, mostly_glad))
+    counts = Counter(made["corrected_set"].table["label"])
+    slots = made["corrected_set"].table["instance_id"].to_list()
+    order = [i for i in made["instances"].table["instance_id"] if i in set(slots)]
+    assert sum(counts.values()) == 8
+    assert slots == order
+    assert counts["sad"] == 2
+    assert any("'sad' has" in w for w in made["corrected_set"].warnings)
+
+
+async def test_fewer_than_half_is_an_error(tmp_path):
+    def flip(request, block):
+        other = "sad" if truth(block) == "glad" else "glad"
+        return {"reasons": "", "label": other}
+
+    text = MOOD + "  correction: {policy: drop}\n"
+    model = labelling(lambda r, b: {"label": truth(b)}, flip)
+    with pytest.raises(StepError, match="only 0 of 8 rows were left"):
+        await tables_of(spec_of(tmp_path, text), model)

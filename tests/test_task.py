@@ -1,0 +1,221 @@
+"""Tasks: what loads, and what every mistake in a file says."""
+
+import pytest
+
+from targen.errors import SpecError
+from targen.task import load_task, load_task_names, load_tasks, rows_from_environment
+from tests.specs import MOOD, RECIPES, TASKS, spec_of, write_task
+
+
+def test_the_nine_tasks_of_the_repository_load():
+    tasks = load_tasks(TASKS, RECIPES)
+    assert {"axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc"} < set(tasks)
+    assert "ticket_urgency" in tasks
+    assert load_task_names(TASKS) == sorted(tasks)
+
+
+def test_every_label_has_a_definition_apart_from_its_constraint():
+    for spec in load_tasks(TASKS, RECIPES).values():
+        for label in spec.labels.values():
+            assert label.definition and label.definition != label.constraint
+
+
+def test_rows_can_be_overridden(tmp_path):
+    assert spec_of(tmp_path).rows == 8
+    assert spec_of(tmp_path, rows=3).rows == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "labels", "expected"), [(100, 2, 125), (60, 2, 76), (100, 4, 132), (1, 2, 17)]
+)
+def test_headroom_is_a_quarter_or_eight_a_label(tmp_path, rows, labels, expected):
+    more = "".join(f"    l{n}: {{constraint: c{n}}}\n" for n in range(labels - 2))
+    spec = spec_of(tmp_path, MOOD.replace("contexts:\n  what", more + "contexts:\n  what"), rows)
+    assert spec.wanted_instances == expected
+
+
+def test_pairs_round_rows_down_and_instances_up(tmp_path):
+    text = MOOD.replace("  note: {description: the note}", NUMBERED)
+    text += "twin: {swap: gender, fields: [note], id_field: number}\n"
+    spec = spec_of(tmp_path, text, rows=7)
+    assert (spec.wanted_rows, spec.wanted_instances % 2, spec.unit) == (6, 0, 2)
+
+
+NUMBERED = "  note: {description: the note}\n  number: {type: integer, derived: true}"
+
+MISTAKES = {
+    "yaml that does not parse": ("title: Mood", "title: [Mood", ["mood.yaml:", "not valid YAML"]),
+    "a name that is not allowed": ("name: mood", "name: Mood!", ["mood.yaml:1: name", "pattern"]),
+    "rows below one": ("rows: 8", "rows: 0", ["mood.yaml:4: rows", "greater than or equal to 1"]),
+    "rows that are text": ("rows: 8", "rows: many", ["mood.yaml:4: rows", "'many'"]),
+    "an unknown key": ("rows: 8", "row: 8", ["mood.yaml:4: row", "did you mean 'rows'?"]),
+    "a label that is not text": (
+        "    glad: {c",
+        "    true: {c",
+        ["mood.yaml:11: answer.labels.True", "quote it: 'true'"],
+    ),
+    "a label that is a number": ("    glad: {c", "    0: {c", ["quote it: '0'"]),
+    "a label without a constraint": (
+        "{constraint: The writer is glad., definition: A glad writer.}",
+        "{definition: A glad writer.}",
+        ["mood.yaml:11: answer.labels.glad.constraint", "required and missing"],
+    ),
+    "an unknown field type": (
+        "{description: the note}",
+        "{description: the note, type: txt}",
+        ["mood.yaml:6: fields.note.type", "did you mean 'text'?"],
+    ),
+    "a field named like a column": (
+        "  note: {description: the note}",
+        "  verdict: {description: the note}",
+        ["mood.yaml:6: fields.verdict", "column of this name"],
+    ),
+    "an unknown recipe": (
+        "rows: 8",
+        "rows: 8\nrecipe: targan",
+        ["mood.yaml:5: recipe", "unknown recipe 'targan'", "did you mean 'targen"],
+    ),
+    "an unknown operator": (
+        "contexts: {count: 2}",
+        "contexts: {operator: llm_lst}",
+        ["steps.contexts.operator", "unknown operator 'llm_lst'", "did you mean 'llm_list'?"],
+    ),
+    "an unknown parameter": (
+        "contexts: {count: 2}",
+        "contexts: {cuont: 2}",
+        ["mood.yaml:21: steps.contexts.cuont", "no such parameter", "did you mean 'count'?"],
+    ),
+    "a parameter out of range": (
+        "instances: {per_call: 2}",
+        "instances: {per_call: 0}",
+        ["steps.instances.per_call", "greater than or equal to 1"],
+    ),
+    "an even number of votes": (
+        "instances: {per_call: 2}",
+        "labels: {votes: 2}",
+        ["steps.labels.votes", "odd"],
+    ),
+    "an unknown validator": (
+        "contexts:\n  what",
+        "validators: [{difer: {a: note, b: note}}]\ncontexts:\n  what",
+        ["mood.yaml:13: validators.0.difer", "unknown validator; did you mean 'differ'?"],
+    ),
+    "a validator for a field that does not exist": (
+        "contexts:\n  what",
+        "validators: [{differ: {a: note, b: nota}}]\ncontexts:\n  what",
+        ["validators.0.differ.b", "no field 'nota'", "did you mean 'note'?"],
+    ),
+    "a validator without a role": (
+        "contexts:\n  what",
+        "validators: [{differ: {a: note}}]\ncontexts:\n  what",
+        ["'differ' needs `b`"],
+    ),
+    "one label only": (
+        "    sad: {constraint: The writer is sad., definition: A sad writer.}\n",
+        "",
+        ["answer.labels", "two labels or more"],
+    ),
+    "extends a task that is not there": (
+        "rows: 8",
+        "extends: moood",
+        ["mood.yaml:4: extends", "no task 'moood'", "did you mean 'mood'?"],
+    ),
+    "extends itself": ("rows: 8", "extends: mood", ["circle", "mood -> mood"]),
+    "a vocabulary file outside the folder": (
+        "rows: 8",
+        "vocabularies: {a: {file: ../../etc/passwd}}",
+        ["vocabularies.a.file", "leaves the folder"],
+    ),
+    "a vocabulary file that is not there": (
+        "rows: 8",
+        "vocabularies: {a: {file: words.txt}}",
+        ["vocabularies.a.file", "'words.txt' cannot be read"],
+    ),
+    "a planned text": (
+        "{description: the note}",
+        "{description: the note, planned: true}",
+        ["fields.note", "only a choice can be planned"],
+    ),
+    "a choice without values": (
+        "{description: the note}",
+        "{description: the note, type: choice}",
+        ["fields.note", "needs `values`"],
+    ),
+    "seeds that the recipe needs": (
+        MOOD[MOOD.index("seeds:\n  kind") : MOOD.index("steps:")],
+        "",
+        ["the task needs a section `seeds`"],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_names_file_line_key_and_remedy(tmp_path, mistake):
+    right, wrong, expected = MISTAKES[mistake]
+    assert right in MOOD
+    with pytest.raises(SpecError) as caught:
+        spec_of(tmp_path / "tasks", MOOD.replace(right, wrong))
+    for part in expected:
+        assert part in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    text = MOOD.replace("rows: 8", "rows: 0").replace("title: Mood", "titel: Mood")
+    with pytest.raises(SpecError) as caught:
+        spec_of(tmp_path, text)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_two_tasks_of_one_name(tmp_path):
+    write_task(tmp_path, MOOD, "a")
+    write_task(tmp_path, MOOD, "b")
+    with pytest.raises(SpecError, match=r"b\.yaml:1: name: a\.yaml already has a task named"):
+        load_tasks(tmp_path, RECIPES)
+
+
+def test_extends_lays_the_child_over_the_parent(tmp_path):
+    write_task(tmp_path, MOOD)
+    child = "name: mood-2\nextends: mood\nrows: 5\nanswer: {question: Which mood?}\n"
+    write_task(tmp_path, child, "mood-2")
+    tasks = load_tasks(tmp_path, RECIPES)
+    assert tasks["mood-2"].rows == 5
+    assert tasks["mood-2"].answer.question == "Which mood?"
+    assert tasks["mood-2"].labels == tasks["mood"].labels
+
+
+def test_extends_in_a_circle_of_two(tmp_path):
+    write_task(tmp_path, "name: a\nextends: b\n", "a")
+    write_task(tmp_path, "name: b\nextends: a\n", "b")
+    with pytest.raises(SpecError, match="circle: a -> b -> a"):
+        load_task("a", tmp_path, RECIPES)
+
+
+def test_an_unknown_task_gets_the_nearest_name():
+    with pytest.raises(SpecError, match="no task 'rtee'; did you mean 'rte'"):
+        load_task("rtee", TASKS, RECIPES)
+
+
+def test_a_file_of_terms_is_read_with_the_task(tmp_path):
+    (tmp_path / "words.txt").write_text("# people\nbaker\n\nbarber \n", encoding="utf-8")
+    spec = spec_of(tmp_path, MOOD + "vocabularies: {people: {file: words.txt}}\n")
+    assert spec.vocabularies["people"].terms == ["baker", "barber"]
+
+
+def test_no_folder_and_no_file(tmp_path):
+    with pytest.raises(SpecError, match="TARGEN_TASKS_DIR"):
+        load_tasks(tmp_path / "nowhere", RECIPES)
+    with pytest.raises(SpecError, match="no task file"):
+        load_tasks(tmp_path, RECIPES)
+
+
+@pytest.mark.parametrize(("text", "rows"), [("", None), ("60", 60), (" 7 ", 7)])
+def test_rows_from_the_environment(monkeypatch, text, rows):
+    monkeypatch.setenv("TARGEN_ROWS", text)
+    assert rows_from_environment() == rows
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5"])
+def test_rows_from_the_environment_must_be_a_number(monkeypatch, text):
+    monkeypatch.setenv("TARGEN_ROWS", text)
+    with pytest.raises(SpecError, match="TARGEN_ROWS"):
+        rows_from_environment()
