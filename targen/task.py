@@ -139,6 +139,18 @@ class Seeds(_Part):
     types: dict[str, list[str]] = Field(default_factory=dict)
 
 
+class Example(_Part):
+    """One row made by people: a format to follow, or a seed task to grow from.
+
+    Attributes:
+        fields: field -> value, all but derived ones.
+        label: as the task's answers are; None where they have none.
+    """
+
+    fields: dict[str, Any]
+    label: str | list[str] | None = None
+
+
 class Twin(_Part):
     """A second row that code makes from the first: the unit of the task is the pair.
 
@@ -162,6 +174,8 @@ class TaskSpec(BaseModel):
         edition: part of every request's identity; raise it to generate anew.
         headroom: rows that `instances` makes beyond `rows`, for correction to drop.
         recipe_name: the recipe as the file names it (key `recipe`).
+        examples: rows made by people, for methods that grow from examples.
+        examples_file: a YAML file beside the task with the key `examples`, instead of them.
         steps: parameters of the recipe that this task changes.
     """
 
@@ -180,6 +194,8 @@ class TaskSpec(BaseModel):
     vocabularies: dict[str, Vocabulary] = Field(default_factory=dict)
     contexts: Contexts = Contexts()
     seeds: Seeds | None = None
+    examples: list[Example] = Field(default_factory=list)
+    examples_file: str | None = None
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     steps: PartialSteps = PartialSteps()
@@ -269,6 +285,7 @@ def _problems(spec: TaskSpec, file: YamlFile) -> list[str]:
 
 def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
+    found += _check_examples(spec)
     if spec.seeds is not None and not spec.seeds.fields:
         found.append((("seeds", "fields"), "a seed needs one field or more"))
     for name, vocabulary in spec.vocabularies.items():
@@ -308,6 +325,21 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
         found += _unknown_field(spec, answer.choices, ("answer", "choices"))
     if answer.kind == "span" and answer.choices is None:
         found.append((("answer",), "a span needs `choices`: the field to choose from"))
+    return found
+
+
+def _check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    found: list[tuple[Loc, str]] = []
+    needed = {name for name, field in spec.fields.items() if not field.derived}
+    for index, example in enumerate(spec.examples):
+        loc: Loc = ("examples", index)
+        for name in sorted(example.fields.keys() - needed):
+            found.append(((*loc, "fields", name), f"unknown field; {nearest(name, needed)}"))
+        for name in sorted(needed - example.fields.keys()):
+            found.append((loc, f"the example lacks the field '{name}'"))
+        named = example.label if isinstance(example.label, list) else [example.label]
+        if spec.labels and any(label not in spec.labels for label in named):
+            found.append((loc, f"no label '{example.label}'; {nearest(named[0], spec.labels)}"))
     return found
 
 
@@ -358,24 +390,50 @@ def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] =
     return _merged(_extended(parent, files, (*chain, name)), file.data)
 
 
+def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
+    """Return the path of a file that a task names, which must stand in the task's folder."""
+    folder = file.path.parent.resolve()
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise SpecError(f"{file.where(loc)}: '{name}' leaves the folder of the tasks")
+    return path
+
+
 def _read_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:
     """Return the task with the terms of its vocabulary files read in."""
     read: dict[str, Vocabulary] = {}
-    folder = file.path.parent.resolve()
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.file is None:
             continue
-        where = file.where(("vocabularies", name, "file"))
-        path = (folder / vocabulary.file).resolve()
-        if not path.is_relative_to(folder):
-            raise SpecError(f"{where}: '{vocabulary.file}' leaves the folder of the tasks")
+        loc: Loc = ("vocabularies", name, "file")
+        path = _named_file(file, loc, vocabulary.file)
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
+            where = file.where(loc)
             raise SpecError(f"{where}: '{vocabulary.file}' cannot be read: {error}") from error
         terms = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         read[name] = vocabulary.model_copy(update={"terms": terms})
     return spec.model_copy(update={"vocabularies": spec.vocabularies | read}) if read else spec
+
+
+class _Examples(_Part):
+    examples: list[Example]
+
+
+def _read_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
+    """Return the task with the examples of its file read in."""
+    if spec.examples_file is None:
+        return spec
+    loc: Loc = ("examples_file",)
+    if spec.examples:
+        raise SpecError(f"{file.where(loc)}: give `examples` or `examples_file`, not both")
+    source = YamlFile(_named_file(file, loc, spec.examples_file))
+    read = spec.model_copy(update={"examples": validate(_Examples, source.data, source).examples})
+    problems = [f"{source.where(where)}: {text}" for where, text in _check_examples(read)]
+    if problems:
+        raise SpecError("\n".join(problems))
+    return read
 
 
 def _read_files(folder: Path) -> dict[str, YamlFile]:
@@ -467,7 +525,7 @@ def _load(
         problems += step_problems or _needs(spec, recipe, file)
     if problems or recipe is None:
         raise SpecError("\n".join(problems))
-    spec = _read_vocabularies(spec, file)
+    spec = _read_examples(_read_vocabularies(spec, file), file)
     if rows is not None:
         spec = spec.model_copy(update={"rows": rows})
     spec._recipe = recipe

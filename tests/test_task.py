@@ -201,6 +201,28 @@ def test_a_file_of_terms_is_read_with_the_task(tmp_path):
     assert spec.vocabularies["people"].terms == ["baker", "barber"]
 
 
+EXAMPLE = "examples: [{fields: {note: Hooray}, label: glad}]\n"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("{fields: {nota: Hooray}, label: glad}", "examples.0.fields.nota: unknown field"),
+        ("{fields: {}, label: glad}", "lacks the field 'note'"),
+        ("{fields: {note: Hooray}, label: gladd}", "no label 'gladd'; did you mean 'glad'?"),
+    ],
+)
+def test_examples_are_rows_of_the_task(tmp_path, wrong, message):
+    assert spec_of(tmp_path, MOOD + EXAMPLE).examples[0].label == "glad"
+    with pytest.raises(SpecError) as caught:
+        spec_of(tmp_path, MOOD + f"examples: [{wrong}]\n")
+    assert message in str(caught.value)
+    write_task(tmp_path / "more", f"examples: [{wrong}]\n", "few")
+    with pytest.raises(SpecError) as caught:
+        spec_of(tmp_path, MOOD + "examples_file: more/few.yaml\n")
+    assert message in str(caught.value)
+
+
 def test_no_folder_and_no_file(tmp_path):
     with pytest.raises(SpecError, match="TARGEN_TASKS_DIR"):
         load_tasks(tmp_path / "nowhere", RECIPES)

@@ -1,0 +1,28 @@
+"""The command line: what it prints, and how it ends."""
+
+from typer.testing import CliRunner
+
+from targen.cli import app
+from tests.specs import MOOD, RECIPES, TASKS, write_task
+
+runner = CliRunner()
+
+
+def test_validate_says_what_it_found(monkeypatch):
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(TASKS))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    result = runner.invoke(app, ["validate"])
+    assert result.exit_code == 0
+    assert "ticket_urgency: " in result.output
+    assert "tasks are valid" in result.output
+    one = runner.invoke(app, ["validate", "rte"])
+    assert "the task is valid" in one.output
+
+
+def test_validate_ends_in_the_problems(monkeypatch, tmp_path):
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path, MOOD.replace("rows", "rws"))))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    result = runner.invoke(app, ["validate"])
+    assert result.exit_code == 1
+    assert "mood.yaml:4: rws: unknown key; did you mean 'rows'?" in result.output
+    assert "Traceback" not in result.output
