@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from targen import task_checks
 from targen.answers import Kind
 from targen.errors import SpecError
 from targen.recipe import (
@@ -24,8 +25,6 @@ from targen.recipe import (
     resolve,
     with_overrides,
 )
-from targen.tables import RESERVED
-from targen.validators import VALIDATORS
 from targen.yamlfile import Loc, YamlFile, nearest, validate
 
 
@@ -278,97 +277,6 @@ class TaskSpec(BaseModel):
         return self.per_call * max(1, len(self.labels))
 
 
-def _problems(spec: TaskSpec, file: YamlFile) -> list[str]:
-    """Return everything that is wrong across keys, one line each."""
-    return [f"{file.where(loc)}: {text}" for loc, text in _cross_checks(spec)]
-
-
-def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
-    found += _check_examples(spec)
-    if spec.seeds is not None and not spec.seeds.fields:
-        found.append((("seeds", "fields"), "a seed needs one field or more"))
-    for name, vocabulary in spec.vocabularies.items():
-        if vocabulary.terms and vocabulary.file:
-            found.append((("vocabularies", name), "give terms or a file, not both"))
-    if spec.twin:
-        for name in spec.twin.fields:
-            found += _unknown_field(spec, name, ("twin", "fields"))
-        found += _unknown_field(spec, spec.twin.id_field, ("twin", "id_field"))
-    return found
-
-
-def _check_fields(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    found: list[tuple[Loc, str]] = []
-    for name, field in spec.fields.items():
-        loc: Loc = ("fields", name)
-        if name in RESERVED:
-            found.append((loc, "a table has a column of this name; choose another"))
-        if not name.isidentifier():
-            found.append((loc, "a field's name is letters, digits and underscores"))
-        if field.type == "choice" and not field.values:
-            found.append((loc, "a choice needs `values`"))
-        if field.planned and field.type != "choice":
-            found.append((loc, "only a choice can be planned"))
-    return found
-
-
-def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    answer = spec.answer
-    loc: Loc = ("answer", "labels")
-    found: list[tuple[Loc, str]] = []
-    if answer.kind in ("class", "multi") and len(answer.labels) < 2:
-        found.append((loc, f"an answer of kind '{answer.kind}' needs two labels or more"))
-    if answer.kind in ("span", "none") and answer.labels:
-        found.append((loc, f"an answer of kind '{answer.kind}' has no labels"))
-    if answer.choices is not None:
-        found += _unknown_field(spec, answer.choices, ("answer", "choices"))
-    if answer.kind == "span" and answer.choices is None:
-        found.append((("answer",), "a span needs `choices`: the field to choose from"))
-    return found
-
-
-def _check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    found: list[tuple[Loc, str]] = []
-    needed = {name for name, field in spec.fields.items() if not field.derived}
-    for index, example in enumerate(spec.examples):
-        loc: Loc = ("examples", index)
-        for name in sorted(example.fields.keys() - needed):
-            found.append(((*loc, "fields", name), f"unknown field; {nearest(name, needed)}"))
-        for name in sorted(needed - example.fields.keys()):
-            found.append((loc, f"the example lacks the field '{name}'"))
-        named = example.label if isinstance(example.label, list) else [example.label]
-        if spec.labels and any(label not in spec.labels for label in named):
-            found.append((loc, f"no label '{example.label}'; {nearest(named[0], spec.labels)}"))
-    return found
-
-
-def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    found: list[tuple[Loc, str]] = []
-    for index, entry in enumerate(spec.validators):
-        for name, roles in entry.items():
-            loc: Loc = ("validators", index, name)
-            known = VALIDATORS.get(name)
-            if known is None:
-                found.append((loc, f"unknown validator; {nearest(name, VALIDATORS)}"))
-                continue
-            for role in sorted(known.roles.keys() - roles.keys()):
-                found.append((loc, f"'{name}' needs `{role}`"))
-            for role, field in roles.items():
-                if role not in known.roles:
-                    hint = nearest(role, known.roles)
-                    found.append(((*loc, role), f"'{name}' has no role of this name; {hint}"))
-                else:
-                    found += _unknown_field(spec, field, (*loc, role))
-    return found
-
-
-def _unknown_field(spec: TaskSpec, name: str, loc: Loc) -> list[tuple[Loc, str]]:
-    if name in spec.fields:
-        return []
-    return [(loc, f"the task has no field '{name}'; {nearest(name, spec.fields)}")]
-
-
 def _merged(base: Any, child: Any) -> Any:
     """Lay `child` over `base`: mappings key by key, everything else replaced."""
     if isinstance(base, Mapping) and isinstance(child, Mapping):
@@ -430,7 +338,9 @@ def _read_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
         raise SpecError(f"{file.where(loc)}: give `examples` or `examples_file`, not both")
     source = YamlFile(_named_file(file, loc, spec.examples_file))
     read = spec.model_copy(update={"examples": validate(_Examples, source.data, source).examples})
-    problems = [f"{source.where(where)}: {text}" for where, text in _check_examples(read)]
+    problems = [
+        f"{source.where(where)}: {text}" for where, text in task_checks.check_examples(read)
+    ]
     if problems:
         raise SpecError("\n".join(problems))
     return read
@@ -514,7 +424,7 @@ def _load(
 ) -> TaskSpec:
     file = files[name]
     spec = validate(TaskSpec, _extended(name, files), file)
-    problems = _problems(spec, file)
+    problems = task_checks.problems(spec, file)
     recipe = recipes.get(spec.recipe_name)
     if recipe is None:
         hint = nearest(spec.recipe_name, recipes)
