@@ -1,0 +1,108 @@
+"""What self-correction mends on the embedded model, before selection.
+
+Here belongs the count of wrongly labelled instances that end right or dropped, and of right ones
+made wrong, against the private truth of the embedded model. The alternative in the same run is no
+correction at all: the share of wrong labels that the generator leaves.
+"""
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from targen.llm.engine import Engine, EngineSettings
+from targen.offline.truth import truth
+from targen.operators import UPSTREAM, run_step
+from targen.task import TaskSpec, load_tasks
+
+ROOT = Path(__file__).parent.parent
+TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc")
+
+
+async def tables(spec: TaskSpec, store_url: str) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """Return the tables of a task and the rejected items of its corrected set."""
+    made: dict[str, pl.DataFrame] = {}
+    rejected = pl.DataFrame()
+    for step, upstream in UPSTREAM.items():
+        settings = EngineSettings(model=None, store_url=store_url, task=spec.name, step=step)
+        async with Engine(settings) as llm:
+            output = await run_step(step, spec, {name: made[name] for name in upstream}, llm)
+        made[step], rejected = output.table, output.rejected
+    return made, rejected
+
+
+def mended(
+    spec: TaskSpec, instances: pl.DataFrame, corrected: pl.DataFrame, rejected: pl.DataFrame
+) -> dict[str, int]:
+    """Count what became of the labels of all instances, those beyond the selection included.
+
+    A row that correction settled but selection left out counts with the label it would have had:
+    `rejected` holds its three labels, and the policy is applied again.
+    """
+    from targen.operators.correction import decide  # noqa: PLC0415
+
+    final = dict(corrected.select("instance_id", "label").iter_rows())
+    votes = {row["item_id"]: row for row in rejected.iter_rows(named=True)}
+    policy = spec.recipe.choice("correction").params.get("policy", "majority")
+    units: dict[int, list[dict[str, Any]]] = {}
+    for row in instances.iter_rows(named=True):
+        units.setdefault(row["slot"], []).append(row)
+    counts = {"wrong": 0, "wrong_mended": 0, "wrong_dropped": 0, "right": 0, "right_spoilt": 0}
+    counts["right_dropped"] = 0
+    for unit in units.values():
+        ids = [row["instance_id"] for row in unit]
+        if ids[0] in final:
+            label = final[ids[0]]
+        else:
+            said = [votes[i] for i in ids]
+            columns = ("intended_label", "annotated_label", "corrected_label")
+            cast = [[v[c] for v in said] for c in columns]
+            label = decide(policy, spec.answer.kind, *cast)
+        for row in unit:
+            options = list(spec.labels) or row[spec.answer.choices or ""]
+            right = truth({n: row[n] for n in spec.fields}, options)
+            if row["intended_label"] == right:
+                counts["right"] += 1
+                counts["right_spoilt"] += label is not None and label != right
+                counts["right_dropped"] += label is None
+            else:
+                counts["wrong"] += 1
+                counts["wrong_mended"] += label == right
+                counts["wrong_dropped"] += label is None
+    return counts
+
+
+def shares(counts: dict[str, int]) -> dict[str, float | int]:
+    """Return the counts and the two shares that matter."""
+    wrong, right = max(1, counts["wrong"]), max(1, counts["right"])
+    return {
+        **counts,
+        "wrong_right_or_dropped": round(
+            (counts["wrong_mended"] + counts["wrong_dropped"]) / wrong, 4
+        ),
+        "right_made_wrong": round(counts["right_spoilt"] / right, 4),
+        "wrong_without_correction": round(counts["wrong"] / (wrong + right), 4),
+    }
+
+
+async def measure(rows: int, names: tuple[str, ...] = TASKS) -> dict[str, dict[str, int]]:
+    """Return the counts of each task for about `rows` instances."""
+    found = {}
+    # `rows` counts instances here; the headroom comes on top of the rows of a task.
+    tasks = load_tasks(ROOT / "tasks", ROOT / "recipes", rows=max(1, rows * 4 // 5))
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            spec = tasks[name]
+            url = f"sqlite:///{folder}/completions.db"
+            made, rejected = await tables(spec, url)
+            found[name] = mended(spec, made["instances"], made["corrected_set"], rejected)
+    return found
+
+
+def run() -> dict[str, Any]:
+    """Measure all eight tasks on 1,000 instances each (TARGEN_BENCH_ROWS for another number)."""
+    rows = int(os.environ.get("TARGEN_BENCH_ROWS", "1000"))
+    return {name: shares(counts) for name, counts in asyncio.run(measure(rows)).items()}
