@@ -115,17 +115,20 @@ A field that is made from fields is made from the field of its own name.
 """
 
 
-def table_schema(step: str, columns: Mapping[str, Any]) -> TableSchema:
+def table_schema(
+    step: str, columns: Mapping[str, Any], fields: Mapping[str, str] | None = None
+) -> TableSchema:
     """Return the columns of a table with types and meanings, as Dagster shows them.
 
     Args:
         step: the asset's name.
         columns: column -> Polars type; the task's own fields may be among them.
+        fields: field of the task -> what it holds.
     """
-    known = {**_ANY, **DESCRIPTIONS[step]}
+    known = {**(fields or {}), **_ANY, **DESCRIPTIONS[step]}
     return TableSchema(
         columns=[
-            TableColumn(name, type=str(dtype), description=known.get(name, "Field of the task."))
+            TableColumn(name, type=str(dtype), description=known.get(name))
             for name, dtype in columns.items()
         ]
     )

@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from assets.checks import table_checks
-from assets.step import attributes, finish, readable_errors, start
+from assets.step import attributes, finish, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tables import Stored
@@ -71,9 +71,9 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             else MetadataValue.url(f"file://{address}")
         )
         extra = {
-            "verdict": made.json["verdict"],
+            "verdict": made.json["verdict"]["text"],
             "report": shown,
-            "seconds": time.monotonic() - started,
+            "seconds": seconds_since(started),
         }
         return finish(STEP, spec, stored, data, extra)
 

@@ -94,7 +94,7 @@ async def make(
     for warning in output.warnings:
         context.log.warning(warning)
     usage = usage_metadata(engine.stats.as_dict())
-    extra = {**usage, "warnings": output.warnings, "seconds": time.monotonic() - started}
+    extra = {**usage, "warnings": output.warnings, "seconds": seconds_since(started)}
     return finish(step, spec, stored, data, extra)
 
 
@@ -116,14 +116,12 @@ def finish(
     """Return a step's result with everything that the UI shows of it."""
     table = stored.table
     sample = table.head(SAMPLE_ROWS).to_dicts()
-    rejected = rejected_by_reason(stored.rejected)
+    described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
     metadata = {
         "dagster/row_count": table.height,
-        "dagster/column_schema": table_schema(step, table.schema),
+        "dagster/column_schema": table_schema(step, table.schema, described),
         "dagster/column_lineage": lineage(step, spec.field_types),
-        "rejected": sum(rejected.values()),
-        "rejected_by_reason": rejected,
         "step_digest": stored.step_digest,
         "data_version": version,
         "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
@@ -132,6 +130,9 @@ def finish(
     }
     if stored.asked is not None:
         metadata["asked"] = stored.asked
+    if stored.rejected is not None:
+        reasons = rejected_by_reason(stored.rejected)
+        metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
     return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
 
 
@@ -146,12 +147,15 @@ def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:
     return fields + others if step != "quality_report" else table.columns
 
 
-def rejected_by_reason(rejected: pl.DataFrame | None) -> dict[str, int]:
+def rejected_by_reason(rejected: pl.DataFrame) -> dict[str, int]:
     """Return reason -> number of rejected items, sorted by reason."""
-    if rejected is None:
-        return {}
     counts = rejected.group_by("reason").len().sort("reason")
     return dict(counts.iter_rows())
+
+
+def seconds_since(started: float) -> float:
+    """Return the seconds since `time.monotonic()` said `started`."""
+    return round(time.monotonic() - started, 2)
 
 
 def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def materialised(event: DagsterEvent) -> str:
     words = [f"{found['dagster/row_count']} rows"]
     if found.get("rejected"):
         words.append(f"{found['rejected']} rejected")
-    if "calls" in found:
+    if found.get("calls"):
         words.append(f"{found['calls']} calls")
     if found.get("found_in_store"):
         words.append(f"{found['found_in_store']} from the store")
@@ -60,6 +60,6 @@ def values(event: DagsterEvent) -> Mapping[str, Any]:
 def shell_logger(init_context: InitLoggerContext) -> logging.Logger:
     """Return a logger that writes to the terminal of `make run`."""
     del init_context
-    made = logging.Logger("targen.shell", level=logging.INFO)
+    made = logging.Logger("targen.shell", level=logging.DEBUG)
     made.addHandler(ShellHandler(sys.stdout))
     return made

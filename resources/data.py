@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
@@ -17,7 +17,7 @@ from resources.tables import Tables
 from targen.errors import TableError
 
 
-class DataFolder(ConfigurableResource[None]):
+class DataFolder(ConfigurableResource[Any]):
     """Where tables and reports go."""
 
     data_dir: str = Field(

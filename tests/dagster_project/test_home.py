@@ -1,0 +1,42 @@
+"""DAGSTER_HOME is made ready once, also by several processes at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dagster_project import home
+from targen.errors import TargenError
+
+
+def test_several_processes_share_an_empty_home(tmp_path: Path) -> None:
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    command = [sys.executable, "-W", "error", "-m", "dagster_project.home"]
+    started = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=home.ROOT, text=True)
+        for _ in range(3)
+    ]
+    outputs = [process.communicate(timeout=60)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert set(outputs) == {f"{tmp_path / 'home'}\n"}
+    settings = yaml.safe_load((tmp_path / "home/dagster.yaml").read_text())
+    assert settings["telemetry"] == {"enabled": False} and settings["nux"] == {"enabled": False}
+
+
+def test_settings_that_are_there_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert home.prepare() == tmp_path
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
+def test_a_home_that_cannot_be_made_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))
+    with pytest.raises(TargenError, match="Cannot write in DAGSTER_HOME"):
+        home.prepare()
