@@ -11,6 +11,7 @@ from itertools import islice
 from random import Random
 from typing import Any, Final
 
+from targen.offline.copa import CopaGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
 from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -19,7 +20,10 @@ from targen.offline.rte import RteGrammar
 from targen.offline.truth import fingerprint, number, truth
 from targen.offline.wording import lightly_changed
 
-GRAMMARS: Final[tuple[Grammar, ...]] = (RteGrammar(),)
+GRAMMARS: Final[tuple[Grammar, ...]] = (
+    RteGrammar(),
+    CopaGrammar(),
+)
 """The tasks that the model knows; the first that matches is the one."""
 
 _TRIES: Final = 400

@@ -25,7 +25,6 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from targen.hashing import rng as seeded
 from targen.offline.wording import (
     Lexicon,
     Template,
@@ -39,11 +38,20 @@ from targen.offline.wording import (
     tidy,
 )
 
+_DENIABLE: Final = ("was", "were", "is", "are", "will", "did", "does", "could")
+_SCOPED: Final = re.compile(
+    r"\b(?:no|not|nobody|none|never|only|every|everyone|all|most|some|any|still|yet|no longer|more"
+    r"|fewer|less|several|until|already|also|too|even|to)\b"
+)
 _PLAIN_SLOT: Final = re.compile(r"\{(\w+)([!<>]?)[^}]*\}")
 
 
 class Fact:
-    """Something that can be said of a passage, as a statement, its denial or a question."""
+    """Something that can be said of a passage, as a statement, its denial or a question.
+
+    Attributes:
+        deniable: whether its denial reads well and says the opposite.
+    """
 
     def __init__(self, line: str, words: Mapping[str, Lexicon]) -> None:
         subject, self._verb, rest = (part.strip() for part in line.split(" / "))
@@ -53,6 +61,9 @@ class Fact:
             for slot, how in _PLAIN_SLOT.findall(f"{subject} {rest}")
             if not how or base(slot) not in words
         }
+
+        # A denial in other sentences would not deny, or not be English.
+        self.deniable = self._verb in _DENIABLE and not _SCOPED.search(f"{subject} {rest}")
 
     def holds_with(self, values: Values) -> bool:
         """Say whether the values suffice to tell the fact."""
@@ -67,7 +78,7 @@ class Fact:
         subject, rest = self._parts(values, rng)
         if denied:
             return f"{subject} {self._verb} not {rest}"
-        if self._verb in ("did", "does"):
+        if self._verb in ("did", "does") and not rest.startswith("not "):
             verb, _, rest = rest.partition(" ")
             return f"{subject} {past(verb) if self._verb == 'did' else third(verb)} {rest}"
         return f"{subject} {self._verb} {rest}"
@@ -131,17 +142,6 @@ class Bank:
                 self._domains[domain].append(scenario)
             elif mark:
                 _take(scenario, mark, rest.strip())
-
-    def domain(self, *texts: str) -> str:
-        """Return the domain that the texts speak of; one by their hash where none fits."""
-        whole = " ".join(texts).casefold()
-        if not whole.strip():
-            return ""
-        for name, phrases in self.phrases.items():
-            if any(one.casefold() in whole for one in (name, *phrases)):
-                return name
-        names = list(self.phrases)
-        return seeded(whole).choice(names)
 
     def passage(self, domain: str, rng: Random, least: int, most: int) -> str:
         """Return a passage of `least` to `most` sentences on a domain (any one where empty)."""

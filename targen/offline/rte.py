@@ -16,7 +16,7 @@ _WRAPPED: Final = (
     "it is said that {}",
 )
 _WRAP: Final = 0.12
-_DENY: Final = 0.15
+_DENY: Final = 0.08
 
 
 class RteGrammar(Grammar):
@@ -37,7 +37,7 @@ class RteGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""
         reports = bank("rte.txt")
-        domain = reports.domain(ask.context, *map(str, ask.attributes.values()))
+        domain = topics.domain(reports.phrases, ask.context, *map(str, ask.attributes.values()))
         while True:
             yield {"premise": reports.passage(domain, rng, 1, 3)}
 
@@ -47,13 +47,13 @@ class RteGrammar(Grammar):
         if reading is None:
             return
         while True:
-            if label == "entailment":
-                denied = bool(reading.denied) and rng.random() < _DENY
-                fact: Fact = rng.choice(reading.denied if denied else reading.true)
+            denied = label != "entailment" and rng.random() < _DENY
+            if denied:
+                fact: Fact = rng.choice([f for f in reading.true if f.deniable] or reading.denied)
+                denied = fact.deniable
             else:
-                denied = rng.random() < _DENY
                 others = [*reading.denied, *reading.open]
-                fact = rng.choice(reading.true if denied else others)
+                fact = rng.choice(reading.true if label == "entailment" else others)
             clause = fact.statement(reading.values, rng, denied)
             if rng.random() < _WRAP:
                 clause = rng.choice(_WRAPPED).format(clause)

@@ -1,8 +1,10 @@
 """Contexts for tasks whose contexts are domains or topics: what RTE, BoolQ, CB and COPA share."""
 
+import re
 from collections.abc import Iterator, Mapping
 from random import Random
 
+from targen.hashing import rng as seeded
 from targen.offline.grammar import ContextAsk, Fields
 
 
@@ -25,6 +27,24 @@ def contexts(
                     for name, values in ask.attributes.items()
                 }
                 yield {"text": text, **chosen}
+
+
+def domain(phrases: Mapping[str, tuple[str, ...]], *texts: str) -> str:
+    """Return the domain that the texts speak of; one by their hash where none fits.
+
+    Empty where the texts are: any domain will do.
+    """
+    whole = " ".join(texts).casefold()
+    if not whole.strip():
+        return ""
+    for name, known in phrases.items():
+        if any(phrase.casefold() in whole for phrase in known):
+            return name
+    words = set(re.findall(r"\w+", whole))
+    for name in phrases:
+        if name in words:
+            return name
+    return seeded(whole).choice(list(phrases))
 
 
 def _fitting(values: tuple[str, ...], about: str, rng: Random) -> str:

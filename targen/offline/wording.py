@@ -18,6 +18,7 @@ _TOKEN: Final = re.compile(r"\{(\w+)([!<>]?)(?::(\d+)-(\d+)(?:/(\d+))?)?\}|\[([^
 _ARTICLE: Final = re.compile(r"\b([Aa])n? (?=(\w+))")
 _A: Final = re.compile(r"(?i)(?:uni(?!n|m)|use|usu|eu|one\b|once\b)")
 _END: Final = re.compile(r"[.!?][\"”’]?(?=\s+[\"“A-Z0-9])")
+_LARGE: Final = 30
 _FIRST: Final = re.compile(r"(^|[.!?][\"”’)]? +|[“\"])([a-z])")
 
 
@@ -169,6 +170,15 @@ class Template:
             values[slot] = entry
         return values
 
+    def _value(self, slot: str) -> str:
+        lexicon = self._words.get(base(slot))
+        if lexicon is None:
+            return "[0-9,]*[0-9]"
+        if len(lexicon.entries) > _LARGE:
+            return ".+?"
+        # Small lexicons are spelt out, so that slots may stand side by side.
+        return "|".join(re.sub(r"\\ ", " ", re.escape(e)) for e in _longest_first(lexicon))
+
     def _source(self, pattern: str, seen: set[str]) -> str:
         out = []
         end = 0
@@ -184,9 +194,13 @@ class Template:
             while name in seen:
                 name += "__"
             seen.add(name)
-            out.append(f"(?P<{name}>{'[0-9,]*[0-9]' if base(slot) not in self._words else '.+?'})")
+            out.append(f"(?P<{name}>{self._value(slot)})")
         out.append(_literal(pattern[end:]))
         return "".join(out)
+
+
+def _longest_first(lexicon: Lexicon) -> list[str]:
+    return sorted(lexicon.entries, key=len, reverse=True)
 
 
 def _literal(text: str) -> str:
