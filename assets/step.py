@@ -88,7 +88,7 @@ async def make(
     with readable_errors():
         spec = start(context, tasks, data)
         frames = {name: stored.table for name, stored in upstream.items()}
-        async with llm.engine(context.run_id, spec.name, step) as engine:
+        async with llm.engine(context.run.run_id, spec.name, step) as engine:
             output = await run_step(step, spec, frames, engine)
         stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
     for warning in output.warnings:
@@ -106,7 +106,7 @@ def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -
         TableError: another run holds the partition, or nothing can be written.
     """
     spec = tasks.load(context.partition_key)
-    data.hold(spec.name, context.run_id)
+    data.hold(spec.name, context.run.run_id)
     return spec
 
 

@@ -61,7 +61,7 @@ def resources_from_environment() -> dict[str, Any]:
             data_dir=data.data_dir,
         ),
         "data": data,
-        "io_manager": TablesIOManager(data=data),
+        "io_manager": TablesIOManager(data_dir=data.data_dir),
     }
 
 

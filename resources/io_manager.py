@@ -3,23 +3,31 @@
 Here belongs only what Dagster wants to know; files are written and read by `tables`.
 """
 
-from dagster import ConfigurableIOManager, Failure, InputContext, OutputContext, ResourceDependency
+from dagster import ConfigurableIOManager, Failure, InputContext, OutputContext
+from pydantic import Field
 
-from resources.data import DataFolder
-from resources.tables import Stored
+from resources.places import place
+from resources.tables import Stored, Tables
 from targen.errors import TargenError
 
 
 class TablesIOManager(ConfigurableIOManager):
     """Keeps each asset's table as `<data folder>/<asset>/<task>.parquet`."""
 
-    data: ResourceDependency[DataFolder]
+    data_dir: str = Field(
+        default="data", description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR."
+    )
+
+    @property
+    def tables(self) -> Tables:
+        """The tables in the data folder."""
+        return Tables(place(self.data_dir))
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:
         """Store a step's result."""
         asset, task = context.asset_key.path[-1], context.partition_key
         try:
-            self.data.tables().write(asset, task, obj)
+            self.tables.write(asset, task, obj)
         except TargenError as error:
             raise Failure(description=str(error), allow_retries=False) from None
 
@@ -27,6 +35,6 @@ class TablesIOManager(ConfigurableIOManager):
         """Return what the step above stored for the same task."""
         asset, task = context.asset_key.path[-1], context.partition_key
         try:
-            return self.data.tables().read(asset, task)
+            return self.tables.read(asset, task)
         except TargenError as error:
             raise Failure(description=str(error), allow_retries=False) from None

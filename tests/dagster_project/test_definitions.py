@@ -1,0 +1,123 @@
+"""The code location: its shape, its settings, and what loading it costs."""
+
+import subprocess
+import sys
+
+import pytest
+from dagster import (
+    AssetCheckKey,
+    AssetKey,
+    AssetsDefinition,
+    Definitions,
+    TableSchema,
+)
+from dagster._core.remote_representation.external_data import RepositorySnap
+from dagster._serdes import serialize_value
+
+from dagster_project.definitions import build_defs
+from dagster_project.home import ROOT
+from dagster_project.jobs import DATASET_JOB
+from targen.errors import TargenError
+from targen.operators import UPSTREAM
+from targen.tables import STEPS
+
+HEAVY = ("great_expectations", "pandas", "sklearn", "dagster_aws")
+TASKS = ["axg", "boolq", "cb", "copa", "record", "rte", "ticket_urgency", "wic", "wsc"]
+
+
+@pytest.fixture(scope="module")
+def built() -> Definitions:
+    return build_defs()
+
+
+def assets(built: Definitions) -> dict[str, AssetsDefinition]:
+    graph = built.resolve_asset_graph()
+    return {step: graph.assets_def_for_key(AssetKey(step)) for step in STEPS}
+
+
+def test_the_assets_are_all_of_one_shape(built: Definitions) -> None:
+    for step, asset in assets(built).items():
+        spec = asset.get_asset_spec(AssetKey(step))
+        assert spec.group_name == "targen" and spec.owners and spec.description
+        assert {"polars", "parquet"} <= spec.kinds
+        assert spec.code_version == "1.1"
+        assert isinstance(spec.metadata["dagster/column_schema"], TableSchema)
+        assert spec.partitions_def is not None
+        assert list(spec.partitions_def.get_partition_keys()) == TASKS
+        assert asset.backfill_policy is None
+
+
+def test_the_lineage_is_that_of_the_steps(built: Definitions) -> None:
+    above = {
+        step: {dep.asset_key.path[-1] for dep in asset.get_asset_spec(AssetKey(step)).deps}
+        for step, asset in assets(built).items()
+    }
+    report = above.pop("quality_report")
+    assert above == {step: set(names) for step, names in UPSTREAM.items()}
+    assert report == set(UPSTREAM)
+
+
+def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
+    built: Definitions,
+) -> None:
+    graph = built.resolve_asset_graph()
+    for step in STEPS:
+        contract = graph.get(AssetCheckKey(AssetKey(step), "contract"))
+        statistics = graph.get(AssetCheckKey(AssetKey(step), "statistics"))
+        assert contract.blocking and not statistics.blocking
+        assert contract.partitions_def is not None and statistics.partitions_def is not None
+    assert len(graph.asset_check_keys) == 2 * len(STEPS)
+
+
+def test_the_job_makes_everything_in_one_process(built: Definitions) -> None:
+    job = built.resolve_job_def(DATASET_JOB)
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(STEPS)
+    assert job.executor_def.name == "in_process"
+
+
+def test_secrets_stay_out_of_the_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://someone:very-secret@127.0.0.1:1/v1")
+    monkeypatch.setenv("TARGEN_STORE_URL", "postgresql://someone:very-secret@127.0.0.1/x")
+    monkeypatch.setenv("TARGEN_MODEL", "a-model")
+    shown = serialize_value(RepositorySnap.from_def(build_defs().get_repository_def()))
+    assert "a-model" in shown and "OPENAI_API_KEY" in shown
+    assert "very-secret" not in shown
+
+
+def test_every_setting_is_described(built: Definitions) -> None:
+    for name in ("llm", "tasks", "data", "io_manager"):
+        fields = type(built.resources[name]).model_fields
+        assert all(field.description for field in fields.values()), name
+
+
+def test_a_wrong_setting_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_ROWS", "many")
+    with pytest.raises(TargenError, match="TARGEN_ROWS"):
+        build_defs()
+
+
+def seconds(code: str) -> float:
+    """Return the least processor time of three fresh processes: noise only ever adds."""
+    return min(_seconds(code) for _ in range(3))
+
+
+def _seconds(code: str) -> float:
+    timed = f"import time\n{code}\nprint(time.process_time())"
+    done = subprocess.run(
+        [sys.executable, "-c", timed], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
+
+
+def test_loading_imports_nothing_heavy_and_costs_little() -> None:
+    code = "from dagster_project.definitions import defs\ndefs.get_repository_def()"
+    listed = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(HEAVY).isdisjoint(listed.stdout.split())
+    assert seconds(code) <= 1.5 * seconds("import dagster, polars, openai")

@@ -1,0 +1,204 @@
+"""`make run` from end to end, on the embedded model: what it leaves behind, and how it fails."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus
+
+from dagster_project import home, run
+from resources.data import DataFolder
+from targen.tables import STEPS
+
+OURS = ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "OPENAI_BASE_URL")
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(autouse=True)
+def settings(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DAGSTER_HOME", str(work / "home"))
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(work / "data"))
+    monkeypatch.setenv("TARGEN_ROWS", "6")
+    monkeypatch.chdir(home.ROOT)
+    yield
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run.main(arguments)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def first(work: Path) -> str:
+    """Make rte once, in a process of its own, as `make` does; return what it said."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in OURS},
+        "DAGSTER_HOME": str(work / "home"),
+        "TARGEN_DATA_DIR": str(work / "data"),
+        "TARGEN_ROWS": "6",
+    }
+    command = [sys.executable, "-m", "dagster_project.run", "rte"]
+    done = subprocess.run(
+        command, cwd=home.ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix in (".parquet", ".html", ".json")
+    }
+
+
+def test_a_run_leaves_every_table_and_says_little(first: str, work: Path) -> None:
+    data = work / "data"
+    expected = {f"{step}/rte.parquet" for step in STEPS}
+    expected |= {f"rejected/{step}/rte.parquet" for step in STEPS if step != "quality_report"}
+    expected |= {"quality_report/rte.html", "quality_report/rte.json"}
+    assert set(files(data)) == expected
+    made = pl.read_parquet(data / "corrected_set/rte.parquet")
+    assert sorted(made["label"]) == ["entailment"] * 3 + ["not_entailment"] * 3
+    lines = first.splitlines()
+    assert sum(line.startswith("rte  ") for line in lines) <= len(STEPS) + 4
+    assert lines[-1].strip() == str(data / "quality_report/rte.html")
+
+
+def test_the_instance_knows_the_run(first: str) -> None:
+    with DagsterInstance.get() as instance:
+        (record,) = instance.get_runs(limit=1)
+        assert record.status == DagsterRunStatus.SUCCESS
+        assert record.tags["dagster/partition"] == "rte"
+        for step in STEPS:
+            event = instance.get_latest_materialization_event(AssetKey(step))
+            assert event is not None and event.asset_materialization is not None
+            made = event.asset_materialization
+            found = {name: entry.value for name, entry in made.metadata.items()}
+            assert len(str(found["step_digest"])) == 64
+            assert made.tags is not None
+            assert made.tags["dagster/data_version"] == found["data_version"]
+            assert str(found["sample"]).count("\n") >= 2
+            assert found["dagster/column_schema"].columns
+
+
+def test_a_second_run_asks_nothing_and_changes_nothing(
+    first: str, work: Path, shell: Shell
+) -> None:
+    before = files(work / "data")
+    versions = latest("data_version")
+    status, out, err = shell("rte")
+    assert (status, err) == (0, "")
+    assert set(latest("calls").values()) == {0}
+    assert sum(latest("found_in_store").values()) > 20
+    assert latest("data_version") == versions and len(versions) == len(STEPS)
+    assert files(work / "data") == before
+    assert "rte" in out
+
+
+def latest(name: str) -> dict[str, int]:
+    with DagsterInstance.get() as instance:
+        made = {step: instance.get_latest_materialization_event(AssetKey(step)) for step in STEPS}
+        return {
+            step: event.asset_materialization.metadata[name].value
+            for step, event in made.items()
+            if event
+            and event.asset_materialization
+            and name in event.asset_materialization.metadata
+        }
+
+
+def failing(said: tuple[int, str, str]) -> str:
+    """Return the one line of a run that failed as it should."""
+    status, _, err = said
+    assert status != 0
+    assert err.count("\n") == 1 and err.startswith("error: ") and "Traceback" not in err
+    return err
+
+
+def test_a_task_that_does_not_exist_is_named_with_the_nearest(shell: Shell) -> None:
+    assert "did you mean 'rte'?" in failing(shell("rtee"))
+
+
+def test_no_task_at_all(shell: Shell) -> None:
+    assert "make run TASK=rte" in failing(shell())
+
+
+def test_a_running_partition_is_left_alone(first: str, work: Path, shell: Shell) -> None:
+    before = files(work / "data")
+    holder = DataFolder(data_dir=str(work / "data"))
+    holder.hold("rte", "the-other-run")
+    try:
+        assert "being made by run the-other-run" in failing(shell("rte"))
+    finally:
+        holder.release()
+    assert files(work / "data") == before
+    assert shell("rte")[0] == 0
+
+
+def test_a_data_folder_that_cannot_be_written(
+    work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "file").write_text("")
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(work / "file"))
+    assert "Cannot write in the data folder" in failing(shell("rte"))
+
+
+def test_no_server(first: str, work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(work / "data")
+    monkeypatch.setenv("TARGEN_MODEL", "some-model")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    error = failing(shell("rte"))
+    assert "127.0.0.1:9" in error and "very-secret" not in error
+    assert files(work / "data") == before
+
+
+def test_no_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_MODEL", "some-model")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    assert "OPENAI_API_KEY" in failing(shell("rte"))
+
+
+def test_a_table_that_breaks_its_contract_stops_the_run(
+    first: str, work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from targen import contracts
+
+    def broken(step: str, *arguments: object) -> list[str]:
+        return ["two rows share an id"] if step == "seeds" else []
+
+    before = files(work / "data")
+    monkeypatch.setattr(contracts, "violations", broken)
+    assert "seeds: its contract is broken: two rows share an id" in failing(shell("rte"))
+    assert files(work / "data") == before
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from targen import contracts
+
+    monkeypatch.setattr(contracts, "violations", lambda *arguments: 1 / 0)
+    status, _, err = shell("rte")
+    assert status == 1 and "Stack Trace" in err
+    assert err.splitlines()[-1].startswith("error: rte: vocabularies_checks: unexpected ZeroDivis")
