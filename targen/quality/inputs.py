@@ -7,6 +7,8 @@ from files, tasks or the completion store does not.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
@@ -72,6 +74,14 @@ class ReportInputs:
         gates: bounds that metrics must keep.
         reference: gold rows with the same field and label columns, or None.
         reference_name: how the page calls them.
+        embeddings: one vector per row, in row order, of any length; None where there are none.
+        reference_embeddings: the same for `reference`.
+        corrector_blind: the corrector did not see the intended label; a noise estimate that
+            leans on this is skipped where it did.
+        reviewed: rows that people looked at: `instance_id`, `right` (bool) and `weight` (how
+            many rows the row stands for); overrides the noise estimate.
+        elsewhere: name -> gold rows of another task with the same columns, to measure utility
+            out of distribution.
         data_docs: local path or address of the expectations' page, linked when given.
     """
 
@@ -93,6 +103,11 @@ class ReportInputs:
     gates: tuple[Gate, ...] = ()
     reference: pl.DataFrame | None = None
     reference_name: str = "reference"
+    embeddings: npt.NDArray[np.float64] | None = None
+    reference_embeddings: npt.NDArray[np.float64] | None = None
+    corrector_blind: bool = True
+    reviewed: pl.DataFrame | None = None
+    elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     data_docs: str | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 import polars as pl
 
 from targen import hashing
-from targen.quality import accounting, agreement, balance, duplicates, lexical, verdict
+from targen.quality import (
+    accounting,
+    agreement,
+    balance,
+    duplicates,
+    lexical,
+    noise,
+    selfsim,
+    semantic,
+    verdict,
+)
 from targen.quality.inputs import ReportInputs
 from targen.quality.sheet import Measure, Sheet, rounded
 
@@ -58,6 +68,9 @@ def build(inputs: ReportInputs) -> Report:
     agreement.measure(inputs, sheet)
     duplicates.measure(inputs, sheet)
     lexical.measure(inputs, sheet)
+    selfsim.measure(inputs, sheet)
+    semantic.measure(inputs, sheet)
+    noise.measure(inputs, sheet)
     judged = verdict.gates(inputs.gates, sheet)
     table = _with_gates(sheet.table(), judged)
     found = verdict.findings(inputs, sheet)

@@ -1,0 +1,163 @@
+"""How alike rows are in meaning, over embeddings that the caller brings.
+
+Here belong closed forms over raw embeddings. Making embeddings does not; and no figure is ever
+computed on a projection, whose distances are the projection's own.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from targen.quality.balance import label_set
+from targen.quality.inputs import ReportInputs
+from targen.quality.intervals import Z95
+from targen.quality.sheet import Measure, Sheet
+from targen.quality.text import generator
+
+Floats = npt.NDArray[np.float64]
+
+VENDI_ROWS = 1000
+"""Rows per Vendi score: its top value is the number of rows."""
+
+
+def unit(vectors: npt.NDArray[np.floating]) -> Floats:
+    """Return the vectors at length 1; a zero vector stays zero."""
+    numbers = np.asarray(vectors, dtype=np.float64)
+    lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
+    return np.asarray(numbers / np.where(lengths > 0, lengths, 1), dtype=np.float64)
+
+
+def mean_similarity(vectors: Floats) -> tuple[float, float | None, float | None]:
+    """Mean cosine over all pairs of rows, with its interval, without making the pairs.
+
+    (|sum e|^2 - sum |e|^2) / (N (N - 1)) over unit vectors e. Without unit, from -1/(N - 1) to
+    1 (all the same); high means narrow. NaN for fewer than two rows. It is an average: two
+    tight groups far apart look like one loose group. What counts as near is the embedding
+    model's idea, so compare only under one model.
+
+    Returns:
+        Value and 95% interval by the jackknife of a U-statistic (Efron and Stein 1981): twice
+        the standard error of the rows' own means over the other rows.
+    """
+    n = len(vectors)
+    if n < 2:
+        return math.nan, None, None
+    total = vectors.sum(axis=0)
+    own = np.einsum("ij,ij->i", vectors, vectors)
+    per_row = (vectors @ total - own) / (n - 1)
+    value = float(per_row.mean())
+    half = Z95 * 2 * float(per_row.std(ddof=1)) / math.sqrt(n)
+    return value, value - half, value + half
+
+
+def between(first: Floats, second: Floats) -> float:
+    """Mean cosine over all pairs of a row of `first` and one of `second`; NaN without a pair."""
+    if not len(first) or not len(second):
+        return math.nan
+    return float(first.sum(axis=0) @ second.sum(axis=0)) / (len(first) * len(second))
+
+
+def vendi_score(vectors: Floats) -> float:
+    """Vendi score: how many different rows the set is worth.
+
+    exp of the Shannon entropy of the eigenvalues of K / N, K the cosine matrix. Unit: rows; 1
+    (all the same) to N (all orthogonal); NaN without a row. Computed on the d x d matrix
+    E'E / N where that is smaller: its non-zero eigenvalues are the same. Source: Friedman and
+    Dieng 2023 (TMLR). It grows with N, so compare only at equal numbers of rows.
+    """
+    if not len(vectors):
+        return math.nan
+    tall = len(vectors) > vectors.shape[1]
+    square = vectors.T @ vectors if tall else vectors @ vectors.T
+    values = np.linalg.eigvalsh(square / len(vectors))
+    values = values[values > 1e-12]
+    return math.exp(-float((values * np.log(values)).sum()))
+
+
+def similarity_by_label(
+    vectors: Floats, labels: pl.Series, names: Sequence[str]
+) -> list[list[float]]:
+    """Return mean cosines within (diagonal) and between labels, NaN where there is no pair."""
+    groups = [vectors[(labels == name).fill_null(False).to_numpy()] for name in names]
+    return [
+        [mean_similarity(a)[0] if i == j else between(a, b) for j, b in enumerate(groups)]
+        for i, a in enumerate(groups)
+    ]
+
+
+def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add mean similarity, within and between labels, the Vendi score, and drift by depth."""
+    if inputs.embeddings is None:
+        sheet.skip("mean_similarity", "no embeddings were given")
+        return
+    mine = unit(inputs.embeddings)
+    gold = inputs.reference_embeddings
+    theirs = unit(gold) if gold is not None else None
+    if len(mine) < 2:
+        sheet.skip("mean_similarity", "needs two rows")
+        return
+    value, low, high = mean_similarity(mine)
+    other = mean_similarity(theirs)[0] if theirs is not None else None
+    sheet.add(Measure("mean_similarity", value, len(mine), "all", low, high, other))
+    size = min(VENDI_ROWS, len(mine), len(theirs) if theirs is not None else VENDI_ROWS)
+    scores = [vendi_score(_some(group, size)) for group in (mine, theirs) if group is not None]
+    gold_score = scores[1] if theirs is not None else None
+    sheet.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=gold_score))
+    if inputs.answer_kind == "class":
+        names = label_set(inputs)
+        table = similarity_by_label(mine, inputs.rows["label"], names)
+        sheet.details["similarity"] = {"names": names, "values": table}
+        for i, first in enumerate(names):
+            for j in range(i, len(names)):
+                pair = first if i == j else f"{first} and {names[j]}"
+                sheet.add(Measure("similarity", table[i][j], len(mine), pair))
+    _drift(inputs, mine, sheet)
+
+
+def _some(vectors: Floats, size: int) -> Floats:
+    """Return `size` rows drawn by a fixed seed."""
+    return vectors[generator("vendi", len(vectors)).permutation(len(vectors))[:size]]
+
+
+def roots(instances: pl.DataFrame) -> dict[str, str]:
+    """Return instance_id -> the id at the far end of its first parents, for grown rows."""
+    parent = {
+        row_id: parents[0]
+        for row_id, parents in instances.select("instance_id", "parent_ids").iter_rows()
+        if parents
+    }
+    found = {}
+    for row_id in parent:
+        at, steps = row_id, 0
+        # A chain longer than there are rows is a circle: nobody's root.
+        while at in parent and steps <= len(parent):
+            at, steps = parent[at], steps + 1
+        if at not in parent:
+            found[row_id] = at
+    return found
+
+
+def _drift(inputs: ReportInputs, vectors: Floats, sheet: Sheet) -> None:
+    """Add the mean cosine of grown rows to the row they grew from, by depth."""
+    instances = inputs.tables.get("instances")
+    if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
+        sheet.skip("drift", "no row was grown from another")
+        return
+    place = {row_id: i for i, row_id in enumerate(inputs.rows["instance_id"])}
+    depth = dict(instances.select("instance_id", "depth").iter_rows())
+    by_depth: dict[int, list[float]] = {}
+    for row_id, root in roots(instances).items():
+        if row_id in place and root in place:
+            cosine = float(vectors[place[row_id]] @ vectors[place[root]])
+            by_depth.setdefault(depth[row_id], []).append(cosine)
+    if not by_depth:
+        sheet.skip("drift", "no grown row is kept together with the row it grew from")
+    for level in sorted(by_depth):
+        values = np.array(by_depth[level])
+        half = Z95 * float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else None
+        mean = float(values.mean())
+        low, high = (None, None) if half is None else (mean - half, mean + half)
+        sheet.add(Measure("drift", mean, values.size, f"depth {level}", low, high))
