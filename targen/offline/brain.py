@@ -6,11 +6,14 @@ appear here.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from random import Random
 from typing import Any, Final
 
+from targen.offline.boolq import BoolqGrammar
+from targen.offline.cb import CbGrammar
 from targen.offline.copa import CopaGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
@@ -23,9 +26,12 @@ from targen.offline.wording import lightly_changed
 GRAMMARS: Final[tuple[Grammar, ...]] = (
     RteGrammar(),
     CopaGrammar(),
+    BoolqGrammar(),
+    CbGrammar(),
 )
 """The tasks that the model knows; the first that matches is the one."""
 
+_WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400
 _TRIES_GENERIC: Final = 1500
 _SURE: Final = 1 / 200
@@ -67,10 +73,11 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     else:
         labels = frozenset(block.get("labels") or ())
     fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
-    items = block.get("items")
-    if isinstance(items, list) and items:
-        typed = frozenset(items[0]) - {"item"}
-        fitting.sort(key=lambda g: g.typed != typed)
+    if len(fitting) > 1:
+        items = block.get("items")
+        typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
+        words = frozenset(_WORD.findall(json.dumps([block.get("task"), block.get("wanted")])))
+        fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
     return fitting
 
 

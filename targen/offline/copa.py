@@ -17,7 +17,7 @@ from targen.offline.wording import Lexicon, Template, Values, lexicons, load, ti
 
 _TIMES: Final = (
     "on {weekday}|last {weekday}|one {weekday} in {month}|the other day|at the end of {month}"
-    "|early in {month}|one evening in {month}|not long ago|a week ago|two days before the holidays"
+    "|early in {month}|not long ago|a week ago|two days before the holidays"
 )
 _OPPOSITE: Final = 0.6
 _NAMED: Final = 0.3
@@ -118,12 +118,14 @@ class CopaGrammar(Grammar):
         if question not in _QUESTIONS:
             return
         others = [one for one in _bank().events if one.domain != event.domain]
+        # What speaks of the same person reads as an alternative, whatever it tells.
+        strange = [one for other in others for one in getattr(other, question) if "{h" in one]
         while True:
             right = rng.choice(getattr(event, question))
             if rng.random() < _OPPOSITE:
                 wrong = rng.choice(event.effect if question == "cause" else event.cause)
             else:
-                wrong = rng.choice(getattr(rng.choice(others), question))
+                wrong = rng.choice(strange)
             pair = [_choice(one, values, rng) for one in (right, wrong)]
             if label == "1":
                 pair.reverse()

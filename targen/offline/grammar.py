@@ -75,12 +75,14 @@ class Grammar(ABC):
         labels: ... and whose labels are exactly these is this task; empty for spans.
         typed: typed attributes that its seeds are asked for with; they tell tasks of the same
             fields apart, as far as labels do not.
+        cues: words that the prompt may use of this task; they decide where nothing else does.
     """
 
     name: str
     fields: frozenset[str]
     labels: tuple[str, ...]
     typed: frozenset[str] = frozenset()
+    cues: frozenset[str] = frozenset()
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
         """Say whether a task of these fields is this one.

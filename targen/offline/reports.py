@@ -11,15 +11,16 @@ A bank file is read line by line; the first character says what the rest is:
     P template                  a wording of the main sentence; every wording tells the same
     S template                  a further sentence that may follow; `S+` another wording of it
     E subject / verb / rest     borne out by the main sentence (`e`: by the last further sentence)
+    E verb / rest               a fact that is only ever asked about
     C subject / verb / rest     denied by it (`c` likewise)
     U subject / verb / rest     left open by it, and by all further sentences (`u` likewise)
 
-The verb is an auxiliary (`will`, `was`, `has` ...) or `did` / `does`, in which case the rest begins
-with a base form. A fact can be told only where the text binds its slots.
+The verb is an auxiliary (`will`, `was`, `has` ...) or `did`, `does`, `do`, in which case the rest
+begins with a base form. A fact can be told only where the text binds its slots.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
@@ -39,6 +40,11 @@ from targen.offline.wording import (
 )
 
 _DENIABLE: Final = ("was", "were", "is", "are", "will", "did", "does", "could")
+_NEGATIVE: Final = re.compile(
+    r"^(?:an?|some|half|most|all|no|nobody|none|nothing|somebody|someone|something|there)\b"
+    r"|\b(?:no|not|never|still|already|more|several|something|somebody|for)\b"
+)
+_EMPTY: Final[Mapping[str, Callable[[str], str]]] = {"did": past, "does": third, "do": str}
 _SCOPED: Final = re.compile(
     r"\b(?:no|not|nobody|none|never|only|every|everyone|all|most|some|any|still|yet|no longer|more"
     r"|fewer|less|several|until|already|also|too|even|to)\b"
@@ -51,10 +57,12 @@ class Fact:
 
     Attributes:
         deniable: whether its denial reads well and says the opposite.
+        negatable: whether `not` after its verb negates it, be it less elegant.
     """
 
     def __init__(self, line: str, words: Mapping[str, Lexicon]) -> None:
-        subject, self._verb, rest = (part.strip() for part in line.split(" / "))
+        *first, rest = (part.strip() for part in line.split(" / "))
+        subject, self._verb = first if len(first) == 2 else ("", first[0])
         self._template = Template(f"{subject} / {rest}", words)
         self._needs = {
             slot
@@ -62,6 +70,9 @@ class Fact:
             if not how or base(slot) not in words
         }
 
+        self.negatable = self._verb not in ("must", "can") and not _NEGATIVE.search(
+            f"{subject} {rest}"
+        )
         # A denial in other sentences would not deny, or not be English.
         self.deniable = self._verb in _DENIABLE and not _SCOPED.search(f"{subject} {rest}")
 
@@ -78,15 +89,15 @@ class Fact:
         subject, rest = self._parts(values, rng)
         if denied:
             return f"{subject} {self._verb} not {rest}"
-        if self._verb in ("did", "does") and not rest.startswith("not "):
+        if self._verb in _EMPTY and not rest.startswith("not "):
             verb, _, rest = rest.partition(" ")
-            return f"{subject} {past(verb) if self._verb == 'did' else third(verb)} {rest}"
+            return f"{subject} {_EMPTY[self._verb](verb)} {rest}"
         return f"{subject} {self._verb} {rest}"
 
     def question(self, values: Values, rng: Random) -> str:
         """Return the fact as a question clause without capital and question mark."""
         subject, rest = self._parts(values, rng)
-        return f"{self._verb} {subject} {rest}"
+        return " ".join(part for part in (self._verb, subject, rest) if part)
 
 
 @dataclass

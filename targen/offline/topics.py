@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator, Mapping
 from random import Random
 
-from targen.hashing import rng as seeded
 from targen.offline.grammar import ContextAsk, Fields
 
 
@@ -30,21 +29,13 @@ def contexts(
 
 
 def domain(phrases: Mapping[str, tuple[str, ...]], *texts: str) -> str:
-    """Return the domain that the texts speak of; one by their hash where none fits.
-
-    Empty where the texts are: any domain will do.
-    """
+    """Return the domain that the texts speak of; empty where that is none that is known."""
     whole = " ".join(texts).casefold()
-    if not whole.strip():
-        return ""
     for name, known in phrases.items():
         if any(phrase.casefold() in whole for phrase in known):
             return name
     words = set(re.findall(r"\w+", whole))
-    for name in phrases:
-        if name in words:
-            return name
-    return seeded(whole).choice(list(phrases))
+    return next((name for name in phrases if name in words), "")
 
 
 def _fitting(values: tuple[str, ...], about: str, rng: Random) -> str:

@@ -151,20 +151,27 @@ class Template:
 
     def read(self, sentence: str) -> Values | None:
         """Return the slot values of a sentence that this template wrote; None where it did not."""
-        if self._anchor not in sentence.casefold():
+        return self._read(sentence.strip(), to_the_end=True)
+
+    def read_start(self, text: str) -> Values | None:
+        """Do as `read` does with a text that begins with the sentence."""
+        return self._read(text.strip(), to_the_end=False)
+
+    def _read(self, text: str, to_the_end: bool) -> Values | None:
+        if self._anchor not in text.casefold():
             return None
         if self._regex is None:
-            self._regex = re.compile(self._source(self.pattern, set()) + r"\Z", re.IGNORECASE)
-        match = self._regex.match(sentence.strip())
+            self._regex = re.compile(self._source(self.pattern, set()), re.IGNORECASE)
+        match = self._regex.fullmatch(text) if to_the_end else self._regex.match(text)
         if match is None:
             return None
         values: Values = {}
-        for key, text in match.groupdict().items():
-            if text is None:
+        for key, part in match.groupdict().items():
+            if part is None:
                 continue
             slot = key.split("__")[0]
             lexicon = self._words.get(base(slot))
-            entry = lexicon.find(text) if lexicon is not None else text
+            entry = lexicon.find(part) if lexicon is not None else part
             if entry is None or values.get(slot, entry) != entry:
                 return None
             values[slot] = entry
