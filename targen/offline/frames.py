@@ -8,25 +8,28 @@ task's grammar.
 
 import re
 from collections.abc import Iterator, Mapping
-from random import Random
 from typing import Final
 
 from targen.offline.wording import Lexicon, Template, load
 
 _NAMED: Final = re.compile(r"\{([a-z]+)=([^{}]*)\}")
-_FREE: Final = re.compile(r"\{([^{}=]*\|[^{}]*)\}")
+_BRACED: Final = re.compile(r"\{((?:[^{}]|\{\w+\})*)\}")
 
 
 def frame(line: str, words: Mapping[str, Lexicon]) -> Template:
     """Return the template of a line with inline choices.
 
     Args:
-        line: `{v=a|b}` is a named choice, `{a|b|}` a free one; all else as in `Template`. An
-            option that may be empty brings its own space along: `{| again}`.
+        line: `{v=a|b}` is a named choice, `{a|b|}` a free one, whose options may hold slots; all
+            else as in `Template`. A choice that may be empty brings its own space along:
+            `{| again}`.
         words: the lexicons of the slots that the line does not define itself.
     """
     own = {name: Lexicon(options.split("|")) for name, options in _NAMED.findall(line)}
-    pattern = _FREE.sub(r"[\1]", _NAMED.sub(r"{\1}", line))
+    pattern = _BRACED.sub(
+        lambda field: f"[{field.group(1)}]" if "|" in field.group(1) else field.group(),
+        _NAMED.sub(r"{\1}", line),
+    )
     return Template(pattern, {**words, **own})
 
 
@@ -42,9 +45,3 @@ def wanted_terms(terms: Mapping[str, tuple[str, ...]], attribute: str) -> tuple[
         if category.casefold().rstrip("s") == stem or stem in category.casefold():
             return entries
     return ()
-
-
-def endless(rng: Random, items: list[str]) -> Iterator[str]:
-    """Yield the items in random order, over and over; nothing where there are none."""
-    while items:
-        yield from rng.sample(items, len(items))
