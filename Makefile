@@ -23,8 +23,7 @@ run: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run $(if $(TASK),"$(TASK)")
 
 ui: $(VENV)/.ready
-	@home="$$($(PYTHON_BIN) -m dagster_project.home)" && DAGSTER_HOME="$$home" \
-	  exec $(VENV)/bin/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port $(PORT)
+	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"
 
 test: $(VENV)/.ready
 	@$(PYTHON_BIN) -m pytest
@@ -36,7 +35,7 @@ lint: $(VENV)/.ready
 	@$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.ready
-	@$(PYTHON_BIN) -m dagster_project.bench
+	@$(PYTHON_BIN) -m bench
 
 clean:
 	@rm -rf build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \

@@ -11,6 +11,8 @@ from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
 def explain(events: Iterable[DagsterEvent]) -> tuple[str, str | None]:
     """Return the message for the user, and a traceback where the mistake is ours.
 
+    The message names the step, not the task.
+
     The first failed step counts: what fails after it fails because of it.
     """
     refused: str | None = None
