@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from targen.hashing import canonical
+from targen.languages import ENGLISH
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.registry import LLMParams
 from targen.tables import REASONS
@@ -75,21 +76,16 @@ def items_of(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str, Any]]:
-    """Return item number (from 1) -> item, trusting the numbers only where they fit.
+    """Return item number (from 1) -> item.
 
-    Models sometimes count wrong: where the numbers are not distinct and in range, a full answer
-    is read in its order, and a partial one not at all beyond the numbers that fit.
+    The numbers that the model gave back count where all of them are in range and distinct. Models
+    that count wrong mostly count from 0 or not at all, so else the items are read in their order.
     """
-    items = items_of(outcome)
+    items = items_of(outcome)[:count]
     numbers = [item.get(key) for item in items]
-    fitting = [n for n in numbers if isinstance(n, int) and 1 <= n <= count]
-    if len(set(fitting)) < len(items) and len(items) >= count:
-        return {index + 1: item for index, item in enumerate(items[:count])}
-    found: dict[int, dict[str, Any]] = {}
-    for number, item in zip(numbers, items, strict=True):
-        if isinstance(number, int) and 1 <= number <= count:
-            found.setdefault(number, item)
-    return found
+    if len(set(numbers)) == len(items) and all(n in range(1, count + 1) for n in numbers):
+        return dict(zip((int(str(n)) for n in numbers), items, strict=True))
+    return dict(enumerate(items, 1))
 
 
 def missing_reason(outcome: Outcome) -> tuple[str, str]:
@@ -136,13 +132,17 @@ def too_long(values: Mapping[str, Any], spec: "TaskSpec") -> str | None:
 
 
 def first_violation(
-    row: dict[str, Any], validators: list[dict[str, dict[str, str]]], only: bool = False
+    row: dict[str, Any],
+    validators: list[dict[str, dict[str, str]]],
+    only: bool = False,
+    language: str = ENGLISH,
 ) -> str | None:
     """Run validators over a row, filling derived fields in, and return the first violation.
 
     Args:
         row: changed in place.
         validators: as the task lists them.
+        language: the task's.
         only: run only those whose inputs are all in the row (seeds hold a part of the fields).
     """
     for entry in validators:
@@ -151,7 +151,7 @@ def first_violation(
             inputs = [roles[role] for role, fills in check.roles.items() if not fills]
             if only and (any(field not in row for field in inputs) or any(check.roles.values())):
                 continue
-            problem = check.check(row, roles)
+            problem = check.check(row, {**roles, "language": language})
             if problem is not None:
                 return f"{name}: {problem}"
     return None

@@ -1,0 +1,40 @@
+"""What operators share: reading answers, and saying what is wrong with an item."""
+
+import pytest
+
+from targen.llm.types import Request
+from targen.operators.asking import empty_field, first_violation, numbered_items, tally
+from tests.models import ok
+
+REQUEST = Request(({"role": "user", "content": "x"},), {"type": "object"})
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([1, 2, 3], {1: "a", 2: "b", 3: "c"}),
+        ([3, 1, 2], {3: "a", 1: "b", 2: "c"}),
+        ([0, 1, 2], {1: "a", 2: "b", 3: "c"}),
+        ([7, 7, 9], {1: "a", 2: "b", 3: "c"}),
+        ([2], {2: "a"}),
+        ([None, None], {1: "a", 2: "b"}),
+        ([], {}),
+        ([1, 2, 3, 4], {1: "a", 2: "b", 3: "c"}),
+    ],
+)
+def test_items_are_matched_by_number_where_the_numbers_fit(numbers, expected):
+    items = [{"slot": n, "v": v} for n, v in zip(numbers, "abcd", strict=False)]
+    found = numbered_items(ok(REQUEST, {"items": items}), "slot", 3)
+    assert {n: item["v"] for n, item in found.items()} == expected
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", [], ["a", " "]])
+def test_an_empty_field_is_named(value):
+    assert empty_field({"a": "x", "b": value}) == "not_empty: b is empty"
+
+
+def test_invariants_are_counted_by_name():
+    validators = [{"differ": {"a": "a", "b": "b"}}]
+    problem = first_violation({"a": "x", "b": "x"}, validators)
+    assert problem == "differ: a and b are the same"
+    assert tally([problem, problem, "max_words: long"]) == "differ 2, max_words 1"
