@@ -6,6 +6,7 @@ for does not.
 
 import re
 import string
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -34,15 +35,46 @@ def label_key(kind: Kind, label: Label) -> str:
 def majority(kind: Kind, labels: Sequence[Label | None]) -> Label | None:
     """Return the label that more than one vote and more votes than any other names, else None.
 
-    Missing votes do not count. One single vote is its own majority.
+    Missing votes do not count. One single vote is its own majority. Of several labels (`multi`)
+    each is settled by itself: it stands where more than half of the votes name it; where one
+    stands at exactly half, nothing is settled.
     """
-    votes: dict[str, list[Label]] = {}
-    for label in labels:
-        if label is not None:
-            votes.setdefault(label_key(kind, label), []).append(label)
-    if not votes:
+    cast = [label for label in labels if label is not None]
+    if not cast:
         return None
+    if kind == "multi":
+        return _majority_of_each(cast)
+    votes: dict[str, list[Label]] = {}
+    for label in cast:
+        votes.setdefault(label_key(kind, label), []).append(label)
     ranked = sorted(votes.values(), key=len, reverse=True)
     if len(ranked) > 1 and len(ranked[0]) == len(ranked[1]):
         return None
     return ranked[0][0]
+
+
+def _majority_of_each(cast: Sequence[Label]) -> list[str] | None:
+    counts = Counter(name for vote in cast for name in set(vote))
+    if any(2 * count == len(cast) for count in counts.values()):
+        return None
+    return sorted(name for name, count in counts.items() if 2 * count > len(cast))
+
+
+def agreement(kind: Kind, labels: Sequence[Label], winner: Label | None) -> float | None:
+    """Return the share of votes in [0, 1] that name the winner; None where nobody voted.
+
+    For `multi`: the mean of that share over all labels that any vote names, each judged by
+    itself; 1 where every vote names none.
+    """
+    if not labels:
+        return None
+    if winner is None:
+        return 0.0
+    if kind != "multi":
+        same = sum(label_key(kind, vote) == label_key(kind, winner) for vote in labels)
+        return same / len(labels)
+    named = {name for vote in labels for name in vote}
+    if not named:
+        return 1.0
+    same = sum((name in vote) == (name in winner) for name in named for vote in labels)
+    return same / (len(named) * len(labels))

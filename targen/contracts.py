@@ -106,7 +106,10 @@ def _rows_invalid(spec: "TaskSpec", table: pl.DataFrame) -> list[str]:
     for row in table.iter_rows(named=True):
         fields = {name: row[name] for name in spec.fields}
         checked = dict(fields)
-        problem = empty_field(fields) or first_violation(checked, spec.validators)
+        needed = {name: v for name, v in fields.items() if not spec.fields[name].optional}
+        problem = empty_field(needed) or first_violation(
+            checked, spec.validators, language=spec.language
+        )
         if problem is None and checked != fields:
             problem = "derived fields differ from what they are derived from"
         if problem is not None:
@@ -119,6 +122,10 @@ def _labels_unknown(spec: "TaskSpec", table: pl.DataFrame, column: str) -> list[
         known = list(spec.labels)
         lost = table.filter(~pl.col(column).is_in(known))[column].drop_nulls().unique()
         return [f"labels outside the task's: {_some(lost.sort())}"] if len(lost) else []
+    if spec.answer.kind == "multi":
+        named = table[column].explode().drop_nulls()
+        lost = named.filter(~named.is_in(list(spec.labels))).unique().sort()
+        return [f"labels outside the task's: {_some(lost)}"] if len(lost) else []
     if spec.answer.kind == "span" and spec.answer.choices in table.columns:
         lost = table.filter(~pl.col(column).is_in(pl.col(spec.answer.choices)))["instance_id"]
         return [f"answers that the row does not offer: {_some(lost)}"] if len(lost) else []
@@ -212,8 +219,12 @@ def statistics(
         counts = {name: int((table[label] == name).sum()) for name in spec.labels}
         metadata |= {f"label {name}": count for name, count in counts.items()}
         apart = max(counts.values()) - min(counts.values())
-        if step == "corrected_set" and apart > IMBALANCE_AT_MOST * spec.unit:
+        planned = table["intended_label"].null_count() < len(table)
+        if step == "corrected_set" and planned and apart > IMBALANCE_AT_MOST * spec.unit:
             warnings.append(f"labels are {apart} rows apart: {counts}")
+    if label and spec.answer.kind == "multi":
+        named = table[label].explode().drop_nulls()
+        metadata |= {f"label {name}": int((named == name).sum()) for name in spec.labels}
     if step == "corrected_set" and len(table) < spec.wanted_rows:
         warnings.append(f"{len(table)} rows of {spec.wanted_rows} wanted")
     return Statistics(not warnings, metadata, warnings)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from targen.answers import Label
 from targen.hashing import rng
 
 if TYPE_CHECKING:
@@ -22,18 +23,21 @@ class Slot:
 
     Attributes:
         number: from 0.
-        label: the intended label; None where the task has no label set.
+        label: the intended label, a sorted list for `multi`; None where the task has no label set.
         planned: planned field -> value.
     """
 
     number: int
-    label: str | None
+    label: Label | None
     planned: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Group:
-    """The slots of one generation call: consecutive slots of one label."""
+    """The slots of one generation call: consecutive slots of one label.
+
+    Where a row has several labels, or none, they are consecutive slots, and the label is None.
+    """
 
     label: str | None
     slots: tuple[Slot, ...]
@@ -45,16 +49,18 @@ class Plan:
     Labels come in permuted blocks: each block of as many slots as there are labels holds each
     label once, in seeded order, so that any prefix is balanced to within one. The planned values
     of one label's slots come in permuted blocks of their own. (Permuted-block allocation: Zelen,
-    1974, The randomization and stratification of patients to clinical trials.)
+    1974, The randomization and stratification of patients to clinical trials.) Where a row has
+    several labels, the sets of labels come so: each set once before any comes twice.
 
     Args:
-        spec: the task; its labels, planned fields and edition are read, nothing else.
+        spec: the task; its answer, planned fields and edition are read, nothing else.
         per_call: slots in one generation call.
     """
 
     def __init__(self, spec: "TaskSpec", per_call: int) -> None:
         self._labels: list[str | None] = list(spec.labels) if spec.answer.kind == "class" else []
         self._labels = self._labels or [None]
+        self._sets = spec.label_sets
         self._planned = spec.planned
         self._combinations = list(itertools.product(*self._planned.values()))
         self._edition = spec.edition
@@ -81,7 +87,19 @@ class Plan:
     def slot(self, number: int) -> Slot:
         """Return the slot of this number, from 0."""
         label = self._label(number)
-        return Slot(number, label, self._values(label, number // len(self._labels)))
+        planned = self._values(label, number // len(self._labels))
+        return Slot(number, self._set(number) if self._sets else label, planned)
+
+    def _set(self, number: int) -> list[str]:
+        """Return the labels of a slot of a task whose rows have several."""
+        cycle, place = divmod(number, len(self._sets))
+        indices = [str(index) for index in range(len(self._sets))]
+        order = self._order(indices, "sets", self._edition, cycle)
+        return self._sets[int(order[place])]
+
+    def ordinal(self, number: int) -> int:
+        """Return how many slots of the same label come before a slot, for class labels."""
+        return number // len(self._labels)
 
     def group_of(self, number: int) -> Group:
         """Return the generation call that holds a slot, whole."""

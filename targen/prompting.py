@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from targen.hashing import digest
+from targen.languages import ENGLISH, LANGUAGES
 
 if TYPE_CHECKING:
     from targen.task import TaskSpec
@@ -62,10 +63,15 @@ def messages(
 ) -> tuple[Mapping[str, str], ...]:
     """Return the two messages of every prompt: instructions, then data.
 
-    What stays the same from call to call comes first, so that endpoints can cache it.
+    What stays the same from call to call comes first, so that endpoints can cache it. Where the
+    task is not in English, one sentence more asks for its language.
     """
+    text = render(template, **settings)
+    language = block.get("task", {}).get("language")
+    if language:
+        text += f"\nWrite every text of your answer in {language}; keys and label names stay as is."
     return (
-        {"role": "system", "content": render(template, **settings)},
+        {"role": "system", "content": text},
         {"role": "user", "content": f"The data:\n\n{fenced(block)}"},
     )
 
@@ -119,6 +125,8 @@ def task_block(spec: "TaskSpec", question: bool = False) -> dict[str, Any]:
         "description": spec.description.strip(),
         "fields": fields,
     }
+    if spec.language != ENGLISH:
+        block["language"] = LANGUAGES[spec.language]
     if question:
         block["question"] = spec.answer.question
     return block

@@ -6,162 +6,34 @@ instances are made from a task does not: that is the recipe's and the operators'
 
 import os
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from targen import task_checks
-from targen.answers import Kind
+from targen import task_checks, task_files
 from targen.errors import SpecError
 from targen.recipe import (
     NAME_PATTERN,
-    RECIPE_STEPS,
     PartialSteps,
     Recipe,
-    StepChoice,
     check_steps,
     load_recipes,
     resolve,
     with_overrides,
 )
-from targen.yamlfile import Loc, YamlFile, nearest, validate
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class TaskField(_Part):
-    """One column of an instance.
-
-    Attributes:
-        description: what it holds; part of the prompts.
-        type: text, choice (one of `values`), integer or texts (a list).
-        values: the possible values of a choice.
-        planned: a choice that the plan sets, evenly, instead of the model.
-        derived: filled in by a validator, never asked of a model.
-        max_words: longer texts are rejected.
-    """
-
-    description: str = ""
-    type: Literal["text", "choice", "integer", "texts"] = "text"
-    values: list[str] | None = None
-    planned: bool = False
-    derived: bool = False
-    max_words: int | None = Field(default=None, ge=1)
-
-
-class Label(_Part):
-    """One label of a class task.
-
-    Attributes:
-        constraint: how to write an instance of this label; only `instances` reads it.
-        definition: what the label means; annotators read it. Defaults to the constraint.
-    """
-
-    constraint: str = Field(min_length=1)
-    definition: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _constraint_alone(cls, value: Any) -> Any:
-        return {"constraint": value} if isinstance(value, str) else value
-
-
-class Answer(_Part):
-    """What the label of a row is.
-
-    Attributes:
-        kind: class, span (a text from the row), multi (several labels) or none.
-        question: what an annotator is asked.
-        labels: label -> how to write it and what it means, for class and multi.
-        choices: for span, the field that lists the texts to choose from.
-        constraint: for span, how to write an instance with a given answer.
-    """
-
-    kind: Kind = "class"
-    question: str = ""
-    labels: dict[str, Label] = Field(default_factory=dict)
-    choices: str | None = None
-    constraint: str = ""
-
-
-class Attribute(_Part):
-    """A named property of a context, drawn or free."""
-
-    description: str = ""
-    values: list[str] | None = None
-
-
-class Vocabulary(_Part):
-    """A list of terms that contexts draw from: given here, in a file, or asked of the model."""
-
-    what: str = ""
-    terms: list[str] = Field(default_factory=list)
-    file: str | None = None
-    count: int = Field(default=40, ge=1)
-
-
-class Contexts(_Part):
-    """What a context is.
-
-    Attributes:
-        what: completes "a list of ...".
-        attributes: properties that each context has besides its text.
-    """
-
-    what: str = "domains or topics in which instances can be set"
-    attributes: dict[str, Attribute] = Field(default_factory=dict)
-
-
-class SeedField(_Part):
-    """One part of a seed; a part named like a field of the task becomes that field."""
-
-    description: str
-    type: Literal["text", "texts"] = "text"
-
-
-class Seeds(_Part):
-    """What an instance seed is.
-
-    Attributes:
-        kind: sentence, passage, word, tuple or example.
-        what: what to write, for the prompt.
-        fields: part -> description.
-        types: attribute -> values; the items of a page take the values in turn.
-    """
-
-    kind: Literal["sentence", "passage", "word", "tuple", "example"]
-    what: str
-    fields: dict[str, SeedField]
-    types: dict[str, list[str]] = Field(default_factory=dict)
-
-
-class Example(_Part):
-    """One row made by people: a format to follow, or a seed task to grow from.
-
-    Attributes:
-        fields: field -> value, all but derived ones.
-        label: as the task's answers are; None where they have none.
-    """
-
-    fields: dict[str, Any]
-    label: str | list[str] | None = None
-
-
-class Twin(_Part):
-    """A second row that code makes from the first: the unit of the task is the pair.
-
-    Attributes:
-        swap: how; `gender` is the only one.
-        fields: the texts that are swapped.
-        id_field: the derived integer field that holds the pair's number.
-    """
-
-    swap: Literal["gender"]
-    fields: list[str]
-    id_field: str
+from targen.task_parts import (
+    Answer,
+    Contexts,
+    Example,
+    Label,
+    Seeds,
+    TaskField,
+    Twin,
+    Vocabulary,
+)
+from targen.yamlfile import YamlFile, nearest, validate
 
 
 class TaskSpec(BaseModel):
@@ -173,8 +45,11 @@ class TaskSpec(BaseModel):
         edition: part of every request's identity; raise it to generate anew.
         headroom: rows that `instances` makes beyond `rows`, for correction to drop.
         recipe_name: the recipe as the file names it (key `recipe`).
+        language: of all texts, as ISO 639-1 has it; prompts, validators and metrics are told.
         examples: rows made by people, for methods that grow from examples.
         examples_file: a YAML file beside the task with the key `examples`, instead of them.
+        rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
+            CSV, a column for each field.
         steps: parameters of the recipe that this task changes.
     """
 
@@ -188,6 +63,7 @@ class TaskSpec(BaseModel):
     headroom: int | None = Field(default=None, ge=0)
     recipe_name: str = Field(default="targen", alias="recipe")
     extends: str | None = None
+    language: str = "en"
     fields: dict[str, TaskField] = Field(min_length=1)
     answer: Answer
     vocabularies: dict[str, Vocabulary] = Field(default_factory=dict)
@@ -195,12 +71,15 @@ class TaskSpec(BaseModel):
     seeds: Seeds | None = None
     examples: list[Example] = Field(default_factory=list)
     examples_file: str | None = None
+    rows_file: str | None = None
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     steps: PartialSteps = PartialSteps()
 
     _recipe: Recipe = PrivateAttr()
     _source: Path = PrivateAttr()
+    _seed_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+    _given_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
 
     @property
     def recipe(self) -> Recipe:
@@ -216,6 +95,41 @@ class TaskSpec(BaseModel):
     def labels(self) -> dict[str, Label]:
         """Label -> its texts, in the file's order; empty for span and none."""
         return self.answer.labels
+
+    @property
+    def seed_rows(self) -> list[dict[str, Any]]:
+        """The seeds of `seeds.file`, seed field -> value; empty where there is no file."""
+        return self._seed_rows
+
+    @property
+    def given_rows(self) -> list[dict[str, Any]]:
+        """The rows of `rows_file`, field -> value; empty where there is no file."""
+        return self._given_rows
+
+    @property
+    def requirement_words(self) -> dict[str, str]:
+        """Vocabulary -> how prompts word a term of it as a requirement."""
+        return {name: vocabulary.requirement for name, vocabulary in self.vocabularies.items()}
+
+    @property
+    def label_sets(self) -> list[list[str]]:
+        """For `multi`, every set of labels that a row may be planned to have, sorted; else none."""
+        if self.answer.kind != "multi":
+            return []
+        sizes = range(self.answer.at_least, min(self.answer.at_most, len(self.labels)) + 1)
+        names = sorted(self.labels)
+        return [list(some) for size in sizes for some in combinations(names, size)]
+
+    @property
+    def planned_labels(self) -> list[Any]:
+        """All that the plan reads to say which label a slot has."""
+        answer = self.answer
+        return [answer.kind, list(self.labels), answer.at_least, answer.at_most, self.per_call]
+
+    @property
+    def per_slot(self) -> bool:
+        """Whether context i is slot i's own, as `draw` makes them."""
+        return resolve(self.recipe.choice("contexts"), "contexts")[0].per_slot
 
     @property
     def field_types(self) -> dict[str, str]:
@@ -244,12 +158,21 @@ class TaskSpec(BaseModel):
 
     @property
     def wanted_instances(self) -> int:
-        """Rows that `instances` makes: rows and headroom, rounded up to whole units."""
+        """Rows that `instances` makes: rows and headroom, rounded up to whole units.
+
+        Where the task says nothing, the headroom is a quarter of the rows and eight a label, and
+        none at all where the recipe has no correction that could drop a row.
+        """
         headroom = self.headroom
         if headroom is None:
-            headroom = max(-(-self.rows // 4), 8 * len(self.labels))
+            headroom = max(-(-self.rows // 4), 8 * len(self.labels)) if self._drops else 0
         total = self.rows + headroom
         return total + total % self.unit
+
+    @property
+    def _drops(self) -> bool:
+        _, params = resolve(self.recipe.choice("correction"), "correction")
+        return getattr(params, "policy", None) != "keep"
 
     @property
     def per_call(self) -> int:
@@ -296,54 +219,6 @@ def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] =
         circle = " -> ".join((*chain, name, parent))
         raise SpecError(f"{file.where(('extends',))}: `extends` runs in a circle: {circle}")
     return _merged(_extended(parent, files, (*chain, name)), file.data)
-
-
-def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
-    """Return the path of a file that a task names, which must stand in the task's folder."""
-    folder = file.path.parent.resolve()
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder):
-        raise SpecError(f"{file.where(loc)}: '{name}' leaves the folder of the tasks")
-    return path
-
-
-def _read_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the terms of its vocabulary files read in."""
-    read: dict[str, Vocabulary] = {}
-    for name, vocabulary in spec.vocabularies.items():
-        if vocabulary.file is None:
-            continue
-        loc: Loc = ("vocabularies", name, "file")
-        path = _named_file(file, loc, vocabulary.file)
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            where = file.where(loc)
-            raise SpecError(f"{where}: '{vocabulary.file}' cannot be read: {error}") from error
-        terms = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        read[name] = vocabulary.model_copy(update={"terms": terms})
-    return spec.model_copy(update={"vocabularies": spec.vocabularies | read}) if read else spec
-
-
-class _Examples(_Part):
-    examples: list[Example]
-
-
-def _read_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the examples of its file read in."""
-    if spec.examples_file is None:
-        return spec
-    loc: Loc = ("examples_file",)
-    if spec.examples:
-        raise SpecError(f"{file.where(loc)}: give `examples` or `examples_file`, not both")
-    source = YamlFile(_named_file(file, loc, spec.examples_file))
-    read = spec.model_copy(update={"examples": validate(_Examples, source.data, source).examples})
-    problems = [
-        f"{source.where(where)}: {text}" for where, text in task_checks.check_examples(read)
-    ]
-    if problems:
-        raise SpecError("\n".join(problems))
-    return read
 
 
 def _read_files(folder: Path) -> dict[str, YamlFile]:
@@ -432,34 +307,17 @@ def _load(
     else:
         recipe = with_overrides(recipe, spec.steps)
         step_problems = check_steps(recipe, file)
-        problems += step_problems or _needs(spec, recipe, file)
+        problems += step_problems or task_checks.recipe_needs(spec, recipe, file)
     if problems or recipe is None:
         raise SpecError("\n".join(problems))
-    spec = _read_examples(_read_vocabularies(spec, file), file)
+    spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
     if rows is not None:
         spec = spec.model_copy(update={"rows": rows})
     spec._recipe = recipe
     spec._source = file.path
+    spec._seed_rows = task_files.seed_rows(spec, file)
+    spec._given_rows = task_files.given_rows(spec, file)
     return spec
-
-
-def _needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
-    """Return what the recipe's operators need that the task does not have."""
-    problems = []
-    steps: dict[str, StepChoice] = {step: recipe.choice(step) for step in RECIPE_STEPS}
-    for step, choice in steps.items():
-        operator, _ = resolve(choice, step)
-        if operator.needs_labels and spec.answer.kind == "none":
-            problems.append(
-                f"{file.where(('answer', 'kind'))}: the recipe '{recipe.name}' uses "
-                f"'{operator.name}' for {step}, which needs labels; this task has none"
-            )
-    if steps["seeds"].operator == "llm_per_context" and spec.seeds is None:
-        problems.append(
-            f"{file.where(('recipe',))}: the recipe '{recipe.name}' makes seeds, "
-            "so the task needs a section `seeds`"
-        )
-    return problems
 
 
 def rows_from_environment() -> int | None:

@@ -5,6 +5,9 @@ Here belong mistakes that no single key shows. What one key may hold stands in i
 
 from typing import TYPE_CHECKING
 
+from targen.languages import ENGLISH, LANGUAGES
+from targen.operators.constants import CONFUSABLE, LABEL
+from targen.recipe import RECIPE_STEPS, Recipe, resolve
 from targen.tables import RESERVED
 from targen.validators import VALIDATORS
 from targen.yamlfile import Loc, YamlFile, nearest
@@ -21,12 +24,23 @@ def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
 def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
     found += check_examples(spec)
+    if spec.language not in LANGUAGES:
+        found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
     if spec.seeds is not None and not spec.seeds.fields:
         found.append((("seeds", "fields"), "a seed needs one field or more"))
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.terms and vocabulary.file:
             found.append((("vocabularies", name), "give terms or a file, not both"))
+        if name in (LABEL, CONFUSABLE):
+            found.append((("vocabularies", name), "this name is the project's own; choose another"))
+        if vocabulary.requirement and vocabulary.requirement.count("{}") != 1:
+            found.append((("vocabularies", name, "requirement"), "it needs `{}` exactly once"))
+    if LABEL in spec.contexts.attributes:
+        loc: Loc = ("contexts", "attributes", LABEL)
+        found.append((loc, "this name is the project's own; choose another"))
     if spec.twin:
+        if spec.language != ENGLISH:
+            found.append((("twin", "swap"), "swapping the gender is known for English only"))
         for name in spec.twin.fields:
             found += _unknown_field(spec, name, ("twin", "fields"))
         found += _unknown_field(spec, spec.twin.id_field, ("twin", "id_field"))
@@ -56,10 +70,36 @@ def _check_answer(spec: "TaskSpec") -> list[tuple[Loc, str]]:
         found.append((loc, f"an answer of kind '{answer.kind}' needs two labels or more"))
     if answer.kind in ("span", "none") and answer.labels:
         found.append((loc, f"an answer of kind '{answer.kind}' has no labels"))
+    if answer.at_least > answer.at_most:
+        found.append((("answer", "at_least"), "it is more than `at_most`"))
     if answer.choices is not None:
         found += _unknown_field(spec, answer.choices, ("answer", "choices"))
     if answer.kind == "span" and answer.choices is None:
         found.append((("answer",), "a span needs `choices`: the field to choose from"))
+    return found
+
+
+def recipe_needs(spec: "TaskSpec", recipe: Recipe, file: YamlFile) -> list[str]:
+    """Return what the recipe's operators need that the task does not have, a line each."""
+    where, found = file.where(("recipe",)), []
+    chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEPS}
+    for step, operator in chosen.items():
+        if operator.needs_labels and spec.answer.kind == "none":
+            found.append(
+                f"{file.where(('answer', 'kind'))}: the recipe '{recipe.name}' uses "
+                f"'{operator.name}' for {step}, which needs labels; this task has none"
+            )
+    names = {step: operator.name for step, operator in chosen.items()}
+    if names["seeds"] in ("llm_per_context", "expand") and spec.seeds is None:
+        found.append(
+            f"{where}: the recipe '{recipe.name}' makes seeds, so the task needs a section `seeds`"
+        )
+    if names["seeds"] == "file" and (spec.seeds is None or spec.seeds.file is None):
+        found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
+    if names["instances"] == "file" and spec.rows_file is None:
+        found.append(f"{where}: '{recipe.name}' labels rows of a file: name it in `rows_file`")
+    if chosen["contexts"].per_slot and names["vocabularies"] == "none":
+        found.append(f"{where}: '{names['contexts']}' needs terms; `vocabularies` is none")
     return found
 
 

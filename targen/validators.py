@@ -4,13 +4,16 @@ Here belong small functions over one row, registered by name, which a task lists
 `validators`. Judgements that need a model do not belong here.
 """
 
+import ast
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from targen.gender import swap_gender
+from targen.languages import ENGLISH, LANGUAGES
 
 Row = dict[str, Any]
 Check = Callable[[Row, Mapping[str, str]], str | None]
@@ -23,7 +26,8 @@ class Validator:
     Attributes:
         name: as tasks write it.
         roles: role -> True where the named field is written by the validator itself.
-        check: takes a row and role -> field; fills derived fields; returns what is wrong or None.
+        check: takes a row and role -> field, with the task's language as the role `language`;
+            fills derived fields; returns what is wrong or None.
     """
 
     name: str
@@ -78,18 +82,27 @@ _ALSO = dict(
 )
 
 
+# The other languages of tasks have no dictionary: there, only the word itself counts as a form.
+_LEMMATISED = frozenset(LANGUAGES) - {"hr", "ja", "ko", "mt", "vi", "zh"}
+
+
 @cache
-def _lemmas(word: str) -> frozenset[str]:
+def _lemmas(word: str, language: str) -> frozenset[str]:
     import simplemma  # noqa: PLC0415 - its dictionary takes a while and only WiC needs it
 
     lower = word.lower()
-    strict = simplemma.lemmatize(lower, lang="en")
-    greedy = simplemma.lemmatize(lower, lang="en", greedy=True)
-    return frozenset({lower, str(strict).lower(), str(greedy).lower(), _ALSO.get(lower, lower)})
+    forms = [lower, _ALSO.get(lower, lower) if language == ENGLISH else lower]
+    if language in _LEMMATISED:
+        # German nouns are found by their capital letter only.
+        for token in {lower} if language == ENGLISH else {lower, word}:
+            forms += [simplemma.lemmatize(token, lang=language, greedy=g) for g in (False, True)]
+    return frozenset(str(form).lower() for form in forms)
 
 
-def _is_form(token: str, word: str) -> bool:
-    return word in _lemmas(token) or _regular_form(token.lower(), word)
+def _is_form(token: str, word: str, language: str = ENGLISH) -> bool:
+    if word in _lemmas(token, language):
+        return True
+    return language == ENGLISH and _regular_form(token.lower(), word)
 
 
 def _regular_form(token: str, word: str) -> bool:
@@ -111,7 +124,7 @@ def word_form(row: Row, roles: Mapping[str, str]) -> str | None:
     """The sentence holds a form of the word; its offsets are characters, end exclusive."""
     word, sentence = row[roles["word"]].strip().lower(), row[roles["sentence"]]
     for match in _WORD.finditer(sentence):
-        if _is_form(match.group(), word):
+        if _is_form(match.group(), word, roles.get("language", ENGLISH)):
             row[roles["start"]], row[roles["end"]] = match.span()
             return None
     return f"{roles['sentence']} holds no form of {roles['word']}"
@@ -196,3 +209,22 @@ def gendered(row: Row, roles: Mapping[str, str]) -> str | None:
     """Swapping the gender of the text changes it: there is something to swap."""
     text = row[roles["text"]]
     return None if swap_gender(text) != text else f"{roles['text']} holds no gendered word"
+
+
+CODE_AT_MOST = 20_000
+"""Characters of a snippet; longer ones are not parsed."""
+
+
+@validator("python_syntax", code=False)
+def python_syntax(row: Row, roles: Mapping[str, str]) -> str | None:
+    """Every snippet parses as Python; it is parsed to a tree and never compiled or run."""
+    for place, snippet in enumerate(row[roles["code"]], 1):
+        if len(snippet) > CODE_AT_MOST:
+            return f"snippet {place} of {roles['code']} has more than {CODE_AT_MOST} characters"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse(snippet)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            return f"snippet {place} of {roles['code']} is no Python: {error.__class__.__name__}"
+    return None

@@ -47,12 +47,12 @@ UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Table -> the tables that it is made from."""
 
-_HEAD: Final = ("title", "description", "fields", "edition")
+_HEAD: Final = ("title", "description", "language", "fields", "edition")
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "vocabularies": ("vocabularies",),
     "contexts": ("contexts",),
-    "seeds": ("seeds", "validators", "rows", "headroom"),
-    "instances": ("seeds", "validators", "rows", "headroom", "twin"),
+    "seeds": ("seeds", "validators", "rows", "wanted_instances"),
+    "instances": ("seeds", "validators", "rows", "wanted_instances", "twin"),
     "labels": (),
     "corrected_set": ("rows", "twin"),
 }
@@ -137,7 +137,8 @@ def step_digest(step: str, spec: "TaskSpec") -> str:
     choice = spec.recipe.choice(recipe_step)
     operator, params = resolve(choice, recipe_step)
     whole = spec.model_dump(mode="json")
-    parts = {name: whole[name] for name in (*_HEAD, *_PARTS[step])}
+    names = (*_HEAD, *_PARTS[step], *operator.reads)
+    parts = {name: whole[name] if name in whole else getattr(spec, name) for name in names}
     return digest(
         {
             "step": step,
@@ -147,6 +148,7 @@ def step_digest(step: str, spec: "TaskSpec") -> str:
             "prompt": template_digest(operator.prompt) if operator.prompt else None,
             "task": parts,
             "answer": _labels_read(step, spec),
+            "plan": spec.planned_labels if operator.per_slot or step == "instances" else None,
         }
     )
 

@@ -9,3 +9,9 @@ NONE_CONTEXT_ID: Final = short_id(["context", "none"])
 
 NONE_SEED_KIND: Final = "none"
 """`kind` of the one row of a recipe without seeds."""
+
+LABEL: Final = "label"
+"""The attribute of a drawn context that names its slot's label; prompts show labels elsewhere."""
+
+CONFUSABLE: Final = "confusable"
+"""The vocabulary category that lists, for each label, the labels it is easily taken for."""

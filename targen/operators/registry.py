@@ -104,6 +104,9 @@ class Operator:
         run: the function itself.
         prompt: its template below `targen/prompts`, or None where it asks no model.
         needs_labels: True where it makes no sense for a task without labels.
+        reads: parts of the task that it reads beyond what every operator of its step does: keys
+            of the task or properties of `TaskSpec`, for the step's digest.
+        per_slot: for contexts: row i belongs to slot i of the plan, and to no other.
     """
 
     step: str
@@ -112,6 +115,8 @@ class Operator:
     run: Run
     prompt: str | None
     needs_labels: bool
+    reads: tuple[str, ...] = ()
+    per_slot: bool = False
 
 
 OPERATORS: dict[str, dict[str, Operator]] = {
@@ -125,11 +130,15 @@ def operator(
     params: type[Params] = Params,
     prompt: str | None = None,
     needs_labels: bool = False,
+    reads: tuple[str, ...] = (),
+    per_slot: bool = False,
 ) -> Callable[[Run], Run]:
     """Register a function as the operator `name` of a step."""
 
     def register(run: Run) -> Run:
-        OPERATORS[step][name] = Operator(step, name, params, run, prompt, needs_labels)
+        OPERATORS[step][name] = Operator(
+            step, name, params, run, prompt, needs_labels, reads, per_slot
+        )
         return run
 
     return register

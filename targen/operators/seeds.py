@@ -196,7 +196,9 @@ def _take(
             continue
         fields = {name: item.get(name) for name in wanted.fields}
         problem = empty_field(fields) or too_long(fields, spec)
-        problem = problem or first_violation(dict(fields), spec.validators, only=True)
+        problem = problem or first_violation(
+            dict(fields), spec.validators, only=True, language=spec.language
+        )
         if problem:
             result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
             continue

@@ -1,0 +1,168 @@
+"""The sections of a task file, one model each.
+
+Here belongs what one section may hold. What must fit together across sections stands in
+`task_checks`; the task as a whole, and reading it, in `task`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from targen.answers import Kind
+
+
+class Part(BaseModel):
+    """A section of a task: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TaskField(Part):
+    """One column of an instance.
+
+    Attributes:
+        description: what it holds; part of the prompts.
+        type: text, choice (one of `values`), integer or texts (a list).
+        values: the possible values of a choice.
+        planned: a choice that the plan sets, evenly, instead of the model.
+        derived: filled in by a validator, never asked of a model.
+        max_words: longer texts are rejected.
+        optional: an empty text is a value too (an instruction that needs no input).
+    """
+
+    description: str = ""
+    type: Literal["text", "choice", "integer", "texts"] = "text"
+    values: list[str] | None = None
+    planned: bool = False
+    derived: bool = False
+    max_words: int | None = Field(default=None, ge=1)
+    optional: bool = False
+
+
+class Label(Part):
+    """One label of a class task.
+
+    Attributes:
+        constraint: how to write an instance of this label; only `instances` reads it.
+        definition: what the label means; annotators read it. Defaults to the constraint.
+    """
+
+    constraint: str = Field(min_length=1)
+    definition: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _constraint_alone(cls, value: Any) -> Any:
+        return {"constraint": value} if isinstance(value, str) else value
+
+
+class Answer(Part):
+    """What the label of a row is.
+
+    Attributes:
+        kind: class, span (a text from the row), multi (several labels) or none.
+        question: what an annotator is asked.
+        labels: label -> how to write it and what it means, for class and multi.
+        at_least, at_most: for multi, how many labels a row is planned to have.
+        choices: for span, the field that lists the texts to choose from.
+        constraint: for span, how to write an instance with a given answer.
+    """
+
+    kind: Kind = "class"
+    question: str = ""
+    labels: dict[str, Label] = Field(default_factory=dict)
+    at_least: int = Field(default=0, ge=0)
+    at_most: int = Field(default=3, ge=1)
+    choices: str | None = None
+    constraint: str = ""
+
+
+class Attribute(Part):
+    """A named property of a context, drawn or free."""
+
+    description: str = ""
+    values: list[str] | None = None
+
+
+class Vocabulary(Part):
+    """A list of terms that contexts draw from: given here, in a file, or asked of the model.
+
+    Attributes:
+        what: what counts as such a term, for the model that lists them.
+        terms: the terms themselves.
+        file: a file beside the task with a term a line; `#` begins a comment.
+        count: how many terms are asked for (of each label where `per_label` is set).
+        per_label: the operator `attribute_values` asks for other terms for each label.
+        requirement: how a prompt words a drawn term as a requirement; `{}` is the term.
+    """
+
+    what: str = ""
+    terms: list[str] = Field(default_factory=list)
+    file: str | None = None
+    count: int = Field(default=40, ge=1)
+    per_label: bool = False
+    requirement: str = ""
+
+
+class Contexts(Part):
+    """What a context is.
+
+    Attributes:
+        what: completes "a list of ...".
+        attributes: properties that each context has besides its text.
+    """
+
+    what: str = "domains or topics in which instances can be set"
+    attributes: dict[str, Attribute] = Field(default_factory=dict)
+
+
+class SeedField(Part):
+    """One part of a seed; a part named like a field of the task becomes that field."""
+
+    description: str
+    type: Literal["text", "texts"] = "text"
+
+
+class Seeds(Part):
+    """What an instance seed is.
+
+    Attributes:
+        kind: sentence, passage, word, tuple or example.
+        what: what to write, for the prompt.
+        fields: part -> description.
+        types: attribute -> values; the items of a page take the values in turn.
+        file: a file beside the task with the seeds, for the operator `file`: JSON lines, CSV, or
+            text with an empty line between seeds of one field.
+    """
+
+    kind: Literal["sentence", "passage", "word", "tuple", "example"]
+    what: str
+    fields: dict[str, SeedField]
+    types: dict[str, list[str]] = Field(default_factory=dict)
+    file: str | None = None
+
+
+class Example(Part):
+    """One row made by people: a format to follow, or a seed task to grow from.
+
+    Attributes:
+        fields: field -> value, all but derived ones.
+        label: as the task's answers are; None where they have none.
+    """
+
+    fields: dict[str, Any]
+    label: str | list[str] | None = None
+
+
+class Twin(Part):
+    """A second row that code makes from the first: the unit of the task is the pair.
+
+    Attributes:
+        swap: how; `gender` is the only one.
+        fields: the texts that are swapped.
+        id_field: the derived integer field that holds the pair's number.
+    """
+
+    swap: Literal["gender"]
+    fields: list[str]
+    id_field: str
