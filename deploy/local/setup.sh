@@ -12,7 +12,7 @@ for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
   fi
 done
 if [ -z "$python" ]; then
-  found=$(${PYTHON:-python3} --version 2>/dev/null) || found="none"
+  found=$(${PYTHON:-python3} --version 2>&1) || found="none"
   echo "error: Python 3.11 or newer is needed, found: $found. Install one, or name it: make PYTHON=/path/to/python3.12" >&2
   exit 1
 fi
