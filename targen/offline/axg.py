@@ -36,6 +36,10 @@ _CLEFTS: Final = (
     "of the two, {x} was the one who {rest}",
 )
 
+_CLEFT_FIRST: Final = 0.35
+# Where no plainer wording will do.
+_LEADS: Final = ("clearly, ", "it is true that ", "we learn that ", "the fact is that ", "so ")
+
 
 class _Frame(NamedTuple):
     """A premise, whom its pronoun means ("o" or "p"), and what holds of that person."""
@@ -63,6 +67,7 @@ class AxgGrammar(Grammar):
     name = "axg"
     fields = frozenset({"premise", "hypothesis"})
     labels = ("entailment", "not_entailment")
+    cues = frozenset({"pronoun", "pronouns", "gendered", "gender", "occupation", "participant"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""
@@ -101,8 +106,11 @@ class AxgGrammar(Grammar):
         while True:
             plain = [_say(claim, values) for claim in one.claims]
             clefts = [_say(claim, values) for claim in _clefts(one.claims)]
-            for text in rng.sample(plain, len(plain)) + rng.sample(clefts, len(clefts)):
-                yield {"hypothesis": text}
+            led = [_say(rng.choice(_LEADS) + claim, values) for claim in one.claims]
+            groups = [clefts, plain] if rng.random() < _CLEFT_FIRST else [plain, clefts]
+            for group in (*groups, led):
+                for text in rng.sample(group, len(group)):
+                    yield {"hypothesis": text}
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Return the reason in terms of whom the pronoun means."""

@@ -12,6 +12,7 @@ from itertools import islice
 from random import Random
 from typing import Any, Final
 
+from targen.offline.axg import AxgGrammar
 from targen.offline.boolq import BoolqGrammar
 from targen.offline.cb import CbGrammar
 from targen.offline.copa import CopaGrammar
@@ -19,15 +20,22 @@ from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
 from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from targen.offline.prompt import Prompt
+from targen.offline.record import RecordGrammar
 from targen.offline.rte import RteGrammar
 from targen.offline.truth import fingerprint, number, truth
+from targen.offline.wic import WicGrammar
 from targen.offline.wording import lightly_changed
+from targen.offline.wsc import WscGrammar
 
 GRAMMARS: Final[tuple[Grammar, ...]] = (
     RteGrammar(),
     CopaGrammar(),
     BoolqGrammar(),
     CbGrammar(),
+    AxgGrammar(),
+    WscGrammar(),
+    WicGrammar(),
+    RecordGrammar(),
 )
 """The tasks that the model knows; the first that matches is the one."""
 

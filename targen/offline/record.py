@@ -23,6 +23,7 @@ _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
 _ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
 _WRAPPED: Final = 0.4
 _SECOND_END: Final = 0.5
+_ANY: Final = 0.25
 
 
 class _Story(NamedTuple):
@@ -58,8 +59,7 @@ def _stories() -> tuple[_Story, ...]:
 
 def _story(block: list[str]) -> _Story:
     themes = frozenset(block[0].partition(" | ")[2].split())
-    pairs = (pair.split("=") for pair in block[1].removeprefix("roles: ").split())
-    roles = {role: kind for role, kind in pairs}
+    roles = dict(re.findall(r"(\w+)=(\w+)", block[1]))
     words = dict(_words())
     for role in roles:
         words[role] = _MARKS
@@ -101,14 +101,15 @@ class RecordGrammar(Grammar):
             yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield passages with their entities, the stories in turn."""
+        """Yield passages with their entities, mostly of stories that fit the context."""
         stories = _fitting(" ".join([ask.context, *map(str, ask.attributes.values())]))
         while True:
-            for story in rng.sample(stories, len(stories)):
-                values = _cast(story, rng)
-                passage = _passage(story, values, rng)
-                entities = [values[role] for role in story.roles]
-                yield {"passage": passage, "entities": sorted(entities, key=passage.index)}
+            # Some news are of any domain; else a domain of few stories would tell them too often.
+            story = rng.choice(_stories() if rng.random() < _ANY else stories)
+            values = _cast(story, rng)
+            passage = _passage(story, values, rng)
+            entities = [values[role] for role in story.roles]
+            yield {"passage": passage, "entities": sorted(entities, key=passage.index)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield queries to which the entity `label` is the answer."""
@@ -130,7 +131,7 @@ class RecordGrammar(Grammar):
         return f"{lead}, only {label} plays the part that the query describes."
 
 
-def _fitting(context: str) -> list[_Story]:
+def _fitting(context: str) -> tuple[_Story, ...]:
     """Return the stories that fit a context; all of them where nothing tells."""
     text = context.casefold()
     themes = set(re.findall(r"\w+", text))
@@ -138,8 +139,7 @@ def _fitting(context: str) -> list[_Story]:
         domain, _, of_domain = entry.partition(" > ")
         if domain.casefold() in text:
             themes.update(of_domain.split())
-    found = [story for story in _stories() if story.themes & themes]
-    return found if len(found) > 1 else list(_stories())
+    return tuple(s for s in _stories() if s.themes & themes) or _stories()
 
 
 def _cast(story: _Story, rng: Random) -> Values:

@@ -30,9 +30,13 @@ _THEMES: Final = {
     "law": "law and order",
     "society": "people and society",
 }
+# He and she may go by a name, so that a sentence has many forms.
+_SUBJECT: Final = re.compile(r"(?:He|She)\b")
+_NAMED: Final = 0.5
 # A short plain statement may be put into a frame of its own: else too many rows would be built
 # alike. The word keeps its sense in all of them.
 _SHORT: Final = 8
+_OPENED: Final = 0.4
 _STATEMENT: Final = re.compile(
     r"(?!.*[?!:“‘])(?:The|She|He|They|His|Her|There|It|This|These|That|An?|Some(?:body|one)|Nobody)\b"
 )
@@ -124,7 +128,11 @@ def _find(word: str, part: str) -> _Word | None:
 
 def _write(template: Template, rng: Random) -> str:
     text = template.fill({}, rng)
-    if len(text.split()) > _SHORT or not _STATEMENT.match(text) or rng.random() < 0.4:
+    subject = _SUBJECT.match(text)
+    if subject and rng.random() < _NAMED:
+        names = lexicons()["female" if subject.group() == "She" else "male"]
+        text = names.draw(rng) + text[subject.end() :]
+    if len(text.split()) > _SHORT or not _STATEMENT.match(text) or rng.random() > _OPENED:
         return text
     opening = rng.choice(lexicons("wic_openings.txt")["opening"].entries)
     whole = opening.replace("...", uncapital(text)[:-1])
