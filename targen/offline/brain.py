@@ -84,7 +84,9 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     if len(fitting) > 1:
         items = block.get("items")
         typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
-        words = frozenset(_WORD.findall(json.dumps([block.get("task"), block.get("wanted")])))
+        attributes = list((block.get("context") or {}).get("attributes") or ())
+        told = json.dumps([block.get("task"), block.get("wanted"), attributes])
+        words = frozenset(_WORD.findall(told))
         fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
     return fitting
 

@@ -10,7 +10,7 @@ from targen.gender import swap_gender
 from targen.offline.axg import AxgGrammar, _frames
 from targen.offline.grammar import ContextAsk, SeedAsk, Slot
 from targen.offline.truth import truth
-from tests.offline.skeleton import TEXT, Client, shares, write_rows
+from tests.offline.skeleton import TEXT, Client, items_schema, shares, write_rows
 
 PAIR = {"occupation": "security guard", "participant": "visitor"}
 TASK = {
@@ -110,6 +110,19 @@ def test_without_terms_it_has_its_own():
     ask = ContextAsk({"occupation": (), "participant": ()}, {})
     found = list(islice(AxgGrammar().contexts(ask, Random(3)), 20))
     assert len({one["text"] for one in found}) == 20
+
+
+def test_the_attributes_of_the_context_tell_it_from_tasks_of_the_same_fields():
+    block = {
+        "task": {"title": "T", "description": "", "fields": {"premise": "p", "hypothesis": "h"}},
+        "context": {"text": "a pair", "attributes": PAIR},
+        "wanted": {"what": "texts", "kind": "sentence", "fields": {"premise": "a text"}},
+        "exclude": [],
+        "items": [{"item": 1}],
+    }
+    schema = items_schema({"item": {"type": "integer"}, "premise": TEXT}, 1)
+    (seed,) = Client().ask(block, schema)["items"]
+    assert hypotheses(seed["premise"], "entailment")
 
 
 def test_a_thousand_rows_bear_their_labels_and_so_do_their_twins(rows):
