@@ -14,11 +14,17 @@ from targen.quality import (
     accounting,
     agreement,
     balance,
+    bias,
+    contamination,
+    coverage,
+    difficulty,
     duplicates,
     lexical,
     noise,
     selfsim,
     semantic,
+    shortcuts,
+    utility,
     verdict,
 )
 from targen.quality.inputs import ReportInputs
@@ -28,6 +34,11 @@ BANNER = "made by the embedded demonstration model; not training data"
 REVIEW_ROWS = 50
 """Rows to review that are kept in the JSON; the page shows fewer."""
 SAMPLES = 3
+SECTIONS = (
+    accounting, balance, agreement, noise, duplicates, lexical, selfsim, semantic, difficulty,
+    shortcuts, bias, coverage, contamination, utility,
+)  # fmt: skip
+"""Modules with a `measure`, in the order of the table."""
 
 __all__ = ["BANNER", "Report", "ReportInputs", "build"]
 
@@ -63,14 +74,8 @@ def build(inputs: ReportInputs) -> Report:
     Nothing here depends on time, place or run: the same inputs give the same bytes.
     """
     sheet = Sheet()
-    accounting.measure(inputs, sheet)
-    balance.measure(inputs, sheet)
-    agreement.measure(inputs, sheet)
-    duplicates.measure(inputs, sheet)
-    lexical.measure(inputs, sheet)
-    selfsim.measure(inputs, sheet)
-    semantic.measure(inputs, sheet)
-    noise.measure(inputs, sheet)
+    for section in SECTIONS:
+        section.measure(inputs, sheet)
     judged = verdict.gates(inputs.gates, sheet)
     table = _with_gates(sheet.table(), judged)
     found = verdict.findings(inputs, sheet)

@@ -3,7 +3,7 @@
 Here belong splitting and counting. What a count says about a data set does not.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -91,20 +91,26 @@ class Tokens:
         """Per row the position of its first word; one more entry for the end."""
         return np.searchsorted(self.rows, np.arange(self.height + 1)).astype(np.int64)
 
+    def all_grams(self, longest: int) -> Iterator[Ints]:
+        """Yield for n = 1 to `longest` what `grams(n)` returns, each made from the one before."""
+        codes = self.ids
+        yield codes
+        for step in range(1, longest):
+            tail = self.ids[step:]
+            size = tail.size
+            together = (codes[:size] >= 0) & (self.texts[:size] == self.texts[step:])
+            keys = codes[:size][together] * max(len(self.vocabulary), 1) + tail[together]
+            grown = np.full(self.ids.size, -1, dtype=np.int64)
+            grown[:size][together] = np.unique(keys, return_inverse=True)[1]
+            codes = grown
+            yield codes
+
     def grams(self, n: int) -> Ints:
         """Return per word the number of the n-gram that starts there, -1 where none does.
 
         Equal numbers mean equal n-grams, exactly: no hashing is involved.
         """
-        codes = self.ids
-        for step in range(1, n):
-            tail = self.ids[step:]
-            together = (codes[: tail.size] >= 0) & (self.texts[: tail.size] == self.texts[step:])
-            keys = codes[: tail.size][together] * max(len(self.vocabulary), 1) + tail[together]
-            grown = np.full(self.ids.size, -1, dtype=np.int64)
-            grown[: tail.size][together] = np.unique(keys, return_inverse=True)[1]
-            codes = grown
-        return codes
+        return list(self.all_grams(n))[-1]
 
     def take(self, order: Iterable[int] | Ints, budget: int) -> Ints:
         """Return the positions of the first `budget` words, rows taken in `order`."""

@@ -1,0 +1,98 @@
+"""How much of what was planned for the set turns up in it.
+
+Here belong the attributes that contexts and seeds were drawn with. Balance of labels belongs in
+`balance`.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from targen.quality.inputs import ReportInputs
+from targen.quality.sheet import Measure, Sheet
+
+SHOWN = 14
+"""Values per side of the heat map."""
+
+
+def attributes_of(frame: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Return one row per key and attribute: `key`, `name`, `value`."""
+    if "attributes" not in frame.columns:
+        return pl.DataFrame(schema={key: pl.String, "name": pl.String, "value": pl.String})
+    return (
+        frame.select(key, "attributes")
+        .explode("attributes", empty_as_null=True)
+        .drop_nulls("attributes")
+        .unnest("attributes")
+        .unique(maintain_order=True)
+    )
+
+
+def used(inputs: ReportInputs) -> pl.DataFrame | None:
+    """Return the context and seed of each kept row; None where the tables do not say."""
+    instances = inputs.tables.get("instances")
+    if instances is None or "instance_id" not in inputs.rows.columns:
+        return None
+    ids = instances.select("instance_id", "context_id", "seed_id")
+    return inputs.rows.select("instance_id").join(ids, on="instance_id", how="left")
+
+
+def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add, per attribute, the share of its values that a kept row uses; the same of pairs.
+
+    Used over expected: distinct values among the kept rows over distinct values drawn for
+    contexts (or seeds); for pairs of attributes, combinations used over combinations drawn.
+    Without unit, 0 to 1. It says that a value was asked for, not that the text shows it.
+    """
+    rows = used(inputs)
+    if rows is None:
+        sheet.skip("coverage", "it is not known which context made a row")
+        return
+    found = False
+    for table, key in (("contexts", "context_id"), ("seeds", "seed_id")):
+        frame = inputs.tables.get(table)
+        if frame is None:
+            continue
+        planned = attributes_of(frame, key)
+        if planned.is_empty():
+            continue
+        found = True
+        own = rows.join(planned, on=key, how="inner")
+        for name in planned["name"].unique(maintain_order=True):
+            all_values = planned.filter(pl.col("name") == name)["value"].unique()
+            seen = own.filter(pl.col("name") == name)["value"].unique()
+            n = all_values.len()
+            sheet.add(Measure("coverage", seen.len() / n, n, name))
+        _pairs(planned, own, key, sheet)
+    if not found:
+        sheet.skip("coverage", "contexts and seeds have no attributes")
+
+
+def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: Sheet) -> None:
+    """Add coverage of the combinations of the first two attributes, and their heat map."""
+    names = planned["name"].unique(maintain_order=True).to_list()[:2]
+    if len(names) < 2:
+        return
+
+    def combined(frame: pl.DataFrame, index: str) -> pl.DataFrame:
+        sides = [
+            frame.filter(pl.col("name") == name).select(index, pl.col("value").alias(side))
+            for name, side in zip(names, "ab", strict=True)
+        ]
+        return sides[0].join(sides[1], on=index)
+
+    expected = combined(planned, key).select("a", "b").unique()
+    seen = combined(own, "instance_id")
+    if expected.is_empty():
+        return
+    share = seen.select("a", "b").unique().height / expected.height
+    sheet.add(Measure("coverage", share, expected.height, f"{names[0]} with {names[1]}"))
+    left, top = (sorted(expected[side].unique().to_list())[:SHOWN] for side in "ab")
+    counts: Any = np.zeros((len(left), len(top)), dtype=np.int64)
+    for a, b in seen.select("a", "b").iter_rows():
+        if a in left and b in top:
+            counts[left.index(a), top.index(b)] += 1
+    sheet.details.setdefault(
+        "coverage", {"names": names, "rows": left, "columns": top, "counts": counts.tolist()}
+    )

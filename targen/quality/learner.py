@@ -1,0 +1,170 @@
+"""The small classifier that difficulty, shortcuts and utility are measured with.
+
+Here belong features and fitting: TF-IDF per field and logistic regression, which need no model
+files and give the same on every machine. What its scores mean belongs to the metrics.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from targen.quality.intervals import Floats
+from targen.quality.text import Ints, generator, joined, words
+
+FOLDS = 5
+INNER = 3
+STRENGTHS = (0.3, 3.0, 30.0)
+"""Inverse regularisation strengths to choose from."""
+SURE = 1.64
+
+
+class Features:
+    """TF-IDF of words and word pairs, each field by itself.
+
+    Vocabulary and document frequencies come from the rows it is made with; labels play no part
+    in them, so held-out rows may be among these.
+    """
+
+    def __init__(self, rows: pl.DataFrame, fields: Sequence[str]) -> None:
+        """Learn the vocabulary of `fields` in `rows`."""
+        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
+
+        self._fitted: dict[str, Any] = {}
+        fewest = 3 if rows.height > 200 else 1
+        for name in fields:
+            lists = words(joined(rows, [name])).to_list()
+            # A field without a word that is common enough has no vocabulary and is left out.
+            if max(Counter(w for row in lists for w in set(row)).values(), default=0) >= fewest:
+                vectoriser = TfidfVectorizer(analyzer=_grams, sublinear_tf=True, min_df=fewest)
+                self._fitted[name] = vectoriser.fit(lists)
+
+    def of(self, rows: pl.DataFrame) -> Any:
+        """Return the features of `rows`, a sparse matrix in CSR form."""
+        from scipy import sparse  # noqa: PLC0415
+
+        parts = [sparse.csr_matrix((rows.height, 1))]
+        for name, vectoriser in self._fitted.items():
+            parts.append(vectoriser.transform(words(joined(rows, [name])).to_list()))
+        return sparse.hstack(parts, format="csr")
+
+
+def _grams(row: Sequence[str]) -> list[str]:
+    """Return words and pairs of neighbouring words."""
+    return [*row, *(f"{a} {b}" for a, b in pairwise(row))]
+
+
+def folds(labels: Ints, count: int, *seed: Any) -> Ints:
+    """Return a fold number below `count` per row, labels spread evenly over folds, seeded."""
+    order = generator("folds", *seed).permutation(labels.size)
+    order = order[np.argsort(labels[order], kind="stable")]
+    out = np.empty(labels.size, dtype=np.int64)
+    out[order] = np.arange(labels.size) % count
+    return out
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Held-out results of cross-validation.
+
+    Attributes:
+        probability: of each label, (rows, labels).
+        null: the same from the label shares of the training rows alone.
+    """
+
+    probability: Floats
+    null: Floats
+
+
+def fitted(features: Any, labels: Ints, size: int, *seed: Any) -> Callable[[Any], Floats]:
+    """Fit logistic regression, or nothing but the label shares where it does not beat them.
+
+    The strength is chosen by `INNER`-fold cross-validation on the training rows. The family also
+    holds the model that ignores the text; it is taken unless the gain in log loss is at least
+    `SURE` standard errors (after the one-standard-error rule of Breiman et al. 1984), so that
+    noise is not mistaken for a signal.
+
+    Returns:
+        A function from features to probabilities, (rows, size).
+    """
+    from threadpoolctl import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        threadpool_limits,
+    )
+
+    # The vectors are short: threads of the BLAS would wait for each other most of the time
+    # (40 times slower on two busy cores) and could change the last digits of a sum.
+    with threadpool_limits(1):
+        return _chosen(features, labels, size, *seed)
+
+
+def _chosen(features: Any, labels: Ints, size: int, *seed: Any) -> Callable[[Any], Floats]:
+    """Choose the strength and fit with it."""
+    shares = shares_of(labels, size)
+    order = folds(labels, INNER, "inner", *seed)
+    at = np.arange(labels.size)
+    null = -np.log(shares[labels])
+    best, gain = None, 0.0
+    for strength in STRENGTHS:
+        loss = null.copy()
+        for k in range(INNER):
+            train, held = np.flatnonzero(order != k), np.flatnonzero(order == k)
+            if np.unique(labels[train]).size > 1 and held.size:
+                predict = _trained(features[train], labels[train], size, strength)
+                loss[held] = -np.log(predict(features[held])[at[: held.size], labels[held]])
+        better = null - loss
+        mean = float(better.mean())
+        if mean > gain and mean > SURE * float(better.std()) / np.sqrt(labels.size):
+            best, gain = strength, mean
+    if best is None:
+        return lambda matrix: np.repeat(shares[None], matrix.shape[0], axis=0)
+    return _trained(features, labels, size, best)
+
+
+def _trained(features: Any, labels: Ints, size: int, strength: float) -> Callable[[Any], Floats]:
+    """Fit one logistic regression; return its probabilities as a function of features."""
+    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+
+    model = LogisticRegression(C=strength, max_iter=100, tol=1e-3)
+    with warnings.catch_warnings():
+        # Stopping early is a form of regularisation here, not a failure.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(features, labels)
+
+    def predict(matrix: Any) -> Floats:
+        out = np.full((matrix.shape[0], size), 1e-9)
+        out[:, model.classes_] = np.maximum(model.predict_proba(matrix), 1e-9)
+        return np.asarray(out / out.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    return predict
+
+
+def shares_of(labels: Ints, size: int) -> Floats:
+    """Return label shares with half a row added to each label."""
+    counts = np.bincount(labels, minlength=size) + 0.5
+    return np.asarray(counts / counts.sum(), dtype=np.float64)
+
+
+def cross_validated(features: Any, labels: Ints, size: int) -> Scores:
+    """Predict every row by a model that did not see its label, in `FOLDS` folds."""
+    fold = folds(labels, FOLDS, labels.size)
+    probability = np.zeros((labels.size, size))
+    null = np.zeros((labels.size, size))
+    for k in range(FOLDS):
+        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        if test.size and train.size:
+            probability[test] = fitted(features[train], labels[train], size, k)(features[test])
+            null[test] = shares_of(labels[train], size)
+    return Scores(probability, null)
+
+
+def coded(labels: pl.Series, names: Sequence[str]) -> Ints:
+    """Return labels as numbers in `names`, -1 for others."""
+    numbers = {name: i for i, name in enumerate(names)}
+    series = labels.replace_strict(numbers, default=-1, return_dtype=pl.Int64).fill_null(-1)
+    return series.to_numpy().astype(np.int64)

@@ -1,0 +1,166 @@
+"""Cues that give the label away without the task being solved.
+
+Here belong accuracy from part of the input, from length alone, and words that go with a label.
+How hard the rows are as a whole belongs in `difficulty`.
+"""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from targen.quality import learner
+from targen.quality.balance import label_set
+from targen.quality.difficulty import ROWS, why_not
+from targen.quality.inputs import ReportInputs
+from targen.quality.intervals import Floats, bootstrap_mean
+from targen.quality.selfsim import sample
+from targen.quality.sheet import Measure, Sheet
+from targen.quality.text import Ints, tokens
+
+BINS = 8
+PRIOR = 500.0
+"""Words of pooled text that each label's counts are topped up with."""
+TOP = 8
+
+
+def gains(scores: learner.Scores, labels: Ints) -> Floats:
+    """Return per row: right with the text (1 or 0) minus right with the label shares alone.
+
+    The mean is accuracy over that of always naming the commonest label, from -1 to 1.
+    """
+    right = scores.probability.argmax(axis=1) == labels
+    base = scores.null.argmax(axis=1) == labels
+    return np.asarray(right.astype(np.float64) - base, dtype=np.float64)
+
+
+def length_bins(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
+    """Return the number of words per field as indicators of eight equally filled bins."""
+    from scipy import sparse  # noqa: PLC0415
+
+    parts = []
+    for name in fields:
+        text = tokens(rows, [name])
+        size = text.starts[1:] - text.starts[:-1]
+        edges = np.unique(np.quantile(size, np.linspace(0, 1, BINS + 1)[1:-1]))
+        place = np.searchsorted(edges, size, side="right")
+        parts.append(np.eye(edges.size + 1)[place])
+    return sparse.csr_matrix(np.concatenate(parts, axis=1))
+
+
+def log_odds(inside: Ints, outside: Ints, prior: Floats) -> Floats:
+    """Weighted log-odds of words in one group of rows against the rest, as z-scores.
+
+    Difference of the log-odds of each word under an informative Dirichlet prior, over its
+    standard error. Unit: standard deviations; above 0 the word goes with the group. Source:
+    Monroe, Colaresi and Quinn 2008 (eq. 16 to 22), with the pooled text as prior. It finds
+    single words only, and a word may rightly go with a label.
+
+    Args:
+        inside: rows of the group that hold the word, per word.
+        outside: rows of the rest that hold it.
+        prior: pseudo-counts per word.
+    """
+    one, two = inside + prior, outside + prior
+    delta = np.log(one / (one.sum() - one)) - np.log(two / (two.sum() - two))
+    return np.asarray(delta / np.sqrt(1 / one + 1 / two), dtype=np.float64)
+
+
+def word_cues(
+    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the words that go with a label, the strongest of each label first.
+
+    Each is field, word, label, z, and the shares of the label's and the other rows that hold
+    it. Only words whose z would come up by chance with probability below 5% over all words and
+    labels (Bonferroni), and that stand in at least five rows.
+    """
+    labels = learner.coded(rows["label"], names)
+    found: list[dict[str, Any]] = []
+    parts = []
+    for name in fields:
+        text = tokens(rows, [name])
+        if text.ids.size:
+            pairs = np.unique(text.ids * rows.height + text.rows)
+            parts.append((name, text.vocabulary, pairs // rows.height, pairs % rows.height))
+    if len(names) < 2 or not parts:
+        return []
+    tests = sum(len(vocabulary) for _, vocabulary, _, _ in parts) * len(names)
+    least = NormalDist().inv_cdf(1 - 0.05 / tests)
+    for name, vocabulary, ids, owners in parts:
+        size = len(vocabulary)
+        pooled = np.bincount(ids, minlength=size)
+        prior = pooled * (PRIOR / pooled.sum())
+        for number, label in enumerate(names):
+            own = labels == number
+            inside = np.bincount(ids[own[owners]], minlength=size)
+            if size < 2 or not own.any() or own.all():
+                continue
+            scores = log_odds(inside, pooled - inside, prior)
+            for i in np.flatnonzero((scores >= least) & (pooled >= 5)):
+                found.append(
+                    {
+                        "field": name,
+                        "word": vocabulary[i],
+                        "label": label,
+                        "z": round(float(scores[i]), 3),
+                        "inside": float(inside[i] / own.sum()),
+                        "outside": float((pooled[i] - inside[i]) / (~own).sum()),
+                        "rows": int(pooled[i]),
+                    }
+                )
+    return sorted(found, key=lambda cue: (-cue["z"], cue["field"], cue["word"]))
+
+
+def parts_of(inputs: ReportInputs) -> dict[str, list[str]]:
+    """Return name -> fields of each part of the input that should not tell the label alone."""
+    fields = inputs.text_fields
+    parts = {f"{name} only": [name] for name in fields} if len(fields) > 1 else {}
+    options = [name for name in inputs.options if name in fields]
+    if 1 < len(options) < len(fields):
+        parts["options only"] = options
+    return parts
+
+
+def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add accuracy over guessing from parts of the input and length, and the words that tell."""
+    why = why_not(inputs)
+    if why is not None:
+        sheet.skip("shortcut", why)
+        return
+    names, gold = label_set(inputs), inputs.reference
+    size = min(ROWS, inputs.rows["label"].count(), gold.height if gold is not None else ROWS)
+    rows = sample(inputs.rows.drop_nulls("label"), size)
+    theirs = None if gold is None else gold.filter(pl.col("label").is_in(names))
+    if theirs is not None and (theirs.height < 30 or theirs["label"].n_unique() < 2):
+        theirs = None
+    theirs = None if theirs is None else sample(theirs, size)
+    for part, fields in {**parts_of(inputs), "length only": []}.items():
+        own = _part(rows, fields or inputs.text_fields, names, by_length=not fields)
+        low, high = bootstrap_mean(own, "shortcut", part)
+        other = None
+        if theirs is not None:
+            other = float(
+                _part(theirs, fields or inputs.text_fields, names, by_length=not fields).mean()
+            )
+        sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
+    cues = word_cues(inputs.rows.drop_nulls("label"), inputs.text_fields, names)
+    for label in names:
+        for cue in [cue for cue in cues if cue["label"] == label][:TOP]:
+            where = f"{label}, {cue['field']}: {cue['word']}"
+            sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
+    sheet.details["cues"] = [
+        cue for label in names for cue in [c for c in cues if c["label"] == label][:TOP]
+    ]
+
+
+def _part(
+    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], *, by_length: bool
+) -> npt.NDArray[np.float64]:
+    """Return per row what is gained by looking at these fields (or at their lengths)."""
+    labels = learner.coded(rows["label"], names)
+    matrix = length_bins(rows, fields) if by_length else learner.Features(rows, fields).of(rows)
+    return gains(learner.cross_validated(matrix, labels, len(names)), labels)
