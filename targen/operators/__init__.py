@@ -14,8 +14,11 @@ from targen import tables
 from targen.hashing import digest, short_id
 from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
+    bootstrap,
     contexts,
     correction,
+    examples,
+    growth,
     instances,
     labels,
     seeds,

@@ -1,0 +1,314 @@
+"""Step 4, Self-Instruct: rows from examples of people and of the model's own, round after round.
+
+Here belong the operator bootstrap and the filters that were published with it. ROUGE-L stands in
+`novelty`, the keeping of accounts in `growing`.
+"""
+
+import re
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import rng
+from targen.llm.types import Outcome, Request
+from targen.operators.asking import answers, make_request, numbered_items
+from targen.operators.growing import (
+    Example,
+    Harvest,
+    field_properties,
+    human_examples,
+    invalid,
+    values_of,
+    written_fields,
+)
+from targen.operators.novelty import Pool
+from targen.operators.registry import LLMParams, StepInput, StepResult, operator
+from targen.plan import Plan
+from targen.prompting import items_schema, messages, task_block
+from targen.validators import fold
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+PROMPT = "instances/bootstrap.md"
+KEYWORDS: Final = (
+    "image",
+    "images",
+    "graph",
+    "graphs",
+    "picture",
+    "pictures",
+    "file",
+    "files",
+    "map",
+    "maps",
+    "draw",
+    "plot",
+    "go to",
+)
+"""Words of instructions that a language model cannot carry out, as published."""
+
+
+class BootstrapParams(LLMParams):
+    """Parameters of `bootstrap`; the defaults are the published ones.
+
+    Attributes:
+        human: examples by people in a prompt; they also fill the places of machine examples
+            where there are none yet.
+        machine: rows of earlier rounds in a prompt.
+        per_call: rows that one call asks for: the published prompt ends with task 8 and stops
+            before task 16.
+        prompts: calls of one round; all of a round draw from the rows before it.
+        threshold: a row is refused where its ROUGE-L F with any other is above this.
+        field: what is compared and filtered; by default the task's first text field.
+        field_order: value of a planned field -> the order in which a row's fields are written.
+        min_words, max_words: of `field`; the published bounds are more than 3 and at most 150.
+        keywords: words that `field` must not hold.
+        ascii_start: `field` must begin with an ASCII character; turn it off for other languages.
+        stalls: how many rounds in a row may bring nothing before the step ends.
+    """
+
+    temperature: float | None = Field(default=0.7, ge=0, le=2)
+    top_p: float | None = Field(default=0.5, gt=0, le=1)
+    human: int = Field(default=6, ge=1)
+    machine: int = Field(default=2, ge=0)
+    per_call: int = Field(default=7, ge=1)
+    prompts: int = Field(default=5, ge=1)
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    field: str | None = None
+    field_order: dict[str, list[str]] = Field(default_factory=dict)
+    min_words: int = Field(default=4, ge=1)
+    max_words: int = Field(default=150, ge=1)
+    keywords: list[str] = Field(default_factory=lambda: list(KEYWORDS))
+    ascii_start: bool = True
+    stalls: int = Field(default=3, ge=1)
+
+
+def text_filter(text: str, params: BootstrapParams) -> str | None:
+    """Return which filter refuses an instruction, None where none does.
+
+    Source: `post_process_gpt3_response` in github.com/yizhongw/self-instruct,
+    self_instruct/bootstrap_instructions.py.
+    """
+    words = len(text.split())
+    if not params.min_words <= words <= params.max_words:
+        return f"length: {words} words, not {params.min_words} to {params.max_words}"
+    for keyword in params.keywords:
+        if re.search(rf"\b{re.escape(keyword)}\b", text, re.IGNORECASE):
+            return f"keyword: it speaks of '{keyword}'"
+    if text.casefold().startswith("write a program"):
+        return "program: it asks for a program"
+    if text[0] in string.punctuation:
+        return "punctuation: it begins with punctuation"
+    if params.ascii_start and not text[0].isascii():
+        return "not_english: it begins with a letter that English does not have"
+    return None
+
+
+def row_filter(others: Mapping[str, str]) -> str | None:
+    """Return which filter refuses the texts besides the instruction, None where none does.
+
+    Source: `filter_invalid_instances` in github.com/yizhongw/self-instruct,
+    self_instruct/prepare_for_finetuning.py.
+    """
+    for (first, a), (second, b) in combinations(others.items(), 2):
+        if a.strip() and fold(a) == fold(b):
+            return f"same: {first} and {second} are the same"
+    for name, value in others.items():
+        if value.strip().endswith(":"):
+            return f"colon: {name} ends with a colon, so something is missing"
+    return None
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """What one call shows and wants.
+
+    Attributes:
+        number: of all calls, from 0.
+        first: the example by people that decides what kind of rows the call makes.
+        shown: all examples, in the prompt's order.
+        planned: planned field -> its value, for all rows of the call.
+    """
+
+    number: int
+    label: str | None
+    first: Example
+    shown: tuple[Example, ...]
+    planned: Mapping[str, str]
+
+
+class _Bootstrap:
+    """The rows of one task while they grow."""
+
+    def __init__(self, step: StepInput, params: BootstrapParams) -> None:
+        self.spec, self.params, self.model = step.spec, params, step.model
+        self.field = params.field or _first_text(step.spec)
+        self._check_names()
+        self.harvest = Harvest(step, "bootstrap")
+        self._humans = human_examples(step)
+        self._machines: list[Example] = []
+        self._plan = Plan(step.spec, 1)
+        self._pool = Pool(params.threshold)
+        for example in self._humans:
+            self._pool.add(str(example.fields.get(self.field, "")))
+        self._texts = [str(example.fields.get(self.field, "")) for example in self._humans]
+
+    def _check_names(self) -> None:
+        named = [self.field, *(n for order in self.params.field_order.values() for n in order)]
+        for name in named:
+            if name not in self.spec.fields:
+                raise StepError(
+                    f"{self.spec.name}: bootstrap is told of a field '{name}', which the task "
+                    "does not have; look at `field` and `field_order` under `steps: instances:`"
+                )
+
+    async def round(self, number: int) -> bool:
+        """Ask the calls of a round, no more than rows are wanted; tell whether any row came.
+
+        Rows are accepted in the order of the calls, so asking in parts gives the same as asking
+        all, and a round that was cut short goes on where it stopped.
+        """
+        prompts = [self._drawn(number, place) for place in range(self.params.prompts)]
+        grown: list[Example] = []
+        at = 0
+        while at < len(prompts) and self.harvest.missing > 0:
+            part = prompts[at : at - (-self.harvest.missing // self.params.per_call)]
+            at += len(part)
+            outcomes = await answers(self.model, [self._request(prompt) for prompt in part])
+            for prompt, outcome in zip(part, outcomes, strict=True):
+                grown += self._take(prompt, outcome)
+        self._machines += grown
+        return bool(grown)
+
+    def _drawn(self, number: int, place: int) -> _Prompt:
+        """Draw the examples of a prompt; what is drawn follows from the rounds before."""
+        call = number * self.params.prompts + place
+        slot = self._plan.slot(call)
+        label = slot.label if isinstance(slot.label, str) else None
+        draw = rng("bootstrap", self.spec.edition, call, label)
+        of_label = [example for example in self._humans if example.label == label or not label]
+        if self.spec.answer.kind != "class":
+            of_label = self._humans
+        if not of_label:
+            raise StepError(
+                f"{self.spec.name}: no example has the label '{label}'; bootstrap needs one of "
+                "each label in the task's `examples`, better six"
+            )
+        first = draw.choice(of_label)
+        planned = {name: str(first.fields[name]) for name in self.spec.planned}
+
+        def alike(example: Example) -> bool:
+            return all(example.fields.get(n) == v for n, v in planned.items()) and (
+                self.spec.answer.kind != "class" or example.label == label
+            )
+
+        machines = [example for example in self._machines if alike(example)]
+        machines = draw.sample(machines, min(self.params.machine, len(machines)))
+        humans = [example for example in of_label if alike(example) and example is not first]
+        rest = self.params.human + self.params.machine - len(machines) - 1
+        shown = [first, *draw.sample(humans, min(rest, len(humans))), *machines]
+        return _Prompt(call, label, first, tuple(draw.sample(shown, len(shown))), planned)
+
+    def _order(self, prompt: _Prompt) -> list[str]:
+        for value in prompt.planned.values():
+            if value in self.params.field_order:
+                return written_fields(self.spec, self.params.field_order[value])
+        return written_fields(self.spec)
+
+    def _request(self, prompt: _Prompt) -> Request:
+        spec, span = self.spec, self.spec.answer.kind == "span"
+        names = self._order(prompt)
+        block: dict[str, Any] = {"task": task_block(spec)}
+        if prompt.label is not None:
+            constraint = spec.labels[prompt.label].constraint.strip()
+            block["label"] = {"name": prompt.label, "constraint": constraint}
+        block["examples"] = [
+            {name: example.fields.get(name) for name in names}
+            | ({"answer": example.label} if span else {})
+            for example in prompt.shown
+        ]
+        given = {"given": dict(prompt.planned)} if prompt.planned else {}
+        block["slots"] = [{"slot": n} | given for n in range(1, self.params.per_call + 1)]
+        properties = {"slot": {"type": "integer"}} | field_properties(spec, names)
+        if span:
+            properties["answer"] = {"type": "string"}
+        return make_request(
+            self.params,
+            messages(PROMPT, block),
+            items_schema(properties, self.params.per_call),
+            "instances",
+            edition=spec.edition,
+            sample=prompt.number,
+        )
+
+    def _take(self, prompt: _Prompt, outcome: Outcome) -> list[Example]:
+        items = numbered_items(outcome, "slot", self.params.per_call)
+        grown = []
+        for number in range(1, self.params.per_call + 1):
+            item = items.get(number)
+            if item is None:
+                self.harvest.lose(outcome, prompt.label)
+                continue
+            row = self._row(prompt, item, outcome)
+            if row is not None:
+                grown.append(row)
+        return grown
+
+    def _row(self, prompt: _Prompt, item: dict[str, Any], outcome: Outcome) -> Example | None:
+        spec, harvest = self.spec, self.harvest
+        label = item.get("answer") if spec.answer.kind == "span" else prompt.label
+        values = values_of(spec, item, prompt.planned)
+        values[self.field] = " ".join(str(values[self.field] or "").split())
+        problem = invalid(spec, values, label)
+        problem = problem or text_filter(values[self.field], self.params)
+        texts = [n for n, f in spec.fields.items() if f.type == "text" and n != self.field]
+        problem = problem or row_filter({name: str(values.get(name) or "") for name in texts})
+        if problem is not None:
+            harvest.reject("invalid", problem, item, outcome, label)
+            return None
+        near = self._pool.nearest(values[self.field])
+        if near is not None:
+            detail = f"rouge_l: {near.score:.2f} with '{self._texts[near.index]}'"
+            harvest.reject("duplicate", detail, item, outcome, label)
+            return None
+        row = harvest.add(values, label, prompt.shown, prompt.first.seed_id, outcome)
+        if row is not None:
+            self._pool.add(values[self.field])
+            self._texts.append(values[self.field])
+        return row
+
+
+def _first_text(spec: "TaskSpec") -> str:
+    return next(name for name in written_fields(spec) if spec.fields[name].type == "text")
+
+
+@operator("instances", "bootstrap", BootstrapParams, PROMPT)
+async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
+    """Grow rows in rounds from examples by people and rows of earlier rounds.
+
+    Each prompt shows whole examples of one kind (one label, one set of planned values) and asks
+    for whole new rows of that kind. The published code asks in three prompts, for instructions,
+    for which of them are classification, and for inputs and outputs; here the kind of the
+    examples says which it is, so one call makes rows, and a row has one call to answer for it.
+    What is kept is published: 6 + 2 examples, the filters, ROUGE-L novelty against everything
+    accepted before, and the order: the output first for classification, the input first else.
+
+    Source: Wang et al., 2023, Self-Instruct, ACL, sections 2.2 and 3 and appendix A, and its
+    code, github.com/yizhongw/self-instruct.
+
+    Raises:
+        StepError: there is no example, the task is not of this kind, or fewer than half of the
+            rows could be had.
+    """
+    work = _Bootstrap(step, params)
+    number = idle = 0
+    while work.harvest.missing > 0 and idle < params.stalls:
+        idle = 0 if await work.round(number) else idle + 1
+        number += 1
+    return work.harvest.result()

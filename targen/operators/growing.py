@@ -1,0 +1,217 @@
+"""What methods share that grow a data set from its own rows: examples, and rows as they come in.
+
+Here belongs the keeping of accounts: which row came from which, what was rejected, what is left
+over. Which examples are shown, and what is asked, stands in each operator.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from targen.errors import StepError
+from targen.hashing import canonical, short_id
+from targen.llm.types import Outcome
+from targen.operators.asking import (
+    empty_field,
+    first_violation,
+    missing_reason,
+    rejection,
+    tally,
+    too_long,
+)
+from targen.operators.examples import KIND, LABEL
+from targen.operators.materials import attributes
+from targen.operators.registry import StepInput, StepResult
+from targen.prompting import field_schema
+from targen.validators import fold
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that can be shown in a prompt.
+
+    Attributes:
+        fields: all but derived ones.
+        label: None where the task has none.
+        seed_id: where people made it.
+        instance_id: where it is a row of this data set.
+        depth: generations from what people made: -1 for their own, 0 for its offspring.
+    """
+
+    fields: Mapping[str, Any]
+    label: str | None
+    seed_id: str | None = None
+    instance_id: str | None = None
+    depth: int = -1
+
+
+def human_examples(step: StepInput) -> list[Example]:
+    """Return the examples that people made, in the task's order.
+
+    Raises:
+        StepError: there is none.
+    """
+    found = [
+        Example(json.loads(row["fields"]), attributes(row).get(LABEL), row["seed_id"])
+        for row in step.tables["seeds"].iter_rows(named=True)
+        if row["kind"] == KIND
+    ]
+    if not found:
+        raise StepError(
+            f"{step.spec.name}: there is no example to grow from; the recipe's step `seeds` must "
+            "be `examples`"
+        )
+    return found
+
+
+def written_fields(spec: "TaskSpec", order: Sequence[str] = ()) -> list[str]:
+    """Return the fields that a model writes, those of `order` first."""
+    names = [n for n, f in spec.fields.items() if not f.derived and not f.planned]
+    return [*order, *(name for name in names if name not in order)]
+
+
+def field_properties(spec: "TaskSpec", names: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of these fields, in this order."""
+    return {name: field_schema(spec.fields[name].type, spec.fields[name].values) for name in names}
+
+
+def values_of(
+    spec: "TaskSpec", item: Mapping[str, Any], given: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the fields of an item, those that the plan gave in their place."""
+    names = [name for name, field in spec.fields.items() if not field.derived]
+    return {name: given.get(name, item.get(name)) for name in names}
+
+
+def invalid(spec: "TaskSpec", values: dict[str, Any], label: str | None) -> str | None:
+    """Return what is wrong with a row, None where all is well; derived fields are filled in."""
+    needed = {n: v for n, v in values.items() if not spec.fields[n].optional}
+    problem = empty_field(needed) or too_long(values, spec)
+    problem = problem or first_violation(values, spec.validators, language=spec.language)
+    if problem is None and spec.answer.kind == "span":
+        options = values[spec.answer.choices or ""] or []
+        if len({fold(str(option)) for option in options}) < len(options):
+            return f"options: {spec.answer.choices} holds one twice"
+        if label not in options:
+            return f"answer: it is not among {spec.answer.choices}"
+    return problem
+
+
+class Harvest:
+    """The rows of a method that grows, in the order in which they were accepted.
+
+    A row's slot is its place in that order, so a longer harvest begins with the shorter one.
+
+    Raises:
+        StepError: the task is of a kind that these methods do not know.
+    """
+
+    def __init__(self, step: StepInput, method: str) -> None:
+        spec = step.spec
+        if spec.twin is not None or spec.answer.kind == "multi":
+            what = "pairs" if spec.twin is not None else "rows with several labels"
+            raise StepError(f"{spec.name}: {method} does not make {what}; use label_constrained")
+        self.spec, self.method = spec, method
+        self.rows: list[dict[str, Any]] = []
+        self._rejected: list[dict[str, Any]] = []
+        self._seen: set[str] = set()
+
+    @property
+    def missing(self) -> int:
+        """How many rows are still wanted."""
+        return self.spec.slots_wanted - len(self.rows)
+
+    def reject(
+        self, reason: str, detail: str, item: Any, outcome: Outcome, label: str | None = None
+    ) -> None:
+        """Note an item that does not become a row."""
+        found = rejection(reason, detail, item, outcome.request_id, intended_label=label)
+        self._rejected.append(found)
+
+    def lose(self, outcome: Outcome, label: str | None) -> None:
+        """Note an item that was asked for and did not come."""
+        self.reject(*missing_reason(outcome), None, outcome, label)
+
+    def add(
+        self,
+        values: dict[str, Any],
+        label: str | None,
+        parents: Sequence[Example],
+        seed_id: str | None,
+        outcome: Outcome,
+    ) -> Example | None:
+        """Take a valid row in; None where the same stands there already.
+
+        Args:
+            values: the fields, derived ones filled in.
+            label: the intended one.
+            parents: the examples that the prompt showed.
+            seed_id: of the example made by people that it goes back to.
+            outcome: the answer that it stood in.
+        """
+        fields = {name: values.get(name) for name in self.spec.fields}
+        shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
+        key = fold(canonical(shown))
+        if key in self._seen:
+            detail = "the same text stands in an earlier row"
+            self.reject("duplicate", detail, fields, outcome, label)
+            return None
+        self._seen.add(key)
+        slot = len(self.rows)
+        instance_id = short_id(["instance", self.spec.name, slot, label, fields])
+        depth = 1 + max(parent.depth for parent in parents)
+        self.rows.append(
+            {
+                "instance_id": instance_id,
+                "slot": slot,
+                "seed_id": seed_id,
+                "context_id": None,
+                "parent_ids": [p.instance_id for p in parents if p.instance_id is not None],
+                "depth": depth,
+                "intended_label": label,
+                **fields,
+                "rationale": None,
+                "request_id": outcome.request_id,
+            }
+        )
+        return Example(shown, label, seed_id, instance_id, depth)
+
+    def result(self) -> StepResult:
+        """Return the wanted rows; what is over is surplus, and growing takes it back.
+
+        Raises:
+            StepError: fewer than half of the rows could be had.
+        """
+        spec, wanted = self.spec, self.spec.slots_wanted
+        result = StepResult(
+            rows=self.rows[:wanted],
+            rejected=list(self._rejected),
+            asked=len(self.rows) + len(self._rejected),
+        )
+        if len(result.rows) * 2 < spec.wanted_rows:
+            raise StepError(self._failure())
+        for row in self.rows[wanted:]:
+            detail = "not needed for the rows wanted; growing takes it back"
+            fields = {name: row[name] for name in spec.fields}
+            places = {name: row[name] for name in ("slot", "intended_label")}
+            surplus = rejection("surplus", detail, fields, row["request_id"], **places)
+            result.rejected.append(surplus)
+        if self.missing > 0:
+            result.warnings.append(
+                f"{self.method} brought nothing new any more: {len(self.rows)} instances of "
+                f"{wanted}; raise `temperature` or give more examples"
+            )
+        return result
+
+    def _failure(self) -> str:
+        details = [row["detail"] for row in self._rejected]
+        first = details[0] if details else "nothing was asked for"
+        return (
+            f"{self.spec.name}: {self.method} accepted {len(self.rows)} of "
+            f"{len(self.rows) + len(self._rejected)} items and then brought nothing new; "
+            f"rejected by: {tally(details)}; first: {first}. A stronger model may do better"
+        )

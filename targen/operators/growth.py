@@ -1,0 +1,291 @@
+"""Step 4, example-based data creation: rows from one formatting example, and from their own kind.
+
+Here belong the operator example_growth and its strategies. What rows of such methods have in
+common stands in `growing`.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import rng
+from targen.llm.types import Outcome, Request
+from targen.operators.asking import answers, make_request, numbered_items
+from targen.operators.growing import (
+    Example,
+    Harvest,
+    field_properties,
+    human_examples,
+    invalid,
+    values_of,
+    written_fields,
+)
+from targen.operators.registry import LLMParams, StepInput, StepResult, operator
+from targen.plan import Plan, Slot
+from targen.prompting import items_schema, messages, task_block
+from targen.validators import fold
+
+PROMPT = "instances/example_growth.md"
+Strategy = Literal["naive", "random", "diverse", "similar", "tree"]
+
+
+class GrowthParams(LLMParams):
+    """Parameters of `example_growth`.
+
+    Attributes:
+        strategy: which example the next call shows. naive: always the formatting example;
+            random, diverse, similar: a row of the last call, at random or the least or most like
+            the example before it; tree: every row of the last level, breadth first.
+        per_call: objects that one call asks for; 5 as published.
+        question: the field that must not come twice, and by which rows are alike.
+        depth: levels of one tree; the next one begins at the formatting example again.
+        width: rows of a level that are grown from, at most.
+        stalls: how often in a row a call (of a tree: a whole tree) may bring nothing new before
+            the step ends. The published code has no such bounds and can run for ever.
+    """
+
+    strategy: Strategy = "tree"
+    per_call: int = Field(default=5, ge=1)
+    question: str = "question"
+    depth: int = Field(default=6, ge=1)
+    width: int = Field(default=100, ge=1)
+    stalls: int = Field(default=5, ge=1)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call to come: the example that it shows, and how often that was shown before."""
+
+    example: Example
+    sample: int = 0
+
+
+def likeness(first: str, second: str) -> float:
+    """Return how alike two texts are, 0 to 1: the cosine of their character 3- to 5-grams.
+
+    Counts are damped as 1 + log n. It stands in for the sentence embeddings of the published
+    code: it sees shared words and stems, not shared meaning, and it is the same everywhere.
+    """
+    a, b = _grams(first), _grams(second)
+    product = sum(weight * b.get(gram, 0.0) for gram, weight in a.items())
+    norms = math.sqrt(sum(w * w for w in a.values()) * sum(w * w for w in b.values()))
+    return product / norms if norms else 0.0
+
+
+def _grams(text: str) -> dict[str, float]:
+    padded = f" {fold(text)} "
+    counts = Counter(padded[i : i + n] for n in (3, 4, 5) for i in range(len(padded) - n + 1))
+    return {gram: 1 + math.log(count) for gram, count in counts.items()}
+
+
+class _Growth:
+    """The rows of one task while they grow."""
+
+    def __init__(self, step: StepInput, params: GrowthParams) -> None:
+        spec = step.spec
+        if params.question not in spec.fields:
+            raise StepError(
+                f"{spec.name}: example_growth looks at the field '{params.question}', which the "
+                "task does not have; name one of its fields in `steps: instances: question:`"
+            )
+        self.spec, self.params, self.model = spec, params, step.model
+        self.harvest = Harvest(step, "example_growth")
+        self.roots = human_examples(step)
+        self._plan = Plan(spec, 1)
+        self._questions = {fold(str(root.fields.get(params.question))) for root in self.roots}
+        self._asked = 0
+
+    def root(self, turn: int) -> _Call:
+        """Return the call of a formatting example; several take turns."""
+        round_, place = divmod(turn, len(self.roots))
+        return _Call(self.roots[place], round_)
+
+    def calls_needed(self) -> int:
+        """Return how many calls would do if every object became a row."""
+        return -(-self.harvest.missing // self.params.per_call)
+
+    async def ask(self, calls: Sequence[_Call]) -> list[list[Example]]:
+        """Make calls at the same time; return the new rows of each, accepted in order."""
+        k = self.params.per_call
+        slots = []
+        for _ in calls:
+            slots.append([self._plan.slot(self._asked + n) for n in range(k)])
+            self._asked += k
+        requests = [self._request(c, s) for c, s in zip(calls, slots, strict=True)]
+        outcomes = await answers(self.model, requests)
+        return [self._take(*each) for each in zip(calls, slots, outcomes, strict=True)]
+
+    def _request(self, call: _Call, slots: Sequence[Slot]) -> Request:
+        spec, answer, params = self.spec, self.spec.answer, self.params
+        names = written_fields(spec)
+        label = {"label": {"type": "string", "enum": list(spec.labels)}} if spec.labels else {}
+        fields = field_properties(spec, names)
+        shown = {name: call.example.fields.get(name) for name in names}
+        block: dict[str, Any] = {"task": task_block(spec)}
+        if spec.labels:
+            # The label first: the text is written for it, not judged after it.
+            block["labels"] = {n: one.constraint.strip() for n, one in spec.labels.items()}
+            shown = {"label": call.example.label} | shown
+        if answer.kind == "span":
+            count = len(call.example.fields[answer.choices or ""])
+            fields[answer.choices or ""] |= {"minItems": count, "maxItems": count}
+            fields["answer"] = {"type": "string"}
+            shown["answer"] = call.example.label
+        block["examples"] = [shown]
+        block["slots"] = [
+            {"slot": number}
+            | ({"label": slot.label} if slot.label is not None else {})
+            | ({"given": dict(slot.planned)} if slot.planned else {})
+            for number, slot in enumerate(slots, 1)
+        ]
+        return make_request(
+            params,
+            messages(PROMPT, block, kind=answer.kind),
+            items_schema({"slot": {"type": "integer"}} | label | fields, len(slots)),
+            "instances",
+            edition=spec.edition,
+            sample=call.sample,
+        )
+
+    def _take(self, call: _Call, slots: Sequence[Slot], outcome: Outcome) -> list[Example]:
+        """Read one answer object by object: a bad one spoils no other."""
+        items = numbered_items(outcome, "slot", len(slots))
+        grown = []
+        for number, slot in enumerate(slots, 1):
+            item = items.get(number)
+            if item is None:
+                self.harvest.lose(outcome, slot.label if isinstance(slot.label, str) else None)
+                continue
+            row = self._row(call.example, slot, item, outcome)
+            if row is not None:
+                grown.append(row)
+        return grown
+
+    def _row(
+        self, example: Example, slot: Slot, item: dict[str, Any], outcome: Outcome
+    ) -> Example | None:
+        spec, harvest = self.spec, self.harvest
+        values = values_of(spec, item, slot.planned)
+        label = item.get("label") if spec.labels else None
+        choices = spec.answer.choices if spec.answer.kind == "span" else None
+        if choices:
+            label = item.get("answer")
+        problem = self._problem(example, values, label)
+        if problem is not None:
+            harvest.reject("invalid", problem, item, outcome, label)
+            return None
+        question = fold(str(values[self.params.question]))
+        if question in self._questions:
+            detail = f"question: {self.params.question} stands in an earlier row"
+            harvest.reject("duplicate", detail, item, outcome, label)
+            return None
+        if choices:
+            # Models like to put the answer first; where it stands must not give it away.
+            options = list(values[choices])
+            order = rng("options", spec.edition, len(harvest.rows))
+            values[choices] = order.sample(options, len(options))
+        seed_id = example.seed_id
+        row = harvest.add(values, label, [example], seed_id, outcome)
+        if row is not None:
+            self._questions.add(question)
+        return row
+
+    def _problem(self, example: Example, values: dict[str, Any], label: Any) -> str | None:
+        spec = self.spec
+        if spec.labels and label not in spec.labels:
+            return "label: it is none of the task's"
+        choices = spec.answer.choices if spec.answer.kind == "span" else None
+        if choices:
+            wanted = len(example.fields[choices])
+            if len(values[choices] or []) != wanted:
+                return f"option_count: {choices} must hold {wanted}"
+        return invalid(spec, values, label)
+
+    def chosen(self, example: Example, grown: Sequence[Example]) -> Example:
+        """Return the row that the next call of a chain shows."""
+        if self.params.strategy == "random":
+            return rng("example_growth", self.spec.edition, self._asked).choice(grown)
+        name = self.params.question
+        alike = [likeness(str(example.fields[name]), str(row.fields[name])) for row in grown]
+        best = min(alike) if self.params.strategy == "diverse" else max(alike)
+        return grown[alike.index(best)]
+
+
+async def _naive(work: _Growth) -> None:
+    """Show the formatting example again and again, each time as a new sample."""
+    turn = idle = 0
+    while work.harvest.missing > 0 and idle < work.params.stalls:
+        calls = [work.root(turn + n) for n in range(work.calls_needed())]
+        turn += len(calls)
+        for grown in await work.ask(calls):
+            idle = 0 if grown else idle + 1
+
+
+async def _chain(work: _Growth) -> None:
+    """Show one row of each answer in the next call; where there is none, ask once more."""
+    call, idle = work.root(0), 0
+    while work.harvest.missing > 0 and idle < work.params.stalls:
+        (grown,) = await work.ask([call])
+        if grown:
+            call, idle = _Call(work.chosen(call.example, grown)), 0
+        else:
+            call, idle = _Call(call.example, call.sample + 1), idle + 1
+
+
+async def _tree(work: _Growth) -> None:
+    """Grow from every row of a level, breadth first; after the last level a new tree begins."""
+    turn = idle = 0
+    while work.harvest.missing > 0 and idle < work.params.stalls:
+        before = len(work.harvest.rows)
+        level = [work.root(turn)]
+        for depth in range(work.params.depth):
+            grown = await _level(work, level)
+            if not grown or work.harvest.missing <= 0:
+                break
+            order = rng("tree", work.spec.edition, turn, depth)
+            kept = order.sample(grown, min(len(grown), work.params.width))
+            level = [_Call(example) for example in kept]
+        idle = 0 if len(work.harvest.rows) > before else idle + 1
+        turn += 1
+
+
+async def _level(work: _Growth, level: Sequence[_Call]) -> list[Example]:
+    """Ask the calls of a level, no more at a time than rows are wanted; return what grew.
+
+    Rows are accepted in the order of the calls, so asking in parts gives the same as asking all.
+    """
+    grown: list[Example] = []
+    at = 0
+    while at < len(level) and work.harvest.missing > 0:
+        part = level[at : at + work.calls_needed()]
+        at += len(part)
+        for rows in await work.ask(part):
+            grown += rows
+    return grown
+
+
+@operator("instances", "example_growth", GrowthParams, PROMPT)
+async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
+    """Ask for objects like a formatting example, and then for objects like those.
+
+    Where the task has labels, the options are fixed and the label comes first, so that the text
+    is written for it; where each row has its own options, the answer comes last. Refused are
+    objects with another number of options than the example's, an answer that is not among them,
+    or a question that was there before.
+
+    Source: Lee et al., 2023, Making Large Language Models Better Data Creators, EMNLP, section 3,
+    and its code, github.com/microsoft/llm-data-creation.
+
+    Raises:
+        StepError: there is no example, the task is not of this kind, or fewer than half of the
+            rows could be had.
+    """
+    work = _Growth(step, params)
+    walk = {"naive": _naive, "tree": _tree}.get(params.strategy, _chain)
+    await walk(work)
+    return work.harvest.result()
