@@ -1,10 +1,15 @@
 """`make run` from end to end, on the embedded model: what it leaves behind, and how it fails."""
 
 import hashlib
+import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import polars as pl
@@ -173,6 +178,57 @@ def test_no_server(first: str, work: Path, shell: Shell, monkeypatch: pytest.Mon
     assert files(work / "data") == before
 
 
+class Refusing(BaseHTTPRequestHandler):
+    """An endpoint that refuses whatever it is asked."""
+
+    refusal: tuple[int, dict[str, str]]
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        status, error = self.refusal
+        body = json.dumps({"error": error}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (401, "invalid_api_key", "check the API key"),
+        (404, "model_not_found", "the model name 'some-model'"),
+    ],
+)
+def test_an_endpoint_that_refuses(
+    first: str,
+    work: Path,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    code: str,
+    said: str,
+) -> None:
+    before = files(work / "data")
+    refusal = (status, {"message": f"refused: {code}", "type": "error", "code": code})
+    server = HTTPServer(("127.0.0.1", 0), type("Handler", (Refusing,), {"refusal": refusal}))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("TARGEN_MODEL", "some-model")
+    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    try:
+        error = failing(shell("rte"))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert said in error and "very-secret" not in error
+    assert files(work / "data") == before
+
+
 def test_no_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_MODEL", "some-model")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -202,3 +258,24 @@ def test_a_mistake_of_ours_keeps_its_traceback(
     status, _, err = shell("rte")
     assert status == 1 and "Stack Trace" in err
     assert err.splitlines()[-1].startswith("error: rte: vocabularies_checks: unexpected ZeroDivis")
+
+
+def test_a_killed_run_leaves_whole_tables_and_the_next_goes_on(
+    work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = work / "killed"
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
+    command = [sys.executable, "-m", "dagster_project.run", "rte"]
+    with subprocess.Popen(command, cwd=home.ROOT, stdout=subprocess.DEVNULL) as process:
+        for _ in range(600):
+            if (data / "instances/rte.parquet").exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    left = [path for path in files(data) if path.endswith(".parquet")]
+    assert left and all(pl.read_parquet(data / path) is not None for path in left)
+    status, _, err = shell("rte")
+    assert (status, err) == (0, "")
+    assert latest("calls")["contexts"] == latest("calls")["seeds"] == 0
+    assert set(files(data)) == set(files(work / "data"))
