@@ -19,10 +19,10 @@ import targen
 from targen.errors import EndpointError, StoreError, TargenError
 from targen.llm import retry, structured, wire
 from targen.llm.client import Client
+from targen.llm.gate import Gate
 from targen.llm.identity import identify
 from targen.llm.ledger import Found, Ledger, Record
 from targen.llm.prices import price_of
-from targen.llm.rate import Gate
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.settings import EngineSettings
@@ -89,7 +89,10 @@ class Engine:
         settings = self.settings
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
         self._writer = Writer(self._store, self._ledger.beat, _COMMIT_PAUSE_S)
-        self._gate = Gate(settings.concurrency)
+        # The embedded model has no limit to find.
+        name = f"{self._endpoint} {settings.model_name}"
+        shared = None if settings.embedded else (self._writer, name, owner)
+        self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
         return self
 
@@ -196,7 +199,7 @@ class Engine:
         """Send whatever may be sent now, and set the timer for what may be sent later."""
         if self._closing or self._fatal:
             return
-        now = self._loop.time()
+        now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
             self._ready.appendleft(heapq.heappop(self._delayed)[2])
         wait = float("inf")
@@ -251,7 +254,7 @@ class Engine:
         job = sent.job
         body = wire.body(job.request, self.settings.model_name, sent.profile)
         reply, headers = await self._client.chat(body)
-        now = self._loop.time()
+        now = time.monotonic()
         self._gate.replied(now, sent.at, reply, headers)
         if reply.kind in ("throttled", "transient"):
             self._again(job, reply, now)

@@ -1,49 +1,234 @@
-"""How many calls may be under way, and when the next may leave.
+"""The rate limit of an endpoint, found from its refusals alone.
 
-Here belongs the gate in front of one endpoint. It looks at replies only; time is handed in, so
-that it can be tested without waiting.
+Here belongs the estimate, as a pure function of what was sent and refused when; it is shared by
+all processes as one JSON row. Waiting and sending belong to `gate`.
+
+How it works. Most limits are token buckets. A refusal says that the bucket was empty at that
+moment, so what passed between two refusals divided by the time between them is the bucket's rate,
+whatever its size. Sends start slowly and speed up with every call (`ramp`); the first refusal
+throws the rate far down, from where it climbs to the next refusal (`climb`); from then on the
+rate is held at 0.99 of the estimate (`hold`), and after a while without a refusal creeps up again
+to see whether the limit has been raised. Where two refusals follow too closely for an estimate,
+the rate is halved: plain additive increase and multiplicative decrease, which also fits limits
+that are no buckets.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Self
 
-from targen.llm.reply import Reply
+FIRST_RATE = 64.0
+MOST_RATE = 1e5
+RAMP_PER_SEND = 3.0
+HORIZON_S = 0.1
+KEPT = 0.99
+HOLD_S = 6.0
+HASTY_S = 2.0
+HASTE = 1.25
+CLIMB_PER_S = 0.35
+CREEP_PER_S = 0.01
+CREEP_DOUBLES_S = 3.0
+LEAST_RATE = 0.1
+RARE_CALLS = 200
+MOST_DOUBTS = 3
+REST_CALLS = 3
+REST_S = 0.3
+SURE_CALLS = 10
+SURE_S = 0.7
+_MOST_MARKS = 300
+_HISTORY_S = 12.0
+_ALIVE_S = 2.0
 
-_FIRST_WINDOW = 8.0
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to send `count` calls, the first at `start`, the next every 1 / `rate` seconds.
+
+    With a new number of `cuts`, all leave that was given before is void.
+    """
+
+    start: float
+    count: int
+    rate: float
+    cuts: int = 0
 
 
-class Gate:
-    """A window of calls in flight that grows with answers and shrinks with refusals (AIMD)."""
+@dataclass(slots=True)
+class Limit:
+    """What is known of one endpoint's limit; all times in seconds of one shared clock.
 
-    def __init__(self, concurrency: int) -> None:
-        self._most = float(concurrency)
-        self._window = min(_FIRST_WINDOW, self._most)
-        self._shrunk_at = -1.0
-        self._held_until = 0.0
-        self._in_flight = 0
+    Attributes:
+        rate: calls per second allowed now; `phase`: see the module.
+        passed: calls granted and not refused, of all processes, since the row was made.
+        next_at: when the next slot is free.
+        empty_at: when the last refused call was sent: the bucket was empty then; `at_empty` is
+            `passed` at that moment.
+        cuts: how often the rate was cut.
+        cut_at: refusals of calls sent until then belong to the last cut.
+        again: whether this climb is the second one, for a better estimate.
+        doubts: refusals that followed an estimate too soon to be believed.
+        since: when the present phase began; `grown_at`: when the rate was last raised.
+        estimate: the bucket's rate, once known; `patience`: seconds to hold before creeping.
+        marks: [time, passed] of the last seconds.
+        seen: process -> when it last asked for leave.
+    """
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until the next call may leave: 0 now, infinity not before a reply."""
-        if self._in_flight >= int(self._window):
-            return float("inf")
-        return max(0.0, self._held_until - now)
+    rate: float = FIRST_RATE
+    phase: str = "ramp"
+    passed: float = 0.0
+    next_at: float = 0.0
+    empty_at: float | None = None
+    at_empty: float = 0.0
+    cuts: int = 0
+    cut_at: float = 0.0
+    since: float = 0.0
+    grown_at: float = 0.0
+    doubts: int = 0
+    again: bool = False
+    patience: float = HOLD_S
+    estimate: float | None = None
+    marks: list[list[float]] = field(default_factory=list)
+    seen: dict[str, float] = field(default_factory=dict)
 
-    def sent(self) -> None:
-        """Note that a call has left."""
-        self._in_flight += 1
+    @classmethod
+    def load(cls, text: str | None) -> Self:
+        """Return the limit that `dump` wrote; a fresh one for None."""
+        return cls() if text is None else cls(**json.loads(text))
 
-    def replied(self, now: float, sent_at: float, reply: Reply, headers: Mapping[str, str]) -> None:
-        """Note the reply to a call that left at `sent_at`."""
-        del headers
-        self._in_flight -= 1
-        if reply.kind == "throttled" or reply.code in (0, 503):
-            # One cut per round trip: the calls sent before the last cut say nothing new.
-            if sent_at > self._shrunk_at:
-                self._window = max(1.0, self._window * 0.7)
-                self._shrunk_at = now
-                self._held_until = now + min(reply.retry_after or 0.2, 1.0)
-        elif reply.kind == "answer":
-            self._window = min(self._most, self._window + 1.0)
+    def dump(self) -> str:
+        """Return everything as JSON."""
+        return json.dumps(asdict(self))
 
-    def lost(self) -> None:
-        """Note that a call was abandoned without a reply."""
-        self._in_flight -= 1
+    def ask(
+        self, now: float, owner: str, unused: int, refusals: Iterable[float], wants: bool
+    ) -> Grant:
+        """Take note of what a process did and give it leave for its next calls.
+
+        Args:
+            now: the shared clock.
+            owner: the process.
+            unused: calls that it had leave for and did not send.
+            refusals: when calls were sent that have been refused since it last asked.
+            wants: whether it has more to send.
+        """
+        if not self.marks:
+            self.marks.append([now, self.passed])
+            self.since = self.grown_at = now
+        self._take_back(now, unused)
+        for sent_at in sorted(refusals):
+            self._refused(now, sent_at)
+        if wants:
+            self.seen[owner] = now
+        self.seen = {name: at for name, at in self.seen.items() if now - at < _ALIVE_S}
+        self._grow(now)
+        start = max(now, self.next_at)
+        if not wants or start - now >= HORIZON_S:
+            return Grant(start, 0, self.rate, self.cuts)
+        count = max(1, round(self.rate * HORIZON_S / len(self.seen)))
+        grant = Grant(start, count, self.rate, self.cuts)
+        self._pass(grant)
+        return grant
+
+    def _pass(self, grant: Grant) -> None:
+        """Take it that a grant will be used, evenly and in time."""
+        self.next_at = grant.start + grant.count / grant.rate
+        if self.marks[-1][0] < grant.start:
+            self.marks.append([grant.start, self.passed])
+        self.passed += grant.count
+        self.marks.append([max(self.next_at, self.marks[-1][0]), self.passed])
+        while len(self.marks) > 2 and (
+            self.marks[1][0] < grant.start - _HISTORY_S or len(self.marks) > _MOST_MARKS
+        ):
+            self.marks.pop(0)
+        if self.phase == "ramp":
+            self.rate += grant.count * RAMP_PER_SEND / len(self.seen)
+
+    def _take_back(self, now: float, unused: int) -> None:
+        self.passed -= unused
+        for mark in self.marks:
+            if mark[0] > now:
+                mark[1] = max(mark[1] - unused, 0.0)
+
+    def _passed_until(self, moment: float) -> float:
+        """Return `passed` at `moment`, between two marks in proportion."""
+        before = self.marks[0]
+        for mark in self.marks:
+            if mark[0] >= moment:
+                span = mark[0] - before[0]
+                share = (moment - before[0]) / span if span > 0 else 1.0
+                return before[1] + max(share, 0.0) * (mark[1] - before[1])
+            before = mark
+        return before[1]
+
+    def _refused(self, now: float, sent_at: float) -> None:
+        self.passed -= 1
+        for mark in self.marks:
+            if mark[0] >= sent_at:
+                mark[1] -= 1
+        if sent_at > self.cut_at:
+            self._cut(now, sent_at)
+        if self.empty_at is None or sent_at > self.empty_at:
+            self.empty_at = sent_at
+            self.at_empty = self._passed_until(sent_at)
+
+    def _cut(self, now: float, sent_at: float) -> None:
+        """Lower the rate after the first refusal of a call that was sent at the present one."""
+        start = self.marks[0][0] if self.empty_at is None else self.empty_at
+        passed = self._passed_until(sent_at) - self.at_empty
+        lasted = max(sent_at - start, 1e-6)
+        if self.empty_at is None:
+            self.rate /= 8
+            self.phase = "climb"
+        elif passed >= SURE_CALLS and lasted >= SURE_S:
+            self._hold(passed, lasted)
+        elif self.phase == "hold" and self.doubts < MOST_DOUBTS:
+            # So soon after an estimate it may be jitter around an empty bucket.
+            self.doubts += 1
+            self.rate *= 0.97
+        else:
+            self.rate /= 2
+            self.phase = "climb"
+        self.rate = max(self.rate, LEAST_RATE)
+        self.cuts += 1
+        self.since = self.grown_at = now
+        # A bucket that has just been emptied gets a few calls' worth of rest.
+        self.next_at = now + min(REST_CALLS / self.rate, REST_S)
+        # Others still use up what they were granted.
+        self.cut_at = now + (HORIZON_S if len(self.seen) > 1 else 0.0)
+
+    def _hold(self, passed: float, lasted: float) -> None:
+        """Take a new estimate from a long enough time between two refusals."""
+        was, refused_at = self.phase, self.rate
+        self.estimate = min(passed / lasted, self.rate)
+        # A single refusal among hundreds, near the estimate, is jitter: no reason to go far down.
+        rare = was == "hold" and passed >= RARE_CALLS and self.rate < 1.02 * self.estimate
+        self.rate = 0.995 * self.rate if rare else KEPT * self.estimate
+        # What was climbed to in haste may be too low: a bucket that is full hides what it gets.
+        self.patience = HOLD_S if was == "hold" else HASTY_S
+        self.phase = "hold"
+        self.doubts = 0
+        self.again = refused_at > HASTE * self.estimate and not self.again
+        if self.again:
+            # The rate rose while the bucket was full: what passed says too little. Once more.
+            self.rate, self.phase, self.estimate = 0.9 * self.estimate, "climb", None
+
+    def _grow(self, now: float) -> None:
+        span = min(now - self.grown_at, 0.5)
+        if self.phase == "climb":
+            self.rate *= 1 + CLIMB_PER_S * (0.6 if self.again else 1.0) * span
+            if self.estimate is not None and self.rate > KEPT * self.estimate:
+                self.rate, self.phase, self.since = KEPT * self.estimate, "hold", now
+        elif (
+            self.phase == "hold"
+            and now - self.since > self.patience
+            and self._used(now) > 0.8 * self.rate
+        ):
+            crept = now - self.since - self.patience
+            self.rate *= 1 + CREEP_PER_S * 2 ** min(crept / CREEP_DOUBLES_S, 4) * span
+        self.rate = min(self.rate, MOST_RATE)
+        self.grown_at = now
+
+    def _used(self, now: float) -> float:
+        """Return the calls per second that passed in the last second."""
+        return self.passed - self._passed_until(now - 1.0)

@@ -111,7 +111,7 @@ async def test_two_engines_that_want_the_same_at_once_pay_once(settings: Any) ->
 
 async def test_concurrency_is_bounded_and_reached(settings: Any) -> None:
     async with Endpoint(delay=0.02) as endpoint:
-        await ask(settings(endpoint, concurrency=12), requests(100))
+        await ask(settings(endpoint, concurrency=12), requests(300))
         assert endpoint.most == 12
 
 

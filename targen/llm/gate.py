@@ -1,0 +1,208 @@
+"""The gate in front of one endpoint: when the next call may leave this process.
+
+Here belong the window of calls in flight, the granted slots, and the endpoint's own word on what
+is left (x-ratelimit headers). The shared estimate of the limit belongs to `rate`.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from targen.llm.ledger import insert
+from targen.llm.rate import Grant, Limit
+from targen.llm.reply import Reply
+from targen.llm.schema import GATES
+from targen.llm.store import now as store_now
+from targen.llm.writer import Writer
+
+_STALE_S = 0.25
+_RETRY_S = 0.02
+_NEVER = float("inf")
+
+
+class Gate:
+    """Bounds calls in flight and their rate for one process; `pump` is called when leave comes.
+
+    With `shared` None nothing is limited but the calls in flight: the embedded model.
+    """
+
+    def __init__(
+        self,
+        concurrency: int,
+        shared: tuple[Writer, str, str] | None,
+        pump: Callable[[], None],
+        per_minute: float | None = None,
+    ) -> None:
+        """Make the gate.
+
+        Args:
+            concurrency: calls in flight at most.
+            shared: the writer, the name of the gate's row, and this process's name.
+            pump: called on the event loop when a call may leave.
+            per_minute: the user's own limit in calls per minute.
+        """
+        self._most = float(concurrency)
+        self._window = float(concurrency)
+        self._shared = shared
+        self._pump = pump
+        self._most_rate = _NEVER if per_minute is None else per_minute / 60
+        self._shrunk_at = -1.0
+        self.in_flight = 0
+        self._slots: deque[float] = deque()
+        self._few = 0.0
+        self._cuts = 0
+        self._asking = False
+        self._unused = 0
+        self._refusals: list[float] = []
+        self._left: dict[str, float] = {}
+        self._reset_at = 0.0
+        self._sharers = 1
+        self.rate: float | None = None
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next call may leave; infinity: `pump` will be called."""
+        if self.in_flight >= max(1, int(self._window)):
+            return _NEVER
+        if self._shared is None:
+            return 0.0
+        if self._exhausted():
+            return _NEVER if self.in_flight else max(0.0, self._reset_at - now)
+        slot = self._next_slot(now)
+        if len(self._slots) <= self._few:
+            self._ask(wants=True)
+        return _NEVER if slot is None else max(0.0, slot - now)
+
+    def _next_slot(self, now: float) -> float | None:
+        # What was not used in time is given back, or it would leave as a burst.
+        while self._slots and self._slots[0] < now - _STALE_S:
+            self._slots.popleft()
+            self._unused += 1
+        return self._slots[0] if self._slots else None
+
+    def sent(self) -> None:
+        """Note that a call has left."""
+        self.in_flight += 1
+        if self._slots:
+            self._slots.popleft()
+        for name in self._left:
+            self._left[name] -= 1
+
+    def replied(self, now: float, sent_at: float, reply: Reply, headers: Mapping[str, str]) -> None:
+        """Note the reply to a call that left at `sent_at`; times are monotonic seconds."""
+        self.in_flight -= 1
+        if self._shared is None:
+            return
+        self._read(now, headers)
+        if reply.kind == "throttled":
+            self._refusals.append(sent_at)
+            self._ask(wants=True)
+        elif reply.code == 503 or (reply.kind == "transient" and reply.code == 0):
+            # Overload, not a rate: fewer at a time. One cut per round trip.
+            if sent_at > self._shrunk_at:
+                self._window = max(1.0, self._window * 0.7)
+                self._shrunk_at = now
+        elif reply.kind == "answer":
+            self._window = min(self._most, self._window + 4 / self._window)
+
+    def lost(self) -> None:
+        """Note that a call was abandoned without a reply."""
+        self.in_flight -= 1
+
+    # The endpoint's own word.
+
+    def _read(self, now: float, headers: Mapping[str, str]) -> None:
+        left = headers.get("x-ratelimit-remaining-requests") or headers.get("x-ratelimit-remaining")
+        if left is None:
+            return
+        try:
+            # Calls that are under way may have been counted or not: take it that they were not.
+            self._left["requests"] = float(left) - self.in_flight
+        except ValueError:
+            return
+        reset = headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset") or ""
+        limit = headers.get("x-ratelimit-limit-requests") or headers.get("x-ratelimit-limit") or ""
+        seconds = duration(reset)
+        # The reset is that of the whole bucket: one call's worth comes back sooner.
+        share = seconds / float(limit) if limit.isdigit() and int(limit) else seconds
+        self._reset_at = now + min(max(share, 0.02), 60.0)
+
+    def _exhausted(self) -> bool:
+        left = self._left.get("requests")
+        if left is None:
+            return False
+        return left < 1 + (self._sharers - 1) * self.in_flight and not (
+            self.in_flight == 0 and time.monotonic() >= self._reset_at
+        )
+
+    # The shared estimate.
+
+    def _ask(self, wants: bool) -> None:
+        if self._asking or self._shared is None:
+            return
+        self._asking = True
+        writer, name, owner = self._shared
+        unused, self._unused = self._unused, 0
+        refusals, self._refusals = self._refusals, []
+
+        def work(connection: sa.Connection) -> tuple[list[float], Grant, int]:
+            offset = store_now(connection) - time.monotonic()
+            row = connection.execute(_read_state(connection), {"name": name}).scalar()
+            limit = Limit.load(row)
+            grant = limit.ask(
+                offset + time.monotonic(), owner, unused, [at + offset for at in refusals], wants
+            )
+            limit.rate = min(limit.rate, self._most_rate)
+            values = {"endpoint": name, "state": limit.dump()}
+            connection.execute(
+                insert(connection, GATES).on_conflict_do_update(
+                    index_elements=["endpoint"], set_={"state": values["state"]}
+                ),
+                values,
+            )
+            slots = [grant.start - offset + n / grant.rate for n in range(grant.count)]
+            return slots, grant, len(limit.seen)
+
+        writer.submit(work, lambda result: self._granted(result, wants))
+
+    def _granted(self, result: Any, wanted: bool) -> None:
+        self._asking = False
+        if isinstance(result, BaseException):
+            # The store's failure stops the engine where completions are written.
+            return
+        slots, grant, self._sharers = result
+        self.rate = grant.rate
+        if grant.cuts != self._cuts:
+            self._unused += len(self._slots)
+            self._slots.clear()
+            self._cuts = grant.cuts
+        self._slots.extend(slots)
+        self._few = 0.4 * len(slots)
+        if self._refusals:
+            self._ask(wants=True)
+        elif wanted and not slots:
+            # The others have the next slots; ask again when theirs are nearly used.
+            asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
+        self._pump()
+
+
+def _read_state(connection: sa.Connection) -> sa.Select[Any]:
+    found = sa.select(GATES.c.state).where(GATES.c.endpoint == sa.bindparam("name"))
+    return found if connection.dialect.name == "sqlite" else found.with_for_update()
+
+
+def duration(text: str) -> float:
+    """Return the seconds in `1.5`, `20ms`, `6m0s` or `1h2m3.5s`; 1 where it is none of these."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if not parts:
+        return 1.0
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    return sum(float(number) * units[unit] for number, unit in parts)
