@@ -33,11 +33,11 @@ class BoolqGrammar(Grammar):
         return topics.contexts(bank(_BANK).phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield passages of three to five sentences."""
+        """Yield passages of four or five sentences."""
         articles = bank(_BANK)
         domain = topics.domain(articles.phrases, ask.context, *map(str, ask.attributes.values()))
         while True:
-            yield {"passage": articles.passage(domain, rng, 3, 5)}
+            yield {"passage": articles.passage(domain, rng, 4, 5)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield questions that the passage answers with yes (true) or no (false)."""

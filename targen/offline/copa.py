@@ -131,6 +131,21 @@ class CopaGrammar(Grammar):
                 pair.reverse()
             yield {"choice1": pair[0], "choice2": pair[1], "question": question}
 
+    @staticmethod
+    def explains(premise: str, question: str, choice: str) -> bool:
+        """Say whether a choice is one of the known causes (effects) of a premise's event."""
+        found = _read(premise)
+        if found is None:
+            return False
+        event, values = found
+        names = ("{he}", values["p"])
+        told = (
+            tidy(_filled(one.replace("{he} ", f"{who} ", 1), values) + ".")
+            for one in getattr(event, question)
+            for who in names
+        )
+        return choice in told
+
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Say which alternative is the likelier one."""
         chosen = str(row.get("choice2" if label == "1" else "choice1", "")).rstrip(".")
@@ -146,8 +161,11 @@ def _choice(pattern: str, values: Values, rng: Random) -> str:
     named = words["female"].find(values["p"]) or words["male"].find(values["p"])
     if named and pattern.startswith("{he} ") and rng.random() < _NAMED:
         pattern = "{p}" + pattern[len("{he}") :]
-    filled = re.sub(r"\{(\w+)\}", lambda m: values[m.group(1)], pattern)
-    return tidy(filled + ".")
+    return tidy(_filled(pattern, values) + ".")
+
+
+def _filled(pattern: str, values: Values) -> str:
+    return re.sub(r"\{(\w+)\}", lambda m: values[m.group(1)], pattern)
 
 
 def _read(premise: str) -> tuple[Event, Values] | None:

@@ -7,6 +7,7 @@ A bank file is read line by line; the first character says what the rest is:
 
     @ name: phrase | phrase     a domain and the contexts that it offers
     = anything                  a new scenario of the domain
+    K word, | word,             links: what may go before any further sentence of the whole bank
     L name: a | b               a lexicon of this scenario
     P template                  a wording of the main sentence; every wording tells the same
     S template                  a further sentence that may follow; `S+` another wording of it
@@ -134,30 +135,36 @@ class Bank:
 
     Attributes:
         phrases: domain -> the contexts that it offers.
+        domains: domain -> its scenarios.
     """
 
     def __init__(self, name: str) -> None:
         self.phrases: dict[str, tuple[str, ...]] = {}
-        self._domains: dict[str, list[Scenario]] = {}
+        self.domains: dict[str, list[Scenario]] = {}
         shared = lexicons("words.txt", "places.txt")
-        domain = ""
+        domain = links = ""
         scenario = Scenario()
         for line in load(name).splitlines():
             mark, _, rest = line.partition(" ")
             if mark == "@":
                 domain, _, phrases = rest.partition(":")
                 self.phrases[domain] = tuple(one.strip() for one in phrases.split("|"))
-                self._domains[domain] = []
+                self.domains[domain] = []
             elif mark == "=":
                 scenario = Scenario(words=dict(shared))
-                self._domains[domain].append(scenario)
+                self.domains[domain].append(scenario)
+            elif mark == "K":
+                # Three sentences in four do without one.
+                links = f"[{'|' * 3 * (rest.count('|') + 1)}{rest.replace(' | ', ' |')} ]"
+            elif mark in ("S", "S+"):
+                _take(scenario, mark, links + rest.strip())
             elif mark:
                 _take(scenario, mark, rest.strip())
 
     def passage(self, domain: str, rng: Random, least: int, most: int) -> str:
         """Return a passage of `least` to `most` sentences on a domain (any one where empty)."""
-        domain = domain or rng.choice(list(self._domains))
-        scenario = rng.choice(self._domains[domain])
+        domain = domain or rng.choice(list(self.domains))
+        scenario = rng.choice(self.domains[domain])
         count = min(rng.randint(least, most) - 1, len(scenario.further))
         chosen = sorted(rng.sample(range(len(scenario.further)), count))
         values: Values = {}
@@ -169,7 +176,7 @@ class Bank:
         parts = sentences(passage)
         if not parts:
             return None
-        for scenarios in self._domains.values():
+        for scenarios in self.domains.values():
             for scenario in scenarios:
                 values = _read(scenario.main, parts[0])
                 if values is not None:

@@ -193,7 +193,9 @@ class Template:
             out.append(_literal(pattern[end : token.start()]))
             end = token.end()
             if token.group(1) is None:
-                choices = (self._source(one, seen) for one in token.group(6).split("|"))
+                # Longest first: an empty choice must not leave its rivals to a slot.
+                options = sorted(set(token.group(6).split("|")), key=len, reverse=True)
+                choices = (self._source(one, seen) for one in options)
                 out.append(f"(?:{'|'.join(choices)})")
                 continue
             slot = token.group(1)
