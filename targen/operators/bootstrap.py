@@ -66,7 +66,8 @@ class BootstrapParams(LLMParams):
         prompts: calls of one round; all of a round draw from the rows before it.
         threshold: a row is refused where its ROUGE-L F with any other is above this.
         field: what is compared and filtered; by default the task's first text field.
-        field_order: value of a planned field -> the order in which a row's fields are written.
+        field_order: value of a planned field -> the order in which a row's fields are written;
+            values that the task does not plan do not matter.
         min_words, max_words: of `field`; the published bounds are more than 3 and at most 150.
         keywords: words that `field` must not hold.
         ascii_start: `field` must begin with an ASCII character; turn it off for other languages.
@@ -160,8 +161,9 @@ class _Bootstrap:
         self._texts = [str(example.fields.get(self.field, "")) for example in self._humans]
 
     def _check_names(self) -> None:
-        named = [self.field, *(n for order in self.params.field_order.values() for n in order)]
-        for name in named:
+        values = {value for listed in self.spec.planned.values() for value in listed}
+        orders = (order for value, order in self.params.field_order.items() if value in values)
+        for name in (self.field, *(name for order in orders for name in order)):
             if name not in self.spec.fields:
                 raise StepError(
                     f"{self.spec.name}: bootstrap is told of a field '{name}', which the task "
