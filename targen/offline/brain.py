@@ -55,6 +55,8 @@ def answer(prompt: Prompt, rates: ErrorRates = NONE) -> tuple[str, str]:
 
 def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
     block = prompt.block
+    if not _well_formed(block):
+        return Generic(prompt).value()
     if isinstance(block.get("row"), dict):
         return _judge(prompt, rates)
     wanted = block.get("wanted")
@@ -67,6 +69,28 @@ def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
     else:
         items = _contexts(prompt)
     return {_list_name(prompt): items}
+
+
+def _well_formed(block: Mapping[str, Any]) -> bool:
+    """Say whether a block holds objects where objects belong; what is missing is another matter."""
+
+    def all_of(kind: type, values: Iterable[object]) -> bool:
+        return all(value is None or isinstance(value, kind) for value in values)
+
+    wanted = block.get("wanted")
+    task = block.get("task")
+    lists = [block.get("items"), block.get("slots")]
+    return (
+        all_of(dict, (task, wanted, block.get("label"), block.get("context"), block.get("terms")))
+        and all_of(list, lists)
+        and all_of(dict, [one for found in lists if found for one in found])
+        and all_of(
+            dict, [one.get(n) for one in lists[1] or () for n in ("seed", "given", "context")]
+        )
+        and all_of(int, [(wanted or {}).get("count")])
+        and all_of(dict, [(wanted or {}).get(name) for name in ("fields", "attributes")])
+        and all_of(dict, [(task or {}).get("fields"), block.get("labels")])
+    )
 
 
 def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:

@@ -27,9 +27,10 @@ _PRONOUNS: Final = {"he": "she", "him": "her", "his": "her", "himself": "herself
 
 @dataclass
 class Event:
-    """An event with its causes and effects, as patterns."""
+    """An event with its causes and effects, as patterns; `young`: not for grown-ups."""
 
     domain: str
+    young: bool = False
     premises: list[Template] = field(default_factory=list)
     cause: list[str] = field(default_factory=list)
     effect: list[str] = field(default_factory=list)
@@ -60,8 +61,9 @@ def _bank() -> _Bank:
         if mark == "@":
             domain, _, listed = rest.partition(":")
             phrases[domain] = tuple(one.strip() for one in listed.split("|"))
-        elif mark == "P":
-            events.append(Event(domain, [t for part in parts for t in _timed(part, words)]))
+        elif mark in ("P", "Y"):
+            wordings = [t for part in parts for t in _timed(part, words)]
+            events.append(Event(domain, mark == "Y", wordings))
         elif mark == "C":
             events[-1].cause += parts
         elif mark == "E":
@@ -75,12 +77,13 @@ def _timed(clause: str, words: Mapping[str, Lexicon]) -> list[Template]:
     return [Template(wording, words) for wording in wordings]
 
 
-def _person(rng: Random) -> Values:
+def _person(young: bool, rng: Random) -> Values:
     """Return a person and the pronouns that go with them."""
     words = _bank().words
+    without = words["elder"].entries if young else ()
     if rng.random() < 0.5:
-        return {"p": words["she_who"].draw(rng), **_PRONOUNS}
-    return {"p": words["he_who"].draw(rng), **{he: he for he in _PRONOUNS}}
+        return {"p": words["she_who"].draw(rng, without), **_PRONOUNS}
+    return {"p": words["he_who"].draw(rng, without), **{he: he for he in _PRONOUNS}}
 
 
 def _pronouns(person: str) -> Values:
@@ -105,8 +108,9 @@ class CopaGrammar(Grammar):
         domain = topics.domain(known.phrases, ask.context, *map(str, ask.attributes.values()))
         events = known.of(domain) if domain else list(known.events)
         while True:
-            wording = rng.choice(rng.choice(events).premises)
-            yield {"premise": wording.fill(_person(rng), rng)}
+            event = rng.choice(events)
+            wording = rng.choice(event.premises)
+            yield {"premise": wording.fill(_person(event.young, rng), rng)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield pairs of alternatives, the right one where the label says."""

@@ -71,8 +71,10 @@ class Fact:
             if not how or base(slot) not in words
         }
 
-        self.negatable = self._verb not in ("must", "can") and not _NEGATIVE.search(
-            f"{subject} {rest}"
+        self.negatable = (
+            self._verb not in ("must", "can")
+            and not _NEGATIVE.search(f"{subject} {rest}")
+            and not (self._verb in ("has", "had", "have") and rest.startswith(("a ", "an ")))
         )
         # A denial in other sentences would not deny, or not be English.
         self.deniable = self._verb in _DENIABLE and not _SCOPED.search(f"{subject} {rest}")

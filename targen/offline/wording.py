@@ -308,7 +308,8 @@ def _double(verb: str) -> str:
     return verb + verb[-1] if short or lexicons()["stressed"].find(verb) else verb
 
 
-_LIGHT: Final = ("weekday", "month", "female", "male", "surname", "city")
+# What is a port is also a city: it is exchanged for another port, which both lexicons hold.
+_LIGHT: Final = ("weekday", "month", "female", "male", "surname", "city", "port")
 
 
 @cache

@@ -314,3 +314,21 @@ def test_an_unknown_task_is_labelled_by_its_own_labels() -> None:
         }
         found.add(json.loads(answer(prompt(block, schema))[0])["label"])
     assert found == set(URGENCY)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"items": "all of them"},
+        {"items": [1, 2]},
+        {"wanted": ["premises"]},
+        {"wanted": {"count": "many"}, "items": None},
+        {"task": {"fields": ["premise"]}},
+        {"context": "somewhere"},
+        {"slots": [{"given": "nothing"}]},
+        {"labels": ["yes", "no"], "row": {"a": "b"}},
+    ],
+)
+def test_a_block_of_another_shape_is_answered_to_the_schema(change: dict[str, Any]) -> None:
+    text, _ = answer(prompt({**SEEDS, **change}, object_schema({"remark": TEXT})))
+    assert set(json.loads(text)) == {"remark"}
