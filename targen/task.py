@@ -112,6 +112,19 @@ class TaskSpec(BaseModel):
         return {name: vocabulary.requirement for name, vocabulary in self.vocabularies.items()}
 
     @property
+    def label_constraints(self) -> dict[str, str]:
+        """Label -> how to write an instance of it."""
+        return {name: label.constraint.strip() for name, label in self.labels.items()}
+
+    @property
+    def label_definitions(self) -> dict[str, str]:
+        """Label -> what it means, as annotators are told."""
+        return {
+            name: (label.definition or label.constraint).strip()
+            for name, label in self.labels.items()
+        }
+
+    @property
     def label_sets(self) -> list[list[str]]:
         """For `multi`, every set of labels that a row may be planned to have, sorted; else none."""
         if self.answer.kind != "multi":

@@ -98,6 +98,14 @@ def recipe_needs(spec: "TaskSpec", recipe: Recipe, file: YamlFile) -> list[str]:
         found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
     if names["instances"] == "file" and spec.rows_file is None:
         found.append(f"{where}: '{recipe.name}' labels rows of a file: name it in `rows_file`")
+    if names["instances"] == "file" and spec.twin:
+        found.append(f"{where}: rows of a file have no twin; leave `twin` out")
+    if names["vocabularies"] == "attribute_values" and not spec.vocabularies:
+        _, params = resolve(recipe.choice("vocabularies"), "vocabularies")
+        if not getattr(params, "dimensions", 0):
+            found.append(
+                f"{where}: 'attribute_values' needs `vocabularies`, or `dimensions` to find"
+            )
     if chosen["contexts"].per_slot and names["vocabularies"] == "none":
         found.append(f"{where}: '{names['contexts']}' needs terms; `vocabularies` is none")
     return found

@@ -14,13 +14,19 @@ from targen import tables
 from targen.hashing import digest, short_id
 from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
+    attributes,
     bootstrap,
+    compose,
     contexts,
     correction,
+    draw,
     examples,
+    expand,
+    files,
     growth,
     instances,
     labels,
+    logprob,
     seeds,
     vocabularies,
 )

@@ -39,7 +39,7 @@ def decide(
 
     Args:
         policy: `majority` of all votes; `relabel`: the corrector's label; `drop`: only where all
-            agree; `keep`: the intended label.
+            agree; `keep`: the intended label, where there is none the annotator's.
         kind: the kind of answer, for equality.
         intended: one vote per row of the unit; None where there is none.
         annotated: likewise.
@@ -49,15 +49,18 @@ def decide(
         return None
     votes = [*intended, *annotated, *corrected]
     if policy == "keep":
-        return intended[0]
+        return next((vote for vote in votes if vote is not None), None)
     if policy == "drop":
-        return intended[0] if _unanimous(kind, votes) else None
+        return majority(kind, votes) if _unanimous(kind, votes) else None
     if policy == "relabel":
         return majority(kind, corrected)
     winner = majority(kind, votes)
     if winner is None:
         return None
-    count = sum(v is not None and label_key(kind, v) == label_key(kind, winner) for v in votes)
+    cast = [vote for vote in votes if vote is not None]
+    count = len(cast)
+    if kind != "multi":
+        count = sum(label_key(kind, vote) == label_key(kind, winner) for vote in cast)
     # One voice alone is no majority: with two of three missing there is nothing to weigh.
     return winner if count > 1 else None
 
@@ -127,7 +130,8 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             if row["rationale"]:
                 block["proposed"]["rationale"] = row["rationale"]
         properties = {"reasons": {"type": "string"}, "label": label_schema(spec, row)}
-        prompt = messages(PROMPT, block, shown=params.shown)
+        several = spec.answer.kind == "multi"
+        prompt = messages(PROMPT, block, shown=params.shown, several=several)
         schema = object_schema(properties)
         requests.append(make_request(params, prompt, schema, "correction", edition=spec.edition))
     outcomes = await answers(step.model, requests)
@@ -168,7 +172,8 @@ def _select(spec: "TaskSpec", units: list[list[Row]], policy: Policy) -> StepRes
         else:
             settled.append((index, label))
     wanted = spec.wanted_rows // spec.unit
-    chosen = _balanced(spec, settled, wanted)
+    planned = any(row["intended_label"] is not None for unit in units for row in unit)
+    chosen = _balanced(spec, settled, wanted, planned)
     for index, label in settled:
         if index not in chosen:
             result.rejected += [_rejected(spec, row, "surplus", policy) for row in units[index]]
@@ -176,7 +181,7 @@ def _select(spec: "TaskSpec", units: list[list[Row]], policy: Policy) -> StepRes
         for row in units[index]:
             verdict = "relabelled" if _differs(spec, label, row["intended_label"]) else "kept"
             result.rows.append({**row, "label": label, "verdict": verdict})
-    _shortfall(spec, result, wanted)
+    _shortfall(spec, result, wanted, planned)
     return result
 
 
@@ -186,9 +191,14 @@ def _differs(spec: "TaskSpec", label: Label | None, intended: Label | None) -> b
     return label_key(spec.answer.kind, label) != label_key(spec.answer.kind, intended)
 
 
-def _balanced(spec: "TaskSpec", settled: list[tuple[int, Label | None]], wanted: int) -> set[int]:
-    """Return the units to keep: an equal share per label in slot order, then the next ones."""
-    if spec.answer.kind != "class":
+def _balanced(
+    spec: "TaskSpec", settled: list[tuple[int, Label | None]], wanted: int, planned: bool
+) -> set[int]:
+    """Return the units to keep: an equal share per label in slot order, then the next ones.
+
+    Rows of the user's own, for which no label was planned, keep their order and their shares.
+    """
+    if spec.answer.kind != "class" or not planned:
         return {index for index, _ in settled[:wanted]}
     share, rest = divmod(wanted, len(spec.labels))
     counts = dict.fromkeys(spec.labels, 0)
@@ -221,7 +231,7 @@ def _rejected(spec: "TaskSpec", row: Row, reason: str, policy: Policy) -> Row:
     }
 
 
-def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int) -> None:
+def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int, planned: bool) -> None:
     rows = len(result.rows)
     if rows * 2 < spec.wanted_rows:
         raise StepError(
@@ -230,7 +240,7 @@ def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int) -> None:
         )
     if spec.wanted_rows != spec.rows:
         result.warnings.append(f"{spec.rows} rows are odd; pairs make {spec.wanted_rows}")
-    if spec.answer.kind == "class":
+    if spec.answer.kind == "class" and planned:
         share = wanted // len(spec.labels)
         counts: Mapping[str, int] = {
             label: sum(row["label"] == label for row in result.rows) // spec.unit

@@ -138,6 +138,11 @@ class Filling:
             sample=group[0].material.again * turns + turn,
         )
 
+    def probe(self) -> Request:
+        """Return the very first call, to find out what the endpoint can do."""
+        group = self.plan.groups(range(1))[0]
+        return self.request([self._opened(slot) for slot in group.slots], 0)
+
     def _label_block(self, label: Label | None) -> dict[str, str]:
         answer = self.spec.answer
         if isinstance(label, str):

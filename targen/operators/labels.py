@@ -1,6 +1,7 @@
 """Step 5: labels, what an annotator says who does not know what was intended.
 
-Here belong the operators intended and annotate. Mending labels is the next step's.
+Here belong the operators intended, from_constraints and annotate. Mending labels is the next
+step's.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from targen.answers import label_key, majority
+from targen.answers import Label, agreement, majority
 from targen.errors import StepError
 from targen.llm.types import Outcome
 from targen.operators.asking import answers, make_request
@@ -22,27 +23,42 @@ PROMPT = "labels/annotate.md"
 
 
 def label_schema(spec: "TaskSpec", row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of one label: one of the task's, or one of the row's own choices."""
+    """Return the schema of a label: one of the task's, several for `multi`, or a row's choice."""
     options = list(spec.labels) or list(row[spec.answer.choices or ""])
-    return {"type": "string", "enum": options}
+    one = {"type": "string", "enum": options}
+    return {"type": "array", "items": one} if spec.answer.kind == "multi" else one
 
 
 def row_block(spec: "TaskSpec", row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
     """Return the data of a prompt about one row: the task, what the labels mean, the row."""
     block: dict[str, Any] = {"task": task_block(spec, question=question)}
     if spec.labels:
-        block["labels"] = {
-            name: (label.definition or label.constraint).strip()
-            for name, label in spec.labels.items()
-        }
+        block["labels"] = spec.label_definitions
     block["row"] = {name: row[name] for name, f in spec.fields.items() if not f.derived}
     return block
 
 
-def said_label(outcome: Outcome) -> str | None:
-    """Return the label that an answer names, None where it names none."""
+def said_label(outcome: Outcome) -> Label | None:
+    """Return the label that an answer names, a sorted list for `multi`, None where it has none."""
     label = (outcome.value or {}).get("label")
+    if isinstance(label, list):
+        return sorted({str(name) for name in label})
     return label if isinstance(label, str) else None
+
+
+@operator("labels", "from_constraints", needs_labels=True)
+async def from_constraints(step: StepInput, params: Any) -> StepResult:
+    """Label each row with the constraints that it was written under: its features, say.
+
+    Raises:
+        StepError: rows were written under none.
+    """
+    if step.tables["instances"]["intended_label"].null_count():
+        raise StepError(
+            f"{step.spec.name}: rows were written under no label, so their constraints say none; "
+            "choose the operator annotate"
+        )
+    return await intended(step, params)
 
 
 @operator("labels", "intended")
@@ -94,7 +110,8 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     instances = step.tables["instances"].to_dicts()
     requests = []
     for row in instances:
-        prompt = messages(PROMPT, row_block(spec, row))
+        several = spec.answer.kind == "multi"
+        prompt = messages(PROMPT, row_block(spec, row), several=several)
         schema = object_schema({"label": label_schema(spec, row)})
         requests += [
             make_request(params, prompt, schema, "label", edition=spec.edition, sample=sample)
@@ -108,18 +125,13 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
         votes = [label for label in map(said_label, cast) if label is not None]
         errors += [f"{o.status}: {o.error}" for o in cast if said_label(o) is None]
         label = majority(spec.answer.kind, votes)
-        same = (
-            sum(label_key(spec.answer.kind, v) == label_key(spec.answer.kind, label) for v in votes)
-            if label is not None
-            else 0
-        )
         result.rows.append(
             {
                 "instance_id": row["instance_id"],
                 "intended_label": row["intended_label"],
                 "label": label,
                 "votes": votes,
-                "agreement": same / len(votes) if votes else None,
+                "agreement": agreement(spec.answer.kind, votes, label),
                 "request_ids": [o.request_id for o in cast],
             }
         )

@@ -18,13 +18,16 @@ from targen.validators import fold
 PROMPT = "vocabularies/llm_list.md"
 
 
-def term_row(category: str, term: str, request_id: str | None = None) -> dict[str, Any]:
-    """Return a row of the table; the id follows from category and term."""
+def term_row(
+    category: str, term: str, request_id: str | None = None, label: str | None = None
+) -> dict[str, Any]:
+    """Return a row of the table; the id follows from category, term and, where given, label."""
+    content = ["term", category, term] if label is None else ["term", category, term, label]
     return {
-        "term_id": short_id(["term", category, term]),
+        "term_id": short_id(content),
         "category": category,
         "term": term,
-        "label": None,
+        "label": label,
         "request_id": request_id,
     }
 

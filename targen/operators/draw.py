@@ -1,0 +1,108 @@
+"""Step 2: contexts drawn by code, one for each slot: a value of every dimension.
+
+Here belongs the operator draw. Which combinations come stands in `designs`; where the values come
+from is the vocabularies' business.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import short_id
+from targen.operators.constants import CONFUSABLE, LABEL
+from targen.operators.designs import Design, point
+from targen.operators.registry import Params, StepInput, StepResult, operator
+from targen.plan import Plan, Slot
+
+Term = tuple[str, str]
+"""A term and its id."""
+
+
+class DrawParams(Params):
+    """Parameters of `draw`.
+
+    Attributes:
+        design: how combinations come, see `designs.point`.
+        block: points in one Latin hypercube; 60 has many divisors, so that short lists of values
+            come out exactly even.
+    """
+
+    design: Design = "shuffled"
+    block: int = Field(default=60, ge=2)
+
+
+class _Dimensions:
+    """The values to draw from, by category and, where they depend on it, by label."""
+
+    def __init__(self, step: StepInput) -> None:
+        self.values: dict[str, dict[str | None, list[Term]]] = {}
+        self.confusable: dict[str | None, list[Term]] = {}
+        rows = step.tables["vocabularies"].iter_rows(named=True)
+        for row in rows:
+            if row["category"] == "none":
+                continue
+            term = (row["term"], row["term_id"])
+            if row["category"] == CONFUSABLE:
+                self.confusable.setdefault(row["label"], []).append(term)
+            else:
+                terms = self.values.setdefault(row["category"], {})
+                terms.setdefault(row["label"], []).append(term)
+        if not self.values:
+            raise StepError(f"{step.spec.name}: there is no term to draw from; see `vocabularies`")
+
+    def of(self, label: str | None) -> dict[str, list[Term]]:
+        """Return category -> terms for slots of a label; those of no label serve all."""
+        keys = [None] if label is None else [None, label]
+        found = {
+            name: [term for key in keys for term in terms.get(key, [])]
+            for name, terms in self.values.items()
+        }
+        return {name: terms for name, terms in found.items() if terms}
+
+
+@operator("contexts", "draw", DrawParams, reads=("slots_seeded",), per_slot=True)
+async def draw(step: StepInput, params: DrawParams) -> StepResult:
+    """Draw one value of every dimension for each slot of the plan.
+
+    Within each label the values come evenly, so that no value tells the label. What was drawn for
+    slot i follows from the values and i alone: more rows keep every draw.
+
+    Sources: AttrPrompt (Yu et al., 2023) draws each attribute at random; TinyStories (Eldan and
+    Li, 2023) one word of each part of speech.
+
+    Raises:
+        StepError: there is nothing to draw from.
+    """
+    dimensions = _Dimensions(step)
+    plan = Plan(step.spec, step.spec.per_call)
+    result = StepResult(asked=step.spec.slots_seeded)
+    for number in range(step.spec.slots_seeded):
+        slot = plan.slot(number)
+        result.rows.append(_context(step, params, dimensions, slot, plan.ordinal(number)))
+    return result
+
+
+def _context(
+    step: StepInput, params: DrawParams, dimensions: _Dimensions, slot: Slot, ordinal: int
+) -> dict[str, Any]:
+    label = slot.label if isinstance(slot.label, str) else None
+    terms = dimensions.of(label)
+    sizes = [len(found) for found in terms.values()]
+    seed = ("draw", step.spec.edition, label, list(terms))
+    indices = point(params.design, sizes, ordinal, params.block, str(seed))
+    drawn = {name: found[i] for (name, found), i in zip(terms.items(), indices, strict=True)}
+    named = {name: term for name, (term, _) in drawn.items()}
+    unlike = dimensions.confusable.get(label, [])
+    if unlike:
+        named[CONFUSABLE] = ", ".join(term for term, _ in unlike)
+    text = "; ".join(f"{name}: {term}" for name, term in named.items())
+    if slot.label is not None:
+        named[LABEL] = slot.label if isinstance(slot.label, str) else ", ".join(slot.label)
+    attributes = [{"name": name, "value": value} for name, value in named.items()]
+    return {
+        "context_id": short_id(["context", slot.number, text, attributes]),
+        "text": text,
+        "attributes": attributes,
+        "term_ids": [term_id for _, term_id in [*drawn.values(), *unlike]],
+    }
