@@ -71,25 +71,22 @@ class AxgGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""
-        own = lexicons("axg_pairs.txt")
-        jobs = wanted_terms(ask.terms, "occupation") or tuple(own)
-        others = wanted_terms(ask.terms, "participant")
-        others = others or tuple(dict.fromkeys(p for one in own.values() for p in one.entries))
+        own = _own_pairs()
+        jobs = wanted_terms(ask.terms, "occupation") or tuple(dict.fromkeys(o for o, _ in own))
+        others = wanted_terms(ask.terms, "participant") or tuple(dict.fromkeys(p for _, p in own))
         pairs = [(o, p) for o in jobs for p in others if o != p]
         rng.shuffle(pairs)
-        fitting = {(o, p) for o in own for p in own[o].entries}
-        pairs.sort(key=lambda pair: pair not in fitting)
+        pairs.sort(key=lambda pair: pair not in own)
         for job, other in _spread(pairs):
             text = f"{article(job)} {job} and {article(other)} {other}"
             yield {"text": text, "occupation": job, "participant": other}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises; every frame before any comes twice."""
-        people = _people(ask.context, ask.attributes)
-        if people is None:
-            return
+        asked = _people(ask.context, ask.attributes)
         while True:
             for one in rng.sample(_frames(), len(_frames())):
+                people = asked or rng.choice(_own_pairs())
                 values = {"o": people[0], "p": people[1], "he": "he", "him": "him", "his": "his"}
                 premise = one.premise.fill(values, rng)
                 # The text decides on the gender: were it drawn, one seed could be another's twin.
@@ -99,8 +96,9 @@ class AxgGrammar(Grammar):
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield hypotheses about the person meant, or about the other one."""
-        people = _people(slot.context, slot.attributes)
-        found = people and _read(str(slot.given.get("premise", "")), people)
+        premise = str(slot.given.get("premise", ""))
+        people = _people(slot.context, slot.attributes) or _known_people(premise)
+        found = people and _read(premise, people)
         if not people or not found:
             return
         one, values = found
@@ -124,6 +122,18 @@ class AxgGrammar(Grammar):
             how = "means the other of the two people, so nothing of the kind follows"
         lead = rng.choice(("Read in its context, the pronoun", "The pronoun in the premise"))
         return f"{lead} {how}."
+
+
+@cache
+def _own_pairs() -> tuple[tuple[str, str], ...]:
+    own = lexicons("axg_pairs.txt")
+    return tuple((job, other) for job in own for other in own[job].entries)
+
+
+def _known_people(premise: str) -> tuple[str, str] | None:
+    """Find a pair of the grammar's own in a premise that came without a context."""
+    words = set(re.findall(r"\w+", premise.casefold()))
+    return next((pair for pair in _own_pairs() if words.issuperset(pair)), None)
 
 
 def _spread(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -164,7 +174,7 @@ def _read(premise: str, people: tuple[str, str]) -> tuple[_Frame, Values] | None
 
 def _clefts(claims: tuple[str, ...]) -> Iterator[str]:
     for claim in claims:
-        if claim.startswith("{x} ") and not re.search("[:,]", claim):
+        if claim.startswith("{x} ") and not re.search(",|the one", claim):
             for cleft in _CLEFTS:
                 yield cleft.replace("{rest}", claim.removeprefix("{x} "))
 

@@ -87,7 +87,7 @@ class WicGrammar(Grammar):
         """Yield words of the part of speech, those of the theme first."""
         asked = ask.attributes.get("theme", ask.context).casefold()
         theme = next((name for name in _THEMES if re.search(rf"\b{name}", asked)), "")
-        words = _lexicon(_part(ask.attributes, ask.context))
+        words = _lexicon(_part(ask.attributes, ask.context) or rng.choice(_PARTS))
         order = rng.sample(list(words), len(words))
         for word in sorted(order, key=lambda word: theme not in words[word].themes):
             yield {"word": word}
@@ -114,13 +114,14 @@ class WicGrammar(Grammar):
 
 
 def _part(attributes: Mapping[str, str], context: str) -> str:
+    """Return the part of speech asked for; empty where none is."""
     text = attributes.get("part_of_speech") or context
-    return next((part for part in _PARTS if part in text.casefold()), _PARTS[0])
+    return next((part for part in _PARTS if part in text.casefold()), "")
 
 
 def _find(word: str, part: str) -> _Word | None:
     """Look a word up, first in the part of speech asked for."""
-    for name in (part, *_PARTS):
+    for name in filter(None, (part, *_PARTS)):
         if word.casefold() in _lexicon(name):
             return _lexicon(name)[word.casefold()]
     return None

@@ -92,13 +92,11 @@ class WscGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield sentences whose text bears the truth that they have by their sense."""
         pair = _pair(ask.context, ask.attributes)
-        if pair is None:
-            return
-        kind = _kind(pair)
-        frames = [one for one in _frames() if one.kind == kind]
+        kinds = (_kind(pair),) if pair else _KINDS
+        frames = [one for one in _frames() if one.kind in kinds]
         while True:
             for one in rng.sample(frames, len(frames)):
-                seed = _seed(one, pair, rng)
+                seed = _seed(one, pair or rng.choice(_pairs(one.kind)), rng)
                 if seed is not None:
                     yield seed
 

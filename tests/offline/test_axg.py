@@ -140,3 +140,9 @@ def test_a_thousand_rows_are_varied(rows):
     assert len({tuple(row.values()) for row in rows}) == len(rows)
     share, field, skeleton = shares(rows)[0]
     assert share <= 0.03, (field, skeleton)
+
+
+def test_without_a_context_the_pairs_are_its_own():
+    grammar = AxgGrammar()
+    for one in islice(grammar.seeds(SeedAsk("", {}, {}, {}), Random(4)), 40):
+        assert next(grammar.instances(Slot("", {}, one), "entailment", Random(1)))["hypothesis"]

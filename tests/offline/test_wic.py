@@ -135,3 +135,10 @@ def test_a_thousand_rows_are_varied(rows):
     assert len({tuple(row.values()) for row in rows}) >= 985
     share, field, skeleton = shares(rows)[0]
     assert share <= 0.03, (field, skeleton)
+
+
+def test_without_a_context_every_part_of_speech_comes_up():
+    words = {
+        next(WicGrammar().seeds(SeedAsk("", {}, {}, {}), Random(n)))["word"] for n in range(40)
+    }
+    assert all(words & set(_lexicon(part)) for part in PARTS)

@@ -142,3 +142,9 @@ def test_a_thousand_rows_bear_their_labels_and_are_varied(rows):
     assert len({tuple(row.values()) for row, _ in rows}) == len(rows)
     share, field, skeleton = shares([row for row, _ in rows])[0]
     assert share <= 0.03, (field, skeleton)
+
+
+def test_without_a_context_the_pairs_are_its_own():
+    seeds = list(islice(WscGrammar().seeds(SeedAsk("", {}, {}, {}), Random(1)), 60))
+    assert len({one["span2_text"].lower() for one in seeds}) >= 3
+    assert len({tuple(one["candidates"]) for one in seeds}) > 30
