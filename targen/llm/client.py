@@ -37,9 +37,10 @@ class Client:
         else:
             given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
             self.base_url = normalised(given) and given
-            # One connection more than requests in flight: a retired one must not cost a wait.
-            limits = httpx2.Limits(max_connections=settings.concurrency + 1, keepalive_expiry=30.0)
-            http = openai.DefaultAioHttpClient(limits=limits)
+            # aiohttp is imported only where there is a network.
+            from targen.llm.lean import make_client  # noqa: PLC0415
+
+            http = make_client(settings.concurrency + 1)
             key = settings.api_key or os.environ.get("OPENAI_API_KEY")
         if not key:
             raise EndpointError(
@@ -54,10 +55,25 @@ class Client:
             http_client=http,
         )
 
-    async def chat(self, body: Mapping[str, Any]) -> tuple[replies.Reply, Mapping[str, str]]:
-        """Send one chat completion request; return the reply and its headers. Never raises."""
+        # Absolute: the SDK then need not parse and join two URLs for every call.
+        self._chat_url = str(self._sdk.base_url) + "chat/completions"
+
+    async def chat(
+        self, body: Mapping[str, Any], key: str
+    ) -> tuple[replies.Reply, Mapping[str, str]]:
+        """Send one chat completion request; return the reply and its headers. Never raises.
+
+        Args:
+            body: the JSON body.
+            key: idempotency key; the same for a call that is tried again.
+        """
         try:
-            response = await self._sdk.post("/chat/completions", cast_to=httpx2.Response, body=body)
+            response = await self._sdk.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                body=body,
+                options={"idempotency_key": key},
+            )
         except openai.APIStatusError as error:
             response = error.response
         except openai.APIConnectionError as error:

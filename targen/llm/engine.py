@@ -88,7 +88,7 @@ class Engine:
         owner = uuid.uuid4().hex
         settings = self.settings
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
-        self._writer = Writer(self._store, self._ledger.beat, _COMMIT_PAUSE_S)
+        self._writer = Writer(self._store, self._ledger.put, self._ledger.beat, _COMMIT_PAUSE_S)
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
         shared = None if settings.embedded else (self._writer, name, owner)
@@ -253,7 +253,7 @@ class Engine:
     async def _call(self, sent: _Sent) -> None:
         job = sent.job
         body = wire.body(job.request, self.settings.model_name, sent.profile)
-        reply, headers = await self._client.chat(body)
+        reply, headers = await self._client.chat(body, f"targen-{job.request_id[:40]}")
         now = time.monotonic()
         self._gate.replied(now, sent.at, reply, headers)
         if reply.kind in ("throttled", "transient"):
@@ -344,11 +344,13 @@ class Engine:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         cost = self._cost(job.request, prompt, completion)
         self.stats.paid(prompt or 0, completion or 0, cost, latency)
-        status, error = _status(answer, job.request)
+        parsed = structured.parse(answer.text, job.request.schema)
+        status, error = _status(answer, parsed.error)
         self._write(
             job,
             status,
             error,
+            parsed=parsed,
             raw=answer.refusal if answer.refusal and not answer.text else answer.text,
             served_model=answer.model,
             fingerprint=answer.fingerprint,
@@ -375,7 +377,7 @@ class Engine:
         self._write(job, status, words, cost_usd=0.0)
 
     def _write(self, job: Job, status: Status, error: str | None, **answer: Any) -> None:
-        raw = answer.pop("raw", None)
+        raw, parsed = answer.pop("raw", None), answer.pop("parsed", None)
         row: dict[str, Any] = {
             "request_id": job.request_id,
             "parent_request_id": job.parent_id,
@@ -401,6 +403,7 @@ class Engine:
             row["completion_tokens"] or 0,
             row["cost_usd"],
             row["mean_logprob"],
+            parsed,
         )
 
         def stored(result: Any) -> None:
@@ -409,7 +412,7 @@ class Engine:
             else:
                 self._conclude(job, record, from_store=False)
 
-        self._writer.submit(self._ledger.put(row), stored)
+        self._writer.put(row, stored)
 
     def _conclude(self, job: Job, record: Record, from_store: bool) -> None:
         """Hand a stored completion on, or ask again where nothing of it can be used."""
@@ -479,13 +482,12 @@ _OPTIONAL = (
 )
 
 
-def _status(answer: Answer, request: Request) -> tuple[Status, str | None]:
+def _status(answer: Answer, error: str | None) -> tuple[Status, str | None]:
     """Return what kind of answer this is, and what is wrong with it."""
     if answer.refusal:
         return "refused", answer.refusal[:500]
     if answer.finish == "content_filter":
         return "filtered", "the endpoint's content filter stopped the answer"
-    error = structured.parse(answer.text, request.schema).error
     if error is None:
         return "ok", None
     if answer.finish == "length":
@@ -496,7 +498,7 @@ def _status(answer: Answer, request: Request) -> tuple[Status, str | None]:
 def _outcome(job: Job, record: Record, from_store: bool) -> Outcome:
     value: Mapping[str, Any] | None = None
     if record.status in ("ok", "malformed", "truncated") and record.raw:
-        value = structured.parse(record.raw, job.root.schema).value
+        value = (record.parsed or structured.parse(record.raw, job.root.schema)).value
     made = Outcome(
         request=job.root,
         request_id=job.request_id,

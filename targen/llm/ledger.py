@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from targen.llm.schema import COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
 from targen.llm.store import now, unpack
+from targen.llm.structured import Parsed
 from targen.llm.types import Status
 
 LEASE_S = 8.0
@@ -21,7 +22,10 @@ LEASE_S = 8.0
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored completion, as far as the engine needs it to answer a request."""
+    """A stored completion, as far as the engine needs it to answer a request.
+
+    `parsed` is there where the answer has just come and was read already.
+    """
 
     status: Status
     raw: str | None
@@ -30,6 +34,7 @@ class Record:
     completion_tokens: int
     cost_usd: float | None
     mean_logprob: float | None
+    parsed: Parsed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,25 +139,23 @@ class Ledger:
         )
         return {row[0] for row in claimed}
 
-    def put(self, row: Mapping[str, Any]) -> Callable[[sa.Connection], None]:
-        """Store one completion, note its use and end its lease. `created_at` is set here."""
-
-        def work(connection: sa.Connection) -> None:
-            values = {**row, "created_at": now(connection)}
-            statement = insert(connection, COMPLETIONS)
-            # Only a failure is ever replaced: a stored answer stays what it was.
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["request_id"],
-                    set_={name: statement.excluded[name] for name in values},
-                    where=COMPLETIONS.c.status == "failed",
-                ),
-                values,
-            )
-            self._note_uses(connection, [row["request_id"]], paid=row["status"] != "failed")
-            self._release(connection, [row["request_id"]])
-
-        return work
+    def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store completions, note their use and end their leases. `created_at` is set here."""
+        moment = now(connection)
+        values = [{**row, "created_at": moment} for row in rows]
+        statement = insert(connection, COMPLETIONS)
+        # Only a failure is ever replaced: a stored answer stays what it was.
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=["request_id"],
+                set_={name: statement.excluded[name] for name in values[0]},
+                where=COMPLETIONS.c.status == "failed",
+            ),
+            values,
+        )
+        paid = [row["request_id"] for row in rows if row["status"] != "failed"]
+        self._note_uses(connection, paid, paid=True)
+        self._release(connection, [row["request_id"] for row in rows])
 
     def release(self, ids: Sequence[str]) -> Callable[[sa.Connection], None]:
         """End leases without an answer."""

@@ -6,6 +6,7 @@ the reads for lineage and costs. Writing happens in one thread (`writer`); repai
 """
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from targen.llm import schema
 from targen.llm.schema import COMPLETIONS
 
 T = TypeVar("T")
+
+_LOCAL = threading.local()
 
 CHUNK = 500
 """Keys in one statement; below SQLite's oldest limit of 999 variables."""
@@ -196,7 +199,11 @@ def now(connection: sa.Connection) -> float:
 
 def pack(data: bytes) -> bytes:
     """Compress; prompts and answers shrink to about a third."""
-    return zstandard.compress(data, 3)
+    # A compressor is dear to make and not safe between threads.
+    compressor = getattr(_LOCAL, "compressor", None)
+    if compressor is None:
+        compressor = _LOCAL.compressor = zstandard.ZstdCompressor(level=1)
+    return bytes(compressor.compress(data))
 
 
 def unpack(data: bytes) -> bytes:

@@ -40,7 +40,7 @@ def parse(text: str, schema: Mapping[str, Any]) -> Parsed:
     no error as long as the object is whole. Of a broken or invalid answer the items of its array
     property `items` are kept that are whole and valid by themselves.
     """
-    validator = _validator(canonical(schema))
+    validator = _validator_of(schema)
     text = _THINKING.sub("", text).strip()
     if not text:
         return Parsed(None, "the answer is empty")
@@ -178,6 +178,21 @@ def _valid_items(values: list[Any], schema: Mapping[str, Any]) -> list[Any]:
     valid = [value for value in values if _first_error(validator, value) is None]
     most = array.get("maxItems")
     return valid if most is None else valid[:most]
+
+
+def _validator_of(schema: Mapping[str, Any]) -> Any:
+    """Return the validator of a schema object; thousands of requests share one object."""
+    known = _SEEN.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
+    if len(_SEEN) >= 256:
+        _SEEN.clear()
+    made = _validator(canonical(schema))
+    _SEEN[id(schema)] = (schema, made)
+    return made
+
+
+_SEEN: dict[int, tuple[Mapping[str, Any], Any]] = {}
 
 
 @lru_cache(maxsize=256)

@@ -64,21 +64,37 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
     if profile.seed:
         made["seed"] = request.sample
     if profile.format == "json_schema":
-        schema = request.schema if profile.bounds else without_bounds(request.schema)
-        made["response_format"] = {
-            "type": "json_schema",
-            "json_schema": {
-                "name": request.schema_name,
-                "schema": schema,
-                "strict": profile.strict and strict_fits(schema),
-            },
-        }
+        made["response_format"] = _response_format(request, profile)
     else:
         made["messages"] = _told(request)
         if profile.format == "json_object":
             made["response_format"] = {"type": "json_object"}
     made.update(sampling.extra)
     return made
+
+
+def _response_format(request: Request, profile: Profile) -> dict[str, Any]:
+    # Thousands of requests share one schema object; the key holds it, so that its id stays its own.
+    key = (id(request.schema), request.schema_name, profile)
+    known = _FORMATS.get(key)
+    if known is not None and known[0] is request.schema:
+        return known[1]
+    schema = request.schema if profile.bounds else without_bounds(request.schema)
+    made = {
+        "type": "json_schema",
+        "json_schema": {
+            "name": request.schema_name,
+            "schema": schema,
+            "strict": profile.strict and strict_fits(schema),
+        },
+    }
+    if len(_FORMATS) >= 256:
+        _FORMATS.clear()
+    _FORMATS[key] = (request.schema, made)
+    return made
+
+
+_FORMATS: dict[tuple[int, str, Profile], tuple[Mapping[str, Any], dict[str, Any]]] = {}
 
 
 def _told(request: Request) -> list[Mapping[str, str]]:

@@ -7,7 +7,7 @@ it before that is committed. What is written belongs to the callers.
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -18,6 +18,8 @@ from targen.llm.store import Store, Work
 
 T = TypeVar("T")
 Done = Callable[[Any], None]
+Row = Mapping[str, Any]
+Item = tuple[Work[Any] | Row, Done]
 
 _GROUP = 512
 _BEAT_S = 2.0
@@ -30,19 +32,27 @@ class Writer:
     keeps the process's leases alive.
     """
 
-    def __init__(self, store: Store, beat: Work[None], pause_s: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        put: Callable[[sa.Connection, Sequence[Row]], None],
+        beat: Work[None],
+        pause_s: float,
+    ) -> None:
         """Start the thread; must be called on a running event loop.
 
         Args:
             store: where to write.
+            put: stores the rows of `put`.
             beat: what keeps the process alive in the eyes of others.
             pause_s: least time between two commits, so that work piles up into groups.
         """
         self._store = store
+        self._put = put
         self._beat = beat
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[tuple[Work[Any], Done] | None] = SimpleQueue()
+        self._queue: SimpleQueue[Item | None] = SimpleQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="targen-store", daemon=True)
         self._thread.start()
@@ -50,6 +60,10 @@ class Writer:
     def submit(self, work: Work[Any], done: Done) -> None:
         """Do `work` soon; call `done` on the event loop with its result or its exception."""
         self._queue.put((work, done))
+
+    def put(self, row: Row, done: Done) -> None:
+        """Store a row soon, all rows of a group in one statement; else as `submit`."""
+        self._queue.put((row, done))
 
     async def call(self, work: Work[T]) -> T:
         """Do `work` and return its result once it is committed."""
@@ -90,9 +104,9 @@ class Writer:
                 if ended:
                     return
 
-    def _collect(self) -> tuple[list[tuple[Work[Any], Done]], bool]:
+    def _collect(self) -> tuple[list[Item], bool]:
         """Return the next group, empty after a while without work, and whether it is the last."""
-        group: list[tuple[Work[Any], Done]] = []
+        group: list[Item] = []
         try:
             item = self._queue.get(timeout=_BEAT_S)
         except Empty:
@@ -109,12 +123,15 @@ class Writer:
                 return group, False
         return group, True
 
-    def _commit(
-        self, connection: sa.Connection, group: list[tuple[Work[Any], Done]]
-    ) -> list[tuple[Done, Any]]:
+    def _commit(self, connection: sa.Connection, group: list[Item]) -> list[tuple[Done, Any]]:
         try:
             with self._store.guarded("written"), connection.begin():
-                return [(done, work(connection)) for work, done in group]
+                rows = [work for work, _ in group if not callable(work)]
+                if rows:
+                    self._put(connection, rows)
+                return [
+                    (done, work(connection) if callable(work) else None) for work, done in group
+                ]
         except Exception as error:
             if len(group) == 1:
                 return [(group[0][1], error)]
