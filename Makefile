@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run ui test lint bench clean lock
+.PHONY: help demo run ui test lint bench clean lock pictures
 
 help:
 	@echo "make demo            nine tasks on the embedded model, then one table and the reports"
@@ -42,6 +42,10 @@ clean:
 	  .import_linter_cache *.egg-info
 	@find targen resources assets dagster_project tests -name __pycache__ -type d -prune \
 	  -exec rm -rf {} +
+
+# For maintainers: take the README's pictures anew, from a fresh demonstration.
+pictures: $(VENV)/.ready
+	@TARGEN_PICTURES=docs/pictures $(PYTHON_BIN) -m pytest tests/dagster_project/test_ui.py
 
 # For maintainers: take the newest versions that pyproject.toml allows.
 lock:

@@ -25,6 +25,8 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = shutil.which("chromium")
 PICTURES = os.environ.get("TARGEN_PICTURES")
 PATIENCE_MS = 60_000
+SETTLE_MS = 1_500
+WINDOW = {"width": 1400, "height": 800}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
@@ -96,18 +98,26 @@ def page(address: str) -> Iterator["sync_api.Page"]:
     with sync_api.sync_playwright() as playwright:
         # Chromium refuses its own sandbox to root, and CI runs as root.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 800}, base_url=address)
+        page = browser.new_page(viewport=WINDOW, base_url=address)
         page.set_default_timeout(PATIENCE_MS)
         yield page
         browser.close()
 
 
 def test_the_lineage_shows_the_seven_assets(page: "sync_api.Page", pictures: Path) -> None:
+    # Wide enough for the graph to show more than names.
+    page.set_viewport_size({"width": 2600, "height": 1100})
     page.goto("/asset-groups")
     for step in STEPS:
         page.get_by_text(step, exact=True).first.wait_for()
-    page.wait_for_timeout(2_000)
-    page.screenshot(path=pictures / "lineage.png")
+    page.get_by_text("Hide navigation").click()
+    page.reload()
+    page.get_by_text("9 partitions").first.wait_for()
+    assert page.get_by_text("9 partitions").count() == len(STEPS)
+    page.wait_for_timeout(SETTLE_MS)
+    graph = {"x": 380, "y": 200, "width": 2180, "height": 760}
+    page.screenshot(path=pictures / "lineage.png", clip=graph)
+    page.set_viewport_size(WINDOW)
 
 
 def test_an_asset_has_nine_partitions_with_metadata_and_a_sample(
@@ -121,6 +131,7 @@ def test_an_asset_has_nine_partitions_with_metadata_and_a_sample(
     page.get_by_text("[Show Markdown]").first.click()
     page.get_by_role("columnheader", name="premise").wait_for()
     assert page.get_by_role("row").count() >= 5
+    page.wait_for_timeout(SETTLE_MS)
     page.screenshot(path=pictures / "sample.png")
 
 
