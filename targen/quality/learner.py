@@ -19,7 +19,7 @@ from targen.quality.text import Ints, generator, joined, words
 
 FOLDS = 5
 INNER = 3
-STRENGTHS = (0.3, 3.0, 30.0)
+STRENGTHS = (0.3, 6.0, 120.0)
 """Inverse regularisation strengths to choose from."""
 SURE = 1.64
 

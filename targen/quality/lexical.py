@@ -87,8 +87,10 @@ def histogram(
     if np.issubdtype(both.dtype, np.integer):
         step = max(1.0, np.ceil((high - low + 1) / bins))
         edges = np.arange(low, high + step + 1e-9, step)
+    elif high - low < 1e-9:
+        edges = np.array([low - 0.5, low + 0.5])
     else:
-        edges = np.linspace(low, max(high, low + 1e-9), bins + 1)
+        edges = np.linspace(low, high, bins + 1)
 
     def tally(numbers: npt.NDArray[Any]) -> list[int]:
         places = np.searchsorted(edges, numbers, side="right") - 1

@@ -48,17 +48,19 @@ def short(text: str, width: int = 22) -> str:
 def heat(
     rows: Sequence[str],
     columns: Sequence[str],
-    counts: Sequence[Sequence[float]],
+    counts: Sequence[Sequence[float | None]],
     title: str,
     digits: int = 0,
+    top_value: float | None = None,
 ) -> Markup:
-    """Draw a table of numbers shaded by their share of the row.
+    """Draw a table of numbers shaded by their share of `top_value`, or of the row without it.
 
     Args:
         rows: labels, from top to bottom.
         columns: labels, from left to right.
         counts: numbers, one list per row.
         title: what the chart shows, for those who do not see it.
+        top_value: the number that gets the full shade.
         digits: decimals of the numbers written into the cells.
     """
     names = [short(name) for name in rows]
@@ -75,14 +77,14 @@ def heat(
         )
     for i, name in enumerate(names):
         y = top + i * height
-        total = sum(counts[i]) or 1
+        total = top_value or sum(n for n in counts[i] if n) or 1
         body.append(
             Markup('<text x="{:.1f}" y="{}" text-anchor="end" class="axis">{}</text>').format(
                 left - 8, y + 24, name
             )
         )
         for j, number in enumerate(counts[i]):
-            share = number / total
+            share = max(0.0, min(1.0, (number or 0) / total))
             body.append(
                 Markup(
                     '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="heat" '
@@ -97,7 +99,7 @@ def heat(
                     left + cell * (j + 0.5),
                     y + 25,
                     "onheat" if share > 0.5 else "cell",
-                    f"{number:.{digits}f}",
+                    "–" if number is None else f"{number:.{digits}f}",
                 )
             )
     width = left + cell * len(heads) + 2
@@ -166,14 +168,12 @@ def histogram(
 def curves(
     series: Sequence[tuple[str, Sequence[tuple[float, float]]]],
     title: str,
-    dashed: Sequence[str] = (),
 ) -> Markup:
     """Draw lines over even steps of x, each named at its right end; y runs from 0 to 1.
 
     Args:
         series: name and its (x, y) points; all share the same x values.
         title: what the chart shows, for those who do not see it.
-        dashed: names drawn dashed (the reference's).
     """
     width, height, left, base = 560, 240, 34, 206
     places = sorted({x for _, points in series for x, _ in points})
@@ -196,8 +196,7 @@ def curves(
     for number, (name, points) in enumerate(series):
         dots = [(left + places.index(x) * step, base - y * (base - 14)) for x, y in points]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in dots)
-        kind = f"line l{number % 6}" + (" dashed" if name in dashed else "")
-        body.append(Markup('<path class="{}" d="M{}"/>').format(kind, path))
+        body.append(Markup('<path class="line l{}" d="M{}"/>').format(number % 6, path))
         at = dots[-1][1] + 4
         while any(abs(at - other) < 14 for other in labels):
             at += 2

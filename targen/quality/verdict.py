@@ -12,6 +12,11 @@ from targen.quality.sheet import Sheet
 
 NEAR_DUPLICATES = 0.05
 SKEWED = 0.01
+NOISY = 0.05
+TELLING = 0.05
+"""Lower end of the accuracy gained from part of the input from which it is worth a warning."""
+STRONG = 0.25
+"""Difference between the shares of rows that hold a word from which it is worth a sentence."""
 
 
 def plural(number: int, word: str) -> str:
@@ -76,10 +81,14 @@ def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
         n = round(final.value * final.n)
         text = f"{percent(final.value)} of the rows ({n:,}) carry another label than was intended."
         found.append(("note", text))
+    found += _noise(sheet)
     found += _duplicates(sheet)
+    found += _cues(sheet)
     totals = sheet.details.get("totals", {})
     if totals.get("unpriced_calls") and not inputs.simulated:
         found.append(("note", f"The price of {totals['unpriced_calls']:,} calls is unknown."))
+    order = ("warn", "note", "good")
+    found.sort(key=lambda item: order.index(item[0]))
     return [{"level": level, "text": text} for level, text in found]
 
 
@@ -109,13 +118,56 @@ def _duplicates(sheet: Sheet) -> list[tuple[str, str]]:
         return []
     found: list[tuple[str, str]] = []
     if exact.value:
-        text = f"{plural(round(exact.value * exact.n), 'row')} repeat an earlier one exactly."
+        count = round(exact.value * exact.n)
+        verb = "repeats" if count == 1 else "repeat"
+        text = f"{plural(count, 'row')} {verb} an earlier one exactly."
         found.append(("warn", text))
     if near.value:
         level = "warn" if near.value > NEAR_DUPLICATES else "note"
         text = f"{percent(near.value)} of the rows are nearly the same as an earlier one."
         found.append((level, text))
     return found or [("good", "No row repeats another, exactly or nearly.")]
+
+
+def _noise(sheet: Sheet) -> list[tuple[str, str]]:
+    """Say how many labels are thought to be wrong."""
+    for slice_, source in (("reviewed", "people’s review"), ("latent classes", "three readings")):
+        noise = sheet.get("label_noise", slice_)
+        if noise is not None and noise.value is not None:
+            text = (
+                f"About {percent(noise.value)} of the labels are still wrong "
+                f"({percent(noise.low)} to {percent(noise.high)}, by {source})."
+            )
+            return [("note" if noise.value <= NOISY else "warn", text)]
+    return []
+
+
+def _cues(sheet: Sheet) -> list[tuple[str, str]]:
+    """Name the strongest shortcut, the copied rows and what they mean."""
+    found: list[tuple[str, str]] = []
+    parts = [m for m in sheet.measures if m.metric == "shortcut" and (m.low or 0) > TELLING]
+    if parts:
+        top = max(parts, key=lambda m: m.value or 0)
+        gain = f"{(top.value or 0) * 100:.0f} points better than guessing"
+        found.append(("warn", f"The label can be told from {top.slice}, {gain}."))
+    cues = [
+        cue for cue in sheet.details.get("cues", []) if cue["inside"] - cue["outside"] >= STRONG
+    ]
+    if cues:
+        cue = max(cues, key=lambda cue: (cue["inside"] - cue["outside"], cue["z"]))
+        found.append(
+            (
+                "note",
+                f"The word “{cue['word']}” in {cue['field']} goes with {cue['label']}: it stands "
+                f"in {percent(cue['inside'])} of its rows and {percent(cue['outside'])} of the "
+                "others.",
+            )
+        )
+    copied = sheet.get("contamination")
+    if copied is not None and copied.value:
+        text = f"{percent(copied.value)} of the rows repeat text of the reference data."
+        found.append(("warn", text))
+    return found
 
 
 def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) -> dict[str, str]:

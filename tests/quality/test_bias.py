@@ -1,0 +1,71 @@
+import polars as pl
+
+from targen.quality import bias
+from targen.quality.lexicons import AGE, COUNTRIES, GENDER
+from targen.quality.sheet import Sheet
+
+from .sample import inputs
+
+
+def found(texts, groups, case):
+    flags = bias.mentions(pl.Series(texts), groups, case=case)
+    return [sorted(g for g in groups if flags[g][i]) for i in range(len(texts))]
+
+
+def test_countries_are_whole_words_with_their_capital():
+    texts = [
+        "She ate turkey in Turkey.",
+        "a roast turkey",
+        "Papua New Guinea is not Guinea-Bissau",
+        "Nigeria, not Niger",
+        "Chadwick met Romania's king in Omanville",
+        "the England team",
+    ]
+    assert found(texts, COUNTRIES, True) == [
+        ["Turkey"],
+        [],
+        ["Guinea-Bissau", "Papua New Guinea"],
+        ["Niger", "Nigeria"],
+        ["Romania"],
+        ["United Kingdom"],
+    ]
+
+
+def test_gender_words_do_not_sit_inside_others():
+    texts = ["HE saw her", "the shepherd", "human hero", None, ""]
+    assert found(texts, GENDER, False) == [["female", "male"], [], [], [], []]
+    assert found(["two senior citizens"], AGE, False) == [["old people"]]
+
+
+def test_countries_are_all_read():
+    assert len(COUNTRIES) > 180
+    assert all(form == form.strip() and form for forms in COUNTRIES.values() for form in forms)
+
+
+def test_shares_of_rows_and_of_the_reference():
+    given = inputs(20)
+    rows = given.rows.with_columns(
+        premise=pl.Series(["She left France."] * 5 + ["It rained."] * 15), hypothesis=pl.lit("x")
+    )
+    gold = rows.head(10)
+    sheet = Sheet()
+    bias.measure(inputs(20, tables={"corrected_set": rows}, reference=gold), sheet)
+    figure = sheet.get("mention", "country: France")
+    assert (figure.value, figure.reference) == (0.25, 0.5)
+    assert sheet.get("mention", "gender: male") is None
+    assert "gender_parity" in sheet.skipped
+
+
+def test_twins_agree_or_not():
+    rows = pl.DataFrame(
+        {
+            "premise": ["a"] * 5,
+            "hypothesis": ["b"] * 5,
+            "label": ["x"] * 5,
+            "annotated_label": ["x", "x", "x", "y", "x"],
+            "pair_id": ["1", "1", "2", "2", "3"],
+        }
+    )
+    sheet = Sheet()
+    bias.measure(inputs(1, tables={"corrected_set": rows}, pair_field="pair_id"), sheet)
+    assert (sheet.get("gender_parity").value, sheet.get("gender_parity").n) == (0.5, 2)

@@ -1,0 +1,45 @@
+import polars as pl
+
+from targen import tables
+from targen.quality import coverage
+from targen.quality.sheet import Sheet
+
+from .sample import inputs
+
+
+def test_values_and_pairs_used_over_drawn():
+    given = inputs(20)
+    contexts = tables.frame(
+        [
+            {
+                "context_id": f"c{i}",
+                "text": "",
+                "attributes": [{"name": "tone", "value": tone}, {"name": "place", "value": place}],
+                "term_ids": [],
+            }
+            for i, (tone, place) in enumerate(
+                [("dry", "sea"), ("dry", "town"), ("warm", "sea"), ("cold", "hill")]
+            )
+        ],
+        tables.schema("contexts", {}),
+    )
+    instances = given.tables["instances"].with_columns(
+        context_id=pl.when(pl.col("slot") % 2 == 0).then(pl.lit("c0")).otherwise(pl.lit("c2"))
+    )
+    sheet = Sheet()
+    coverage.measure(
+        inputs(20, tables={**given.tables, "contexts": contexts, "instances": instances}), sheet
+    )
+    assert sheet.get("coverage", "tone").value == 2 / 3
+    assert sheet.get("coverage", "place").value == 1 / 3
+    assert sheet.get("coverage", "tone with place").value == 2 / 4
+    table = sheet.details["coverage"]
+    assert sum(map(sum, table["counts"])) == 20
+    assert table["counts"][table["rows"].index("cold")] == [0, 0, 0]
+
+
+def test_skipped_where_nothing_is_known():
+    for changes in ({}, {"tables": {"corrected_set": inputs(20).rows}}):
+        sheet = Sheet()
+        coverage.measure(inputs(20, **changes), sheet)
+        assert "coverage" in sheet.skipped

@@ -1,0 +1,56 @@
+import numpy as np
+import polars as pl
+
+from targen.quality import utility
+from targen.quality.sheet import Sheet
+
+from .sample import inputs
+from .test_shortcuts import entailment
+
+
+def measured(rows, gold, **changes):
+    sheet = Sheet()
+    utility.measure(
+        inputs(1, tables={"corrected_set": rows}, reference=gold, rejected={}, **changes), sheet
+    )
+    return sheet
+
+
+def test_a_set_like_the_gold_is_as_useful_and_a_shuffled_one_is_not():
+    rows, gold = entailment(120, " indeed"), entailment(160, " indeed", seed=1)
+    good = measured(rows, gold)
+    assert good.get("utility", "set to gold").value > 0.85
+    assert good.get("utility", "gold to gold").value > 0.85
+    shuffled = rows.with_columns(label=rows["label"].shuffle(3))
+    assert measured(shuffled, gold).get("utility", "set to gold").value < 0.65
+    assert 0.5 <= good.get("utility", "commonest label").value < 0.65
+    assert good.details["utility_rows"] == 80
+
+
+def test_other_gold_is_tested_on_too():
+    rows, gold = entailment(120, " indeed"), entailment(160, " indeed", seed=1)
+    far = entailment(60, " surely", seed=2)
+    sheet = measured(rows, gold, elsewhere={"far": far})
+    assert sheet.get("utility", "set to far").value < 0.7
+    assert sheet.get("utility", "gold to far") is not None
+
+
+def test_rows_that_repeat_a_tested_row_are_not_trained_on():
+    gold = entailment(160, " w1", seed=4)
+    kept = utility._unseen(gold, gold[:60], ["premise", "hypothesis"])
+    assert kept.height == 100
+
+
+def test_interval_of_a_known_share():
+    results = [np.array([1] * 70 + [0] * 30) for _ in range(5)]
+    value, low, high = utility.summary(results, "x")
+    assert value == 0.7
+    assert 0.6 < low < 0.7 < high < 0.8
+
+
+def test_skipped_without_gold():
+    sheet = Sheet()
+    utility.measure(inputs(40), sheet)
+    assert sheet.skipped["utility"] == "there is no reference data to test on"
+    small = measured(entailment(60, " w1"), pl.concat([entailment(20, " w1")]))
+    assert small.skipped["utility"].startswith("the reference needs")
