@@ -23,6 +23,8 @@ _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
 _ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
 _WRAPPED: Final = 0.4
 _SECOND_END: Final = 0.5
+# Queries that name their source already take no second one, only an aside.
+_REPORTED: Final = re.compile(r"\b(?:sa(?:ys?|id)|told|promised|replied|assured|repeated|hinted)\b")
 _ANY: Final = 0.25
 
 
@@ -210,9 +212,9 @@ def _marked(sentence: str, entities: list[str]) -> str:
 
 def _query(query: Template, values: Values, rng: Random) -> str:
     text = query.fill(values, rng)
-    if rng.random() > _WRAPPED or '"' in text or "?" in text:
+    if rng.random() > _WRAPPED or '"' in text:
         return text
-    opening = rng.choice(_words()["opening"].entries)
+    opening = rng.choice(_words()["aside" if _REPORTED.search(text) else "opening"].entries)
     # Names come from slots alone, so a template that begins with a letter begins with no name.
     if not opening.startswith("...") and query.pattern[0].isalpha():
         text = text[0].lower() + text[1:]
