@@ -48,22 +48,24 @@ _SURE: Final = 1 / 200
 
 def answer(prompt: Prompt, rates: ErrorRates = NONE) -> tuple[str, str]:
     """Return the text of the answer and its finish reason."""
-    text = json.dumps(_value(prompt, rates), ensure_ascii=False, separators=(",", ":"))
+    value = Generic(prompt).completed(_value(prompt, rates))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     rng = prompt.random("form")
     return spoil(text, rng) if rng.random() < rates.malformed else (text, "stop")
 
 
 def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
+    """Return the answer, as far as the prompt's data tell what is asked."""
     block = prompt.block
     if not _well_formed(block):
-        return Generic(prompt).value()
+        return {}
     if isinstance(block.get("row"), dict):
         return _judge(prompt, rates)
     wanted = block.get("wanted")
     if isinstance(block.get("slots"), list):
         items = _instances(prompt, rates)
     elif not isinstance(wanted, dict):
-        return Generic(prompt).value()
+        return {}
     elif isinstance(block.get("items"), list):
         items = _seeds(prompt, rates)
     else:
@@ -129,9 +131,7 @@ def _item_schema(prompt: Prompt) -> Mapping[str, Any]:
 
 
 def conform(value: object, schema: Mapping[str, Any]) -> Any:
-    """Return the value as its schema wants it: a list, a string, a number or one of an enum."""
-    if allowed := schema.get("enum"):
-        return value if value in allowed else allowed[0]
+    """Return the value as its schema wants it: a list, a string or a number."""
     kind = schema.get("type")
     if kind == "array":
         return value if isinstance(value, list) else [str(value)]
@@ -140,6 +140,13 @@ def conform(value: object, schema: Mapping[str, Any]) -> Any:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value)
+
+
+def _shaped(
+    fields: Mapping[str, Any], names: Iterable[str], properties: Mapping[str, Any]
+) -> Fields:
+    """Return the named fields as the schema wants them; those that are not there are left out."""
+    return {n: conform(fields[n], properties.get(n, {})) for n in names if fields.get(n)}
 
 
 def _contexts(prompt: Prompt) -> list[Fields]:
@@ -171,7 +178,7 @@ def _contexts(prompt: Prompt) -> list[Fields]:
         if len(out) == int(wanted.get("count") or 1):
             break
         if seen.add(str(one.get("text") or one.get("term"))):
-            out.append({n: conform(one.get(n, ""), properties.get(n, {})) for n in names})
+            out.append(_shaped(one, names, properties))
     return out
 
 
@@ -238,8 +245,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
                 fields = one
                 break
         names = list(wanted_fields) or [n for n in properties if n != "item"]
-        row = {n: conform((fields or {}).get(n, ""), properties.get(n, {})) for n in names}
-        out.append({"item": item.get("item", at + 1), **row})
+        out.append({"item": item.get("item", at + 1), **_shaped(fields or {}, names, properties)})
     return out
 
 
@@ -268,13 +274,12 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         names = [n for n in properties if n not in ("slot", "rationale")] or [
             n for n in block["task"].get("fields", ()) if n not in given
         ]
-        row, rationale = _write(prompt, place, label, names, wrong=wrong, rng=rng)
+        own = slot.get("label") if isinstance(slot.get("label"), str) else label
+        row, rationale = _write(prompt, place, own, names, wrong=wrong, rng=rng)
         written: Fields = {"slot": slot.get("slot", at + 1)}
         if "rationale" in properties:
             written["rationale"] = rationale
-        out.append(
-            {**written, **{n: conform(row.get(n, ""), properties.get(n, {})) for n in names}}
-        )
+        out.append({**written, **_shaped(row, names, properties)})
     return out
 
 
@@ -284,21 +289,20 @@ def _write(
     """Write one row; return its fields and the reason given for its label."""
     fields = prompt.block["task"].get("fields") or {}
     for grammar in task_grammars(prompt.block):
-        place = slot
-        if not set(slot.given) & set(fields) and set(names) >= grammar.fields:
-            place = _seeded(grammar, slot, rng)
-        labels = list(grammar.labels) or _choices(place)
-        meant = slot.answer if slot.answer is not None else label
-        if wrong and (others := [one for one in labels if one != meant]):
-            meant = rng.choice(others)
-        found = None
-        fixed = {n: v for n, v in place.given.items() if n in fields}
-        for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
-            found = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
-            if truth(found, labels) == meant:
-                break
-        if found is not None:
-            return {"answer": meant, **found}, grammar.rationale(found, label, rng)
+        for seedless in (False, True):
+            place = _seeded(grammar, slot, rng) if seedless else slot
+            labels = list(grammar.labels) or _choices(place)
+            meant = label if grammar.labels else slot.answer or rng.choice(labels)
+            if wrong and (others := [one for one in labels if one != meant]):
+                meant = rng.choice(others)
+            found = None
+            fixed = {n: v for n, v in place.given.items() if n in fields}
+            for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
+                found = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
+                if truth(found, labels) == meant:
+                    break
+            if found is not None:
+                return {"answer": meant, **found}, grammar.rationale(found, label, rng)
     return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
 
 
@@ -311,7 +315,7 @@ def _choices(slot: Slot) -> list[str]:
 
 
 def _seeded(grammar: Grammar, slot: Slot, rng: Random) -> Slot:
-    """Give a slot without a seed one: recipes without seeds ask for all fields at once."""
+    """Give a slot a seed where it has none: recipes without seeds ask for all fields at once."""
     ask = SeedAsk(slot.context, slot.attributes, {}, {})
     seed = next(iter(grammar.seeds(ask, rng)), {})
     return Slot(slot.context, slot.attributes, {**seed, **slot.given}, slot.answer)
@@ -342,19 +346,22 @@ def _judge(prompt: Prompt, rates: ErrorRates) -> Fields:
     """Label a row, as annotator or, where reasons are asked for, as corrector."""
     block, properties = prompt.block, prompt.schema.get("properties") or {}
     row = block["row"]
-    labels = [str(one) for one in (properties.get("label") or {}).get("enum") or ()]
-    labels = labels or list(block.get("labels") or ()) or _spans(row)
+    asked = properties.get("label") or {}
+    several = asked.get("type") == "array"
+    allowed = (asked.get("items") or {}).get("enum") if several else asked.get("enum")
+    labels = [str(one) for one in allowed or block.get("labels") or _spans(row)]
     label = truth(row, labels)
     correcting = "reasons" in properties or (not properties and "proposed" in block)
     rng = prompt.random("errors")
     others = [one for one in labels if one != label]
     if others and rng.random() < (rates.corrector if correcting else rates.annotator):
         label = rng.choice(others)
+    said: Fields = {"label": [label] if several else label}
     if not correcting:
-        return {"label": label}
+        return said
     known: list[Grammar] = task_grammars(block)
     grammar = known[0] if known else Generic(prompt)
-    return {"reasons": grammar.rationale(row, label, rng), "label": label}
+    return {"reasons": grammar.rationale(row, label, rng), **said}
 
 
 def _spans(row: Mapping[str, Any]) -> list[str]:

@@ -99,14 +99,27 @@ class Generic:
         self._prompt = prompt
         self._task: Mapping[str, Any] = prompt.block.get("task") or {}
 
-    def value(self) -> Fields:
-        """Return an object of the prompt's schema, for prompts without data."""
-        found = self._instance(self._prompt.schema, self._prompt.random("value"))
-        return (
-            found
-            if isinstance(found, dict)
-            else {"text": self._phrase("topic", self._prompt.random("value"))}
-        )
+    def completed(self, value: Fields) -> Fields:
+        """Return a value with all that the prompt's schema asks for and it does not have."""
+        if not self._prompt.schema:
+            return value or {"text": self._phrase("topic", self._prompt.random("value"))}
+        found = self._fitted(value, self._prompt.schema, "")
+        return found if isinstance(found, dict) else value
+
+    def _fitted(self, value: Any, schema: Mapping[str, Any], name: str) -> Any:
+        kind = schema.get("type")
+        if kind == "object" and isinstance(value, dict):
+            parts = (schema.get("properties") or {}).items()
+            return {key: self._fitted(value.get(key), one, f"{name} {key}") for key, one in parts}
+        if kind == "array" and isinstance(value, list):
+            least = int(schema.get("minItems") or 0)
+            more = [None] * (least - len(value))
+            one = schema.get("items") or {}
+            return [self._fitted(v, one, f"{name} {n}") for n, v in enumerate([*value, *more])]
+        allowed = schema.get("enum")
+        if value is None or (allowed and value not in allowed):
+            return self._instance(schema, self._prompt.random(f"value {name}"), name)
+        return value
 
     def _instance(self, schema: Mapping[str, Any], rng: Random, name: str = "") -> Any:
         if allowed := schema.get("enum"):

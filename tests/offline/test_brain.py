@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from targen.offline.brain import answer
+from targen.offline.copa import CopaGrammar
 from targen.offline.errors import NONE, ErrorRates
 from targen.offline.prompt import Prompt, read
 from targen.offline.truth import truth
@@ -296,6 +297,51 @@ def test_without_errors_every_answer_is_as_its_schema_wants_it() -> None:
         rows = rows_of(name, count)
         right = sum(truth(public(row), labels) == row["_label"] for row in rows)
         assert right >= count - 1
+
+
+def test_a_planned_field_and_no_seed_still_make_a_row() -> None:
+    task = TASKS["copa"]["task"]
+    block = {
+        "task": task,
+        "label": {"name": "1", "constraint": "c"},
+        "slots": [{"slot": n, "given": {"question": "cause"}} for n in (1, 2, 3)],
+    }
+    fields = {"slot": {"type": "integer"}, "premise": TEXT, "choice1": TEXT, "choice2": TEXT}
+    for item in Client().ask(block, items_schema(fields, 3))["items"]:
+        row = {**{n: item[n] for n in ("premise", "choice1", "choice2")}, "question": "cause"}
+        assert truth(row, ["0", "1"]) == "1"
+        assert CopaGrammar.explains(row["premise"], "cause", row["choice2"])
+
+
+def test_a_slot_may_bring_its_own_label() -> None:
+    text = premises(Client())[0]
+    block = {
+        "task": RTE,
+        "labels": LABELS,
+        "slots": [
+            {"slot": n, "label": label, "given": {"premise": text}}
+            for n, label in enumerate([*LABELS, *LABELS], 1)
+        ],
+    }
+    for slot, item in zip(
+        block["slots"], Client().ask(block, hypothesis_schema(4))["items"], strict=True
+    ):
+        row = {"premise": text, "hypothesis": item["hypothesis"]}
+        assert truth(row, list(LABELS)) == slot["label"]
+
+
+def test_several_labels_are_answered_with_a_list_of_them() -> None:
+    asked = {"type": "array", "items": {"type": "string", "enum": ["a", "b", "c"]}}
+    block = {"task": TICKETS, "labels": dict.fromkeys("abc", "d"), "row": {"body": "Some text."}}
+    (label,) = json.loads(answer(prompt(block, object_schema({"label": asked})))[0])["label"]
+    assert label in "abc"
+
+
+def test_what_a_schema_asks_for_beyond_the_task_is_there() -> None:
+    props = {"item": {"type": "integer"}, "premise": TEXT, "mood": {"enum": ["dark", "light"]}}
+    for item in Client().ask(SEEDS, items_schema(props, 7))["items"]:
+        assert item["mood"] in ("dark", "light")
+        assert item["premise"]
 
 
 def test_rates_lie_between_nothing_and_all() -> None:
