@@ -54,7 +54,6 @@ class Client:
             timeout=httpx2.Timeout(settings.timeout_s, connect=min(10.0, settings.timeout_s)),
             http_client=http,
         )
-
         # Absolute: the SDK then need not parse and join two URLs for every call.
         self._chat_url = str(self._sdk.base_url) + "chat/completions"
 
@@ -69,7 +68,7 @@ class Client:
         """
         try:
             response = await self._sdk.post(
-                "/chat/completions",
+                self._chat_url,
                 cast_to=httpx2.Response,
                 body=body,
                 options={"idempotency_key": key},

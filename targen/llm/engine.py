@@ -10,19 +10,22 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
+import sqlalchemy as sa
+
 import targen
-from targen.errors import EndpointError, StoreError, TargenError
+from targen.errors import BudgetError, EndpointError, StoreError, TargenError
 from targen.llm import retry, structured, wire
+from targen.llm.budget import DOLLAR_DUST, Budget, bound
 from targen.llm.client import Client
 from targen.llm.gate import Gate
 from targen.llm.identity import identify
-from targen.llm.ledger import Found, Ledger, Record
-from targen.llm.prices import price_of
+from targen.llm.ledger import ALL, Found, Ledger, Record
+from targen.llm.prices import Price, price_of
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.settings import EngineSettings
@@ -92,6 +95,12 @@ class Engine:
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
         shared = None if settings.embedded else (self._writer, name, owner)
+        ceilings = {
+            ALL: settings.budget_usd,
+            f"task:{settings.task}": settings.task_budget_usd,
+        }
+        known = {scope: usd for scope, usd in ceilings.items() if usd is not None}
+        self._budget = Budget(owner, known) if known else None
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
         return self
@@ -157,20 +166,56 @@ class Engine:
             twin.twins.append(job)
             return
         self._open[job.request_id] = job
-        self._pending.append(job)
-        if self._looking is None or self._looking.done():
+        self._look_for([job])
+
+    def _look_for(self, jobs: Iterable[Job]) -> None:
+        self._pending.extend(jobs)
+        if self._pending and (self._looking is None or self._looking.done()):
             self._looking = self._loop.create_task(self._look_up())
 
     async def _look_up(self) -> None:
         while self._pending and not self._fatal:
             jobs = [self._pending.popleft() for _ in range(min(LOOKUP, len(self._pending)))]
             try:
-                ids = [job.request_id for job in jobs]
-                found = await self._writer.call(self._ledger.find_or_claim(ids))
+                found = await self._writer.call(self._claim(jobs))
             except TargenError as error:
                 self._stop(error)
                 return
             self._sort(jobs, found)
+
+    def _claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
+        """Return the work that looks jobs up, claims what is new and reserves its money."""
+        look_up = self._ledger.find_or_claim([job.request_id for job in jobs])
+        budget = self._budget
+        if budget is None:
+            return look_up
+        amounts = {job.request_id: self._bound(job.request) for job in jobs}
+
+        def work(connection: sa.Connection) -> Found:
+            found = look_up(connection)
+            claimed = [job.request_id for job in jobs if job.request_id in found.claimed]
+            fit = budget.reserve(connection, [amounts[name] for name in claimed])
+            self._ledger.release(claimed[fit:])(connection)
+            if not claimed[fit:]:
+                return found
+            return Found(found.known, frozenset(claimed[:fit]), budget.state(connection))
+
+        return work
+
+    def _bound(self, request: Request) -> float:
+        """Return the most a request can cost, in US dollars.
+
+        Raises:
+            BudgetError: the price is not known.
+        """
+        model = request.model or self.settings.model_name
+        price = Price(0, 0) if self.settings.embedded else price_of(model, self._endpoint)
+        if price is None:
+            raise BudgetError(
+                f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
+                "nothing was sent: add it to the file that TARGEN_PRICES names."
+            )
+        return bound(request, price)
 
     def _sort(self, jobs: list[Job], found: Found) -> None:
         for job in jobs:
@@ -178,20 +223,32 @@ class Engine:
             if record is not None:
                 self._conclude(job, record, from_store=True)
             elif job.request_id in found.claimed:
+                job.reserved = self._bound(job.request) if self._budget else 0.0
                 self._ready.append(job)
             else:
                 if not self._elsewhere:
                     self._loop.call_later(_AWAIT_OTHERS_S, self._ask_elsewhere)
                 self._elsewhere.append(job)
+        if found.short is not None and self._budget is not None:
+            self._check_short(self._budget, found.short)
         self._pump()
+
+    def _check_short(self, budget: Budget, short: dict[str, tuple[float, float]]) -> None:
+        """Stop where no open call, of this process or another, can give anything back."""
+        if all(reserved <= DOLLAR_DUST for _, reserved in short.values()):
+            words = Budget.words(short, budget.ceilings)
+            self._stop(
+                BudgetError(
+                    f"The budget does not allow the next call ({words}). Everything paid for is "
+                    "stored: raise the budget, and the run goes on where it stopped."
+                )
+            )
 
     def _ask_elsewhere(self) -> None:
         if self._closing:
             return
         jobs, self._elsewhere = self._elsewhere, []
-        self._pending.extend(job for job in jobs if self._keep(job))
-        if self._pending and (self._looking is None or self._looking.done()):
-            self._looking = self._loop.create_task(self._look_up())
+        self._look_for([job for job in jobs if self._keep(job)])
 
     # Sending.
 
@@ -201,7 +258,12 @@ class Engine:
             return
         now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
-            self._ready.appendleft(heapq.heappop(self._delayed)[2])
+            job = heapq.heappop(self._delayed)[2]
+            if self._budget is not None and not job.reserved:
+                self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
+                self._look_for([job])
+            else:
+                self._ready.appendleft(job)
         wait = float("inf")
         while self._ready:
             if not self._keep(self._ready[0]):
@@ -225,6 +287,7 @@ class Engine:
             heir = next((twin for twin in job.twins if not twin.run.closed), None)
             if heir is None:
                 self._open.pop(job.request_id, None)
+                self._give_back(job)
                 self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
                 return False
         return True
@@ -243,6 +306,8 @@ class Engine:
         if task.cancelled():
             self._gate.lost()
             self._open.pop(job.request_id, None)
+            # Sent and abandoned: it may have been paid.
+            self._give_back(job, charge=job.reserved)
             self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
             for twin in job.twins:
                 self._enqueue(twin)
@@ -287,6 +352,9 @@ class Engine:
                 self._store_failure(job, "failed", f"{reply.words} (tried {attempt} times)")
                 return
             self.stats.retried += 1
+        if reply.ambiguous and job.reserved:
+            # It may have been paid: the next try needs money of its own.
+            self._give_back(job, charge=job.reserved)
         wait = retry.backoff(job.request_id, attempt, reply.retry_after)
         self._order += 1
         heapq.heappush(self._delayed, (now + wait, self._order, job))
@@ -412,7 +480,26 @@ class Engine:
             else:
                 self._conclude(job, record, from_store=False)
 
+        cost = row["cost_usd"]
+        # What the endpoint did not count is taken to have cost the most it could.
+        row["charge_usd"] = job.reserved if cost is None else cost
         self._writer.put(row, stored)
+        # After the charge: the other way round there would be room for a moment that is not there.
+        self._give_back(job)
+
+    def _give_back(self, job: Job, charge: float = 0.0) -> None:
+        """End a job's reservation; `charge` is what counts as spent although nothing came."""
+        budget, reserved = self._budget, job.reserved
+        if budget is None or not reserved:
+            return
+        job.reserved = 0.0
+
+        def work(connection: sa.Connection) -> None:
+            budget.give_back(connection, reserved)
+            self._ledger.charge(connection, charge)
+
+        # There may now be room for one that waits.
+        self._writer.submit(work, lambda result: self._ask_elsewhere())
 
     def _conclude(self, job: Job, record: Record, from_store: bool) -> None:
         """Hand a stored completion on, or ask again where nothing of it can be used."""

@@ -11,10 +11,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from targen.llm.schema import COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
+from targen.llm.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
 from targen.llm.store import now, unpack
 from targen.llm.structured import Parsed
 from targen.llm.types import Status
+
+ALL = "*"
+"""The scope of everything spent in a store."""
 
 LEASE_S = 8.0
 """How long a silent process is believed to be alive."""
@@ -41,11 +44,13 @@ class Record:
 class Found:
     """What a look-up of requests found: known answers, and requests that are now ours to ask.
 
-    Whatever is in neither is being asked by another process.
+    Whatever is in neither is being asked by another process, or lacks the money: then `short`
+    holds, for each ceiling, what is spent and what is reserved.
     """
 
     known: dict[str, Record]
     claimed: frozenset[str]
+    short: dict[str, tuple[float, float]] | None = None
 
 
 _READ = (
@@ -64,6 +69,16 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
     made = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
     return made(table)
+
+
+def add_spent(connection: sa.Connection, scope: str, amount: float) -> None:
+    """Add to what was spent in `scope`."""
+    statement = insert(connection, BUDGETS).values(scope=scope, spent_usd=amount)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["scope"], set_={"spent_usd": BUDGETS.c.spent_usd + amount}
+        )
+    )
 
 
 class Ledger:
@@ -140,9 +155,14 @@ class Ledger:
         return {row[0] for row in claimed}
 
     def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Store completions, note their use and end their leases. `created_at` is set here."""
+        """Store completions, note their use and cost, end their leases.
+
+        `created_at` is set here; `charge_usd` of a row is no column but what counts as spent.
+        """
         moment = now(connection)
         values = [{**row, "created_at": moment} for row in rows]
+        charges = sum(row.pop("charge_usd") for row in values)
+        self.charge(connection, charges)
         statement = insert(connection, COMPLETIONS)
         # Only a failure is ever replaced: a stored answer stays what it was.
         connection.execute(
@@ -156,6 +176,12 @@ class Ledger:
         paid = [row["request_id"] for row in rows if row["status"] != "failed"]
         self._note_uses(connection, paid, paid=True)
         self._release(connection, [row["request_id"] for row in rows])
+
+    def charge(self, connection: sa.Connection, amount: float) -> None:
+        """Note what was spent, in all and for the task."""
+        if amount:
+            add_spent(connection, ALL, amount)
+            add_spent(connection, f"task:{self._use['task']}", amount)
 
     def release(self, ids: Sequence[str]) -> Callable[[sa.Connection], None]:
         """End leases without an answer."""

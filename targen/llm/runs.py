@@ -45,6 +45,7 @@ class Job:
         before: outcome of the request before, where it is asked again.
         twins: jobs with the same identity, answered together with this one.
         attempts: tries so far; `throttled`: how often the rate limit sent it back.
+        reserved: US dollars set aside for it.
     """
 
     run: "Run"
@@ -58,6 +59,7 @@ class Job:
     twins: "list[Job]" = field(default_factory=list)
     attempts: int = 0
     throttled: int = 0
+    reserved: float = 0.0
 
 
 class Run:

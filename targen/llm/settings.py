@@ -27,6 +27,7 @@ class EngineSettings:
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
         concurrency: requests in flight at most.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
+        task_budget_usd: the same over all runs of `task`.
         timeout_s: seconds until a silent call is given up and tried again.
         requests_per_minute: a limit known beforehand; None leaves it to be found.
         run_id, task, step: who asks; written into the ledger of uses, no part of the identity.
@@ -39,6 +40,7 @@ class EngineSettings:
     store_url: str = "sqlite:///data/completions.db"
     concurrency: int = 64
     budget_usd: float | None = None
+    task_budget_usd: float | None = None
     timeout_s: float = 180.0
     requests_per_minute: float | None = None
     run_id: str = ""

@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from targen.llm.types import Request, Sampling
+from targen.llm.engine import Engine, EngineSettings
+from targen.llm.types import Outcome, Request, Sampling
 
 SCHEMA = {
     "type": "object",
@@ -72,11 +73,18 @@ def failure(
     )
 
 
+async def ask(settings: EngineSettings, asked: Any) -> tuple[list[Outcome], Engine]:
+    """Run an engine over `asked`; return all outcomes and the engine."""
+    engine = Engine(settings)
+    async with engine as llm:
+        return [outcome async for outcome in llm.run(asked)], engine
+
+
 Answer = Callable[[dict[str, Any], "Endpoint"], web.StreamResponse | Awaitable[web.StreamResponse]]
 
 
 class Endpoint:
-    """Serves `answer(body, endpoint)`; keeps all bodies."""
+    """Serves `answer(body, endpoint)`, cuts the line on ConnectionResetError; keeps all bodies."""
 
     def __init__(self, answer: Answer | None = None, delay: float = 0.0) -> None:
         self.answer = answer or (lambda body, endpoint: completion(GOOD))
@@ -97,6 +105,10 @@ class Endpoint:
                 await asyncio.sleep(self.delay)
             made = self.answer(body, self)
             return await made if asyncio.iscoroutine(made) else made
+        except ConnectionResetError:
+            assert incoming.transport is not None
+            incoming.transport.close()
+            return web.Response()
         finally:
             self.now -= 1
 

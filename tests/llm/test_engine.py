@@ -3,7 +3,7 @@ import gc
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +11,11 @@ import pytest
 from aiohttp import web
 
 from targen.errors import EndpointError, StoreError
-from targen.llm.engine import Engine, EngineSettings
+from targen.llm.engine import Engine
 from targen.llm.store import Store
 from targen.llm.types import Outcome, Request, Sampling
 
-from .endpoint import GOOD, Endpoint, completion, failure, number, request, requests
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Callable[..., EngineSettings]:
-    def make(endpoint: Endpoint | str, **more: Any) -> EngineSettings:
-        url = endpoint if isinstance(endpoint, str) else endpoint.url
-        return EngineSettings(
-            **{
-                "model": "m",
-                "base_url": url,
-                "api_key": "secret-key",
-                "endpoint_name": "test",
-                "store_url": f"sqlite:///{tmp_path}/s.db",
-                "run_id": "r",
-                "task": "t",
-                "step": "s",
-                "timeout_s": 5.0,
-            }
-            | more
-        )
-
-    return make
-
-
-async def ask(settings: EngineSettings, asked: Any) -> tuple[list[Outcome], Engine]:
-    engine = Engine(settings)
-    async with engine as llm:
-        return [outcome async for outcome in llm.run(asked)], engine
+from .endpoint import GOOD, Endpoint, ask, completion, failure, number, request, requests
 
 
 async def test_every_request_gets_one_outcome_and_a_rerun_makes_no_call(settings: Any) -> None:

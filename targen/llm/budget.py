@@ -1,0 +1,124 @@
+"""The ceiling on what may be spent: reserved before a call, settled after.
+
+Here belong the upper bound of a call's cost and the statements that reserve and settle, shared by
+all processes of a store. What happens to a request that does not fit belongs to the engine.
+
+Two ceilings hold at once: one over everything in the store (`*`), one for a task (`task:<name>`).
+What a process had reserved when it died counts as spent, because the endpoint may have charged it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from targen.hashing import canonical
+from targen.llm.ledger import ALL, add_spent, insert
+from targen.llm.prices import Price
+from targen.llm.schema import BUDGETS, OWNERS, RESERVATIONS
+from targen.llm.store import now
+from targen.llm.types import Request
+
+TOKENS_PER_MESSAGE = 16
+"""Tokens that a chat format adds around one message, generously."""
+
+DOLLAR_DUST = 1e-9
+
+
+def bound(request: Request, price: Price) -> float:
+    """Return the most that `request` can cost, in US dollars.
+
+    No tokeniser makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
+    because it may go out in the response format and in words.
+    """
+    text = sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)
+    schema = len(canonical(request.schema).encode("utf-8", "replace"))
+    frame = TOKENS_PER_MESSAGE * (len(request.messages) + 2)
+    return price.cost(text + 2 * schema + frame + 200, request.sampling.max_output_tokens)
+
+
+class Budget:
+    """The ceilings of one engine and its reservations."""
+
+    def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:
+        """Make the budget.
+
+        Args:
+            owner: this process's name.
+            ceilings: scope -> US dollars.
+        """
+        self._owner = owner
+        self.ceilings = dict(ceilings)
+
+    def reserve(self, connection: sa.Connection, amounts: Sequence[float]) -> int:
+        """Reserve as many of `amounts` as fit, in order; return how many."""
+        if connection.dialect.name != "sqlite":
+            # One at a time, or two processes each see room for one call and both take it.
+            connection.exec_driver_sql("LOCK TABLE budgets IN EXCLUSIVE MODE")
+        self._bury(connection)
+        room = min(self._room(connection, scope) for scope in self.ceilings)
+        count, total = 0, 0.0
+        for amount in amounts:
+            if total + amount > room + DOLLAR_DUST:
+                break
+            total += amount
+            count += 1
+        if count:
+            self._change(connection, total)
+        return count
+
+    def give_back(self, connection: sa.Connection, amount: float) -> None:
+        """Give a reservation back; what was really spent is noted where completions are."""
+        self._change(connection, -amount)
+
+    def state(self, connection: sa.Connection) -> dict[str, tuple[float, float]]:
+        """Return scope -> (spent, reserved by all processes) in US dollars."""
+        return {
+            scope: (_spent(connection, scope), _reserved(connection, scope))
+            for scope in self.ceilings
+        }
+
+    def _room(self, connection: sa.Connection, scope: str) -> float:
+        return self.ceilings[scope] - _spent(connection, scope) - _reserved(connection, scope)
+
+    def _change(self, connection: sa.Connection, amount: float) -> None:
+        for scope in self.ceilings:
+            statement = insert(connection, RESERVATIONS).values(
+                owner=self._owner, scope=scope, reserved_usd=amount
+            )
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["owner", "scope"],
+                    set_={"reserved_usd": RESERVATIONS.c.reserved_usd + amount},
+                )
+            )
+
+    def _bury(self, connection: sa.Connection) -> None:
+        """Count what dead processes had reserved as spent."""
+        alive = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > now(connection))
+        dead = RESERVATIONS.c.owner.not_in(alive) & (RESERVATIONS.c.owner != self._owner)
+        rows = connection.execute(
+            sa.delete(RESERVATIONS)
+            .where(dead)
+            .returning(RESERVATIONS.c.scope, RESERVATIONS.c.reserved_usd)
+        )
+        for row in rows.all():
+            add_spent(connection, row.scope, max(row.reserved_usd, 0.0))
+
+    @staticmethod
+    def words(state: Mapping[str, tuple[float, float]], ceilings: Mapping[str, float]) -> str:
+        """Return what stands, for the user."""
+        return "; ".join(
+            f"{'all runs' if scope == ALL else scope}: ceiling ${ceilings[scope]:.4f}, "
+            f"spent ${spent:.4f}"
+            for scope, (spent, _) in state.items()
+        )
+
+
+def _spent(connection: sa.Connection, scope: str) -> float:
+    found = sa.select(BUDGETS.c.spent_usd).where(BUDGETS.c.scope == scope)
+    return float(connection.execute(found).scalar() or 0.0)
+
+
+def _reserved(connection: sa.Connection, scope: str) -> float:
+    found = sa.select(sa.func.sum(RESERVATIONS.c.reserved_usd)).where(RESERVATIONS.c.scope == scope)
+    return float(connection.execute(found).scalar() or 0.0)
