@@ -45,7 +45,7 @@ clean:
 
 # For maintainers: take the README's pictures anew, from a fresh demonstration.
 pictures: $(VENV)/.ready
-	@TARGEN_PICTURES=docs/pictures $(PYTHON_BIN) -m pytest tests/dagster_project/test_ui.py
+	@TARGEN_PICTURES=docs/pictures $(PYTHON_BIN) -m pytest tests/browser
 
 # For maintainers: take the newest versions that pyproject.toml allows.
 lock:
