@@ -16,7 +16,7 @@ from targen.offline.grammar import ContextAsk, Fields, SeedAsk, Slot
 from targen.offline.prompt import Prompt
 from targen.offline.wording import Lexicon, Template, article, capital, lexicons, tidy
 
-_SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+")
+_SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
 _ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
 _META: Final = re.compile(
     r"\b(?:need(?:s)? not|avoid|do not|example|label|must not|slot|such as|instead|rather|ask it"

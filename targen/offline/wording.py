@@ -257,28 +257,13 @@ def _function_start(text: str) -> bool:
 
 
 @cache
-def _irregular() -> Mapping[str, tuple[str, str]]:
-    rows = (entry.split() for entry in lexicons()["irregular"].entries)
-    return {verb: (simple, perfect) for verb, simple, perfect in rows}
+def _irregular() -> Mapping[str, str]:
+    return dict(entry.split() for entry in lexicons()["irregular"].entries)
 
 
 def past(verb: str) -> str:
     """Return the simple past of a verb's base form."""
-    return _irregular()[verb][0] if verb in _irregular() else _add(verb, "ed")
-
-
-def participle(verb: str) -> str:
-    """Return the past participle of a verb's base form."""
-    return _irregular()[verb][1] if verb in _irregular() else _add(verb, "ed")
-
-
-def gerund(verb: str) -> str:
-    """Return the -ing form of a verb's base form."""
-    if verb.endswith("ie"):
-        return verb[:-2] + "ying"
-    if verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")) and len(verb) > 2:
-        return verb[:-1] + "ing"
-    return _double(verb) + "ing"
+    return _irregular().get(verb) or _add(verb, "ed")
 
 
 def third(verb: str) -> str:
