@@ -91,7 +91,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"the web server did not start:\n{log.read_text()[-2000:]}")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while Playwright is open its event loop counts as running in this
+# thread, and nothing else that is asynchronous can be tested.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     """Yield a headless Chromium."""
     if not CHROMIUM:
