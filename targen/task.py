@@ -210,7 +210,7 @@ class TaskSpec(BaseModel):
 
     @property
     def _overhang(self) -> int:
-        return self.per_call * max(1, len(self.labels))
+        return self.per_call * (len(self.labels) if self.answer.kind == "class" else 1)
 
 
 def _merged(base: Any, child: Any) -> Any:

@@ -12,7 +12,7 @@ from targen.languages import ENGLISH
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.registry import LLMParams
 from targen.tables import REASONS
-from targen.validators import VALIDATORS
+from targen.validators import VALIDATORS, fold
 
 if TYPE_CHECKING:
     from targen.task import TaskSpec
@@ -107,6 +107,15 @@ def rejection(
         "request_ids": [request_id] if request_id else [],
         **columns,
     }
+
+
+def text_key(fields: Mapping[str, Any]) -> str:
+    """Return what is equal for rows that differ in case and white space alone."""
+    folded = {
+        name: [fold(str(one)) for one in value] if isinstance(value, list) else fold(str(value))
+        for name, value in fields.items()
+    }
+    return canonical(folded)
 
 
 def empty_field(values: Mapping[str, Any]) -> str | None:

@@ -7,9 +7,15 @@ from typing import Any
 
 from targen.errors import StepError
 from targen.hashing import canonical, short_id
-from targen.operators.asking import empty_field, first_violation, rejection, tally, too_long
+from targen.operators.asking import (
+    empty_field,
+    first_violation,
+    rejection,
+    tally,
+    text_key,
+    too_long,
+)
 from targen.operators.registry import StepInput, StepResult, operator
-from targen.validators import fold
 
 
 def _checked(
@@ -28,11 +34,11 @@ def _checked(
         problem = problem or first_violation(row, spec.validators, only, spec.language)
         if problem:
             result.rejected.append(rejection("invalid", problem, given, slot=slot))
-        elif fold(canonical(given)) in seen:
+        elif text_key(given) in seen:
             detail = "the same text stands in an earlier row of the file"
             result.rejected.append(rejection("duplicate", detail, given, slot=slot))
         else:
-            seen.add(fold(canonical(given)))
+            seen.add(text_key(given))
             kept.append((place, row))
     if not kept:
         details = [str(row["detail"]) for row in result.rejected]

@@ -12,7 +12,7 @@ from pydantic import Field
 from targen.answers import Label
 from targen.errors import StepError
 from targen.gender import swap_gender
-from targen.hashing import canonical, rng, short_id
+from targen.hashing import rng, short_id
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
@@ -23,13 +23,13 @@ from targen.operators.asking import (
     numbered_items,
     rejection,
     tally,
+    text_key,
     too_long,
 )
 from targen.operators.materials import Material, Materials, requirements
 from targen.operators.registry import LLMParams, StepInput, StepResult
 from targen.plan import Plan, Slot
 from targen.prompting import field_schema, items_schema, messages, task_block
-from targen.validators import fold
 
 PILOT: Final = 40
 """Slots tried before the rest: where not one of them can be filled, the step stops at once."""
@@ -303,7 +303,7 @@ class Filling:
             if not filled.rows:
                 continue
             fields = [n for n, f in self.spec.fields.items() if not f.derived]
-            key = fold(canonical({name: filled.rows[0][name] for name in fields}))
+            key = text_key({name: filled.rows[0][name] for name in fields})
             if key in seen:
                 doubles.add(number)
             else:

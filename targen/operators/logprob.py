@@ -37,7 +37,7 @@ async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult
     The mean is over all tokens of the answer. As each slot keeps its own best, labels stay
     balanced, and more rows never push one out.
 
-    Source: SuperGen (Meng et al., 2022), section 3.2, which ranks all candidates of a label
+    Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label
     together; the share kept is the same.
 
     Raises:

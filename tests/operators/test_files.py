@@ -1,0 +1,129 @@
+"""Rows and documents of the user's own."""
+
+import pytest
+
+from targen.errors import SpecError, StepError
+from targen.operators import run_step, step_digest
+from tests.models import ScriptedModel, block_of, random_model
+from tests.operators.test_generation import tables_of
+from tests.specs import MOOD, real_task, spec_of
+
+OWN = MOOD[: MOOD.index("contexts:")].replace("rows: 8", "rows: 4\nrecipe: label-own-data") + (
+    "rows_file: rows.csv\nheadroom: 1\n"
+)
+ROWS = "note,ignored\nHooray,1\n,2\nhooray ,3\nAlas,4\nOh,5\nWell,6\nHm,7\nAh,8\n"
+
+
+def own(folder, text=OWN, rows=ROWS, name="rows.csv"):
+    (folder / name).write_text(rows, encoding="utf-8")
+    return spec_of(folder, text)
+
+
+def judge(wrong=()):
+    """Label notes by a fixed rule; the corrector errs on the notes in `wrong`."""
+
+    def answer(request):
+        note = block_of(request)["row"]["note"]
+        label = "glad" if note in ("Hooray", "Ah", "Oh") else "sad"
+        if "reasons" in request.schema["properties"]:
+            other = "sad" if label == "glad" else "glad"
+            return {"reasons": "r", "label": other if note in wrong else label}
+        return {"label": label}
+
+    return ScriptedModel(answer)
+
+
+async def test_rows_are_taken_in_order_checked_and_counted(tmp_path):
+    made = await tables_of(own(tmp_path), judge(), "instances")
+    made = made["instances"]
+    assert made.table["note"].to_list() == ["Hooray", "Alas", "Oh", "Well", "Hm"]
+    assert made.table["slot"].to_list() == [0, 3, 4, 5, 6]
+    assert made.table["intended_label"].null_count() == 5
+    assert made.rejected["reason"].to_list() == ["invalid", "duplicate"]
+
+
+async def test_labels_keep_the_file_s_order_and_disputed_rows_go_to_a_person(tmp_path):
+    made = await tables_of(own(tmp_path), judge(wrong={"Oh"}))
+    table = made["corrected_set"].table
+    assert table.select("note", "label").rows() == [
+        ("Hooray", "glad"),
+        ("Alas", "sad"),
+        ("Well", "sad"),
+        ("Hm", "sad"),
+    ]
+    (disputed,) = made["corrected_set"].rejected.to_dicts()
+    assert (disputed["reason"], disputed["annotated_label"], disputed["corrected_label"]) == (
+        "dropped",
+        "glad",
+        "sad",
+    )
+    assert not any("short of labels" in text for text in made["corrected_set"].warnings)
+
+
+async def test_no_valid_row_is_one_error(tmp_path):
+    spec = own(tmp_path, rows='note\n" "\n')
+    with pytest.raises(StepError, match="not one row of the file is valid .*not_empty 1"):
+        await run_step("instances", spec, {}, None)
+
+
+def test_a_changed_file_changes_the_step(tmp_path):
+    before = step_digest("instances", own(tmp_path))
+    assert before == step_digest("instances", own(tmp_path, rows=ROWS.replace(",8", ",9")))
+    assert before != step_digest("instances", own(tmp_path, rows=ROWS.replace("Ah", "Ach")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "name", "message"),
+    [
+        ("text\nHooray\n", "rows.csv", "line 2: the column 'note' is missing"),
+        ("note\n", "rows.csv", "holds no row"),
+        ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
+        ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2 is no JSON object"),
+        ('{"note": \n', "rows.jsonl", "'rows.jsonl' cannot be read"),
+        ("x", "rows.xlsx", "must end in .jsonl or .csv or .txt"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, message):
+    with pytest.raises(SpecError) as caught:
+        own(tmp_path, OWN.replace("rows.csv", name), rows, name)
+    assert message in str(caught.value)
+    assert "rows_file: " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../rows.csv", "missing.csv"])
+def test_a_file_must_stand_in_the_task_s_folder(tmp_path, name):
+    (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
+    with pytest.raises(SpecError, match="leaves the folder|cannot be read"):
+        spec_of(tmp_path / "tasks", OWN.replace("rows.csv", name))
+
+
+def test_a_recipe_that_needs_a_file_says_so(tmp_path):
+    with pytest.raises(SpecError, match="name it in `rows_file`"):
+        spec_of(tmp_path, OWN.replace("rows_file: rows.csv\n", ""))
+    with pytest.raises(SpecError, match=r"name it in `seeds\.file`"):
+        spec_of(tmp_path, MOOD.replace("seeds: {page: 3}", "seeds: {operator: file}"))
+
+
+async def test_every_document_is_used_before_any_is_used_twice():
+    model = random_model()
+    made = await tables_of(real_task("boolq-documents", rows=40), model)
+    seeds, instances = made["seeds"].table, made["instances"].table
+    assert len(seeds) == 24
+    assert instances["seed_id"].head(24).is_unique().all()
+    assert instances["seed_id"].value_counts()["count"].max() == 3  # 56 rows of 24 documents
+    assert len(made["corrected_set"].table) == 40
+
+
+async def test_a_document_that_comes_again_is_asked_anew():
+    model = random_model()
+    made = await tables_of(real_task("boolq-documents", rows=40), model, "instances")
+    assert made["instances"].table.select("passage", "question").is_unique().all()
+    asked = [(r.messages[1]["content"], r.sample) for r in model.history]
+    assert len(set(asked)) == len(asked)
+
+
+async def test_without_contexts_and_seeds_every_call_is_a_sample_of_its_own():
+    model = random_model()
+    made = await tables_of(real_task("rte-zerogen", rows=30), model, "instances")
+    assert made["instances"].table["premise"].is_unique().all()
+    assert len({r.sample for r in model.history}) == len(model.history)
