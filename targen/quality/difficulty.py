@@ -39,12 +39,13 @@ def pvi(scores: learner.Scores, labels: Ints) -> Floats:
 
 
 def row_information(
-    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str]
+    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], pair_field: str | None = None
 ) -> tuple[Floats, Ints, learner.Scores]:
     """Return PVI per row, label numbers and the held-out scores; all labels must be known."""
     labels = learner.coded(rows["label"], names)
     features = learner.Features(rows, fields).of(rows)
-    scores = learner.cross_validated(features, labels, len(names))
+    groups = learner.groups_of(rows, pair_field)
+    scores = learner.cross_validated(features, labels, groups, len(names))
     return pvi(scores, labels), labels, scores
 
 
@@ -73,13 +74,15 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     known = inputs.rows.with_row_index("_row").drop_nulls("label")
     size = min(ROWS, known.height, gold.height if gold is not None else ROWS)
     rows = sample(known, size)
-    values, _, scores = row_information(rows, inputs.text_fields, names)
+    values, _, scores = row_information(rows, inputs.text_fields, names, inputs.pair_field)
     low, high = bootstrap_mean(values, "v-information")
     other, theirs = None, None
     if gold is not None and gold.height >= FEWEST:
         known_gold = gold.filter(pl.col("label").is_in(names))
         if known_gold.height >= FEWEST and known_gold["label"].n_unique() > 1:
-            theirs = row_information(sample(known_gold, size), inputs.text_fields, names)[0]
+            theirs = row_information(
+                sample(known_gold, size), inputs.text_fields, names, inputs.pair_field
+            )[0]
             other = float(theirs.mean())
     sheet.add(Measure("v_information", float(values.mean()), size, "all", low, high, other))
     negative = (values < 0).astype(np.float64)

@@ -80,6 +80,8 @@ class ReportInputs:
             leans on this is skipped where it did.
         reviewed: rows that people looked at: `instance_id`, `right` (bool) and `weight` (how
             many rows the row stands for); overrides the noise estimate.
+        planted_errors: rows that went through correction a second time under a label known to
+            be wrong: `planted_label` and `corrected_label`.
         elsewhere: name -> gold rows of another task with the same columns, to measure utility
             out of distribution.
         data_docs: local path or address of the expectations' page, linked when given.
@@ -107,6 +109,7 @@ class ReportInputs:
     reference_embeddings: npt.NDArray[np.float64] | None = None
     corrector_blind: bool = True
     reviewed: pl.DataFrame | None = None
+    planted_errors: pl.DataFrame | None = None
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     data_docs: str | None = None
 

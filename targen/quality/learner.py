@@ -59,13 +59,19 @@ def _grams(row: Sequence[str]) -> list[str]:
     return [*row, *(f"{a} {b}" for a, b in pairwise(row))]
 
 
-def folds(labels: Ints, count: int, *seed: Any) -> Ints:
-    """Return a fold number below `count` per row, labels spread evenly over folds, seeded."""
-    order = generator("folds", *seed).permutation(labels.size)
-    order = order[np.argsort(labels[order], kind="stable")]
-    out = np.empty(labels.size, dtype=np.int64)
-    out[order] = np.arange(labels.size) % count
-    return out
+def folds(labels: Ints, groups: Ints, count: int, *seed: Any) -> Ints:
+    """Return a fold number below `count` per row, labels spread evenly over folds, seeded.
+
+    Rows of one group share a fold, so that a model is never tested on the twin of a row it was
+    trained on; a group counts under the label of its first row.
+    """
+    _, first, place = np.unique(groups, return_index=True, return_inverse=True)
+    heads = labels[first]
+    order = generator("folds", *seed).permutation(heads.size)
+    order = order[np.argsort(heads[order], kind="stable")]
+    out = np.empty(heads.size, dtype=np.int64)
+    out[order] = np.arange(heads.size) % count
+    return out[place]
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,9 @@ class Scores:
     null: Floats
 
 
-def fitted(features: Any, labels: Ints, size: int, *seed: Any) -> Callable[[Any], Floats]:
+def fitted(
+    features: Any, labels: Ints, groups: Ints, size: int, *seed: Any
+) -> Callable[[Any], Floats]:
     """Fit logistic regression, or nothing but the label shares where it does not beat them.
 
     The strength is chosen by `INNER`-fold cross-validation on the training rows. The family also
@@ -99,13 +107,15 @@ def fitted(features: Any, labels: Ints, size: int, *seed: Any) -> Callable[[Any]
     # The vectors are short: threads of the BLAS would wait for each other most of the time
     # (40 times slower on two busy cores) and could change the last digits of a sum.
     with threadpool_limits(1):
-        return _chosen(features, labels, size, *seed)
+        return _chosen(features, labels, groups, size, *seed)
 
 
-def _chosen(features: Any, labels: Ints, size: int, *seed: Any) -> Callable[[Any], Floats]:
+def _chosen(
+    features: Any, labels: Ints, groups: Ints, size: int, *seed: Any
+) -> Callable[[Any], Floats]:
     """Choose the strength and fit with it."""
     shares = shares_of(labels, size)
-    order = folds(labels, INNER, "inner", *seed)
+    order = folds(labels, groups, INNER, "inner", *seed)
     at = np.arange(labels.size)
     null = -np.log(shares[labels])
     best, gain = None, 0.0
@@ -150,17 +160,25 @@ def shares_of(labels: Ints, size: int) -> Floats:
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
-def cross_validated(features: Any, labels: Ints, size: int) -> Scores:
-    """Predict every row by a model that did not see its label, in `FOLDS` folds."""
-    fold = folds(labels, FOLDS, labels.size)
+def cross_validated(features: Any, labels: Ints, groups: Ints, size: int) -> Scores:
+    """Predict every row by a model that saw no label of its group, in `FOLDS` folds."""
+    fold = folds(labels, groups, FOLDS, labels.size)
     probability = np.zeros((labels.size, size))
     null = np.zeros((labels.size, size))
     for k in range(FOLDS):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         if test.size and train.size:
-            probability[test] = fitted(features[train], labels[train], size, k)(features[test])
+            model = fitted(features[train], labels[train], groups[train], size, k)
+            probability[test] = model(features[test])
             null[test] = shares_of(labels[train], size)
     return Scores(probability, null)
+
+
+def groups_of(rows: pl.DataFrame, pair_field: str | None) -> Ints:
+    """Return a group number per row: that of its pair, or its own."""
+    if pair_field is None or pair_field not in rows.columns:
+        return np.arange(rows.height, dtype=np.int64)
+    return rows[pair_field].rank("dense").fill_null(0).to_numpy().astype(np.int64)
 
 
 def coded(labels: pl.Series, names: Sequence[str]) -> Ints:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from targen.quality.agreement import annotated
+from targen.quality.agreement import annotated, rate
 from targen.quality.balance import label_set
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles, wilson
@@ -214,8 +214,29 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     return pl.concat(parts)
 
 
+def _planted(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add how often correction notices a wrong label, and how often it doubts a right one.
+
+    detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
+    share of the rows on whose label plan and annotator agree that the corrector changed; as a
+    few of these are wrong in truth, it is an upper bound. Both from 0 to 1. Planted labels are
+    drawn at random and may be easier to notice than real errors.
+    """
+    planted = inputs.planted_errors
+    if planted is None or not planted.height:
+        sheet.skip("detection", "no errors were planted")
+        return
+    noticed = planted["corrected_label"] != planted["planted_label"]
+    sheet.add(rate("detection", "planted errors", noticed))
+    names = [f"{name}_label" for name in READINGS]
+    if set(names) <= set(inputs.rows.columns):
+        agreed = inputs.rows.filter(pl.col(names[0]) == pl.col(names[1]))
+        sheet.add(rate("false_alarm", "all", agreed[names[2]] != agreed[names[0]]))
+
+
 def measure(inputs: ReportInputs, sheet: Sheet) -> None:
-    """Add the share of wrong final labels and how often each reading is right."""
+    """Add the share of wrong final labels, and how often each reading is right."""
+    _planted(inputs, sheet)
     if inputs.reviewed is not None and inputs.reviewed.height:
         share = reviewed_share(inputs.reviewed)
         n = inputs.reviewed.height

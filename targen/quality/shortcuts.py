@@ -9,7 +9,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from targen.quality import learner
@@ -139,13 +138,9 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         theirs = None
     theirs = None if theirs is None else sample(theirs, size)
     for part, fields in {**parts_of(inputs), "length only": []}.items():
-        own = _part(rows, fields or inputs.text_fields, names, by_length=not fields)
+        own = _part(rows, fields, names, inputs)
         low, high = bootstrap_mean(own, "shortcut", part)
-        other = None
-        if theirs is not None:
-            other = float(
-                _part(theirs, fields or inputs.text_fields, names, by_length=not fields).mean()
-            )
+        other = None if theirs is None else float(_part(theirs, fields, names, inputs).mean())
         sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
     cues = word_cues(inputs.rows.drop_nulls("label"), inputs.text_fields, names)
     for label in names:
@@ -158,9 +153,13 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
 
 
 def _part(
-    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], *, by_length: bool
-) -> npt.NDArray[np.float64]:
-    """Return per row what is gained by looking at these fields (or at their lengths)."""
+    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], inputs: ReportInputs
+) -> Floats:
+    """Return per row what is gained by looking at `fields`; at all lengths where none is given."""
     labels = learner.coded(rows["label"], names)
-    matrix = length_bins(rows, fields) if by_length else learner.Features(rows, fields).of(rows)
-    return gains(learner.cross_validated(matrix, labels, len(names)), labels)
+    groups = learner.groups_of(rows, inputs.pair_field)
+    if fields:
+        matrix = learner.Features(rows, fields).of(rows)
+    else:
+        matrix = length_bins(rows, inputs.text_fields)
+    return gains(learner.cross_validated(matrix, labels, groups, len(names)), labels)

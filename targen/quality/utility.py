@@ -32,7 +32,8 @@ def accuracy_grid(
     for seed, (one, two) in enumerate(zip(train, test, strict=True)):
         features = learner.Features(one, fields)
         labels = learner.coded(one["label"], names)
-        model = learner.fitted(features.of(one), labels, len(names), "utility", seed)
+        alone = learner.groups_of(one, None)
+        model = learner.fitted(features.of(one), labels, alone, len(names), "utility", seed)
         guess = model(features.of(two)).argmax(axis=1)
         out.append((guess == learner.coded(two["label"], names)).astype(np.int64))
     return out

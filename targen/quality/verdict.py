@@ -149,7 +149,12 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
     if parts:
         top = max(parts, key=lambda m: m.value or 0)
         gain = f"{(top.value or 0) * 100:.0f} points better than guessing"
-        found.append(("warn", f"The label can be told from {top.slice}, {gain}."))
+        text = f"The label can be told from {top.slice}, {gain}"
+        # From one field it may rightly be told (a ticket's body); from the length never.
+        if top.slice == "length only":
+            found.append(("warn", f"{text}."))
+        else:
+            found.append(("note", f"{text}: a shortcut, unless that part settles it."))
     cues = [
         cue for cue in sheet.details.get("cues", []) if cue["inside"] - cue["outside"] >= STRONG
     ]

@@ -57,10 +57,19 @@ def test_the_model_is_sklearns():
 
 def test_folds_are_even_in_size_and_label():
     labels = np.array([0] * 50 + [1] * 27)
-    fold = learner.folds(labels, 5, "x")
+    fold = learner.folds(labels, np.arange(77), 5, "x")
     assert np.bincount(fold).max() - np.bincount(fold).min() <= 1
     for k in range(5):
         assert 5 <= (labels[fold == k] == 1).sum() <= 6
+
+
+def test_twins_share_a_fold():
+    groups = np.repeat(np.arange(40), 2)
+    fold = learner.folds(np.repeat([0, 1] * 20, 2), groups, 5, "x")
+    assert (fold[::2] == fold[1::2]).all()
+    frame = pl.DataFrame({"pair": ["b", "a", "b"]})
+    assert learner.groups_of(frame, "pair").tolist() == [2, 1, 2]
+    assert learner.groups_of(frame, None).tolist() == [0, 1, 2]
 
 
 def test_a_field_without_words_and_a_label_outside_the_set():

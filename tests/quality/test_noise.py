@@ -34,10 +34,10 @@ def simulated(seed, rows, labels, errors=(0.1, 0.05, 0.05)):
     return frame, names, float(np.mean(wrong))
 
 
-@pytest.mark.parametrize(("labels", "needed"), [(2, 18), (3, 18)])
-def test_the_interval_covers_the_truth_and_is_narrow(labels, needed):
+@pytest.mark.parametrize(("labels", "seeds", "needed"), [(2, 20, 18), (3, 8, 7)])
+def test_the_interval_covers_the_truth_and_is_narrow(labels, seeds, needed):
     covered = 0
-    for seed in range(20):
+    for seed in range(seeds):
         frame, names, truth = simulated(seed, 500, labels)
         left = noise.estimate(frame, names).left
         covered += left.low <= truth + 1e-12 and truth - 1e-12 <= left.high
@@ -97,6 +97,20 @@ def test_review_by_people_counts_by_weight():
     assert share.low < share.value < share.high
     even = noise.reviewed_share(reviewed.with_columns(weight=pl.lit(2.0)))
     assert even.value == 0.25
+
+
+def test_planted_errors_give_detection_and_false_alarms():
+    given = inputs(60)
+    planted = pl.DataFrame(
+        {"planted_label": ["a", "a", "b", "b"], "corrected_label": ["b", "a", "a", "a"]}
+    )
+    sheet = Sheet()
+    noise.measure(inputs(60, planted_errors=planted, corrector_blind=False), sheet)
+    assert sheet.get("detection", "planted errors").value == 0.75
+    agreed = [r for r in given.rows.to_dicts() if r["intended_label"] == r["annotated_label"]]
+    wanted = sum(r["corrected_label"] != r["intended_label"] for r in agreed) / len(agreed)
+    assert sheet.get("false_alarm").value == pytest.approx(wanted)
+    assert "shown" in sheet.skipped["label_noise"]
 
 
 def test_skipped_with_a_reason():
