@@ -41,6 +41,7 @@ ASK_AGAIN = 2
 GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
 _COMMIT_PAUSE_S = 0.004
+_TICK_S = 0.02
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class Engine:
         self._budget = Budget(owner, known) if known else None
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
+        self._tick = self._loop.call_later(_TICK_S, self._watch, time.monotonic() + _TICK_S)
         return self
 
     async def __aexit__(
@@ -118,6 +120,7 @@ class Engine:
             await self._drain(None)
         finally:
             self._closing = True
+            self._tick.cancel()
             if self._timer:
                 self._timer.cancel()
             if self._looking:
@@ -249,6 +252,11 @@ class Engine:
             return
         jobs, self._elsewhere = self._elsewhere, []
         self._look_for([job for job in jobs if self._keep(job)])
+
+    def _watch(self, expected: float) -> None:
+        now = time.monotonic()
+        self._gate.lagged(now - expected)
+        self._tick = self._loop.call_later(_TICK_S, self._watch, now + _TICK_S)
 
     # Sending.
 

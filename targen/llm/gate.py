@@ -22,6 +22,8 @@ from targen.llm.writer import Writer
 
 _STALE_S = 0.25
 _RETRY_S = 0.02
+_LATE_S = 0.005
+_LEAST_OWN = 4.0
 _NEVER = float("inf")
 
 
@@ -51,6 +53,7 @@ class Gate:
         self._shared = shared
         self._pump = pump
         self._most_rate = _NEVER if per_minute is None else per_minute / 60
+        self._own = float(concurrency)
         self._shrunk_at = -1.0
         self.in_flight = 0
         self._slots: deque[float] = deque()
@@ -66,7 +69,7 @@ class Gate:
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next call may leave; infinity: `pump` will be called."""
-        if self.in_flight >= max(1, int(self._window)):
+        if self.in_flight >= max(1, int(min(self._window, self._own))):
             return _NEVER
         if self._shared is None:
             return 0.0
@@ -109,6 +112,17 @@ class Gate:
         elif reply.kind == "answer":
             self._window = min(self._most, self._window + 4 / self._window)
 
+    def lagged(self, seconds: float) -> None:
+        """Note how late the event loop is; called some fifty times a second.
+
+        A loop that is late has answers lying unread: more calls in flight would only wait longer,
+        and a kill would lose more of them. So the window follows our own speed, too.
+        """
+        if seconds > _LATE_S:
+            self._own = max(_LEAST_OWN, self._own * 0.96)
+        elif seconds < _LATE_S / 2:
+            self._own = min(self._most, self._own + 1.0)
+
     def lost(self) -> None:
         """Note that a call was abandoned without a reply."""
         self.in_flight -= 1
@@ -135,7 +149,7 @@ class Gate:
         left = self._left.get("requests")
         if left is None:
             return False
-        return left < 1 + (self._sharers - 1) * self.in_flight and not (
+        return left < 1 + (self._sharers - 1) * (self.in_flight + 3) and not (
             self.in_flight == 0 and time.monotonic() >= self._reset_at
         )
 

@@ -1,0 +1,69 @@
+"""What a run that is killed pays twice: SIGKILL at random moments, then the run again.
+
+The server keeps which questions it has answered in full; whatever it answered twice was lost by a
+kill. The store is asked right after the kill what it had acknowledged.
+"""
+
+import os
+import signal
+import tempfile
+import time
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from bench.llm_limits import start
+from bench.llm_server import serving, stats
+from targen.hashing import rng
+
+
+def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[str, Any]:
+    """Kill `kills` runs of `calls` calls, each at another moment, and finish each.
+
+    Args:
+        kills: how many.
+        calls: in each run.
+        store: store URL; None is a fresh SQLite file.
+    """
+    lost, again, incomplete = [], [], 0
+    for number in range(kills):
+        with tempfile.TemporaryDirectory() as folder, serving(delay=0.05, marks=True) as url:
+            place = store or f"sqlite:///{folder}/s.db"
+            options = {"url": url, "store": place, "first": number * 1_000_000, "count": calls}
+            process = start(**options)
+            while stats(url)["answered"] == 0:
+                time.sleep(0.02)
+            # A run of 2,000 calls takes one to three seconds after its first answer.
+            time.sleep(rng("kill", number).uniform(0.0, calls / 1500))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            time.sleep(0.1)
+            before = Counter(stats(url)["marks"])
+            kept = acknowledged(place, f"bench-{number * 1_000_000}")
+            second = start(**options)
+            second.communicate()
+            after = Counter(stats(url)["marks"])
+            twice = {mark for mark, count in after.items() if count > 1}
+            lost.append(len(twice & set(before)))
+            again.append(sum(after.values()) - calls)
+            incomplete += len(after) != calls
+            assert sum(before.values()) - kept <= lost[-1] + 1e-9, (before.total(), kept, lost[-1])
+    return {
+        "kills": kills,
+        "calls": calls,
+        "paid_twice_per_kill": lost,
+        "most_paid_twice": max(lost),
+        "more_calls_than_needed": again,
+        "incomplete_runs": incomplete,
+    }
+
+
+def acknowledged(store: str, run_id: str) -> int:
+    """Return how many completions of a run the store holds."""
+    engine = sa.create_engine(store)
+    with engine.connect() as connection:
+        found = sa.text("SELECT count(*) FROM completions WHERE run_id = :run")
+        count = int(connection.execute(found, {"run": run_id}).scalar_one())
+    engine.dispose()
+    return count
