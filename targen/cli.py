@@ -66,6 +66,18 @@ def validate(
 
 @app.command()
 @told
+def schema(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
+) -> None:
+    """Write the JSON Schemas of task and recipe files, for completion in editors."""
+    from targen import schemas  # noqa: PLC0415
+
+    for path in schemas.write(folder):
+        typer.echo(f"{path}")
+
+
+@app.command()
+@told
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8321,
 ) -> None:

@@ -85,3 +85,28 @@ def test_gendered_and_lists():
     assert check("gendered", {"t": "They left."}, text="t")
     assert check("gendered", {"t": "She left."}, text="t") is None
     assert check("at_least_two", {"p": ["a"]}, parts="p")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (["x = 1", "def f():\n    return 2\n"], None),
+        (["async def f():\n    await g()"], None),
+        (["x = 1", "x ="], "snippet 2 of code is no Python: SyntaxError"),
+        (["print 'a'"], "snippet 1 of code is no Python: SyntaxError"),
+        (["x = '\\d'"], None),
+        (["a\x00b"], "snippet 1 of code is no Python"),
+        (["(" * 5000], "snippet 1 of code is no Python"),
+        (["-" * 19000 + "1"], "snippet 1 of code is no Python"),
+        (["x" * 20001], "snippet 1 of code has more than 20000 characters"),
+    ],
+)
+def test_snippets_are_parsed_as_python(code, problem):
+    found = check("python_syntax", {"code": code}, code="code")
+    assert (found is None) if problem is None else problem in found
+
+
+def test_snippets_are_never_run(tmp_path):
+    mark = tmp_path / "mark"
+    assert check("python_syntax", {"code": [f"open({str(mark)!r}, 'w')"]}, code="code") is None
+    assert not mark.exists()
