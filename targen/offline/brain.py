@@ -15,10 +15,14 @@ from typing import Any, Final
 from targen.offline.axg import AxgGrammar
 from targen.offline.boolq import BoolqGrammar
 from targen.offline.cb import CbGrammar
+from targen.offline.choices import CHOICES
+from targen.offline.claims import CLAIMS, CLOSED, STRATEGY
 from targen.offline.copa import CopaGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
 from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from targen.offline.instructions import InstructionGrammar
+from targen.offline.passages import PASSAGES
 from targen.offline.prompt import Prompt
 from targen.offline.record import RecordGrammar
 from targen.offline.rte import RteGrammar
@@ -36,6 +40,12 @@ GRAMMARS: Final[tuple[Grammar, ...]] = (
     WscGrammar(),
     WicGrammar(),
     RecordGrammar(),
+    *CHOICES,
+    *PASSAGES,
+    CLOSED,
+    STRATEGY,
+    CLAIMS,
+    InstructionGrammar(),
 )
 """The tasks that the model knows; the first that matches is the one."""
 
@@ -279,7 +289,10 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         written: Fields = {"slot": slot.get("slot", at + 1)}
         if "rationale" in properties:
             written["rationale"] = rationale
-        out.append({**written, **_shaped(row, names, properties)})
+        row.setdefault("label", own)
+        # An empty text of a grammar is meant: an instruction may need no input.
+        kept = {n: row[n] for n in names if row.get(n) is not None}
+        out.append({**written, **{n: conform(v, properties.get(n, {})) for n, v in kept.items()}})
     return out
 
 
@@ -299,19 +312,35 @@ def _write(
             fixed = {n: v for n, v in place.given.items() if n in fields}
             for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
                 found = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
+                if slot.answer is None and "answer" in candidate:
+                    # A question that brings its own options brings its answer too.
+                    meant, labels = candidate["answer"], _options(candidate)
                 if truth(found, labels) == meant:
                     break
             if found is not None:
-                return {"answer": meant, **found}, grammar.rationale(found, label, rng)
+                if wrong and not grammar.labels and not _given_choices(place):
+                    meant = rng.choice([one for one in labels if one != meant] or labels)
+                return {"answer": meant, **found}, grammar.rationale(found, label or meant, rng)
     return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
 
 
-def _choices(slot: Slot) -> list[str]:
-    """Return the spans that the answer may be: the list of texts among the given fields."""
+def _options(row: Mapping[str, Any]) -> list[str]:
+    """Return the list of texts that a row's answer is one of."""
+    lists = (one for one in row.values() if isinstance(one, list) and row["answer"] in one)
+    return [str(option) for option in next(lists, [row["answer"]])]
+
+
+def _given_choices(slot: Slot) -> list[str]:
+    """Return the list of texts among the given fields that the answer is one of."""
     for value in slot.given.values():
         if isinstance(value, list) and (slot.answer is None or slot.answer in value):
             return [str(one) for one in value]
-    return [slot.answer or ""]
+    return []
+
+
+def _choices(slot: Slot) -> list[str]:
+    """Return the spans that the answer may be, as far as they are given."""
+    return _given_choices(slot) or [slot.answer or ""]
 
 
 def _seeded(grammar: Grammar, slot: Slot, rng: Random) -> Slot:
@@ -339,7 +368,23 @@ def _compose(
         if distance < _SURE:
             break
     row = best[1] if best else dict(fixed)
+    if "answer" in names and slot.answer is None:
+        row |= _with_answer(prompt, row, generic, wrong=wrong, rng=rng)
     return row, generic.rationale(row, label, rng)
+
+
+def _with_answer(
+    prompt: Prompt, row: Fields, generic: Generic, *, wrong: bool, rng: Random
+) -> Fields:
+    """Return options for a row, as many as its schema wants, and the one that is the answer."""
+    for name, schema in _item_schema(prompt).items():
+        if schema.get("type") == "array":
+            count = int(schema.get("minItems") or 2)
+            options = list(dict.fromkeys(islice(generic.terms(name, rng), 20 * count)))[:count]
+            right = truth({**row, name: options}, options)
+            others = [one for one in options if one != right]
+            return {name: options, "answer": rng.choice(others) if wrong and others else right}
+    return {}
 
 
 def _judge(prompt: Prompt, rates: ErrorRates) -> Fields:

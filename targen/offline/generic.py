@@ -202,7 +202,9 @@ class Generic:
         kind = frozenset(
             w.removesuffix("s") for w in re.findall(r"\w{4,}", str(self._task.get("title")).lower())
         )
-        constraint = str((self._prompt.block.get("label") or {}).get("constraint", ""))
+        block = self._prompt.block
+        constraint = str((block.get("label") or {}).get("constraint", ""))
+        constraint = constraint or str((block.get("labels") or {}).get(label, ""))
         said = statements(constraint, who, kind)
         said = [] if wrong else [s for s in said if not any(name in s.split() for name in fields)]
         material = _Material(slot, said)
