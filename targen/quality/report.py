@@ -34,6 +34,8 @@ BANNER = "made by the embedded demonstration model; not training data"
 REVIEW_ROWS = 50
 """Rows to review that are kept in the JSON; the page shows fewer."""
 SAMPLES = 3
+LONGEST = 4000
+"""Characters of one text that the JSON keeps; the whole stands in the tables."""
 SECTIONS = (
     accounting, balance, agreement, noise, duplicates, lexical, selfsim, semantic, difficulty,
     shortcuts, bias, coverage, contamination, utility,
@@ -130,11 +132,13 @@ def _with_gates(table: pl.DataFrame, judged: list[dict[str, Any]]) -> pl.DataFra
 
 
 def _clean(content: Any) -> Any:
-    """Return JSON-like content with floats rounded and NaN as null."""
+    """Return JSON-like content with floats rounded, NaN as null and very long texts cut."""
     if isinstance(content, dict):
         return {str(key): _clean(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_clean(value) for value in content]
     if isinstance(content, float):
         return rounded(content)
+    if isinstance(content, str) and len(content) > LONGEST:
+        return content[:LONGEST] + "…"
     return content

@@ -25,11 +25,11 @@ def test_same_inputs_same_bytes_and_the_table_has_its_schema():
 
 def test_gates_are_judged_and_lead():
     gates = (
-        Gate("rows", minimum=60),
+        Gate("rows", minimum=25),
         Gate("near_duplicates", maximum=0.0, severity="warn"),
         Gate("no_such_metric", minimum=1),
     )
-    report = build(inputs(60, gates=gates))
+    report = build(inputs(25, gates=gates))
     passed = {gate["metric"]: gate["passed"] for gate in report.json["gates"]}
     assert passed == {"rows": True, "near_duplicates": False, "no_such_metric": None}
     assert report.json["verdict"] == {"level": "bad", "text": "2 of 3 gates not passed."}
@@ -37,15 +37,15 @@ def test_gates_are_judged_and_lead():
     assert column["rows"] is True
     assert column["no_such_metric"] is False
     assert column["tokens_per_row"] is None
-    only_warning = build(inputs(60, gates=gates[:2]))
+    only_warning = build(inputs(25, gates=gates[:2]))
     assert only_warning.json["verdict"]["level"] == "note"
 
 
 def test_findings_say_what_is_short():
-    report = build(inputs(60, rows_asked=75))
+    report = build(inputs(25, rows_asked=40))
     assert report.json["findings"][0] == {
         "level": "warn",
-        "text": "15 of the 75 rows asked for are missing.",
+        "text": "15 of the 40 rows asked for are missing.",
     }
 
 
@@ -91,3 +91,13 @@ def test_importing_the_report_is_cheap():
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_very_long_text_is_cut_in_the_json_and_counted_whole():
+    given = inputs(25)
+    long = "word stop other thing " * 20_000
+    first = pl.int_range(pl.len()) == 0
+    rows = given.rows.with_columns(premise=pl.when(first).then(pl.lit(long)).otherwise("premise"))
+    report = build(inputs(25, tables={**given.tables, "corrected_set": rows}))
+    assert len(report.json_text()) < 60_000
+    assert report.value("words", "premise") > 80_000 / 25

@@ -1,0 +1,54 @@
+from xml.etree import ElementTree
+
+import pytest
+
+from targen.quality import svg
+
+HOSTILE = '"><script>alert(1)</script>'
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        svg.bar(0.5),
+        svg.bar(7.0),
+        svg.stacked([0.2, 0.8, 0.0]),
+        svg.heat([HOSTILE, "b"], [HOSTILE], [[1], [None]], HOSTILE),
+        svg.heat(["a"], ["b"], [[0.25]], "t", 2, 1.0),
+        svg.histogram([0, 1, 2], [3, 0], HOSTILE, [1, 1]),
+        svg.histogram([5, 5], [0], "t"),
+        svg.curves([(HOSTILE, [(1000, 0.5), (2000, 0.4)]), ("b", [(1000, 0.5)])], HOSTILE),
+    ],
+)
+def test_every_chart_is_well_formed_and_holds_no_foreign_markup(chart):
+    root = ElementTree.fromstring(chart)
+    assert not [node for node in root.iter() if "script" in node.tag]
+    assert root.get("role") == "img" or root.get("aria-hidden") == "true"
+
+
+def test_a_bar_is_as_long_as_its_share():
+    assert 'width="25.000"' in svg.bar(0.25)
+    assert 'width="100.000"' in svg.bar(3.0)
+
+
+def test_shades_follow_the_share_of_the_row():
+    chart = svg.heat(["a"], ["x", "y"], [[3, 1]], "t")
+    assert 'fill-opacity="0.765"' in chart
+    assert 'fill-opacity="0.295"' in chart
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted"),
+    [
+        (0, 10, [0, 2.5, 5, 7.5, 10]),
+        (3, 3, [3]),
+        (12.5, 41, [20, 30, 40]),
+        (0, 0.8, [0, 0.2, 0.4, 0.6, 0.8]),
+    ],
+)
+def test_ticks_are_round_and_inside(low, high, wanted):
+    assert svg.ticks(low, high) == pytest.approx(wanted)
+
+
+def test_histogram_of_all_rows_uses_the_whole_height_for_the_fullest_bin():
+    assert 'height="110.0"' in svg.histogram([0, 1, 2], [4, 1], "t")

@@ -1,0 +1,73 @@
+import pytest
+
+from targen.quality import verdict
+from targen.quality.inputs import Gate
+from targen.quality.sheet import Measure, Sheet
+
+from .sample import inputs
+
+
+def sheet_of(*measures, **details):
+    sheet = Sheet(details=details)
+    sheet.add(*measures)
+    return sheet
+
+
+def texts(sheet, **changes):
+    return [item["text"] for item in verdict.findings(inputs(20, **changes), sheet)]
+
+
+@pytest.mark.parametrize(
+    ("counts", "wanted"),
+    [
+        ((10, 10), "balanced to within one row"),
+        ((95, 100), "nearly even"),
+        ((60, 100), "uneven"),
+    ],
+)
+def test_evenness_of_labels_in_words(counts, wanted):
+    sheet = sheet_of(labels={"names": ["a", "b"], "counts": list(counts)})
+    assert any(wanted in text for text in texts(sheet))
+
+
+def test_what_is_to_act_on_comes_first():
+    sheet = sheet_of(
+        Measure("exact_duplicates", 0.05, 20),
+        Measure("near_duplicates", 0.0, 20),
+        Measure("label_noise", 0.2, 20, "latent classes", 0.1, 0.3),
+    )
+    found = verdict.findings(inputs(20), sheet)
+    assert [item["level"] for item in found] == ["warn", "warn", "good"]
+    assert (
+        found[0]["text"]
+        == "About 20% of the labels are still wrong (10% to 30%, by three readings)."
+    )
+    assert found[1]["text"] == "1 row repeats an earlier one exactly."
+    assert verdict.headline([], found)["text"] == "2 things to act on."
+
+
+def test_peoples_review_overrides_the_model():
+    sheet = sheet_of(
+        Measure("label_noise", 0.01, 20, "latent classes", 0.0, 0.02),
+        Measure("label_noise", 0.08, 20, "reviewed", 0.05, 0.1),
+    )
+    assert any("8% of the labels" in text and "review" in text for text in texts(sheet))
+    assert not any("three readings" in text for text in texts(sheet))
+
+
+def test_bounds_of_a_gate_are_inclusive():
+    sheet = sheet_of(Measure("kappa", 0.7, 10), Measure("cost_usd", None, 3))
+    gates = (
+        Gate("kappa", minimum=0.7, maximum=0.7),
+        Gate("kappa", minimum=0.71),
+        Gate("cost_usd", maximum=5),
+    )
+    judged = verdict.gates(gates, sheet)
+    assert [gate["passed"] for gate in judged] == [True, False, None]
+    assert judged[0]["wanted"] == "at least 0.7 and at most 0.7"
+    assert verdict.headline(judged[:1], [])["level"] == "good"
+
+
+def test_percent_and_plural():
+    assert [verdict.percent(x) for x in (None, 0.5, 0.1234)] == ["unknown", "50%", "12.3%"]
+    assert [verdict.plural(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
