@@ -10,7 +10,7 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,7 @@ from targen.llm.gate import Gate
 from targen.llm.identity import identify
 from targen.llm.ledger import ALL, Found, Ledger, Record
 from targen.llm.prices import Price, price_of
+from targen.llm.progress import Clock, Progress
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.settings import EngineSettings
@@ -42,6 +43,7 @@ GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
 _COMMIT_PAUSE_S = 0.004
 _TICK_S = 0.02
+_UNSAVED_MOST = 10
 
 
 @dataclass(slots=True)
@@ -56,8 +58,19 @@ class _Sent:
 class Engine:
     """One model at one endpoint, over one completion store. An async context manager."""
 
-    def __init__(self, settings: EngineSettings) -> None:
+    def __init__(
+        self, settings: EngineSettings, report: Callable[[Progress], None] | None = None
+    ) -> None:
+        """Make an engine; nothing is opened before `async with`.
+
+        Args:
+            settings: see there.
+            report: gets the progress every few seconds, on the event loop; the log gets it too.
+        """
         self.settings = settings
+        self._report = report
+        self._done = self._calls_before = 0
+        self.total: int | None = None
         self.stats = Stats(model=settings.model_name, simulated=settings.embedded)
         self._runs: set[Run] = set()
         self._open: dict[str, Job] = {}
@@ -67,6 +80,7 @@ class Engine:
         self._elsewhere: list[Job] = []
         self._calls: dict[asyncio.Task[None], _Sent] = {}
         self._order = 0
+        self._unsaved = 0
         self._fatal: TargenError | None = None
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
@@ -104,6 +118,9 @@ class Engine:
         self._budget = Budget(owner, known) if known else None
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
+        # So that the first answer need not wait until SQLAlchemy has compiled the statements.
+        self._writer.submit(self._ledger.warm, lambda result: None)
+        self._clock = Clock(self._progress, self._report)
         self._tick = self._loop.call_later(_TICK_S, self._watch, time.monotonic() + _TICK_S)
         return self
 
@@ -121,6 +138,7 @@ class Engine:
         finally:
             self._closing = True
             self._tick.cancel()
+            self._clock.stop()
             if self._timer:
                 self._timer.cancel()
             if self._looking:
@@ -144,6 +162,8 @@ class Engine:
             BudgetError: the budget is used up.
             StoreError: the completion store fails.
         """
+        if isinstance(requests, Sized):
+            self.total = (self.total or 0) + len(requests)
         run = Run(self, requests, most=2 * self.settings.concurrency + LOOKUP)
         self._runs.add(run)
         try:
@@ -277,6 +297,10 @@ class Engine:
             if not self._keep(self._ready[0]):
                 self._ready.popleft()
                 continue
+            if self._unsaved >= _UNSAVED_MOST:
+                # A kill now would lose these: let the writer catch up before paying for more.
+                wait = float("inf")
+                break
             wait = self._gate.wait(now)
             if wait > 0:
                 break
@@ -482,7 +506,12 @@ class Engine:
             parsed,
         )
 
+        self._unsaved += 1
+
         def stored(result: Any) -> None:
+            self._unsaved -= 1
+            if self._unsaved == _UNSAVED_MOST - 1:
+                self._loop.call_soon(self._pump)
             if isinstance(result, BaseException):
                 self._stop(result)
             else:
@@ -523,7 +552,26 @@ class Engine:
                 again = structured.ask_again(twin.request, record.raw or "", error)
                 self._enqueue(Job(twin.run, twin.root, again, twin.request_id, twin.asks + 1, mine))
             else:
+                self._done += 1
                 twin.run.hand_on(mine)
+
+    def _progress(self, seconds: float) -> Progress:
+        stats = self.stats
+        per_s = (stats.calls - self._calls_before) / seconds
+        self._calls_before = stats.calls
+        left = None if self.total is None or per_s <= 0 else (self.total - self._done) / per_s
+        return Progress(
+            done=self._done,
+            total=self.total,
+            from_store=stats.from_store,
+            failed=stats.failed,
+            calls=stats.calls,
+            per_s=per_s,
+            limit=self._gate.limit,
+            tokens=stats.prompt_tokens + stats.completion_tokens,
+            cost_usd=stats.cost_usd,
+            left_s=left,
+        )
 
     # Stopping.
 

@@ -65,7 +65,7 @@ class Gate:
         self._left: dict[str, float] = {}
         self._reset_at = 0.0
         self._sharers = 1
-        self.rate: float | None = None
+        self.limit: float | None = None
 
     def wait(self, now: float) -> float:
         """Return the seconds until the next call may leave; infinity: `pump` will be called."""
@@ -189,7 +189,8 @@ class Gate:
             # The store's failure stops the engine where completions are written.
             return
         slots, grant, self._sharers = result
-        self.rate = grant.rate
+        # While the rate is still rising, no limit has been met.
+        self.limit = grant.rate if grant.cuts else None
         if grant.cuts != self._cuts:
             self._unused += len(self._slots)
             self._slots.clear()

@@ -177,6 +177,25 @@ class Ledger:
         self._note_uses(connection, paid, paid=True)
         self._release(connection, [row["request_id"] for row in rows])
 
+    def warm(self, connection: sa.Connection) -> None:
+        """Store a row and take it back, so that the statements of `put` are compiled."""
+        row = {column.name: None for column in COMPLETIONS.columns} | {
+            "request_id": "",
+            "status": "failed",
+            "endpoint": "",
+            "model": "",
+            "identity": b"",
+            "simulated": True,
+            "attempts": 0,
+            "mode": "live",
+            "run_id": "",
+            "project_version": "",
+            "charge_usd": 0.0,
+        }
+        savepoint = connection.begin_nested()
+        self.put(connection, [row])
+        savepoint.rollback()
+
     def charge(self, connection: sa.Connection, amount: float) -> None:
         """Note what was spent, in all and for the task."""
         if amount:

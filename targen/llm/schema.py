@@ -21,6 +21,9 @@ from sqlalchemy import (
 VERSION = "0001"
 """The Alembic revision that this code reads and writes."""
 
+OLDER: frozenset[str] = frozenset()
+"""Revisions that `migrations` brings to this one."""
+
 METADATA = MetaData()
 
 COMPLETIONS = Table(

@@ -88,35 +88,39 @@ class Store:
 
     def _prepare(self) -> None:
         with self.guarded("opened"):
-            inspector = sa.inspect(self.engine)
-            version = self._version() if inspector.has_table("alembic_version") else None
-            if version is None:
-                self._create()
-            elif version != schema.VERSION:
+            version = self._version()
+            if version == schema.VERSION:
+                return
+            if version is not None and version not in schema.OLDER:
                 raise StoreError(
                     f"The completion store {self.shown} has version {version}, this TarGEN knows "
                     f"{schema.VERSION}: use the TarGEN that wrote it, or a newer one."
                 )
+            with self.engine.begin() as connection:
+                if not self.sqlite:
+                    # Several processes may find it new at once; SQLite's lock is taken already.
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711)")
+                from targen.llm.migrations.upgrade import upgrade  # noqa: PLC0415
+
+                upgrade(connection)
 
     def _version(self) -> str | None:
-        with self.read() as connection:
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            return found.scalar()
+        """Return the schema's version; None where there is no store yet.
 
-    def _create(self) -> None:
-        with self.engine.begin() as connection:
-            schema.METADATA.create_all(connection)
-            connection.exec_driver_sql(
-                "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, "
-                "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
-            )
-            connection.execute(
-                sa.text(
-                    "INSERT INTO alembic_version (version_num) SELECT :v "
-                    "WHERE NOT EXISTS (SELECT 1 FROM alembic_version)"
-                ),
-                {"v": schema.VERSION},
-            )
+        Raises:
+            StoreError: there is a database, but it is no completion store.
+        """
+        with self.engine.connect().execution_options(targen_read=True) as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+            if "alembic_version" in tables:
+                found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+                version = found.scalar()
+                return None if version is None else str(version)
+            if tables:
+                raise StoreError(
+                    f"{self.shown} is a database, but no completion store: name another place."
+                )
+            return None
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
@@ -164,6 +168,19 @@ class Store:
         return pl.DataFrame(
             {name: [row[name] for row in rows] for name in COLUMNS}, schema=COLUMNS, strict=True
         )
+
+    def known(self, request_ids: Iterable[str]) -> set[str]:
+        """Return those of `request_ids` that are answered."""
+        found: set[str] = set()
+        with self.read() as connection:
+            for ids in _chunks(request_ids):
+                rows = connection.execute(
+                    sa.select(COMPLETIONS.c.request_id).where(
+                        COMPLETIONS.c.request_id.in_(ids), COMPLETIONS.c.status != "failed"
+                    )
+                )
+                found.update(row[0] for row in rows)
+        return found
 
     def with_chain(self, request_ids: Iterable[str]) -> list[str]:
         """Return `request_ids` and all requests that they were asked again from, sorted.
