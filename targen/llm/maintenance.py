@@ -1,0 +1,229 @@
+"""Looking after a completion store: figures, checks, backup, pruning, costs.
+
+Here belong the functions behind `targen store` and `targen costs`. Deciding which requests the
+tables descend from is the caller's: it hands the ids in.
+"""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import sqlalchemy as sa
+
+from targen.errors import StoreError
+from targen.llm.ledger import insert
+from targen.llm.schema import BUDGETS, COMPLETIONS, USES
+from targen.llm.store import CHUNK, Store, unpack
+
+Key = Literal["task", "step", "model", "day", "run"]
+
+
+def stats(store: Store) -> dict[str, Any]:
+    """Return the number of completions by status, their tokens and cost, and what was spent.
+
+    `cost_usd` sums the known prices; `unpriced` counts completions without one.
+    """
+    of = COMPLETIONS.c
+    with store.read() as connection:
+        statuses = connection.execute(
+            sa.select(of.status, sa.func.count()).group_by(of.status).order_by(of.status)
+        )
+        sums = connection.execute(
+            sa.select(
+                sa.func.sum(of.prompt_tokens),
+                sa.func.sum(of.completion_tokens),
+                sa.func.sum(of.cost_usd),
+                sa.func.sum(sa.case((of.cost_usd.is_(None), 1), else_=0)),
+                sa.func.min(of.created_at),
+                sa.func.max(of.created_at),
+            )
+        ).one()
+        spent = connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd))
+        return {
+            "completions": {row[0]: row[1] for row in statuses},
+            "prompt_tokens": sums[0] or 0,
+            "completion_tokens": sums[1] or 0,
+            "cost_usd": sums[2] or 0.0,
+            "unpriced": sums[3] or 0,
+            "first_at": sums[4],
+            "last_at": sums[5],
+            "spent_usd": {row[0]: row[1] for row in spent},
+        }
+
+
+def verify(store: Store) -> list[str]:
+    """Return what is wrong with the store, one line a finding; empty where all is well.
+
+    Every completion's id is taken anew from what it was asked; every text is unpacked.
+    """
+    found = []
+    with store.read() as connection:
+        if store.sqlite:
+            check = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+            if check != "ok":
+                found.append(f"SQLite says: {check}")
+        for row in _all(connection):
+            try:
+                if hashlib.sha256(unpack(row["identity"])).hexdigest() != row["request_id"]:
+                    found.append(f"{row['request_id']}: its request is not the one it is named for")
+                if row["raw"] is not None:
+                    unpack(row["raw"])
+            except StoreError as error:
+                found.append(f"{row['request_id']}: {error}")
+    return found
+
+
+def export(store: Store, target: Path) -> int:
+    """Write all completions and uses to `target`, gzipped JSON lines; return how many lines.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    count = 0
+    try:
+        with gzip.open(target, "wt", encoding="utf-8") as file, store.read() as connection:
+            for name, rows in (
+                ("completions", _all(connection)),
+                ("uses", connection.execute(sa.select(USES)).mappings()),
+                ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
+            ):
+                for row in rows:
+                    file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
+                    count += 1
+    except OSError as error:
+        raise StoreError(f"The backup {target} cannot be written: {error}.") from error
+    return count
+
+
+def load(store: Store, source: Path) -> int:
+    """Take completions and uses from a file that `export` wrote; return how many were new.
+
+    What the store has already stays as it is. Amounts spent are taken only into a store that has
+    spent nothing: two stores that are merged have spent the sum of what each says itself.
+
+    Raises:
+        StoreError: the file cannot be read or is no export.
+    """
+    tables = {"completions": COMPLETIONS, "uses": USES, "budgets": BUDGETS}
+    new = 0
+    try:
+        with gzip.open(source, "rt", encoding="utf-8") as file, store.write() as connection:
+            for line in file:
+                row = json.loads(line)
+                table = tables[row.pop("table")]
+                values = {
+                    name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
+                    for name, value in row.items()
+                }
+                statement = insert(connection, table).values(values).on_conflict_do_nothing()
+                new += connection.execute(statement).rowcount
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"The backup {source} cannot be read: {error!r}.") from error
+    return new
+
+
+def prune(store: Store, needed: Iterable[str]) -> int:
+    """Delete completions that nothing descends from; return how many.
+
+    Args:
+        store: the store.
+        needed: requests that a current table or release names; what they were asked again from
+            is kept with them.
+    """
+    kept = set(store.with_chain(needed))
+    with store.write() as connection:
+        every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
+        gone = sorted(set(every) - kept)
+        _delete(connection, gone)
+    return len(gone)
+
+
+def drop(store: Store, request_id: str) -> int:
+    """Delete a completion and those it was asked again from, so that it is asked anew.
+
+    Raises:
+        StoreError: the store does not have it.
+    """
+    chain = store.with_chain([request_id])
+    with store.write() as connection:
+        count = _delete(connection, chain)
+    if not count:
+        raise StoreError(f"The completion store {store.shown} has no request {request_id}.")
+    return count
+
+
+def costs(store: Store, by: Key) -> pl.DataFrame:
+    """Return calls, tokens and US dollars of what was paid, by task, step, model, day or run.
+
+    A completion counts for the use that paid for it, not for those that found it stored.
+    Columns: the key, calls, prompt_tokens, completion_tokens, cost_usd (null: a price is unknown).
+    """
+    of = COMPLETIONS.c
+    keys: dict[str, Any] = {
+        "task": USES.c.task,
+        "step": USES.c.step,
+        "model": of.model,
+        "day": of.created_at,
+        "run": USES.c.run_id,
+    }
+    joined = sa.join(COMPLETIONS, USES, of.request_id == USES.c.request_id)
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(keys[by], of.prompt_tokens, of.completion_tokens, of.cost_usd)
+            .select_from(joined)
+            .where(USES.c.paid)
+        ).all()
+    frame = pl.DataFrame(
+        [tuple(row) for row in rows],
+        schema={
+            by: pl.Float64 if by == "day" else pl.String,
+            "prompt_tokens": pl.Int64,
+            "completion_tokens": pl.Int64,
+            "cost_usd": pl.Float64,
+        },
+        orient="row",
+    )
+    if by == "day":
+        moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
+        frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
+    known = pl.col("cost_usd").is_not_null().all()
+    return (
+        frame.group_by(by)
+        .agg(
+            calls=pl.len(),
+            prompt_tokens=pl.col("prompt_tokens").sum(),
+            completion_tokens=pl.col("completion_tokens").sum(),
+            cost_usd=pl.when(known).then(pl.col("cost_usd").sum()),
+        )
+        .sort(by)
+    )
+
+
+def _all(connection: sa.Connection) -> Iterator[sa.RowMapping]:
+    """Yield all completions, never all in memory."""
+    found = connection.execution_options(yield_per=CHUNK).execute(sa.select(COMPLETIONS))
+    yield from found.mappings()
+
+
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
+    return {
+        name: {"zstd": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in row.items()
+    }
+
+
+def _delete(connection: sa.Connection, ids: list[str]) -> int:
+    count = 0
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        connection.execute(sa.delete(USES).where(USES.c.request_id.in_(part)))
+        deleted = connection.execute(
+            sa.delete(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(part))
+        )
+        count += deleted.rowcount
+    return count
