@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from targen.quality.agreement import rate
 from targen.quality.inputs import ReportInputs
 from targen.quality.sheet import Measure, Sheet
+from targen.quality.text import joined, words
 
 SHOWN = 14
 """Values per side of the heat map."""
@@ -38,13 +40,59 @@ def used(inputs: ReportInputs) -> pl.DataFrame | None:
     return inputs.rows.select("instance_id").join(ids, on="instance_id", how="left")
 
 
+def lemmas(found: pl.Series) -> pl.Series:
+    """Return lists of words with each word's English lemma beside it, lower case."""
+    import simplemma  # noqa: PLC0415  (reads its dictionary)
+
+    flat = found.explode(empty_as_null=True).drop_nulls().unique()
+    known = {word: simplemma.lemmatize(word, lang="en").lower() for word in flat}
+    return found.list.eval(
+        pl.concat(
+            [pl.element(), pl.element().replace_strict(known, default="", return_dtype=pl.String)]
+        )
+    )
+
+
+def _adherence(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add the share of rows that hold all required words, and that keep the length asked for.
+
+    A word counts in any inflected form (equal lemma, by simplemma, English). From 0 to 1. It
+    does not say whether the word is used well, and knows no terms of several words.
+    """
+    wanted = inputs.required
+    if wanted is None or not wanted.height or "instance_id" not in inputs.rows.columns:
+        sheet.skip("adherence", "no words or lengths were asked for")
+        return
+    rows = inputs.rows.join(wanted, on="instance_id", how="inner", maintain_order="left")
+    said = words(joined(rows, inputs.text_fields))
+    have, need = lemmas(said), lemmas(rows["words"].list.eval(pl.element().str.to_lowercase()))
+    pairs = zip(have.to_list(), need.to_list(), rows["words"].to_list(), strict=True)
+    # The first half of each list is the words as written, the second their lemmas.
+    held = [
+        all(
+            n & set(own)
+            for n in ({a, b} for a, b in zip(both[: len(w)], both[len(w) :], strict=True))
+        )
+        for own, both, w in pairs
+    ]
+    some = pl.Series(held, dtype=pl.Boolean).filter(rows["words"].list.len() > 0)
+    if some.len():
+        sheet.add(rate("adherence", "required words", some))
+    size = said.list.len().cast(pl.Int64)
+    inside = (size >= rows["least"].fill_null(0)) & (size <= rows["most"].fill_null(1 << 40))
+    bounded = inside.filter(rows["least"].is_not_null() | rows["most"].is_not_null())
+    if bounded.len():
+        sheet.add(rate("adherence", "length", bounded))
+
+
 def measure(inputs: ReportInputs, sheet: Sheet) -> None:
-    """Add, per attribute, the share of its values that a kept row uses; the same of pairs.
+    """Add adherence and, per attribute and pair, the share of its values that kept rows use.
 
     Used over expected: distinct values among the kept rows over distinct values drawn for
     contexts (or seeds); for pairs of attributes, combinations used over combinations drawn.
     Without unit, 0 to 1. It says that a value was asked for, not that the text shows it.
     """
+    _adherence(inputs, sheet)
     rows = used(inputs)
     if rows is None:
         sheet.skip("coverage", "it is not known which context made a row")

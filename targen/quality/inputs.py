@@ -82,6 +82,8 @@ class ReportInputs:
             many rows the row stands for); overrides the noise estimate.
         planted_errors: rows that went through correction a second time under a label known to
             be wrong: `planted_label` and `corrected_label`.
+        required: what single rows were asked to hold: `instance_id`, `words` (list), and
+            `least` and `most` (number of words of all text fields, null where unbounded).
         elsewhere: name -> gold rows of another task with the same columns, to measure utility
             out of distribution.
         data_docs: local path or address of the expectations' page, linked when given.
@@ -110,6 +112,7 @@ class ReportInputs:
     corrector_blind: bool = True
     reviewed: pl.DataFrame | None = None
     planted_errors: pl.DataFrame | None = None
+    required: pl.DataFrame | None = None
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     data_docs: str | None = None
 

@@ -43,3 +43,24 @@ def test_skipped_where_nothing_is_known():
         sheet = Sheet()
         coverage.measure(inputs(20, **changes), sheet)
         assert "coverage" in sheet.skipped
+
+
+def test_required_words_count_in_any_form_and_length_is_kept():
+    given = inputs(20)
+    rows = given.rows.with_columns(
+        premise=pl.lit("The old dogs were running to the sea."), hypothesis=pl.lit("They ran.")
+    )
+    ids = rows["instance_id"].to_list()
+    required = pl.DataFrame(
+        {
+            "instance_id": ids[:5],
+            "words": [["Dog", "run"], ["sea"], ["cat"], [], ["dogs"]],
+            "least": [None, 5, 50, None, None],
+            "most": [None, 20, None, 10, None],
+        }
+    )
+    sheet = Sheet()
+    coverage.measure(inputs(20, tables={"corrected_set": rows}, required=required), sheet)
+    words, length = sheet.get("adherence", "required words"), sheet.get("adherence", "length")
+    assert (words.value, words.n) == (3 / 4, 4)
+    assert (length.value, length.n) == (2 / 3, 3)
