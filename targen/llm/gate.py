@@ -23,6 +23,7 @@ from targen.llm.writer import Writer
 _STALE_S = 0.25
 _RETRY_S = 0.02
 _LATE_S = 0.005
+_FIRST_OWN = 32.0
 _LEAST_OWN = 4.0
 _NEVER = float("inf")
 
@@ -53,7 +54,7 @@ class Gate:
         self._shared = shared
         self._pump = pump
         self._most_rate = _NEVER if per_minute is None else per_minute / 60
-        self._own = float(concurrency)
+        self._own = min(_FIRST_OWN, float(concurrency))
         self._shrunk_at = -1.0
         self.in_flight = 0
         self._slots: deque[float] = deque()
@@ -119,9 +120,9 @@ class Gate:
         and a kill would lose more of them. So the window follows our own speed, too.
         """
         if seconds > _LATE_S:
-            self._own = max(_LEAST_OWN, self._own * 0.96)
+            self._own = max(_LEAST_OWN, self._own * 0.85)
         elif seconds < _LATE_S / 2:
-            self._own = min(self._most, self._own + 1.0)
+            self._own = min(self._most, self._own + 2.0)
 
     def lost(self) -> None:
         """Note that a call was abandoned without a reply."""

@@ -101,7 +101,8 @@ class Writer:
                 group, ended = self._collect()
                 if time.monotonic() - beaten >= _BEAT_S and not ended:
                     beaten = time.monotonic()
-                    group.append((self._beat, _ignore))
+                    # First: leases refer to their owner.
+                    group.insert(0, (self._beat, _ignore))
                 if group:
                     self._deliver(self._commit(connection, group))
                 if ended:

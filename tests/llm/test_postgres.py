@@ -1,0 +1,72 @@
+"""The same promises with the store in PostgreSQL: set TARGEN_TEST_POSTGRES to a URL to run them."""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from targen.errors import BudgetError, StoreError
+from targen.llm import maintenance
+from targen.llm.engine import EngineSettings
+from targen.llm.store import Store
+
+from .endpoint import Endpoint, ask, requests
+
+URL = os.environ.get("TARGEN_TEST_POSTGRES", "")
+pytestmark = pytest.mark.skipif(not URL, reason="TARGEN_TEST_POSTGRES names no database")
+
+
+@pytest.fixture
+def postgres(settings: Any) -> Iterator[Callable[..., EngineSettings]]:
+    engine = sa.create_engine(URL)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    engine.dispose()
+    yield lambda endpoint, **more: settings(endpoint, store_url=URL, **more)
+
+
+async def test_a_rerun_makes_no_call(postgres: Any, tmp_path: Path) -> None:
+    async with Endpoint() as endpoint:
+        first, _ = await ask(postgres(endpoint), requests(30))
+        again, _ = await ask(postgres(endpoint), requests(31))
+        assert len(endpoint.bodies) == 31
+        assert {o.request_id for o in first} < {o.request_id for o in again}
+    store = Store(URL)
+    assert maintenance.verify(store) == []
+    assert maintenance.costs(store, "day")["calls"].sum() == 31
+    maintenance.export(store, tmp_path / "backup.gz")
+    assert maintenance.drop(store, first[0].request_id) == 1
+    assert maintenance.load(store, tmp_path / "backup.gz") == 2
+    store.close()
+
+
+async def test_engines_that_start_at_once_make_one_store_and_pay_once(postgres: Any) -> None:
+    async with Endpoint(delay=0.1) as endpoint:
+        made = postgres(endpoint)
+        results = await asyncio.gather(*(ask(made, requests(40)) for _ in range(4)))
+        assert [len(outcomes) for outcomes, _ in results] == [40] * 4
+        assert len(endpoint.bodies) == 40
+
+
+async def test_the_budget_is_shared(postgres: Any, prices: float) -> None:
+    async with Endpoint(delay=0.02) as endpoint:
+        made = postgres(endpoint, budget_usd=100 * prices, concurrency=4)
+        asked = requests(200)
+        results = await asyncio.gather(
+            *(ask(made, asked[start::4]) for start in range(4)), return_exceptions=True
+        )
+        errors = [result for result in results if isinstance(result, BaseException)]
+        assert errors
+        assert all(isinstance(error, BudgetError) for error in errors)
+        assert 0 < len(endpoint.bodies) * prices <= 100 * prices
+
+
+async def test_a_wrong_password_is_hidden() -> None:
+    url = sa.make_url(URL).set(database="nowhere", password="hidden-word")
+    with pytest.raises(StoreError) as caught:
+        Store(url.render_as_string(hide_password=False))
+    assert "hidden-word" not in str(caught.value)
