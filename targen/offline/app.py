@@ -23,6 +23,7 @@ from starlette.routing import Route
 from targen.offline.batches import Batches
 from targen.offline.brain import answer
 from targen.offline.errors import ErrorRates
+from targen.offline.likelihood import content
 from targen.offline.prompt import read
 from targen.offline.wire import CREATED, ApiError, error_response, render
 
@@ -105,8 +106,9 @@ def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
         prompt_tokens = tokens(prompt.text) + 4 * len(messages)
         written += tokens(text)
         message = {"role": "assistant", "content": text, "refusal": None}
+        likely = {"content": content(text), "refusal": None} if body.get("logprobs") else None
         choices.append(
-            {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
+            {"index": index, "message": message, "logprobs": likely, "finish_reason": reason}
         )
     return {
         "id": f"chatcmpl-{key}",

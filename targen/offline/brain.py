@@ -8,6 +8,7 @@ appear here.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from random import Random
 from typing import Any, Final
@@ -20,13 +21,17 @@ from targen.offline.claims import CLAIMS, CLOSED, STRATEGY
 from targen.offline.copa import CopaGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
+from targen.offline.german import GermanTicketGrammar
 from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from targen.offline.instructions import InstructionGrammar
 from targen.offline.passages import PASSAGES
 from targen.offline.prompt import Prompt
 from targen.offline.record import RecordGrammar
+from targen.offline.reviews import ReviewGrammar
 from targen.offline.rte import RteGrammar
-from targen.offline.truth import fingerprint, number, truth
+from targen.offline.stories import StoryGrammar
+from targen.offline.textbook import TextbookGrammar
+from targen.offline.truth import fingerprint, number, truth, truths
 from targen.offline.wic import WicGrammar
 from targen.offline.wording import lightly_changed
 from targen.offline.wsc import WscGrammar
@@ -46,6 +51,10 @@ GRAMMARS: Final[tuple[Grammar, ...]] = (
     STRATEGY,
     CLAIMS,
     InstructionGrammar(),
+    ReviewGrammar(),
+    StoryGrammar(),
+    TextbookGrammar(),
+    GermanTicketGrammar(),
 )
 """The tasks that the model knows; the first that matches is the one."""
 
@@ -242,7 +251,8 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         rng = prompt.random(f"item {at}")
         typed = {k: v for k, v in item.items() if k != "item"}
         attributes = context.get("attributes") or {}
-        ask = SeedAsk(str(context.get("text", "")), attributes, typed, wanted_fields)
+        text, needs = str(context.get("text", "")), _texts(block.get("requirements"))
+        ask = SeedAsk(text, attributes, typed, wanted_fields, needs)
         fields = None
         if errors.random() < rates.near_duplicate:
             twins = [o for o, i in zip(out, block["items"], strict=False) if _same_type(i, item)]
@@ -279,7 +289,12 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         given = {**(slot.get("seed") or {}), **(slot.get("given") or {})}
         context = slot.get("context") or {}
         place = Slot(
-            str(context.get("text", "")), context.get("attributes") or {}, given, slot.get("answer")
+            str(context.get("text", "")),
+            context.get("attributes") or {},
+            given,
+            slot.get("answer"),
+            _texts(slot.get("requirements")),
+            tuple(sorted(slot["labels"])) if isinstance(slot.get("labels"), dict) else None,
         )
         names = [n for n in properties if n not in ("slot", "rationale")] or [
             n for n in block["task"].get("fields", ()) if n not in given
@@ -306,7 +321,10 @@ def _write(
             place = _seeded(grammar, slot, rng) if seedless else slot
             labels = list(grammar.labels) or _choices(place)
             meant = label if grammar.labels else slot.answer or rng.choice(labels)
-            if wrong and (others := [one for one in labels if one != meant]):
+            if place.several is not None:
+                changed = {rng.choice(labels)} if wrong else set()
+                place = replace(place, several=tuple(sorted(changed ^ set(place.several))))
+            elif wrong and (others := [one for one in labels if one != meant]):
                 meant = rng.choice(others)
             found = None
             fixed = {n: v for n, v in place.given.items() if n in fields}
@@ -315,13 +333,26 @@ def _write(
                 if slot.answer is None and "answer" in candidate:
                     # A question that brings its own options brings its answer too.
                     meant, labels = candidate["answer"], _options(candidate)
-                if truth(found, labels) == meant:
+                if _bears(found, labels, meant, place.several):
                     break
             if found is not None:
                 if wrong and not grammar.labels and not _given_choices(place):
                     meant = rng.choice([one for one in labels if one != meant] or labels)
                 return {"answer": meant, **found}, grammar.rationale(found, label or meant, rng)
     return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
+
+
+def _bears(
+    row: Mapping[str, Any], labels: list[str], meant: str, several: tuple[str, ...] | None
+) -> bool:
+    """Say whether a row's text bears the label that is meant, or the several that are."""
+    if several is not None:
+        return truths(row, labels) == list(several)
+    return truth(row, labels) == meant
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _options(row: Mapping[str, Any]) -> list[str]:
@@ -345,9 +376,9 @@ def _choices(slot: Slot) -> list[str]:
 
 def _seeded(grammar: Grammar, slot: Slot, rng: Random) -> Slot:
     """Give a slot a seed where it has none: recipes without seeds ask for all fields at once."""
-    ask = SeedAsk(slot.context, slot.attributes, {}, {})
+    ask = SeedAsk(slot.context, slot.attributes, {}, {}, slot.requirements)
     seed = next(iter(grammar.seeds(ask, rng)), {})
-    return Slot(slot.context, slot.attributes, {**seed, **slot.given}, slot.answer)
+    return replace(slot, given={**seed, **slot.given})
 
 
 def _compose(
@@ -395,13 +426,16 @@ def _judge(prompt: Prompt, rates: ErrorRates) -> Fields:
     several = asked.get("type") == "array"
     allowed = (asked.get("items") or {}).get("enum") if several else asked.get("enum")
     labels = [str(one) for one in allowed or block.get("labels") or _spans(row)]
-    label = truth(row, labels)
     correcting = "reasons" in properties or (not properties and "proposed" in block)
     rng = prompt.random("errors")
-    others = [one for one in labels if one != label]
-    if others and rng.random() < (rates.corrector if correcting else rates.annotator):
-        label = rng.choice(others)
-    said: Fields = {"label": [label] if several else label}
+    errs = rng.random() < (rates.corrector if correcting else rates.annotator)
+    named = truths(row, labels) if several else [truth(row, labels)]
+    if errs and several:
+        named = sorted({rng.choice(labels)} ^ set(named))
+    elif errs and len(labels) > 1:
+        named = [rng.choice([one for one in labels if one not in named])]
+    label = ", ".join(named)
+    said: Fields = {"label": named if several else label}
     if not correcting:
         return said
     known: list[Grammar] = task_grammars(block)

@@ -42,12 +42,14 @@ class SeedAsk:
         attributes: the context's attributes.
         item: the typed attributes of this seed (say, operator: modal).
         wanted: the seed fields to write, by name, with what the prompt says of them.
+        requirements: what the finished row must meet, in the prompt's words.
     """
 
     context: str
     attributes: Mapping[str, str]
     item: Mapping[str, Any]
     wanted: Mapping[str, str]
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,16 @@ class Slot:
         context, attributes: as in `SeedAsk`.
         given: all that stands fixed: the seed's fields and the fields that the plan fixed.
         answer: the text that must be the answer, for tasks whose answer is a span.
+        requirements: what the row must meet, in the prompt's words.
+        several: the labels that the row must have, where it can have several; else None.
     """
 
     context: str
     attributes: Mapping[str, str]
     given: Mapping[str, Any] = field(default_factory=dict)
     answer: str | None = None
+    requirements: tuple[str, ...] = ()
+    several: tuple[str, ...] | None = None
 
 
 class Grammar(ABC):

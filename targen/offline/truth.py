@@ -48,6 +48,12 @@ def number(mark: bytes, label: str) -> float:
     return int.from_bytes(mixed[:8], "big") / _TOP
 
 
+def truths(row: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
+    """Return the labels of a row that can have several: those whose number is below one half."""
+    mark = fingerprint(row)
+    return sorted(label for label in labels if number(mark, label) < 1 / 2)
+
+
 def truth(row: Mapping[str, Any], labels: Iterable[str]) -> str:
     """Return the label of a row, given all labels it could have (for spans: its choices).
 
