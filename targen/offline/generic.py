@@ -196,6 +196,8 @@ class Generic:
 
         Rows that are to be wrong say nothing of what the label's constraint asks for.
         """
+        if not (slot.given or slot.attributes or slot.context or slot.answer):
+            slot = self._imagined(rng)
         fields = self._task.get("fields") or {}
         about = {name: _description(fields.get(name)) for name in names}
         who = frozenset(n for n in slot.attributes if _role(n, "") == "person")
@@ -217,6 +219,15 @@ class Generic:
                 name: " ".join(filter(None, map(rng.choice, options)))
                 for name, options in parts.items()
             }
+
+    def _imagined(self, rng: Random) -> Slot:
+        """Return a slot with somebody and something to write about, where the recipe gives none."""
+        told = f"{self._task.get('title')} {self._task.get('description')}".casefold()
+        people = (cue for cue in _words()["cue person"].entries if re.search(rf"\b{cue}\b", told))
+        attributes = {next(people, "person"): "person", "product": "thing"}
+        drawn = {name: self._phrase(kind, rng) for name, kind in attributes.items()}
+        given = {kind: self._phrase(kind, rng) for kind in ("trouble", "effect")}
+        return Slot(self._phrase("setting", rng), drawn, given)
 
     @staticmethod
     def _values(field: object) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Here belong the operator bootstrap and the filters that were published with it. 
 
 import re
 import string
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -176,7 +177,13 @@ class _Bootstrap:
         Rows are accepted in the order of the calls, so asking in parts gives the same as asking
         all, and a round that was cut short goes on where it stopped.
         """
-        prompts = [self._drawn(number, place) for place in range(self.params.prompts)]
+        counts = Counter(row["intended_label"] for row in self.harvest.rows)
+        prompts = []
+        for place in range(self.params.prompts):
+            call = number * self.params.prompts + place
+            label = self._label(call, place, counts)
+            counts[label] += self.params.per_call
+            prompts.append(self._drawn(call, label))
         grown: list[Example] = []
         at = 0
         while at < len(prompts) and self.harvest.missing > 0:
@@ -188,15 +195,23 @@ class _Bootstrap:
         self._machines += grown
         return bool(grown)
 
-    def _drawn(self, number: int, place: int) -> _Prompt:
-        """Draw the examples of a prompt; what is drawn follows from the rounds before."""
-        call = number * self.params.prompts + place
-        slot = self._plan.slot(call)
-        label = slot.label if isinstance(slot.label, str) else None
-        draw = rng("bootstrap", self.spec.edition, call, label)
-        of_label = [example for example in self._humans if example.label == label or not label]
+    def _label(self, call: int, place: int, counts: Mapping[str | None, int]) -> str | None:
+        """Return the label of a call: by turns the one with the fewest rows, and the next in plan.
+
+        Some labels run dry before others. The first makes up for it, the second sees to it that a
+        label without anything new does not keep the others from growing.
+        """
         if self.spec.answer.kind != "class":
-            of_label = self._humans
+            return None
+        planned = str(self._plan.slot(call).label)
+        if place % 2:
+            return planned
+        return min(self.spec.labels, key=lambda label: (counts[label], label != planned))
+
+    def _drawn(self, call: int, label: str | None) -> _Prompt:
+        """Draw the examples of a prompt; what is drawn follows from the rounds before."""
+        draw = rng("bootstrap", self.spec.edition, call, label)
+        of_label = [e for e in self._humans if label is None or e.label == label]
         if not of_label:
             raise StepError(
                 f"{self.spec.name}: no example has the label '{label}'; bootstrap needs one of "
@@ -206,9 +221,8 @@ class _Bootstrap:
         planned = {name: str(first.fields[name]) for name in self.spec.planned}
 
         def alike(example: Example) -> bool:
-            return all(example.fields.get(n) == v for n, v in planned.items()) and (
-                self.spec.answer.kind != "class" or example.label == label
-            )
+            same = label is None or example.label == label
+            return same and all(example.fields.get(n) == v for n, v in planned.items())
 
         machines = [example for example in self._machines if alike(example)]
         machines = draw.sample(machines, min(self.params.machine, len(machines)))
