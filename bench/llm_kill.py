@@ -37,7 +37,7 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
             # A run of 2,000 calls takes one to three seconds after its first answer.
             time.sleep(rng("kill", number).uniform(0.0, calls / 1500))
             os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
             time.sleep(0.1)
             before = Counter(stats(url)["marks"])
             kept = acknowledged(place, f"bench-{number * 1_000_000}")

@@ -23,8 +23,8 @@ from targen.llm.writer import Writer
 _STALE_S = 0.25
 _RETRY_S = 0.02
 _LATE_S = 0.005
-_FIRST_OWN = 32.0
-_LEAST_OWN = 4.0
+_FIRST_OWN = 48.0
+_LEAST_OWN = 24.0
 _NEVER = float("inf")
 
 

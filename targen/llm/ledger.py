@@ -19,7 +19,7 @@ from targen.llm.types import Status
 ALL = "*"
 """The scope of everything spent in a store."""
 
-LEASE_S = 8.0
+LEASE_S = 6.0
 """How long a silent process is believed to be alive."""
 
 

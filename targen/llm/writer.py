@@ -23,13 +23,13 @@ Row = Mapping[str, Any]
 Item = tuple[Work[Any] | Row, Done]
 
 _GROUP = 512
-_BEAT_S = 2.0
+_BEAT_S = 1.5
 
 
 class Writer:
     """Runs work in group transactions and tells the event loop when it is committed.
 
-    `beat` is run in a transaction of its own every two seconds, whatever the event loop does: it
+    `beat` is run in a transaction of its own every second or two, whatever the event loop does: it
     keeps the process's leases alive.
     """
 
@@ -157,7 +157,7 @@ class Writer:
             self._deliver([(item[1], error)])
 
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.001
 _open_writers = 0
 _usual_switch_s = 0.0
 

@@ -1,0 +1,29 @@
+"""The benchmarks' promises at small size, in processes of their own."""
+
+from pathlib import Path
+
+from bench import llm_kill, llm_limits, llm_runner
+from bench.llm_server import serving, stats
+
+
+async def test_a_killed_run_goes_on_and_pays_little_twice() -> None:
+    found = llm_kill.run(kills=1, calls=300)
+    assert found["incomplete_runs"] == 0
+    # Thirty-odd calls may be unread or unsaved where the machine is busy with other things.
+    assert found["most_paid_twice"] <= 60
+
+
+def test_headers_are_heeded_from_the_start() -> None:
+    figures = llm_limits.measure(llm_limits.CASES["x-ratelimit headers"], 1, 2.5)
+    assert figures["refused_share"] == 0
+    assert figures["per_s"] > 50
+
+
+async def test_nothing_changed_no_call_one_more_one_call(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/s.db"
+    with serving(delay=0.001) as url:
+        await llm_runner.main(url, store, 0, 100)
+        await llm_runner.main(url, store, 0, 100)
+        assert stats(url)["answered"] == 100
+        await llm_runner.main(url, store, 0, 101)
+        assert stats(url)["answered"] == 101
