@@ -5,9 +5,13 @@ import time
 from collections import Counter
 
 import pytest
+from absl import logging as absl_logging
 from rouge_score import rouge_scorer, tokenize
 
 from targen.operators.novelty import Pool, tokens
+
+# Else its handler closes the stream that pytest captures as soon as Dagster sets up logging.
+absl_logging.get_absl_handler().python_handler.close = lambda: None
 
 WORDS = [f"w{n}" for n in range(300)]
 FRAMES = [
