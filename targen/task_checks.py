@@ -94,6 +94,8 @@ def recipe_needs(spec: "TaskSpec", recipe: Recipe, file: YamlFile) -> list[str]:
         found.append(
             f"{where}: the recipe '{recipe.name}' makes seeds, so the task needs a section `seeds`"
         )
+    if names["seeds"] == "examples" and not (spec.examples or spec.examples_file):
+        found.append(f"{where}: '{recipe.name}' grows from examples by people: give `examples`")
     if names["seeds"] == "file" and (spec.seeds is None or spec.seeds.file is None):
         found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
     if names["instances"] == "file" and spec.rows_file is None:
@@ -124,6 +126,11 @@ def check_examples(spec: "TaskSpec") -> list[tuple[Loc, str]]:
         named = example.label if isinstance(example.label, list) else [example.label]
         if spec.labels and any(label not in spec.labels for label in named):
             found.append((loc, f"no label '{example.label}'; {nearest(named[0], spec.labels)}"))
+        if spec.answer.kind == "span":
+            options = example.fields.get(spec.answer.choices or "") or []
+            if example.label not in options:
+                hint = f"its label must be one of its {spec.answer.choices}"
+                found.append(((*loc, "label"), hint))
     return found
 
 

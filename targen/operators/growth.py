@@ -8,13 +8,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
 from targen.errors import StepError
 from targen.hashing import rng
-from targen.llm.types import Outcome, Request
+from targen.llm.types import LLM, Outcome, Request
 from targen.operators.asking import answers, make_request, numbered_items
 from targen.operators.growing import (
     Example,
@@ -68,13 +68,39 @@ class _Call:
 def likeness(first: str, second: str) -> float:
     """Return how alike two texts are, 0 to 1: the cosine of their character 3- to 5-grams.
 
-    Counts are damped as 1 + log n. It stands in for the sentence embeddings of the published
-    code: it sees shared words and stems, not shared meaning, and it is the same everywhere.
+    Counts are damped as 1 + log n. It stands in for sentence embeddings where the model gives
+    none: it sees shared words and stems, not shared meaning, and it is the same everywhere.
     """
     a, b = _grams(first), _grams(second)
     product = sum(weight * b.get(gram, 0.0) for gram, weight in a.items())
     norms = math.sqrt(sum(w * w for w in a.values()) * sum(w * w for w in b.values()))
     return product / norms if norms else 0.0
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A model that can be asked for embeddings too; the same text must always give the same."""
+
+    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+        """Return one vector per text."""
+        ...
+
+
+async def similarities(model: LLM, text: str, others: Sequence[str]) -> list[float]:
+    """Return how alike a text is to each of the others: the cosine of their embeddings.
+
+    The published code embeds with all-mpnet-base-v2. A model that gives no embeddings is spared:
+    then it is `likeness`.
+    """
+    if not isinstance(model, Embedder):
+        return [likeness(text, other) for other in others]
+    first, *rest = await model.embed([text, *others])
+    return [_cosine(first, vector) for vector in rest]
+
+
+def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
+    norms = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
+    return sum(x * y for x, y in zip(a, b, strict=True)) / norms if norms else 0.0
 
 
 def _grams(text: str) -> dict[str, float]:
@@ -206,12 +232,13 @@ class _Growth:
                 return f"option_count: {choices} must hold {wanted}"
         return invalid(spec, values, label)
 
-    def chosen(self, example: Example, grown: Sequence[Example]) -> Example:
+    async def chosen(self, example: Example, grown: Sequence[Example]) -> Example:
         """Return the row that the next call of a chain shows."""
         if self.params.strategy == "random":
             return rng("example_growth", self.spec.edition, self._asked).choice(grown)
         name = self.params.question
-        alike = [likeness(str(example.fields[name]), str(row.fields[name])) for row in grown]
+        texts = [str(row.fields[name]) for row in grown]
+        alike = await similarities(self.model, str(example.fields[name]), texts)
         best = min(alike) if self.params.strategy == "diverse" else max(alike)
         return grown[alike.index(best)]
 
@@ -232,7 +259,7 @@ async def _chain(work: _Growth) -> None:
     while work.harvest.missing > 0 and idle < work.params.stalls:
         (grown,) = await work.ask([call])
         if grown:
-            call, idle = _Call(work.chosen(call.example, grown)), 0
+            call, idle = _Call(await work.chosen(call.example, grown)), 0
         else:
             call, idle = _Call(call.example, call.sample + 1), idle + 1
 

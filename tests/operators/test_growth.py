@@ -1,11 +1,12 @@
 """Example-based growth: what is shown, what is refused, the shape of the tree, and growing on."""
 
 import json
+import math
 from collections import Counter
 
 import pytest
 
-from targen.errors import StepError
+from targen.errors import SpecError, StepError
 from targen.operators.growth import likeness
 from tests.models import ScriptedModel, block_of, failing, ok, random_model
 from tests.operators.test_generation import tables_of
@@ -280,6 +281,20 @@ async def test_a_chain_shows_the_least_or_the_most_similar_row_of_the_last_answe
             assert shown(model.history[1]) == second
 
 
+async def test_embeddings_decide_where_the_model_gives_them(tmp_path):
+    class Embedding(ScriptedModel):
+        async def embed(self, texts):
+            """Put every text on a circle, by its last digit; the formatting example at 0."""
+            turns = [int(text[-1]) if text[-1].isdigit() else 0 for text in texts]
+            return [(math.cos(turn), math.sin(turn)) for turn in turns]
+
+    for strategy, expected in (("similar", "1"), ("diverse", "3")):
+        model = Embedding(numbered().answer)
+        await tables_of(claims(tmp_path, f"strategy: {strategy}", rows=10), model, "instances")
+        # cos 1 = 0.54 is the largest of cos 1 to cos 5, cos 3 = -0.99 the smallest.
+        assert shown(model.history[1]) == expected
+
+
 async def test_a_chain_that_gets_nothing_asks_the_same_again_as_another_sample(tmp_path):
     def say(request):
         if shown(request) == "" and request.sample < 2:
@@ -312,8 +327,10 @@ async def test_errors_say_what_to_change(tmp_path):
     without = CLAIMS.replace(
         'examples:\n  - {fields: {question: The first claim.}, label: "no"}\n', ""
     )
-    with pytest.raises(StepError, match="add `examples`"):
-        await tables_of(spec_of(tmp_path, without % "depth: 1"), random_model())
+    with pytest.raises(SpecError, match="yaml:6: recipe: .* give `examples`"):
+        spec_of(tmp_path, without % "depth: 1")
+    with pytest.raises(SpecError, match="its label must be one of its options"):
+        spec_of(tmp_path, QUIZ.replace("label: a dog", "label: a cow"))
     unseeded = CLAIMS.replace("steps:\n", "steps:\n  seeds: {operator: none}\n")
     with pytest.raises(StepError, match="`seeds` must be `examples`"):
         await tables_of(spec_of(tmp_path, unseeded % "depth: 1"), random_model())
