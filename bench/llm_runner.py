@@ -52,8 +52,8 @@ async def main(
     )
     statuses: Counter[str] = Counter()
     error = None
-    started = time.monotonic()
     async with Engine(settings) as llm:
+        started = time.monotonic()
         try:
             async for outcome in llm.run(requests):
                 statuses[outcome.status] += 1

@@ -11,31 +11,31 @@ from .endpoint import GOOD, Endpoint, ask, completion, requests
 async def test_the_sum_spent_never_exceeds_the_budget_and_a_higher_one_goes_on(
     settings: Any, prices: float
 ) -> None:
-    async with Endpoint(delay=0.02) as endpoint:
-        budget = 120 * prices
+    async with Endpoint(delay=0.0) as endpoint:
+        budget = 70 * prices
         with pytest.raises(BudgetError, match="raise the budget"):
-            await ask(settings(endpoint, budget_usd=budget), requests(200))
+            await ask(settings(endpoint, budget_usd=budget), requests(100))
         first = len(endpoint.bodies)
         # A call must fit with its upper bound, far above its price here: some room is left.
         assert 0 < first * prices <= budget
         with pytest.raises(BudgetError):
-            await ask(settings(endpoint, budget_usd=budget), requests(200))
+            await ask(settings(endpoint, budget_usd=budget), requests(100))
         assert len(endpoint.bodies) == first
-        outcomes, engine = await ask(settings(endpoint, budget_usd=1000), requests(200))
-        assert len(outcomes) == len(endpoint.bodies) == 200
+        outcomes, engine = await ask(settings(endpoint, budget_usd=1000), requests(100))
+        assert len(outcomes) == len(endpoint.bodies) == 100
         assert engine.stats.from_store == first
-        assert engine.stats.cost_usd == pytest.approx((200 - first) * prices)
+        assert engine.stats.cost_usd == pytest.approx((100 - first) * prices)
 
 
 async def test_engines_that_share_a_store_share_the_budget(settings: Any, prices: float) -> None:
-    async with Endpoint(delay=0.02) as endpoint:
-        made = settings(endpoint, budget_usd=150 * prices, concurrency=4)
-        asked = requests(400)
+    async with Endpoint(delay=0.0) as endpoint:
+        made = settings(endpoint, budget_usd=70 * prices, concurrency=4)
+        asked = requests(150)
         results = await asyncio.gather(
             *(ask(made, asked[start::4]) for start in range(4)), return_exceptions=True
         )
         assert any(isinstance(result, BudgetError) for result in results)
-        assert 0 < len(endpoint.bodies) * prices <= 150 * prices
+        assert 0 < len(endpoint.bodies) * prices <= 70 * prices
 
 
 async def test_what_was_spent_without_a_budget_counts(settings: Any, prices: float) -> None:
