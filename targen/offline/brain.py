@@ -19,6 +19,7 @@ from targen.offline.cb import CbGrammar
 from targen.offline.choices import CHOICES
 from targen.offline.claims import CLAIMS, CLOSED, STRATEGY
 from targen.offline.copa import CopaGrammar
+from targen.offline.documents import DocumentGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
 from targen.offline.german import GermanTicketGrammar
@@ -55,6 +56,7 @@ GRAMMARS: Final[tuple[Grammar, ...]] = (
     StoryGrammar(),
     TextbookGrammar(),
     GermanTicketGrammar(),
+    DocumentGrammar(),
 )
 """The tasks that the model knows; the first that matches is the one."""
 

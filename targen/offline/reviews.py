@@ -70,7 +70,7 @@ class ReviewGrammar(Grammar):
                 told.insert(0, say("opening"))
                 if rng.random() < 0.6:
                     told.append(say(f"close {way}"))
-                told = [*told[: high - 1], told[-1]]
+                told = told if len(told) <= high else [*told[: high - 1], told[-1]]
             yield {"review": " ".join(tidy(capital(f"{one}.")) for one in told)}
 
     def _product(self, texts: list[str], rng: Random) -> str:

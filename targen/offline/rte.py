@@ -15,6 +15,20 @@ _WRAPPED: Final = (
     "{}, it is reported",
     "it is said that {}",
 )
+_RELATIONS: Final = (
+    "it turns on who did it",
+    "it turns on when it happens",
+    "it turns on a number",
+    "it turns on a place",
+    "it speaks of a part of the whole",
+    "it speaks of a plan",
+    "it is said in quite other words",
+    "it joins two statements",
+    "it names a cause",
+    "it names a consequence",
+    "it looks at the same thing from the other side",
+    "it leaves a detail out",
+)
 _WRAP: Final = 0.12
 _DENY: Final = 0.08
 
@@ -37,7 +51,8 @@ class RteGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""
         reports = bank("rte.txt")
-        domain = topics.domain(reports.phrases, ask.context, *map(str, ask.attributes.values()))
+        told = (ask.context, *map(str, ask.attributes.values()), *ask.requirements)
+        domain = topics.domain(reports.phrases, *told)
         while True:
             yield {"premise": reports.passage(domain, rng, 1, 3)}
 
@@ -58,6 +73,14 @@ class RteGrammar(Grammar):
             if rng.random() < _WRAP:
                 clause = rng.choice(_WRAPPED).format(clause)
             yield {"hypothesis": sentence(clause)}
+
+    def terms(self, category: str, rng: Random) -> Iterator[str]:
+        """Yield domains, and ways from a premise to a hypothesis."""
+        if category == "domain":
+            phrases = [one for known in bank("rte.txt").phrases.values() for one in known]
+            yield from rng.sample(phrases, len(phrases))
+        if category == "relation":
+            yield from rng.sample(_RELATIONS, len(_RELATIONS))
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Say what the premise does with the hypothesis."""

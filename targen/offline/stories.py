@@ -99,7 +99,7 @@ class StoryGrammar(Grammar):
 
             opening = [say("once")]
             if first:
-                opening.insert(0, f"{first}! That was the word of the day for {values['h']}.")
+                opening.insert(0, _sentence(_book().draw("first", values | {"first": first}, rng)))
             body = [say(kind) for kind in _KINDS if kind in words]
             middle = _book().sample("middle", rng.randint(2, 5), values, rng)
             body += [_sentence(one) for one in middle]

@@ -9,11 +9,13 @@ from random import Random
 import pytest
 
 from targen.offline.app import completion
+from targen.offline.documents import DocumentGrammar, opposite
 from targen.offline.errors import NONE, ErrorRates
 from targen.offline.german import GermanTicketGrammar
 from targen.offline.grammar import ContextAsk, SeedAsk, Slot
 from targen.offline.likelihood import content, logprob
 from targen.offline.reviews import ReviewGrammar
+from targen.offline.rte import RteGrammar
 from targen.offline.stories import StoryGrammar, wanted_words
 from targen.offline.textbook import TextbookGrammar
 from targen.offline.truth import truths
@@ -163,3 +165,38 @@ def test_a_token_is_as_likely_everywhere_and_rare_letters_make_it_less_so():
     assert logprob("the") == logprob(" The")
     assert logprob("tea") > logprob("zyzzyva")
     assert "".join(one["token"] for one in content("a  b.\n")) == "a  b.\n"
+
+
+PASSAGE = "A lock lifts a boat. Most locks need no pump, for the water comes from above."
+
+
+def test_questions_about_foreign_passages_say_what_a_sentence_says_or_its_opposite():
+    slot = Slot("", {}, {"passage": PASSAGE})
+    yes = {
+        row["question"] for row in islice(DocumentGrammar().instances(slot, "true", Random(1)), 90)
+    }
+    no = {
+        row["question"] for row in islice(DocumentGrammar().instances(slot, "false", Random(1)), 90)
+    }
+    assert len(yes) > 20 and len(no) > 20 and not yes & no
+    assert all("most locks need no pump" in q or "a lock lifts a boat" in q for q in yes)
+    assert all("few locks need" in q or re.match("is it (?:wrong|untrue|a mistake)", q) for q in no)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "turned"),
+    [
+        ("It is cold", "It is not cold"),
+        ("Most of them left", "few of them left"),
+        ("Nothing here to turn", None),
+    ],
+)
+def test_the_first_telling_word_is_turned_round(sentence, turned):
+    assert opposite(sentence) == turned
+
+
+def test_entailment_has_values_for_its_dimensions():
+    grammar = RteGrammar()
+    assert len(set(grammar.terms("domain", Random(1)))) >= 20
+    assert len(set(grammar.terms("relation", Random(1)))) >= 8
+    assert list(grammar.terms("colour", Random(1))) == []
