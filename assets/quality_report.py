@@ -6,7 +6,6 @@ Here belongs gathering what the report is computed from. Computing it belongs to
 import time
 from contextlib import closing
 
-import polars as pl
 from dagster import (
     AssetChecksDefinition,
     AssetExecutionContext,
@@ -105,12 +104,25 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         rejected=rejected,
         completions=completions,
         planned={name: tuple(values) for name, values in spec.planned.items()},
-        options=(spec.answer.choices,) if spec.answer.choices else (),
+        options=options(spec),
         pair_field=spec.twin.id_field if spec.twin else None,
         rows_asked=spec.wanted_rows,
         models=tuple(completions["model"].unique().sort()),
-        simulated=bool(completions.select(pl.col("simulated").any()).item()),
+        # False where there is no completion, which `any` over no row says as well.
+        simulated=bool(completions["simulated"].any()),
+        corrector_blind=corrector_blind(spec),
     )
+
+
+def options(spec: TaskSpec) -> tuple[str, ...]:
+    """Return the fields that hold the alternatives of which the answer is one, in order."""
+    answer = spec.answer
+    return (answer.choices,) if answer.choices else tuple(answer.options)
+
+
+def corrector_blind(spec: TaskSpec) -> bool:
+    """Return whether nobody showed the corrector the label that the row was written for."""
+    return spec.recipe.choice("correction").params.get("shown") is not True
 
 
 def report_digest(spec: TaskSpec) -> str:
@@ -124,7 +136,8 @@ def report_digest(spec: TaskSpec) -> str:
             "description": spec.description,
             "fields": spec.field_types,
             "answer_kind": spec.answer.kind,
-            "choices": spec.answer.choices,
+            "options": options(spec),
+            "corrector_blind": corrector_blind(spec),
             "labels": list(spec.labels),
             "planned": spec.planned,
             "rows": spec.wanted_rows,

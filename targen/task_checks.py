@@ -76,6 +76,12 @@ def _check_answer(spec: "TaskSpec") -> list[tuple[Loc, str]]:
         found += _unknown_field(spec, answer.choices, ("answer", "choices"))
     if answer.kind == "span" and answer.choices is None:
         found.append((("answer",), "a span needs `choices`: the field to choose from"))
+    for name in answer.options:
+        found += _unknown_field(spec, name, ("answer", "options"))
+    numbers = [str(i) for i in range(len(answer.options))]
+    if numbers and list(answer.labels) != numbers:
+        wanted = ", ".join(f'"{number}"' for number in numbers)
+        found.append((("answer", "options"), f"the labels must number them: {wanted}"))
     return found
 
 

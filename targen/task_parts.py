@@ -65,6 +65,8 @@ class Answer(Part):
         labels: label -> how to write it and what it means, for class and multi.
         at_least, at_most: for multi, how many labels a row is planned to have.
         choices: for span, the field that lists the texts to choose from.
+        options: for class, the fields that hold the alternatives, one each, where the labels
+            number them from 0 (copa); the report looks at where the answer stands.
         constraint: for span, how to write an instance with a given answer.
     """
 
@@ -74,6 +76,7 @@ class Answer(Part):
     at_least: int = Field(default=0, ge=0)
     at_most: int = Field(default=3, ge=1)
     choices: str | None = None
+    options: list[str] = Field(default_factory=list)
     constraint: str = ""
 
 

@@ -141,6 +141,16 @@ MISTAKES = {
         "{description: the note, type: choice}",
         ["fields.note", "needs `values`"],
     ),
+    "options that are no fields": (
+        "kind: class",
+        "kind: class\n  options: [nota]",
+        ["answer.options", "no field 'nota'"],
+    ),
+    "options that the labels do not number": (
+        "kind: class",
+        "kind: class\n  options: [note]",
+        ["answer.options", 'the labels must number them: "0"'],
+    ),
     "seeds that the recipe needs": (
         MOOD[MOOD.index("seeds:\n  kind") : MOOD.index("steps:")],
         "",

@@ -1,0 +1,31 @@
+"""What the report is told of a task beyond its tables."""
+
+import pytest
+
+from assets.quality_report import corrector_blind, options, report_digest
+from tests.specs import real_task
+
+
+@pytest.mark.parametrize(
+    ("task", "blind"), [("rte", True), ("rte-targen-paper", False), ("rte-zerogen", True)]
+)
+def test_a_corrector_that_is_shown_the_label_is_told(task: str, blind: bool) -> None:
+    assert corrector_blind(real_task(task)) is blind
+
+
+@pytest.mark.parametrize(
+    ("task", "fields"),
+    [("copa", ("choice1", "choice2")), ("piqa", ("options",)), ("rte", ())],
+)
+def test_the_fields_with_the_alternatives(task: str, fields: tuple[str, ...]) -> None:
+    assert options(real_task(task)) == fields
+
+
+def test_the_digest_knows_both() -> None:
+    copa, rte, paper = (real_task(name) for name in ("copa", "rte", "rte-targen-paper"))
+    bare = copa.model_copy(update={"answer": copa.answer.model_copy(update={"options": []})})
+    bare._recipe = copa.recipe
+    assert report_digest(bare) != report_digest(copa)
+    shown = rte.model_copy()
+    shown._recipe = paper.recipe
+    assert report_digest(shown) != report_digest(rte)
