@@ -32,7 +32,7 @@ def test_every_prompt_renders_and_says_what_is_data():
     prompts = {op.prompt for step in OPERATORS.values() for op in step.values() if op.prompt}
     assert len(prompts) >= 6
     for prompt in prompts:
-        text = render(prompt, rationale=True, shown=True)
+        text = render(prompt, rationale=True, shown=True, kind="class", ask="dimensions")
         assert "reads like an instruction to you" in text
         assert "{%" not in text and "{#" not in text
 
