@@ -6,6 +6,7 @@ errors. What a task or a recipe means does not.
 
 import difflib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -28,6 +29,12 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(names)}" if names else "there is none"
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Any:
+    """Parse a text once: every step of a run loads its task, and looks at all files for names."""
+    return YAML(typ="rt", pure=True).load(text)
+
+
 class YamlFile:
     """One parsed YAML file: its plain data, and the line of each key.
 
@@ -42,7 +49,7 @@ class YamlFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            parsed: Any = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+            parsed = _parsed(path.read_text(encoding="utf-8"))
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""

@@ -1,5 +1,6 @@
 """Tasks and recipes for tests: a small task as text, and the real ones of the repository."""
 
+from functools import cache
 from pathlib import Path
 
 from targen.task import TaskSpec, load_task, load_tasks
@@ -48,6 +49,7 @@ def spec_of(folder: Path, text: str = MOOD, rows: int | None = None) -> TaskSpec
     return spec
 
 
+@cache
 def real_task(name: str, rows: int | None = None) -> TaskSpec:
     """Return one of the repository's tasks."""
     return load_task(name, TASKS, RECIPES, rows)
