@@ -66,6 +66,29 @@ QUALITY_REPORT: Final = {
     "reference": pl.Float64,
     "passed": pl.Boolean,
 }
+COMPARISON: Final = {
+    "base": pl.String,
+    "task": pl.String,
+    "recipe": pl.String,
+    "made": pl.Boolean,
+    "rows": pl.Int64,
+    "calls_per_row": pl.Float64,
+    "tokens_per_row": pl.Float64,
+    "cost_per_row_usd": pl.Float64,
+    "words": pl.Int64,
+    "compared_rows": pl.Int64,
+    "shortcut_part": pl.String,
+    **{
+        name + end: pl.Float64
+        for name in (
+            "yield", "label_noise", "distinct_1", "distinct_2", "distinct_3", "self_bleu",
+            "nearest_rouge_l", "similarity", "v_information", "shortcut", "utility",
+        )
+        for end in ("", "_low", "_high")
+    },
+}  # fmt: skip
+"""The methods side by side, one row per task; not partitioned."""
+
 REJECTED: Final = {
     "item_id": pl.String,
     "step": pl.String,
@@ -129,7 +152,7 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
     """Return column -> dtype of `table`.
 
     Args:
-        table: one of `STEPS`, or `rejected`.
+        table: one of `STEPS`, `comparison` or `rejected`.
         fields: the task's fields, name -> type, in the task's order.
         answer_kind: class, span, multi or none.
     """
@@ -156,6 +179,7 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
         "contexts": dict(CONTEXTS),
         "seeds": dict(SEEDS),
         "quality_report": dict(QUALITY_REPORT),
+        "comparison": dict(COMPARISON),
         "rejected": dict(REJECTED),
     }
     return fixed[table]

@@ -89,9 +89,9 @@ class Figures:
         return [row for row in self._rows if row["metric"] == metric]
 
 
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    """Load the template once."""
+@lru_cache
+def template(name: str) -> Template:
+    """Return one of this package's page templates, with the filters and charts of all pages."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -104,12 +104,14 @@ def _template() -> Template:
     }  # fmt: skip
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "heat": svg.heat,
-        "histogram": svg.histogram, "curves": svg.curves,
+        "histogram": svg.histogram, "curves": svg.curves, "dots": svg.dots,
     }  # fmt: skip
-    return environment.get_template(TEMPLATE)
+    return environment.get_template(name)
 
 
 def render(report: Report) -> str:
     """Return the whole page: no script, nothing fetched, every text escaped."""
     content = report.json
-    return _template().render(r=content, fig=Figures(content["figures"]), review_shown=REVIEW_SHOWN)
+    return template(TEMPLATE).render(
+        r=content, fig=Figures(content["figures"]), review_shown=REVIEW_SHOWN
+    )

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars, heat maps, histograms, curves.
+"""Charts as inline SVG: bars, heat maps, histograms, curves, dots with intervals.
 
 Here belongs drawing. Every text goes through `Markup.format` and is escaped; colours are CSS
 classes of the page, so that a chart follows light, dark and print. Choosing what to draw belongs
@@ -215,3 +215,82 @@ def curves(
     return Markup(
         '<svg class="curves" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(width, height, title, Markup().join(body))
+
+
+Line = tuple[str, float | None, float | None, float | None, str]
+
+
+def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool = False) -> Markup:
+    """Draw one line per name: its value as a dot, its interval, and the value in words.
+
+    Lines keep their order and shade (classes s0 to s5, in turn), so that a name is found again in
+    the next chart. A line without a value keeps its place.
+
+    Args:
+        series: name, value, low and high end of the interval, and the text to write beside it.
+        title: what the chart shows, for those who do not see it.
+        zero: the axis starts at 0 and the value is drawn as a bar from there.
+        share: the axis is in percent.
+    """
+    names = [short(line[0], 20) for line in series]
+    width, row, top = 330, 25, 4
+    left = max((len(name) for name in names), default=0) * LETTER + 10
+    right = width - max((len(line[4]) for line in series), default=0) * LETTER - 12
+    places = [x for line in series for x in line[1:4] if x is not None]
+    low, high = min(places, default=0.0), max(places, default=1.0)
+    low = min(low, 0.0) if zero else low
+    room = (high - low) * 0.06 or abs(high) * 0.1 or 0.1
+    low, high = low if zero else low - room, high + room
+    scale = (right - left) / (high - low)
+    base = top + row * len(series) + 3
+    body = []
+    for tick in ticks(low, high):
+        at = left + (tick - low) * scale
+        text = f"{tick * 100:g}%" if share else f"{tick:,.10g}"
+        body.append(
+            Markup(
+                '<path class="{}" d="M{:.1f} {}V{}"/>'
+                '<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{}</text>'
+            ).format("base" if tick == 0 else "grid", at, top, base, at, base + 15, text)
+        )
+    for i, (name, line) in enumerate(zip(names, series, strict=True)):
+        at = top + row * (i + 0.5)
+        body.append(_dot_line(i, name, line, at, left, width, low, scale, zero=zero))
+    return Markup(
+        '<svg class="dots" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(width, base + 20, title, Markup().join(body))
+
+
+def _dot_line(
+    number: int, name: str, line: Line, at: float, left: float, width: float, low: float,
+    scale: float, *, zero: bool,
+) -> Markup:  # fmt: skip
+    """Draw one line of `dots`: name, mark, interval and text at height `at`."""
+    _, value, least, most, text = line
+    parts = [
+        Markup(
+            '<text x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>'
+            '<text x="{}" y="{:.1f}" text-anchor="end" class="{}">{}</text>'
+        ).format(left - 8, at + 4, name, width, at + 4, "axis" if value is None else "", text)
+    ]
+    if value is not None:
+        x, shade = left + (value - low) * scale, f"s{number % 6}"
+        if zero:
+            start = left - low * scale
+            parts.append(
+                Markup(
+                    '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="11"/>'
+                ).format(shade, start, at - 5.5, max(x - start, 0.8))
+            )
+        if least is not None and most is not None:
+            ends = left + (least - low) * scale, left + (most - low) * scale
+            parts.append(
+                Markup('<path class="{}" d="M{:.1f} {:.1f}H{:.1f}"/>').format(
+                    "whisker" if zero else f"whisker l{number % 6}", ends[0], at, ends[1]
+                )
+            )
+        if not zero:
+            parts.append(
+                Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4.6"/>').format(shade, x, at)
+            )
+    return Markup().join(parts)

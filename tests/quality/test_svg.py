@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree
 
 import pytest
@@ -52,3 +53,22 @@ def test_ticks_are_round_and_inside(low, high, wanted):
 
 def test_histogram_of_all_rows_uses_the_whole_height_for_the_fullest_bin():
     assert 'height="110.0"' in svg.histogram([0, 1, 2], [4, 1], "t")
+
+
+def test_dots_stand_where_their_values_are_and_a_missing_one_has_none():
+    lines = [("a", 0.0, None, None, "0"), ("b", 1.0, 0.5, 1.5, "1"), ("c", None, None, None, "–")]
+    drawn = str(svg.dots(lines, "t"))
+    first, second = (float(x) for x in re.findall(r'<circle[^>]* cx="([\d.]+)"', drawn))
+    low, high = re.search(r'class="whisker l1" d="M([\d.]+) [\d.]+H([\d.]+)"', drawn).groups()
+    assert float(low) == pytest.approx((first + second) / 2, abs=0.2)
+    assert float(high) == pytest.approx(second + (second - first) / 2, abs=0.2)
+    assert ">c</text>" in drawn and drawn.count("<circle") == 2
+
+
+def test_bars_of_dots_start_at_zero():
+    drawn = str(
+        svg.dots([("a", 2.0, None, None, "2"), ("b", 4.0, None, None, "4")], "t", zero=True)
+    )
+    (one, two) = re.findall(r'<rect class="s\d" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', drawn)
+    assert one[0] == two[0]
+    assert float(two[1]) == pytest.approx(2 * float(one[1]), abs=0.2)

@@ -1,0 +1,72 @@
+"""The comparison as one self-contained HTML page.
+
+Here belong rendering and the words of its sentences. Like the report's page it is made from the
+JSON alone, so it cannot show a figure that the JSON lacks.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from targen.quality.comparison import Comparison
+from targen.quality.page import money, number, template
+from targen.quality.svg import Line
+from targen.quality.verdict import percent
+
+TEMPLATE = "comparison.html.jinja"
+
+
+def written(value: float | None, unit: str) -> str:
+    """Return a figure in its unit."""
+    if value is None:
+        return "–"
+    if unit == "share":
+        return percent(value)
+    if unit == "usd":
+        return money(value)
+    if abs(value) >= 10:
+        return number(value)
+    # As many decimals for all methods, so that columns read at a glance; never a minus zero.
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{round(value, 3) + 0.0:.3f}"
+
+
+def lines(metric: Mapping[str, Any], methods: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Return what `svg.dots` draws for one metric, a line per method."""
+    found: list[Line] = []
+    for method in methods:
+        figure = method["figures"].get(metric["name"])
+        if figure is None:
+            found.append((method["name"], None, None, None, "–"))
+        else:
+            value = figure["value"]
+            text = written(value, metric["unit"])
+            found.append((method["name"], value, figure["low"], figure["high"], text))
+    return found
+
+
+def unmeasured(metrics: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -> list[Any]:
+    """Return (metric, [(reason, names of the methods)]) for every figure that is not there."""
+    found = []
+    for metric in metrics:
+        reasons: dict[str, list[str]] = {}
+        for method in group["methods"]:
+            if metric["name"] in method["absent"]:
+                reasons.setdefault(method["absent"][metric["name"]], []).append(method["name"])
+        if reasons:
+            found.append((metric, list(reasons.items())))
+    return found
+
+
+def render(comparison: Comparison) -> str:
+    """Return the whole page: no script, nothing fetched, every text escaped."""
+    content = comparison.json
+    by_name = {metric["name"]: metric for metric in content["metrics"]}
+    made = [g for g in content["groups"] if any(method["made"] for method in g["methods"])]
+    return template(TEMPLATE).render(
+        c=content,
+        made=made,
+        waiting=[group for group in content["groups"] if group not in made],
+        metric=by_name,
+        lines=lines,
+        unmeasured=unmeasured,
+        written=written,
+    )

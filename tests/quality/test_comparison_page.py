@@ -1,0 +1,92 @@
+"""The page of the comparison: whole, quiet, and deaf to hostile text."""
+
+import json
+import re
+
+import pytest
+
+from targen.quality.comparison import Method, compare
+from targen.quality.comparison_page import render, written
+from targen.quality.report import BANNER, build
+
+from .sample import inputs
+from .test_page import HOSTILE, Reader
+
+
+def methods(title="A task", **changes):
+    made = json.loads(build(inputs(60, **changes)).json_text())
+    return [
+        Method("rte", None, title, "targen", "TarGEN", made),
+        Method("rte-zerogen", "rte", title, "zerogen", "ZeroGen", made),
+        Method("rte-paper", "rte", title, "targen-paper", title, None),
+    ]
+
+
+def test_the_page_is_well_formed_and_fetches_nothing():
+    page = render(compare(methods()))
+    reader = Reader(page)
+    assert not reader.open
+    assert not {"script", "link", "img", "iframe", "object", "form"} & set(reader.tags)
+    assert {v for n, v in reader.attributes if n == "href"} == {
+        "../quality_report/rte.html",
+        "../quality_report/rte-zerogen.html",
+    }
+    assert not re.search(r"https?://|url\(|@import|@font-face", page)
+    text = "".join(reader.text)
+    assert "make run TASK=rte-paper" in text and "Not made yet: rte-paper." in text
+
+
+def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
+    page = render(compare(methods()))
+    charts = re.findall(r'<svg class="dots".*?</svg>', page, re.S)
+    titles = re.findall(r'<svg class="dots"[^>]*aria-label="([^"]*) by method"', page)
+    assert titles == [
+        "Yield",
+        "Calls a row",
+        "Tokens a row",
+        "Labels still wrong",
+        "Distinct-2",
+        "Self-BLEU",
+        "Nearest row",
+        "V-information",
+        "Shortcut",
+    ]
+    for chart in charts:
+        assert chart.count(">zerogen<") == 1 and chart.count(">targen-paper<") == 1
+        marks = chart.count("<circle") + chart.count("<rect")
+        assert marks == 2, "the one that is not made has no mark"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(text):
+    page = render(compare(methods(text, models=(text,))))
+    reader = Reader(page)
+    assert not {"script", "img", "iframe", "h1gotcha"} & set(reader.tags)
+    assert reader.tags.count("h1") == 1 and reader.tags.count("style") == 1
+    assert not [name for name, _ in reader.attributes if name.startswith("on")]
+    assert not set("".join(reader.text)) & {"\x00", "\x07", "\u202e", "\u2066"}
+
+
+def test_the_banner_and_the_cost():
+    simulated, real = (render(compare(methods(simulated=s))) for s in (True, False))
+    assert BANNER[1:] in simulated and "0 (simulated)" in simulated
+    assert BANNER[1:] not in real and "0 (simulated)" not in real and "Cost a row by" in real
+
+
+def test_nothing_made_is_a_page_too():
+    alone = [Method("rte", None, "RTE", "targen", "TarGEN", None)]
+    Reader(render(compare(alone)))
+    page = render(compare([*alone, Method("rte-z", "rte", "RTE", "zerogen", "ZeroGen", None)]))
+    assert "make compare BASE=rte" in "".join(Reader(page).text)
+
+
+def test_forms_of_figures():
+    assert [written(x, "number") for x in (None, 3.0, 0.25, -0.00002, -0.017, 2041.1)] == [
+        "–",
+        "3.00",
+        "0.25",
+        "0.000",
+        "-0.017",
+        "2,041",
+    ]
+    assert written(0.2, "share") == "20%" and written(0.0042, "usd") == "$0.0042"
