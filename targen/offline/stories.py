@@ -23,7 +23,7 @@ def _book() -> Phrasebook:
 
 
 def _sentence(text: str) -> str:
-    return tidy(capital(text if text.endswith('"') else f"{text}."))
+    return tidy(capital(text if text.endswith(('"', "!", "?")) else f"{text}."))
 
 
 def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, int]:
