@@ -127,3 +127,15 @@ async def test_without_contexts_and_seeds_every_call_is_a_sample_of_its_own():
     made = await tables_of(real_task("rte-zerogen", rows=30), model, "instances")
     assert made["instances"].table["premise"].is_unique().all()
     assert len({r.sample for r in model.history}) == len(model.history)
+
+
+async def test_documents_of_no_context_serve_all_contexts(tmp_path):
+    rows = "".join(f'{{"event": "event {n}"}}\n' for n in range(5))
+    (tmp_path / "events.jsonl").write_text(rows, encoding="utf-8")
+    text = MOOD.replace("seeds: {page: 3}", "seeds: {operator: file}")
+    text = text.replace("  kind: sentence\n", "  kind: sentence\n  file: events.jsonl\n")
+    made = await tables_of(spec_of(tmp_path, text), random_model(), "instances")
+    table = made["instances"].table.sort("slot").head(10)
+    order = made["seeds"].table["seed_id"].to_list()
+    assert table["seed_id"].to_list() == order * 2
+    assert table["context_id"].to_list() == made["contexts"].table["context_id"].to_list() * 5
