@@ -13,52 +13,13 @@ from itertools import islice
 from random import Random
 from typing import Any, Final
 
-from targen.offline.axg import AxgGrammar
-from targen.offline.boolq import BoolqGrammar
-from targen.offline.cb import CbGrammar
-from targen.offline.choices import CHOICES
-from targen.offline.claims import CLAIMS, CLOSED, STRATEGY
-from targen.offline.copa import CopaGrammar
-from targen.offline.documents import DocumentGrammar
 from targen.offline.errors import NONE, ErrorRates, spoil
 from targen.offline.generic import Generic
-from targen.offline.german import GermanTicketGrammar
 from targen.offline.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from targen.offline.instructions import InstructionGrammar
-from targen.offline.passages import PASSAGES
+from targen.offline.known import GRAMMARS
 from targen.offline.prompt import Prompt
-from targen.offline.record import RecordGrammar
-from targen.offline.reviews import ReviewGrammar
-from targen.offline.rte import RteGrammar
-from targen.offline.stories import StoryGrammar
-from targen.offline.textbook import TextbookGrammar
 from targen.offline.truth import fingerprint, number, truth, truths
-from targen.offline.wic import WicGrammar
 from targen.offline.wording import lightly_changed
-from targen.offline.wsc import WscGrammar
-
-GRAMMARS: Final[tuple[Grammar, ...]] = (
-    RteGrammar(),
-    CopaGrammar(),
-    BoolqGrammar(),
-    CbGrammar(),
-    AxgGrammar(),
-    WscGrammar(),
-    WicGrammar(),
-    RecordGrammar(),
-    *CHOICES,
-    *PASSAGES,
-    CLOSED,
-    STRATEGY,
-    CLAIMS,
-    InstructionGrammar(),
-    ReviewGrammar(),
-    StoryGrammar(),
-    TextbookGrammar(),
-    GermanTicketGrammar(),
-    DocumentGrammar(),
-)
-"""The tasks that the model knows; the first that matches is the one."""
 
 _WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400

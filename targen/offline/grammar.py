@@ -5,7 +5,7 @@ error rates or hashes: the brain draws candidates from its iterators, leaves out
 and takes the first one whose text bears the right label (`truth`). So every iterator must yield
 many different candidates (a hundred and more for `instances`), cheaply, the best ones first.
 
-To add a task: subclass `Grammar` in a module of its own and name it in `brain.GRAMMARS`.
+To add a task: subclass `Grammar` in a module of its own and name it in `known.GRAMMARS`.
 """
 
 from abc import ABC, abstractmethod
