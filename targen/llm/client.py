@@ -56,6 +56,14 @@ class Client:
         )
         # Absolute: the SDK then need not parse and join two URLs for every call.
         self._chat_url = str(self._sdk.base_url) + "chat/completions"
+        # Whatever is not given, the SDK copies deeply from its defaults for every call.
+        self._options: openai.RequestOptions = {
+            "headers": {},
+            "max_retries": 0,
+            "timeout": self._sdk.timeout,
+            "params": {},
+            "security": {"bearer_auth": True, "admin_api_key_auth": True},
+        }
 
     async def chat(
         self, body: Mapping[str, Any], key: str
@@ -71,7 +79,7 @@ class Client:
                 self._chat_url,
                 cast_to=httpx2.Response,
                 body=body,
-                options={"idempotency_key": key},
+                options={**self._options, "idempotency_key": key},
             )
         except openai.APIStatusError as error:
             response = error.response
@@ -93,6 +101,11 @@ class Client:
             words = "the connection was cut"
         detail = f" ({cause})" if cause and str(cause) else ""
         return replies.Reply("transient", words=words + detail[:200], ambiguous=not unreached)
+
+    @property
+    def sdk(self) -> openai.AsyncOpenAI:
+        """The SDK's client, for what is no chat completion."""
+        return self._sdk
 
     async def close(self) -> None:
         """Close all connections."""

@@ -56,14 +56,15 @@ class LeanClient(openai.DefaultAioHttpClient):
             "POST",
             parsed,
             stream=httpx2.ByteStream(content),
-            extensions={"timeout": timeout.as_dict(), _PLAIN: more["headers"]},
+            extensions={"timeout": timeout.as_dict(), _PLAIN: (more["headers"], content)},
         )
 
     async def send(self, request: httpx2.Request, **more: Any) -> httpx2.Response:
         """Send a request and read its reply."""
-        headers = request.extensions.get(_PLAIN)
-        if headers is None:
+        plain = request.extensions.get(_PLAIN)
+        if plain is None:
             return await super().send(request, **more)
+        headers, body = plain
         if more.get("stream") or more.get("auth"):
             return await super().send(self._usual(request, headers), **more)
         if self._session is None:
@@ -72,7 +73,7 @@ class LeanClient(openai.DefaultAioHttpClient):
         with _translated():
             async with self._session.post(
                 str(request.url),
-                data=request.read(),
+                data=body,
                 headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(

@@ -6,6 +6,7 @@ PostgreSQL alike.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,7 +54,9 @@ class Found:
     short: dict[str, tuple[float, float]] | None = None
 
 
-_READ = (
+# Made once: to make a statement costs more than to run it.
+_IDS = sa.bindparam("ids", expanding=True)
+_FIND = sa.select(
     COMPLETIONS.c.request_id,
     COMPLETIONS.c.status,
     COMPLETIONS.c.raw,
@@ -62,13 +65,33 @@ _READ = (
     COMPLETIONS.c.completion_tokens,
     COMPLETIONS.c.cost_usd,
     COMPLETIONS.c.mean_logprob,
-)
+).where(COMPLETIONS.c.request_id.in_(_IDS), COMPLETIONS.c.status != "failed")
+_ALIVE = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > sa.bindparam("moment"))
+_END_DEAD = sa.delete(LEASES).where(LEASES.c.request_id.in_(_IDS), LEASES.c.owner.not_in(_ALIVE))
+_HELD = (LEASES.c.request_id.in_(_IDS), LEASES.c.owner == sa.bindparam("holder"))
+_OURS = sa.select(LEASES.c.request_id).where(*_HELD)
+_END_LEASES = sa.delete(LEASES).where(*_HELD)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
-    made = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-    return made(table)
+    return _insert(connection.dialect.name, table)
+
+
+def _insert(dialect: str, table: sa.Table) -> Any:
+    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+
+
+@lru_cache(maxsize=2)
+def _put_completion(dialect: str) -> Any:
+    """Return the statement of `put`; to make it costs ten times as much as to run it."""
+    statement = _insert(dialect, COMPLETIONS)
+    # Only a failure is ever replaced: a stored answer stays what it was.
+    return statement.on_conflict_do_update(
+        index_elements=["request_id"],
+        set_={column.name: statement.excluded[column.name] for column in COMPLETIONS.columns},
+        where=COMPLETIONS.c.status == "failed",
+    )
 
 
 def add_spent(connection: sa.Connection, scope: str, amount: float) -> None:
@@ -121,11 +144,7 @@ class Ledger:
         return work
 
     def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
-        found = connection.execute(
-            sa.select(*_READ).where(
-                COMPLETIONS.c.request_id.in_(ids), COMPLETIONS.c.status != "failed"
-            )
-        )
+        found = connection.execute(_FIND, {"ids": ids})
         known = {
             row.request_id: Record(
                 row.status,
@@ -142,17 +161,13 @@ class Ledger:
         return known
 
     def _claim(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-        alive = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > now(connection))
+        connection.execute(_END_DEAD, {"ids": ids, "moment": now(connection)})
         connection.execute(
-            sa.delete(LEASES).where(LEASES.c.request_id.in_(ids), LEASES.c.owner.not_in(alive))
+            insert(connection, LEASES).on_conflict_do_nothing(),
+            [{"request_id": request_id, "owner": self.owner} for request_id in ids],
         )
-        statement = insert(connection, LEASES).values(
-            [{"request_id": request_id, "owner": self.owner} for request_id in ids]
-        )
-        claimed = connection.execute(
-            statement.on_conflict_do_nothing().returning(LEASES.c.request_id)
-        )
-        return {row[0] for row in claimed}
+        ours = connection.execute(_OURS, {"ids": ids, "holder": self.owner})
+        return {row[0] for row in ours}
 
     def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store completions, note their use and cost, end their leases.
@@ -163,16 +178,7 @@ class Ledger:
         values = [{**row, "created_at": moment} for row in rows]
         charges = sum(row.pop("charge_usd") for row in values)
         self.charge(connection, charges)
-        statement = insert(connection, COMPLETIONS)
-        # Only a failure is ever replaced: a stored answer stays what it was.
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["request_id"],
-                set_={name: statement.excluded[name] for name in values[0]},
-                where=COMPLETIONS.c.status == "failed",
-            ),
-            values,
-        )
+        connection.execute(_put_completion(connection.dialect.name), values)
         paid = [row["request_id"] for row in rows if row["status"] != "failed"]
         self._note_uses(connection, paid, paid=True)
         self._release(connection, [row["request_id"] for row in rows])
@@ -208,9 +214,7 @@ class Ledger:
 
     def _release(self, connection: sa.Connection, ids: Sequence[str]) -> None:
         if ids:
-            connection.execute(
-                sa.delete(LEASES).where(LEASES.c.request_id.in_(ids), LEASES.c.owner == self.owner)
-            )
+            connection.execute(_END_LEASES, {"ids": ids, "holder": self.owner})
 
     def _note_uses(self, connection: sa.Connection, ids: Sequence[str], paid: bool) -> None:
         if not ids:

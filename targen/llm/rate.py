@@ -101,7 +101,7 @@ class Limit:
         return json.dumps(asdict(self))
 
     def ask(
-        self, now: float, owner: str, unused: int, refusals: Iterable[float], wants: bool
+        self, now: float, owner: str, unused: int, refusals: Iterable[float], most: int
     ) -> Grant:
         """Take note of what a process did and give it leave for its next calls.
 
@@ -110,7 +110,7 @@ class Limit:
             owner: the process.
             unused: calls that it had leave for and did not send.
             refusals: when calls were sent that have been refused since it last asked.
-            wants: whether it has more to send.
+            most: how many calls it could send soon; it gets leave for no more.
         """
         if not self.marks:
             self.marks.append([now, self.passed])
@@ -118,14 +118,13 @@ class Limit:
         self._take_back(now, unused)
         for sent_at in sorted(refusals):
             self._refused(now, sent_at)
-        if wants:
-            self.seen[owner] = now
+        self.seen[owner] = now
         self.seen = {name: at for name, at in self.seen.items() if now - at < _ALIVE_S}
         self._grow(now)
         start = max(now, self.next_at)
-        if not wants or start - now >= HORIZON_S:
+        if start - now >= HORIZON_S:
             return Grant(start, 0, self.rate, self.cuts)
-        count = max(1, round(self.rate * HORIZON_S / len(self.seen)))
+        count = max(1, min(most, round(self.rate * HORIZON_S / len(self.seen))))
         grant = Grant(start, count, self.rate, self.cuts)
         self._pass(grant)
         return grant

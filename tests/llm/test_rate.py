@@ -89,7 +89,7 @@ class Process:
     def ask(self, now: float) -> None:
         refusals, self.refusals = self.refusals, []
         unused, self.unused = self.unused, 0
-        grant = self.world.limit.ask(now, self.name, unused, refusals, wants=True)
+        grant = self.world.limit.ask(now, self.name, unused, refusals, most=1_000_000)
         self._granted(grant)
         self.send(now)
         self.world.later(now + 0.02, self.send)
@@ -145,5 +145,5 @@ def test_a_limit_that_changes_is_followed() -> None:
 
 def test_the_state_survives_its_way_through_the_store() -> None:
     limit = Limit()
-    limit.ask(1.0, "p", 0, [], wants=True)
+    limit.ask(1.0, "p", 0, [], most=1_000_000)
     assert Limit.load(limit.dump()) == limit
