@@ -3,15 +3,16 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run ui test lint bench clean lock pictures
+.PHONY: help demo run compare ui test lint bench clean lock pictures
 
 help:
-	@echo "make demo            nine tasks on the embedded model, then one table and the reports"
-	@echo "make run TASK=rte    all tables of one task"
-	@echo "make ui              the Dagster UI on http://127.0.0.1:$(PORT)"
-	@echo "make test            the tests       make lint    style, types, layers"
-	@echo "make bench           performance figures as JSON"
-	@echo "make clean           remove caches and builds; data, runs and .venv stay"
+	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
+	@echo "make run TASK=rte      all tables of one task"
+	@echo "make compare BASE=rte  a task and all that extend it, their methods side by side"
+	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
+	@echo "make test              the tests       make lint    style, types, layers"
+	@echo "make bench             performance figures as JSON"
+	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
 $(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
 	@sh deploy/local/setup.sh $(VENV)
@@ -21,6 +22,9 @@ demo: $(VENV)/.ready
 
 run: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run $(if $(TASK),"$(TASK)")
+
+compare: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.run --compare $(if $(BASE),"$(BASE)")
 
 ui: $(VENV)/.ready
 	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"

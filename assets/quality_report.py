@@ -11,13 +11,12 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     MaterializeResult,
-    MetadataValue,
     PartitionsDefinition,
     asset,
 )
 
 from assets.checks import table_checks
-from assets.step import attributes, finish, readable_errors, seconds_since, start
+from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tables import Stored
@@ -63,15 +62,9 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             made = report.build(gather(spec, above, llm))
             pages = {"json": made.json_text(), "html": page.render(made)}
         stored = Stored(made.table, step_digest=report_digest(spec), pages=pages)
-        address = data.tables().address(STEP, spec.name, "html")
-        shown = (
-            MetadataValue.path(address)
-            if "://" in address
-            else MetadataValue.url(f"file://{address}")
-        )
         extra = {
             "verdict": made.json["verdict"]["text"],
-            "report": shown,
+            "report": page_link(data, STEP, spec.name),
             "seconds": seconds_since(started),
         }
         return finish(STEP, spec, stored, data, extra)

@@ -45,9 +45,13 @@ def attributes(step: str, partitions: PartitionsDefinition, *kinds: str) -> dict
         partitions: one partition per task.
         kinds: what the asset is made with, beyond Polars and Parquet.
     """
+    return common_attributes(step, *kinds) | {"partitions_def": partitions}
+
+
+def common_attributes(step: str, *kinds: str) -> dict[str, Any]:
+    """Return what `@asset` is told of any asset, partitioned or not."""
     return {
         "name": step,
-        "partitions_def": partitions,
         "group_name": GROUP,
         "owners": OWNERS,
         "kinds": {"polars", "parquet", *kinds},
@@ -134,6 +138,14 @@ def finish(
         reasons = rejected_by_reason(stored.rejected)
         metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
     return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
+
+
+def page_link(data: DataFolder, step: str, task: str) -> MetadataValue:
+    """Return the page beside a table as something to click on, or its address on S3."""
+    address = data.tables().address(step, task, "html")
+    if "://" in address:
+        return MetadataValue.path(address)
+    return MetadataValue.url(f"file://{address}")
 
 
 def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:

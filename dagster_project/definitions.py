@@ -9,8 +9,17 @@ from typing import Any
 
 from dagster import AssetChecksDefinition, Definitions, colored_console_logger, in_process_executor
 
-from assets import contexts, corrected_set, instances, labels, quality_report, seeds, vocabularies
-from dagster_project.jobs import dataset
+from assets import (
+    comparison,
+    contexts,
+    corrected_set,
+    instances,
+    labels,
+    quality_report,
+    seeds,
+    vocabularies,
+)
+from dagster_project import jobs
 from dagster_project.partitions import task_partitions
 from dagster_project.shell import SHELL_LOGGER, shell_logger
 from resources import environment
@@ -78,10 +87,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     resources = {**resources_from_environment(), **(overrides or {})}
     partitions = task_partitions(resources["tasks"])
     built = [made for module in MODULES for made in module.build(partitions)]
+    built += comparison.build()
     return Definitions(
         assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
         asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
-        jobs=[dataset],
+        jobs=[jobs.dataset, jobs.compare],
         resources=resources,
         # One process a run: an asset is asynchronous inside, and seven processes cost 30 s.
         executor=in_process_executor,

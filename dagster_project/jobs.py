@@ -6,9 +6,19 @@ Here belongs the choice of assets. When a job runs belongs to schedules and sens
 from dagster import AssetSelection, define_asset_job
 
 DATASET_JOB = "dataset"
+COMPARISON = "comparison"
+# A job must not be named like an asset.
+COMPARISON_JOB = "compare"
 
 dataset = define_asset_job(
     DATASET_JOB,
-    selection=AssetSelection.all(),
+    # All but what has no partitions: every partition's run would make that anew.
+    selection=AssetSelection.all() - AssetSelection.assets(COMPARISON),
     description="All tables of one task, from its vocabularies to its quality report.",
+)
+
+compare = define_asset_job(
+    COMPARISON_JOB,
+    selection=AssetSelection.assets(COMPARISON),
+    description="The methods of tasks that extend one base, side by side, as far as they are made.",
 )

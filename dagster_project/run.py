@@ -1,4 +1,4 @@
-"""The commands behind `make run` and `make demo`: whole tasks, headless, in this process.
+"""The commands behind `make run`, `demo` and `compare`: whole tasks, headless, in this process.
 
 Here belongs what the shell gives and wants back: names, lines, an exit status. What a run does
 stands in the assets. Dagster records the runs, so that the UI shows them like its own.
@@ -29,7 +29,7 @@ class Made:
     """What became of one task's run.
 
     Attributes:
-        task: its name.
+        task: its name; that of the job for a run of no task.
         run_id: as Dagster knows it.
         seconds: wall time of the whole run.
         error: one message, None where all went well.
@@ -50,10 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
     parser.add_argument("task", nargs="?", help="a task's name")
     parser.add_argument("--demo", action="store_true", help="the nine tasks, embedded model")
+    parser.add_argument(
+        "--compare",
+        metavar="BASE",
+        nargs="?",
+        const="",
+        help="make a task and all that extend it, then the comparison; without BASE that alone",
+    )
     options = parser.parse_args(arguments)
-    if options.demo == bool(options.task):
+    if [options.demo, bool(options.task), options.compare is not None].count(True) != 1:
         return _fail("name one task: make run TASK=rte")
     try:
+        if options.compare is not None:
+            return compare(options.compare)
         return demo() if options.demo else run(options.task)
     except TargenError as error:
         return _fail(str(error))
@@ -87,10 +96,46 @@ def demo() -> int:
     return _report_errors(made)
 
 
-def make_tasks(names: Sequence[str]) -> list[Made]:
+def compare(base: str) -> int:
+    """Make a task and all that extend it, then the comparison of all that is made.
+
+    On the embedded model they have as many rows as in the demonstration, unless TARGEN_ROWS says
+    otherwise. A task that fails is missing in the comparison.
+
+    Args:
+        base: the task that the others extend; empty for the comparison alone.
+
+    Raises:
+        TargenError: nothing could be started.
+    """
+    if not os.environ.get("TARGEN_MODEL"):
+        os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
+    made = make_tasks(_group(base) if base else [], then_compare=True)
+    _show([one for one in made[:-1] if one.error is None])
+    if made[-1].error is None:
+        _show_comparison()
+    return _report_errors(made)
+
+
+def _group(base: str) -> list[str]:
+    from dagster_project.definitions import task_folder  # noqa: PLC0415
+    from targen.quality.comparison import groups  # noqa: PLC0415
+
+    folder = task_folder()
+    found = groups({name: spec.extends for name, spec in folder.load_all().items()})
+    if base not in found:
+        raise SpecError(f"{folder.tasks_dir}: no task extends '{base}'; {nearest(base, found)}")
+    return found[base]
+
+
+def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made]:
     """Run the tasks one after the other in this process.
 
     One process: loading Dagster takes longer than making a demonstration's tables.
+
+    Args:
+        names: the tasks.
+        then_compare: make the comparison after them; it is the last of what is returned.
 
     Raises:
         TargenError: a task does not exist, or Dagster's home or the definitions are unusable.
@@ -100,6 +145,7 @@ def make_tasks(names: Sequence[str]) -> list[Made]:
     from dagster import DagsterInstance  # noqa: PLC0415
 
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
+    from dagster_project.jobs import COMPARISON_JOB, DATASET_JOB  # noqa: PLC0415
 
     folder = task_folder()
     known = folder.names()
@@ -108,22 +154,26 @@ def make_tasks(names: Sequence[str]) -> list[Made]:
             raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
     definitions = build_defs()
     with DagsterInstance.get() as instance:
-        return [_make(name, definitions, instance) for name in names]
+        made = [_make(DATASET_JOB, name, definitions, instance) for name in names]
+        if then_compare:
+            made.append(_make(COMPARISON_JOB, None, definitions, instance))
+        return made
 
 
-def _make(task: str, definitions: "Definitions", instance: "DagsterInstance") -> Made:
+def _make(
+    job: str, task: str | None, definitions: "Definitions", instance: "DagsterInstance"
+) -> Made:
     from dagster_project.failure import explain  # noqa: PLC0415
-    from dagster_project.jobs import DATASET_JOB  # noqa: PLC0415
     from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
 
     started = time.monotonic()
-    result = definitions.resolve_job_def(DATASET_JOB).execute_in_process(
+    result = definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=task,
         run_config={"loggers": {SHELL_LOGGER: {}}},
         raise_on_error=False,
     )
-    made = Made(task, result.run_id, time.monotonic() - started)
+    made = Made(task or job, result.run_id, time.monotonic() - started)
     for event in result.get_asset_materialization_events():
         if event.asset_key:
             made.metadata[event.asset_key.path[-1]] = dict(values(event))
@@ -153,6 +203,14 @@ def _show(made: Sequence[Made]) -> None:
     text = "\n".join([summary.aligned(lines), "", "Reports:", *(f"  {path}" for path in reports)])
     sys.stdout.write(f"\n{text}\n")
     sys.stdout.flush()
+
+
+def _show_comparison() -> None:
+    from dagster_project.definitions import data_folder  # noqa: PLC0415
+    from dagster_project.jobs import COMPARISON  # noqa: PLC0415
+
+    address = data_folder().tables().address(COMPARISON, COMPARISON, "html")
+    sys.stdout.write(f"\nComparison:\n  {address}\n")
 
 
 def _fail(message: str) -> int:

@@ -25,7 +25,9 @@ class TablesIOManager(ConfigurableIOManager):
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:
         """Store a step's result."""
-        asset, task = context.asset_key.path[-1], context.partition_key
+        asset = context.asset_key.path[-1]
+        # What has no partitions is the only table in its folder, and named like it.
+        task = context.partition_key if context.has_asset_partitions else asset
         try:
             self.tables.write(asset, task, obj)
         except TargenError as error:

@@ -4,9 +4,11 @@ Here belong file names, the Parquet metadata and the schema version's check. Mov
 to `places`, the columns to `targen.tables`.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import polars as pl
 
@@ -94,6 +96,26 @@ class Tables:
             asked=None if asked is None else int(asked),
             step_digest=metadata.get(_DIGEST_KEY, ""),
         )
+
+    def read_json(self, asset: str, task: str) -> dict[str, Any] | None:
+        """Return the JSON page beside a table, None where the table or the page is not there.
+
+        Raises:
+            TableError: the page or its table is unreadable, or of another schema version.
+        """
+        text = self.place.read(_key(asset, task, "json"))
+        if text is None or self.place.read(_key(asset, task)) is None:
+            return None
+        # The page carries no version of its own; its table does.
+        self.read(asset, task)
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise TableError(
+                f"{self.address(asset, task, 'json')} is no readable JSON. Materialise {asset} of "
+                f"{task} again."
+            ) from error
+        return content
 
     def _frame(self, key: str, asset: str, task: str) -> tuple[pl.DataFrame, dict[str, str]]:
         address = self.place.address(key)

@@ -8,7 +8,7 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from targen.task import TaskSpec, load_task, load_task_names
+from targen.task import TaskSpec, load_task, load_task_names, load_tasks
 
 
 class TaskFolder(ConfigurableResource[None]):
@@ -32,6 +32,14 @@ class TaskFolder(ConfigurableResource[None]):
             SpecError: a file does not parse, has no name, or two have one name.
         """
         return load_task_names(Path(self.tasks_dir))
+
+    def load_all(self) -> dict[str, TaskSpec]:
+        """Return every task by name, sorted.
+
+        Raises:
+            SpecError: what is wrong with any of the files.
+        """
+        return load_tasks(Path(self.tasks_dir), Path(self.recipes_dir), self.rows)
 
     def load(self, name: str) -> TaskSpec:
         """Return the task of this name.

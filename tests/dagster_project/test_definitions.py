@@ -5,18 +5,24 @@ import sys
 
 import pytest
 from dagster import (
+    AllPartitionMapping,
     AssetCheckKey,
     AssetKey,
+    AssetMaterialization,
     AssetsDefinition,
+    AssetSelection,
+    DagsterInstance,
+    DefaultSensorStatus,
     Definitions,
     TableSchema,
+    evaluate_automation_conditions,
 )
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
 from dagster_project.definitions import build_defs
 from dagster_project.home import ROOT
-from dagster_project.jobs import DATASET_JOB
+from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB
 from dagster_project.run import DEMO_TASKS
 from targen.errors import TargenError
 from targen.operators import UPSTREAM
@@ -73,6 +79,41 @@ def test_the_job_makes_everything_in_one_process(built: Definitions) -> None:
     job = built.resolve_job_def(DATASET_JOB)
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == set(STEPS)
     assert job.executor_def.name == "in_process"
+
+
+def test_the_comparison_stands_beside_the_partitions(built: Definitions) -> None:
+    made = built.resolve_asset_graph().assets_def_for_key(AssetKey(COMPARISON))
+    spec = made.get_asset_spec(AssetKey(COMPARISON))
+    assert spec.partitions_def is None
+    assert spec.group_name == "targen" and spec.owners and spec.description
+    assert isinstance(spec.metadata["dagster/column_schema"], TableSchema)
+    (above,) = spec.deps
+    assert above.asset_key == AssetKey("quality_report")
+    assert isinstance(above.partition_mapping, AllPartitionMapping)
+    job = built.resolve_job_def(COMPARISON_JOB)
+    assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {COMPARISON}
+
+
+def test_nothing_runs_by_itself_until_somebody_switches_it_on(built: Definitions) -> None:
+    (sensor,) = built.get_repository_def().sensor_defs
+    assert sensor.default_status == DefaultSensorStatus.STOPPED
+
+
+def test_a_new_report_asks_for_the_comparison_once_while_others_are_missing(
+    built: Definitions,
+) -> None:
+    only = AssetSelection.assets(COMPARISON)
+    with DagsterInstance.ephemeral() as instance:
+        first = evaluate_automation_conditions(built, instance, asset_selection=only)
+        instance.report_runless_asset_event(AssetMaterialization("quality_report", partition="rte"))
+        second = evaluate_automation_conditions(
+            built, instance, asset_selection=only, cursor=first.cursor
+        )
+        third = evaluate_automation_conditions(
+            built, instance, asset_selection=only, cursor=second.cursor
+        )
+    assert [found.total_requested for found in (first, second, third)] == [0, 1, 0]
+    assert second.get_num_requested(AssetKey(COMPARISON)) == 1
 
 
 def test_secrets_stay_out_of_the_definitions(monkeypatch: pytest.MonkeyPatch) -> None:

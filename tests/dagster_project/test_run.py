@@ -89,6 +89,10 @@ def test_a_run_leaves_every_table_and_says_little(first: str, work: Path) -> Non
     assert lines[-1].strip() == str(data / "quality_report/rte.html")
 
 
+def test_a_base_that_nobody_extends(shell: Shell) -> None:
+    assert "no task extends 'wic'" in failing(shell("--compare", "wic"))
+
+
 def test_the_instance_knows_the_run(first: str) -> None:
     with DagsterInstance.get() as instance:
         (record,) = instance.get_runs(limit=1)
@@ -279,3 +283,25 @@ def test_a_killed_run_leaves_whole_tables_and_the_next_goes_on(
     assert (status, err) == (0, "")
     assert latest("calls")["contexts"] == latest("calls")["seeds"] == 0
     assert set(files(data)) == set(files(work / "data"))
+
+
+def test_a_group_is_made_and_compared(
+    work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from targen.task import load_tasks
+
+    data = work / "compared"
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
+    extending = [n for n, s in load_tasks(home.ROOT / "tasks", home.ROOT / "recipes").items()
+                 if n == "sentiment" or s.extends == "sentiment"]  # fmt: skip
+    assert len(extending) > 2
+    status, out, err = shell("--compare", "sentiment")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].strip() == str(data / "comparison/comparison.html")
+    table = pl.read_parquet(data / "comparison/comparison.parquet")
+    made = table.filter(pl.col("made"))
+    assert set(made["task"]) == set(extending)
+    assert set(made["rows"]) == {6} and made["calls_per_row"].null_count() == 0
+    before = files(data)
+    assert shell("--compare")[0] == 0
+    assert files(data) == before

@@ -18,6 +18,7 @@ HOSTILE = '"><script>alert(1)</script>'
         svg.heat(["a"], ["b"], [[0.25]], "t", 2, 1.0),
         svg.histogram([0, 1, 2], [3, 0], HOSTILE, [1, 1]),
         svg.histogram([5, 5], [0], "t"),
+        svg.dots([(HOSTILE, 1.0, 0.5, 2.0, HOSTILE)], HOSTILE, share=True),
         svg.curves([(HOSTILE, [(1000, 0.5), (2000, 0.4)]), ("b", [(1000, 0.5)])], HOSTILE),
     ],
 )

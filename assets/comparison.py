@@ -1,0 +1,120 @@
+"""The comparison: the methods of each group of tasks side by side, from their reports.
+
+Here belongs gathering the reports that are there. Comparing them belongs to `targen.quality`.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from dagster import (
+    AllPartitionMapping,
+    AssetDep,
+    AssetExecutionContext,
+    AssetsDefinition,
+    AutomationCondition,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from assets import markdown
+from assets.step import common_attributes, page_link, readable_errors, seconds_since
+from resources.data import DataFolder
+from resources.tables import Stored
+from resources.tasks import TaskFolder
+from targen.hashing import digest
+from targen.tables import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from targen.quality.comparison import Method
+
+NAME = "comparison"
+REPORT = "quality_report"
+SHOWN = ("base", "task", "recipe", "rows", "calls_per_row", "label_noise", "self_bleu", "shortcut")
+
+WHEN_REPORTS_CHANGE = (
+    AutomationCondition.any_deps_updated().since_last_handled()
+    & ~AutomationCondition.any_deps_in_progress()
+    & ~AutomationCondition.in_progress()
+)
+"""As `eager`, but partitions that are not there yet do not hold it up. It acts only where the
+automation sensor is switched on in the UI."""
+
+
+def build() -> list[AssetsDefinition]:
+    """Return the asset, which has no partitions; it reads the reports' files where they are."""
+
+    @asset(
+        **common_attributes(NAME),
+        # No argument for the reports: the IO manager would read every partition, and fail on those
+        # that are missing.
+        deps=[AssetDep(REPORT, partition_mapping=AllPartitionMapping())],
+        automation_condition=WHEN_REPORTS_CHANGE,
+    )
+    def comparison(
+        context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder
+    ) -> MaterializeResult[Stored]:
+        """The methods of tasks that extend one base, side by side, as far as they are made."""
+        from targen.quality import comparison_page  # noqa: PLC0415 - not when loading
+        from targen.quality.comparison import compare  # noqa: PLC0415
+
+        started = time.monotonic()
+        with readable_errors():
+            data.hold(NAME, context.run.run_id)
+            methods = gather(tasks, data)
+            made = compare(methods)
+            pages = {"json": made.json_text(), "html": comparison_page.render(made)}
+        stored = Stored(made.table, step_digest=comparison_digest(methods), pages=pages)
+        rows = made.table.to_dicts()
+        metadata: dict[str, Any] = {
+            "dagster/row_count": made.table.height,
+            "made": int(made.table["made"].sum()),
+            "missing": [row["task"] for row in rows if not row["made"]],
+            "step_digest": stored.step_digest,
+            "data_version": stored.data_version,
+            "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
+            "report": page_link(data, NAME, NAME),
+            "seconds": seconds_since(started),
+        }
+        return MaterializeResult(
+            value=stored, metadata=metadata, data_version=DataVersion(stored.data_version)
+        )
+
+    return [comparison]
+
+
+def gather(tasks: TaskFolder, data: DataFolder) -> "list[Method]":
+    """Return every task that has something to be compared with, and its report where it is made.
+
+    Raises:
+        SpecError: a task file is wrong.
+        TableError: a report cannot be read.
+    """
+    from targen.quality.comparison import Method, groups  # noqa: PLC0415 - not when loading
+
+    specs = tasks.load_all()
+    grouped = groups({name: spec.extends for name, spec in specs.items()})
+    return [
+        Method(
+            task=name,
+            extends=specs[name].extends,
+            title=specs[name].title,
+            recipe=specs[name].recipe_name,
+            recipe_title=specs[name].recipe.title,
+            report=data.tables().read_json(REPORT, name),
+        )
+        for members in grouped.values()
+        for name in members
+    ]
+
+
+def comparison_digest(methods: "list[Method]") -> str:
+    """Return the sha256 of what the comparison reads of the tasks beyond their reports."""
+    return digest(
+        {
+            "step": NAME,
+            "schema_version": SCHEMA_VERSION,
+            "tasks": [[m.task, m.extends, m.title, m.recipe, m.recipe_title] for m in methods],
+        }
+    )
