@@ -21,11 +21,12 @@ from dagster import (
 
 from assets import markdown
 from assets.columns import fixed_schema, lineage, table_schema
+from assets.interrupts import cancelled_by_signals
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tables import Stored
 from resources.tasks import TaskFolder
-from targen.errors import TargenError
+from targen.errors import StepError, TargenError
 from targen.tables import SCHEMA_VERSION
 from targen.task import TaskSpec
 
@@ -86,14 +87,26 @@ async def make(
         data: where the tables are.
         upstream: asset above -> what it stored.
     """
-    from targen.operators import run_step, step_digest  # noqa: PLC0415 - not when loading
+    from targen.operators import (  # noqa: PLC0415 - not when loading
+        rejected_frame,
+        run_step,
+        step_digest,
+    )
 
     step, started = context.asset_key.path[-1], time.monotonic()
     with readable_errors():
         spec = start(context, tasks, data)
         frames = {name: stored.table for name, stored in upstream.items()}
-        async with llm.engine(context.run.run_id, spec.name, step) as engine:
-            output = await run_step(step, spec, frames, engine)
+        try:
+            with cancelled_by_signals():
+                async with llm.engine(context.run.run_id, spec.name, step) as engine:
+                    output = await run_step(step, spec, frames, engine)
+        except StepError as error:
+            if not error.rejected:
+                raise
+            lost = rejected_frame(step, spec, error.rejected)
+            address = data.tables().write_failed(step, spec.name, lost)
+            raise StepError(f"{error}. The rejected items: {address}") from None
         stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
     for warning in output.warnings:
         context.log.warning(warning)

@@ -5,7 +5,15 @@ Here belongs reading Dagster's events. Showing the message does not.
 
 from collections.abc import Iterable
 
-from dagster import AssetCheckSeverity, DagsterEvent, DagsterEventType
+from dagster import (
+    AssetCheckSeverity,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterExecutionInterruptedError,
+)
+from dagster_shared.error import SerializableErrorInfo
+
+INTERRUPTED = "interrupted; what was paid for is stored, and the next run goes on from it"
 
 
 def explain(events: Iterable[DagsterEvent]) -> tuple[str, str | None]:
@@ -39,6 +47,8 @@ def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:
         return f"{event.step_key}: {found.user_failure_data.description}", None
     if found.error is None:
         return f"{event.step_key}: failed without saying why", None
+    if _interrupted(found.error):
+        return INTERRUPTED, None
     innermost = found.error
     while innermost.cause is not None:
         innermost = innermost.cause
@@ -46,8 +56,18 @@ def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:
     return message, found.error.to_string()
 
 
+def _interrupted(error: SerializableErrorInfo | None) -> bool:
+    while error is not None:
+        if error.cls_name == DagsterExecutionInterruptedError.__name__:
+            return True
+        error = error.cause
+    return False
+
+
 def _run_failure(event: DagsterEvent) -> tuple[str, str | None]:
     error = event.job_failure_data.error
     if error is None:
         return event.message or "the run failed", None
+    if _interrupted(error):
+        return INTERRUPTED, None
     return f"the run could not start: {error.message.strip()}", error.to_string()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dagster_project import home
+from dagster_project import failure, home
 from targen.errors import SpecError, TargenError
 from targen.yamlfile import nearest
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "ticket_urgency")
 DEMO_ROWS = "100"
+INTERRUPTED_STATUS = 130
+"""Exit status after an interrupt, as shells have it: 128 and the signal's number."""
 _REAL_MODEL = ("TARGEN_MODEL", "TARGEN_BUDGET_USD")
 
 
@@ -43,6 +45,11 @@ class Made:
     error: str | None = None
     trace: str | None = None
     metadata: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped the run."""
+        return self.error == failure.INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TargenError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail("interrupted; what was paid for is stored, and the next run goes on from it")
+        _fail(failure.INTERRUPTED)
+        return INTERRUPTED_STATUS
 
 
 def run(task: str) -> int:
@@ -163,7 +171,6 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
 def _make(
     job: str, task: str | None, definitions: "Definitions", instance: "DagsterInstance"
 ) -> Made:
-    from dagster_project.failure import explain  # noqa: PLC0415
     from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
 
     started = time.monotonic()
@@ -178,7 +185,7 @@ def _make(
         if event.asset_key:
             made.metadata[event.asset_key.path[-1]] = dict(values(event))
     if not result.success:
-        made.error, made.trace = explain(result.all_events)
+        made.error, made.trace = failure.explain(result.all_events)
     return made
 
 
@@ -188,6 +195,8 @@ def _report_errors(made: Sequence[Made]) -> int:
         if one.trace:
             sys.stderr.write(f"{one.trace}\n")
         sys.stderr.write(f"error: {one.task}: {one.error}\n")
+    if any(one.interrupted for one in failed):
+        return INTERRUPTED_STATUS
     return 1 if failed else 0
 
 

@@ -39,15 +39,21 @@ class ShellHandler(logging.Handler):
 def materialised(event: DagsterEvent) -> str:
     """Return what is worth saying of a finished table."""
     found = values(event)
-    words = [f"{found['dagster/row_count']} rows"]
-    if found.get("rejected"):
-        words.append(f"{found['rejected']} rejected")
+    asset = event.asset_key.path[-1] if event.asset_key else ""
+    noun = "figures" if asset == "quality_report" else "rows"
+    words = [f"{found['dagster/row_count']} {noun}"]
+    reasons = found.get("rejected_by_reason") or {}
+    spare = reasons.get("surplus", 0)
+    if lost := sum(reasons.values()) - spare:
+        words.append(f"{lost} rejected")
+    if spare:
+        words.append(f"{spare} to spare")
     if found.get("calls"):
         words.append(f"{found['calls']} calls")
     if found.get("found_in_store"):
         words.append(f"{found['found_in_store']} from the store")
     words.append(f"{found['seconds']:.1f} s")
-    return f"{event.asset_key.path[-1] if event.asset_key else '':<16} {', '.join(words)}"
+    return f"{asset:<16} {', '.join(words)}"
 
 
 def values(event: DagsterEvent) -> Mapping[str, Any]:

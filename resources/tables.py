@@ -79,6 +79,19 @@ class Tables:
         for key, content in files.items():
             self.place.write(key, content)
 
+    def write_failed(self, asset: str, task: str, rejected: pl.DataFrame) -> str:
+        """Store what a step rejected before it gave up, beside the last good table's rejected.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        key = _key(f"rejected/{asset}", task, "failed.parquet")
+        self.place.write(key, _parquet(rejected, {_VERSION_KEY: str(SCHEMA_VERSION)}))
+        return self.place.address(key)
+
     def read(self, asset: str, task: str) -> Stored:
         """Return a step's result as it was stored, without its pages.
 

@@ -4,6 +4,9 @@ Here belong the exception classes that cross a module border. Each message says 
 where, and what to do about it. Programming mistakes stay what Python makes of them.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class TargenError(Exception):
     """An error with a message for the user; shown without a traceback."""
@@ -14,7 +17,15 @@ class SpecError(TargenError):
 
 
 class StepError(TargenError):
-    """A step could not make its table; earlier tables stand untouched."""
+    """A step could not make its table; earlier tables stand untouched.
+
+    Attributes:
+        rejected: rows of the `rejected` table: what was asked for, paid for and not good enough.
+    """
+
+    def __init__(self, message: str, rejected: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.rejected = rejected
 
 
 class EndpointError(TargenError):

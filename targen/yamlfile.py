@@ -149,6 +149,9 @@ def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
     if kind == "literal_error":
         expected = [word.strip(" '") for word in _expected(item)]
         return f"{where}: '{found}' is not possible here; {nearest(found, expected)}"
+    if kind in ("dict_type", "model_type", "list_type"):
+        expected_kind = "a list" if kind == "list_type" else "keys with values below it"
+        return f"{where}: expected {expected_kind}, found {_kind(found)}"
     if kind == "string_type":
         hint = f"; {_quoted(found)}" if isinstance(found, int | float) else ""
         return f"{where}: expected text, found {_kind(found)}{hint}"
@@ -176,7 +179,8 @@ def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
                 current = inner[-1]
         elif get_args(current):
             current = get_args(current)[-1]
-    return list(current.model_fields) if _is_model(current) else []
+    fields = current.model_fields.items() if _is_model(current) else ()
+    return [field.alias or name for name, field in fields]
 
 
 def _is_model(value: object) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 
 import polars as pl
@@ -23,8 +24,8 @@ def sensible(body, endpoint):
     return completion(json.dumps(random_value(schema, rng)))
 
 
-async def make_run(folder, endpoint, task, rows="6"):
-    """Run a task as `make run` does; return exit status, stdout and stderr."""
+async def started(folder, endpoint, task, rows="6"):
+    """Start a task as `make run` does."""
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(folder / "home"),
@@ -35,13 +36,18 @@ async def make_run(folder, endpoint, task, rows="6"):
         "OPENAI_API_KEY": KEY,
     }
     command = [sys.executable, "-m", "dagster_project.run", task]
-    process = await asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def make_run(folder, endpoint, task):
+    """Run a task as `make run` does; return exit status, stdout and stderr."""
+    process = await started(folder, endpoint, task)
     out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
@@ -71,4 +77,25 @@ async def test_a_broken_invariant_is_one_error_with_its_name_and_count(tmp_path)
     assert "parts_of" in errors[0]
     assert "Traceback" not in err
     assert not (tmp_path / "data/seeds/record.parquet").exists()
+    kept = pl.read_parquet(tmp_path / "data/rejected/seeds/record.failed.parquet")
+    assert set(kept["reason"]) == {"invalid"}
+    assert kept["text"].null_count() == 0
     assert (tmp_path / "data/contexts/record.parquet").exists()
+
+
+async def test_an_interrupt_ends_cleanly_and_the_next_run_goes_on(tmp_path):
+    async with Endpoint(sensible, delay=0.5) as endpoint:
+        process = await started(tmp_path, endpoint, "rte")
+        while len(endpoint.bodies) < 25:  # noqa: ASYNC110 - the endpoint has no event for it
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130
+        assert err.decode().count("\n") == 1
+        assert "interrupted; what was paid for is stored" in err.decode()
+        endpoint.delay = 0
+        before = len(endpoint.bodies)
+        status, _, err = await make_run(tmp_path, endpoint, "rte")
+        assert status == 0, err
+    # 1 call for contexts and 20 for seeds stood; what was in flight may be asked again.
+    assert len(endpoint.bodies) - before < 80

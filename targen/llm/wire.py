@@ -28,6 +28,8 @@ class Profile:
         strict: whether strict mode may be asked for.
         token_name: name of the parameter that bounds the output.
         seed: whether a seed may be sent.
+        temperature: whether a temperature may be sent; reasoning models take their own only.
+        top_p: whether top_p may be sent.
     """
 
     format: Format = "json_schema"
@@ -35,6 +37,8 @@ class Profile:
     strict: bool = True
     token_name: str = "max_tokens"  # noqa: S105 (no password)
     seed: bool = True
+    temperature: bool = True
+    top_p: bool = True
 
 
 def first_profile(base_url: str) -> Profile:
@@ -55,9 +59,9 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
         "messages": request.messages,
         profile.token_name: sampling.max_output_tokens,
     }
-    if sampling.temperature is not None:
+    if sampling.temperature is not None and profile.temperature:
         made["temperature"] = sampling.temperature
-    if sampling.top_p is not None:
+    if sampling.top_p is not None and profile.top_p:
         made["top_p"] = sampling.top_p
     if sampling.logprobs:
         made["logprobs"] = True
@@ -155,6 +159,10 @@ def adapted(profile: Profile, param: str, message: str) -> Profile | None:
         return replace(profile, token_name=other)
     if profile.seed and re.search(r"\bseed\b", said):
         return replace(profile, seed=False)
+    if profile.temperature and "temperature" in said:
+        return replace(profile, temperature=False)
+    if profile.top_p and "top_p" in said:
+        return replace(profile, top_p=False)
     return _plainer(profile, said)
 
 

@@ -4,7 +4,7 @@ Here belongs running one step by name and telling which of its inputs changed. E
 stands in the module of its step; files, databases and Dagster do not belong here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -107,19 +107,27 @@ async def run_step(
     operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
     result = await operator.run(StepInput(spec, upstream, llm), params)
     kind = spec.answer.kind
-    for place, row in enumerate(result.rejected):
-        row["step"] = step
-        identity = ["rejected", spec.name, step, place, row.get("request_ids"), row.get("slot")]
-        row.setdefault("item_id", short_id(identity))
-        for name in ("intended_label", "annotated_label", "corrected_label"):
-            if isinstance(row.get(name), list):
-                row[name] = ", ".join(row[name])
     return StepOutput(
         table=tables.frame(result.rows, tables.schema(step, spec.field_types, kind)),
-        rejected=tables.frame(result.rejected, tables.schema("rejected", {})),
+        rejected=rejected_frame(step, spec, result.rejected),
         asked=result.asked,
         warnings=result.warnings,
     )
+
+
+def rejected_frame(
+    step: str, spec: "TaskSpec", rejected: Iterable[Mapping[str, Any]]
+) -> pl.DataFrame:
+    """Return rejected items as the `rejected` table, those of a `StepError` as well."""
+    rows = []
+    for place, given in enumerate(rejected):
+        identity = ["rejected", spec.name, step, place, given["request_ids"], given.get("slot")]
+        row = {"item_id": short_id(identity), **given, "step": step}
+        for name in ("intended_label", "annotated_label", "corrected_label"):
+            if isinstance(row.get(name), list):
+                row[name] = ", ".join(row[name])
+        rows.append(row)
+    return tables.frame(rows, tables.schema("rejected", {}))
 
 
 def _labels_read(step: str, spec: "TaskSpec") -> Any:
@@ -162,4 +170,12 @@ def step_digest(step: str, spec: "TaskSpec") -> str:
     )
 
 
-__all__ = ["OPERATORS", "RECIPE_STEP", "UPSTREAM", "StepOutput", "run_step", "step_digest"]
+__all__ = [
+    "OPERATORS",
+    "RECIPE_STEP",
+    "UPSTREAM",
+    "StepOutput",
+    "rejected_frame",
+    "run_step",
+    "step_digest",
+]

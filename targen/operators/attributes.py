@@ -90,7 +90,7 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
     for one in lists:
         if not one.terms:
             label = f" for {one.label}" if one.label else ""
-            raise StepError(f"{step.spec.name}: no value of '{one.category}'{label} could be had")
+            raise StepError(f"no value of '{one.category}'{label} could be had")
         if one.count > len(one.terms):
             work.result.warnings.append(
                 f"{one.category}: {len(one.terms)} values of {one.count}"

@@ -167,7 +167,7 @@ class _Bootstrap:
         for name in (self.field, *(name for order in orders for name in order)):
             if name not in self.spec.fields:
                 raise StepError(
-                    f"{self.spec.name}: bootstrap is told of a field '{name}', which the task "
+                    f"bootstrap is told of a field '{name}', which the task "
                     "does not have; look at `field` and `field_order` under `steps: instances:`"
                 )
 
@@ -214,7 +214,7 @@ class _Bootstrap:
         of_label = [e for e in self._humans if label is None or e.label == label]
         if not of_label:
             raise StepError(
-                f"{self.spec.name}: no example has the label '{label}'; bootstrap needs one of "
+                f"no example has the label '{label}'; bootstrap needs one of "
                 "each label in the task's `examples`, better six"
             )
         first = draw.choice(of_label)

@@ -110,7 +110,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
         result.rejected += [dict(lost) for _ in range(count - len(items))]
     if not found:
         detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
-        raise StepError(f"{step.spec.name}: no context could be had: {detail}")
+        raise StepError(f"no context could be had: {detail}", result.rejected)
     if len(found) < params.count:
         result.warnings.append(f"{len(found)} contexts of {params.count} could be had")
     result.rows = list(found.values())

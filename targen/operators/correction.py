@@ -138,7 +138,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     silent = [o for o in outcomes if said_label(o) is None]
     if len(silent) * 2 > len(rows):
         raise StepError(
-            f"{spec.name}: the corrector gave no label for {len(silent)} of {len(rows)} rows; "
+            f"the corrector gave no label for {len(silent)} of {len(rows)} rows; "
             f"first: {silent[0].status}: {silent[0].error}"
         )
     for row, outcome in zip(rows, outcomes, strict=True):
@@ -235,8 +235,9 @@ def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int, planned: bool)
     rows = len(result.rows)
     if rows * 2 < spec.wanted_rows:
         raise StepError(
-            f"{spec.name}: only {rows} of {spec.wanted_rows} rows were left after correction; "
-            "look at the labels' constraints, or at data/rejected for the rows dropped"
+            f"only {rows} of {spec.wanted_rows} rows were left after correction; "
+            "look at the labels' constraints, or at the rows dropped",
+            result.rejected,
         )
     if spec.wanted_rows != spec.rows:
         result.warnings.append(f"{spec.rows} rows are odd; pairs make {spec.wanted_rows}")

@@ -49,7 +49,7 @@ class _Dimensions:
                 terms = self.values.setdefault(row["category"], {})
                 terms.setdefault(row["label"], []).append(term)
         if not self.values:
-            raise StepError(f"{step.spec.name}: there is no term to draw from; see `vocabularies`")
+            raise StepError("there is no term to draw from; see `vocabularies`")
 
     def of(self, label: str | None) -> dict[str, list[Term]]:
         """Return category -> terms for slots of a label; those of no label serve all."""

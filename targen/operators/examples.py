@@ -31,7 +31,7 @@ async def examples(step: StepInput, params: Any) -> StepResult:
         )
     if not result.rows:
         raise StepError(
-            f"{step.spec.name}: the recipe grows rows from examples made by people, and the task "
+            "the recipe grows rows from examples made by people, and the task "
             "has none; add `examples` (or `examples_file`), each with its `fields` and `label`"
         )
     return result

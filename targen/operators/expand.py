@@ -52,7 +52,7 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     """
     wanted = step.spec.seeds
     if wanted is None:
-        raise StepError(f"{step.spec.name}: the task has no section `seeds`")
+        raise StepError("the task has no section `seeds`")
     plan = Plan(step.spec, step.spec.per_call)
     contexts = step.tables["contexts"].to_dicts()
     labels = [plan.slot(n).label if step.spec.per_slot else None for n in range(len(contexts))]
@@ -69,7 +69,7 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     if not found:
         details = [str(row["detail"]) for row in result.rejected]
         raise StepError(
-            f"{step.spec.name}: none of {result.asked} seeds was valid (rejected by: "
+            f"none of {result.asked} seeds was valid (rejected by: "
             f"{tally(details)}); first: {details[0]}"
         )
     if len(found) < len(contexts):

@@ -42,9 +42,7 @@ def _checked(
             kept.append((place, row))
     if not kept:
         details = [str(row["detail"]) for row in result.rejected]
-        raise StepError(
-            f"{spec.name}: not one row of the file is valid (rejected by: {tally(details)})"
-        )
+        raise StepError(f"not one row of the file is valid (rejected by: {tally(details)})")
     return kept
 
 

@@ -336,22 +336,26 @@ async def fill_slots(work: Filling) -> StepResult:
     await work.fill(range(opened))
     kept, doubles = work.unique(opened)
     if not kept:
-        raise StepError(_failure(work, opened, 0))
+        raise StepError(_failure(work, opened, 0), _failures(work))
     while len(kept) < wanted and opened < limit:
         more = min(max(wanted - len(kept), wanted - opened), limit - opened)
         await work.fill(range(opened, opened + more))
         opened += more
         kept, doubles = work.unique(opened)
     if len(kept) * spec.unit * 2 < spec.wanted_rows:
-        raise StepError(_failure(work, opened, len(kept)))
+        raise StepError(_failure(work, opened, len(kept)), _failures(work))
     return _result(work, kept[:wanted], doubles, wanted)
+
+
+def _failures(work: Filling) -> list[dict[str, Any]]:
+    return [failure for number in sorted(work.slots) for failure in work.slots[number].failures]
 
 
 def _failure(work: Filling, opened: int, kept: int) -> str:
     details = [f["detail"] for filled in work.slots.values() for f in filled.failures]
     first = details[0] if details else "every instance is the same"
     return (
-        f"{work.spec.name}: {kept} of {opened} instances were accepted after "
+        f"{kept} of {opened} instances were accepted after "
         f"{work.params.retries} retries each; rejected by: {tally(details) or 'duplicate'}; "
         f"first: {first}. A stronger model may do better; earlier tables stand"
     )

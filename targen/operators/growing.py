@@ -62,8 +62,7 @@ def human_examples(step: StepInput) -> list[Example]:
     ]
     if not found:
         raise StepError(
-            f"{step.spec.name}: there is no example to grow from; the recipe's step `seeds` must "
-            "be `examples`"
+            "there is no example to grow from; the recipe's step `seeds` must be `examples`"
         )
     return found
 
@@ -114,7 +113,7 @@ class Harvest:
         spec = step.spec
         if spec.twin is not None or spec.answer.kind == "multi":
             what = "pairs" if spec.twin is not None else "rows with several labels"
-            raise StepError(f"{spec.name}: {method} does not make {what}; use label_constrained")
+            raise StepError(f"{method} does not make {what}; use label_constrained")
         self.spec, self.method = spec, method
         self.rows: list[dict[str, Any]] = []
         self._rejected: list[dict[str, Any]] = []
@@ -211,7 +210,7 @@ class Harvest:
         details = [row["detail"] for row in self._rejected]
         first = details[0] if details else "nothing was asked for"
         return (
-            f"{self.spec.name}: {self.method} accepted {len(self.rows)} of "
+            f"{self.method} accepted {len(self.rows)} of "
             f"{len(self.rows) + len(self._rejected)} items and then brought nothing new; "
             f"rejected by: {tally(details)}; first: {first}. A stronger model may do better"
         )

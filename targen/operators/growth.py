@@ -116,7 +116,7 @@ class _Growth:
         spec = step.spec
         if params.question not in spec.fields:
             raise StepError(
-                f"{spec.name}: example_growth looks at the field '{params.question}', which the "
+                f"example_growth looks at the field '{params.question}', which the "
                 "task does not have; name one of its fields in `steps: instances: question:`"
             )
         self.spec, self.params, self.model = spec, params, step.model

@@ -55,7 +55,7 @@ async def from_constraints(step: StepInput, params: Any) -> StepResult:
     """
     if step.tables["instances"]["intended_label"].null_count():
         raise StepError(
-            f"{step.spec.name}: rows were written under no label, so their constraints say none; "
+            "rows were written under no label, so their constraints say none; "
             "choose the operator annotate"
         )
     return await intended(step, params)
@@ -138,9 +138,7 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     unlabelled = sum(row["label"] is None for row in result.rows)
     if unlabelled * 2 > len(instances):
         first = errors[0] if errors else "the votes tie"
-        raise StepError(
-            f"{spec.name}: {unlabelled} of {len(instances)} rows got no label; first: {first}"
-        )
+        raise StepError(f"{unlabelled} of {len(instances)} rows got no label; first: {first}")
     if unlabelled:
         result.warnings.append(f"{unlabelled} rows got no label from the annotator")
     return result

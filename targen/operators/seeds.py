@@ -94,7 +94,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
     """
     wanted = step.spec.seeds
     if wanted is None:
-        raise StepError(f"{step.spec.name}: the task has no section `seeds`")
+        raise StepError("the task has no section `seeds`")
     contexts = [
         _Context(row["context_id"] if block else None, block)
         for row in step.tables["contexts"].iter_rows(named=True)
@@ -115,9 +115,9 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
         for context, outcome in zip(short, outcomes, strict=True):
             _take(step, params, context, outcome, result)
         if not any(c.rows for c in contexts) and any(c.page or c.exhausted for c in contexts):
-            raise StepError(_nothing(step, result))
+            raise StepError(_nothing(step, result), result.rejected)
     if not any(c.rows for c in contexts):
-        raise StepError(_nothing(step, result))
+        raise StepError(_nothing(step, result), result.rejected)
     empty = sum(not c.rows for c in contexts)
     if empty:
         result.warnings.append(f"{empty} contexts brought no seed")
@@ -131,7 +131,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
 def _nothing(step: StepInput, result: StepResult) -> str:
     details = [str(row["detail"]) for row in result.rejected]
     return (
-        f"{step.spec.name}: none of {result.asked} seeds was valid (rejected by: "
+        f"none of {result.asked} seeds was valid (rejected by: "
         f"{tally(details)}); first: {details[0] if details else 'nothing came'}. Check that the "
         "model can follow the task's `seeds`, or change them"
     )

@@ -51,7 +51,7 @@ def _given(step: StepInput) -> StepResult:
             result.rows.append(term_row(category, term))
     if not result.rows:
         raise StepError(
-            f"{step.spec.name}: the recipe takes vocabularies from the task, and the task lists "
+            "the recipe takes vocabularies from the task, and the task lists "
             "no terms; add `vocabularies` or choose the operator none"
         )
     return result
@@ -112,12 +112,10 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
             result.rejected += [dict(lost) for _ in range(count - len(items))]
         if not terms:
             detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
-            raise StepError(f"{step.spec.name}: no term of '{category}' could be had: {detail}")
+            raise StepError(f"no term of '{category}' could be had: {detail}", result.rejected)
         if len(terms) < vocabulary.count:
             result.warnings.append(f"{category}: {len(terms)} terms of {vocabulary.count}")
         result.rows += terms.values()
     if not result.rows:
-        raise StepError(
-            f"{step.spec.name}: llm_list needs `vocabularies` in the task: category, what, count"
-        )
+        raise StepError("llm_list needs `vocabularies` in the task: category, what, count")
     return result

@@ -188,4 +188,8 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) 
     if warnings:
         text = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."
         return {"level": "note", "text": text}
+    notes = sum(item["level"] == "note" for item in found)
+    if notes:
+        text = "One thing to know." if notes == 1 else f"{notes} things to know."
+        return {"level": "good", "text": f"Usable. {text}"}
     return {"level": "good", "text": "Nothing to object to."}

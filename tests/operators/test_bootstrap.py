@@ -204,7 +204,7 @@ async def test_rows_are_compared_with_all_that_were_accepted_before(tmp_path):
 
 async def test_a_round_that_brings_nothing_ends_it_in_the_end(tmp_path):
     model = writer(lambda request, n: f"Sing of {words(0, n)}")
-    with pytest.raises(StepError, match=r"notes: bootstrap accepted 7 of .*rouge_l"):
+    with pytest.raises(StepError, match=r"bootstrap accepted 7 of .*rouge_l"):
         await tables_of(notes(tmp_path), model)
     assert len(model.history) == 5 + 3 * 5
 

@@ -140,7 +140,7 @@ async def test_a_row_without_annotation_keeps_its_place(tmp_path):
 
 async def test_an_annotator_that_never_answers_is_one_error(tmp_path):
     model = labelling(lambda r, b: failing(r, "filtered", "content policy"), lambda r, b: {})
-    with pytest.raises(StepError, match=r"mood: 24 of 24 rows got no label; first: filtered"):
+    with pytest.raises(StepError, match=r"24 of 24 rows got no label; first: filtered"):
         await tables_of(spec_of(tmp_path), model)
 
 

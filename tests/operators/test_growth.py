@@ -95,7 +95,7 @@ async def test_the_label_comes_first_so_that_the_text_is_written_for_it(tmp_path
 
 async def test_options_of_a_row_come_before_its_answer_and_are_as_many_as_the_example_s():
     model = random_model()
-    with pytest.raises(StepError, match=r"piqa: example_growth accepted 0 of 25 items"):
+    with pytest.raises(StepError, match=r"example_growth accepted 0 of 25 items"):
         await tables_of(real_task("piqa", rows=5), model)
     item = model.history[0].schema["properties"]["items"]["items"]["properties"]
     assert list(item) == ["slot", "question", "options", "answer"]
@@ -191,7 +191,7 @@ async def test_no_strategy_runs_for_ever(tmp_path, strategy):
     """The model repeats itself: the published code would never end."""
     model = numbered(lambda request, n: f"always {n}")
     spec = claims(tmp_path, f"strategy: {strategy}, stalls: 3", rows=40)
-    with pytest.raises(StepError, match=r"claims: .* accepted 5 of \d+ items .*question"):
+    with pytest.raises(StepError, match=r".* accepted 5 of \d+ items .*question"):
         await tables_of(spec, model)
     assert len(model.history) <= 20
 
