@@ -38,9 +38,9 @@ def prompt_bound(request: Request) -> int:
     return text + 2 * schema + TOKENS_PER_MESSAGE * (len(request.messages) + 2) + WORDS_ADDED
 
 
-def bound(request: Request, price: Price) -> float:
+def bound(request: Request, price: Price, batch: bool = False) -> float:
     """Return the most that `request` can cost, in US dollars."""
-    return price.cost(prompt_bound(request), request.sampling.max_output_tokens)
+    return price.cost(prompt_bound(request), request.sampling.max_output_tokens, batch)
 
 
 class Budget:

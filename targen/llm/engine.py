@@ -19,7 +19,8 @@ import sqlalchemy as sa
 
 import targen
 from targen.errors import BudgetError, EndpointError, StoreError, TargenError
-from targen.llm import retry, structured, wire
+from targen.llm import batch_store, retry, structured, wire
+from targen.llm.batch import MOST_OPEN, Batches, Hooks
 from targen.llm.budget import DOLLAR_DUST, Budget, bound
 from targen.llm.client import Client
 from targen.llm.gate import Gate
@@ -118,6 +119,7 @@ class Engine:
         self._budget = Budget(owner, known) if known else None
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
+        self._batches = self._batched() if settings.mode == "batch" else None
         # So that the first answer need not wait until SQLAlchemy has compiled the statements.
         self._writer.submit(self._ledger.warm, lambda result: None)
         self._clock = Clock(self._progress, self._report)
@@ -135,6 +137,8 @@ class Engine:
             for run in list(self._runs):
                 await run.close()
             await self._drain(None)
+            if self._batches:
+                await self._batches.close()
         finally:
             self._closing = True
             self._tick.cancel()
@@ -164,7 +168,8 @@ class Engine:
         """
         if isinstance(requests, Sized):
             self.total = (self.total or 0) + len(requests)
-        run = Run(self, requests, most=2 * self.settings.concurrency + LOOKUP)
+        most = MOST_OPEN if self._batches else 2 * self.settings.concurrency + LOOKUP
+        run = Run(self, requests, most)
         self._runs.add(run)
         try:
             async for outcome in run.outcomes():
@@ -217,7 +222,12 @@ class Engine:
         def work(connection: sa.Connection) -> Found:
             found = look_up(connection)
             claimed = [job.request_id for job in jobs if job.request_id in found.claimed]
+            if self._batches:
+                claimed = batch_store.charged_first(connection, claimed, amounts)
             fit = budget.reserve(connection, [amounts[name] for name in claimed])
+            held = set(claimed[:fit])
+            for job in jobs:
+                job.reserved = amounts[job.request_id] if job.request_id in held else 0.0
             self._ledger.release(claimed[fit:])(connection)
             if not claimed[fit:]:
                 return found
@@ -238,7 +248,7 @@ class Engine:
                 f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
                 "nothing was sent: add it to the file that TARGEN_PRICES names."
             )
-        return bound(request, price)
+        return bound(request, price, batch=self.settings.mode == "batch")
 
     def _sort(self, jobs: list[Job], found: Found) -> None:
         for job in jobs:
@@ -246,7 +256,6 @@ class Engine:
             if record is not None:
                 self._conclude(job, record, from_store=True)
             elif job.request_id in found.claimed:
-                job.reserved = self._bound(job.request) if self._budget else 0.0
                 self._ready.append(job)
             else:
                 if not self._elsewhere:
@@ -258,7 +267,9 @@ class Engine:
 
     def _check_short(self, budget: Budget, short: dict[str, tuple[float, float]]) -> None:
         """Stop where no open call, of this process or another, can give anything back."""
-        if all(reserved <= DOLLAR_DUST for _, reserved in short.values()):
+        # What an open batch may cost counts as spent, and comes back when it is read.
+        waiting = self._batches is not None and self._batches.busy
+        if not waiting and all(reserved <= DOLLAR_DUST for _, reserved in short.values()):
             words = Budget.words(short, budget.ceilings)
             self._stop(
                 BudgetError(
@@ -297,6 +308,9 @@ class Engine:
             if not self._keep(self._ready[0]):
                 self._ready.popleft()
                 continue
+            if self._batches:
+                self._batches.take(self._ready.popleft())
+                continue
             if self._unsaved >= _UNSAVED_MOST:
                 # A kill now would lose these: let the writer catch up before paying for more.
                 wait = float("inf")
@@ -326,12 +340,51 @@ class Engine:
 
     def _send(self, job: Job, now: float) -> None:
         self._gate.sent()
-        model = job.request.model or self.settings.model_name
-        profile = self._profiles.setdefault(model, wire.first_profile(self._client.base_url))
-        sent = _Sent(job, profile, now)
+        sent = _Sent(job, self._profile(job), now)
         task = self._loop.create_task(self._call(sent))
         self._calls[task] = sent
         task.add_done_callback(self._ended)
+
+    def _profile(self, job: Job) -> wire.Profile:
+        model = job.request.model or self.settings.model_name
+        return self._profiles.setdefault(model, wire.first_profile(self._client.base_url))
+
+    def _batched(self) -> Batches:
+        """Return what sends jobs in batches instead of one by one."""
+
+        def body(job: Job) -> tuple[dict[str, Any], wire.Profile]:
+            profile = self._profile(job)
+            return wire.body(job.request, self.settings.model_name, profile), profile
+
+        def answered(job: Job, answer: Answer, seconds: float) -> None:
+            self._health.good()
+            self._answered(job, answer, seconds)
+
+        def adapt(job: Job, profile: wire.Profile, reply: Reply) -> bool:
+            adapted = self._adapt(_Sent(job, profile, 0.0), reply)
+            self._pump()
+            return adapted
+
+        hooks = Hooks(
+            stats=self.stats,
+            keep=self._keep,
+            body=body,
+            answered=answered,
+            failed=self._store_failure,
+            adapt=adapt,
+            dead=self._dead,
+            look_for=self._look_for,
+            stop=self._stop,
+        )
+        return Batches(
+            self.settings,
+            self._endpoint,
+            self._client,
+            self._writer,
+            self._ledger,
+            self._budget,
+            hooks,
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         job = self._calls.pop(task).job
@@ -469,7 +522,7 @@ class Engine:
         price = price_of(request.model or self.settings.model_name, self._endpoint)
         if price is None or prompt is None or completion is None:
             return None
-        return price.cost(prompt, completion)
+        return price.cost(prompt, completion, batch=self.settings.mode == "batch")
 
     def _store_failure(self, job: Job, status: Status, words: str) -> None:
         if status == "failed":
@@ -489,7 +542,7 @@ class Engine:
             "error": error,
             "simulated": self.settings.embedded,
             "attempts": job.attempts,
-            "mode": "live",
+            "mode": self.settings.mode,
             "run_id": self.settings.run_id,
             "project_version": targen.__version__,
             **dict.fromkeys(_OPTIONAL),

@@ -54,6 +54,7 @@ def _estimate(settings: EngineSettings, requests: Iterable[Request]) -> Estimate
         store.close()
     prompt = output = 0
     cost: float | None = 0.0
+    batch = settings.mode == "batch"
     for request_id, request in wanted.items():
         if request_id in stored:
             continue
@@ -61,5 +62,5 @@ def _estimate(settings: EngineSettings, requests: Iterable[Request]) -> Estimate
         output += request.sampling.max_output_tokens
         name = request.model or model
         price = Price(0, 0) if settings.embedded else price_of(name, endpoint)
-        cost = None if cost is None or price is None else cost + bound(request, price)
+        cost = None if cost is None or price is None else cost + bound(request, price, batch)
     return Estimate(len(wanted), len(stored), prompt, output, cost)

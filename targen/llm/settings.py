@@ -5,6 +5,7 @@ the Dagster resource's work.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import urlsplit
 
 from targen.errors import EndpointError
@@ -25,7 +26,9 @@ class EngineSettings:
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
             the normalised base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
-        concurrency: requests in flight at most.
+        mode: `live` asks request by request; `batch` hands files of requests in, whose answers
+            come within a day at the batch price.
+        concurrency: requests in flight at most; of no meaning in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
         task_budget_usd: the same over all runs of `task`.
         timeout_s: seconds until a silent call is given up and tried again.
@@ -38,6 +41,7 @@ class EngineSettings:
     api_key: str | None = field(default=None, repr=False)
     endpoint_name: str | None = None
     store_url: str = "sqlite:///data/completions.db"
+    mode: Literal["live", "batch"] = "live"
     concurrency: int = 64
     budget_usd: float | None = None
     task_budget_usd: float | None = None

@@ -1,0 +1,202 @@
+"""The files and batches of an endpoint.
+
+Here belong the calls to /files and /batches with their retries, and the reading of a result line.
+Which requests go out, and what becomes of a reply, belongs to `batch`.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from typing import IO, TypeVar
+
+import httpx2
+import openai
+from openai.types import Batch, FileObject
+
+from targen.errors import EndpointError
+from targen.llm import reply as replies
+from targen.llm import retry
+from targen.llm.reply import Reply
+
+T = TypeVar("T")
+
+ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
+
+_LISTED_MOST = 1000
+_PATIENCE_S = 900.0
+
+
+class RefusedError(EndpointError):
+    """The endpoint has said no: nothing was begun, and asking again will not help."""
+
+
+class Service:
+    """The batch API of one endpoint. Every call is tried again until the endpoint is dead."""
+
+    def __init__(self, sdk: openai.AsyncOpenAI, base_url: str) -> None:
+        self._sdk = sdk
+        self._base_url = base_url
+        # A batch runs for hours: a quarter of one without the endpoint is no reason to give up.
+        self._health = retry.Health(known_s=_PATIENCE_S, throttled_s=_PATIENCE_S)
+
+    async def upload(self, file: IO[bytes], key: str) -> str:
+        """Upload the lines of a batch; return the file's id.
+
+        Raises:
+            RefusedError: the endpoint has no batches, or does not take this file.
+            EndpointError: it cannot be reached.
+        """
+
+        async def send() -> FileObject:
+            file.seek(0)
+            name = f"targen-{key[:16]}.jsonl"
+            return await self._sdk.files.create(
+                file=(name, file, "application/jsonl"), purpose="batch"
+            )
+
+        made = await self._call(send, key)
+        if isinstance(made, Reply):
+            raise self._refused(made, "POST /files")
+        return self._sound(made, FileObject).id
+
+    async def create(self, file_id: str, key: str, first: bool) -> str:
+        """Make a batch of an uploaded file, or find the one that there is; return its id.
+
+        Args:
+            file_id: the file.
+            key: our name for the batch.
+            first: True where it is sure that nobody has tried this before.
+
+        Raises:
+            RefusedError: the endpoint has no batches, or does not take this one.
+            EndpointError: it cannot be reached.
+        """
+
+        async def send() -> Batch:
+            nonlocal first
+            # A try that got no reply may have made one all the same, and that one will be paid.
+            known = None if first else await self._listed(file_id)
+            first = False
+            return known or await self._sdk.batches.create(
+                completion_window="24h",
+                endpoint="/v1/chat/completions",
+                input_file_id=file_id,
+                metadata={"targen": key},
+                extra_headers={"Idempotency-Key": f"targen-{key[:40]}"},
+            )
+
+        made = await self._call(send, key)
+        if isinstance(made, Reply):
+            raise self._refused(made, "POST /batches")
+        return self._sound(made, Batch).id
+
+    async def _listed(self, file_id: str) -> Batch | None:
+        count = 0
+        try:
+            async for batch in self._sdk.batches.list(limit=100):
+                count += 1
+                if batch.input_file_id == file_id:
+                    return batch
+                if count >= _LISTED_MOST:
+                    return None
+        except (openai.NotFoundError, openai.BadRequestError):
+            # A server that does not list its batches.
+            return None
+        return None
+
+    async def retrieve(self, batch_id: str) -> Batch | None:
+        """Return how a batch stands; None where the endpoint does not know it.
+
+        Raises:
+            EndpointError: the endpoint cannot be reached, or does not let us look.
+        """
+        found = await self._call(lambda: self._sdk.batches.retrieve(batch_id), batch_id)
+        if isinstance(found, Reply):
+            if found.code == 404:
+                return None
+            raise self._refused(found, "GET /batches")
+        return self._sound(found, Batch)
+
+    async def download(self, file_id: str) -> IO[bytes] | None:
+        """Return a file's content in a temporary file; None where the endpoint does not have it.
+
+        Raises:
+            EndpointError: the endpoint cannot be reached, or does not let us read.
+        """
+
+        async def fetch() -> IO[bytes]:
+            content = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
+            reading = self._sdk.files.with_streaming_response.content(file_id)
+            async with reading as response:
+                async for piece in response.iter_bytes():
+                    content.write(piece)
+            content.seek(0)
+            return content
+
+        found = await self._call(fetch, file_id)
+        if isinstance(found, Reply):
+            if found.code == 404:
+                return None
+            raise self._refused(found, "GET /files")
+        return found
+
+    async def _call(self, make: Callable[[], Awaitable[T]], key: str) -> T | Reply:
+        """Call until there is a result; return the reply where the endpoint refuses."""
+        attempt = 0
+        while True:
+            try:
+                result = await make()
+            except openai.APIStatusError as error:
+                response = error.response
+                reply = replies.read(response.status_code, response.headers, response.content)
+            except (openai.APIConnectionError, httpx2.HTTPError) as error:
+                cause = error.__cause__ or error
+                words = f"no answer from {self._base_url} ({str(cause)[:200]})"
+                reply = Reply("transient", words=words, ambiguous=True)
+            else:
+                self._health.good()
+                return result
+            if reply.kind not in ("throttled", "transient") or reply.code == 501:
+                return reply
+            if dead := self._health.bad(time.monotonic(), reply, 0):
+                raise EndpointError(
+                    f"The batches of {self._base_url} cannot be reached: {dead}. Their ids are "
+                    "stored: run again, and the run goes on where it stopped."
+                )
+            attempt += 1
+            await asyncio.sleep(retry.backoff(key, min(attempt, 8), reply.retry_after))
+
+    def _refused(self, reply: Reply, what: str) -> RefusedError:
+        if reply.code in (404, 405, 501):
+            return self._without()
+        return RefusedError(
+            f"{self._base_url} answers {what} with {reply.code}: {reply.words}. Put that right, "
+            "or use the live mode."
+        )
+
+    def _without(self) -> RefusedError:
+        return RefusedError(
+            f"{self._base_url} has no batch API (/files and /batches): use the live mode there."
+        )
+
+    def _sound(self, made: object, kind: type[T]) -> T:
+        """Check that something came that looks like what was asked for."""
+        if not isinstance(made, kind) or not isinstance(getattr(made, "id", None), str):
+            raise self._without()
+        return made
+
+
+def read_line(line: bytes) -> tuple[str, Reply] | None:
+    """Return whose line of a result file this is and what it says; None where it says nothing."""
+    try:
+        data = json.loads(line)
+        name, response, error = str(data["custom_id"]), data.get("response"), data.get("error")
+        if isinstance(response, dict) and response.get("status_code"):
+            content = json.dumps(response.get("body")).encode()
+            return name, replies.read(int(response["status_code"]), {}, content)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    words = error.get("message") or error.get("code") if isinstance(error, dict) else error
+    return name, Reply("transient", words=str(words or "no answer")[:300])
