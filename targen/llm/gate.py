@@ -22,7 +22,10 @@ from targen.llm.writer import Writer
 
 _STALE_S = 0.25
 _RETRY_S = 0.02
-_LATE_S = 0.005
+_UNREAD = 6.0
+_FIRST_PACE = 256.0
+_PACE_OVER_REPLIES = 1.5
+_LEEWAY_S = 0.003
 _FIRST_OWN = 48.0
 _LEAST_OWN = 24.0
 _NEVER = float("inf")
@@ -56,6 +59,10 @@ class Gate:
         self._most_rate = _NEVER if per_minute is None else per_minute / 60
         self._own = min(_FIRST_OWN, float(concurrency))
         self._shrunk_at = -1.0
+        self._replies = 0
+        self._answering = 0.0
+        self._pace = _FIRST_PACE
+        self._next_at = 0.0
         self.in_flight = 0
         self._slots: deque[float] = deque()
         self._few = 0.0
@@ -74,11 +81,13 @@ class Gate:
             return _NEVER
         if self._shared is None:
             return 0.0
+        if self._next_at > now:
+            return self._next_at - now
         if self._exhausted():
             return _NEVER if self.in_flight else max(0.0, self._reset_at - now)
         slot = self._next_slot(now)
         if len(self._slots) <= self._few:
-            self._ask(wants=True)
+            self._ask()
         return _NEVER if slot is None else max(0.0, slot - now)
 
     def _next_slot(self, now: float) -> float | None:
@@ -88,9 +97,10 @@ class Gate:
             self._unused += 1
         return self._slots[0] if self._slots else None
 
-    def sent(self) -> None:
+    def sent(self, now: float) -> None:
         """Note that a call has left."""
         self.in_flight += 1
+        self._next_at = max(self._next_at, now - _LEEWAY_S) + 1 / self._pace
         if self._slots:
             self._slots.popleft()
         for name in self._left:
@@ -99,12 +109,13 @@ class Gate:
     def replied(self, now: float, sent_at: float, reply: Reply, headers: Mapping[str, str]) -> None:
         """Note the reply to a call that left at `sent_at`; times are monotonic seconds."""
         self.in_flight -= 1
+        self._replies += 1
         if self._shared is None:
             return
         self._read(now, headers)
         if reply.kind == "throttled":
             self._refusals.append(sent_at)
-            self._ask(wants=True)
+            self._ask()
         elif reply.code == 503 or (reply.kind == "transient" and reply.code == 0):
             # Overload, not a rate: fewer at a time. One cut per round trip.
             if sent_at > self._shrunk_at:
@@ -113,15 +124,24 @@ class Gate:
         elif reply.kind == "answer":
             self._window = min(self._most, self._window + 4 / self._window)
 
-    def lagged(self, seconds: float) -> None:
+    def lagged(self, seconds: float, every_s: float) -> None:
         """Note how late the event loop is; called some fifty times a second.
 
         A loop that is late has answers lying unread: more calls in flight would only wait longer,
         and a kill would lose more of them. So the window follows our own speed, too.
+
+        Args:
+            seconds: how late this call is.
+            every_s: how often it should be made.
         """
-        if seconds > _LATE_S:
+        unread = self._replies * seconds / (seconds + every_s)
+        self._answering += 0.2 * (self._replies / (seconds + every_s) - self._answering)
+        # Calls that leave together are answered together, and then lie unread together.
+        self._pace = max(_FIRST_PACE, _PACE_OVER_REPLIES * self._answering)
+        self._replies = 0
+        if unread > _UNREAD:
             self._own = max(_LEAST_OWN, self._own * 0.85)
-        elif seconds < _LATE_S / 2:
+        elif unread < _UNREAD / 2:
             self._own = min(self._most, self._own + 2.0)
 
     def lost(self) -> None:
@@ -156,12 +176,13 @@ class Gate:
 
     # The shared estimate.
 
-    def _ask(self, wants: bool) -> None:
+    def _ask(self) -> None:
         if self._asking or self._shared is None:
             return
         self._asking = True
         writer, name, owner = self._shared
         unused, self._unused = self._unused, 0
+        most = int(2 * self._most)
         refusals, self._refusals = self._refusals, []
 
         def work(connection: sa.Connection) -> tuple[list[float], Grant, int]:
@@ -169,7 +190,7 @@ class Gate:
             row = connection.execute(_read_state(connection), {"name": name}).scalar()
             limit = Limit.load(row)
             grant = limit.ask(
-                offset + time.monotonic(), owner, unused, [at + offset for at in refusals], wants
+                offset + time.monotonic(), owner, unused, [at + offset for at in refusals], most
             )
             limit.rate = min(limit.rate, self._most_rate)
             values = {"endpoint": name, "state": limit.dump()}
@@ -182,9 +203,9 @@ class Gate:
             slots = [grant.start - offset + n / grant.rate for n in range(grant.count)]
             return slots, grant, len(limit.seen)
 
-        writer.submit(work, lambda result: self._granted(result, wants))
+        writer.submit(work, self._granted)
 
-    def _granted(self, result: Any, wanted: bool) -> None:
+    def _granted(self, result: Any) -> None:
         self._asking = False
         if isinstance(result, BaseException):
             # The store's failure stops the engine where completions are written.
@@ -199,8 +220,8 @@ class Gate:
         self._slots.extend(slots)
         self._few = 0.4 * len(slots)
         if self._refusals:
-            self._ask(wants=True)
-        elif wanted and not slots:
+            self._ask()
+        elif not slots:
             # The others have the next slots; ask again when theirs are nearly used.
             asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
         self._pump()

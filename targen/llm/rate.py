@@ -20,7 +20,7 @@ from typing import Self
 
 FIRST_RATE = 64.0
 MOST_RATE = 1e5
-RAMP_PER_SEND = 3.0
+RAMP_PER_SEND = 5.0
 HORIZON_S = 0.1
 KEPT = 0.99
 HOLD_S = 6.0

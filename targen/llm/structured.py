@@ -16,7 +16,7 @@ from targen.llm.types import Request
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _ITEMS = re.compile(r"""["']items["']\s*:\s*\[""")
-_ERROR_CHARACTERS = 500
+_ERROR_CHARACTERS = 200
 _QUOTED_CHARACTERS = 20_000
 
 
@@ -210,4 +210,13 @@ def _first_error(validator: Any, value: Any) -> str | None:
     if error is None:
         return None
     place = "".join(f"[{step!r}]" for step in error.absolute_path)
-    return f"at {place or 'the top'}: {error.message}"[:_ERROR_CHARACTERS]
+    return f"at {_short(place or 'the top', 80)}: {_short(error.message)}"
+
+
+def _short(words: str, most: int = _ERROR_CHARACTERS) -> str:
+    """Return `words` without their middle where they are long.
+
+    A message quotes what it is about, which may be a whole answer, and ends with what is wrong.
+    """
+    half = (most - 3) // 2
+    return words if len(words) <= most else f"{words[:half]}...{words[-half:]}"

@@ -157,7 +157,7 @@ class Writer:
             self._deliver([(item[1], error)])
 
 
-_SWITCH_S = 0.001
+_SWITCH_S = 0.0002
 _open_writers = 0
 _usual_switch_s = 0.0
 

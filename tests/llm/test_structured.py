@@ -91,3 +91,11 @@ def test_what_is_kept_was_written(texts: list[str], end: int) -> None:
     found = parse(json.dumps({"items": written})[:end], SCHEMA)
     items = found.value["items"] if found.value else []
     assert items == written[: len(items)]
+
+
+def test_an_error_does_not_quote_a_whole_answer() -> None:
+    parsed = parse(json.dumps({"items": "word " * 1000}), SCHEMA)
+    assert parsed.error is not None
+    assert len(parsed.error) < 300
+    assert parsed.error.startswith("at ['items']: 'word word")
+    assert parsed.error.endswith("is not of type 'array'")
