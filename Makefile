@@ -30,7 +30,7 @@ ui: $(VENV)/.ready
 	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"
 
 test: $(VENV)/.ready
-	@$(PYTHON_BIN) -m pytest
+	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.ready
 	@$(VENV)/bin/ruff check .

@@ -42,7 +42,7 @@ LOOKUP = 64
 ASK_AGAIN = 2
 GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
-_COMMIT_PAUSE_S = 0.006
+_COMMIT_PAUSE_S = 0.004
 _TICK_S = 0.02
 _UNSAVED_MOST = 14
 
@@ -198,7 +198,9 @@ class Engine:
 
     def _look_for(self, jobs: Iterable[Job]) -> None:
         self._pending.extend(jobs)
-        if self._pending and (self._looking is None or self._looking.done()):
+        # While enough is ready, look-ups wait until they fill a transaction.
+        due = len(self._ready) < LOOKUP or len(self._pending) >= LOOKUP
+        if self._pending and due and (self._looking is None or self._looking.done()):
             self._looking = self._loop.create_task(self._look_up())
 
     async def _look_up(self) -> None:
@@ -286,7 +288,7 @@ class Engine:
 
     def _watch(self, expected: float) -> None:
         now = time.monotonic()
-        self._gate.lagged(now - expected)
+        self._gate.lagged(now - expected, _TICK_S)
         self._tick = self._loop.call_later(_TICK_S, self._watch, now + _TICK_S)
 
     # Sending.
@@ -319,6 +321,7 @@ class Engine:
             if wait > 0:
                 break
             self._send(self._ready.popleft(), now)
+        self._look_for(())
         if self._delayed:
             wait = min(wait, self._delayed[0][0] - now)
         if self._timer:
@@ -339,7 +342,7 @@ class Engine:
         return True
 
     def _send(self, job: Job, now: float) -> None:
-        self._gate.sent()
+        self._gate.sent(now)
         sent = _Sent(job, self._profile(job), now)
         task = self._loop.create_task(self._call(sent))
         self._calls[task] = sent
@@ -451,11 +454,12 @@ class Engine:
         if current == sent.profile:
             changed = wire.adapted(current, reply.param, reply.words)
             if changed is None:
+                said = reply.words.rstrip(".")
                 if not self._health.answered and (name := self._named(sent.job, reply)):
                     self._stop(
                         EndpointError(
-                            f"{model} does not take the parameter {name!r}: {reply.words}. "
-                            "Leave it out of the step's sampling parameters."
+                            f"{model} does not take the parameter {name!r}: {said}. "
+                            "Leave it out of `extra` in the recipe's or the task's step."
                         )
                     )
                     return True
@@ -468,7 +472,7 @@ class Engine:
 
     def _named(self, job: Job, reply: Reply) -> str | None:
         """Return the user's own parameter that a refusal names."""
-        names = ["temperature", "top_p", "logprobs", *job.request.sampling.extra]
+        names = ["logprobs", *job.request.sampling.extra]
         return next((name for name in names if name in f"{reply.param} {reply.words}"), None)
 
     def _dead(self, reply: Reply) -> bool:
@@ -482,11 +486,12 @@ class Engine:
             404: f"check the base URL and the model name {self.settings.model_name!r}",
             429: "the account's quota is used up",
         }.get(reply.code, "check the settings")
+        said = reply.words.rstrip(".")
         self._stop(
             EndpointError(
-                f"{self._client.base_url} answers {reply.code}: {reply.words}. Please {advice}."
+                f"{self._client.base_url} answers {reply.code}: {said}. Please {advice}."
                 if reply.code != 429
-                else f"{self._client.base_url} answers 429: {reply.words}; {advice}."
+                else f"{self._client.base_url} answers 429: {said}; {advice}."
             )
         )
         return True

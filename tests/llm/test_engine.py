@@ -246,15 +246,28 @@ async def test_structured_output_steps_down_to_what_the_endpoint_takes(settings:
         assert "JSON schema" in endpoint.bodies[-1]["messages"][-1]["content"]
 
 
-async def test_a_refused_parameter_is_named(settings: Any) -> None:
+async def test_a_refused_parameter_of_the_user_s_own_is_named(settings: Any) -> None:
     def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
-        return failure(400, "Unsupported value: 'temperature' does not support 0.3")
+        return failure(400, "Unsupported value: 'reasoning_effort' does not support 'huge'.")
 
     async with Endpoint(answer) as endpoint:
-        asked = requests(20, sampling=Sampling(temperature=0.3, max_output_tokens=9))
-        with pytest.raises(EndpointError, match="parameter 'temperature'"):
-            await ask(settings(endpoint), asked)
+        own = Sampling(max_output_tokens=9, extra={"reasoning_effort": "huge"})
+        with pytest.raises(EndpointError, match="parameter 'reasoning_effort'"):
+            await ask(settings(endpoint), requests(20, sampling=own))
         assert len(endpoint.bodies) <= 8
+
+
+async def test_a_model_that_takes_no_temperature_is_left_its_own(settings: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        for name in ("temperature", "top_p"):
+            if name in body:
+                return failure(400, f"Unsupported value: {name!r} is not supported", param=name)
+        return completion(GOOD)
+
+    async with Endpoint(answer) as endpoint:
+        asked = requests(20, sampling=Sampling(temperature=0.3, top_p=0.9, max_output_tokens=9))
+        outcomes, _ = await ask(settings(endpoint), asked)
+        assert {outcome.status for outcome in outcomes} == {"ok"}
 
 
 @pytest.mark.parametrize(
