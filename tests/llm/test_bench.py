@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import llm_kill, llm_limits, llm_runner
+from bench import llm_budget, llm_kill, llm_limits, llm_runner
 from bench.llm_server import serving, stats
 
 
@@ -27,3 +27,10 @@ async def test_nothing_changed_no_call_one_more_one_call(tmp_path: Path) -> None
         assert stats(url)["answered"] == 100
         await llm_runner.main(url, store, 0, 101)
         assert stats(url)["answered"] == 101
+
+
+def test_eight_processes_never_spend_more_than_their_one_budget() -> None:
+    found = llm_budget.run(processes=8, calls=15, affordable=40)
+    assert found["failed_processes"] == 0
+    # An upper bound must fit before a call is made, so a few calls' money may be left.
+    assert 25 < found["answered"] <= 40

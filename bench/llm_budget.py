@@ -1,0 +1,46 @@
+"""Whether processes that share one budget ever spend more than it, by the server's own count."""
+
+import asyncio
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import llm_runner
+from bench.llm_server import serving, stats
+
+PRICES = "date: 2026-01-01\nmodels:\n- {model: m, prompt: 1000, completion: 2000}\n"
+CALL_USD = (100 * 1000 + 20 * 2000) / 1e6
+"""What one of the server's answers costs at these prices."""
+
+
+def run(processes: int = 8, calls: int = 100, affordable: int = 300) -> dict[str, Any]:
+    """Let every process ask `calls` requests of its own, with money for `affordable` in all."""
+    # Forked from one process that has loaded everything: they start together.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.llm_runner"])
+    with tempfile.TemporaryDirectory() as folder, serving(delay=0.02) as url:
+        Path(folder, "prices.yaml").write_text(PRICES)
+        running = [
+            context.Process(target=_spend, args=(folder, url, n, calls, affordable * CALL_USD))
+            for n in range(processes)
+        ]
+        for process in running:
+            process.start()
+        for process in running:
+            process.join()
+        answered = stats(url)["answered"]
+    return {
+        "processes": processes,
+        "asked": processes * calls,
+        "affordable": affordable,
+        "answered": answered,
+        "failed_processes": sum(process.exitcode != 0 for process in running),
+    }
+
+
+def _spend(folder: str, url: str, n: int, calls: int, budget: float) -> None:
+    os.environ["TARGEN_PRICES"] = f"{folder}/prices.yaml"
+    store = f"sqlite:///{folder}/s.db"
+    asyncio.run(llm_runner.main(url, store, n * calls, calls, concurrency=8, budget=budget))
