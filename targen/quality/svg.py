@@ -232,21 +232,21 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
         zero: the axis starts at 0 and the value is drawn as a bar from there.
         share: the axis is in percent.
     """
-    names = [short(line[0], 20) for line in series]
+    names = [short(line[0]) for line in series]
     width, row, top = 330, 25, 4
     left = max((len(name) for name in names), default=0) * LETTER + 10
     right = width - max((len(line[4]) for line in series), default=0) * LETTER - 12
     places = [x for line in series for x in line[1:4] if x is not None]
     low, high = min(places, default=0.0), max(places, default=1.0)
     low = min(low, 0.0) if zero else low
-    room = (high - low) * 0.06 or abs(high) * 0.1 or 0.1
+    # Never so narrow an axis that small differences look large.
+    room = max((high - low) * 0.06, max(abs(low), abs(high)) * 0.05) or 0.1
     low, high = low if zero else low - room, high + room
     scale = (right - left) / (high - low)
     base = top + row * len(series) + 3
     body = []
-    for tick in ticks(low, high):
+    for tick, text in _fitting(low, high, right - left, share=share):
         at = left + (tick - low) * scale
-        text = f"{tick * 100:g}%" if share else f"{tick:,.10g}"
         body.append(
             Markup(
                 '<path class="{}" d="M{:.1f} {}V{}"/>'
@@ -259,6 +259,17 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
     return Markup(
         '<svg class="dots" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(width, base + 20, title, Markup().join(body))
+
+
+def _fitting(low: float, high: float, room: float, *, share: bool) -> list[tuple[float, str]]:
+    """Return ticks and their texts, as many as stand side by side in `room` pixels."""
+    found: list[tuple[float, str]] = []
+    for count in (4, 3, 2, 1):
+        places = ticks(low, high, count)
+        found = [(at, f"{at * 100:g}%" if share else f"{at:,.10g}") for at in places]
+        if sum(len(text) * LETTER + 12 for _, text in found) <= room:
+            break
+    return found
 
 
 def _dot_line(

@@ -1,0 +1,63 @@
+"""docs/recipes.md: every recipe has its place there, with the steps that its file names."""
+
+import re
+
+import pytest
+
+from targen.operators.registry import OPERATORS, StepInput
+from targen.recipe import RECIPE_STEPS, load_recipes
+from targen.yamlfile import YamlFile
+from tests.specs import RECIPES, ROOT, TASKS, real_task, write_task
+
+PAGE = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
+RECIPE_FILES = load_recipes(RECIPES)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.S)
+
+
+@pytest.mark.parametrize("name", sorted(RECIPE_FILES))
+def test_a_recipe_has_a_section_that_draws_its_steps(name: str) -> None:
+    recipe = RECIPE_FILES[name]
+    section = re.search(rf"^####? {name}\n(.*?)(?=^#|\Z)", PAGE, re.S | re.M)
+    assert section is not None
+    chosen = {step: recipe.choice(step).operator for step in RECIPE_STEPS}
+    steps = " → ".join(f"{step}: {op}" for step, op in chosen.items() if op != "none")
+    assert f"\n    {steps}\n" in section.group(1)
+
+
+def test_the_bill_names_every_recipe_with_a_task_that_uses_it() -> None:
+    lines = re.findall(r"^\| `([\w-]+)` \| `([\w-]+)` \| [\d.]+ \| [\d,]+ \|", PAGE, re.M)
+    assert {recipe for recipe, _ in lines} == set(RECIPE_FILES)
+    for recipe, task in lines:
+        assert YamlFile(TASKS / f"{task}.yaml").data["recipe"] == recipe
+
+
+def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
+    recipe, task = blocks("yaml")
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/own.yaml").write_text(recipe)
+    (made,) = load_recipes(tmp_path / "recipes").values()
+    assert f"recipe: {made.name}\n" in task
+    write_task(tmp_path / "tasks", (TASKS / "rte.yaml").read_text(), "rte")
+    write_task(tmp_path / "tasks", task, "own")
+
+
+async def test_the_operator_of_ones_own_makes_contexts() -> None:
+    from targen import tables
+    from targen.operators import run_step
+
+    known = dict(OPERATORS["contexts"])
+    try:
+        exec(compile(blocks("python")[0], "page", "exec"), {})
+        spec = real_task("textbook-python")
+        words = (await run_step("vocabularies", spec, {}, None)).table
+        made = await OPERATORS["contexts"]["listed"].run(
+            StepInput(spec, {"vocabularies": words}), None
+        )
+    finally:
+        OPERATORS["contexts"] = known
+    frame = tables.frame(made.rows, tables.schema("contexts", {}))
+    assert frame["text"].to_list() == words["term"].to_list() and made.asked == frame.height
+    assert frame["context_id"].is_unique().all()
