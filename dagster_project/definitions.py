@@ -65,6 +65,7 @@ def resources_from_environment() -> dict[str, Any]:
             api_key=environment.private(environment.API_KEY),
             endpoint_name=environment.optional(environment.ENDPOINT_NAME),
             store_url=environment.private(environment.STORE_URL),
+            mode=environment.mode(),
             concurrency=environment.whole(environment.CONCURRENCY, 64),
             budget_usd=environment.amount(environment.BUDGET_USD),
             data_dir=data.data_dir,

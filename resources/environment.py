@@ -5,6 +5,7 @@ means stands with the resource that has it as a field.
 """
 
 import os
+from typing import Literal
 
 from dagster import EnvVar
 
@@ -14,6 +15,7 @@ DATA_DIR = "TARGEN_DATA_DIR"
 TASKS_DIR = "TARGEN_TASKS_DIR"
 RECIPES_DIR = "TARGEN_RECIPES_DIR"
 MODEL = "TARGEN_MODEL"
+MODE = "TARGEN_MODE"
 STORE_URL = "TARGEN_STORE_URL"
 CONCURRENCY = "TARGEN_CONCURRENCY"
 BUDGET_USD = "TARGEN_BUDGET_USD"
@@ -38,6 +40,20 @@ def private(name: str) -> EnvVar | None:
     For values that may hold a secret: Dagster shows and stores the variable's name instead.
     """
     return EnvVar(name) if os.environ.get(name) else None
+
+
+def mode() -> Literal["live", "batch"]:
+    """Return how requests go out; `live` where the variable is unset.
+
+    Raises:
+        TargenError: it is something else.
+    """
+    given = text(MODE, "live")
+    if given == "live":
+        return "live"
+    if given == "batch":
+        return "batch"
+    raise TargenError(f"{MODE} must be live or batch, not {given!r}.")
 
 
 def whole(name: str, default: int) -> int:

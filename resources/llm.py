@@ -5,7 +5,7 @@ Here belong the settings that a user sees in the UI. Sending, storing and counti
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dagster import ConfigurableResource
 from pydantic import Field
@@ -43,6 +43,12 @@ class LLMResource(ConfigurableResource[None]):
         description="SQLAlchemy URL of the completion store; unset is completions.db in the data "
         "folder. Must be given (PostgreSQL) when the data is on S3. From TARGEN_STORE_URL.",
     )
+    mode: Literal["live", "batch"] = Field(
+        default="live",
+        description="`live` asks request by request. `batch` hands files of requests in to the "
+        "endpoint's batch API: half the price at OpenAI, answers within a day; a run that ends "
+        "meanwhile finds its batches again. From TARGEN_MODE.",
+    )
     concurrency: int = Field(
         default=64, description="Requests in flight at most. From TARGEN_CONCURRENCY."
     )
@@ -72,6 +78,7 @@ class LLMResource(ConfigurableResource[None]):
                 api_key=self.api_key,
                 endpoint_name=self.endpoint_name,
                 store_url=self.store_address(),
+                mode=self.mode,
                 concurrency=self.concurrency,
                 budget_usd=self.budget_usd,
                 run_id=run_id,

@@ -71,14 +71,16 @@ class Service:
 
         Raises:
             RefusedError: the endpoint has no batches, or does not take this one.
-            EndpointError: it cannot be reached.
+            EndpointError: it cannot be reached, or it is not known whether there is one.
         """
+        sure = first
 
         async def send() -> Batch:
-            nonlocal first
+            nonlocal first, sure
             # A try that got no reply may have made one all the same, and that one will be paid.
+            sure = first
             known = None if first else await self._listed(file_id)
-            first = False
+            first, sure = False, True
             return known or await self._sdk.batches.create(
                 completion_window="24h",
                 endpoint="/v1/chat/completions",
@@ -89,7 +91,8 @@ class Service:
 
         made = await self._call(send, key)
         if isinstance(made, Reply):
-            raise self._refused(made, "POST /batches")
+            refused = self._refused(made, "POST /batches")
+            raise refused if sure else EndpointError(str(refused))
         return self._sound(made, Batch).id
 
     async def _listed(self, file_id: str) -> Batch | None:

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 import targen
 from targen.errors import BudgetError, EndpointError, StoreError, TargenError
 from targen.llm import batch_store, retry, structured, wire
-from targen.llm.batch import MOST_OPEN, Batches, Hooks
+from targen.llm.batch import MOST_OPEN, Batches
+from targen.llm.batch_results import Hooks
 from targen.llm.budget import DOLLAR_DUST, Budget, bound
 from targen.llm.client import Client
 from targen.llm.gate import Gate
@@ -42,6 +43,7 @@ LOOKUP = 64
 ASK_AGAIN = 2
 GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
+_AWAIT_BATCHES_S = 2.0
 _COMMIT_PAUSE_S = 0.004
 _TICK_S = 0.02
 _UNSAVED_MOST = 14
@@ -261,7 +263,9 @@ class Engine:
                 self._ready.append(job)
             else:
                 if not self._elsewhere:
-                    self._loop.call_later(_AWAIT_OTHERS_S, self._ask_elsewhere)
+                    # Where others wait for hours, there is no hurry.
+                    wait = _AWAIT_BATCHES_S if self._batches else _AWAIT_OTHERS_S
+                    self._loop.call_later(wait, self._ask_elsewhere)
                 self._elsewhere.append(job)
         if found.short is not None and self._budget is not None:
             self._check_short(self._budget, found.short)

@@ -9,6 +9,8 @@ import pytest
 
 from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
+from targen.llm import engine as engines
+from targen.llm.batch_results import TRIES
 from targen.llm.engine import Engine, EngineSettings
 from targen.llm.estimate import estimate
 from targen.llm.store import Store
@@ -21,6 +23,7 @@ from .endpoint import Endpoint, ask, number, requests
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_QUIET_S", 0.1)
     monkeypatch.setattr(batch, "_POLL_LEAST_S", 0.02)
+    monkeypatch.setattr(engines, "_AWAIT_BATCHES_S", 0.2)
 
 
 @pytest.fixture
@@ -99,7 +102,7 @@ async def test_a_line_that_always_fails_ends(batched: Any, prices: float) -> Non
         by = {number_of(o): o for o in outcomes}
         assert [by[n].status for n in range(3)] == ["failed", "failed", "ok"]
         assert by[1].error == "bad luck"
-        assert list(map(sorted, endpoint.sent())) == [[0, 1, 2]] + [[0]] * (batch.TRIES - 1)
+        assert list(map(sorted, endpoint.sent())) == [[0, 1, 2]] + [[0]] * (TRIES - 1)
         (spent,) = rows(batched(endpoint), "SELECT spent_usd FROM budgets WHERE scope = '*'")
         assert spent[0] == pytest.approx(prices / 2)
 

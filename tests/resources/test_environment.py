@@ -23,6 +23,16 @@ def test_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment.amount("TARGEN_BUDGET_USD") == 2.5
 
 
+def test_the_mode_is_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TARGEN_MODE", raising=False)
+    assert environment.mode() == "live"
+    monkeypatch.setenv("TARGEN_MODE", "batch")
+    assert environment.mode() == "batch"
+    monkeypatch.setenv("TARGEN_MODE", "Batch")
+    with pytest.raises(TargenError, match="TARGEN_MODE must be live or batch"):
+        environment.mode()
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])
 def test_a_wrong_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("TARGEN_CONCURRENCY", value)

@@ -1,5 +1,7 @@
 """The model's settings: where the completion store lies."""
 
+from pathlib import Path
+
 import pytest
 
 from resources.llm import LLMResource
@@ -10,6 +12,12 @@ def test_the_store_lies_in_the_data_folder() -> None:
     assert LLMResource(data_dir="/some/data").store_address() == (
         "sqlite:////some/data/completions.db"
     )
+
+
+def test_the_mode_reaches_the_engine(tmp_path: Path) -> None:
+    resource = LLMResource(mode="batch", data_dir=str(tmp_path))
+    assert resource.engine("run", "task", "step").settings.mode == "batch"
+    assert LLMResource(data_dir=str(tmp_path)).engine("r", "t", "s").settings.mode == "live"
 
 
 def test_a_named_store_counts() -> None:
