@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
@@ -314,3 +315,54 @@ async def test_the_embedded_model_works_in_batches(settings: Any, tmp_path: Any)
     assert {o.request_id for o in outcomes} == {o.request_id for o in live}
     assert engine.stats.cost_usd == 0.0
     assert {row[0] for row in rows(made, "SELECT mode FROM completions")} == {"batch"}
+
+
+async def test_two_runs_at_once_share_one_batch(batched: Any) -> None:
+    async with BatchEndpoint() as endpoint:
+        made = batched(endpoint)
+        results = await asyncio.gather(*(ask(made, requests(15)) for _ in range(2)))
+        assert [len(outcomes) for outcomes, _ in results] == [15, 15]
+        assert sum(map(len, endpoint.sent())) == 15
+
+
+async def test_an_answer_is_stored_before_it_is_handed_on(batched: Any) -> None:
+    async with BatchEndpoint() as endpoint:
+        made = batched(endpoint)
+        async with Engine(made) as llm:
+            async for outcome in llm.run(requests(600)):
+                (found,) = rows(
+                    made,
+                    f"SELECT count(*) FROM completions WHERE request_id = '{outcome.request_id}'",
+                )
+                assert found[0] == 1
+                break
+        assert rows(made, "SELECT count(*) FROM completions")[0][0] >= 1
+        again, _ = await ask(made, requests(600))
+        assert len(again) == 600
+        assert list(map(len, endpoint.sent())) == [600]
+
+
+@pytest.mark.skipif(
+    not os.environ.get("TARGEN_TEST_POSTGRES"), reason="TARGEN_TEST_POSTGRES names no database"
+)
+async def test_a_cancelled_run_is_taken_up_in_postgres(batched: Any, prices: float) -> None:
+    url = os.environ["TARGEN_TEST_POSTGRES"]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    engine.dispose()
+    async with BatchEndpoint(holding=True) as endpoint:
+        most = (await estimate(batched(endpoint, store_url=url), requests(30))).cost_usd
+        made = batched(endpoint, store_url=url, budget_usd=most * 1.01)
+        task = asyncio.create_task(ask(made, requests(30)))
+        while not endpoint.looks:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        endpoint.holding = False
+        outcomes, _ = await ask(made, requests(30))
+        assert [o.status for o in outcomes] == ["ok"] * 30
+        assert list(map(len, endpoint.sent())) == [30]
+        (spent,) = rows(made, "SELECT spent_usd FROM budgets WHERE scope = '*'")
+        assert spent[0] == pytest.approx(30 * prices / 2)
+        assert rows(made, "SELECT * FROM batches") == []
