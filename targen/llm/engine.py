@@ -28,7 +28,7 @@ from targen.llm.gate import Gate
 from targen.llm.identity import identify
 from targen.llm.ledger import ALL, Found, Ledger, Record
 from targen.llm.prices import Price, price_of
-from targen.llm.progress import Clock, Progress
+from targen.llm.progress import EVERY_S, Clock, Progress
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.settings import EngineSettings
@@ -44,6 +44,7 @@ ASK_AGAIN = 2
 GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
 _AWAIT_BATCHES_S = 2.0
+_LOG_BATCHES_S = 60.0
 _COMMIT_PAUSE_S = 0.004
 _TICK_S = 0.02
 _UNSAVED_MOST = 14
@@ -124,7 +125,8 @@ class Engine:
         self._batches = self._batched() if settings.mode == "batch" else None
         # So that the first answer need not wait until SQLAlchemy has compiled the statements.
         self._writer.submit(self._ledger.warm, lambda result: None)
-        self._clock = Clock(self._progress, self._report)
+        every_s = _LOG_BATCHES_S if self._batches else EVERY_S
+        self._clock = Clock(self._progress, self._report, every_s)
         self._tick = self._loop.call_later(_TICK_S, self._watch, time.monotonic() + _TICK_S)
         return self
 

@@ -1,0 +1,121 @@
+"""The money of one engine: what a request may cost and did cost, reserved and given back.
+
+Here belongs everything between a job and its price. The ceilings themselves, shared by all
+processes, belong to `budget`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from targen.errors import BudgetError
+from targen.llm import batch_store
+from targen.llm.budget import DOLLAR_DUST, Budget, bound
+from targen.llm.ledger import ALL, Found, Ledger
+from targen.llm.prices import Price, price_of
+from targen.llm.runs import Job
+from targen.llm.settings import EngineSettings
+from targen.llm.types import Request
+from targen.llm.writer import Writer
+
+
+class Purse:
+    """Reserves, prices and gives back. Without a ceiling nothing is reserved."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        endpoint: str,
+        writer: Writer,
+        ledger: Ledger,
+        room: Callable[[], None],
+    ) -> None:
+        """Make it.
+
+        Args:
+            settings: of the engine.
+            endpoint: the logical name.
+            writer: of the engine.
+            ledger: of the engine.
+            room: called when something was given back: there may be room for one that waits.
+        """
+        self._settings, self._endpoint = settings, endpoint
+        self._writer, self._ledger, self._room = writer, ledger, room
+        ceilings = {
+            ALL: settings.budget_usd,
+            f"task:{settings.task}": settings.task_budget_usd,
+        }
+        known = {scope: usd for scope, usd in ceilings.items() if usd is not None}
+        self.budget = Budget(ledger.owner, known) if known else None
+
+    def claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
+        """Return the work that looks jobs up, claims what is new and reserves its money."""
+        look_up = self._ledger.find_or_claim([job.request_id for job in jobs])
+        budget = self.budget
+        if budget is None:
+            return look_up
+        amounts = {job.request_id: self.bound(job.request) for job in jobs}
+
+        def work(connection: sa.Connection) -> Found:
+            found = look_up(connection)
+            claimed = [job.request_id for job in jobs if job.request_id in found.claimed]
+            if self._settings.mode == "batch":
+                claimed = batch_store.charged_first(connection, claimed, amounts)
+            fit = budget.reserve(connection, [amounts[name] for name in claimed])
+            held = set(claimed[:fit])
+            for job in jobs:
+                job.reserved = amounts[job.request_id] if job.request_id in held else 0.0
+            self._ledger.release(claimed[fit:])(connection)
+            if not claimed[fit:]:
+                return found
+            return Found(found.known, frozenset(claimed[:fit]), budget.state(connection))
+
+        return work
+
+    def bound(self, request: Request) -> float:
+        """Return the most a request can cost, in US dollars.
+
+        Raises:
+            BudgetError: the price is not known.
+        """
+        model = request.model or self._settings.model_name
+        price = Price(0, 0) if self._settings.embedded else price_of(model, self._endpoint)
+        if price is None:
+            raise BudgetError(
+                f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
+                "nothing was sent: add it to the file that TARGEN_PRICES names."
+            )
+        return bound(request, price, batch=self._settings.mode == "batch")
+
+    def cost(self, request: Request, prompt: int | None, completion: int | None) -> float | None:
+        """Return what an answer cost, in US dollars; None where that is not known."""
+        if self._settings.embedded:
+            return 0.0
+        price = price_of(request.model or self._settings.model_name, self._endpoint)
+        if price is None or prompt is None or completion is None:
+            return None
+        return price.cost(prompt, completion, batch=self._settings.mode == "batch")
+
+    def give_back(self, job: Job, charge: float = 0.0) -> None:
+        """End a job's reservation; `charge` is what counts as spent although nothing came."""
+        budget, reserved = self.budget, job.reserved
+        if budget is None or not reserved:
+            return
+        job.reserved = 0.0
+
+        def work(connection: sa.Connection) -> None:
+            budget.give_back(connection, reserved)
+            self._ledger.charge(connection, charge)
+
+        # There may now be room for one that waits.
+        self._writer.submit(work, lambda result: self._room())
+
+    def short_error(self, short: Mapping[str, tuple[float, float]]) -> BudgetError | None:
+        """Return why no call fits; None where one that is open may still give something back."""
+        if self.budget is None or any(left > DOLLAR_DUST for _, left in short.values()):
+            return None
+        words = Budget.words(short, self.budget.ceilings)
+        return BudgetError(
+            f"The budget does not allow the next call ({words}). Everything paid for is "
+            "stored: raise the budget, and the run goes on where it stopped."
+        )
