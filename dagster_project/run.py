@@ -118,9 +118,10 @@ def compare(base: str) -> int:
     """
     if not os.environ.get("TARGEN_MODEL"):
         os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
-    made = make_tasks(_group(base) if base else [], then_compare=True)
-    _show([one for one in made[:-1] if one.error is None])
-    if made[-1].error is None:
+    names = _group(base) if base else []
+    made = make_tasks(names, then_compare=True)
+    _show([one for one in made[: len(names)] if one.error is None])
+    if len(made) > len(names) and made[-1].error is None:
         _show_comparison()
     return _report_errors(made)
 
@@ -143,7 +144,10 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
 
     Args:
         names: the tasks.
-        then_compare: make the comparison after them; it is the last of what is returned.
+        then_compare: make the comparison after them.
+
+    Returns:
+        What became of them, in order; it ends with the one that somebody interrupted.
 
     Raises:
         TargenError: a task does not exist, or Dagster's home or the definitions are unusable.
@@ -162,9 +166,12 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
             raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
     definitions = build_defs()
     with DagsterInstance.get() as instance:
-        made = [_make(DATASET_JOB, name, definitions, instance) for name in names]
-        if then_compare:
-            made.append(_make(COMPARISON_JOB, None, definitions, instance))
+        runs = [(DATASET_JOB, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
+        made: list[Made] = []
+        for job, task in runs:
+            made.append(_make(job, task, definitions, instance))
+            if made[-1].interrupted:
+                break
         return made
 
 

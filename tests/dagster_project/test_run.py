@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 
-from dagster_project import home, run
+from dagster_project import failure, home, run
 from resources.data import DataFolder
 from targen.tables import STEPS
 
@@ -305,3 +305,21 @@ def test_a_group_is_made_and_compared(
     before = files(data)
     assert shell("--compare")[0] == 0
     assert files(data) == before
+
+
+def test_who_stops_one_run_stops_those_after_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str | None] = []
+
+    def stopped(job: str, task: str | None, *others: object) -> run.Made:
+        begun.append(task)
+        return run.Made(
+            task or job, "id", 1.0, failure.INTERRUPTED if len(begun) == 2 else "broken"
+        )
+
+    monkeypatch.setattr(run, "_make", stopped)
+    status, out, err = shell("--compare", "sentiment")
+    assert (status, out) == (run.INTERRUPTED_STATUS, "")
+    assert begun == ["sentiment", "sentiment-attrprompt"]
+    assert err.count("error: ") == 2
