@@ -10,30 +10,28 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sized
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-import sqlalchemy as sa
-
-import targen
-from targen.errors import BudgetError, EndpointError, StoreError, TargenError
-from targen.llm import batch_store, retry, structured, wire
+from targen.errors import EndpointError, StoreError, TargenError
+from targen.llm import retry, structured, wire
 from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
-from targen.llm.budget import DOLLAR_DUST, Budget, bound
 from targen.llm.client import Client
 from targen.llm.gate import Gate
 from targen.llm.identity import identify
-from targen.llm.ledger import ALL, Found, Ledger, Record
-from targen.llm.prices import Price, price_of
+from targen.llm.ledger import Found, Ledger, Record
+from targen.llm.outcomes import outcome_of, record_of, row_of, status_of
 from targen.llm.progress import EVERY_S, Clock, Progress
+from targen.llm.purse import Purse
+from targen.llm.refusals import Refusals
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
-from targen.llm.store import Store, pack
+from targen.llm.store import Store
 from targen.llm.types import Outcome, Request, Status
 from targen.llm.writer import Writer
 
@@ -45,9 +43,9 @@ GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
 _AWAIT_BATCHES_S = 2.0
 _LOG_BATCHES_S = 60.0
-_COMMIT_PAUSE_S = 0.004
+_COMMIT_PAUSE_S = 0.002
 _TICK_S = 0.02
-_UNSAVED_MOST = 14
+_UNSAVED_MOST = 8
 
 
 @dataclass(slots=True)
@@ -55,7 +53,6 @@ class _Sent:
     """A call under way."""
 
     job: Job
-    profile: wire.Profile
     at: float
 
 
@@ -89,7 +86,6 @@ class Engine:
         self._closing = False
         self._timer: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._profiles: dict[str, wire.Profile] = {}
 
     async def __aenter__(self) -> Self:
         """Open the store and the client.
@@ -114,14 +110,12 @@ class Engine:
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
         shared = None if settings.embedded else (self._writer, name, owner)
-        ceilings = {
-            ALL: settings.budget_usd,
-            f"task:{settings.task}": settings.task_budget_usd,
-        }
-        known = {scope: usd for scope, usd in ceilings.items() if usd is not None}
-        self._budget = Budget(owner, known) if known else None
+        self._purse = Purse(
+            settings, self._endpoint, self._writer, self._ledger, self._ask_elsewhere
+        )
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
+        self._refusals = Refusals(settings, self._client.base_url, self._health, self._stop)
         self._batches = self._batched() if settings.mode == "batch" else None
         # So that the first answer need not wait until SQLAlchemy has compiled the statements.
         self._writer.submit(self._ledger.warm, lambda result: None)
@@ -211,50 +205,11 @@ class Engine:
         while self._pending and not self._fatal:
             jobs = [self._pending.popleft() for _ in range(min(LOOKUP, len(self._pending)))]
             try:
-                found = await self._writer.call(self._claim(jobs))
+                found = await self._writer.call(self._purse.claim(jobs))
             except TargenError as error:
                 self._stop(error)
                 return
             self._sort(jobs, found)
-
-    def _claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
-        """Return the work that looks jobs up, claims what is new and reserves its money."""
-        look_up = self._ledger.find_or_claim([job.request_id for job in jobs])
-        budget = self._budget
-        if budget is None:
-            return look_up
-        amounts = {job.request_id: self._bound(job.request) for job in jobs}
-
-        def work(connection: sa.Connection) -> Found:
-            found = look_up(connection)
-            claimed = [job.request_id for job in jobs if job.request_id in found.claimed]
-            if self._batches:
-                claimed = batch_store.charged_first(connection, claimed, amounts)
-            fit = budget.reserve(connection, [amounts[name] for name in claimed])
-            held = set(claimed[:fit])
-            for job in jobs:
-                job.reserved = amounts[job.request_id] if job.request_id in held else 0.0
-            self._ledger.release(claimed[fit:])(connection)
-            if not claimed[fit:]:
-                return found
-            return Found(found.known, frozenset(claimed[:fit]), budget.state(connection))
-
-        return work
-
-    def _bound(self, request: Request) -> float:
-        """Return the most a request can cost, in US dollars.
-
-        Raises:
-            BudgetError: the price is not known.
-        """
-        model = request.model or self.settings.model_name
-        price = Price(0, 0) if self.settings.embedded else price_of(model, self._endpoint)
-        if price is None:
-            raise BudgetError(
-                f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
-                "nothing was sent: add it to the file that TARGEN_PRICES names."
-            )
-        return bound(request, price, batch=self.settings.mode == "batch")
 
     def _sort(self, jobs: list[Job], found: Found) -> None:
         for job in jobs:
@@ -269,22 +224,13 @@ class Engine:
                     wait = _AWAIT_BATCHES_S if self._batches else _AWAIT_OTHERS_S
                     self._loop.call_later(wait, self._ask_elsewhere)
                 self._elsewhere.append(job)
-        if found.short is not None and self._budget is not None:
-            self._check_short(self._budget, found.short)
-        self._pump()
-
-    def _check_short(self, budget: Budget, short: dict[str, tuple[float, float]]) -> None:
-        """Stop where no open call, of this process or another, can give anything back."""
         # What an open batch may cost counts as spent, and comes back when it is read.
         waiting = self._batches is not None and self._batches.busy
-        if not waiting and all(reserved <= DOLLAR_DUST for _, reserved in short.values()):
-            words = Budget.words(short, budget.ceilings)
-            self._stop(
-                BudgetError(
-                    f"The budget does not allow the next call ({words}). Everything paid for is "
-                    "stored: raise the budget, and the run goes on where it stopped."
-                )
-            )
+        if found.short is not None and not waiting:
+            error = self._purse.short_error(found.short)
+            if error is not None:
+                self._stop(error)
+        self._pump()
 
     def _ask_elsewhere(self) -> None:
         if self._closing:
@@ -306,7 +252,7 @@ class Engine:
         now = time.monotonic()
         while self._delayed and self._delayed[0][0] <= now:
             job = heapq.heappop(self._delayed)[2]
-            if self._budget is not None and not job.reserved:
+            if self._purse.budget is not None and not job.reserved:
                 self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
                 self._look_for([job])
             else:
@@ -342,46 +288,38 @@ class Engine:
             heir = next((twin for twin in job.twins if not twin.run.closed), None)
             if heir is None:
                 self._open.pop(job.request_id, None)
-                self._give_back(job)
+                self._purse.give_back(job)
                 self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
                 return False
         return True
 
     def _send(self, job: Job, now: float) -> None:
         self._gate.sent(now)
-        sent = _Sent(job, self._profile(job), now)
+        sent = _Sent(job, now)
         task = self._loop.create_task(self._call(sent))
         self._calls[task] = sent
         task.add_done_callback(self._ended)
 
-    def _profile(self, job: Job) -> wire.Profile:
-        model = job.request.model or self.settings.model_name
-        return self._profiles.setdefault(model, wire.first_profile(self._client.base_url))
-
     def _batched(self) -> Batches:
         """Return what sends jobs in batches instead of one by one."""
-
-        def body(job: Job) -> tuple[dict[str, Any], wire.Profile]:
-            profile = self._profile(job)
-            return wire.body(job.request, self.settings.model_name, profile), profile
 
         def answered(job: Job, answer: Answer, seconds: float) -> None:
             self._health.good()
             self._answered(job, answer, seconds)
 
         def adapt(job: Job, profile: wire.Profile, reply: Reply) -> bool:
-            adapted = self._adapt(_Sent(job, profile, 0.0), reply)
+            adapted = self._adapt(job, profile, reply)
             self._pump()
             return adapted
 
         hooks = Hooks(
             stats=self.stats,
             keep=self._keep,
-            body=body,
+            body=self._refusals.body,
             answered=answered,
             failed=self._store_failure,
             adapt=adapt,
-            dead=self._dead,
+            dead=self._refusals.dead,
             look_for=self._look_for,
             stop=self._stop,
         )
@@ -391,7 +329,7 @@ class Engine:
             self._client,
             self._writer,
             self._ledger,
-            self._budget,
+            self._purse.budget,
             hooks,
         )
 
@@ -401,7 +339,7 @@ class Engine:
             self._gate.lost()
             self._open.pop(job.request_id, None)
             # Sent and abandoned: it may have been paid.
-            self._give_back(job, charge=job.reserved)
+            self._purse.give_back(job, charge=job.reserved)
             self._writer.submit(self._ledger.release([job.request_id]), lambda result: None)
             for twin in job.twins:
                 self._enqueue(twin)
@@ -411,7 +349,7 @@ class Engine:
 
     async def _call(self, sent: _Sent) -> None:
         job = sent.job
-        body = wire.body(job.request, self.settings.model_name, sent.profile)
+        body, profile = self._refusals.body(job)
         reply, headers = await self._client.chat(body, f"targen-{job.request_id[:40]}")
         now = time.monotonic()
         self._gate.replied(now, sent.at, reply, headers)
@@ -419,9 +357,9 @@ class Engine:
             self._again(job, reply, now)
             return
         job.attempts += 1
-        if reply.kind == "refused" and self._adapt(sent, reply):
+        if reply.kind == "refused" and self._adapt(job, profile, reply):
             return
-        if reply.kind == "endpoint" and self._dead(reply):
+        if reply.kind == "endpoint" and self._refusals.dead(reply):
             return
         self._health.good()
         if reply.answer is not None:
@@ -448,68 +386,28 @@ class Engine:
             self.stats.retried += 1
         if reply.ambiguous and job.reserved:
             # It may have been paid: the next try needs money of its own.
-            self._give_back(job, charge=job.reserved)
+            self._purse.give_back(job, charge=job.reserved)
         wait = retry.backoff(job.request_id, attempt, reply.retry_after)
         self._order += 1
         heapq.heappush(self._delayed, (now + wait, self._order, job))
 
-    def _adapt(self, sent: _Sent, reply: Reply) -> bool:
-        """Change the model's profile after a refusal and send again; False if it is no help."""
-        model = sent.job.request.model or self.settings.model_name
-        current = self._profiles[model]
-        if current == sent.profile:
-            changed = wire.adapted(current, reply.param, reply.words)
-            if changed is None:
-                said = reply.words.rstrip(".")
-                if not self._health.answered and (name := self._named(sent.job, reply)):
-                    self._stop(
-                        EndpointError(
-                            f"{model} does not take the parameter {name!r}: {said}. "
-                            "Leave it out of `extra` in the recipe's or the task's step."
-                        )
-                    )
-                    return True
-                return False
-            wire.LOGGER.info("%s refused %s: going on with %s", model, reply.words, changed)
-            self._profiles[model] = changed
-        sent.job.attempts -= 1
-        self._ready.appendleft(sent.job)
-        return True
-
-    def _named(self, job: Job, reply: Reply) -> str | None:
-        """Return the user's own parameter that a refusal names."""
-        names = ["logprobs", *job.request.sampling.extra]
-        return next((name for name in names if name in f"{reply.param} {reply.words}"), None)
-
-    def _dead(self, reply: Reply) -> bool:
-        """Stop where the reply says that no request will be answered; False if only this one."""
-        if self._health.answered and reply.code in (403, 404):
+    def _adapt(self, job: Job, profile: wire.Profile, reply: Reply) -> bool:
+        """Make a refused job ready again where another body may be taken; False if not."""
+        if not self._refusals.adapt(job, profile, reply):
             return False
-        advice = {
-            401: "check the API key",
-            402: "check the account's balance",
-            403: "check the key's rights",
-            404: f"check the base URL and the model name {self.settings.model_name!r}",
-            429: "the account's quota is used up",
-        }.get(reply.code, "check the settings")
-        said = reply.words.rstrip(".")
-        self._stop(
-            EndpointError(
-                f"{self._client.base_url} answers {reply.code}: {said}. Please {advice}."
-                if reply.code != 429
-                else f"{self._client.base_url} answers 429: {said}; {advice}."
-            )
-        )
+        if not self._fatal:
+            job.attempts -= 1
+            self._ready.appendleft(job)
         return True
 
     # Answers.
 
     def _answered(self, job: Job, answer: Answer, latency: float) -> None:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        cost = self._cost(job.request, prompt, completion)
+        cost = self._purse.cost(job.request, prompt, completion)
         self.stats.paid(prompt or 0, completion or 0, cost, latency)
         parsed = structured.parse(answer.text, job.request.schema)
-        status, error = _status(answer, parsed.error)
+        status, error = status_of(answer, parsed.error)
         self._write(
             job,
             status,
@@ -527,14 +425,6 @@ class Engine:
             latency=latency,
         )
 
-    def _cost(self, request: Request, prompt: int | None, completion: int | None) -> float | None:
-        if self.settings.embedded:
-            return 0.0
-        price = price_of(request.model or self.settings.model_name, self._endpoint)
-        if price is None or prompt is None or completion is None:
-            return None
-        return price.cost(prompt, completion, batch=self.settings.mode == "batch")
-
     def _store_failure(self, job: Job, status: Status, words: str) -> None:
         if status == "failed":
             self.stats.failed += 1
@@ -542,34 +432,8 @@ class Engine:
 
     def _write(self, job: Job, status: Status, error: str | None, **answer: Any) -> None:
         raw, parsed = answer.pop("raw", None), answer.pop("parsed", None)
-        row: dict[str, Any] = {
-            "request_id": job.request_id,
-            "parent_request_id": job.parent_id,
-            "status": status,
-            "endpoint": self._endpoint,
-            "model": job.request.model or self.settings.model_name,
-            "identity": pack(job.identity),
-            "raw": None if raw is None else pack(raw.encode("utf-8", "replace")),
-            "error": error,
-            "simulated": self.settings.embedded,
-            "attempts": job.attempts,
-            "mode": self.settings.mode,
-            "run_id": self.settings.run_id,
-            "project_version": targen.__version__,
-            **dict.fromkeys(_OPTIONAL),
-            **answer,
-        }
-        record = Record(
-            status,
-            raw,
-            error,
-            row["prompt_tokens"] or 0,
-            row["completion_tokens"] or 0,
-            row["cost_usd"],
-            row["mean_logprob"],
-            parsed,
-        )
-
+        row = row_of(job, status, error, raw, self._endpoint, self.settings, **answer)
+        record = record_of(row, raw, parsed)
         self._unsaved += 1
 
         def stored(result: Any) -> None:
@@ -586,29 +450,15 @@ class Engine:
         row["charge_usd"] = job.reserved if cost is None else cost
         self._writer.put(row, stored)
         # After the charge: the other way round there would be room for a moment that is not there.
-        self._give_back(job)
-
-    def _give_back(self, job: Job, charge: float = 0.0) -> None:
-        """End a job's reservation; `charge` is what counts as spent although nothing came."""
-        budget, reserved = self._budget, job.reserved
-        if budget is None or not reserved:
-            return
-        job.reserved = 0.0
-
-        def work(connection: sa.Connection) -> None:
-            budget.give_back(connection, reserved)
-            self._ledger.charge(connection, charge)
-
-        # There may now be room for one that waits.
-        self._writer.submit(work, lambda result: self._ask_elsewhere())
+        self._purse.give_back(job)
 
     def _conclude(self, job: Job, record: Record, from_store: bool) -> None:
         """Hand a stored completion on, or ask again where nothing of it can be used."""
         self._open.pop(job.request_id, None)
-        outcome = _outcome(job, record, from_store)
+        outcome = outcome_of(job, record, from_store)
         broken = outcome.status in ("malformed", "truncated") and outcome.value is None
         for twin in (job, *job.twins):
-            mine = outcome if twin is job else _outcome(twin, record, from_store=True)
+            mine = outcome if twin is job else outcome_of(twin, record, from_store=True)
             if mine.from_store and twin.asks == 0:
                 self.stats.from_store += 1
             if broken and twin.asks < ASK_AGAIN and not twin.run.closed:
@@ -674,58 +524,3 @@ class Engine:
         # A store that fails has been reported to every run already.
         with contextlib.suppress(StoreError):
             await self._writer.call(lambda connection: None)
-
-
-_OPTIONAL = (
-    "served_model",
-    "fingerprint",
-    "provider_id",
-    "finish",
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_usd",
-    "mean_logprob",
-    "latency",
-)
-
-
-def _status(answer: Answer, error: str | None) -> tuple[Status, str | None]:
-    """Return what kind of answer this is, and what is wrong with it."""
-    if answer.refusal:
-        return "refused", answer.refusal[:500]
-    if answer.finish == "content_filter":
-        return "filtered", "the endpoint's content filter stopped the answer"
-    if error is None:
-        return "ok", None
-    if answer.finish == "length":
-        return "truncated", f"the answer was cut off at its greatest length ({error})"
-    return "malformed", error
-
-
-def _outcome(job: Job, record: Record, from_store: bool) -> Outcome:
-    value: Mapping[str, Any] | None = None
-    if record.status in ("ok", "malformed", "truncated") and record.raw:
-        value = (record.parsed or structured.parse(record.raw, job.root.schema)).value
-    made = Outcome(
-        request=job.root,
-        request_id=job.request_id,
-        status=record.status,
-        value=None if value is None else dict(value),
-        raw=record.raw,
-        error=record.error,
-        prompt_tokens=record.prompt_tokens,
-        completion_tokens=record.completion_tokens,
-        cost_usd=record.cost_usd,
-        from_store=from_store,
-        mean_logprob=record.mean_logprob,
-    )
-    if job.before is None:
-        return made
-    known = made.cost_usd is not None and job.before.cost_usd is not None
-    return replace(
-        made,
-        prompt_tokens=made.prompt_tokens + job.before.prompt_tokens,
-        completion_tokens=made.completion_tokens + job.before.completion_tokens,
-        cost_usd=(made.cost_usd or 0) + (job.before.cost_usd or 0) if known else None,
-        from_store=from_store and job.before.from_store,
-    )

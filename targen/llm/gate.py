@@ -22,7 +22,7 @@ from targen.llm.writer import Writer
 
 _STALE_S = 0.25
 _RETRY_S = 0.02
-_UNREAD = 6.0
+_UNREAD = 4.0
 _FIRST_PACE = 256.0
 _PACE_OVER_REPLIES = 1.5
 _LEEWAY_S = 0.003

@@ -55,7 +55,7 @@ class Found:
 
 
 # Made once: to make a statement costs more than to run it.
-_IDS = sa.bindparam("ids", expanding=True)
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _FIND = sa.select(
     COMPLETIONS.c.request_id,
     COMPLETIONS.c.status,
