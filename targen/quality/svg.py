@@ -234,7 +234,7 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
     """
     names = [short(line[0]) for line in series]
     width, row, top = 330, 25, 4
-    left = max((len(name) for name in names), default=0) * LETTER + 10
+    left = max((len(name) for name in names), default=0) * LETTER + 15
     right = width - max((len(line[4]) for line in series), default=0) * LETTER - 12
     places = [x for line in series for x in line[1:4] if x is not None]
     low, high = min(places, default=0.0), max(places, default=1.0)

@@ -11,6 +11,7 @@ from targen.quality.report import BANNER, build
 
 from .sample import inputs
 from .test_page import HOSTILE, Reader
+from .test_page_browser import CHROMIUM
 
 
 def methods(title="A task", **changes):
@@ -90,3 +91,29 @@ def test_forms_of_figures():
         "2,041",
     ]
     assert written(0.2, "share") == "20%" and written(0.0042, "usd") == "$0.0042"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_nothing_runs_or_overflows_in_a_browser(tmp_path):
+    sync_api = pytest.importorskip("playwright.sync_api")
+    file = tmp_path / "comparison.html"
+    file.write_text(render(compare(methods(HOSTILE[1]))), encoding="utf-8")
+    outside = """[...document.querySelectorAll('.dots text')].filter(text => {
+        const box = text.getBBox(), width = text.ownerSVGElement.viewBox.baseVal.width;
+        return box.x < 0 || box.x + box.width > width + 1;
+    }).map(text => text.textContent)"""
+    with sync_api.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            for width in (375, 1200):
+                page = browser.new_page(viewport={"width": width, "height": 900})
+                asked = []
+                page.on("request", lambda request, asked=asked: asked.append(request.url))
+                page.goto(file.as_uri())
+                page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+                over = "document.documentElement.scrollWidth - window.innerWidth"
+                assert page.evaluate(over) <= 0
+                assert page.evaluate(outside) == []
+                assert asked == [file.as_uri()]
+        finally:
+            browser.close()
