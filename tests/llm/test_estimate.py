@@ -32,7 +32,7 @@ async def test_an_estimate_bounds_the_cost_and_knows_the_store(
 async def test_progress_is_logged_and_reported(
     settings: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("targen.llm.progress.Clock.__init__.__defaults__", (0.1,))
+    monkeypatch.setattr("targen.llm.engine.EVERY_S", 0.1)
     caplog.set_level(logging.INFO, logger="targen")
     seen: list[Progress] = []
     async with Endpoint(delay=0.3) as endpoint:
