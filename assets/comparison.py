@@ -21,9 +21,9 @@ from dagster import (
 from assets import markdown
 from assets.step import common_attributes, page_link, readable_errors, seconds_since
 from resources.data import DataFolder
-from resources.tables import Stored
 from resources.tasks import TaskFolder
 from targen.hashing import digest
+from targen.stored import Stored
 from targen.tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from assets.checks import table_checks
 from assets.step import attributes, make
 from resources.data import DataFolder
 from resources.llm import LLMResource
-from resources.tables import Stored
 from resources.tasks import TaskFolder
+from targen.stored import Stored
 
 STEP = "instances"
 

@@ -19,10 +19,10 @@ from assets.checks import table_checks
 from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
-from resources.tables import Stored
 from resources.tasks import TaskFolder
 from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
+from targen.stored import Stored
 from targen.tables import SCHEMA_VERSION
 from targen.task import TaskSpec
 

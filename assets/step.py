@@ -24,9 +24,9 @@ from assets.columns import fixed_schema, lineage, table_schema
 from assets.interrupts import cancelled_by_signals
 from resources.data import DataFolder
 from resources.llm import LLMResource
-from resources.tables import Stored
 from resources.tasks import TaskFolder
 from targen.errors import StepError, TargenError
+from targen.stored import Stored
 from targen.tables import SCHEMA_VERSION
 from targen.task import TaskSpec
 

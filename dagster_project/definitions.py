@@ -22,12 +22,12 @@ from assets import (
 from dagster_project import jobs
 from dagster_project.partitions import task_partitions
 from dagster_project.shell import SHELL_LOGGER, shell_logger
-from resources import environment
 from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
 from resources.llm import LLMResource
+from resources.secrets import private
 from resources.tasks import TaskFolder
-from targen.task import rows_from_environment
+from targen import environment
 
 MODULES = (vocabularies, contexts, seeds, instances, labels, corrected_set, quality_report)
 
@@ -36,12 +36,12 @@ def task_folder() -> TaskFolder:
     """Return the task folder as the environment sets it.
 
     Raises:
-        SpecError: TARGEN_ROWS is no number.
+        TargenError: TARGEN_ROWS is no number.
     """
     return TaskFolder(
         tasks_dir=environment.text(environment.TASKS_DIR, "tasks"),
         recipes_dir=environment.text(environment.RECIPES_DIR, "recipes"),
-        rows=rows_from_environment(),
+        rows=environment.rows(),
     )
 
 
@@ -61,10 +61,10 @@ def resources_from_environment() -> dict[str, Any]:
         "tasks": task_folder(),
         "llm": LLMResource(
             model=environment.optional(environment.MODEL),
-            base_url=environment.private(environment.BASE_URL),
-            api_key=environment.private(environment.API_KEY),
+            base_url=private(environment.BASE_URL),
+            api_key=private(environment.API_KEY),
             endpoint_name=environment.optional(environment.ENDPOINT_NAME),
-            store_url=environment.private(environment.STORE_URL),
+            store_url=private(environment.STORE_URL),
             mode=environment.mode(),
             concurrency=environment.whole(environment.CONCURRENCY, 64),
             budget_usd=environment.amount(environment.BUDGET_USD),

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resources.tables import Tables
+from targen.stored import Tables
 
 COLUMNS = (
     "task",

@@ -12,9 +12,9 @@ from typing import IO, Any
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field, PrivateAttr
 
-from resources.places import place
-from resources.tables import Tables
 from targen.errors import TableError
+from targen.places import place
+from targen.stored import Tables
 
 
 class DataFolder(ConfigurableResource[Any]):

@@ -6,9 +6,9 @@ Here belongs only what Dagster wants to know; files are written and read by `tab
 from dagster import ConfigurableIOManager, Failure, InputContext, OutputContext
 from pydantic import Field
 
-from resources.places import place
-from resources.tables import Stored, Tables
 from targen.errors import TargenError
+from targen.places import place
+from targen.stored import Stored, Tables
 
 
 class TablesIOManager(ConfigurableIOManager):

@@ -4,13 +4,10 @@ Here belong the settings that a user sees in the UI. Sending, storing and counti
 `targen.llm`.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dagster import ConfigurableResource
 from pydantic import Field
-
-from targen.errors import StoreError
 
 if TYPE_CHECKING:
     from targen.llm.engine import Engine
@@ -103,11 +100,6 @@ class LLMResource(ConfigurableResource[None]):
         Raises:
             StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
         """
-        if self.store_url:
-            return self.store_url
-        if "://" in self.data_dir:
-            raise StoreError(
-                f"The data is on {self.data_dir}, where no SQLite file can lie: set "
-                "TARGEN_STORE_URL to a database, such as postgresql+psycopg2://user@host/name."
-            )
-        return f"sqlite:///{Path(self.data_dir).expanduser() / 'completions.db'}"
+        from targen.llm.settings import store_address  # noqa: PLC0415 - not when loading
+
+        return store_address(self.store_url, self.data_dir)

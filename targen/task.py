@@ -4,7 +4,6 @@ Here belong the model of a task, the reading of the task folder, and the errors 
 instances are made from a task does not: that is the recipe's and the operators' work.
 """
 
-import os
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
@@ -331,17 +330,3 @@ def _load(
     spec._seed_rows = task_files.seed_rows(spec, file)
     spec._given_rows = task_files.given_rows(spec, file)
     return spec
-
-
-def rows_from_environment() -> int | None:
-    """Return TARGEN_ROWS as a number, None where it is unset.
-
-    Raises:
-        SpecError: it is no whole number of at least 1.
-    """
-    text = os.environ.get("TARGEN_ROWS", "").strip()
-    if not text:
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise SpecError(f"TARGEN_ROWS must be a whole number of at least 1, found '{text}'")
-    return int(text)

@@ -3,7 +3,7 @@
 import pytest
 
 from targen.errors import SpecError
-from targen.task import load_task, load_task_names, load_tasks, rows_from_environment
+from targen.task import load_task, load_task_names, load_tasks
 from tests.specs import MOOD, RECIPES, TASKS, spec_of, write_task
 
 
@@ -238,16 +238,3 @@ def test_no_folder_and_no_file(tmp_path):
         load_tasks(tmp_path / "nowhere", RECIPES)
     with pytest.raises(SpecError, match="no task file"):
         load_tasks(tmp_path, RECIPES)
-
-
-@pytest.mark.parametrize(("text", "rows"), [("", None), ("60", 60), (" 7 ", 7)])
-def test_rows_from_the_environment(monkeypatch, text, rows):
-    monkeypatch.setenv("TARGEN_ROWS", text)
-    assert rows_from_environment() == rows
-
-
-@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5"])
-def test_rows_from_the_environment_must_be_a_number(monkeypatch, text):
-    monkeypatch.setenv("TARGEN_ROWS", text)
-    with pytest.raises(SpecError, match="TARGEN_ROWS"):
-        rows_from_environment()

@@ -5,10 +5,11 @@ the Dagster resource's work.
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from targen.errors import EndpointError
+from targen.errors import EndpointError, StoreError
 
 EMBEDDED_MODEL = "targen-embedded"
 EMBEDDED_ENDPOINT = "embedded"
@@ -84,3 +85,19 @@ def normalised(url: str) -> str:
     default = {"http": 80, "https": 443}[parts.scheme]
     host = parts.hostname if port in (None, default) else f"{parts.hostname}:{port}"
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+
+
+def store_address(store_url: str | None, data_dir: str) -> str:
+    """Return the SQLAlchemy URL of the completion store: the one named, else beside the data.
+
+    Raises:
+        StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
+    """
+    if store_url:
+        return store_url
+    if "://" in data_dir:
+        raise StoreError(
+            f"The data is on {data_dir}, where no SQLite file can lie: set TARGEN_STORE_URL to a "
+            "database, such as postgresql+psycopg2://user@host/name."
+        )
+    return f"sqlite:///{Path(data_dir).expanduser() / 'completions.db'}"

@@ -9,12 +9,12 @@ from dagster import materialize
 from assets import comparison
 from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
-from resources.places import place
-from resources.tables import Stored, Tables
 from resources.tasks import TaskFolder
 from targen import tables as schemas
 from targen.errors import TableError
+from targen.places import place
 from targen.quality.report import build
+from targen.stored import Stored, Tables
 from tests.quality.sample import inputs
 from tests.specs import MOOD, RECIPES, write_task
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from dagster_project import summary
-from resources.places import place
-from resources.tables import Stored, Tables
 from targen import tables
+from targen.places import place
+from targen.stored import Stored, Tables
 
 
 def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from resources.places import place
-from resources.tables import Stored, Tables
 from targen import tables as schemas
 from targen.errors import TableError
+from targen.places import place
+from targen.stored import Stored, Tables
 
 ROWS = [
     {"context_id": "a" * 16, "text": "a café | with <b>", "attributes": [], "term_ids": ["t"]},

@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
-from resources.places import Place
 from targen.errors import TableError
 from targen.hashing import digest
+from targen.places import Place
 from targen.tables import SCHEMA_VERSION
 
 _VERSION_KEY = "targen.schema_version"

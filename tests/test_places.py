@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from resources.places import LocalPlace, S3Place, place
 from targen.errors import TableError
+from targen.places import LocalPlace, S3Place, place
 
 NOT_FOUND = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"

@@ -101,9 +101,9 @@ class S3Place:
     @cached_property
     def _client(self) -> Any:
         # Costs seconds to import, and most installations keep their data in a folder.
-        from dagster_aws.s3 import S3Resource  # noqa: PLC0415
+        import boto3  # noqa: PLC0415
 
-        return S3Resource().get_client()
+        return boto3.client("s3")
 
     def address(self, key: str) -> str:
         """Return the object's URL."""

@@ -1,19 +1,18 @@
 """The environment variables that settings start from.
 
-Here belong their names, defaults and the rule that an empty one counts as unset. What a setting
-means stands with the resource that has it as a field.
+Here belong their names and the rule that an empty one counts as unset. What a setting means
+stands with the Dagster resource that has it as a field.
 """
 
 import os
 from typing import Literal
-
-from dagster import EnvVar
 
 from targen.errors import TargenError
 
 DATA_DIR = "TARGEN_DATA_DIR"
 TASKS_DIR = "TARGEN_TASKS_DIR"
 RECIPES_DIR = "TARGEN_RECIPES_DIR"
+ROWS = "TARGEN_ROWS"
 MODEL = "TARGEN_MODEL"
 MODE = "TARGEN_MODE"
 STORE_URL = "TARGEN_STORE_URL"
@@ -32,14 +31,6 @@ def text(name: str, default: str) -> str:
 def optional(name: str) -> str | None:
     """Return the variable, or None where it is unset or empty."""
     return os.environ.get(name) or None
-
-
-def private(name: str) -> EnvVar | None:
-    """Return a reference that is looked up only when a run needs it, or None where unset.
-
-    For values that may hold a secret: Dagster shows and stores the variable's name instead.
-    """
-    return EnvVar(name) if os.environ.get(name) else None
 
 
 def mode() -> Literal["live", "batch"]:
@@ -86,3 +77,12 @@ def amount(name: str) -> float | None:
     if not 0 <= number < float("inf"):
         raise TargenError(f"{name} must be an amount such as 2.50, not {given!r}.")
     return number
+
+
+def rows() -> int | None:
+    """Return TARGEN_ROWS, which overrides every task's rows; None where it is unset.
+
+    Raises:
+        TargenError: it is no whole number of at least 1.
+    """
+    return whole(ROWS, 1) if optional(ROWS) else None

@@ -1,9 +1,8 @@
-"""Settings from the environment: empty is unset, nonsense is one error, secrets stay names."""
+"""Settings from the environment: empty is unset, nonsense is one error."""
 
 import pytest
-from dagster import EnvVar
 
-from resources import environment
+from targen import environment
 from targen.errors import TargenError
 
 
@@ -11,7 +10,6 @@ def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_MODEL", "")
     assert environment.optional("TARGEN_MODEL") is None
     assert environment.text("TARGEN_MODEL", "other") == "other"
-    assert environment.private("TARGEN_MODEL") is None
     assert environment.whole("TARGEN_MODEL", 7) == 7
     assert environment.amount("TARGEN_MODEL") is None
 
@@ -47,9 +45,14 @@ def test_a_wrong_amount_is_named(monkeypatch: pytest.MonkeyPatch, value: str) ->
         environment.amount("TARGEN_BUDGET_USD")
 
 
-def test_secrets_stay_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    found = environment.private("OPENAI_API_KEY")
-    assert isinstance(found, EnvVar)
-    assert found.env_var_name == "OPENAI_API_KEY"
-    assert "sk-secret" not in repr(found)
+@pytest.mark.parametrize(("text", "rows"), [("", None), ("60", 60), (" 7 ", 7)])
+def test_rows_from_the_environment(monkeypatch, text, rows):
+    monkeypatch.setenv("TARGEN_ROWS", text)
+    assert environment.rows() == rows
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "ten", "1.5"])
+def test_rows_from_the_environment_must_be_a_number(monkeypatch, text):
+    monkeypatch.setenv("TARGEN_ROWS", text)
+    with pytest.raises(TargenError, match="TARGEN_ROWS"):
+        environment.rows()

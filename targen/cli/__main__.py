@@ -1,0 +1,5 @@
+"""`python -m targen.cli`: the command without its script."""
+
+from targen.cli import app
+
+app()

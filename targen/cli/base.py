@@ -1,0 +1,98 @@
+"""What all commands share: the application, how they end in an error, and what they work on.
+
+Here belongs reading the places that a command works on from the environment. Commands stand in
+the modules beside this one.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from targen import environment
+from targen.errors import TargenError
+
+if TYPE_CHECKING:
+    from targen.llm.store import Store
+    from targen.stored import Tables
+    from targen.task import TaskSpec
+
+app = typer.Typer(
+    help="Labelled data sets from a task description.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command end in one message and exit status 1 where it meets a `TargenError`."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except TargenError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def data_dir() -> str:
+    """Return where tables and reports go: a folder, or s3://bucket/prefix."""
+    return environment.text(environment.DATA_DIR, "data")
+
+
+def task_folders() -> tuple[Path, Path]:
+    """Return the folders of task files and of recipe files."""
+    tasks = environment.text(environment.TASKS_DIR, "tasks")
+    return Path(tasks), Path(environment.text(environment.RECIPES_DIR, "recipes"))
+
+
+def tasks() -> "dict[str, TaskSpec]":
+    """Return every task by name.
+
+    Raises:
+        SpecError: what is wrong with any of the files.
+    """
+    from targen.task import load_tasks  # noqa: PLC0415 - a quick command needs none
+
+    return load_tasks(*task_folders(), environment.rows())
+
+
+def task(name: str) -> "TaskSpec":
+    """Return one task.
+
+    Raises:
+        SpecError: there is no such task, or its file is wrong.
+    """
+    from targen.task import load_task  # noqa: PLC0415 - a quick command needs none
+
+    return load_task(name, *task_folders(), environment.rows())
+
+
+def tables() -> "Tables":
+    """Return the tables in the data folder.
+
+    Raises:
+        TableError: the data folder is no folder and no S3 prefix.
+    """
+    from targen.places import place  # noqa: PLC0415 - a quick command needs none
+    from targen.stored import Tables  # noqa: PLC0415
+
+    return Tables(place(data_dir()))
+
+
+def store() -> "Store":
+    """Return the completion store, open; the caller closes it.
+
+    Raises:
+        StoreError: the store must be named and is not, or cannot be opened.
+    """
+    from targen.llm.settings import store_address  # noqa: PLC0415 - a quick command needs none
+    from targen.llm.store import Store  # noqa: PLC0415
+
+    return Store(store_address(environment.optional(environment.STORE_URL), data_dir()))

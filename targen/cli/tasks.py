@@ -1,0 +1,39 @@
+"""`targen validate` and `targen schema`: what one does with task and recipe files.
+
+Here belong commands that read these files and nothing else.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+
+
+@app.command()
+@told
+def validate(
+    task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
+) -> None:
+    """Check task and recipe files, and say everything that is wrong with them."""
+    found = base.tasks() if task is None else {task: base.task(task)}
+    for name, spec in found.items():
+        typer.echo(
+            f"{name}: {spec.rows} rows by recipe {spec.recipe.name}, "
+            f"{len(spec.labels) or 'no'} labels, fields {', '.join(spec.fields)}"
+        )
+    typer.echo(f"{len(found)} tasks are valid" if task is None else "the task is valid")
+
+
+@app.command()
+@told
+def schema(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
+) -> None:
+    """Write the JSON Schemas of task and recipe files, for completion in editors."""
+    from targen import schemas  # noqa: PLC0415 - slow to import
+
+    for path in schemas.write(folder):
+        typer.echo(f"{path}")
