@@ -1,10 +1,12 @@
-"""Where files lie: a local folder or an S3 prefix, behind the same four verbs.
+"""Where files lie: a local folder or an S3 prefix, behind the same few verbs.
 
 Here belongs moving bytes, whole and atomically. What the bytes mean does not.
 """
 
 import os
+import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +33,35 @@ class Place(Protocol):
 
     def write(self, key: str, content: bytes) -> None:
         """Put `content` under `key`: readers see the old bytes or the new, never a part.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        ...
+
+    def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Make a folder that is not there yet; nobody takes it for complete before it is.
+
+        Args:
+            key: the folder.
+            files: path below it -> content. The last one is written last: a folder without it
+                is incomplete.
+
+        Raises:
+            TableError: the place cannot be written, or the folder is there already.
+        """
+        ...
+
+    def keys(self, key: str) -> list[str]:
+        """Return the keys of all files below the folder `key`, sorted; none where it is missing.
+
+        Raises:
+            TableError: the place cannot be read.
+        """
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove the file under `key`, where there is one.
 
         Raises:
             TableError: the place cannot be written.
@@ -77,6 +108,43 @@ class LocalPlace:
         except OSError as error:
             draft.unlink(missing_ok=True) if target.parent.is_dir() else None
             raise TableError(_advice("write", self.address(key), error)) from error
+
+    def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Fill a temporary folder beside the target, then give it the target's name."""
+        target = self.root / key
+        draft = target.with_name(f".{target.name}.tmp")
+        try:
+            # What a killed run left.
+            shutil.rmtree(draft, ignore_errors=True)
+            for name, content in files.items():
+                self.write(str((draft / name).relative_to(self.root)), content)
+            # Renaming onto a folder with files in it fails, and so nothing is ever replaced.
+            draft.rename(target)
+        except OSError as error:
+            raise TableError(_advice("write", self.address(key), error)) from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def keys(self, key: str) -> list[str]:
+        """Return the files' keys; drafts that a killed run left are none."""
+        folder = self.root / key
+        found = []
+        for path in folder.rglob("*"):
+            parts = path.relative_to(folder).parts
+            draft = any(part.startswith(".") and part.endswith(".tmp") for part in parts)
+            if not draft and path.is_file():
+                found.append(path.relative_to(self.root).as_posix())
+        return sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Remove the file, and its folder where that is empty then."""
+        path = self.root / key
+        try:
+            path.unlink(missing_ok=True)
+            if path.parent != self.root and path.parent.is_dir() and not any(path.parent.iterdir()):
+                path.parent.rmdir()
+        except OSError as error:
+            raise TableError(_advice("delete", self.address(key), error)) from error
 
     @property
     def lock_folder(self) -> Path:
@@ -131,6 +199,39 @@ class S3Place:
             self._client.put_object(Bucket=self.bucket, Key=self._full(key), Body=content)
         except (ClientError, BotoCoreError) as error:
             raise TableError(_advice("write", self.address(key), error)) from error
+
+    def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
+        """Put the objects one after the other; the last one makes the folder complete."""
+        last = [*files][-1:]
+        if last and self.read(f"{key}/{last[0]}") is not None:
+            raise TableError(f"{self.address(key)} is there already; it is not replaced.")
+        for name, content in files.items():
+            self.write(f"{key}/{name}", content)
+
+    def keys(self, key: str) -> list[str]:
+        """Return the objects' keys."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        prefix = self._full(f"{key}/" if key else "")
+        cut = len(self.prefix) + 1 if self.prefix else 0
+        found: list[str] = []
+        try:
+            for page in self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix
+            ):
+                found += [entry["Key"][cut:] for entry in page.get("Contents", [])]
+        except (ClientError, BotoCoreError) as error:
+            raise TableError(_advice("read", self.address(key), error)) from error
+        return sorted(found)
+
+    def delete(self, key: str) -> None:
+        """Delete the object."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        try:
+            self._client.delete_object(Bucket=self.bucket, Key=self._full(key))
+        except (ClientError, BotoCoreError) as error:
+            raise TableError(_advice("delete", self.address(key), error)) from error
 
     @property
     def lock_folder(self) -> Path:

@@ -3,6 +3,9 @@
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -14,14 +17,17 @@ DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Err
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """The two verbs of S3 that we use; a bucket named `locked` refuses both."""
+    """The verbs of S3 that we use; a bucket named `locked` refuses all of them."""
 
     objects: dict[str, bytes]
 
     def do_GET(self) -> None:
         key = self.path.partition("?")[0]
-        if key.startswith("/locked/"):
+        query = parse_qs(self.path.partition("?")[2])
+        if key.startswith("/locked"):
             self._answer(403, DENIED)
+        elif "list-type" in query:
+            self._list(f"{key}/", query["prefix"][0], query.get("continuation-token", [""])[0])
         elif key in self.objects:
             self._answer(200, self.objects[key])
         else:
@@ -35,6 +41,25 @@ class Bucket(BaseHTTPRequestHandler):
         else:
             self.objects[key] = body
             self._answer(200, b"")
+
+    def _list(self, bucket: str, prefix: str, after: str) -> None:
+        """Answer with two keys at a time, so that a listing has pages."""
+        keys = [key.removeprefix(bucket) for key in sorted(self.objects) if key.startswith(bucket)]
+        keys = [key for key in keys if key.startswith(prefix) and key > after]
+        more = len(keys) > 2
+        entries = "".join(f"<Contents><Key>{escape(key)}</Key></Contents>" for key in keys[:2])
+        token = f"<NextContinuationToken>{keys[1]}</NextContinuationToken>" if more else ""
+        truncated = f"<IsTruncated>{str(more).lower()}</IsTruncated>"
+        body = f"<ListBucketResult>{truncated}{entries}{token}</ListBucketResult>"
+        self._answer(200, body.encode())
+
+    def do_DELETE(self) -> None:
+        key = self.path.partition("?")[0]
+        if key.startswith("/locked/"):
+            self._answer(403, DENIED)
+        else:
+            self.objects.pop(key, None)
+            self._answer(204, b"")
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -95,3 +120,55 @@ def test_the_locks_of_different_buckets_differ(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DAGSTER_HOME", "/home-of-dagster")
     folders = {place(url).lock_folder for url in ("s3://a/x", "s3://a/x/", "s3://a/y", "s3://b/x")}
     assert len(folders) == 3
+
+
+def places_under_test(kind: str, folder: Path) -> LocalPlace | S3Place:
+    return place("s3://mine/some/prefix" if kind == "s3" else str(folder / "data"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_folder_is_written_listed_and_emptied(
+    kind: str, tmp_path: Path, bucket: dict[str, bytes]
+) -> None:
+    at = places_under_test(kind, tmp_path)
+    assert at.keys("made/one") == []
+    files = {"data/a.txt": b"a", "data/b.txt": b"b", "last.json": b"{}"}
+    at.write("made/other.txt", b"another")
+    at.write_folder("made/one", files)
+    assert at.keys("made/one") == [f"made/one/{name}" for name in files]
+    assert len(at.keys("made")) == 4
+    assert [at.read(f"made/one/{name}") for name in files] == list(files.values())
+    for name in files:
+        at.delete(f"made/one/{name}")
+    at.delete("made/one/never.txt")
+    assert at.keys("made") == ["made/other.txt"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_a_folder_that_stands_is_not_replaced(
+    kind: str, tmp_path: Path, bucket: dict[str, bytes]
+) -> None:
+    at = places_under_test(kind, tmp_path)
+    at.write_folder("made", {"a": b"old", "last": b""})
+    with pytest.raises(TableError, match=r"made"):
+        at.write_folder("made", {"a": b"new", "last": b""})
+    assert at.read("made/a") == b"old"
+    assert at.keys("") == ["made/a", "made/last"]
+
+
+def test_what_a_killed_run_left_of_a_folder_is_no_part_of_it(tmp_path: Path) -> None:
+    left = tmp_path / ".made.tmp" / "stale.txt"
+    left.parent.mkdir()
+    left.write_bytes(b"half")
+    at = LocalPlace(str(tmp_path))
+    assert at.keys("") == []
+    at.write_folder("made", {"a": b"1"})
+    assert at.keys("") == ["made/a"] and not left.exists()
+
+
+def test_a_place_that_refuses_says_so_for_each_verb(bucket: dict[str, bytes]) -> None:
+    s3 = place("s3://locked")
+    with pytest.raises(TableError, match="Cannot read s3://locked/x.*Access Denied"):
+        s3.keys("x")
+    with pytest.raises(TableError, match="Cannot delete s3://locked/x.*Access Denied"):
+        s3.delete("x")
