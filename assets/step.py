@@ -7,6 +7,7 @@ the report, which is made otherwise, stands in its own module.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,7 @@ from dagster import (
     AssetExecutionContext,
     DataVersion,
     Failure,
+    FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
@@ -25,6 +27,7 @@ from assets.interrupts import cancelled_by_signals
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
+from targen import environment
 from targen.errors import StepError, TargenError
 from targen.stored import Stored
 from targen.tables import SCHEMA_VERSION
@@ -33,6 +36,9 @@ from targen.task import TaskSpec
 GROUP = "targen"
 OWNERS = ["team:data"]
 SAMPLE_ROWS = 5
+
+_FRESH_HOURS = 7 * 24
+"""A week: tables do not spoil, but a nightly schedule that stopped should show."""
 
 _ASSET_VERSION = 1
 """Raised when what the assets themselves do changes what a table holds."""
@@ -59,7 +65,17 @@ def common_attributes(step: str, *kinds: str) -> dict[str, Any]:
         # One string for all partitions: what differs between tasks stands in the step digest.
         "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
         "metadata": {"dagster/column_schema": fixed_schema(step)},
+        "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for()),
     }
+
+
+def fresh_for() -> timedelta:
+    """Return how old an asset may be before the UI calls it overdue, from TARGEN_FRESH_HOURS.
+
+    Raises:
+        TargenError: the variable is no whole number of at least 1.
+    """
+    return timedelta(hours=environment.whole(environment.FRESH_HOURS, _FRESH_HOURS))
 
 
 @contextmanager

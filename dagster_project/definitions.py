@@ -19,7 +19,7 @@ from assets import (
     seeds,
     vocabularies,
 )
-from dagster_project import jobs
+from dagster_project import alerts, jobs, schedules, sensors
 from dagster_project.partitions import task_partitions
 from dagster_project.shell import SHELL_LOGGER, shell_logger
 from resources.data import DataFolder
@@ -93,6 +93,12 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
         asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
         jobs=[jobs.dataset, jobs.compare],
+        schedules=[schedules.nightly(partitions)],
+        sensors=[
+            sensors.changed_steps(partitions),
+            sensors.automation(),
+            *alerts.build(),
+        ],
         resources=resources,
         # One process a run: an asset is asynchronous inside, and seven processes cost 30 s.
         executor=in_process_executor,

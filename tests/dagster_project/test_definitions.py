@@ -12,6 +12,7 @@ from dagster import (
     AssetsDefinition,
     AssetSelection,
     DagsterInstance,
+    DefaultScheduleStatus,
     DefaultSensorStatus,
     Definitions,
     TableSchema,
@@ -95,8 +96,25 @@ def test_the_comparison_stands_beside_the_partitions(built: Definitions) -> None
 
 
 def test_nothing_runs_by_itself_until_somebody_switches_it_on(built: Definitions) -> None:
-    (sensor,) = built.get_repository_def().sensor_defs
-    assert sensor.default_status == DefaultSensorStatus.STOPPED
+    repository = built.get_repository_def()
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "changed_steps",
+        "automation",
+        "alert_on_failure",
+        "alert_on_warnings",
+    }
+    assert {s.default_status for s in repository.sensor_defs} == {DefaultSensorStatus.STOPPED}
+    assert [s.default_status for s in repository.schedule_defs] == [DefaultScheduleStatus.STOPPED]
+
+
+def test_automation_is_for_what_asks_no_model(built: Definitions) -> None:
+    graph = built.resolve_asset_graph()
+    automated = {
+        key.path[-1]
+        for key in graph.get_all_asset_keys()
+        if graph.get(key).automation_condition is not None
+    }
+    assert automated == {COMPARISON}
 
 
 def test_a_new_report_asks_for_the_comparison_once_while_others_are_missing(
@@ -116,6 +134,8 @@ def test_a_new_report_asks_for_the_comparison_once_while_others_are_missing(
     assert second.get_num_requested(AssetKey(COMPARISON)) == 1
 
 
+# Dagster reads an attribute of schedules that it calls deprecated.
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")
 def test_secrets_stay_out_of_the_definitions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://someone:very-secret@127.0.0.1:1/v1")

@@ -1,0 +1,117 @@
+"""Alerts: telling people that a run failed, or that a gate was not kept.
+
+Here belongs what is sent, and where. Why a run failed belongs to `failure`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from dagster import (
+    AssetCheckEvaluation,
+    DagsterEvent,
+    DagsterEventType,
+    DagsterRun,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    RunFailureSensorContext,
+    RunStatusSensorContext,
+    SensorDefinition,
+    run_failure_sensor,
+    run_status_sensor,
+)
+from dagster._core.storage.tags import PARTITION_NAME_TAG
+
+from dagster_project import failure
+from targen import environment
+from targen.errors import TargenError
+
+_TIMEOUT_S = 10.0
+_TRIES_TO_CONNECT = 3
+
+
+def build() -> list[SensorDefinition]:
+    """Return the two sensors; they run by themselves where TARGEN_ALERT_WEBHOOK is set."""
+    there = environment.optional(environment.ALERT_WEBHOOK) is not None
+    status = DefaultSensorStatus.RUNNING if there else DefaultSensorStatus.STOPPED
+
+    @run_failure_sensor(
+        name="alert_on_failure",
+        default_status=status,
+        description="Posts the reason of a failed run to TARGEN_ALERT_WEBHOOK.",
+    )
+    def on_failure(context: RunFailureSensorContext) -> None:
+        message, _ = failure.explain(_events(context))
+        send(_body(context.dagster_run, "failed", message))
+
+    @run_status_sensor(
+        run_status=DagsterRunStatus.SUCCESS,
+        name="alert_on_warnings",
+        default_status=status,
+        description="Posts the checks that a successful run did not pass to TARGEN_ALERT_WEBHOOK.",
+    )
+    def on_warnings(context: RunStatusSensorContext) -> None:
+        missed = [check for check in checks(_events(context)) if not check.passed]
+        if missed:
+            send(_body(context.dagster_run, "warns", "\n".join(map(_line, missed))))
+
+    return [on_failure, on_warnings]
+
+
+def checks(events: Iterable[DagsterEvent]) -> list[AssetCheckEvaluation]:
+    """Return the check evaluations among the events of a run."""
+    return [
+        event.asset_check_evaluation_data
+        for event in events
+        if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION
+    ]
+
+
+def send(body: dict[str, Any]) -> None:
+    """Post `body` as JSON to TARGEN_ALERT_WEBHOOK.
+
+    Raises:
+        TargenError: no address is set, or it does not answer with success; the address, which may
+            hold a secret, is not part of the message.
+    """
+    import httpx2  # noqa: PLC0415 - not when loading
+
+    address = environment.optional(environment.ALERT_WEBHOOK)
+    if address is None:
+        raise TargenError(f"No alert was sent: {environment.ALERT_WEBHOOK} is not set.")
+    try:
+        with httpx2.Client(
+            timeout=_TIMEOUT_S, transport=httpx2.HTTPTransport(retries=_TRIES_TO_CONNECT)
+        ) as client:
+            status = client.post(address, json=body).status_code
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise TargenError(
+            f"No alert was sent: {environment.ALERT_WEBHOOK} cannot be reached "
+            f"({type(error).__name__})."
+        ) from None
+    if status >= 300:
+        raise TargenError(
+            f"No alert was sent: {environment.ALERT_WEBHOOK} answered with status {status}."
+        )
+
+
+def _events(context: RunStatusSensorContext) -> list[DagsterEvent]:
+    entries = context.instance.all_logs(context.dagster_run.run_id)
+    return [entry.dagster_event for entry in entries if entry.dagster_event is not None]
+
+
+def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:
+    task = run.tags.get(PARTITION_NAME_TAG)
+    subject = f"{run.job_name} of {task}" if task else run.job_name
+    return {
+        # The key that Slack, Mattermost, Teams and Discord's Slack form show.
+        "text": f"TarGEN: {subject} {what} (run {run.run_id}): {message}",
+        "job": run.job_name,
+        "task": task,
+        "run_id": run.run_id,
+        "what": what,
+        "message": message,
+    }
+
+
+def _line(check: AssetCheckEvaluation) -> str:
+    return f"{check.asset_key.path[-1]}, {check.check_name}: {check.description}"

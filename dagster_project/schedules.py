@@ -1,0 +1,78 @@
+"""Schedules: what is made by the clock.
+
+Here belongs when runs are asked for, and for which partitions. What a run makes belongs to `jobs`;
+what runs because something changed, to `sensors`.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+
+from dagster import (
+    DefaultScheduleStatus,
+    RunRequest,
+    ScheduleDefinition,
+    ScheduleEvaluationContext,
+    StaticPartitionsDefinition,
+    schedule,
+)
+
+from dagster_project import jobs
+from targen import environment
+from targen.errors import TargenError
+from targen.yamlfile import nearest
+
+NIGHTLY = "nightly"
+
+
+def nightly(partitions: StaticPartitionsDefinition) -> ScheduleDefinition:
+    """Return the schedule that asks for one run of every selected partition.
+
+    TARGEN_NIGHTLY_CRON says when (02:00 by default), TARGEN_NIGHTLY_TIMEZONE where that is (UTC),
+    TARGEN_NIGHTLY_TASKS which partitions, as names or patterns with commas between (all). It is
+    off until somebody switches it on: a run may cost money. A partition of which nothing has
+    changed makes no call.
+
+    Raises:
+        TargenError: the selection names a task that does not exist.
+    """
+    selected = selection(
+        environment.text(environment.NIGHTLY_TASKS, "*"), partitions.get_partition_keys()
+    )
+
+    @schedule(
+        name=NIGHTLY,
+        job=jobs.dataset,
+        cron_schedule=environment.text(environment.NIGHTLY_CRON, "0 2 * * *"),
+        execution_timezone=environment.text(environment.NIGHTLY_TIMEZONE, "UTC"),
+        default_status=DefaultScheduleStatus.STOPPED,
+        description=f"All tables of {_count(selected)}, once a night. A partition of which nothing "
+        "has changed makes no call; one that failed goes on where it stopped.",
+    )
+    def requests(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
+        night = (context.scheduled_execution_time or datetime.now(UTC)).isoformat()
+        for task in selected:
+            yield RunRequest(run_key=f"{night} {task}", partition_key=task)
+
+    return requests
+
+
+def selection(patterns: str, tasks: Sequence[str]) -> list[str]:
+    """Return the tasks that any of the comma-separated names or patterns (`rte*`) matches.
+
+    Raises:
+        TargenError: one of them matches none.
+    """
+    found: set[str] = set()
+    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+        matching = [task for task in tasks if fnmatchcase(task, pattern)]
+        if not matching:
+            raise TargenError(
+                f"{environment.NIGHTLY_TASKS}: no task '{pattern}'; {nearest(pattern, tasks)}"
+            )
+        found.update(matching)
+    return sorted(found)
+
+
+def _count(selected: Sequence[str]) -> str:
+    return "one task" if len(selected) == 1 else f"{len(selected)} tasks"

@@ -1,0 +1,119 @@
+"""Alerts, sent to a real server on loopback: what it gets, and what is never said."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    DagsterInstance,
+    DefaultSensorStatus,
+    Failure,
+    MaterializeResult,
+    asset,
+    build_run_status_sensor_context,
+    materialize,
+)
+
+from dagster_project import alerts
+from targen import environment
+from targen.errors import TargenError
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    got: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(500 if self.path.endswith("broken") else 200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/token-canary"
+    monkeypatch.setenv(environment.ALERT_WEBHOOK, address)
+    yield got
+    server.shutdown()
+    server.server_close()
+
+
+@asset
+def failing() -> None:
+    raise Failure(description="The endpoint says no. Check OPENAI_API_KEY.", allow_retries=False)
+
+
+@asset(check_specs=[AssetCheckSpec("gates", asset="warning")])
+def warning():  # type: ignore[no-untyped-def] # Dagster wants no annotation with checks
+    check = AssetCheckResult(
+        check_name="gates",
+        passed=False,
+        severity=AssetCheckSeverity.WARN,
+        description="label_noise is 0.2, at most 0.1",
+    )
+    return MaterializeResult(check_results=[check])
+
+
+def told(made: Any, name: str, success: bool) -> None:
+    with DagsterInstance.ephemeral() as instance:
+        result = materialize([made], instance=instance, raise_on_error=False)
+        events = [e for e in result.all_events if e.is_job_event]
+        context = build_run_status_sensor_context(
+            sensor_name=name,
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=events[-1],
+        )
+        on_failure, on_warnings = alerts.build()
+        (on_warnings(context) if success else on_failure(context.for_run_failure()))
+
+
+def test_a_failed_run_is_told_with_its_reason(webhook: list[dict[str, Any]]) -> None:
+    told(failing, "alert_on_failure", success=False)
+    (body,) = webhook
+    assert body["message"] == "failing: The endpoint says no. Check OPENAI_API_KEY."
+    assert body["what"] == "failed" and body["run_id"] in body["text"]
+
+
+def test_a_gate_that_warns_is_told(webhook: list[dict[str, Any]]) -> None:
+    told(warning, "alert_on_warnings", success=True)
+    (body,) = webhook
+    assert body["message"] == "warning, gates: label_noise is 0.2, at most 0.1"
+
+
+def test_the_address_is_never_said(
+    webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(environment.ALERT_WEBHOOK, "http://127.0.0.1:9/token-canary")
+    with pytest.raises(TargenError, match="cannot be reached") as unreachable:
+        alerts.send({})
+    assert "canary" not in str(unreachable.value)
+    monkeypatch.delenv(environment.ALERT_WEBHOOK)
+    with pytest.raises(TargenError, match="is not set"):
+        alerts.send({})
+
+
+def test_an_answer_of_failure_is_an_error(
+    webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = environment.optional(environment.ALERT_WEBHOOK)
+    monkeypatch.setenv(environment.ALERT_WEBHOOK, f"{address}/broken")
+    with pytest.raises(TargenError, match="answered with status 500"):
+        alerts.send({"text": "x"})
+
+
+def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(environment.ALERT_WEBHOOK, raising=False)
+    assert {s.default_status for s in alerts.build()} == {DefaultSensorStatus.STOPPED}
+    monkeypatch.setenv(environment.ALERT_WEBHOOK, "http://127.0.0.1:9/")
+    assert {s.default_status for s in alerts.build()} == {DefaultSensorStatus.RUNNING}
