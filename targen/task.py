@@ -27,6 +27,7 @@ from targen.task_parts import (
     Contexts,
     Example,
     Label,
+    Release,
     Seeds,
     TaskField,
     Twin,
@@ -50,6 +51,7 @@ class TaskSpec(BaseModel):
         rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
             CSV, a column for each field.
         steps: parameters of the recipe that this task changes.
+        release: in which parts and under which licence the finished rows go out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
@@ -74,9 +76,11 @@ class TaskSpec(BaseModel):
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     steps: PartialSteps = PartialSteps()
+    release: Release = Release()
 
     _recipe: Recipe = PrivateAttr()
     _source: Path = PrivateAttr()
+    _ancestors: tuple[str, ...] = PrivateAttr(default=())
     _seed_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
     _given_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
 
@@ -89,6 +93,11 @@ class TaskSpec(BaseModel):
     def source(self) -> Path:
         """The file that this task was read from."""
         return self._source
+
+    @property
+    def ancestors(self) -> tuple[str, ...]:
+        """The tasks that this one extends, the nearest first."""
+        return self._ancestors
 
     @property
     def labels(self) -> dict[str, Label]:
@@ -233,6 +242,12 @@ def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] =
     return _merged(_extended(parent, files, (*chain, name)), file.data)
 
 
+def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
+    """Return the names that a task extends; `_extended` has found that they run in no circle."""
+    parent = files[name].data.get("extends")
+    return () if parent is None else (parent, *_ancestors(parent, files))
+
+
 def _read_files(folder: Path) -> dict[str, YamlFile]:
     """Return task name -> file for every file of the folder, without validating more."""
     if not folder.is_dir():
@@ -327,6 +342,7 @@ def _load(
         spec = spec.model_copy(update={"rows": rows})
     spec._recipe = recipe
     spec._source = file.path
+    spec._ancestors = _ancestors(name, files)
     spec._seed_rows = task_files.seed_rows(spec, file)
     spec._given_rows = task_files.given_rows(spec, file)
     return spec

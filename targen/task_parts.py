@@ -169,3 +169,27 @@ class Twin(Part):
     swap: Literal["gender"]
     fields: list[str]
     id_field: str
+
+
+Split = Literal["train", "validation", "test"]
+
+
+class Release(Part):
+    """How the finished rows go out: in which parts, and under which licence.
+
+    Attributes:
+        license: as Hugging Face writes it (cc-by-4.0, apache-2.0, other); unknown until chosen.
+        splits: split -> share of the rows; the shares add up to 1.
+    """
+
+    license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")
+    splits: dict[Split, float] = Field(
+        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
+    )
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> "Release":
+        shares = self.splits.values()
+        if not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError("the shares must lie above 0 and add up to 1, as 0.8, 0.1 and 0.1 do")
+        return self

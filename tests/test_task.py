@@ -151,6 +151,26 @@ MISTAKES = {
         "kind: class\n  options: [note]",
         ["answer.options", 'the labels must number them: "0"'],
     ),
+    "shares that do not add up": (
+        "rows: 8",
+        "release: {splits: {train: 0.8, test: 0.1}}",
+        ["mood.yaml:4: release", "must lie above 0 and add up to 1"],
+    ),
+    "a share of nothing": (
+        "rows: 8",
+        "release: {splits: {train: 1.0, test: 0.0}}",
+        ["mood.yaml:4: release", "must lie above 0"],
+    ),
+    "an unknown split": (
+        "rows: 8",
+        "release: {splits: {trian: 1.0}}",
+        ["release.splits", "did you mean 'train'?"],
+    ),
+    "a licence that is a sentence": (
+        "rows: 8",
+        "release: {license: Free for all}",
+        ["release.license"],
+    ),
     "seeds that the recipe needs": (
         MOOD[MOOD.index("seeds:\n  kind") : MOOD.index("steps:")],
         "",
@@ -191,6 +211,28 @@ def test_extends_lays_the_child_over_the_parent(tmp_path):
     assert tasks["mood-2"].rows == 5
     assert tasks["mood-2"].answer.question == "Which mood?"
     assert tasks["mood-2"].labels == tasks["mood"].labels
+
+
+def test_a_task_knows_all_that_it_extends(tmp_path):
+    write_task(tmp_path, MOOD)
+    write_task(tmp_path, "name: b\nextends: mood\n", "b")
+    write_task(tmp_path, "name: c\nextends: b\n", "c")
+    tasks = load_tasks(tmp_path, RECIPES)
+    assert {name: spec.ancestors for name, spec in tasks.items()} == {
+        "mood": (),
+        "b": ("mood",),
+        "c": ("b", "mood"),
+    }
+
+
+def test_a_task_says_how_its_rows_go_out(tmp_path):
+    spec = spec_of(tmp_path / "a")
+    assert spec.release.license == "unknown"
+    assert spec.release.splits == {"train": 0.8, "validation": 0.1, "test": 0.1}
+    chosen = "release: {license: cc-by-4.0, splits: {train: 0.5, test: 0.5}}\n"
+    spec = spec_of(tmp_path / "b", MOOD + chosen)
+    assert spec.release.license == "cc-by-4.0"
+    assert spec.release.splits == {"train": 0.5, "test": 0.5}
 
 
 def test_extends_in_a_circle_of_two(tmp_path):
