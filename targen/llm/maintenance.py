@@ -8,7 +8,8 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,8 @@ import sqlalchemy as sa
 
 from targen.errors import StoreError
 from targen.llm.ledger import insert
-from targen.llm.schema import BUDGETS, COMPLETIONS, USES
-from targen.llm.store import CHUNK, Store, unpack
+from targen.llm.schema import BUDGETS, COMPLETIONS, OWNERS, USES
+from targen.llm.store import CHUNK, Store, now, unpack
 
 Key = Literal["task", "step", "model", "day", "run"]
 
@@ -68,13 +69,8 @@ def verify(store: Store) -> list[str]:
             if check != "ok":
                 found.append(f"SQLite says: {check}")
         for row in _all(connection):
-            try:
-                if hashlib.sha256(unpack(row["identity"])).hexdigest() != row["request_id"]:
-                    found.append(f"{row['request_id']}: its request is not the one it is named for")
-                if row["raw"] is not None:
-                    unpack(row["raw"])
-            except StoreError as error:
-                found.append(f"{row['request_id']}: {error}")
+            if problem := _problem(dict(row)):
+                found.append(f"{row['request_id']}: {problem}")
     return found
 
 
@@ -85,8 +81,10 @@ def export(store: Store, target: Path) -> int:
         StoreError: the file cannot be written.
     """
     count = 0
+    # A backup that fails half-way must not have destroyed the one before.
+    draft = target.with_name(f".{target.name}.tmp")
     try:
-        with gzip.open(target, "wt", encoding="utf-8") as file, store.read() as connection:
+        with gzip.open(draft, "wt", encoding="utf-8") as file, store.read() as connection:
             for name, rows in (
                 ("completions", _all(connection)),
                 ("uses", connection.execute(sa.select(USES)).mappings()),
@@ -95,8 +93,14 @@ def export(store: Store, target: Path) -> int:
                 for row in rows:
                     file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
                     count += 1
+        draft.replace(target)
     except OSError as error:
-        raise StoreError(f"The backup {target} cannot be written: {error}.") from error
+        draft.unlink(missing_ok=True) if target.parent.is_dir() else None
+        cause = error.strerror or str(error)
+        raise StoreError(
+            f"The backup {target} cannot be written: {cause}. Name a file in a folder that exists "
+            "and that you may write."
+        ) from error
     return count
 
 
@@ -107,24 +111,114 @@ def load(store: Store, source: Path) -> int:
     spent nothing: two stores that are merged have spent the sum of what each says itself.
 
     Raises:
-        StoreError: the file cannot be read or is no export.
+        StoreError: the file cannot be read, is no export, or holds a damaged completion; then
+            nothing of it was taken.
     """
-    tables = {"completions": COMPLETIONS, "uses": USES, "budgets": BUDGETS}
     new = 0
+    read = 0
     try:
         with gzip.open(source, "rt", encoding="utf-8") as file, store.write() as connection:
             for line in file:
-                row = json.loads(line)
-                table = tables[row.pop("table")]
-                values = {
-                    name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
-                    for name, value in row.items()
-                }
+                table, values = _read_line(line)
+                read += 1
                 statement = insert(connection, table).values(values).on_conflict_do_nothing()
                 new += connection.execute(statement).rowcount
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"The backup {source} cannot be read: {error!r}.") from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"The backup {source} cannot be read{f' after line {read}' if read else ''}: {cause}. "
+            "Nothing of it was taken; it must be a whole file that `targen store export` wrote."
+        ) from error
     return new
+
+
+_TABLES = {"completions": COMPLETIONS, "uses": USES, "budgets": BUDGETS}
+
+
+def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
+    """Return the table and the values of a line of a backup; ValueError where it is none."""
+    row = json.loads(text)
+    table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
+    if table is None or set(row) != {column.name for column in table.columns}:
+        raise ValueError("a line is not what an export writes")
+    values = {
+        name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+    if table is COMPLETIONS and (problem := _problem(values)):
+        raise ValueError(f"request {str(values['request_id'])[:64]}: {problem}")
+    return table, values
+
+
+def _problem(row: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a stored completion, None where all is well."""
+    try:
+        if hashlib.sha256(unpack(row["identity"])).hexdigest() != row["request_id"]:
+            return "its request is not the one it is named for"
+        if row["raw"] is not None:
+            unpack(row["raw"])
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def unneeded(store: Store, needed: Iterable[str]) -> pl.DataFrame:
+    """Return what `prune` would delete, by the task and step that paid for it.
+
+    Columns: task, step (null where the paying use is not known), completions, cost_usd (null: a
+    price is unknown).
+    """
+    kept = set(store.with_chain(needed))
+    of = COMPLETIONS.c
+    paid = sa.outerjoin(
+        COMPLETIONS, USES, (of.request_id == USES.c.request_id) & USES.c.paid.is_(True)
+    )
+    rows: dict[str, tuple[str | None, str | None, float | None]] = {}
+    with store.read() as connection:
+        found = connection.execute(
+            sa.select(of.request_id, USES.c.task, USES.c.step, of.cost_usd).select_from(paid)
+        )
+        for request_id, task, step, cost in found:
+            if request_id not in kept:
+                rows[request_id] = (task, step, cost)
+    schema = {"task": pl.String, "step": pl.String, "cost_usd": pl.Float64}
+    frame = pl.DataFrame(list(rows.values()), schema=schema, orient="row")
+    known = pl.col("cost_usd").is_not_null().all()
+    return (
+        frame.group_by("task", "step")
+        .agg(completions=pl.len(), cost_usd=pl.when(known).then(pl.col("cost_usd").sum()))
+        .sort("task", "step")
+    )
+
+
+def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
+    """Return what the last run of every step of `tasks` used.
+
+    Not all of it stands in a table: questions whose answer decided that a word goes, and what a
+    run had paid for when it was interrupted.
+    """
+    of = USES.c
+    last: dict[tuple[str, str], tuple[float, str]] = {}
+    wanted = set(tasks)
+    with store.read() as connection:
+        runs = connection.execute(
+            sa.select(of.task, of.step, of.run_id, sa.func.max(of.used_at)).group_by(
+                of.task, of.step, of.run_id
+            )
+        )
+        for task, step, run, moment in runs:
+            if task in wanted:
+                last[task, step] = max(last.get((task, step), (0.0, "")), (moment, run))
+        found: set[str] = set()
+        for (task, step), (_, run) in last.items():
+            found.update(
+                connection.execute(
+                    sa.select(of.request_id).where(
+                        of.task == task, of.step == step, of.run_id == run
+                    )
+                ).scalars()
+            )
+    return found
 
 
 def prune(store: Store, needed: Iterable[str]) -> int:
@@ -132,11 +226,19 @@ def prune(store: Store, needed: Iterable[str]) -> int:
 
     Args:
         store: the store.
-        needed: requests that a current table or release names; what they were asked again from
-            is kept with them.
+        needed: requests that must stay; what they were asked again from is kept with them.
+
+    Raises:
+        StoreError: a run is using the store: what it has paid for stands in no table yet.
     """
     kept = set(store.with_chain(needed))
     with store.write() as connection:
+        alive = sa.select(sa.func.count()).where(OWNERS.c.expires_at > now(connection))
+        if connection.execute(alive).scalar():
+            raise StoreError(
+                f"A run is using the completion store {store.shown}, and what it has paid for "
+                "stands in no table yet: prune when it has ended."
+            )
         every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
         gone = sorted(set(every) - kept)
         _delete(connection, gone)
@@ -153,7 +255,10 @@ def drop(store: Store, request_id: str) -> int:
     with store.write() as connection:
         count = _delete(connection, chain)
     if not count:
-        raise StoreError(f"The completion store {store.shown} has no request {request_id}.")
+        raise StoreError(
+            f"The completion store {store.shown} has no request {request_id[:64]!r}: take the 64 "
+            "hex digits from a table's column request_id or request_ids."
+        )
     return count
 
 

@@ -1,0 +1,166 @@
+"""`targen store`: looking after the completion store.
+
+Here belong its commands. What they do stands in `targen.llm.maintenance`.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+
+if TYPE_CHECKING:
+    from targen.llm.store import Store
+
+store = typer.Typer(
+    help="The completion store: everything that was paid for.", no_args_is_help=True
+)
+app.add_typer(store, name="store")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def _opened() -> "Iterator[Store]":
+    made = base.store()
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+@store.command()
+@told
+def stats(as_json: AsJson = False) -> None:
+    """Show how many completions there are, their tokens, and what was spent."""
+    from targen.cli.printing import usd  # noqa: PLC0415 - a quick command needs none
+    from targen.llm import maintenance  # noqa: PLC0415
+
+    with _opened() as opened:
+        found = maintenance.stats(opened)
+        shown = opened.shown
+    if as_json:
+        typer.echo(json.dumps({"store": shown, **found}, indent=2))
+        return
+    statuses = ", ".join(f"{count:,} {name}" for name, count in found["completions"].items())
+    unpriced = f"; the price of {found['unpriced']:,} is unknown" if found["unpriced"] else ""
+    lines: dict[str, Any] = {
+        "store": shown,
+        "completions": statuses or "none",
+        "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
+        "cost": f"{usd(found['cost_usd'])}{unpriced}",
+        "first, last": f"{_moment(found['first_at'])}, {_moment(found['last_at'])}",
+    }
+    for scope, amount in sorted(found["spent_usd"].items()):
+        # What counts against a budget: calls that were lost are in it with the most they can cost.
+        lines[f"spent, {'all runs' if scope == '*' else scope}"] = usd(amount)
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        typer.echo(f"{name.ljust(width)}  {value}")
+
+
+@store.command()
+@told
+def verify() -> None:
+    """Check every completion against its own name; exit status 1 where one is damaged."""
+    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+
+    with _opened() as opened:
+        found = maintenance.verify(opened)
+        count = sum(maintenance.stats(opened)["completions"].values())
+        shown = opened.shown
+    for line in found:
+        typer.echo(line)
+    if found:
+        typer.echo(
+            f"{len(found)} findings in {shown}; `targen store drop ID` has a request asked anew",
+            err=True,
+        )
+        raise typer.Exit(1)
+    typer.echo(f"{count:,} completions in {shown} are what they are named for")
+
+
+@store.command()
+@told
+def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lines.")]) -> None:
+    """Write a backup of all completions, who used them, and what was spent."""
+    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+
+    with _opened() as opened:
+        count = maintenance.export(opened, file)
+    typer.echo(f"{file}: {count:,} lines")
+
+
+@store.command("import")
+@told
+def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) -> None:
+    """Take from a backup what the store does not have; all of it or, where it is bad, nothing."""
+    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+
+    with _opened() as opened:
+        count = maintenance.load(opened, file)
+        shown = opened.shown
+    typer.echo(f"{shown}: {count:,} new entries")
+
+
+@store.command()
+@told
+def prune(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show.")] = False,
+) -> None:
+    """Delete completions that no table, rejected item or release descends from.
+
+    What the last runs of tasks with tables used stays as well, so that a rerun asks nothing.
+    """
+    from targen import descent  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.printing import table, usd  # noqa: PLC0415
+    from targen.llm import maintenance  # noqa: PLC0415
+
+    place = base.tables().place
+    needed = descent.request_ids(place)
+    with _opened() as opened:
+        needed |= maintenance.last_used(opened, descent.tasks(place))
+        found = maintenance.unneeded(opened, needed)
+        total = int(found["completions"].sum())
+        if total:
+            rows = [{**row, "cost_usd": usd(row["cost_usd"])} for row in found.to_dicts()]
+            table(rows, found.columns)
+        if yes and total:
+            total = maintenance.prune(opened, needed)
+    where = f"the data folder {base.data_dir()}"
+    if not total:
+        typer.echo(f"every completion is needed by something in {where}")
+    elif yes:
+        typer.echo(f"{total:,} completions deleted")
+    else:
+        typer.echo(
+            f"nothing in {where} needs these {total:,} completions: --yes deletes them, and "
+            "whoever wants one again pays for it again"
+        )
+
+
+@store.command()
+@told
+def drop(
+    request_id: Annotated[str, typer.Argument(help="64 hex digits, as tables name it.")],
+) -> None:
+    """Delete one request's completion, so that the next run asks it anew."""
+    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+
+    with _opened() as opened:
+        count = maintenance.drop(opened, request_id)
+    again = f", with {count - 1} that it was asked again from" if count > 1 else ""
+    typer.echo(f"{request_id} is deleted{again}; the next run that needs it asks anew")
+
+
+def _moment(seconds: float | None) -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415 - a quick command needs none
+
+    if seconds is None:
+        return "-"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")

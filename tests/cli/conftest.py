@@ -1,0 +1,3 @@
+from tests.llm.conftest import prices
+
+__all__ = ["prices"]
