@@ -183,9 +183,7 @@ class Release(Part):
     """
 
     license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")
-    splits: dict[Split, float] = Field(
-        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
-    )
+    splits: dict[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Release":
