@@ -1,10 +1,13 @@
-"""The two checks that stand beside every asset: `contract` blocks, `statistics` warns.
+"""The checks that stand beside every asset: `contract` blocks, `statistics` warns.
+
+The report has one more, `gates`: the task's bounds, blocking where their severity is `error`.
 
 Here belongs how Dagster is told. What a contract demands belongs to `targen.contracts`.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 from dagster import (
@@ -23,10 +26,12 @@ from assets import markdown
 from assets.step import readable_errors
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
+from targen.errors import TableError
 from targen.tables import schema
 
 CONTRACT = "contract"
 STATISTICS = "statistics"
+GATES = "gates"
 REPORT = "quality_report"
 _SHOWN = 20
 
@@ -52,7 +57,7 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
     with warnings.catch_warnings():
         # Dagster still calls a check's partitions a preview; without them it reads every table.
         warnings.simplefilter("ignore", PreviewWarning)
-        return [
+        specs = [
             AssetCheckSpec(
                 CONTRACT,
                 asset=step,
@@ -65,9 +70,23 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
                 STATISTICS,
                 asset=step,
                 partitions_def=partitions,
-                description="Balance, yield, duplicates and shortfall, as far as they apply.",
+                description="Balance, yield, duplicates and shortfall, as far as they apply."
+                if step != REPORT
+                else "What the report says one should act on.",
             ),
         ]
+        if step == REPORT:
+            specs.append(
+                AssetCheckSpec(
+                    GATES,
+                    asset=step,
+                    blocking=True,
+                    partitions_def=partitions,
+                    description="The bounds that the task sets for its metrics (`gates`). One of "
+                    "severity `error` blocks what is made from here, the release.",
+                )
+            )
+        return specs
 
 
 def _results(step: str, task: str, tasks: TaskFolder, data: DataFolder) -> list[AssetCheckResult]:
@@ -76,8 +95,16 @@ def _results(step: str, task: str, tasks: TaskFolder, data: DataFolder) -> list[
 
     spec, tables = tasks.load(task), data.tables()
     stored = tables.read(step, task)
+    if step == REPORT:
+        page = tables.read_json(step, task) or {}
+        acts = [item["text"] for item in page.get("findings", []) if item["level"] == "warn"]
+        return [
+            _contract(step, report_violations(stored.table)),
+            _statistics(step, acts, {"figures": stored.table.height}),
+            gates_result(page.get("gates", [])),
+        ]
     if stored.rejected is None:
-        return [_contract(step, report_violations(stored.table)), _gates(step, stored.table)]
+        raise TableError(f"The rejected items of {step} of {task} are missing. Make {step} again.")
     above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
     found = contracts.violations(step, spec, stored.table, stored.rejected, above, stored.asked)
     figures = contracts.statistics(step, spec, stored.table, stored.rejected)
@@ -98,11 +125,27 @@ def report_violations(table: pl.DataFrame) -> list[str]:
     return found
 
 
-def _gates(step: str, table: pl.DataFrame) -> AssetCheckResult:
-    missed = table.filter(~pl.col("passed"))
-    sentences = [f"{name} ({part}) misses its gate" for name, part, *_ in missed.iter_rows()]
-    gated = table["passed"].drop_nulls().len()
-    return _statistics(step, sentences, {"figures": table.height, "gates": gated})
+def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
+    """Return the check `gates` of what the report judged; see `targen.quality.gates.judge`."""
+    missed = [gate for gate in judged if gate["passed"] is not True]
+    blocks = [gate for gate in missed if gate["severity"] == "error"]
+    unknown = sum(gate["passed"] is None for gate in missed)
+    # What blocks is told first: descriptions are cut off after a few sentences.
+    ordered = blocks + [gate for gate in missed if gate["severity"] != "error"]
+    sentences = [gate["text"] for gate in ordered]
+    return AssetCheckResult(
+        check_name=GATES,
+        asset_key=REPORT,
+        passed=not missed,
+        severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
+        description=" ".join(sentences[:3]) if missed else None,
+        metadata={
+            "gates": len(judged),
+            "failed": len(missed) - unknown,
+            "not_measured": unknown,
+            "found": _listed([gate["text"] for gate in judged]),
+        },
+    )
 
 
 def _contract(step: str, found: list[str]) -> AssetCheckResult:

@@ -104,6 +104,7 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         # False where there is no completion, which `any` over no row says as well.
         simulated=bool(completions["simulated"].any()),
         corrector_blind=corrector_blind(spec),
+        gates=tuple(spec.gates),
     )
 
 
@@ -131,6 +132,7 @@ def report_digest(spec: TaskSpec) -> str:
             "answer_kind": spec.answer.kind,
             "options": options(spec),
             "corrector_blind": corrector_blind(spec),
+            "gates": [gate.model_dump(mode="json") for gate in spec.gates],
             "labels": list(spec.labels),
             "planned": spec.planned,
             "rows": spec.wanted_rows,

@@ -38,7 +38,9 @@ def _refusal(event: DagsterEvent) -> str | None:
     found = event.asset_check_evaluation_data
     if found.passed or found.severity != AssetCheckSeverity.ERROR:
         return None
-    return f"{found.asset_key.path[-1]}: its {found.check_name} is broken: {found.description}"
+    # A contract; gates and expectations are several.
+    broken = "is broken" if found.check_name == "contract" else "do not hold"
+    return f"{found.asset_key.path[-1]}: its {found.check_name} {broken}: {found.description}"
 
 
 def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:

@@ -26,6 +26,7 @@ from targen.task_parts import (
     Answer,
     Contexts,
     Example,
+    Gate,
     Label,
     Release,
     Seeds,
@@ -50,6 +51,7 @@ class TaskSpec(BaseModel):
         examples_file: a YAML file beside the task with the key `examples`, instead of them.
         rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
             CSV, a column for each field.
+        gates: bounds that metrics of the quality report must keep.
         steps: parameters of the recipe that this task changes.
         release: in which parts and under which licence the finished rows go out.
     """
@@ -75,6 +77,7 @@ class TaskSpec(BaseModel):
     rows_file: str | None = None
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
+    gates: list[Gate] = Field(default_factory=list)
     steps: PartialSteps = PartialSteps()
     release: Release = Release()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from targen.languages import ENGLISH, LANGUAGES
 from targen.operators.constants import CONFUSABLE, LABEL
+from targen.quality.metrics import METRICS
 from targen.recipe import RECIPE_STEPS, Recipe, resolve
 from targen.tables import RESERVED
 from targen.validators import VALIDATORS
@@ -24,6 +25,7 @@ def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
 def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
     found += check_examples(spec)
+    found += _check_gates(spec)
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
     if spec.seeds is not None and not spec.seeds.fields:
@@ -157,6 +159,28 @@ def _check_validators(spec: "TaskSpec") -> list[tuple[Loc, str]]:
                     found.append(((*loc, role), f"'{name}' has no role of this name; {hint}"))
                 else:
                     found += _unknown_field(spec, field, (*loc, role))
+    return found
+
+
+def _check_gates(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+    found: list[tuple[Loc, str]] = []
+    for index, gate in enumerate(spec.gates):
+        loc: Loc = ("gates", index)
+        metric = METRICS.get(gate.metric)
+        if metric is None:
+            hint = nearest(gate.metric, METRICS)
+            found.append(((*loc, "metric"), f"no metric is named '{gate.metric}'; {hint}"))
+        if gate.at_least is None and gate.at_most is None:
+            found.append((loc, "a gate needs a bound: `at_least`, `at_most` or both"))
+        elif None not in (gate.at_least, gate.at_most) and gate.at_least > gate.at_most:  # type: ignore[operator]
+            found.append(((*loc, "at_least"), "it is more than `at_most`: nothing can pass"))
+        for bound in ("at_least", "at_most"):
+            value = getattr(gate, bound)
+            if metric is not None and metric.share and value is not None and not 0 <= value <= 1:
+                hint = (
+                    f"'{gate.metric}' is a share from 0 to 1: write 0.1 for 10% (found {value:g})"
+                )
+                found.append(((*loc, bound), hint))
     return found
 
 

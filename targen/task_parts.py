@@ -191,3 +191,23 @@ class Release(Part):
         if not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
             raise ValueError("the shares must lie above 0 and add up to 1, as 0.8, 0.1 and 0.1 do")
         return self
+
+
+class Gate(Part):
+    """A bound that a metric of the quality report must keep.
+
+    Attributes:
+        metric: its name, as in the report's table.
+        slice: what part of the data it is on, as in the table. Without it: the figure for all
+            rows, else people's review, else every slice must keep the bounds.
+        at_least, at_most: the bounds, both inclusive; one of them must be given. Shares go from
+            0 to 1.
+        severity: `error` blocks the release, `warn` only warns. A metric that could not be
+            measured has not passed.
+    """
+
+    metric: str
+    slice: str | None = None
+    at_least: float | None = Field(default=None, allow_inf_nan=False)
+    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    severity: Literal["error", "warn"] = "error"

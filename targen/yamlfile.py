@@ -169,6 +169,8 @@ def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
     """Return the valid keys at `loc` by walking the models that it passes through."""
     current: Any = model
     for part in loc:
+        if isinstance(part, int):
+            continue  # an item of a list: the walk already stands at the model of its items
         if isinstance(current, type) and issubclass(current, BaseModel):
             info = current.model_fields.get(str(part))
             current = info.annotation if info else None

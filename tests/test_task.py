@@ -44,6 +44,51 @@ def test_pairs_round_rows_down_and_instances_up(tmp_path):
 NUMBERED = "  note: {description: the note}\n  number: {type: integer, derived: true}"
 
 MISTAKES = {
+    "a gate on no metric": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: label_nois, at_most: 0.1}",
+        ["mood.yaml:6: gates.0.metric", "'label_nois'", "did you mean 'label_noise'?"],
+    ),
+    "a gate without a bound": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - metric: label_noise\n    severity: warn",
+        ["mood.yaml:6: gates.0", "`at_least`, `at_most` or both"],
+    ),
+    "a gate that nothing can pass": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: kappa, at_least: 0.8, at_most: 0.6}",
+        ["gates.0.at_least", "nothing can pass"],
+    ),
+    "a share in percent": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: label_noise, at_most: 10}",
+        ["gates.0.at_most", "write 0.1 for 10% (found 10)"],
+    ),
+    "a bound that is no number": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: label_noise, at_most: 10%}",
+        ["gates.0.at_most", "'10%'"],
+    ),
+    "a bound without end": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: kappa, at_most: .inf}",
+        ["gates.0.at_most", "finite"],
+    ),
+    "a severity that there is not": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: kappa, at_least: 0, severity: eror}",
+        ["gates.0.severity", "did you mean 'error'?"],
+    ),
+    "gates that are no list": (
+        "rows: 8",
+        "rows: 8\ngates: {label_noise: 0.1}",
+        ["gates", "expected a list"],
+    ),
+    "a gate with an unknown key": (
+        "rows: 8",
+        "rows: 8\ngates:\n  - {metric: kappa, atleast: 0}",
+        ["gates.0.atleast", "did you mean 'at_least'?"],
+    ),
     "yaml that does not parse": ("title: Mood", "title: [Mood", ["mood.yaml:", "not valid YAML"]),
     "a name that is not allowed": ("name: mood", "name: Mood!", ["mood.yaml:1: name", "pattern"]),
     "rows below one": ("rows: 8", "rows: 0", ["mood.yaml:4: rows", "greater than or equal to 1"]),

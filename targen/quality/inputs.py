@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
+from targen.task_parts import Gate
 
 TEXT_TYPES = ("text", "texts")
 """Field types that hold free text; the others (choice, integer) are compared, never tokenised."""
@@ -25,24 +26,6 @@ COMPLETIONS = {
     "simulated": pl.Boolean,
 }
 """Columns of `ReportInputs.completions`; a null cost is an unknown one."""
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A bound that a metric must keep.
-
-    Attributes:
-        metric: name as in the report's table.
-        slice: slice as in the report's table, `all` by default.
-        minimum, maximum: bounds, both inclusive; None where there is none.
-        severity: `error` blocks a release, `warn` does not.
-    """
-
-    metric: str
-    slice: str = "all"
-    minimum: float | None = None
-    maximum: float | None = None
-    severity: str = "error"
 
 
 @dataclass(frozen=True)

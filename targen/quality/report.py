@@ -19,6 +19,7 @@ from targen.quality import (
     coverage,
     difficulty,
     duplicates,
+    gates,
     lexical,
     noise,
     selfsim,
@@ -28,7 +29,7 @@ from targen.quality import (
     verdict,
 )
 from targen.quality.inputs import ReportInputs
-from targen.quality.sheet import Measure, Sheet, rounded
+from targen.quality.sheet import Sheet, rounded
 
 BANNER = "made by the embedded demonstration model; not training data"
 REVIEW_ROWS = 50
@@ -78,8 +79,8 @@ def build(inputs: ReportInputs) -> Report:
     sheet = Sheet()
     for section in SECTIONS:
         section.measure(inputs, sheet)
-    judged = verdict.gates(inputs.gates, sheet)
-    table = _with_gates(sheet.table(), judged)
+    judged = gates.judge(inputs.gates, sheet)
+    table = gates.with_passed(sheet.table(), judged)
     found = verdict.findings(inputs, sheet)
     review = sheet.details.pop("review", [])
     content: dict[str, Any] = {
@@ -116,19 +117,6 @@ def samples(inputs: ReportInputs) -> list[dict[str, Any]]:
         others = rows.filter(~pl.col("label").is_first_distinct())
         rows = pl.concat([firsts.head(SAMPLES), others.head(SAMPLES)])
     return rows.head(SAMPLES).to_dicts()
-
-
-def _with_gates(table: pl.DataFrame, judged: list[dict[str, Any]]) -> pl.DataFrame:
-    """Fill the column `passed`; a gate whose metric is absent gets a row without value."""
-    state: dict[tuple[str, str], bool] = {}
-    for gate in judged:
-        key = (gate["metric"], gate["slice"])
-        state[key] = state.get(key, True) and gate["passed"] is True
-    present = set(table.select("metric", "slice").iter_rows())
-    absent = [Measure(m, None, 0, s).as_row() for m, s in state if (m, s) not in present]
-    whole = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
-    passed = [state.get(key) for key in whole.select("metric", "slice").iter_rows()]
-    return whole.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))
 
 
 def _clean(content: Any) -> Any:

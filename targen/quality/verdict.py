@@ -7,7 +7,7 @@ that a user sets are gates; the rules here only decide what is worth a sentence.
 from collections.abc import Sequence
 from typing import Any
 
-from targen.quality.inputs import Gate, ReportInputs
+from targen.quality.inputs import ReportInputs
 from targen.quality.sheet import Sheet
 
 NEAR_DUPLICATES = 0.05
@@ -30,34 +30,6 @@ def percent(value: float | None) -> str:
         return "unknown"
     text = f"{value * 100:.1f}"
     return (text[:-2] if text.endswith(".0") else text) + "%"
-
-
-def gates(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
-    """Judge each gate: `passed` is true, false, or None where its metric has no value."""
-    judged = []
-    for gate in wanted:
-        measure = sheet.get(gate.metric, gate.slice)
-        value = None if measure is None else measure.value
-        passed = None
-        if value is not None:
-            above = gate.minimum is None or value >= gate.minimum
-            passed = above and (gate.maximum is None or value <= gate.maximum)
-        bounds = [
-            f"at least {gate.minimum:g}" if gate.minimum is not None else "",
-            f"at most {gate.maximum:g}" if gate.maximum is not None else "",
-        ]
-        judged.append(
-            {
-                "metric": gate.metric,
-                "slice": gate.slice,
-                "wanted": " and ".join(bound for bound in bounds if bound),
-                "value": value,
-                "passed": passed,
-                "severity": gate.severity,
-                "why": sheet.skipped.get(gate.metric, "not measured") if value is None else "",
-            }
-        )
-    return judged
 
 
 def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
@@ -178,12 +150,17 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
 def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) -> dict[str, str]:
     """Return the one line above everything, with its level (good, note, bad)."""
     if judged:
-        failed = [gate for gate in judged if gate["passed"] is not True]
-        if not failed:
-            return {"level": "good", "text": f"All {plural(len(judged), 'gate')} passed."}
-        blocks = any(gate["severity"] == "error" for gate in failed)
-        text = f"{len(failed)} of {plural(len(judged), 'gate')} not passed."
-        return {"level": "bad" if blocks else "note", "text": text}
+        missed = [gate for gate in judged if gate["passed"] is not True]
+        if not missed:
+            only = "The gate" if len(judged) == 1 else f"All {len(judged)} gates"
+            return {"level": "good", "text": f"{only} passed."}
+        blocks = any(gate["severity"] == "error" for gate in missed)
+        text = f"{len(missed)} of {plural(len(judged), 'gate')} not passed"
+        unknown = sum(gate["passed"] is None for gate in missed)
+        if unknown:
+            text += f", {unknown} of them not measured"
+        ends = "not fit for release" if blocks else "a warning only"
+        return {"level": "bad" if blocks else "note", "text": f"{text}: {ends}."}
     warnings = sum(item["level"] == "warn" for item in found)
     if warnings:
         text = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."

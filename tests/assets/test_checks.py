@@ -1,8 +1,9 @@
 """The report's own contract; those of the other tables are tested with `targen.contracts`."""
 
 import polars as pl
+from dagster import AssetCheckSeverity
 
-from assets.checks import report_violations
+from assets.checks import gates_result, report_violations
 from targen import tables
 
 COLUMNS = tables.schema("quality_report", {})
@@ -22,3 +23,21 @@ def test_what_is_wrong_is_said() -> None:
     assert "2 rows share" in report_violations(report(twice, twice))[0]
     assert report_violations(report()) == ["there is no figure"]
     assert "columns" in report_violations(report(twice).drop("n"))[0]
+
+
+def gate(passed: bool | None, severity: str, text: str = "so") -> dict:
+    return {"passed": passed, "severity": severity, "text": text}
+
+
+def test_gates_pass_warn_or_fail() -> None:
+    good = gates_result([gate(True, "error"), gate(True, "warn")])
+    assert good.passed and good.description is None
+    assert gates_result([]).passed
+    mild = gates_result([gate(True, "error"), gate(None, "warn")])
+    assert not mild.passed and mild.severity == AssetCheckSeverity.WARN
+    # Not measured is not passed.
+    for state in (False, None):
+        bad = gates_result([gate(False, "warn", "mild."), gate(state, "error", "bad.")])
+        assert not bad.passed and bad.severity == AssetCheckSeverity.ERROR
+        assert bad.description == "bad. mild."
+    assert bad.metadata["not_measured"].value == 1 and bad.metadata["failed"].value == 1

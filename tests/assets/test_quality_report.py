@@ -29,3 +29,9 @@ def test_the_digest_knows_both() -> None:
     shown = rte.model_copy()
     shown._recipe = paper.recipe
     assert report_digest(shown) != report_digest(rte)
+
+
+def test_a_changed_gate_asks_for_the_report_again() -> None:
+    rte = real_task("rte")
+    milder = rte.model_copy(update={"gates": rte.gates[:1]})
+    assert report_digest(milder) != report_digest(rte)

@@ -73,7 +73,9 @@ def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
         statistics = graph.get(AssetCheckKey(AssetKey(step), "statistics"))
         assert contract.blocking and not statistics.blocking
         assert contract.partitions_def is not None and statistics.partitions_def is not None
-    assert len(graph.asset_check_keys) == 2 * len(STEPS)
+    gates = graph.get(AssetCheckKey(AssetKey("quality_report"), "gates"))
+    assert gates.blocking and gates.partitions_def is not None
+    assert len(graph.asset_check_keys) == 2 * len(STEPS) + 1
 
 
 def test_the_job_makes_everything_in_one_process(built: Definitions) -> None:

@@ -25,17 +25,20 @@ def test_same_inputs_same_bytes_and_the_table_has_its_schema():
 
 def test_gates_are_judged_and_lead():
     gates = (
-        Gate("rows", minimum=25),
-        Gate("near_duplicates", maximum=0.0, severity="warn"),
-        Gate("no_such_metric", minimum=1),
+        Gate(metric="rows", at_least=25),
+        Gate(metric="near_duplicates", at_most=0.0, severity="warn"),
+        Gate(metric="mean_similarity", at_most=0.9),
     )
     report = build(inputs(25, gates=gates))
     passed = {gate["metric"]: gate["passed"] for gate in report.json["gates"]}
-    assert passed == {"rows": True, "near_duplicates": False, "no_such_metric": None}
-    assert report.json["verdict"] == {"level": "bad", "text": "2 of 3 gates not passed."}
+    assert passed == {"rows": True, "near_duplicates": False, "mean_similarity": None}
+    assert report.json["verdict"] == {
+        "level": "bad",
+        "text": "2 of 3 gates not passed, 1 of them not measured: not fit for release.",
+    }
     column = {row["metric"]: row["passed"] for row in report.table.to_dicts()}
     assert column["rows"] is True
-    assert column["no_such_metric"] is False
+    assert column["mean_similarity"] is False
     assert column["tokens_per_row"] is None
     only_warning = build(inputs(25, gates=gates[:2]))
     assert only_warning.json["verdict"]["level"] == "note"

@@ -1,7 +1,6 @@
 import pytest
 
 from targen.quality import verdict
-from targen.quality.inputs import Gate
 from targen.quality.sheet import Measure, Sheet
 
 from .sample import inputs
@@ -53,19 +52,6 @@ def test_peoples_review_overrides_the_model():
     )
     assert any("8% of the labels" in text and "review" in text for text in texts(sheet))
     assert not any("three readings" in text for text in texts(sheet))
-
-
-def test_bounds_of_a_gate_are_inclusive():
-    sheet = sheet_of(Measure("kappa", 0.7, 10), Measure("cost_usd", None, 3))
-    gates = (
-        Gate("kappa", minimum=0.7, maximum=0.7),
-        Gate("kappa", minimum=0.71),
-        Gate("cost_usd", maximum=5),
-    )
-    judged = verdict.gates(gates, sheet)
-    assert [gate["passed"] for gate in judged] == [True, False, None]
-    assert judged[0]["wanted"] == "at least 0.7 and at most 0.7"
-    assert verdict.headline(judged[:1], [])["level"] == "good"
 
 
 def test_percent_and_plural():

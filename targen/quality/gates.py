@@ -1,0 +1,138 @@
+"""Gates: bounds that a task sets for its metrics, judged and told in words.
+
+Here belongs what a gate looks at and whether that passes. Rules of ours about what is worth a
+sentence belong to `verdict`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from targen.quality.metrics import METRICS
+from targen.quality.sheet import Measure, Sheet
+from targen.task_parts import Gate
+from targen.yamlfile import nearest
+
+WHOLE = "all"
+REVIEWED = "reviewed"
+"""The slice of `label_noise` that people made; it stands for the metric where it is there."""
+
+
+def looked_at(gate: Gate, sheet: Sheet) -> list[Measure]:
+    """Return the figures that a gate bounds.
+
+    With a slice, that one. Without: the figure for all rows; where there is none, what people
+    found in their review; else every slice of the metric, each of which must keep the bounds.
+    """
+    found = [measure for measure in sheet.measures if measure.metric == gate.metric]
+    if gate.slice is not None:
+        return [measure for measure in found if measure.slice == gate.slice]
+    for best in (WHOLE, REVIEWED):
+        only = [measure for measure in found if measure.slice == best]
+        if only:
+            return only
+    return found
+
+
+def judge(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
+    """Judge each gate.
+
+    Returns:
+        Per gate metric, slice, slices (each that it looked at -> whether it passed), wanted (the
+        bounds in words), value (the worst of the slices), passed, severity, why (it was not
+        measured) and text (one sentence). `passed` is None where nothing was measured: neither
+        passed nor failed, and as good as failed for whoever waits for it.
+    """
+    return [_judge(gate, sheet) for gate in wanted]
+
+
+def _judge(gate: Gate, sheet: Sheet) -> dict[str, Any]:
+    found = looked_at(gate, sheet)
+    known = [measure for measure in found if measure.value is not None]
+    worst = max(known, key=lambda measure: _excess(gate, measure), default=None)
+    passed: bool | None = None
+    if worst is not None and _excess(gate, worst) > 0:
+        passed = False
+    elif found and len(known) == len(found):
+        passed = True
+    slice_ = gate.slice or (worst or found[0]).slice if found else gate.slice or WHOLE
+    judged: dict[str, Any] = {
+        "metric": gate.metric,
+        "slice": slice_,
+        "slices": {m.slice: _kept(gate, m) for m in found} or {slice_: False},
+        "wanted": bounds(gate),
+        "value": None if worst is None else worst.value,
+        "passed": passed,
+        "severity": gate.severity,
+        "why": _absent(gate, sheet, found) if passed is None else "",
+    }
+    return judged | {"text": _sentence(judged)}
+
+
+def _kept(gate: Gate, measure: Measure) -> bool:
+    """Return whether a figure is known and keeps its bounds."""
+    return measure.value is not None and _excess(gate, measure) <= 0
+
+
+def _excess(gate: Gate, measure: Measure) -> float:
+    """Return by how much a figure breaks its bounds; at most 0 where it keeps them."""
+    value = measure.value or 0.0
+    below = float("-inf") if gate.at_least is None else gate.at_least - value
+    above = float("-inf") if gate.at_most is None else value - gate.at_most
+    return max(below, above)
+
+
+def _absent(gate: Gate, sheet: Sheet, found: Sequence[Measure]) -> str:
+    """Say why a gate has nothing to look at."""
+    if found:
+        return "its value is unknown"
+    slices = [measure.slice for measure in sheet.measures if measure.metric == gate.metric]
+    if slices:
+        return f"the report has no slice '{gate.slice}'; {nearest(gate.slice, slices)}"
+    reasons = (sheet.skipped.get(key) for key in (f"{gate.metric}, {gate.slice}", gate.metric))
+    return next((reason for reason in reasons if reason), "the report has no such figure")
+
+
+def shown(metric: str, value: float) -> str:
+    """Return a value with the digits that its bound may turn on, shares in percent."""
+    known = METRICS.get(metric)
+    return f"{value * 100:.4g}%" if known and known.share else f"{value:,.6g}"
+
+
+def bounds(gate: Gate) -> str:
+    """Return the bounds in words."""
+    parts = []
+    if gate.at_least is not None:
+        parts.append(f"at least {shown(gate.metric, gate.at_least)}")
+    if gate.at_most is not None:
+        parts.append(f"at most {shown(gate.metric, gate.at_most)}")
+    return " and ".join(parts)
+
+
+def _sentence(judged: dict[str, Any]) -> str:
+    """Say what a gate found."""
+    metric = judged["metric"]
+    words = METRICS[metric].words if metric in METRICS else metric
+    part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"
+    if judged["passed"] is None:
+        state = f"not measured, because {judged['why']}"
+    else:
+        state = shown(metric, judged["value"])
+    text = f"{words[:1].upper()}{words[1:]}{part}: {state}; wanted {judged['wanted']}"
+    mild = judged["severity"] == "warn" and judged["passed"] is not True
+    return f"{text} (a warning only)." if mild else f"{text}."
+
+
+def with_passed(table: pl.DataFrame, judged: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """Fill the report's column `passed`; a gate whose metric is absent gets a row without value."""
+    state: dict[tuple[str, str], bool] = {}
+    for gate in judged:
+        for slice_, kept in gate["slices"].items():
+            key = (gate["metric"], slice_)
+            state[key] = state.get(key, True) and kept
+    present = set(table.select("metric", "slice").iter_rows())
+    absent = [Measure(m, None, 0, s).as_row() for m, s in state if (m, s) not in present]
+    whole = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
+    passed = [state.get(key) for key in whole.select("metric", "slice").iter_rows()]
+    return whole.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))
