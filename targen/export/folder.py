@@ -31,6 +31,14 @@ SOURCES: Final = "sources"
 MIXTURE: Final = "mixture"
 CORRECTED: Final = "corrected_set"
 
+_NAMES: Final = {WHOLE, *superglue.FILES, *superglue.FILES.values()}
+_OURS: Final = frozenset(
+    [f"{name}.{suffix}" for name in _NAMES for suffix in ("jsonl", "parquet")]
+    + [f"{SOURCES}/{name}.jsonl" for name in _NAMES]
+    + [f"{f.folder}/{name}.jsonl" for f in superglue.FORMATS.values() for name in _NAMES]
+)
+"""Every file that an export may write into the folder of a task: nothing else is removed."""
+
 Parts = dict[str, pl.DataFrame]
 
 
@@ -57,19 +65,25 @@ def parts_of(spec: TaskSpec, tables: Tables, *, whole: bool = False) -> Parts:
     """
     rows = finished(spec, tables.read(CORRECTED, spec.name).table)
     if not rows.height:
-        raise TableError(f"The corrected set of {spec.name} has no row: there is nothing to export.")
+        raise TableError(
+            f"The corrected set of {spec.name} has no row: there is nothing to export."
+        )
     if whole:
         return {WHOLE: rows}
     return divide(spec, rows, tables.read("instances", spec.name).table)
 
 
-def export(spec: TaskSpec, tables: Tables, form: Form, out: Path, *, whole: bool = False) -> Exported:
+def export(
+    spec: TaskSpec, tables: Tables, form: Form, out: Path, *, whole: bool = False
+) -> Exported:
     """Write the finished rows of one task below `out/<task>` and say what was written.
 
     Raises:
         TableError: the tables are missing, or the folder cannot be written.
         TargenError: the task has no such form.
     """
+    if form == "superglue":
+        superglue.format_of(spec)
     parts = parts_of(spec, tables, whole=whole)
     made, counts = _files(spec, form, parts)
     return _put(out / spec.name, made, counts, _simulated([spec], tables))
@@ -178,13 +192,11 @@ def _put(
 ) -> Exported:
     """Write the files, and remove what an earlier export left beside them."""
     place = LocalPlace(str(folder))
-    old = [key for key in place.keys("") if key.endswith((".jsonl", ".parquet"))]
     for path, content in made.items():
         place.write(path, content)
-    for key in old:
-        # An older split beside the new ones would hold rows that are now in another.
-        if key not in made:
-            place.delete(key)
+    # An older split beside the new ones would hold rows that are now in another.
+    for key in set(place.keys("")) & _OURS - made.keys():
+        place.delete(key)
     return Exported(folder, counts, simulated)
 
 

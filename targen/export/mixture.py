@@ -46,7 +46,9 @@ def mix(
     return [(task, number) for _, task, number in sorted(drawn)]
 
 
-def _counts(have: Mapping[str, int], shares: Mapping[str, float], rows: int | None) -> Mapping[str, int]:
+def _counts(
+    have: Mapping[str, int], shares: Mapping[str, float], rows: int | None
+) -> Mapping[str, int]:
     total = sum(shares.values())
     if not total:
         raise TargenError(f"None of {', '.join(have)} has a row to mix.")

@@ -1,0 +1,85 @@
+"""`targen export`: finished rows in the forms in which others read them.
+
+Here belongs the command. Formats belong to `targen.export`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+from targen.errors import TargenError
+
+if TYPE_CHECKING:
+    from targen.export.folder import Exported
+
+
+@app.command()
+@told
+def export(
+    task: Annotated[str | None, typer.Argument(help="One task.")] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="superglue, instructions (chat), parquet or jsonl."),
+    ] = "superglue",
+    output: Annotated[Path, typer.Option(help="Folder to write below.")] = Path("export"),
+    tasks: Annotated[
+        str | None, typer.Option(help="Several tasks, a,b,c: a mixture of instructions.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Shares of the mixture, 2,1,1; by default what there is.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows of the mixture's train.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another choice and order.")] = 0,
+    whole: Annotated[bool, typer.Option("--whole", help="One file instead of splits.")] = False,
+) -> None:
+    """Write the corrected set of a task, or a mixture of several, as a folder of files."""
+    from targen.export import folder  # noqa: PLC0415 - Polars; a quick command needs none
+
+    if (task is None) == (tasks is None):
+        raise TargenError("Name one task, or several with --tasks a,b,c.")
+    if task is not None:
+        if weights is not None or rows is not None:
+            raise TargenError("--weights and --rows are for a mixture: name its --tasks.")
+        chosen = folder.form_named(form)
+        _tell(folder.export(base.task(task), base.tables(), chosen, output, whole=whole))
+        return
+    if form not in ("superglue", "instructions"):
+        raise TargenError("A mixture of tasks is written as instructions only.")
+    names = _list(tasks or "")
+    shares = None if weights is None else _shares(weights, names)
+    specs = [base.task(name) for name in names]
+    made = folder.export_mixture(
+        specs, base.tables(), output, weights=shares, rows=rows, seed=seed, whole=whole
+    )
+    _tell(made)
+
+
+def _tell(made: "Exported") -> None:
+    for path, count in made.rows.items():
+        typer.echo(f"{made.folder / path}: {count} rows")
+    if made.simulated:
+        from targen.quality.report import BANNER  # noqa: PLC0415 - slow to import
+
+        typer.echo(f"{', '.join(made.simulated)}: {BANNER}")
+
+
+def _list(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) != len(names):
+        raise TargenError(f"--tasks {text!r} must name each task once, with commas between them.")
+    return names
+
+
+def _shares(text: str, names: list[str]) -> list[float]:
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(names) or not all(0 < share < float("inf") for share in shares):
+        raise TargenError(
+            f"--weights {text!r} must be one number above 0 for each of the {len(names)} tasks."
+        )
+    return shares
