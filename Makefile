@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run compare ui test lint bench clean lock pictures
+.PHONY: help demo run compare ui test lint bench clean lock pictures snapshot dictionary
 
 help:
 	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
@@ -50,6 +50,14 @@ clean:
 # For maintainers: take the README's pictures anew, from a fresh demonstration.
 pictures: $(VENV)/.ready
 	@TARGEN_PICTURES=docs/pictures $(PYTHON_BIN) -m pytest tests/browser
+
+# For maintainers: what the definitions are now becomes what the tests compare with.
+snapshot: $(VENV)/.ready
+	@TARGEN_SNAPSHOT=1 $(PYTHON_BIN) -m pytest tests/dagster_project/test_snapshot.py
+
+# For maintainers: write docs/data.md from the tables.
+dictionary: $(VENV)/.ready
+	@$(PYTHON_BIN) -m assets.dictionary
 
 # For maintainers: take the newest versions that pyproject.toml allows.
 lock:

@@ -97,6 +97,15 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "passed": "Whether it keeps its gate; null without a gate.",
     },
     "comparison": _COMPARISON,
+    "rejected": {
+        **_LABEL,
+        "item_id": "Content hash of the item.",
+        "step": "The step that asked for it.",
+        "slot": "Place in the plan, where it had one.",
+        "reason": "Why it is no row, in one word.",
+        "detail": "Why it is no row, in a sentence.",
+        "text": "What there is of the item: the model's answer, or the row as JSON.",
+    },
 }
 
 _FIELDS: Final = "*"
@@ -145,6 +154,11 @@ A field that is made from fields is made from the field of its own name.
 """
 
 
+def meaning(table: str, column: str) -> str | None:
+    """Return what a column of a table holds; None for a field of the task."""
+    return DESCRIPTIONS[table].get(column) or _ANY.get(column)
+
+
 def table_schema(
     step: str, columns: Mapping[str, Any], fields: Mapping[str, str] | None = None
 ) -> TableSchema:
@@ -155,10 +169,10 @@ def table_schema(
         columns: column -> Polars type; the task's own fields may be among them.
         fields: field of the task -> what it holds.
     """
-    known = {**(fields or {}), **_ANY, **DESCRIPTIONS[step]}
+    own = fields or {}
     return TableSchema(
         columns=[
-            TableColumn(name, type=str(dtype), description=known.get(name))
+            TableColumn(name, type=str(dtype), description=meaning(step, name) or own.get(name))
             for name, dtype in columns.items()
         ]
     )
