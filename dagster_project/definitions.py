@@ -65,6 +65,7 @@ def resources_from_environment() -> dict[str, Any]:
             api_key=private(environment.API_KEY),
             endpoint_name=environment.optional(environment.ENDPOINT_NAME),
             store_url=private(environment.STORE_URL),
+            embedding_model=environment.optional(environment.EMBEDDING_MODEL),
             mode=environment.mode(),
             concurrency=environment.whole(environment.CONCURRENCY, 64),
             budget_usd=environment.amount(environment.BUDGET_USD),

@@ -40,6 +40,13 @@ class LLMResource(ConfigurableResource[None]):
         description="SQLAlchemy URL of the completion store; unset is completions.db in the data "
         "folder. Must be given (PostgreSQL) when the data is on S3. From TARGEN_STORE_URL.",
     )
+    embedding_model: str | None = Field(
+        default=None,
+        description="Model that embeds texts at the same endpoint, for the similarity figures of "
+        "the report and for growth by similar or diverse examples; or sentence-transformers:NAME "
+        "for a model on this machine (extra `embeddings`). Unset is the embedded model, which "
+        "sees shared words, not meaning. From TARGEN_EMBEDDING_MODEL.",
+    )
     mode: Literal["live", "batch"] = Field(
         default="live",
         description="`live` asks request by request. `batch` hands files of requests in to the "
@@ -75,6 +82,7 @@ class LLMResource(ConfigurableResource[None]):
                 api_key=self.api_key,
                 endpoint_name=self.endpoint_name,
                 store_url=self.store_address(),
+                embedding_model=self.embedding_model,
                 mode=self.mode,
                 concurrency=self.concurrency,
                 budget_usd=self.budget_usd,

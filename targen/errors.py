@@ -32,6 +32,10 @@ class EndpointError(TargenError):
     """The model endpoint cannot be used at all: wrong key, no server, unknown model."""
 
 
+class NoEmbeddingsError(EndpointError):
+    """The endpoint answers, but gives no embeddings: what needs them is left out."""
+
+
 class StoreError(TargenError):
     """The completion store cannot be opened, read or written."""
 

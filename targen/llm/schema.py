@@ -18,10 +18,10 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The Alembic revision that this code reads and writes."""
 
-OLDER: frozenset[str] = frozenset()
+OLDER: frozenset[str] = frozenset({"0001"})
 """Revisions that `migrations` brings to this one."""
 
 METADATA = MetaData()
@@ -130,3 +130,22 @@ BATCH_ITEMS = Table(
     Column("batch_key", String(64), nullable=False, index=True),
 )
 """Which batch a request went out with."""
+
+EMBEDDINGS = Table(
+    "embeddings",
+    METADATA,
+    Column("embedding_id", String(64), primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("prompt_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("simulated", Boolean, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("project_version", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+"""One row per text that was embedded; `embedding_id` is the sha256 of text, model and endpoint,
+`vector` zstd of little-endian floats of 4 bytes. Tokens and cost are the text's share of its
+request."""

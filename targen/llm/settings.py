@@ -27,6 +27,8 @@ class EngineSettings:
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
             the normalised base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
+        embedding_model: model that embeds texts at the endpoint, or
+            `sentence-transformers:NAME`; None is the embedded model.
         mode: `live` asks request by request; `batch` hands files of requests in, whose answers
             come within a day at the batch price.
         concurrency: requests in flight at most; of no meaning in batch mode.
@@ -42,6 +44,7 @@ class EngineSettings:
     api_key: str | None = field(default=None, repr=False)
     endpoint_name: str | None = None
     store_url: str = "sqlite:///data/completions.db"
+    embedding_model: str | None = None
     mode: Literal["live", "batch"] = "live"
     concurrency: int = 64
     budget_usd: float | None = None

@@ -10,6 +10,7 @@ import math
 import re
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import pairwise
 from typing import Any, Final
@@ -145,10 +146,9 @@ def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
         raise ApiError("'encoding_format' must be float or base64.", param="encoding_format")
     data = []
     for index, text in enumerate(texts):
-        vector: list[float] | str = embed(text)
-        if body.get("encoding_format") == "base64":
-            vector = _base64(embed(text))
-        data.append({"object": "embedding", "index": index, "embedding": vector})
+        vector = embed(text)
+        packed = _base64(vector) if body.get("encoding_format") == "base64" else vector
+        data.append({"object": "embedding", "index": index, "embedding": packed})
     used = sum(map(tokens, texts))
     usage = {"prompt_tokens": used, "total_tokens": used}
     return {"object": "list", "data": data, "model": MODEL, "usage": usage}
@@ -169,12 +169,17 @@ def embed(text: str) -> list[float]:
         counts[feature] = counts.get(feature, 0) + 1
     vector = [0.0] * DIMENSIONS
     for feature, count in counts.items():
-        mark = int.from_bytes(
-            blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big"
-        )
+        mark = _mark(feature)
         vector[mark % DIMENSIONS] += math.sqrt(count) * (1 if mark >> 31 else -1)
     length = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
     return [x / length for x in vector]
+
+
+@lru_cache(maxsize=1 << 16)
+def _mark(feature: str) -> int:
+    """Return the number that decides a feature's place and sign."""
+    digest = blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
 
 
 def _base64(vector: list[float]) -> str:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from targen.errors import StepError
+from targen.errors import NoEmbeddingsError, StepError
 from targen.hashing import rng
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.asking import answers, make_request, numbered_items
@@ -81,26 +83,30 @@ def likeness(first: str, second: str) -> float:
 class Embedder(Protocol):
     """A model that can be asked for embeddings too; the same text must always give the same."""
 
-    async def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
-        """Return one vector per text."""
+    async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return one vector per text, (texts, dimensions).
+
+        Raises:
+            NoEmbeddingsError: there are none.
+        """
         ...
 
 
 async def similarities(model: LLM, text: str, others: Sequence[str]) -> list[float]:
     """Return how alike a text is to each of the others: the cosine of their embeddings.
 
-    The published code embeds with all-mpnet-base-v2. A model that gives no embeddings is spared:
-    then it is `likeness`.
+    The published code embeds with all-mpnet-base-v2. Where there are no embeddings, it is
+    `likeness`. Rounded, so that the last digits of a sum decide nothing.
     """
     if not isinstance(model, Embedder):
         return [likeness(text, other) for other in others]
-    first, *rest = await model.embed([text, *others])
-    return [_cosine(first, vector) for vector in rest]
-
-
-def _cosine(a: Sequence[float], b: Sequence[float]) -> float:
-    norms = math.sqrt(sum(x * x for x in a) * sum(y * y for y in b))
-    return sum(x * y for x, y in zip(a, b, strict=True)) / norms if norms else 0.0
+    try:
+        vectors = await model.embed([text, *others])
+    except NoEmbeddingsError:
+        return [likeness(text, other) for other in others]
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-12)
+    cosines = vectors[1:] @ vectors[0] / (lengths[1:] * lengths[0])
+    return [round(float(cosine), 9) for cosine in cosines]
 
 
 def _grams(text: str) -> dict[str, float]:

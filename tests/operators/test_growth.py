@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from targen.errors import SpecError, StepError
@@ -286,7 +287,7 @@ async def test_embeddings_decide_where_the_model_gives_them(tmp_path):
         async def embed(self, texts):
             """Put every text on a circle, by its last digit; the formatting example at 0."""
             turns = [int(text[-1]) if text[-1].isdigit() else 0 for text in texts]
-            return [(math.cos(turn), math.sin(turn)) for turn in turns]
+            return np.array([(math.cos(turn), math.sin(turn)) for turn in turns])
 
     for strategy, expected in (("similar", "1"), ("diverse", "3")):
         model = Embedding(numbered().answer)

@@ -1,0 +1,369 @@
+"""Embeddings through the same endpoint settings, store, budget and gate as chat.
+
+Here belongs the way of a text to its vector: look-up, batching, asking, reading, storing. What
+vectors are compared for belongs to the report and the operators.
+
+Two processes that embed the same text at the same moment both pay: there is no lease on a text.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+import openai
+import sqlalchemy as sa
+
+from targen.errors import BudgetError, EndpointError, NoEmbeddingsError
+from targen.hashing import digest
+from targen.llm import embeddings_store as kept
+from targen.llm import local_embeddings, retry
+from targen.llm import reply as replies
+from targen.llm.budget import DOLLAR_DUST, Budget
+from targen.llm.client import Client
+from targen.llm.embeddings_wire import Vectors, parts, read_answer, sendable
+from targen.llm.gate import Gate
+from targen.llm.ledger import Ledger
+from targen.llm.prices import Price, price_of
+from targen.llm.settings import EngineSettings
+from targen.llm.stats import Stats
+from targen.llm.store import Store
+from targen.llm.writer import Writer
+
+Floats = npt.NDArray[np.float64]
+
+SCHEME = 1
+"""Raised when the identity is made up otherwise; every older vector is then asked anew."""
+
+SHORTEST = 200
+"""Characters below which a text that is refused for its length is not cut further."""
+
+_AWAIT_ROOM_S = 0.2
+_PARALLEL = 16
+_MISSING = (403, 404, 405, 501)
+_TOO_LONG = re.compile(r"token|length|context|long|large|maxim|batch|size|exceed", re.IGNORECASE)
+
+
+class Embeddings:
+    """The embedding model of one engine; opened with the first text, closed by the engine."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        store: Store,
+        writer: Writer,
+        ledger: Ledger,
+        budget: Budget | None,
+        stats: Stats,
+    ) -> None:
+        """Make it; nothing is opened yet.
+
+        Args:
+            settings: of the engine; `embedding_model` says which model.
+            store: of the engine, for reading.
+            writer: of the engine.
+            ledger: of the engine.
+            budget: of the engine; None without a ceiling.
+            stats: of the engine; calls, tokens and cost are counted there.
+        """
+        self.local = local_embeddings.name_of(settings.embedding_model)
+        name = settings.embedding_model
+        # The client then takes the embedded model or the endpoint by the embedding model alone.
+        self._settings = replace(settings, model=None if self.local else name)
+        self._store, self._writer, self._ledger = store, writer, ledger
+        self._budget, self._stats = budget, stats
+        self._client: Client | None = None
+        self._endpoint = local_embeddings.ENDPOINT if self.local else ""
+        self._free = asyncio.Event()
+        self._encoding: str | None = "base64"
+        self._health = retry.Health()
+
+    @property
+    def model(self) -> str:
+        """The model's name, as it stands in the store."""
+        return self.local or self._settings.model_name
+
+    @property
+    def simulated(self) -> bool:
+        """True where the embedded model makes the vectors."""
+        return self._settings.embedded and not self.local
+
+    async def of(self, texts: Sequence[str]) -> Floats:
+        """Return one vector per text, (texts, dimensions); zero for a text without a letter.
+
+        Raises:
+            NoEmbeddingsError: the endpoint gives none.
+            EndpointError: the endpoint cannot be used at all, or changed its vectors' length.
+            BudgetError: the budget does not allow the next request.
+            StoreError: the completion store fails.
+        """
+        self._open()
+        wanted = {self._key(text): text for text in texts if text.strip()}
+        self._stats.requests += len(wanted)
+        found = await asyncio.to_thread(kept.read, self._store, list(wanted))
+        self._stats.from_store += len(found)
+        missing = {key: text for key, text in wanted.items() if key not in found}
+        leave = asyncio.Semaphore(1 if self.local else _PARALLEL)
+
+        async def asked(part: Mapping[str, str]) -> None:
+            async with leave:
+                found.update(await self._ask(part))
+
+        async with _one_error(), asyncio.TaskGroup() as group:
+            for part in parts(missing):
+                group.create_task(asked(part))
+        return self._table(texts, found)
+
+    def _table(self, texts: Sequence[str], found: Mapping[str, npt.NDArray[np.float32]]) -> Floats:
+        sizes = sorted({vector.size for vector in found.values()})
+        if len(sizes) > 1:
+            raise EndpointError(
+                f"{self.model} gave vectors of {sizes[0]} and of {sizes[-1]} numbers under one "
+                "name. Give the changed endpoint a name of its own (TARGEN_ENDPOINT_NAME)."
+            )
+        table = np.zeros((len(texts), sizes[0] if sizes else 1))
+        for at, text in enumerate(texts):
+            if text.strip():
+                table[at] = found[self._key(text)]
+        return table
+
+    def _key(self, text: str) -> str:
+        content = {"scheme": SCHEME, "endpoint": self._endpoint, "model": self.model, "text": text}
+        return digest({"embedding": content})
+
+    def _open(self) -> None:
+        """Open the client with the first text: most engines never embed one."""
+        if self._client is not None or self.local:
+            return
+        self._client = Client(self._settings)
+        self._endpoint = self._settings.endpoint(self._client.base_url)
+        shared = None
+        if not self._settings.embedded:
+            shared = (self._writer, f"{self._endpoint} {self.model}", self._ledger.owner)
+        self._gate = Gate(
+            self._settings.concurrency, shared, self._free.set, self._settings.requests_per_minute
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    # Asking.
+
+    async def _ask(self, part: Mapping[str, str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Embed the texts of one request, store the vectors and return them by key."""
+        started = time.monotonic()
+        texts = list(part.values())
+        if self.local:
+            rows = await asyncio.to_thread(local_embeddings.encode, self.local, texts)
+            return await self._keep(part, Vectors(rows, None), 0.0, 0.0)
+        answer = await self._answered(texts)
+        cost = self._cost(answer.tokens)
+        self._stats.paid(answer.tokens or 0, 0, cost, time.monotonic() - started)
+        try:
+            return await self._keep(part, answer, cost, answer.reserved if cost is None else cost)
+        finally:
+            # After the charge: the other way round there would be room that is not there.
+            await self._give_back(answer.reserved)
+
+    async def _answered(self, texts: Sequence[str]) -> Vectors:
+        """Send one request until it is answered; in halves where it is too much at once."""
+        attempt = throttled = 0
+        key = digest(list(texts))
+        while True:
+            answer, reply = await self._send(texts)
+            if answer is not None:
+                self._health.good()
+                return answer
+            if reply.code in _MISSING:
+                raise NoEmbeddingsError(
+                    f"{self.model} at {self._endpoint} gives no embeddings: it answers "
+                    f"{reply.code} ({reply.words.rstrip('.')})."
+                )
+            if reply.kind not in ("throttled", "transient"):
+                halves = await self._smaller(texts, reply)
+                if halves is not None:
+                    return halves
+                continue
+            dead = self._health.bad(time.monotonic(), reply, self._gate.in_flight)
+            attempt += reply.kind == "transient"
+            throttled += reply.kind == "throttled"
+            if dead or attempt >= retry.MAX_ATTEMPTS:
+                words = dead or f"{reply.words} (tried {attempt} times)"
+                raise EndpointError(f"Texts cannot be embedded by {self.model}: {words}.")
+            self._stats.throttled += reply.kind == "throttled"
+            self._stats.retried += reply.kind == "transient"
+            turn = max(1, attempt, min(throttled, 4))
+            await asyncio.sleep(retry.backoff(key, turn, reply.retry_after))
+
+    async def _smaller(self, texts: Sequence[str], reply: replies.Reply) -> Vectors | None:
+        """Answer a refused request in smaller pieces; None: ask the same again, adapted.
+
+        Raises:
+            EndpointError: nothing smaller would help.
+        """
+        if self._encoding and "encoding_format" in f"{reply.param} {reply.words}":
+            self._encoding = None
+            return None
+        if reply.kind != "endpoint" and (reply.code == 413 or _TOO_LONG.search(reply.words)):
+            if len(texts) > 1:
+                middle = len(texts) // 2
+                first = await self._answered(texts[:middle])
+                second = await self._answered(texts[middle:])
+                if first.rows.shape[1] == second.rows.shape[1]:
+                    counts = (first.tokens, second.tokens)
+                    tokens = None if None in counts else sum(count or 0 for count in counts)
+                    rows = np.concatenate([first.rows, second.rows])
+                    return Vectors(rows, tokens, first.reserved + second.reserved)
+            elif len(texts[0]) > SHORTEST:
+                # What the model cannot read to the end, it is given the beginning of.
+                return await self._answered([texts[0][: len(texts[0]) // 2]])
+        advice = "check the API key" if reply.code == 401 else "check TARGEN_EMBEDDING_MODEL"
+        raise EndpointError(
+            f"{self.model} at {self._endpoint} refuses to embed a text ({reply.code}): "
+            f"{reply.words.rstrip('.')}. Please {advice}."
+        )
+
+    async def _send(self, texts: Sequence[str]) -> tuple[Vectors | None, replies.Reply]:
+        """Send one request when the gate lets it; return the vectors, or why there are none."""
+        while (wait := self._gate.wait(time.monotonic())) > 0:
+            self._free.clear()
+            # The gate calls back when there is room again, but not when a call of ours ends.
+            await _either(self._free.wait(), min(wait, _AWAIT_ROOM_S))
+        body: dict[str, Any] = {"model": self.model, "input": [sendable(t) for t in texts]}
+        if self._encoding:
+            body["encoding_format"] = self._encoding
+        reserved = await self._reserve(self._bound(texts))
+        sent = time.monotonic()
+        self._gate.sent(sent)
+        try:
+            vectors, reply, headers = await self._post(body, len(texts))
+        except BaseException:
+            self._gate.lost()
+            # Sent and abandoned: it may have been paid.
+            await self._give_back(reserved, charge=reserved)
+            raise
+        self._gate.replied(time.monotonic(), sent, reply, headers)
+        if vectors is not None:
+            return replace(vectors, reserved=reserved), reply
+        await self._give_back(reserved, charge=reserved if reply.ambiguous else 0.0)
+        return None, reply
+
+    async def _post(
+        self, body: dict[str, Any], count: int
+    ) -> tuple[Vectors | None, replies.Reply, Mapping[str, str]]:
+        assert self._client is not None
+        try:
+            response = await self._client.sdk.post(
+                "/embeddings", cast_to=httpx2.Response, body=body, options={"max_retries": 0}
+            )
+        except openai.APIStatusError as error:
+            response = error.response
+        except openai.APIConnectionError as error:
+            words = f"no answer from {self._client.base_url} ({error.__cause__ or error})"
+            unreached = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+            return None, replies.Reply("transient", words=words[:300], ambiguous=not unreached), {}
+        if response.status_code >= 300:
+            reply = replies.read(response.status_code, response.headers, response.content)
+            return None, reply, response.headers
+        try:
+            read = read_answer(response.content, count)
+        except ValueError as error:
+            words = f"the reply is no embedding: {error}"
+            return None, replies.Reply("transient", words=words, ambiguous=True), response.headers
+        return read, replies.Reply("answer", code=response.status_code), response.headers
+
+    # Money.
+
+    def _price(self) -> Price | None:
+        return Price(0, 0) if self._settings.embedded else price_of(self.model, self._endpoint)
+
+    def _bound(self, texts: Sequence[str]) -> float:
+        """Return the most a request can cost: no tokeniser makes more tokens than bytes."""
+        if self._budget is None:
+            return 0.0
+        price = self._price()
+        if price is None:
+            raise BudgetError(
+                f"A budget is set, but the price of {self.model} at {self._endpoint} is not "
+                "known, so nothing was embedded: add it to the file that TARGEN_PRICES names."
+            )
+        return price.cost(sum(len(sendable(text).encode()) + 8 for text in texts), 0)
+
+    def _cost(self, tokens: int | None) -> float | None:
+        price = self._price()
+        if self._settings.embedded:
+            return 0.0
+        return None if price is None or tokens is None else price.cost(tokens, 0)
+
+    async def _reserve(self, amount: float) -> float:
+        """Reserve what a request may cost; wait while others may give something back."""
+        budget = self._budget
+        if budget is None or not amount:
+            return 0.0
+        while True:
+            fits, state = await self._writer.call(
+                lambda c: (budget.reserve(c, [amount]), budget.state(c))
+            )
+            if fits:
+                return amount
+            if all(held <= DOLLAR_DUST for _, held in state.values()):
+                words = Budget.words(state, budget.ceilings)
+                raise BudgetError(
+                    f"The budget does not allow to embed the next texts ({words}). Everything "
+                    "paid for is stored: raise the budget, and the run goes on where it stopped."
+                )
+            await asyncio.sleep(_AWAIT_ROOM_S)
+
+    async def _give_back(self, reserved: float, charge: float = 0.0) -> None:
+        """End a reservation; `charge` is what counts as spent although nothing came."""
+        budget = self._budget
+        if budget is None or not reserved:
+            return
+
+        def work(connection: sa.Connection) -> None:
+            budget.give_back(connection, reserved)
+            self._ledger.charge(connection, charge)
+
+        await self._writer.call(work)
+
+    async def _keep(
+        self, part: Mapping[str, str], answer: Vectors, cost: float | None, charged: float
+    ) -> dict[str, npt.NDArray[np.float32]]:
+        """Store the vectors of one request; only then are they handed on."""
+        common = {
+            "endpoint": self._endpoint,
+            "model": self.model,
+            "simulated": self.simulated,
+            "run_id": self._settings.run_id,
+        }
+        rows = kept.rows(list(part.items()), answer.rows, answer.tokens, cost, common)
+        await self._writer.call(kept.put(rows, lambda c: self._ledger.charge(c, charged)))
+        return dict(zip(part, answer.rows, strict=True))
+
+
+async def _either(coroutine: Any, seconds: float) -> None:
+    """Wait for one of the two."""
+    try:
+        await asyncio.wait_for(coroutine, seconds)
+    except TimeoutError:
+        return
+
+
+class _one_error:  # noqa: N801 - read as a statement
+    """Raises the first error of a group of tasks by itself: the others only followed it."""
+
+    async def __aenter__(self) -> None:
+        """Do nothing."""
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Unwrap the group."""
+        if isinstance(error, BaseExceptionGroup):
+            first = error.exceptions[0]
+            raise first from first.__cause__

@@ -1,0 +1,52 @@
+"""Embeddings by a sentence-transformers model on this machine: the extra `embeddings`.
+
+Here belongs everything that knows of that package; it is imported nowhere else, and here only
+when a text is embedded.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from targen.errors import EndpointError
+
+PREFIX: Final = "sentence-transformers:"
+ENDPOINT: Final = "sentence-transformers"
+
+
+def name_of(setting: str | None) -> str | None:
+    """Return the model's name where the setting asks for such a model, else None."""
+    if setting is None or not setting.startswith(PREFIX):
+        return None
+    return setting.removeprefix(PREFIX)
+
+
+def encode(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return one vector per text, (texts, dimensions).
+
+    Raises:
+        EndpointError: the package or the model is not there.
+    """
+    vectors = _model(name).encode(list(texts), convert_to_numpy=True, show_progress_bar=False)
+    return np.asarray(vectors, dtype=np.float32)
+
+
+@lru_cache(maxsize=1)
+def _model(name: str) -> Any:
+    try:
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - seconds, gigabytes
+    except ImportError as error:
+        raise EndpointError(
+            f"TARGEN_EMBEDDING_MODEL asks for {PREFIX}{name}, but the package is not installed: "
+            "pip install 'targen-dagster[embeddings]', or unset the variable."
+        ) from error
+    try:
+        return SentenceTransformer(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EndpointError(
+            f"The sentence-transformers model {name!r} cannot be loaded: {error}. Check the name "
+            "in TARGEN_EMBEDDING_MODEL, or give the path of a downloaded model."
+        ) from error
