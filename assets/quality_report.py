@@ -4,7 +4,9 @@ Here belongs gathering what the report is computed from. Computing it belongs to
 """
 
 import time
+from collections.abc import Mapping
 from contextlib import closing
+from typing import Any
 
 from dagster import (
     AssetChecksDefinition,
@@ -16,6 +18,7 @@ from dagster import (
 )
 
 from assets.checks import table_checks
+from assets.interrupts import cancelled_by_signals
 from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
@@ -33,7 +36,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
     """Return the asset and its checks, one partition per task."""
 
     @asset(**attributes(STEP, partitions))
-    def quality_report(
+    async def quality_report(
         context: AssetExecutionContext,
         tasks: TaskFolder,
         llm: LLMResource,
@@ -47,6 +50,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set, as a page."""
         from targen.quality import page, report  # noqa: PLC0415 - not when loading
+        from targen.quality.embedding import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
         above = {
@@ -59,14 +63,21 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         }
         with readable_errors():
             spec = start(context, tasks, data)
-            made = report.build(gather(spec, above, llm))
+            inputs = gather(spec, above, llm)
+            with cancelled_by_signals():
+                async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
+                    inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
+            made = report.build(inputs)
             pages = {"json": made.json_text(), "html": page.render(made)}
         stored = Stored(made.table, step_digest=report_digest(spec), pages=pages)
         extra = {
             "verdict": made.json["verdict"]["text"],
             "report": page_link(data, STEP, spec.name),
+            **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             "seconds": seconds_since(started),
         }
+        if inputs.embeddings is None:
+            context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
         return finish(STEP, spec, stored, data, extra)
 
     return [quality_report, table_checks(STEP, partitions)]
@@ -94,6 +105,7 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         answer_kind=spec.answer.kind,
         tables=frames,
         labels=tuple(spec.labels),
+        language=spec.language,
         rejected=rejected,
         completions=completions,
         planned={name: tuple(values) for name, values in spec.planned.items()},
@@ -106,6 +118,18 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         corrector_blind=corrector_blind(spec),
         gates=tuple(spec.gates),
     )
+
+
+def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this run itself embedded and paid for that."""
+    cost = stats["cost_usd"]
+    return {
+        "embedding_model": model,
+        "embedding_calls": stats["calls"],
+        "embeddings_found_in_store": stats["from_store"],
+        "embedding_tokens": stats["prompt_tokens"],
+        "cost_usd": "unknown" if cost is None else cost,
+    }
 
 
 def options(spec: TaskSpec) -> tuple[str, ...]:
@@ -130,6 +154,7 @@ def report_digest(spec: TaskSpec) -> str:
             "description": spec.description,
             "fields": spec.field_types,
             "answer_kind": spec.answer.kind,
+            "language": spec.language,
             "options": options(spec),
             "corrector_blind": corrector_blind(spec),
             "gates": [gate.model_dump(mode="json") for gate in spec.gates],

@@ -11,6 +11,7 @@ from pydantic import Field
 
 if TYPE_CHECKING:
     from targen.llm.engine import Engine
+    from targen.llm.settings import EngineSettings
     from targen.llm.store import Store
 
 
@@ -73,23 +74,40 @@ class LLMResource(ConfigurableResource[None]):
         """
         # Not at the top: the code location loads in half the time without the engine.
         from targen.llm.engine import Engine  # noqa: PLC0415
+
+        return Engine(self.settings(run_id, task, step))
+
+    def embedder(self, run_id: str, task: str, step: str) -> "Engine":
+        """Return an engine that only embeds: it needs no key for a chat model.
+
+        Raises:
+            StoreError: the store must be named and is not.
+        """
+        from targen.llm.engine import Engine  # noqa: PLC0415
+
+        return Engine(self.settings(run_id, task, step).to_embed())
+
+    def settings(self, run_id: str, task: str, step: str) -> "EngineSettings":
+        """Return the engine's settings for one step of one run.
+
+        Raises:
+            StoreError: the store must be named and is not.
+        """
         from targen.llm.settings import EngineSettings  # noqa: PLC0415
 
-        return Engine(
-            EngineSettings(
-                model=self.model,
-                base_url=self.base_url,
-                api_key=self.api_key,
-                endpoint_name=self.endpoint_name,
-                store_url=self.store_address(),
-                embedding_model=self.embedding_model,
-                mode=self.mode,
-                concurrency=self.concurrency,
-                budget_usd=self.budget_usd,
-                run_id=run_id,
-                task=task,
-                step=step,
-            )
+        return EngineSettings(
+            model=self.model,
+            base_url=self.base_url,
+            api_key=self.api_key,
+            endpoint_name=self.endpoint_name,
+            store_url=self.store_address(),
+            embedding_model=self.embedding_model,
+            mode=self.mode,
+            concurrency=self.concurrency,
+            budget_usd=self.budget_usd,
+            run_id=run_id,
+            task=task,
+            step=step,
         )
 
     def store(self) -> "Store":

@@ -72,9 +72,8 @@ class Embeddings:
             stats: of the engine; calls, tokens and cost are counted there.
         """
         self.local = local_embeddings.name_of(settings.embedding_model)
-        name = settings.embedding_model
-        # The client then takes the embedded model or the endpoint by the embedding model alone.
-        self._settings = replace(settings, model=None if self.local else name)
+        # The client takes the embedded model or the endpoint by the embedding model alone.
+        self._settings = settings.to_embed()
         self._store, self._writer, self._ledger = store, writer, ledger
         self._budget, self._stats = budget, stats
         self._client: Client | None = None

@@ -4,12 +4,13 @@ Here belong the settings of one engine and their checks. Reading the environment
 the Dagster resource's work.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from targen.errors import EndpointError, StoreError
+from targen.llm.local_embeddings import name_of
 
 EMBEDDED_MODEL = "targen-embedded"
 EMBEDDED_ENDPOINT = "embedded"
@@ -54,6 +55,11 @@ class EngineSettings:
     run_id: str = ""
     task: str = ""
     step: str = ""
+
+    def to_embed(self) -> "EngineSettings":
+        """Return settings for embedding alone, which need no chat model's endpoint."""
+        local = name_of(self.embedding_model)
+        return replace(self, model=None if local else self.embedding_model, mode="live")
 
     @property
     def embedded(self) -> bool:

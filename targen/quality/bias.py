@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from targen.languages import ENGLISH, LANGUAGES
 from targen.quality.agreement import rate
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
@@ -41,8 +42,18 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     mention: rows with at least one form of the group over all rows, 0 to 1, by small English
     lexicons (`targen.quality.lexicons`). It counts words, not people, and says nothing of tone.
     """
+    _mentions(inputs, sheet)
+    _twins(inputs, sheet)
+
+
+def _mentions(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add the share of rows that mention each group."""
     if not inputs.text_fields:
         sheet.skip("mention", "the task has no text field")
+        return
+    if inputs.language != ENGLISH:
+        language = LANGUAGES.get(inputs.language, inputs.language)
+        sheet.skip("mention", f"the word lists are English, the rows {language}")
         return
     text = joined(inputs.rows, inputs.text_fields).fill_null("")
     gold = None
@@ -61,7 +72,6 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
             sheet.add(Measure("mention", share, text.len(), f"{kind}: {group}", low, high, other))
             kept.append({"kind": kind, "group": group, "share": share, "reference": other})
     sheet.details["mentions"] = kept
-    _twins(inputs, sheet)
 
 
 def _twins(inputs: ReportInputs, sheet: Sheet) -> None:

@@ -29,6 +29,19 @@ COMPLETIONS = {
 
 
 @dataclass(frozen=True)
+class Embedded:
+    """Vectors of some rows of a frame.
+
+    Attributes:
+        vectors: (number of rows chosen, dimensions), of any length.
+        rows: their numbers in the frame, ascending.
+    """
+
+    vectors: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class ReportInputs:
     """Everything a report needs; only the first six must be given.
 
@@ -38,6 +51,7 @@ class ReportInputs:
         description: one or two sentences on what the rows are.
         fields: field -> type (text, texts, choice, integer), in the order to show them.
         answer_kind: class, span, multi or none.
+        language: of the rows, as ISO 639-1 has it; word lists are English.
         tables: step -> its table. `corrected_set` must be there with one column per field and,
             unless `answer_kind` is none, `label`; the columns and tables that are missing
             make the metrics on them skipped, with a reason.
@@ -57,8 +71,10 @@ class ReportInputs:
         gates: bounds that metrics must keep.
         reference: gold rows with the same field and label columns, or None.
         reference_name: how the page calls them.
-        embeddings: one vector per row, in row order, of any length; None where there are none.
+        embeddings: vectors of rows, all of them or a sample; None where there are none.
         reference_embeddings: the same for `reference`.
+        embedding_model: who made the vectors.
+        no_embeddings: why there are none.
         corrector_blind: the corrector did not see the intended label; a noise estimate that
             leans on this is skipped where it did.
         reviewed: rows that people looked at: `instance_id`, `right` (bool) and `weight` (how
@@ -79,6 +95,7 @@ class ReportInputs:
     answer_kind: str
     tables: Mapping[str, pl.DataFrame]
     labels: tuple[str, ...] = ()
+    language: str = "en"
     rejected: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     completions: pl.DataFrame | None = None
     planned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -90,8 +107,10 @@ class ReportInputs:
     gates: tuple[Gate, ...] = ()
     reference: pl.DataFrame | None = None
     reference_name: str = "reference"
-    embeddings: npt.NDArray[np.float64] | None = None
-    reference_embeddings: npt.NDArray[np.float64] | None = None
+    embeddings: Embedded | None = None
+    reference_embeddings: Embedded | None = None
+    embedding_model: str | None = None
+    no_embeddings: str = "no embeddings were given"
     corrector_blind: bool = True
     reviewed: pl.DataFrame | None = None
     planted_errors: pl.DataFrame | None = None

@@ -89,6 +89,7 @@ def build(inputs: ReportInputs) -> Report:
         "description": inputs.description,
         "fields": dict(inputs.fields),
         "answer_kind": inputs.answer_kind,
+        "language": inputs.language,
         "models": sorted(inputs.models),
         "simulated": inputs.simulated,
         "banner": BANNER if inputs.simulated else None,

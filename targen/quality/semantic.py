@@ -5,6 +5,7 @@ computed on a projection, whose distances are the projection's own.
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,33 +89,78 @@ def similarity_by_label(
     ]
 
 
+def similarity_across(mine: Floats, theirs: Floats) -> tuple[float, float | None, float | None]:
+    """Mean cosine over all pairs of a row and a reference row, copies left out, with its interval.
+
+    Without unit, -1 to 1. Where the set means what the reference means, it is about the mean
+    similarity within the reference; lower says that the set is about something else, higher that
+    it keeps to what is central there. Pairs of equal vectors are left out, as a row's pair with
+    itself is within a set. NaN without a pair.
+
+    Returns:
+        Value and 95% interval of a two-sample U-statistic: the standard errors of the means that
+        single rows have over the other side, added in quadrature.
+    """
+    copies, counts = 0, Counter(row.tobytes() for row in theirs)
+    for row in mine:
+        copies += counts[row.tobytes()]
+    pairs = len(mine) * len(theirs) - copies
+    if pairs <= 0:
+        return math.nan, None, None
+    value = (float(mine.sum(axis=0) @ theirs.sum(axis=0)) - copies) / pairs
+    if len(mine) < 2 or len(theirs) < 2:
+        return value, None, None
+    own, gold = mine @ theirs.mean(axis=0), theirs @ mine.mean(axis=0)
+    variance = float(own.var(ddof=1)) / len(mine) + float(gold.var(ddof=1)) / len(theirs)
+    half = Z95 * math.sqrt(variance)
+    return value, value - half, value + half
+
+
 def measure(inputs: ReportInputs, sheet: Sheet) -> None:
-    """Add mean similarity, within and between labels, the Vendi score, and drift by depth."""
-    if inputs.embeddings is None:
-        sheet.skip("mean_similarity", "no embeddings were given")
+    """Add mean similarity, also to the reference and by label, Vendi score, and drift by depth."""
+    made, gold = inputs.embeddings, inputs.reference_embeddings
+    why = inputs.no_embeddings if made is None else "needs two rows" if len(made.rows) < 2 else None
+    if made is None or why is not None:
+        for name in ("mean_similarity", "similarity", "vendi_score", "drift"):
+            sheet.skip(name, why or "")
         return
-    mine = unit(inputs.embeddings)
-    gold = inputs.reference_embeddings
-    theirs = unit(gold) if gold is not None else None
-    if len(mine) < 2:
-        sheet.skip("mean_similarity", "needs two rows")
-        return
+    sheet.details["embedding_model"] = inputs.embedding_model
+    mine = unit(made.vectors)
+    theirs = None if gold is None or not len(gold.rows) else unit(gold.vectors)
     value, low, high = mean_similarity(mine)
     other = mean_similarity(theirs)[0] if theirs is not None else None
     sheet.add(Measure("mean_similarity", value, len(mine), "all", low, high, other))
+    if theirs is not None:
+        value, low, high = similarity_across(mine, theirs)
+        sheet.add(Measure("reference_similarity", value, len(mine), "all", low, high, other))
+    else:
+        sheet.skip("reference_similarity", "there is no reference data to compare with")
     size = min(VENDI_ROWS, len(mine), len(theirs) if theirs is not None else VENDI_ROWS)
     scores = [vendi_score(_some(group, size)) for group in (mine, theirs) if group is not None]
     gold_score = scores[1] if theirs is not None else None
     sheet.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=gold_score))
     if inputs.answer_kind == "class":
-        names = label_set(inputs)
-        table = similarity_by_label(mine, inputs.rows["label"], names)
-        sheet.details["similarity"] = {"names": names, "values": table}
-        for i, first in enumerate(names):
-            for j in range(i, len(names)):
-                pair = first if i == j else f"{first} and {names[j]}"
-                sheet.add(Measure("similarity", table[i][j], len(mine), pair))
+        _by_label(inputs, mine, theirs, sheet)
+    else:
+        sheet.skip("similarity", f"answers of kind {inputs.answer_kind} make no groups of rows")
     _drift(inputs, mine, sheet)
+
+
+def _by_label(inputs: ReportInputs, mine: Floats, theirs: Floats | None, sheet: Sheet) -> None:
+    """Add the mean cosine within each label and between each two."""
+    assert inputs.embeddings is not None
+    names = label_set(inputs)
+    table = similarity_by_label(mine, inputs.rows["label"][inputs.embeddings.rows], names)
+    gold = None
+    if theirs is not None and inputs.reference is not None and inputs.reference_embeddings:
+        labels = inputs.reference["label"][inputs.reference_embeddings.rows]
+        gold = similarity_by_label(theirs, labels, names)
+    sheet.details["similarity"] = {"names": names, "values": table}
+    for i, first in enumerate(names):
+        for j in range(i, len(names)):
+            pair = first if i == j else f"{first} and {names[j]}"
+            other = None if gold is None else gold[i][j]
+            sheet.add(Measure("similarity", table[i][j], len(mine), pair, reference=other))
 
 
 def _some(vectors: Floats, size: int) -> Floats:
@@ -146,7 +192,9 @@ def _drift(inputs: ReportInputs, vectors: Floats, sheet: Sheet) -> None:
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
         sheet.skip("drift", "no row was grown from another")
         return
-    place = {row_id: i for i, row_id in enumerate(inputs.rows["instance_id"])}
+    assert inputs.embeddings is not None
+    ids = inputs.rows["instance_id"][inputs.embeddings.rows]
+    place = {row_id: i for i, row_id in enumerate(ids)}
     depth = dict(instances.select("instance_id", "depth").iter_rows())
     by_depth: dict[int, list[float]] = {}
     for row_id, root in roots(instances).items():

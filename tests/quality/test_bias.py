@@ -69,3 +69,10 @@ def test_twins_agree_or_not():
     sheet = Sheet()
     bias.measure(inputs(1, tables={"corrected_set": rows}, pair_field="pair_id"), sheet)
     assert (sheet.get("gender_parity").value, sheet.get("gender_parity").n) == (0.5, 2)
+
+
+def test_english_word_lists_say_nothing_of_german_rows():
+    sheet = Sheet()
+    bias.measure(inputs(20, language="de"), sheet)
+    assert sheet.skipped["mention"] == "the word lists are English, the rows German"
+    assert not [measure for measure in sheet.measures if measure.metric == "mention"]
