@@ -10,7 +10,7 @@ from dagster import ConfigurableResource
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from targen.llm.engine import Engine
+    from targen.llm.embedding_engine import EmbeddingEngine
     from targen.llm.settings import EngineSettings
     from targen.llm.store import Store
 
@@ -66,26 +66,26 @@ class LLMResource(ConfigurableResource[None]):
         default="data", description="Where the store lies by default. From TARGEN_DATA_DIR."
     )
 
-    def engine(self, run_id: str, task: str, step: str) -> "Engine":
+    def engine(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
         """Return an engine for one step of one run; to be entered as an async context.
 
         Raises:
             StoreError: the store must be named and is not.
         """
         # Not at the top: the code location loads in half the time without the engine.
-        from targen.llm.engine import Engine  # noqa: PLC0415
+        from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
 
-        return Engine(self.settings(run_id, task, step))
+        return EmbeddingEngine(self.settings(run_id, task, step))
 
-    def embedder(self, run_id: str, task: str, step: str) -> "Engine":
+    def embedder(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
         """Return an engine that only embeds: it needs no key for a chat model.
 
         Raises:
             StoreError: the store must be named and is not.
         """
-        from targen.llm.engine import Engine  # noqa: PLC0415
+        from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
 
-        return Engine(self.settings(run_id, task, step).to_embed())
+        return EmbeddingEngine(self.settings(run_id, task, step).to_embed())
 
     def settings(self, run_id: str, task: str, step: str) -> "EngineSettings":
         """Return the engine's settings for one step of one run.

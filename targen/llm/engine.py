@@ -10,7 +10,7 @@ import heapq
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence, Sized
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,6 @@ from targen.llm import retry, structured, wire
 from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
 from targen.llm.client import Client
-from targen.llm.embeddings import Embeddings, Floats
 from targen.llm.gate import Gate
 from targen.llm.identity import identify
 from targen.llm.ledger import Found, Ledger, Record
@@ -114,9 +113,6 @@ class Engine:
         self._purse = Purse(
             settings, self._endpoint, self._writer, self._ledger, self._ask_elsewhere
         )
-        self.embeddings = Embeddings(
-            settings, self._store, self._writer, self._ledger, self._purse.budget, self.stats
-        )
         self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
         self._health = retry.Health()
         self._refusals = Refusals(settings, self._client.base_url, self._health, self._stop)
@@ -152,7 +148,6 @@ class Engine:
                 await asyncio.gather(self._looking, return_exceptions=True)
             self._writer.submit(self._ledger.leave, lambda result: None)
             await self._writer.close()
-            await self.embeddings.close()
             await self._client.close()
             self._store.close()
             self.stats.seconds = time.monotonic() - self._started
@@ -180,17 +175,6 @@ class Engine:
         finally:
             await run.close()
             self._runs.discard(run)
-
-    async def embed(self, texts: Sequence[str]) -> Floats:
-        """Return one vector per text, (texts, dimensions); see `Embeddings.of`.
-
-        Raises:
-            NoEmbeddingsError: the endpoint gives none.
-            EndpointError: the endpoint cannot be used at all.
-            BudgetError: the budget is used up.
-            StoreError: the completion store fails.
-        """
-        return await self.embeddings.of(texts)
 
     # Drawing: called by the run.
 

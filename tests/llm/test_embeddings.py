@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError, StoreError
+from targen.llm.embedding_engine import EmbeddingEngine
 from targen.llm.embeddings_wire import BYTES, TEXTS, parts, read_answer
-from targen.llm.engine import Engine, EngineSettings
+from targen.llm.engine import EngineSettings
 from targen.llm.schema import BUDGETS, EMBEDDINGS, VERSION
 from targen.llm.store import Store
 from targen.offline.app import embed
@@ -36,8 +37,8 @@ def answered(body: dict[str, Any], **more: Any) -> web.Response:
     return web.json_response({"data": data[::-1], "model": "e", "usage": usage} | more)
 
 
-async def embedded(settings: EngineSettings, texts: list[str]) -> tuple[Any, Engine]:
-    engine = Engine(settings)
+async def embedded(settings: EngineSettings, texts: list[str]) -> tuple[Any, EmbeddingEngine]:
+    engine = EmbeddingEngine(settings)
     async with engine as llm:
         return await llm.embed(texts), engine
 
@@ -179,7 +180,7 @@ async def test_many_texts_at_once_beside_chat(known: Any) -> None:
         endpoint.answer = lambda body, e: (
             answered(body) if "input" in body else Endpoint().answer(body, e)
         )
-        async with Engine(known(endpoint)) as engine:
+        async with EmbeddingEngine(known(endpoint)) as engine:
 
             async def chat() -> int:
                 return len([outcome async for outcome in engine.run(requests(40))])
