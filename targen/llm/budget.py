@@ -109,7 +109,7 @@ class Budget:
             .returning(RESERVATIONS.c.scope, RESERVATIONS.c.reserved_usd)
         )
         for row in rows.all():
-            add_spent(connection, row.scope, max(row.reserved_usd, 0.0))
+            add_spent(connection, {row.scope: max(row.reserved_usd, 0.0)})
 
     @staticmethod
     def words(state: Mapping[str, tuple[float, float]], ceilings: Mapping[str, float]) -> str:

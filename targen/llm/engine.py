@@ -43,7 +43,7 @@ GRACE_S = 4.0
 _AWAIT_OTHERS_S = 0.25
 _AWAIT_BATCHES_S = 2.0
 _LOG_BATCHES_S = 60.0
-_COMMIT_PAUSE_S = 0.002
+_COMMIT_PAUSE_S = 0.003
 _TICK_S = 0.02
 _UNSAVED_MOST = 8
 
@@ -117,8 +117,6 @@ class Engine:
         self._health = retry.Health()
         self._refusals = Refusals(settings, self._client.base_url, self._health, self._stop)
         self._batches = self._batched() if settings.mode == "batch" else None
-        # So that the first answer need not wait until SQLAlchemy has compiled the statements.
-        self._writer.submit(self._ledger.warm, lambda result: None)
         every_s = _LOG_BATCHES_S if self._batches else EVERY_S
         self._clock = Clock(self._progress, self._report, every_s)
         self._tick = self._loop.call_later(_TICK_S, self._watch, time.monotonic() + _TICK_S)
@@ -196,13 +194,16 @@ class Engine:
 
     def _look_for(self, jobs: Iterable[Job]) -> None:
         self._pending.extend(jobs)
-        # While enough is ready, look-ups wait until they fill a transaction.
-        due = len(self._ready) < LOOKUP or len(self._pending) >= LOOKUP
-        if self._pending and due and (self._looking is None or self._looking.done()):
+        if self._due() and (self._looking is None or self._looking.done()):
             self._looking = self._loop.create_task(self._look_up())
 
+    def _due(self) -> bool:
+        # While enough is ready, look-ups wait until they fill a transaction.
+        wait = len(self._ready) >= LOOKUP // 2 and len(self._pending) < LOOKUP
+        return bool(self._pending) and not wait
+
     async def _look_up(self) -> None:
-        while self._pending and not self._fatal:
+        while self._due() and not self._fatal:
             jobs = [self._pending.popleft() for _ in range(min(LOOKUP, len(self._pending)))]
             try:
                 found = await self._writer.call(self._purse.claim(jobs))

@@ -4,14 +4,15 @@ Here belong the statements, each a piece of work for the `writer`. They hold for
 PostgreSQL alike.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from targen.llm.bulk import delete_keys, insert_rows
 from targen.llm.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
 from targen.llm.store import now, unpack
 from targen.llm.structured import Parsed
@@ -68,40 +69,30 @@ _FIND = sa.select(
 ).where(COMPLETIONS.c.request_id.in_(_IDS), COMPLETIONS.c.status != "failed")
 _ALIVE = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > sa.bindparam("moment"))
 _END_DEAD = sa.delete(LEASES).where(LEASES.c.request_id.in_(_IDS), LEASES.c.owner.not_in(_ALIVE))
-_HELD = (LEASES.c.request_id.in_(_IDS), LEASES.c.owner == sa.bindparam("holder"))
-_OURS = sa.select(LEASES.c.request_id).where(*_HELD)
-_END_LEASES = sa.delete(LEASES).where(*_HELD)
+_OURS = sa.select(LEASES.c.request_id).where(
+    LEASES.c.request_id.in_(_IDS), LEASES.c.owner == sa.bindparam("holder")
+)
+
+
+# Only a failure is ever replaced: a stored answer stays what it was.
+_KEEP_ANSWERS = (
+    "ON CONFLICT (request_id) DO UPDATE SET "
+    + ", ".join(f"{column.name} = excluded.{column.name}" for column in COMPLETIONS.columns)
+    + " WHERE completions.status = 'failed'"
+)
+_KEEP = "ON CONFLICT DO NOTHING"
+_ADD = "ON CONFLICT (scope) DO UPDATE SET spent_usd = budgets.spent_usd + excluded.spent_usd"
+_COLUMNS = tuple(column.name for column in COMPLETIONS.columns)
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """Return the dialect's INSERT, which knows ON CONFLICT."""
-    return _insert(connection.dialect.name, table)
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
 
 
-def _insert(dialect: str, table: sa.Table) -> Any:
-    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
-
-
-@lru_cache(maxsize=2)
-def _put_completion(dialect: str) -> Any:
-    """Return the statement of `put`; to make it costs ten times as much as to run it."""
-    statement = _insert(dialect, COMPLETIONS)
-    # Only a failure is ever replaced: a stored answer stays what it was.
-    return statement.on_conflict_do_update(
-        index_elements=["request_id"],
-        set_={column.name: statement.excluded[column.name] for column in COMPLETIONS.columns},
-        where=COMPLETIONS.c.status == "failed",
-    )
-
-
-def add_spent(connection: sa.Connection, scope: str, amount: float) -> None:
-    """Add to what was spent in `scope`."""
-    statement = insert(connection, BUDGETS).values(scope=scope, spent_usd=amount)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["scope"], set_={"spent_usd": BUDGETS.c.spent_usd + amount}
-        )
-    )
+def add_spent(connection: sa.Connection, amounts: Mapping[str, float]) -> None:
+    """Add to what was spent in each scope."""
+    insert_rows(connection, BUDGETS, list(amounts.items()), _ADD)
 
 
 class Ledger:
@@ -109,11 +100,14 @@ class Ledger:
 
     def __init__(self, owner: str, run_id: str, task: str, step: str) -> None:
         self.owner = owner
-        self._use = {"run_id": run_id, "task": task, "step": step}
+        self._use = (run_id, task, step)
+        self._ahead_s = 0.0
 
     def beat(self, connection: sa.Connection) -> None:
         """Tell the others that this process lives."""
-        expires = now(connection) + LEASE_S
+        # Asked for once a beat: in PostgreSQL the clock is a round trip away.
+        self._ahead_s = now(connection) - time.time()
+        expires = self._now() + LEASE_S
         statement = insert(connection, OWNERS).values(owner=self.owner, expires_at=expires)
         connection.execute(
             statement.on_conflict_do_update(index_elements=["owner"], set_={"expires_at": expires})
@@ -161,11 +155,8 @@ class Ledger:
         return known
 
     def _claim(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
-        connection.execute(_END_DEAD, {"ids": ids, "moment": now(connection)})
-        connection.execute(
-            insert(connection, LEASES).on_conflict_do_nothing(),
-            [{"request_id": request_id, "owner": self.owner} for request_id in ids],
-        )
+        connection.execute(_END_DEAD, {"ids": ids, "moment": self._now()})
+        insert_rows(connection, LEASES, [(request_id, self.owner) for request_id in ids], _KEEP)
         ours = connection.execute(_OURS, {"ids": ids, "holder": self.owner})
         return {row[0] for row in ours}
 
@@ -174,39 +165,18 @@ class Ledger:
 
         `created_at` is set here; `charge_usd` of a row is no column but what counts as spent.
         """
-        moment = now(connection)
-        values = [{**row, "created_at": moment} for row in rows]
-        charges = sum(row.pop("charge_usd") for row in values)
-        self.charge(connection, charges)
-        connection.execute(_put_completion(connection.dialect.name), values)
+        moment = self._now()
+        self.charge(connection, sum(row["charge_usd"] for row in rows))
+        values = [[row.get(name, moment) for name in _COLUMNS] for row in rows]
+        insert_rows(connection, COMPLETIONS, values, _KEEP_ANSWERS)
         paid = [row["request_id"] for row in rows if row["status"] != "failed"]
         self._note_uses(connection, paid, paid=True)
         self._release(connection, [row["request_id"] for row in rows])
 
-    def warm(self, connection: sa.Connection) -> None:
-        """Store a row and take it back, so that the statements of `put` are compiled."""
-        row = {column.name: None for column in COMPLETIONS.columns} | {
-            "request_id": "",
-            "status": "failed",
-            "endpoint": "",
-            "model": "",
-            "identity": b"",
-            "simulated": True,
-            "attempts": 0,
-            "mode": "live",
-            "run_id": "",
-            "project_version": "",
-            "charge_usd": 0.0,
-        }
-        savepoint = connection.begin_nested()
-        self.put(connection, [row])
-        savepoint.rollback()
-
     def charge(self, connection: sa.Connection, amount: float) -> None:
         """Note what was spent, in all and for the task."""
         if amount:
-            add_spent(connection, ALL, amount)
-            add_spent(connection, f"task:{self._use['task']}", amount)
+            add_spent(connection, {ALL: amount, f"task:{self._use[1]}": amount})
 
     def release(self, ids: Sequence[str]) -> Callable[[sa.Connection], None]:
         """End leases without an answer."""
@@ -214,16 +184,14 @@ class Ledger:
 
     def _release(self, connection: sa.Connection, ids: Sequence[str]) -> None:
         if ids:
-            connection.execute(_END_LEASES, {"ids": ids, "holder": self.owner})
+            delete_keys(connection, LEASES, ids, self.owner)
 
     def _note_uses(self, connection: sa.Connection, ids: Sequence[str], paid: bool) -> None:
-        if not ids:
-            return
-        moment = now(connection)
-        connection.execute(
-            insert(connection, USES).on_conflict_do_nothing(),
-            [
-                {"request_id": request_id, "paid": paid, "used_at": moment, **self._use}
-                for request_id in ids
-            ],
-        )
+        if ids:
+            moment = self._now()
+            uses = [(request_id, *self._use, paid, moment) for request_id in ids]
+            insert_rows(connection, USES, uses, _KEEP)
+
+    def _now(self) -> float:
+        """Return the time by the store's clock, as it was when the process last beat."""
+        return time.time() + self._ahead_s

@@ -15,7 +15,7 @@ that are no buckets.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Self
 
 FIRST_RATE = 64.0
@@ -98,7 +98,7 @@ class Limit:
 
     def dump(self) -> str:
         """Return everything as JSON."""
-        return json.dumps(asdict(self))
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
     def ask(
         self, now: float, owner: str, unused: int, refusals: Iterable[float], most: int

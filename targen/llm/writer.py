@@ -54,7 +54,6 @@ class Writer:
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        self._stop = threading.Event()
         _quicken(+1)
         self._thread = threading.Thread(target=self._run, name="targen-store", daemon=True)
         self._thread.start()
@@ -84,7 +83,6 @@ class Writer:
 
     async def close(self) -> None:
         """Commit what is left and end the thread."""
-        self._stop.set()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         _quicken(-1)
@@ -115,8 +113,7 @@ class Writer:
             item = self._queue.get(timeout=_BEAT_S)
         except Empty:
             return [], False
-        if not self._stop.is_set():
-            self._stop.wait(self._pause_s)
+        time.sleep(self._pause_s)
         while item is not None:
             group.append(item)
             if len(group) >= _GROUP:
