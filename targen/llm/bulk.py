@@ -1,12 +1,13 @@
 """SQL for many rows at once, as text made once per number of rows.
 
 Here belong the few statements that run for every group of answers. All others are written with
-SQLAlchemy where they are used: it needs as long to prepare one of these as the database to run it,
-and it gives the interpreter's lock away for every row, one statement of many rows only once.
+SQLAlchemy where they are used. It takes longer over each of these than the database does, and with
+one statement a row the driver would give the interpreter's lock away for every row.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,10 +49,17 @@ def _in_parts(
     before: tuple[Any, ...] = (),
 ) -> None:
     most = _MOST_VARIABLES // width
-    for start in range(0, len(rows), most):
-        part = rows[start : start + most]
-        values = before + tuple(value for row in part for value in row)
-        connection.exec_driver_sql(text(connection.dialect.name, len(part)), values)
+    dialect = connection.dialect
+    cursor = connection.connection.cursor()
+    try:
+        for start in range(0, len(rows), most):
+            part = rows[start : start + most]
+            cursor.execute(text(dialect.name, len(part)), (*before, *chain.from_iterable(part)))
+    except dialect.loaded_dbapi.Error as error:
+        # With neither text nor values: they hold prompts and answers.
+        raise sa.exc.OperationalError("", None, error) from error
+    finally:
+        cursor.close()
 
 
 @lru_cache(maxsize=256)

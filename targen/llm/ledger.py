@@ -7,6 +7,7 @@ PostgreSQL alike.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,7 +83,7 @@ _KEEP_ANSWERS = (
 )
 _KEEP = "ON CONFLICT DO NOTHING"
 _ADD = "ON CONFLICT (scope) DO UPDATE SET spent_usd = budgets.spent_usd + excluded.spent_usd"
-_COLUMNS = tuple(column.name for column in COMPLETIONS.columns)
+_VALUES = itemgetter(*(column.name for column in COMPLETIONS.columns))
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
@@ -167,8 +168,8 @@ class Ledger:
         """
         moment = self._now()
         self.charge(connection, sum(row["charge_usd"] for row in rows))
-        values = [[row.get(name, moment) for name in _COLUMNS] for row in rows]
-        insert_rows(connection, COMPLETIONS, values, _KEEP_ANSWERS)
+        stored = [{**row, "created_at": moment} for row in rows]
+        insert_rows(connection, COMPLETIONS, [_VALUES(row) for row in stored], _KEEP_ANSWERS)
         paid = [row["request_id"] for row in rows if row["status"] != "failed"]
         self._note_uses(connection, paid, paid=True)
         self._release(connection, [row["request_id"] for row in rows])

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from jsonschema_rs import Draft202012Validator
+
 from targen.hashing import canonical
 from targen.llm.types import Request
 
@@ -180,7 +182,7 @@ def _valid_items(values: list[Any], schema: Mapping[str, Any]) -> list[Any]:
     return valid if most is None else valid[:most]
 
 
-def _validator_of(schema: Mapping[str, Any]) -> Any:
+def _validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
     """Return the validator of a schema object; thousands of requests share one object."""
     known = _SEEN.get(id(schema))
     if known is not None and known[0] is schema:
@@ -192,24 +194,22 @@ def _validator_of(schema: Mapping[str, Any]) -> Any:
     return made
 
 
-_SEEN: dict[int, tuple[Mapping[str, Any], Any]] = {}
+_SEEN: dict[int, tuple[Mapping[str, Any], Draft202012Validator]] = {}
 
 
 @lru_cache(maxsize=256)
-def _validator(schema: str) -> Any:
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 (keeps the import of assets light)
-
+def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(json.loads(schema))
 
 
-def _first_error(validator: Any, value: Any) -> str | None:
+def _first_error(validator: Draft202012Validator, value: Any) -> str | None:
     try:
-        error = next(validator.iter_errors(value), None)
-    except RecursionError:
-        return "the answer is nested too deeply"
-    if error is None:
-        return None
-    place = "".join(f"[{step!r}]" for step in error.absolute_path)
+        if validator.is_valid(value):
+            return None
+        error = next(validator.iter_errors(value))
+    except UnicodeError:
+        return "the answer holds half a character (a lone surrogate)"
+    place = "".join(f"[{step!r}]" for step in error.instance_path)
     return f"at {_short(place or 'the top', 80)}: {_short(error.message)}"
 
 

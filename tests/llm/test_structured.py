@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_left_out(text: str, kept: Any) -> None:
 
 def test_the_error_names_the_place() -> None:
     assert parse('{"label": "maybe"}', LABEL).error == (
-        "at ['label']: 'maybe' is not one of ['yes', 'no']"
+        """at ['label']: "maybe" is not one of "yes" or "no\""""
     )
 
 
@@ -97,5 +97,12 @@ def test_an_error_does_not_quote_a_whole_answer() -> None:
     parsed = parse(json.dumps({"items": "word " * 1000}), SCHEMA)
     assert parsed.error is not None
     assert len(parsed.error) < 300
-    assert parsed.error.startswith("at ['items']: 'word word")
-    assert parsed.error.endswith("is not of type 'array'")
+    assert parsed.error.startswith("at ['items']: \"word word")
+    assert parsed.error.endswith('is not of type "array"')
+
+
+def test_half_a_character_is_no_label() -> None:
+    parsed = parse('{"label": "\\ud800"}', LABEL)
+    assert parsed.value is None
+    assert parsed.error is not None
+    assert "lone surrogate" in parsed.error

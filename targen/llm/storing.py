@@ -1,0 +1,140 @@
+"""From an answer to a stored row, and from that to the outcomes of all who wait for it.
+
+Here belong the answers that are not stored yet, and the decision to ask again. The shape of rows
+and outcomes belongs to `outcomes`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from targen.llm import structured
+from targen.llm.ledger import Record
+from targen.llm.outcomes import outcome_of, record_of, row_of, status_of
+from targen.llm.purse import Purse
+from targen.llm.reply import Answer
+from targen.llm.runs import Job
+from targen.llm.settings import EngineSettings
+from targen.llm.stats import Stats
+from targen.llm.types import Status
+from targen.llm.writer import Writer
+
+ASK_AGAIN = 2
+"""How often a request is asked again where nothing of its answer can be used."""
+
+UNSAVED_MOST = 8
+"""Answers that may be on their way to the store before more is paid for: a kill loses them."""
+
+
+class Storing:
+    """The answers of one engine on their way through the store to the runs."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        endpoint: str,
+        writer: Writer,
+        purse: Purse,
+        stats: Stats,
+        closed: Callable[[Job], None],
+        ask: Callable[[Job], None],
+        relieved: Callable[[], None],
+        stop: Callable[[BaseException], None],
+    ) -> None:
+        """Make it; must be called on a running event loop.
+
+        Args:
+            settings: of the engine.
+            endpoint: the logical name.
+            writer: of the engine.
+            purse: of the engine.
+            stats: of the engine.
+            closed: called with each job that has its outcome.
+            ask: called with each job that asks for an answer anew.
+            relieved: called when there is room for unsaved answers again.
+            stop: ends the engine because of an error.
+        """
+        self._settings, self._endpoint = settings, endpoint
+        self._writer, self._purse, self._stats = writer, purse, stats
+        self._closed, self._ask, self._relieved, self._stop = closed, ask, relieved, stop
+        self._loop = asyncio.get_running_loop()
+        self._unsaved = 0
+        self.done = 0
+
+    @property
+    def full(self) -> bool:
+        """True while so many answers are unsaved that nothing more should be sent."""
+        return self._unsaved >= UNSAVED_MOST
+
+    def answered(self, job: Job, answer: Answer, latency: float) -> None:
+        """Store an answer that took `latency` seconds, and hand it on."""
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
+        cost = self._purse.cost(job.request, prompt, completion)
+        self._stats.paid(prompt or 0, completion or 0, cost, latency)
+        parsed = structured.parse(answer.text, job.request.schema)
+        status, error = status_of(answer, parsed.error)
+        self._write(
+            job,
+            status,
+            error,
+            parsed=parsed,
+            raw=answer.refusal if answer.refusal and not answer.text else answer.text,
+            served_model=answer.model,
+            fingerprint=answer.fingerprint,
+            provider_id=answer.provider_id,
+            finish=answer.finish[:32],
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            cost_usd=cost,
+            mean_logprob=answer.logprob,
+            latency=latency,
+        )
+
+    def failed(self, job: Job, status: Status, words: str) -> None:
+        """Store that there is no answer, and why, and hand that on."""
+        if status == "failed":
+            self._stats.failed += 1
+        self._write(job, status, words, cost_usd=0.0)
+
+    def _write(self, job: Job, status: Status, error: str | None, **answer: Any) -> None:
+        raw, parsed = answer.pop("raw", None), answer.pop("parsed", None)
+        row = row_of(job, status, error, raw, self._endpoint, self._settings, **answer)
+        record = record_of(row, raw, parsed)
+        self._unsaved += 1
+
+        def stored(result: Any) -> None:
+            self._unsaved -= 1
+            if self._unsaved == UNSAVED_MOST - 1:
+                self._loop.call_soon(self._relieved)
+            if isinstance(result, BaseException):
+                self._stop(result)
+            else:
+                self._conclude(job, record, from_store=False)
+
+        cost = row["cost_usd"]
+        # What the endpoint did not count is taken to have cost the most it could.
+        row["charge_usd"] = job.reserved if cost is None else cost
+        self._writer.put(row, stored)
+        # After the charge: the other way round there would be room for a moment that is not there.
+        self._purse.give_back(job)
+
+    def known(self, job: Job, record: Record) -> None:
+        """Hand on what the store knows already."""
+        self._conclude(job, record, from_store=True)
+
+    def _conclude(self, job: Job, record: Record, from_store: bool) -> None:
+        """Hand a stored completion on, or ask again where nothing of it can be used."""
+        self._closed(job)
+        outcome = outcome_of(job, record, from_store)
+        broken = outcome.status in ("malformed", "truncated") and outcome.value is None
+        for twin in (job, *job.twins):
+            mine = outcome if twin is job else outcome_of(twin, record, from_store=True)
+            if mine.from_store and twin.asks == 0:
+                self._stats.from_store += 1
+            if broken and twin.asks < ASK_AGAIN and not twin.run.closed:
+                error = record.error or "it is malformed"
+                again = structured.ask_again(twin.request, record.raw or "", error)
+                self._ask(Job(twin.run, twin.root, again, twin.request_id, twin.asks + 1, mine))
+            else:
+                self.done += 1
+                twin.run.hand_on(mine)
