@@ -88,8 +88,10 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
 
     Raises:
         StoreError: the completion store cannot be read.
+        TableError: the reference data cannot be read, or does not fit the task.
     """
-    from targen.quality.accounting import step_of_requests  # noqa: PLC0415 - not when loading
+    from targen import references  # noqa: PLC0415 - not when loading
+    from targen.quality.accounting import step_of_requests  # noqa: PLC0415
 
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
@@ -97,6 +99,7 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         asked = store.with_chain(step_of_requests(frames, rejected))
         # In one order: the report of unchanged tables must keep its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
+    gold = references.of(spec)
     return ReportInputs(
         task_name=spec.name,
         title=spec.title,
@@ -117,6 +120,9 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         simulated=bool(completions["simulated"].any()),
         corrector_blind=corrector_blind(spec),
         gates=tuple(spec.gates),
+        reference=gold.rows,
+        reference_name=gold.name,
+        elsewhere=gold.elsewhere,
     )
 
 
@@ -145,6 +151,8 @@ def corrector_blind(spec: TaskSpec) -> bool:
 
 def report_digest(spec: TaskSpec) -> str:
     """Return the sha256 of what the report reads of the task beyond its tables."""
+    from targen import references  # noqa: PLC0415 - not when loading
+
     return digest(
         {
             "step": STEP,
@@ -160,6 +168,7 @@ def report_digest(spec: TaskSpec) -> str:
             "gates": [gate.model_dump(mode="json") for gate in spec.gates],
             "labels": list(spec.labels),
             "planned": spec.planned,
+            "references": references.identity(spec),
             "rows": spec.wanted_rows,
             "pair_field": spec.twin.id_field if spec.twin else None,
         }

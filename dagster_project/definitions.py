@@ -42,6 +42,7 @@ def task_folder() -> TaskFolder:
         tasks_dir=environment.text(environment.TASKS_DIR, "tasks"),
         recipes_dir=environment.text(environment.RECIPES_DIR, "recipes"),
         rows=environment.rows(),
+        references_dir=environment.optional(environment.REFERENCES_DIR),
     )
 
 

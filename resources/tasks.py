@@ -25,6 +25,13 @@ class TaskFolder(ConfigurableResource[None]):
         description="Rows of every corrected set, instead of the tasks' own. From TARGEN_ROWS.",
     )
 
+    references_dir: str | None = Field(
+        default=None,
+        description="Folder with reference data: a Parquet, JSON lines, CSV or TSV file named like "
+        "a task (or one that it extends) goes before the task's own `reference`. Unset is none. "
+        "From TARGEN_REFERENCES_DIR.",
+    )
+
     def names(self) -> list[str]:
         """Return the names of all tasks, sorted.
 
@@ -39,7 +46,9 @@ class TaskFolder(ConfigurableResource[None]):
         Raises:
             SpecError: what is wrong with any of the files.
         """
-        return load_tasks(Path(self.tasks_dir), Path(self.recipes_dir), self.rows)
+        return load_tasks(
+            Path(self.tasks_dir), Path(self.recipes_dir), self.rows, self._references()
+        )
 
     def load(self, name: str) -> TaskSpec:
         """Return the task of this name.
@@ -47,4 +56,9 @@ class TaskFolder(ConfigurableResource[None]):
         Raises:
             SpecError: there is no such task, or its file is wrong.
         """
-        return load_task(name, Path(self.tasks_dir), Path(self.recipes_dir), self.rows)
+        return load_task(
+            name, Path(self.tasks_dir), Path(self.recipes_dir), self.rows, self._references()
+        )
+
+    def _references(self) -> Path | None:
+        return Path(self.references_dir) if self.references_dir else None

@@ -26,6 +26,7 @@ from targen.task_parts import (
     Answer,
     Contexts,
     Example,
+    ForeignRows,
     Gate,
     Label,
     Release,
@@ -52,6 +53,11 @@ class TaskSpec(BaseModel):
         rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
             CSV, a column for each field.
         gates: bounds that metrics of the quality report must keep.
+        columns: column of a foreign file -> field of this task, or `label`; holds for own data
+            that is reported on, for the reference, and for `elsewhere`.
+        reference: gold rows of this task, which the report measures against.
+        elsewhere: name -> gold rows of another task in this one's columns, to measure utility out
+            of distribution.
         steps: parameters of the recipe that this task changes.
         release: in which parts and under which licence the finished rows go out.
     """
@@ -78,12 +84,17 @@ class TaskSpec(BaseModel):
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
+    columns: dict[str, str] = Field(default_factory=dict)
+    reference: ForeignRows | None = None
+    elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
     steps: PartialSteps = PartialSteps()
     release: Release = Release()
 
     _recipe: Recipe = PrivateAttr()
     _source: Path = PrivateAttr()
     _ancestors: tuple[str, ...] = PrivateAttr(default=())
+    _reference_file: Path | None = PrivateAttr(default=None)
+    _elsewhere_files: dict[str, Path] = PrivateAttr(default_factory=dict)
     _seed_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
     _given_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
 
@@ -106,6 +117,16 @@ class TaskSpec(BaseModel):
     def labels(self) -> dict[str, Label]:
         """Label -> its texts, in the file's order; empty for span and none."""
         return self.answer.labels
+
+    @property
+    def reference_file(self) -> Path | None:
+        """The file of gold rows, from the task or from the folder of references; None without."""
+        return self._reference_file
+
+    @property
+    def elsewhere_files(self) -> dict[str, Path]:
+        """Name -> file of another task's gold rows."""
+        return self._elsewhere_files
 
     @property
     def seed_rows(self) -> list[dict[str, Any]]:
@@ -287,13 +308,17 @@ def load_task_names(folder: Path) -> list[str]:
     return sorted(_read_files(folder))
 
 
-def load_tasks(tasks_dir: Path, recipes_dir: Path, rows: int | None = None) -> dict[str, TaskSpec]:
+def load_tasks(
+    tasks_dir: Path, recipes_dir: Path, rows: int | None = None, references: Path | None = None
+) -> dict[str, TaskSpec]:
     """Return every task of a folder by name, sorted, with its recipe.
 
     Args:
         tasks_dir: folder of task files.
         recipes_dir: folder of recipe files.
         rows: overrides the `rows` of every task.
+        references: folder with a file of gold rows for tasks, named like the task or one that it
+            extends; it goes before the task's own.
 
     Raises:
         SpecError: all problems of all files, one a line.
@@ -304,7 +329,7 @@ def load_tasks(tasks_dir: Path, recipes_dir: Path, rows: int | None = None) -> d
     problems: list[str] = []
     for name in sorted(files):
         try:
-            tasks[name] = _load(name, files, recipes, rows)
+            tasks[name] = _load(name, files, recipes, rows, references)
         except SpecError as error:
             problems.append(str(error))
     if problems:
@@ -312,8 +337,14 @@ def load_tasks(tasks_dir: Path, recipes_dir: Path, rows: int | None = None) -> d
     return tasks
 
 
-def load_task(name: str, tasks_dir: Path, recipes_dir: Path, rows: int | None = None) -> TaskSpec:
-    """Return one task; problems of the other files do not matter.
+def load_task(
+    name: str,
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+) -> TaskSpec:
+    """Return one task, as `load_tasks` does; problems of the other files do not matter.
 
     Raises:
         SpecError: there is no such task (with the nearest name), or what is wrong with it.
@@ -321,11 +352,15 @@ def load_task(name: str, tasks_dir: Path, recipes_dir: Path, rows: int | None = 
     files = _read_files(tasks_dir)
     if name not in files:
         raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
-    return _load(name, files, load_recipes(recipes_dir), rows)
+    return _load(name, files, load_recipes(recipes_dir), rows, references)
 
 
 def _load(
-    name: str, files: Mapping[str, YamlFile], recipes: Mapping[str, Recipe], rows: int | None
+    name: str,
+    files: Mapping[str, YamlFile],
+    recipes: Mapping[str, Recipe],
+    rows: int | None,
+    references: Path | None,
 ) -> TaskSpec:
     file = files[name]
     spec = validate(TaskSpec, _extended(name, files), file)
@@ -346,6 +381,8 @@ def _load(
     spec._recipe = recipe
     spec._source = file.path
     spec._ancestors = _ancestors(name, files)
+    spec._reference_file = task_files.reference_file(spec, file, references)
+    spec._elsewhere_files = task_files.elsewhere_files(spec, file)
     spec._seed_rows = task_files.seed_rows(spec, file)
     spec._given_rows = task_files.given_rows(spec, file)
     return spec

@@ -25,6 +25,7 @@ def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
 def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
     found += check_examples(spec)
+    found += _check_foreign(spec)
     found += _check_gates(spec)
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
@@ -46,6 +47,29 @@ def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
         for name in spec.twin.fields:
             found += _unknown_field(spec, name, ("twin", "fields"))
         found += _unknown_field(spec, spec.twin.id_field, ("twin", "id_field"))
+    return found
+
+
+def _check_foreign(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+    """Check what columns and labels of other people's files are said to be."""
+    found: list[tuple[Loc, str]] = []
+    parts: list[tuple[Loc, dict[str, str], dict[str, str]]] = [((), spec.columns, {})]
+    if spec.reference is not None:
+        parts.append((("reference",), spec.reference.columns, spec.reference.labels))
+    for name, rows in spec.elsewhere.items():
+        parts.append((("elsewhere", name), rows.columns, rows.labels))
+        if rows.file is None and rows.hf is None:
+            found.append((("elsewhere", name), "it needs a `file` or `hf`"))
+    fields = [*spec.fields, "label"]
+    for loc, columns, labels in parts:
+        for column, field in columns.items():
+            if field not in fields:
+                text = f"no field '{field}'; {nearest(field, fields)}"
+                found.append(((*loc, "columns", column), text))
+        for label, own in labels.items():
+            if spec.labels and own not in spec.labels:
+                text = f"no label '{own}'; {nearest(own, spec.labels)}"
+                found.append(((*loc, "labels", label), text))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from targen import task_checks
 from targen.errors import SpecError
+from targen.foreign_files import SUFFIXES
 from targen.task_parts import Example, Part, Vocabulary
 from targen.yamlfile import Loc, YamlFile, validate
 
@@ -69,6 +70,52 @@ def with_examples(spec: "TaskSpec", file: YamlFile) -> "TaskSpec":
     if problems:
         raise SpecError("\n".join(problems))
     return read
+
+
+def reference_file(spec: "TaskSpec", file: YamlFile, folder: Path | None) -> Path | None:
+    """Return the file of gold rows: from the folder of references, else as the task names it.
+
+    Args:
+        spec: the task.
+        file: where it was read from.
+        folder: of references, None where there is none.
+
+    Raises:
+        SpecError: there is no such folder or file, or the folder has two files for the task.
+    """
+    for name in (spec.name, *spec.ancestors) if folder is not None else ():
+        assert folder is not None
+        if not folder.is_dir():
+            raise SpecError(f"{folder}: there is no such folder; set TARGEN_REFERENCES_DIR")
+        found = [path for s in SUFFIXES if (path := folder / f"{name}{s}").is_file()]
+        if len(found) > 1:
+            raise SpecError(f"{folder}: {found[0].name} and {found[1].name} are both for '{name}'")
+        if found:
+            return found[0]
+    if spec.reference is None or spec.reference.file is None:
+        return None
+    return _gold_file(file, ("reference", "file"), spec.reference.file)
+
+
+def elsewhere_files(spec: "TaskSpec", file: YamlFile) -> dict[str, Path]:
+    """Return name -> file of other tasks' gold rows, for those that are files.
+
+    Raises:
+        SpecError: a file is missing.
+    """
+    named = {name: rows.file for name, rows in spec.elsewhere.items() if rows.file is not None}
+    return {
+        name: _gold_file(file, ("elsewhere", name, "file"), path) for name, path in named.items()
+    }
+
+
+def _gold_file(file: YamlFile, loc: Loc, name: str) -> Path:
+    path = _named_file(file, loc, name)
+    if path.suffix.lower() not in SUFFIXES:
+        raise SpecError(f"{file.where(loc)}: '{name}' must end in one of {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise SpecError(f"{file.where(loc)}: there is no file '{name}' in {path.parent}")
+    return path
 
 
 def seed_rows(spec: "TaskSpec", file: YamlFile) -> list[Row]:

@@ -211,3 +211,41 @@ class Gate(Part):
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     at_most: float | None = Field(default=None, allow_inf_nan=False)
     severity: Literal["error", "warn"] = "error"
+
+
+class HubDataset(Part):
+    """A data set of the Hugging Face hub; needs the extra `datasets`.
+
+    Attributes:
+        dataset: its name there (super_glue).
+        config: its configuration, where it has several (rte).
+        split: which part of it.
+        revision: a commit or tag, so that it stays the same; the newest where unset.
+    """
+
+    dataset: str = Field(min_length=1)
+    config: str | None = None
+    split: str = "validation"
+    revision: str | None = None
+
+
+class ForeignRows(Part):
+    """Rows that people made, to measure the task's own rows against.
+
+    Attributes:
+        file: a Parquet, JSON lines, CSV or TSV file beside the task.
+        hf: a data set of the Hugging Face hub, instead of a file.
+        columns: column of the file -> field of the task, or `label`; equal names need no entry.
+        labels: label of the file -> label of the task.
+    """
+
+    file: str | None = None
+    hf: HubDataset | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ForeignRows":
+        if self.file is not None and self.hf is not None:
+            raise ValueError("give `file` or `hf`, not both")
+        return self

@@ -15,6 +15,7 @@ from targen import environment
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
+    from targen.llm.settings import EngineSettings
     from targen.llm.store import Store
     from targen.stored import Tables
     from targen.task import TaskSpec
@@ -52,6 +53,12 @@ def task_folders() -> tuple[Path, Path]:
     return Path(tasks), Path(environment.text(environment.RECIPES_DIR, "recipes"))
 
 
+def references_dir() -> Path | None:
+    """Return the folder of reference data, None where there is none."""
+    given = environment.optional(environment.REFERENCES_DIR)
+    return None if given is None else Path(given)
+
+
 def tasks() -> "dict[str, TaskSpec]":
     """Return every task by name.
 
@@ -60,7 +67,7 @@ def tasks() -> "dict[str, TaskSpec]":
     """
     from targen.task import load_tasks  # noqa: PLC0415 - a quick command needs none
 
-    return load_tasks(*task_folders(), environment.rows())
+    return load_tasks(*task_folders(), environment.rows(), references_dir())
 
 
 def task(name: str) -> "TaskSpec":
@@ -71,7 +78,7 @@ def task(name: str) -> "TaskSpec":
     """
     from targen.task import load_task  # noqa: PLC0415 - a quick command needs none
 
-    return load_task(name, *task_folders(), environment.rows())
+    return load_task(name, *task_folders(), environment.rows(), references_dir())
 
 
 def tables() -> "Tables":
@@ -96,3 +103,25 @@ def store() -> "Store":
     from targen.llm.store import Store  # noqa: PLC0415
 
     return Store(store_address(environment.optional(environment.STORE_URL), data_dir()))
+
+
+def engine_settings(task: str, step: str) -> "EngineSettings":
+    """Return the settings of an engine, as the environment has them.
+
+    Raises:
+        TargenError: a variable holds what it cannot hold.
+        StoreError: the store must be named and is not.
+    """
+    from targen.llm.settings import EngineSettings, store_address  # noqa: PLC0415
+
+    return EngineSettings(
+        model=environment.optional(environment.MODEL),
+        base_url=environment.optional(environment.BASE_URL),
+        endpoint_name=environment.optional(environment.ENDPOINT_NAME),
+        store_url=store_address(environment.optional(environment.STORE_URL), data_dir()),
+        embedding_model=environment.optional(environment.EMBEDDING_MODEL),
+        concurrency=environment.whole(environment.CONCURRENCY, 64),
+        budget_usd=environment.amount(environment.BUDGET_USD),
+        task=task,
+        step=step,
+    )

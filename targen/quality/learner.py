@@ -176,9 +176,11 @@ def cross_validated(features: Any, labels: Ints, groups: Ints, size: int) -> Sco
 
 def groups_of(rows: pl.DataFrame, pair_field: str | None) -> Ints:
     """Return a group number per row: that of its pair, or its own."""
+    alone = np.arange(rows.height, dtype=np.int64)
     if pair_field is None or pair_field not in rows.columns:
-        return np.arange(rows.height, dtype=np.int64)
-    return rows[pair_field].rank("dense").fill_null(0).to_numpy().astype(np.int64)
+        return alone
+    pairs = rows[pair_field].rank("dense").fill_null(0).to_numpy().astype(np.int64)
+    return np.where(pairs > 0, rows.height + pairs, alone)
 
 
 def coded(labels: pl.Series, names: Sequence[str]) -> Ints:

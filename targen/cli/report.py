@@ -1,0 +1,142 @@
+"""`targen report`: the quality report of rows that anybody made.
+
+Here belongs the command. What a report is computed from is gathered here, as the asset does it
+for the task's own tables; computing it belongs to `targen.quality`.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+from targen.errors import TableError
+
+if TYPE_CHECKING:
+    from targen.quality.inputs import ReportInputs
+    from targen.quality.report import Report
+    from targen.task import TaskSpec
+
+STEP = "report"
+
+
+@app.command()
+@told
+def report(
+    file: Annotated[Path, typer.Argument(help="Parquet, JSON lines (.jsonl), CSV or TSV.")],
+    task: Annotated[str, typer.Option(help="The task that the rows are of.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Gold rows to measure against, instead of the task's own reference."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write the report to.")] = Path("reports"),
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="FIELD=FOUND: a field of the task, or label, and the file's column."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="LABEL=FOUND: a label of the task, and what the file calls it."),
+    ] = None,
+) -> None:
+    """Measure any table of a task's rows: a page, a JSON file and a table of all figures.
+
+    Columns are found by the fields' names, by `columns` in the task, or by --column; both hold for
+    the reference too.
+    """
+    from targen import foreign  # noqa: PLC0415 - a quick command needs none
+    from targen.quality import page  # noqa: PLC0415
+
+    columns, labels = foreign.pairs(column or (), "column"), foreign.pairs(label or (), "label")
+    inputs = gather(file, base.task(task), reference, columns, labels)
+    made = asyncio.run(_measured(inputs))
+    files = {
+        "html": page.render(made).encode(),
+        "json": made.json_text().encode(),
+        "parquet": _parquet(made),
+    }
+    for suffix, content in files.items():
+        _write(output / f"{file.stem}.report.{suffix}", content)
+    typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['text']}")
+    for finding in made.json["findings"]:
+        typer.echo(f"  {finding['text']}")
+    typer.echo(f"The page: {output / f'{file.stem}.report.html'}")
+
+
+def gather(
+    file: Path,
+    spec: "TaskSpec",
+    reference: Path | None,
+    columns: dict[str, str],
+    labels: dict[str, str],
+) -> "ReportInputs":
+    """Return what the report of a file is computed from.
+
+    Args:
+        file: the rows.
+        spec: the task that they are of.
+        reference: gold rows that go before the task's own.
+        columns: column -> field, before what the task says.
+        labels: label -> label, likewise.
+
+    Raises:
+        TableError: a file cannot be read, or does not fit the task.
+    """
+    from targen import foreign, references  # noqa: PLC0415 - a quick command needs none
+    from targen.quality.inputs import ReportInputs  # noqa: PLC0415
+
+    for name in columns.values():
+        if name not in (*spec.fields, foreign.LABEL):
+            fields = ", ".join((*spec.fields, foreign.LABEL))
+            raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
+    rows = foreign.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
+    gold = references.of(spec, reference, columns, labels)
+    answer, pair = spec.answer, spec.twin.id_field if spec.twin else None
+    return ReportInputs(
+        task_name=spec.name,
+        title=f"{spec.title}: {file.name}",
+        description=spec.description,
+        # Derived fields that the file lacks were never asked for.
+        fields={name: kind for name, kind in spec.field_types.items() if name in rows.columns},
+        answer_kind=answer.kind,
+        language=spec.language,
+        tables={"corrected_set": rows},
+        labels=tuple(spec.labels),
+        options=(answer.choices,) if answer.choices else tuple(answer.options),
+        pair_field=pair if pair in rows.columns else None,
+        reference=gold.rows,
+        reference_name=gold.name,
+        elsewhere=gold.elsewhere,
+    )
+
+
+async def _measured(inputs: "ReportInputs") -> "Report":
+    """Return the report, with embeddings by the model that the environment names."""
+    from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
+    from targen.quality import report as quality  # noqa: PLC0415
+    from targen.quality.embedding import with_embeddings  # noqa: PLC0415
+
+    settings = base.engine_settings(inputs.task_name, STEP).to_embed()
+    async with EmbeddingEngine(settings) as engine:
+        inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
+    return quality.build(inputs)
+
+
+def _parquet(made: "Report") -> bytes:
+    from io import BytesIO  # noqa: PLC0415
+
+    buffer = BytesIO()
+    made.table.write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise TableError(
+            f"{path} cannot be written: {error.strerror or error}. Name another --output."
+        ) from error
