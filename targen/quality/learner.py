@@ -180,7 +180,7 @@ def groups_of(rows: pl.DataFrame, pair_field: str | None) -> Ints:
     if pair_field is None or pair_field not in rows.columns:
         return alone
     pairs = rows[pair_field].rank("dense").fill_null(0).to_numpy().astype(np.int64)
-    return np.where(pairs > 0, rows.height + pairs, alone)
+    return np.where(pairs > 0, pairs, rows.height + 1 + alone)
 
 
 def coded(labels: pl.Series, names: Sequence[str]) -> Ints:

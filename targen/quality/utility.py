@@ -99,9 +99,14 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         if other.height:
             runs[f"set to {name}"] = (drawn, [other] * SEEDS)
             runs[f"gold to {name}"] = (same, [other] * SEEDS)
-    for name, (train, test) in runs.items():
-        value, low, high = summary(accuracy_grid(train, test, fields, names), name)
-        sheet.add(Measure("utility", value, sum(t.height for t in test), name, low, high))
+    found = {
+        name: summary(accuracy_grid(train, test, fields, names), name)
+        for name, (train, test) in runs.items()
+    }
+    for name, (value, low, high) in found.items():
+        gold_value = found[name.replace("set", "gold", 1)][0] if name.startswith("set") else None
+        count = sum(frame.height for frame in runs[name][1])
+        sheet.add(Measure("utility", value, count, name, low, high, gold_value))
     often = usable["label"].value_counts()["count"].max()
     sheet.add(Measure("utility", float(often or 0) / usable.height, n, "commonest label"))  # type: ignore[arg-type]
     sheet.details["utility_rows"] = size

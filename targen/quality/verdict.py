@@ -12,6 +12,8 @@ from targen.quality.sheet import Sheet
 
 NEAR_DUPLICATES = 0.05
 SKEWED = 0.01
+MOSTLY = 0.5
+"""Share of copied rows above which the set and its reference are the same set for all purposes."""
 NOISY = 0.05
 TELLING = 0.05
 """Lower end of the accuracy gained from part of the input from which it is worth a warning."""
@@ -142,7 +144,9 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
         )
     copied = sheet.get("contamination")
     if copied is not None and copied.value:
-        text = f"{percent(copied.value)} of the rows repeat text of the reference data."
+        text = f"{percent(copied.value)} of the rows repeat text of the reference data"
+        # Then the two are one set, and every difference between them says nothing.
+        text += ": what is measured against it says little." if copied.value > MOSTLY else "."
         found.append(("warn", text))
     return found
 

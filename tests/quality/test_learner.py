@@ -69,6 +69,9 @@ def test_twins_share_a_fold():
     assert (fold[::2] == fold[1::2]).all()
     frame = pl.DataFrame({"pair": ["b", "a", "b"]})
     assert learner.groups_of(frame, "pair").tolist() == [2, 1, 2]
+    # Rows without a pair are alone, not all of one.
+    frame = pl.DataFrame({"pair": ["b", None, None]})
+    assert len(set(learner.groups_of(frame, "pair").tolist())) == 3
     assert learner.groups_of(frame, None).tolist() == [0, 1, 2]
 
 

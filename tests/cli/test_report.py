@@ -1,0 +1,149 @@
+"""`targen report` on other people's files: what it writes, and how it fails."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from targen.cli import app
+from tests.llm.endpoint import Endpoint, failure
+from tests.quality.test_shortcuts import entailment
+from tests.specs import RECIPES, TASKS
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place to work at, with the repository's tasks."""
+    for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_EMBEDDING_MODEL", "TARGEN_ROWS",
+                 "TARGEN_REFERENCES_DIR", "OPENAI_API_KEY", "OPENAI_BASE_URL"):  # fmt: skip
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(TASKS))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def told(*words: Any, status: int = 0) -> str:
+    result = runner.invoke(app, ["report", *map(str, words)])
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+def rows(path: Path, count: int = 60, seed: int = 0, **renamed: str) -> Path:
+    """Write rows of rte with another file's names of columns."""
+    frame = entailment(count, " w1", seed=seed).rename(renamed)
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    else:
+        path.write_text(frame.write_csv() if path.suffix == ".csv" else frame.write_ndjson())
+    return path
+
+
+def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
+    file = rows(place / "mine.csv", premise="text", hypothesis="claim")
+    gold = rows(place / "gold.parquet", seed=1, premise="text", hypothesis="claim")
+    said = told(file, "--task", "rte", "--reference", gold, "--output", place / "out",
+                "--column", "premise=text", "--column", "hypothesis=claim")  # fmt: skip
+    assert said.startswith("60 rows of mine.csv:")
+    assert "out/mine.report.html" in said
+    content = json.loads((place / "out" / "mine.report.json").read_text())
+    table = pl.read_parquet(place / "out" / "mine.report.parquet")
+    assert table.to_dicts() == content["figures"]
+    assert {"mean_similarity", "reference_similarity", "utility", "contamination"} < set(
+        table["metric"]
+    )
+    assert content["title"] == "Recognising Textual Entailment: mine.csv"
+    assert content["reference_name"] == "gold"
+    assert content["skipped"]["cost_usd"]
+    page = (place / "out" / "mine.report.html").read_text()
+    assert "Against gold" in page
+    assert "Yield and cost" not in page
+    assert "to review" not in page
+    # The same file gives the same bytes, whatever the folder.
+    told(file, "--task", "rte", "--reference", gold, "--output", place / "again",
+         "--column", "premise=text", "--column", "hypothesis=claim")  # fmt: skip
+    assert (place / "again" / "mine.report.html").read_text() == page
+
+
+def test_the_folder_of_references_serves_a_task_that_extends_another(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "gold").mkdir()
+    rows(place / "gold" / "rte.jsonl", seed=1)
+    monkeypatch.setenv("TARGEN_REFERENCES_DIR", str(place / "gold"))
+    told(rows(place / "mine.jsonl"), "--task", "rte-zerogen")
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    assert content["reference_name"] == "rte"
+    assert {"utility"} <= {figure["metric"] for figure in content["figures"]}
+
+
+def test_labels_are_renamed(place: Path) -> None:
+    frame = entailment(40, " w1")
+    codes = frame["label"].replace_strict({"entailment": 0, "not_entailment": 1})
+    frame.with_columns(label=codes).write_parquet(place / "coded.parquet")
+    assert "which is no label of rte (entailment, not_entailment)" in told(
+        place / "coded.parquet", "--task", "rte", status=1
+    )
+    told(place / "coded.parquet", "--task", "rte", "--label", "entailment=0",
+         "--label", "not_entailment=1")  # fmt: skip
+    content = json.loads((place / "reports" / "coded.report.json").read_text())
+    assert content["labels"]["names"] == ["entailment", "not_entailment"]
+
+
+def test_the_finished_table_of_a_task_can_be_reported_on(place: Path) -> None:
+    frame = entailment(40, " w1").with_columns(verdict=pl.lit("kept"), request_ids=pl.lit(["a"]))
+    frame.write_parquet(place / "rte.parquet")
+    told(place / "rte.parquet", "--task", "rte", "--output", place)
+    assert pl.read_parquet(place / "rte.parquet").equals(frame)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("absent.csv", "--task", "rte"), "error: There is no file absent.csv."),
+        (("mine.csv", "--task", "rtee"), "no task 'rtee'; did you mean 'rte'?"),
+        (("mine.csv", "--task", "boolq"), "has no column for 'passage'"),
+        (("mine.csv", "--task", "rte", "--column", "premis=label"), "rte has no such field"),
+        (("mine.csv", "--task", "rte", "--column", "premise"), "write COLUMN=FOUND"),
+        (("mine.csv", "--task", "rte", "--reference", "no.csv"), "There is no file no.csv"),
+        (("mine.txt", "--task", "rte"), "must end in .parquet, .jsonl, .csv or .tsv"),
+        (("mine.csv", "--task", "rte", "--output", "mine.csv"), "Name another --output"),
+    ],
+)
+def test_what_is_wrong_is_one_clear_error(place: Path, words: tuple[str, ...], said: str) -> None:
+    rows(place / "mine.csv")
+    assert said in told(*words, status=1)
+
+
+async def test_an_endpoint_without_embeddings_does_not_fail_the_report(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    async with Endpoint(lambda _, __: failure(404, "no such route")) as endpoint:
+        monkeypatch.setenv("OPENAI_BASE_URL", endpoint.url)
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("TARGEN_EMBEDDING_MODEL", "e")
+        await asyncio.to_thread(told, rows(place / "mine.csv"), "--task", "rte")
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    assert "e at http" in content["skipped"]["mean_similarity"]
+    assert "gives no embeddings: it answers 404" in content["skipped"]["mean_similarity"]
+
+
+def test_hostile_rows_and_names_stay_text(place: Path) -> None:
+    cell = "<script>alert(1)</script>\u202e=cmd|' /C calc'!A0 ../../etc/passwd \x00"
+    frame = entailment(40, " w1").with_columns(premise=pl.col("premise") + cell)
+    file = place / "<b>mine<.jsonl"
+    file.write_text(frame.write_ndjson())
+    told(file, "--task", "rte")
+    page = (place / "reports" / "<b>mine<.report.html").read_text()
+    assert "<script>" not in page
+    assert "<b>" not in page
+    assert "\u202e" not in page
