@@ -28,6 +28,7 @@ from resources.llm import LLMResource
 from resources.secrets import private
 from resources.tasks import TaskFolder
 from targen import environment
+from targen.places import s3_attempts
 
 MODULES = (vocabularies, contexts, seeds, instances, labels, corrected_set, quality_report)
 
@@ -48,7 +49,24 @@ def task_folder() -> TaskFolder:
 
 def data_folder() -> DataFolder:
     """Return the data folder as the environment sets it."""
-    return DataFolder(data_dir=environment.text(environment.DATA_DIR, "data"))
+    data_dir = environment.text(environment.DATA_DIR, "data")
+    return DataFolder(
+        data_dir=data_dir, store_url=private(environment.STORE_URL), s3=s3_client(data_dir)
+    )
+
+
+def s3_client(data_dir: str) -> Any:
+    """Return dagster-aws's resource for data on S3; None where the data is in a folder.
+
+    Raises:
+        TargenError: AWS_MAX_ATTEMPTS is no number.
+    """
+    if not data_dir.startswith("s3://"):
+        return None
+    # Nearly doubles the time of loading.
+    from dagster_aws.s3 import S3Resource  # noqa: PLC0415
+
+    return S3Resource(max_attempts=s3_attempts())
 
 
 def resources_from_environment() -> dict[str, Any]:
@@ -73,7 +91,8 @@ def resources_from_environment() -> dict[str, Any]:
             data_dir=data.data_dir,
         ),
         "data": data,
-        "io_manager": TablesIOManager(data_dir=data.data_dir),
+        "io_manager": TablesIOManager(data_dir=data.data_dir, s3=data.s3),
+        **({"s3": data.s3} if data.s3 else {}),
     }
 
 

@@ -1,20 +1,26 @@
 """The data folder as a Dagster resource, and the lock that one run holds on a partition.
 
-Here belongs who may write where, and when. The files' form belongs to `tables`.
+Here belongs who may write where. The files' form belongs to `targen.stored`, the two kinds of
+locks to `locks`.
 """
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
 from pydantic import Field, PrivateAttr
 
-from targen.errors import TableError
-from targen.places import place
+from resources.locks import FileLock, Lock, StoreLease
+from targen.places import LocalPlace, S3Place, place
 from targen.stored import Tables
+
+S3_FIELD: Any = Field(
+    default=None,
+    description="Where the data is on S3: dagster-aws's S3Resource, which makes the client. "
+    "Region, endpoint and credentials are found as boto3 finds them: AWS_* variables, a profile, "
+    "the role of the machine.",
+)
 
 
 class DataFolder(ConfigurableResource[Any]):
@@ -24,7 +30,14 @@ class DataFolder(ConfigurableResource[Any]):
         default="data",
         description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR.",
     )
-    _held: dict[str, IO[str]] = PrivateAttr(default_factory=dict)
+    store_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the completion store, where the locks of partitions on S3 "
+        "are kept. From TARGEN_STORE_URL.",
+    )
+    s3: ResourceDependency[Any] = S3_FIELD
+    _held: dict[str, Lock] = PrivateAttr(default_factory=dict)
+    _place: LocalPlace | S3Place | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Iterator["DataFolder"]:
@@ -36,46 +49,34 @@ class DataFolder(ConfigurableResource[Any]):
 
     def tables(self) -> Tables:
         """Return the tables in this folder."""
-        return Tables(place(self.data_dir))
+        # A client of S3 takes a while to make, and keeps its connections.
+        if self._place is None:
+            self._place = place(self.data_dir, self.s3 and self.s3.get_client)
+        return Tables(self._place)
 
     def hold(self, task: str, run_id: str) -> None:
         """Keep every other run off the task's partition until this run, or its process, ends.
 
-        The operating system drops the lock with the process, however that ends. On S3 the lock
-        keeps apart the runs of one machine only.
-
         Raises:
             TableError: another run holds the partition, or the folder cannot be written.
+            StoreError: the lock is in the store, and that cannot be reached.
         """
         if task in self._held:
+            self._held[task].check()
             return
-        path = place(self.data_dir).lock_folder / f"{task}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Append mode: opening must not wipe out the name of the run that holds it.
-            file = path.open("a+", encoding="utf-8")
-        except OSError as error:
-            raise TableError(
-                f"Cannot write in the data folder {self.data_dir} ({path}: {error.strerror}). "
-                "Give this user the right to, or set TARGEN_DATA_DIR to another place."
-            ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "that is just starting"
-            file.close()
-            raise TableError(
-                f"Partition {task} is being made by run {holder}. Wait until that run has ended, "
-                "or stop it, then start this one again."
-            ) from None
-        file.truncate(0)
-        file.write(f"{run_id} (process {os.getpid()})\n")
-        file.flush()
-        self._held[task] = file
+        at = self.tables().place
+        if isinstance(at, LocalPlace):
+            path = at.root / ".locks" / f"{task}.lock"
+            self._held[task] = FileLock(path, task, run_id, self.data_dir)
+            return
+        from targen.llm.settings import store_address  # noqa: PLC0415 - not when loading
+        from targen.llm.store import Store  # noqa: PLC0415
+
+        store = Store(store_address(self.store_url, self.data_dir))
+        self._held[task] = StoreLease(store, at.address(""), task, run_id)
 
     def release(self) -> None:
         """Give every partition free that is held through this object."""
-        for file in self._held.values():
-            file.close()
+        for lock in self._held.values():
+            lock.release()
         self._held.clear()

@@ -3,11 +3,20 @@
 Here belongs only what Dagster wants to know; files are written and read by `tables`.
 """
 
-from dagster import ConfigurableIOManager, Failure, InputContext, OutputContext
-from pydantic import Field
+from typing import Any
 
+from dagster import (
+    ConfigurableIOManager,
+    Failure,
+    InputContext,
+    OutputContext,
+    ResourceDependency,
+)
+from pydantic import Field, PrivateAttr
+
+from resources.data import S3_FIELD
 from targen.errors import TargenError
-from targen.places import place
+from targen.places import LocalPlace, S3Place, place
 from targen.stored import Stored, Tables
 
 
@@ -17,11 +26,15 @@ class TablesIOManager(ConfigurableIOManager):
     data_dir: str = Field(
         default="data", description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR."
     )
+    s3: ResourceDependency[Any] = S3_FIELD
+    _place: LocalPlace | S3Place | None = PrivateAttr(default=None)
 
     @property
     def tables(self) -> Tables:
         """The tables in the data folder."""
-        return Tables(place(self.data_dir))
+        if self._place is None:
+            self._place = place(self.data_dir, self.s3 and self.s3.get_client)
+        return Tables(self._place)
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:
         """Store a step's result."""

@@ -5,15 +5,22 @@ Here belongs moving bytes, whole and atomically. What the bytes mean does not.
 
 import os
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from targen import environment
 from targen.errors import TableError
-from targen.hashing import short_id
+
+S3_ATTEMPTS = 12
+"""Tries of one S3 call, where AWS_MAX_ATTEMPTS says nothing. botocore's standard mode waits a
+random part of 1, 2, 4, 8, 16, then 20 s each: 75 s on average before it gives up, and less than
+30 s in one case of 800."""
+
+_READS = 5
+"""Tries of a download that breaks off in its middle, which botocore does not try again."""
 
 
 class Place(Protocol):
@@ -66,11 +73,6 @@ class Place(Protocol):
         Raises:
             TableError: the place cannot be written.
         """
-        ...
-
-    @property
-    def lock_folder(self) -> Path:
-        """A local folder for the locks of what lies here."""
         ...
 
 
@@ -146,32 +148,35 @@ class LocalPlace:
         except OSError as error:
             raise TableError(_advice("delete", self.address(key), error)) from error
 
-    @property
-    def lock_folder(self) -> Path:
-        """A folder inside the place itself: whoever writes there meets the same locks."""
-        return self.root / ".locks"
-
 
 class S3Place:
     """A prefix in a bucket; keys, region and endpoint come from the environment, as boto3 reads it.
 
-    A put on S3 replaces the object at once or not at all, so no temporary object is needed.
+    A put on S3 replaces the object at once or not at all, so no temporary object is needed. One put
+    takes up to 5 GB.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, make_client: Callable[[], Any] | None = None) -> None:
+        """Name the place; nothing is sent before the first read or write.
+
+        Args:
+            url: s3://bucket/prefix.
+            make_client: gives a boto3 client for S3; None makes one from the environment.
+
+        Raises:
+            TableError: the URL names no bucket.
+        """
         parts = urlsplit(url)
         if not parts.netloc:
             raise TableError(f"The data folder {url!r} names no bucket: write s3://bucket/prefix.")
         self.url = url.rstrip("/")
         self.bucket = parts.netloc
         self.prefix = parts.path.strip("/")
+        self._make_client = make_client or _client_from_environment
 
     @cached_property
     def _client(self) -> Any:
-        # Costs seconds to import, and most installations keep their data in a folder.
-        import boto3  # noqa: PLC0415
-
-        return boto3.client("s3")
+        return self._make_client()
 
     def address(self, key: str) -> str:
         """Return the object's URL."""
@@ -181,15 +186,21 @@ class S3Place:
         """Return the object's bytes, None where there is no such object."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        try:
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
-            return bytes(answer["Body"].read())
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "NoSuchKey":
-                return None
-            raise TableError(_advice("read", self.address(key), error)) from error
-        except BotoCoreError as error:
-            raise TableError(_advice("read", self.address(key), error)) from error
+        for left in reversed(range(_READS)):
+            try:
+                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
+            except ClientError as error:
+                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                    return None
+                raise TableError(_s3_advice("read", self.address(key), error)) from error
+            except BotoCoreError as error:
+                raise TableError(_s3_advice("read", self.address(key), error)) from error
+            try:
+                return bytes(answer["Body"].read())
+            except BotoCoreError as error:
+                if not left:
+                    raise TableError(_s3_advice("read", self.address(key), error)) from error
+        raise AssertionError("the last try returns or raises")
 
     def write(self, key: str, content: bytes) -> None:
         """Put the object."""
@@ -198,7 +209,7 @@ class S3Place:
         try:
             self._client.put_object(Bucket=self.bucket, Key=self._full(key), Body=content)
         except (ClientError, BotoCoreError) as error:
-            raise TableError(_advice("write", self.address(key), error)) from error
+            raise TableError(_s3_advice("write", self.address(key), error)) from error
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
         """Put the objects one after the other; the last one makes the folder complete."""
@@ -221,7 +232,7 @@ class S3Place:
             ):
                 found += [entry["Key"][cut:] for entry in page.get("Contents", [])]
         except (ClientError, BotoCoreError) as error:
-            raise TableError(_advice("read", self.address(key), error)) from error
+            raise TableError(_s3_advice("read", self.address(key), error)) from error
         return sorted(found)
 
     def delete(self, key: str) -> None:
@@ -231,26 +242,33 @@ class S3Place:
         try:
             self._client.delete_object(Bucket=self.bucket, Key=self._full(key))
         except (ClientError, BotoCoreError) as error:
-            raise TableError(_advice("delete", self.address(key), error)) from error
-
-    @property
-    def lock_folder(self) -> Path:
-        """A folder of this machine: it keeps apart the runs of one machine, not of several."""
-        home = os.environ.get("DAGSTER_HOME") or tempfile.gettempdir()
-        return Path(home) / "locks" / short_id(self.url)
+            raise TableError(_s3_advice("delete", self.address(key), error)) from error
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
 
-def place(data_dir: str) -> LocalPlace | S3Place:
+def s3_attempts() -> int:
+    """Return how often an S3 call is tried: AWS_MAX_ATTEMPTS, or what outlives a short outage.
+
+    Raises:
+        TargenError: the variable is no whole number of at least 1.
+    """
+    return environment.whole("AWS_MAX_ATTEMPTS", S3_ATTEMPTS)
+
+
+def place(data_dir: str, make_client: Callable[[], Any] | None = None) -> LocalPlace | S3Place:
     """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
+
+    Args:
+        data_dir: the folder or URL.
+        make_client: gives the client for S3; None makes one from the environment.
 
     Raises:
         TableError: it is a URL of another kind, or of no bucket.
     """
     if data_dir.startswith("s3://"):
-        return S3Place(data_dir)
+        return S3Place(data_dir, make_client)
     if "://" in data_dir:
         raise TableError(
             f"The data folder {data_dir!r} is neither a folder nor s3://bucket/prefix: "
@@ -264,4 +282,20 @@ def _advice(verb: str, address: str, error: Exception) -> str:
     return (
         f"Cannot {verb} {address}: {cause}. Give this user the right to, or set TARGEN_DATA_DIR "
         "to another place."
+    )
+
+
+def _client_from_environment() -> Any:
+    # Costs seconds to import, and most installations keep their data in a folder.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    retries = {"mode": "standard", "max_attempts": s3_attempts()}
+    return boto3.client("s3", config=Config(retries=retries))
+
+
+def _s3_advice(verb: str, address: str, error: Exception) -> str:
+    return (
+        f"Cannot {verb} {address}: {error}. Nothing is half-written, and what was paid for is "
+        "stored: see to the bucket, the credentials or AWS_ENDPOINT_URL, then start the run again."
     )

@@ -116,12 +116,6 @@ def test_other_urls_are_refused(data_dir: str) -> None:
         place(data_dir)
 
 
-def test_the_locks_of_different_buckets_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAGSTER_HOME", "/home-of-dagster")
-    folders = {place(url).lock_folder for url in ("s3://a/x", "s3://a/x/", "s3://a/y", "s3://b/x")}
-    assert len(folders) == 3
-
-
 def places_under_test(kind: str, folder: Path) -> LocalPlace | S3Place:
     return place("s3://mine/some/prefix" if kind == "s3" else str(folder / "data"))
 

@@ -18,10 +18,10 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The Alembic revision that this code reads and writes."""
 
-OLDER: frozenset[str] = frozenset({"0001"})
+OLDER: frozenset[str] = frozenset({"0001", "0002"})
 """Revisions that `migrations` brings to this one."""
 
 METADATA = MetaData()
@@ -149,3 +149,15 @@ EMBEDDINGS = Table(
 """One row per text that was embedded; `embedding_id` is the sha256 of text, model and endpoint,
 `vector` zstd of little-endian floats of 4 bytes. Tokens and cost are the text's share of its
 request."""
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("place", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+"""Which run holds a task's partition at an S3 prefix, and until when it is believed to live."""
