@@ -4,6 +4,7 @@ Here belongs the assembly, with settings from the environment. Nothing heavy is 
 Dagster loads this module in every process that it starts.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,17 @@ def s3_client(data_dir: str) -> Any:
     return S3Resource(max_attempts=s3_attempts())
 
 
+def secrets_manager() -> Any:
+    """Return dagster-aws's resource for secrets."""
+    from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415 - as above
+    from dagster_shared.utils.warnings import BetaWarning  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        # It is pinned, and all that is used of it is its client.
+        warnings.simplefilter("ignore", BetaWarning)
+        return SecretsManagerResource()
+
+
 def resources_from_environment() -> dict[str, Any]:
     """Return the resources as the environment sets them.
 
@@ -76,12 +88,16 @@ def resources_from_environment() -> dict[str, Any]:
         TargenError: a variable holds what it cannot hold.
     """
     data = data_folder()
+    secret_name = environment.optional(environment.API_KEY_SECRET)
+    secrets = secrets_manager() if secret_name else None
     return {
         "tasks": task_folder(),
         "llm": LLMResource(
             model=environment.optional(environment.MODEL),
             base_url=private(environment.BASE_URL),
             api_key=private(environment.API_KEY),
+            api_key_secret=secret_name,
+            secrets=secrets,
             endpoint_name=environment.optional(environment.ENDPOINT_NAME),
             store_url=private(environment.STORE_URL),
             embedding_model=environment.optional(environment.EMBEDDING_MODEL),
@@ -93,6 +109,7 @@ def resources_from_environment() -> dict[str, Any]:
         "data": data,
         "io_manager": TablesIOManager(data_dir=data.data_dir, s3=data.s3),
         **({"s3": data.s3} if data.s3 else {}),
+        **({"secrets": secrets} if secrets else {}),
     }
 
 

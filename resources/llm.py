@@ -4,15 +4,24 @@ Here belong the settings that a user sees in the UI. Sending, storing and counti
 `targen.llm`.
 """
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from dagster import ConfigurableResource
-from pydantic import Field
+from dagster import ConfigurableResource, ResourceDependency
+from pydantic import Field, PrivateAttr
+
+from resources.secrets import from_secrets_manager
 
 if TYPE_CHECKING:
     from targen.llm.embedding_engine import EmbeddingEngine
     from targen.llm.settings import EngineSettings
     from targen.llm.store import Store
+
+
+SECRETS_FIELD: Any = Field(
+    default=None,
+    description="Where a secret is named: dagster-aws's SecretsManagerResource. Region and "
+    "credentials are found as boto3 finds them.",
+)
 
 
 class LLMResource(ConfigurableResource[None]):
@@ -30,6 +39,12 @@ class LLMResource(ConfigurableResource[None]):
     api_key: str | None = Field(
         default=None, description="The endpoint's key. From OPENAI_API_KEY; never shown or stored."
     )
+    api_key_secret: str | None = Field(
+        default=None,
+        description="Name or ARN of the secret in AWS Secrets Manager that holds the key; used "
+        "where no key is given. From TARGEN_API_KEY_SECRET.",
+    )
+    secrets: ResourceDependency[Any] = SECRETS_FIELD
     endpoint_name: str | None = Field(
         default=None,
         description="Logical name of the endpoint, part of every request's identity; unset is the "
@@ -65,12 +80,14 @@ class LLMResource(ConfigurableResource[None]):
     data_dir: str = Field(
         default="data", description="Where the store lies by default. From TARGEN_DATA_DIR."
     )
+    _found_key: str | None = PrivateAttr(default=None)
 
     def engine(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
         """Return an engine for one step of one run; to be entered as an async context.
 
         Raises:
             StoreError: the store must be named and is not.
+            EndpointError: a secret is named and cannot be read.
         """
         # Not at the top: the code location loads in half the time without the engine.
         from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
@@ -98,7 +115,7 @@ class LLMResource(ConfigurableResource[None]):
         return EngineSettings(
             model=self.model,
             base_url=self.base_url,
-            api_key=self.api_key,
+            api_key=self._key(),
             endpoint_name=self.endpoint_name,
             store_url=self.store_address(),
             embedding_model=self.embedding_model,
@@ -109,6 +126,13 @@ class LLMResource(ConfigurableResource[None]):
             task=task,
             step=step,
         )
+
+    def _key(self) -> str | None:
+        if self.api_key or not self.api_key_secret or self.model is None:
+            return self.api_key
+        if self._found_key is None:
+            self._found_key = from_secrets_manager(self.api_key_secret, self.secrets)
+        return self._found_key
 
     def store(self) -> "Store":
         """Return the completion store, open; the caller closes it.

@@ -291,7 +291,7 @@ def _client_from_environment() -> Any:
     from botocore.config import Config  # noqa: PLC0415
 
     retries = {"mode": "standard", "max_attempts": s3_attempts()}
-    return boto3.client("s3", config=Config(retries=retries))
+    return boto3.Session().client("s3", config=Config(retries=retries))
 
 
 def _s3_advice(verb: str, address: str, error: Exception) -> str:

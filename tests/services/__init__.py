@@ -1,0 +1,1 @@
+"""Real services for tests: S3 over HTTP, PostgreSQL, Redis, workers; and faults put between."""
