@@ -22,8 +22,9 @@ from assets import markdown
 from assets.step import common_attributes, page_link, readable_errors, seconds_since
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
+from targen.errors import TableError
 from targen.hashing import digest
-from targen.stored import Stored
+from targen.stored import Stored, Tables
 from targen.tables import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def build() -> list[AssetsDefinition]:
         metadata: dict[str, Any] = {
             "dagster/row_count": made.table.height,
             "made": int(made.table["made"].sum()),
+            "stale": [method.task for method in methods if method.stale],
             "missing": [row["task"] for row in rows if not row["made"]],
             "step_digest": stored.step_digest,
             "data_version": stored.data_version,
@@ -89,24 +91,47 @@ def gather(tasks: TaskFolder, data: DataFolder) -> "list[Method]":
 
     Raises:
         SpecError: a task file is wrong.
-        TableError: a report cannot be read.
     """
     from targen.quality.comparison import Method, groups  # noqa: PLC0415 - not when loading
 
     specs = tasks.load_all()
     grouped = groups({name: spec.extends for name, spec in specs.items()})
-    return [
-        Method(
-            task=name,
-            extends=specs[name].extends,
-            title=specs[name].title,
-            recipe=specs[name].recipe_name,
-            recipe_title=specs[name].recipe.title,
-            report=data.tables().read_json(REPORT, name),
-        )
-        for members in grouped.values()
-        for name in members
-    ]
+    found = []
+    for members in grouped.values():
+        for name in members:
+            report, stale = read_report(data.tables(), name)
+            found.append(
+                Method(
+                    task=name,
+                    extends=specs[name].extends,
+                    title=specs[name].title,
+                    recipe=specs[name].recipe_name,
+                    recipe_title=specs[name].recipe.title,
+                    report=report,
+                    stale=stale,
+                )
+            )
+    return found
+
+
+def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str | None]:
+    """Return a task's report where it is made and readable, and why it is out of date, if it is."""
+    from targen.quality.comparison import MADE_FROM, staleness  # noqa: PLC0415 - not when loading
+
+    try:
+        report = tables.read_json(REPORT, task)
+    except TableError:
+        # One report of another release must not hide all others.
+        return None, f"is damaged or of another schema than this release's ({SCHEMA_VERSION})"
+    if report is None:
+        return None, None
+    versions: dict[str, str | None] = {}
+    for step in MADE_FROM:
+        try:
+            versions[step] = tables.read(step, task).data_version
+        except TableError:
+            versions[step] = None
+    return report, staleness(report, versions)
 
 
 def comparison_digest(methods: "list[Method]") -> str:

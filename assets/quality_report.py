@@ -123,6 +123,7 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
+        versions={name: stored.data_version for name, stored in above.items()},
     )
 
 

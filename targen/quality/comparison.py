@@ -115,7 +115,9 @@ class Method:
         extends: the task that it is laid over, or None.
         title: the task's title.
         recipe, recipe_title: the method.
-        report: the JSON of its quality report; None where it is not made yet.
+        report: the JSON of its quality report; None where it is not made yet, or not readable.
+        stale: why the report cannot be trusted to speak of the task's rows as they are now, as
+            the rest of a sentence that begins with the report; None where it can.
     """
 
     task: str
@@ -124,6 +126,7 @@ class Method:
     recipe: str
     recipe_title: str
     report: Mapping[str, Any] | None
+    stale: str | None = None
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,9 @@ def _line(method: Method, name: str, words: int | None) -> dict[str, Any]:
         "recipe": method.recipe,
         "recipe_title": method.recipe_title,
         "made": report is not None,
+        "stale": method.stale,
+        "embedding_model": None if report is None else report.get("embedding_model"),
+        "reference": None if report is None else report.get("reference_name"),
         "rows": None if report is None else int(report["rows"]),
         "rows_asked": None if report is None else report["rows_asked"],
         "models": [] if report is None else list(report["models"]),
@@ -310,10 +316,31 @@ def _cautions(lines: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if len({tuple(line["models"]) for line in made}) > 1:
         found.append("The sets were made by different models, so not only the methods differ.")
-    missing = [line["task"] for line in lines if not line["made"]]
+    if len({line["embedding_model"] for line in made if line["embedding_model"]}) > 1:
+        found.append("Similarity of meaning was measured by different embedding models.")
+    if len({line["reference"] for line in made if line["reference"]}) > 1:
+        found.append("Accuracy was measured on different gold rows.")
+    for line in lines:
+        if line["stale"]:
+            found.append(f"The report of {line['task']} {line['stale']}: make it again.")
+    missing = [line["task"] for line in lines if not line["made"] and not line["stale"]]
     if missing:
         found.append(f"Not made yet: {', '.join(missing)}.")
     return found
+
+
+def staleness(report: Mapping[str, Any], versions: Mapping[str, str | None]) -> str | None:
+    """Return why a report does not speak of the tables as they are now, None where it does.
+
+    Args:
+        report: its JSON.
+        versions: step -> data version of its table now, None where it is not there.
+    """
+    made_from = report.get("made_from")
+    if made_from is None:
+        return "was made by an older release"
+    changed = [step for step, version in versions.items() if made_from.get(step) != version]
+    return f"is older than its table {changed[0]}" if changed else None
 
 
 def _difference(metric: Metric, lines: Sequence[Mapping[str, Any]]) -> Figure | None:

@@ -85,6 +85,8 @@ class ReportInputs:
             `least` and `most` (number of words of all text fields, null where unbounded).
         elsewhere: name -> gold rows of another task with the same columns, to measure utility
             out of distribution.
+        versions: step -> data version of its table, so that it can be told later whether the
+            report is older than the tables.
         data_docs: local path or address of the expectations' page, linked when given.
     """
 
@@ -116,6 +118,7 @@ class ReportInputs:
     planted_errors: pl.DataFrame | None = None
     required: pl.DataFrame | None = None
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     data_docs: str | None = None
 
     def __post_init__(self) -> None:

@@ -94,6 +94,7 @@ def build(inputs: ReportInputs) -> Report:
         "simulated": inputs.simulated,
         "banner": BANNER if inputs.simulated else None,
         "reference_name": inputs.reference_name if inputs.reference is not None else None,
+        "made_from": dict(inputs.versions),
         "data_docs": inputs.data_docs,
         "rows": inputs.rows.height,
         "rows_asked": inputs.rows_asked,

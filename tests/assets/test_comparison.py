@@ -1,5 +1,6 @@
 """The comparison as an asset: what it reads, what it writes, and what is not there yet."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +12,6 @@ from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
 from resources.tasks import TaskFolder
 from targen import tables as schemas
-from targen.errors import TableError
 from targen.places import place
 from targen.quality.report import build
 from targen.stored import Stored, Tables
@@ -86,11 +86,66 @@ def test_the_same_reports_give_the_same_bytes(
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def cautions(tasks: TaskFolder, data: DataFolder) -> list[str]:
+    make(tasks, data)
+    content = data.tables().read_json("comparison", "comparison")
+    assert content is not None
+    return list(content["groups"][0]["cautions"])
+
+
+def made_from(data: DataFolder, task: str) -> None:
+    """Write tables and a report that says what it was made from."""
+    given = inputs(40, task_name=task)
+    stored = {
+        name: Stored(given.tables[name], given.rejected.get(name))
+        for name in ("instances", "labels", "corrected_set")
+    }
+    for name, one in stored.items():
+        data.tables().write(name, task, one)
+    versions = {name: one.data_version for name, one in stored.items()}
+    made = build(inputs(40, task_name=task, versions=versions))
+    pages = {"json": made.json_text()}
+    data.tables().write("quality_report", task, Stored(made.table, pages=pages))
+
+
+def test_a_report_that_is_older_than_its_tables_is_said_to_be(
+    tasks: TaskFolder, data: DataFolder
+) -> None:
+    for task in ("mood", "mood-zerogen"):
+        made_from(data, task)
+    assert cautions(tasks, data) == []
+    table = data.tables().read("corrected_set", "mood")
+    data.tables().write("corrected_set", "mood", Stored(table.table.head(30), table.rejected))
+    (said,) = cautions(tasks, data)
+    assert said == "The report of mood is older than its table corrected_set: make it again."
+
+
+def test_a_report_of_another_schema_or_release_does_not_hide_the_others(
+    tasks: TaskFolder, data: DataFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in ("mood", "mood-zerogen"):
+        made_from(data, task)
+    path = tmp_path / "data/quality_report/mood.json"
+    content = json.loads(path.read_text())
+    del content["made_from"]
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr("targen.stored.SCHEMA_VERSION", schemas.SCHEMA_VERSION + 1)
+    report(data, "mood-zerogen")
+    monkeypatch.undo()
+    said = cautions(tasks, data)
+    assert said == [
+        "The report of mood was made by an older release: make it again.",
+        "The report of mood-zerogen is damaged or of another schema than this release's "
+        f"({schemas.SCHEMA_VERSION}): make it again.",
+    ]
+
+
 def test_a_damaged_report_is_named(tasks: TaskFolder, data: DataFolder, tmp_path: Path) -> None:
-    report(data, "mood")
+    made_from(data, "mood")
     (tmp_path / "data/quality_report/mood.json").write_text("{")
-    with pytest.raises(TableError, match=r"mood\.json is no readable JSON.*quality_report of mood"):
-        comparison.gather(tasks, data)
+    methods = comparison.gather(tasks, data)
+    assert methods[0].report is None
+    assert (methods[0].stale or "").startswith("is damaged")
 
 
 def test_nothing_made_is_no_failure(tasks: TaskFolder, data: DataFolder) -> None:

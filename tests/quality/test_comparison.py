@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 
 from targen import tables
 from targen.quality.comparison import METRICS, Method, compare, groups
+from targen.quality.inputs import Embedded
 from targen.quality.report import build
 
 from .sample import inputs
@@ -146,3 +148,32 @@ def test_a_real_report_fills_what_applies_and_gives_the_same_bytes_again():
     assert all(row[f"{name}_low"] <= row[name] for name in ("yield", "self_bleu", "shortcut"))
     assert first.table.equals(again.table)
     assert first.table.filter(pl.col("made")).height == 2
+
+
+def test_other_embeddings_or_other_gold_are_said():
+    one = report() | {"embedding_model": "a", "reference_name": "rte"}
+    two = report() | {"embedding_model": "b", "reference_name": "far"}
+    found = pair(one, two).json["groups"][0]["cautions"]
+    assert found == [
+        "Similarity of meaning was measured by different embedding models.",
+        "Accuracy was measured on different gold rows.",
+    ]
+    assert pair(one, report()).json["groups"][0]["cautions"] == []
+
+
+def test_similarity_and_utility_are_filled_where_they_were_measured():
+    vectors = np.random.default_rng(0).normal(1, 1, size=(60, 8))
+    given = inputs(60)
+    made = json.loads(
+        build(
+            inputs(
+                60,
+                embeddings=Embedded(vectors, np.arange(60)),
+                reference=given.rows.head(60),
+            )
+        ).json_text()
+    )
+    row = pair(made, report()).table.row(0, named=True)
+    assert row["similarity_low"] < row["similarity"] < row["similarity_high"]
+    assert row["utility"] is not None
+    assert row["v_information"] is not None
