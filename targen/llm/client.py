@@ -17,6 +17,22 @@ from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings, normalised
 
 NO_HEADERS: Mapping[str, str] = {}
 
+_UNSENT = tuple(
+    f"X-Stainless-{name}"
+    for name in (
+        "Lang",
+        "Package-Version",
+        "OS",
+        "Arch",
+        "Runtime",
+        "Runtime-Version",
+        "Async",
+        "Retry-Count",
+        "Read-Timeout",
+    )
+)
+"""Headers by which the SDK describes this machine to its maker: no endpoint needs them."""
+
 
 class Client:
     """Sends bodies to one endpoint. The SDK's own retries are off: there is one retry layer."""
@@ -58,7 +74,7 @@ class Client:
         self._chat_url = str(self._sdk.base_url) + "chat/completions"
         # Whatever is not given, the SDK copies deeply from its defaults for every call.
         self._options: openai.RequestOptions = {
-            "headers": {},
+            "headers": dict.fromkeys(_UNSENT, openai.Omit()),
             "max_retries": 0,
             "timeout": self._sdk.timeout,
             "params": {},

@@ -84,7 +84,7 @@ class LeanClient(openai.DefaultAioHttpClient):
         if 300 <= reply.status < 400:
             return await super().send(self._usual(request, headers), **more)
         raw = [pair for pair in reply.raw_headers if pair[0].lower() not in _UNDONE]
-        return httpx2.Response(reply.status, headers=raw, content=content, request=request)
+        return _Whole(reply.status, raw, content, request)
 
     def _usual(self, request: httpx2.Request, headers: Any) -> httpx2.Request:
         timeout = httpx2.Timeout(**request.extensions["timeout"])
@@ -97,6 +97,27 @@ class LeanClient(openai.DefaultAioHttpClient):
         if self._session is not None:
             await self._session.close()
         await super().aclose()
+
+
+class _Whole(httpx2.Response):
+    """A response whose body is there already: its own way to read it is long."""
+
+    def __init__(
+        self,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        content: bytes,
+        request: httpx2.Request,
+    ) -> None:
+        super().__init__(
+            status, headers=headers, stream=httpx2.ByteStream(content), request=request
+        )
+        self._whole = content
+
+    @property
+    def content(self) -> bytes:
+        """The body."""
+        return self._whole
 
 
 _UNDONE = (b"content-encoding", b"transfer-encoding", b"content-length")

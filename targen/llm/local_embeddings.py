@@ -6,12 +6,13 @@ when a text is embedded.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Final
 
 from targen.errors import EndpointError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 PREFIX: Final = "sentence-transformers:"
 ENDPOINT: Final = "sentence-transformers"
@@ -24,12 +25,14 @@ def name_of(setting: str | None) -> str | None:
     return setting.removeprefix(PREFIX)
 
 
-def encode(name: str, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def encode(name: str, texts: Sequence[str]) -> "npt.NDArray[np.float32]":
     """Return one vector per text, (texts, dimensions).
 
     Raises:
         EndpointError: the package or the model is not there.
     """
+    import numpy as np  # noqa: PLC0415 (19 MB in every process that opens an engine)
+
     vectors = _model(name).encode(list(texts), convert_to_numpy=True, show_progress_bar=False)
     return np.asarray(vectors, dtype=np.float32)
 
