@@ -1,13 +1,16 @@
 """The identity of a request: what decides whether a stored completion answers it.
 
-Here belongs the one definition of `request_id`. It is taken from what the caller asked, before
-anything is adapted to an endpoint, so that an endpoint's quirks never split or merge completions.
+Here belong the one definition of `request_id` and the checksum of a stored completion. The id is
+taken from what the caller asked, before anything is adapted to an endpoint, so that an endpoint's
+quirks never split or merge completions.
 """
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from targen.hashing import canonical
+from targen.llm.schema import COMPLETIONS
 from targen.llm.types import Request
 
 SCHEME = 1
@@ -40,3 +43,22 @@ def identify(request: Request, model: str, endpoint: str) -> tuple[str, bytes]:
     """Return the request's id (sha256, 64 hex digits) and the canonical bytes it is taken from."""
     text = canonical(content(request, model, endpoint)).encode("utf-8", "surrogatepass")
     return hashlib.sha256(text).hexdigest(), text
+
+
+def checksum(row: Mapping[str, Any]) -> str:
+    """Return the sha256 of a stored completion: of every column but the checksum itself.
+
+    A value counts as the database gives it back, so that the same row has the same checksum
+    before it is stored and after, in SQLite and in PostgreSQL.
+    """
+    made = hashlib.sha256()
+    for column in COMPLETIONS.columns:
+        if column.name == "checksum":
+            continue
+        value = row[column.name]
+        if value is not None:
+            kind = column.type.python_type
+            value = bytes(value) if kind is bytes else repr(kind(value)).encode()
+        size = -1 if value is None else len(value)
+        made.update(f"{column.name}:{size}:".encode() + (value or b""))
+    return made.hexdigest()

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from targen.llm.bulk import delete_keys, insert_rows
+from targen.llm.identity import checksum
 from targen.llm.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES
 from targen.llm.store import now, unpack
 from targen.llm.structured import Parsed
@@ -164,11 +165,14 @@ class Ledger:
     def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Store completions, note their use and cost, end their leases.
 
-        `created_at` is set here; `charge_usd` of a row is no column but what counts as spent.
+        `created_at` and `checksum` are set here; `charge_usd` of a row is no column but what
+        counts as spent.
         """
         moment = self._now()
         self.charge(connection, sum(row["charge_usd"] for row in rows))
         stored = [{**row, "created_at": moment} for row in rows]
+        for row in stored:
+            row["checksum"] = checksum(row)
         insert_rows(connection, COMPLETIONS, [_VALUES(row) for row in stored], _KEEP_ANSWERS)
         paid = [row["request_id"] for row in rows if row["status"] != "failed"]
         self._note_uses(connection, paid, paid=True)

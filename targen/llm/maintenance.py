@@ -17,8 +17,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from targen.errors import StoreError
+from targen.llm.identity import checksum
 from targen.llm.ledger import insert
-from targen.llm.schema import BUDGETS, COMPLETIONS, OWNERS, USES
+from targen.llm.schema import BUDGETS, COMPLETIONS, OWNERS, TABLE_DIGESTS, USES
 from targen.llm.store import CHUNK, Store, now, unpack
 
 Key = Literal["task", "step", "model", "day", "run"]
@@ -60,7 +61,8 @@ def stats(store: Store) -> dict[str, Any]:
 def verify(store: Store) -> list[str]:
     """Return what is wrong with the store, one line a finding; empty where all is well.
 
-    Every completion's id is taken anew from what it was asked; every text is unpacked.
+    Every completion's id is taken anew from what it was asked, its checksum from all that is
+    stored of it; every text is unpacked.
     """
     found = []
     with store.read() as connection:
@@ -75,7 +77,9 @@ def verify(store: Store) -> list[str]:
 
 
 def export(store: Store, target: Path) -> int:
-    """Write all completions and uses to `target`, gzipped JSON lines; return how many lines.
+    """Write completions, uses, amounts and file digests to `target`; return how many lines.
+
+    The file is gzipped JSON lines.
 
     Raises:
         StoreError: the file cannot be written.
@@ -89,6 +93,7 @@ def export(store: Store, target: Path) -> int:
                 ("completions", _all(connection)),
                 ("uses", connection.execute(sa.select(USES)).mappings()),
                 ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
+                ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
             ):
                 for row in rows:
                     file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
@@ -132,14 +137,16 @@ def load(store: Store, source: Path) -> int:
     return new
 
 
-_TABLES = {"completions": COMPLETIONS, "uses": USES, "budgets": BUDGETS}
+_TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS)}
 
 
 def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
     """Return the table and the values of a line of a backup; ValueError where it is none."""
     row = json.loads(text)
     table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
-    if table is None or set(row) != {column.name for column in table.columns}:
+    names = set() if table is None else {column.name for column in table.columns}
+    # What an older version wrote has no checksums.
+    if table is None or not names - {"checksum"} <= set(row) <= names:
         raise ValueError("a line is not what an export writes")
     values = {
         name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
@@ -157,6 +164,8 @@ def _problem(row: Mapping[str, Any]) -> str | None:
             return "its request is not the one it is named for"
         if row["raw"] is not None:
             unpack(row["raw"])
+        if row.get("checksum") not in (None, checksum(row)):
+            return "it is not what was stored (checksum)"
     except StoreError as error:
         return str(error)
     return None

@@ -18,10 +18,10 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0003"
+VERSION = "0004"
 """The Alembic revision that this code reads and writes."""
 
-OLDER: frozenset[str] = frozenset({"0001", "0002"})
+OLDER: frozenset[str] = frozenset({"0001", "0002", "0003"})
 """Revisions that `migrations` brings to this one."""
 
 METADATA = MetaData()
@@ -52,9 +52,11 @@ COMPLETIONS = Table(
     Column("run_id", Text, nullable=False),
     Column("project_version", String(32), nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("checksum", String(64)),
 )
 """One row per request that was answered (or failed for good). `identity` and `raw` are zstd;
-`created_at` is seconds since 1970 UTC, `latency` seconds."""
+`created_at` is seconds since 1970 UTC, `latency` seconds; `checksum` is of all other columns
+(`identity.checksum`), null where an older version stored it."""
 
 Index("completions_parent", COMPLETIONS.c.parent_request_id)
 
@@ -161,3 +163,20 @@ HOLDS = Table(
     Column("expires_at", Float, nullable=False),
 )
 """Which run holds a task's partition at an S3 prefix, and until when it is believed to live."""
+
+TABLE_DIGESTS = Table(
+    "table_digests",
+    METADATA,
+    Column("key", String(300), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("data_version", String(64)),
+    Column("cells", LargeBinary),
+    Column("made_by", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("recorded_at", Float, nullable=False),
+)
+"""What each file in the data folder was when it was written, for audits.
+
+`key` is its place in the folder, `sha256` of its bytes; `data_version` of a table's rows, `cells`
+as `digests.cells` makes them; `made_by` is JSON; `run_id` and `recorded_at` (seconds since 1970
+UTC) are of the last time that these bytes were written there."""

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from targen.errors import StoreError
-from targen.llm import maintenance, schema
-from targen.llm.store import Store
+from targen.llm import maintenance, migrations, schema
+from targen.llm.store import Store, pack
 
 from .endpoint import GOOD, Endpoint, ask, completion, number, requests
 
@@ -63,6 +64,46 @@ async def test_verify_finds_what_was_changed(settings: Any, store: Store, tmp_pa
     raw.close()
     found = maintenance.verify(store)
     assert sorted(line.split(":")[0] for line in found) == sorted([ids[1], ids[3]])
+
+
+@pytest.mark.parametrize("column", ["raw", "run_id", "cost_usd", "created_at", "served_model"])
+async def test_verify_finds_a_value_that_still_makes_sense(
+    settings: Any, store: Store, tmp_path: Path, column: str
+) -> None:
+    ids = await fill(settings)
+    other = {
+        "raw": pack(GOOD.encode() + b" "),
+        "run_id": "another",
+        "cost_usd": 0.25,
+        "created_at": 1e9,
+        "served_model": "x",
+    }[column]
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        raw.execute(f"UPDATE completions SET {column} = ? WHERE request_id = ?", (other, ids[1]))
+    raw.close()
+    assert maintenance.verify(store) == [f"{ids[1]}: it is not what was stored (checksum)"]
+
+
+async def test_a_store_of_the_first_version_is_brought_up(settings: Any, tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/s.db")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+        config.set_main_option("path_separator", "os")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    store = Store(f"sqlite:///{tmp_path}/s.db")
+    ids = await fill(settings)
+    with sqlite3.connect(tmp_path / "s.db") as raw:
+        # As an older version left it: nobody wrote a checksum.
+        raw.execute("UPDATE completions SET checksum = NULL WHERE request_id = ?", (ids[0],))
+    raw.close()
+    assert maintenance.verify(store) == []
+    store.close()
 
 
 async def test_a_backup_restores_everything(settings: Any, store: Store, tmp_path: Path) -> None:
