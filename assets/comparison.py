@@ -66,7 +66,9 @@ def build() -> list[AssetsDefinition]:
             methods = gather(tasks, data)
             made = compare(methods)
             pages = {"json": made.json_text(), "html": comparison_page.render(made)}
-        stored = Stored(made.table, step_digest=comparison_digest(methods), pages=pages)
+        version = comparison_digest(methods)
+        origin = {"step": NAME, "step_digest": version}
+        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         rows = made.table.to_dicts()
         metadata: dict[str, Any] = {
             "dagster/row_count": made.table.height,

@@ -69,7 +69,9 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
             pages = {"json": made.json_text(), "html": page.render(made)}
-        stored = Stored(made.table, step_digest=report_digest(spec), pages=pages)
+        version = report_digest(spec)
+        origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}
+        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
             "verdict": made.json["verdict"]["text"],
             "report": page_link(data, STEP, spec.name),

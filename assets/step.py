@@ -104,6 +104,7 @@ async def make(
         upstream: asset above -> what it stored.
     """
     from targen.operators import (  # noqa: PLC0415 - not when loading
+        made_by,
         rejected_frame,
         run_step,
         step_digest,
@@ -123,7 +124,13 @@ async def make(
             lost = rejected_frame(step, spec, error.rejected)
             address = data.tables().write_failed(step, spec.name, lost)
             raise StepError(f"{error}. The rejected items: {address}") from None
-        stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
+        stored = Stored(
+            output.table,
+            output.rejected,
+            output.asked,
+            step_digest(step, spec),
+            made_by=made_by(step, spec),
+        )
     for warning in output.warnings:
         context.log.warning(warning)
     usage = usage_metadata(engine.stats.as_dict())

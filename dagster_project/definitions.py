@@ -107,7 +107,9 @@ def resources_from_environment() -> dict[str, Any]:
             data_dir=data.data_dir,
         ),
         "data": data,
-        "io_manager": TablesIOManager(data_dir=data.data_dir, s3=data.s3),
+        "io_manager": TablesIOManager(
+            data_dir=data.data_dir, store_url=private(environment.STORE_URL), s3=data.s3
+        ),
         **({"s3": data.s3} if data.s3 else {}),
         **({"secrets": secrets} if secrets else {}),
     }

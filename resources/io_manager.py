@@ -3,6 +3,7 @@
 Here belongs only what Dagster wants to know; files are written and read by `tables`.
 """
 
+from contextlib import closing
 from typing import Any
 
 from dagster import (
@@ -17,7 +18,7 @@ from pydantic import Field, PrivateAttr
 from resources.data import S3_FIELD
 from targen.errors import TargenError
 from targen.places import LocalPlace, S3Place, place
-from targen.stored import Stored, Tables
+from targen.stored import Stored, Tables, Written, key_of
 
 
 class TablesIOManager(ConfigurableIOManager):
@@ -25,6 +26,11 @@ class TablesIOManager(ConfigurableIOManager):
 
     data_dir: str = Field(
         default="data", description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR."
+    )
+    store_url: str | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the completion store, where the files' digests are noted; "
+        "unset is completions.db in the data folder. From TARGEN_STORE_URL.",
     )
     s3: ResourceDependency[Any] = S3_FIELD
     _place: LocalPlace | S3Place | None = PrivateAttr(default=None)
@@ -37,14 +43,26 @@ class TablesIOManager(ConfigurableIOManager):
         return Tables(self._place)
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:
-        """Store a step's result."""
+        """Store a step's result, and record what its files are."""
         asset = context.asset_key.path[-1]
         # What has no partitions is the only table in its folder, and named like it.
         task = context.partition_key if context.has_asset_partitions else asset
         try:
-            self.tables.write(asset, task, obj)
+            written = self.tables.write(asset, task, obj)
+            self._record(task, obj, written, context.run_id)
         except TargenError as error:
             raise Failure(description=str(error), allow_retries=False) from None
+
+    def _record(self, task: str, stored: Stored, written: list[Written], run_id: str) -> None:
+        """Note the files' digests in the completion store, where audits look for them."""
+        # Not at the top: the code location loads faster without the database's library.
+        from targen import digests  # noqa: PLC0415
+        from targen.llm.settings import store_address  # noqa: PLC0415
+        from targen.llm.store import Store  # noqa: PLC0415
+
+        upstream = {step: key_of(step, task) for step in stored.made_by.get("upstream", ())}
+        with closing(Store(store_address(self.store_url, self.data_dir))) as store:
+            digests.record(store, written, stored.made_by, run_id, upstream)
 
     def load_input(self, context: InputContext) -> Stored:
         """Return what the step above stored for the same task."""

@@ -4,9 +4,11 @@ Here belong file names, the Parquet metadata and the schema version's check. Mov
 to `places`, the columns to `targen.tables`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -33,6 +35,7 @@ class Stored:
         asked: how many items were asked for; None where the step asks for no items.
         step_digest: identity of everything that the step's task and recipe say about it.
         pages: file suffix -> text, written beside the table (the report's page).
+        made_by: how it was made, JSON-like, for the record that audits read; not in the file.
     """
 
     table: pl.DataFrame
@@ -40,8 +43,9 @@ class Stored:
     asked: int | None = None
     step_digest: str = ""
     pages: Mapping[str, str] = field(default_factory=dict)
+    made_by: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def data_version(self) -> str:
         """A digest of the content: equal content, equal version, whatever wrote the file."""
         return digest(
@@ -52,6 +56,23 @@ class Stored:
         )
 
 
+@dataclass(frozen=True)
+class Written:
+    """A file that was just written.
+
+    Attributes:
+        key: where in the data folder.
+        sha256: of its bytes.
+        frame: the rows that it holds, None for a page.
+        data_version: of the step's result, None for a page.
+    """
+
+    key: str
+    sha256: str
+    frame: pl.DataFrame | None
+    data_version: str | None
+
+
 class Tables:
     """Reads and writes the tables at one place."""
 
@@ -60,10 +81,13 @@ class Tables:
 
     def address(self, asset: str, task: str, suffix: str = "parquet") -> str:
         """Return where the table, or the page with this suffix, lies."""
-        return self.place.address(_key(asset, task, suffix))
+        return self.place.address(key_of(asset, task, suffix))
 
-    def write(self, asset: str, task: str, stored: Stored) -> None:
+    def write(self, asset: str, task: str, stored: Stored) -> list[Written]:
         """Store a step's result; the table last, so that it never precedes what belongs to it.
+
+        Returns:
+            The files, as they were written.
 
         Raises:
             TableError: the place cannot be written.
@@ -72,12 +96,23 @@ class Tables:
         if stored.asked is not None:
             metadata[_ASKED_KEY] = str(stored.asked)
         # All bytes are ready before the first is written: what cannot be written changes nothing.
-        files = {_key(asset, task, name): text.encode() for name, text in stored.pages.items()}
+        files = {key_of(asset, task, name): text.encode() for name, text in stored.pages.items()}
+        frames = {key_of(asset, task): stored.table}
         if stored.rejected is not None:
-            files[_key(f"rejected/{asset}", task)] = _parquet(stored.rejected, metadata)
-        files[_key(asset, task)] = _parquet(stored.table, metadata)
+            frames = {key_of(f"rejected/{asset}", task): stored.rejected} | frames
+        files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
         for key, content in files.items():
             self.place.write(key, content)
+        version = stored.data_version
+        return [
+            Written(
+                key,
+                hashlib.sha256(content).hexdigest(),
+                frames.get(key),
+                version if key in frames else None,
+            )
+            for key, content in files.items()
+        ]
 
     def write_failed(self, asset: str, task: str, rejected: pl.DataFrame) -> str:
         """Store what a step rejected before it gave up, beside the last good table's rejected.
@@ -88,7 +123,7 @@ class Tables:
         Raises:
             TableError: the place cannot be written.
         """
-        key = _key(f"rejected/{asset}", task, "failed.parquet")
+        key = key_of(f"rejected/{asset}", task, "failed.parquet")
         self.place.write(key, _parquet(rejected, {_VERSION_KEY: str(SCHEMA_VERSION)}))
         return self.place.address(key)
 
@@ -98,10 +133,10 @@ class Tables:
         Raises:
             TableError: the table is missing, unreadable or of another schema version.
         """
-        table, metadata = self._frame(_key(asset, task), asset, task)
+        table, metadata = self._frame(key_of(asset, task), asset, task)
         rejected = None
-        if self.place.read(_key(f"rejected/{asset}", task)) is not None:
-            rejected, _ = self._frame(_key(f"rejected/{asset}", task), asset, task)
+        if self.place.read(key_of(f"rejected/{asset}", task)) is not None:
+            rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
         asked = metadata.get(_ASKED_KEY)
         return Stored(
             table=table,
@@ -116,8 +151,8 @@ class Tables:
         Raises:
             TableError: the page or its table is unreadable, or of another schema version.
         """
-        text = self.place.read(_key(asset, task, "json"))
-        if text is None or self.place.read(_key(asset, task)) is None:
+        text = self.place.read(key_of(asset, task, "json"))
+        if text is None or self.place.read(key_of(asset, task)) is None:
             return None
         # The page carries no version of its own; its table does.
         self.read(asset, task)
@@ -152,7 +187,8 @@ class Tables:
         return frame, metadata
 
 
-def _key(asset: str, task: str, suffix: str = "parquet") -> str:
+def key_of(asset: str, task: str, suffix: str = "parquet") -> str:
+    """Return where a file of a step lies in the data folder."""
     return f"{asset}/{task}.{suffix}"
 
 

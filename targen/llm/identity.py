@@ -51,14 +51,16 @@ def checksum(row: Mapping[str, Any]) -> str:
     A value counts as the database gives it back, so that the same row has the same checksum
     before it is stored and after, in SQLite and in PostgreSQL.
     """
-    made = hashlib.sha256()
-    for column in COMPLETIONS.columns:
-        if column.name == "checksum":
-            continue
-        value = row[column.name]
-        if value is not None:
-            kind = column.type.python_type
-            value = bytes(value) if kind is bytes else repr(kind(value)).encode()
-        size = -1 if value is None else len(value)
-        made.update(f"{column.name}:{size}:".encode() + (value or b""))
-    return made.hexdigest()
+    parts = []
+    for name, kind in _STORED:
+        value = row[name]
+        if value is None:
+            parts.append(f"{name}:-")
+        elif kind is bytes:
+            parts.append(f"{name}:{hashlib.sha256(value).hexdigest()}")
+        else:
+            parts.append(f"{name}:{kind(value)!a}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+_STORED = [(c.name, c.type.python_type) for c in COMPLETIONS.columns if c.name != "checksum"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
+import targen
 from targen import tables
 from targen.hashing import digest, short_id
 from targen.llm.types import LLM
@@ -142,6 +143,31 @@ def _labels_read(step: str, spec: "TaskSpec") -> Any:
     return [answer.kind, answer.question, judged, answer.choices]
 
 
+def made_by(step: str, spec: "TaskSpec") -> dict[str, Any]:
+    """Return what an audit wants to know, years later, of how a step made its table.
+
+    The task and recipe files may have changed by then, so it stands for itself.
+    """
+    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
+
+    recipe_step = RECIPE_STEP[step]
+    operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
+    prompt = operator.prompt
+    return {
+        "task": spec.name,
+        "step": step,
+        "recipe": spec.recipe.name,
+        "operator": operator.name,
+        "params": params.model_dump(mode="json"),
+        "prompt": {"name": prompt, "sha256": template_digest(prompt)} if prompt else None,
+        "step_digest": step_digest(step, spec),
+        "project_version": targen.__version__,
+        "answer_kind": spec.answer.kind,
+        "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
+        "upstream": list(UPSTREAM[step]),
+    }
+
+
 def step_digest(step: str, spec: "TaskSpec") -> str:
     """Return the sha256 of everything but the upstream tables that decides a step's table.
 
@@ -175,6 +201,7 @@ __all__ = [
     "RECIPE_STEP",
     "UPSTREAM",
     "StepOutput",
+    "made_by",
     "rejected_frame",
     "run_step",
     "step_digest",

@@ -19,7 +19,7 @@ from targen.operators.asking import (
     numbered_items,
     rejection,
 )
-from targen.operators.constants import CONFUSABLE, LABEL
+from targen.operators.constants import ASKED, CONFUSABLE, LABEL
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.operators.vocabularies import term_row
 from targen.prompting import items_schema, messages, task_block
@@ -97,6 +97,7 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
                 + (f" for {one.label}" if one.label else "")
             )
         work.result.rows += one.terms.values()
+    work.result.rows += work.notes
     return work.result
 
 
@@ -106,6 +107,7 @@ class _Attributes:
     def __init__(self, step: StepInput, params: AttributeValuesParams) -> None:
         self.step, self.spec, self.params = step, step.spec, params
         self.result = StepResult()
+        self.notes: list[dict[str, Any]] = []
 
     def _labels(self, per_label: bool) -> list[str | None]:
         return list(self.spec.labels) if per_label and self.spec.labels else [None]
@@ -132,6 +134,14 @@ class _Attributes:
             return False
         one.terms[fold(term)] = term_row(one.category, term, request_id, one.label)
         return True
+
+    def _note(self, what: str, label: str | None, outcome: Outcome) -> None:
+        """Keep a call in the table that brought no term of its own."""
+        same = [row for row in self.notes if row["label"] == label]
+        turn = sum(row["term"].startswith(f"{what}, ") for row in same)
+        row = term_row(ASKED, f"{what}, turn {turn + 1}", outcome.request_id, label)
+        self.notes.append(row)
+        self.result.asked += 1
 
     def _request(
         self, block: dict[str, Any], properties: dict[str, Any], count: int, **more: Any
@@ -161,10 +171,12 @@ class _Attributes:
         }
         request = self._request(block, properties, count, ask="dimensions")
         (outcome,) = await answers(self.step.model, [request])
+        self._note("dimensions", None, outcome)
         lists: list[_Values] = []
         for item in items_of(outcome)[:count]:
             name = "_".join(re.findall(r"[a-z0-9]+", str(item["name"]).lower()))[:40]
-            known = {*self.spec.vocabularies, *(one.category for one in lists), LABEL, CONFUSABLE}
+            known = {*self.spec.vocabularies, *(one.category for one in lists), LABEL}
+            known |= {CONFUSABLE, ASKED}
             if name and name not in known:
                 for label in self._labels(item["depends_on_label"] == "yes"):
                     lists.append(_Values(name, str(item["what"]), self.params.values, label))
@@ -255,6 +267,7 @@ class _Attributes:
         for (one, terms), outcome in zip(
             asked, await answers(self.step.model, requests), strict=True
         ):
+            self._note(f"filter of {one.category}", one.label, outcome)
             said = numbered_items(outcome, "item", len(terms))
             for number, term in enumerate(terms, 1):
                 relevant = said.get(number, {}).get("relevant") == "yes"

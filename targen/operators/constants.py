@@ -15,3 +15,7 @@ LABEL: Final = "label"
 
 CONFUSABLE: Final = "confusable"
 """The vocabulary category that lists, for each label, the labels it is easily taken for."""
+
+ASKED: Final = "(asked)"
+"""The vocabulary category of calls that brought no term and yet decided which there are: what is
+drawn passes them over, and they keep such calls in the lineage and the costs."""

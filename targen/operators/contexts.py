@@ -18,7 +18,7 @@ from targen.operators.asking import (
     missing_reason,
     rejection,
 )
-from targen.operators.constants import NONE_CONTEXT_ID
+from targen.operators.constants import ASKED, NONE_CONTEXT_ID
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.prompting import field_schema, items_schema, messages, task_block
 from targen.validators import fold
@@ -48,7 +48,7 @@ class LLMListParams(LLMParams):
 def _terms(table: pl.DataFrame) -> dict[str, list[str]]:
     terms: dict[str, list[str]] = {}
     for category, term in table.select("category", "term").iter_rows():
-        if category != "none":
+        if category not in ("none", ASKED):
             terms.setdefault(category, []).append(term)
     return terms
 

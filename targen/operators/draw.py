@@ -10,7 +10,7 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.hashing import short_id
-from targen.operators.constants import CONFUSABLE, LABEL
+from targen.operators.constants import ASKED, CONFUSABLE, LABEL
 from targen.operators.designs import Design, point
 from targen.operators.registry import Params, StepInput, StepResult, operator
 from targen.plan import Plan, Slot
@@ -40,7 +40,7 @@ class _Dimensions:
         self.confusable: dict[str | None, list[Term]] = {}
         rows = step.tables["vocabularies"].iter_rows(named=True)
         for row in rows:
-            if row["category"] == "none":
+            if row["category"] in ("none", ASKED):
                 continue
             term = (row["term"], row["term_id"])
             if row["category"] == CONFUSABLE:

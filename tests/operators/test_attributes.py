@@ -6,7 +6,8 @@ import pytest
 
 from targen.errors import SpecError, StepError
 from targen.operators import run_step
-from tests.models import ScriptedModel, block_of, failing, random_model
+from targen.operators.constants import ASKED
+from tests.models import ScriptedModel, block_of, failing, random_model, request_id
 from tests.operators.test_generation import tables_of
 from tests.specs import MOOD, spec_of
 
@@ -151,3 +152,24 @@ def test_without_dimensions_the_recipe_is_refused(tmp_path):
     text = MOOD + "  vocabularies: {operator: attribute_values}\n"
     with pytest.raises(SpecError, match="needs `vocabularies`, or `dimensions` to find"):
         spec_of(tmp_path, text)
+
+
+async def test_calls_that_bring_no_term_stand_in_the_table_and_are_drawn_by_nobody(tmp_path):
+    text = ATTRIBUTED.replace(
+        "{operator: attribute_values}", "{operator: attribute_values, dimensions: 1}"
+    )
+    named = [{"name": "tone", "what": "tones", "depends_on_label": "no"}]
+    model = lists(relevant={"glad 2"}, names=named)
+    spec = spec_of(tmp_path, text)
+    made = await values_of(spec, model)
+    noted = [r for r in made.table.to_dicts() if r["category"] == ASKED]
+    assert [(r["term"], r["label"]) for r in noted] == [
+        ("dimensions, turn 1", None),
+        ("filter of topic, turn 1", "glad"),
+        ("filter of topic, turn 1", "sad"),
+        ("filter of topic, turn 2", "glad"),
+    ]
+    asked = {request_id(r) for r in model.history}
+    assert asked == set(made.table["request_id"].drop_nulls())
+    drawn = await run_step("contexts", spec, {"vocabularies": made.table}, None)
+    assert not any("turn" in text for text in drawn.table["text"])
