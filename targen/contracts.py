@@ -17,7 +17,7 @@ from targen.operators.asking import empty_field, first_violation
 if TYPE_CHECKING:
     from targen.task import TaskSpec
 
-_ID: Final[Mapping[str, str]] = {
+IDS: Final[Mapping[str, str]] = {
     "vocabularies": "term_id",
     "contexts": "context_id",
     "seeds": "seed_id",
@@ -25,6 +25,8 @@ _ID: Final[Mapping[str, str]] = {
     "labels": "instance_id",
     "corrected_set": "instance_id",
 }
+"""Table -> the column that names its rows."""
+
 _REFERENCES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     "contexts": (("term_ids", "vocabularies", "term_id"),),
     "seeds": (("context_id", "contexts", "context_id"),),
@@ -76,7 +78,7 @@ def _some(values: Iterable[Any]) -> str:
 
 
 def _ids(step: str, table: pl.DataFrame) -> list[str]:
-    ids = table[_ID[step]]
+    ids = table[IDS[step]]
     if ids.null_count():
         return [f"{ids.null_count()} rows have no {ids.name}"]
     if ids.is_duplicated().any():

@@ -19,9 +19,9 @@ from targen.hashing import digest
 from targen.places import Place
 from targen.tables import SCHEMA_VERSION
 
-_VERSION_KEY = "targen.schema_version"
+VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
-_DIGEST_KEY = "targen.step_digest"
+DIGEST_KEY = "targen.step_digest"
 _SLICE_ROWS = 50_000
 
 
@@ -92,7 +92,7 @@ class Tables:
         Raises:
             TableError: the place cannot be written.
         """
-        metadata = {_VERSION_KEY: str(SCHEMA_VERSION), _DIGEST_KEY: stored.step_digest}
+        metadata = {VERSION_KEY: str(SCHEMA_VERSION), DIGEST_KEY: stored.step_digest}
         if stored.asked is not None:
             metadata[_ASKED_KEY] = str(stored.asked)
         # All bytes are ready before the first is written: what cannot be written changes nothing.
@@ -124,7 +124,7 @@ class Tables:
             TableError: the place cannot be written.
         """
         key = key_of(f"rejected/{asset}", task, "failed.parquet")
-        self.place.write(key, _parquet(rejected, {_VERSION_KEY: str(SCHEMA_VERSION)}))
+        self.place.write(key, _parquet(rejected, {VERSION_KEY: str(SCHEMA_VERSION)}))
         return self.place.address(key)
 
     def read(self, asset: str, task: str) -> Stored:
@@ -142,7 +142,7 @@ class Tables:
             table=table,
             rejected=rejected,
             asked=None if asked is None else int(asked),
-            step_digest=metadata.get(_DIGEST_KEY, ""),
+            step_digest=metadata.get(DIGEST_KEY, ""),
         )
 
     def read_json(self, asset: str, task: str) -> dict[str, Any] | None:
@@ -178,7 +178,7 @@ class Tables:
             raise TableError(
                 f"The table {address} is no readable Parquet file. {remedy}"
             ) from error
-        version = metadata.get(_VERSION_KEY)
+        version = metadata.get(VERSION_KEY)
         if version != str(SCHEMA_VERSION):
             raise TableError(
                 f"The table {address} has schema version {version or 'none'}, and this release "

@@ -160,7 +160,7 @@ class Store:
         """
         rows: list[dict[str, Any]] = []
         with self.read() as connection:
-            for ids in _chunks(request_ids):
+            for ids in chunks(request_ids):
                 found = connection.execute(
                     sa.select(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(ids))
                 )
@@ -173,7 +173,7 @@ class Store:
         """Return those of `request_ids` that are answered."""
         found: set[str] = set()
         with self.read() as connection:
-            for ids in _chunks(request_ids):
+            for ids in chunks(request_ids):
                 rows = connection.execute(
                     sa.select(COMPLETIONS.c.request_id).where(
                         COMPLETIONS.c.request_id.in_(ids), COMPLETIONS.c.status != "failed"
@@ -192,7 +192,7 @@ class Store:
         with self.read() as connection:
             while fresh:
                 parents: set[str] = set()
-                for ids in _chunks(sorted(fresh)):
+                for ids in chunks(sorted(fresh)):
                     found = connection.execute(
                         sa.select(COMPLETIONS.c.parent_request_id).where(
                             COMPLETIONS.c.request_id.in_(ids),
@@ -246,7 +246,8 @@ def _readable(row: Any) -> dict[str, Any]:
     return made
 
 
-def _chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Yield the distinct ids, sorted, as many at a time as one statement takes."""
     unique = sorted(set(ids))
     for start in range(0, len(unique), CHUNK):
         yield unique[start : start + CHUNK]

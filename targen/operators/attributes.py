@@ -19,7 +19,14 @@ from targen.operators.asking import (
     numbered_items,
     rejection,
 )
-from targen.operators.constants import ASKED, CONFUSABLE, LABEL
+from targen.operators.constants import (
+    ASKED,
+    CONFUSABLE,
+    DIMENSIONS,
+    LABEL,
+    about,
+    asked_about,
+)
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.operators.vocabularies import term_row
 from targen.prompting import items_schema, messages, task_block
@@ -135,11 +142,10 @@ class _Attributes:
         one.terms[fold(term)] = term_row(one.category, term, request_id, one.label)
         return True
 
-    def _note(self, what: str, label: str | None, outcome: Outcome) -> None:
+    def _note(self, category: str, label: str | None, outcome: Outcome) -> None:
         """Keep a call in the table that brought no term of its own."""
-        same = [row for row in self.notes if row["label"] == label]
-        turn = sum(row["term"].startswith(f"{what}, ") for row in same)
-        row = term_row(ASKED, f"{what}, turn {turn + 1}", outcome.request_id, label)
+        turn = 1 + sum(about(row) == (category, label) for row in self.notes)
+        row = term_row(ASKED, asked_about(category, turn), outcome.request_id, label)
         self.notes.append(row)
         self.result.asked += 1
 
@@ -171,7 +177,7 @@ class _Attributes:
         }
         request = self._request(block, properties, count, ask="dimensions")
         (outcome,) = await answers(self.step.model, [request])
-        self._note("dimensions", None, outcome)
+        self._note(DIMENSIONS, None, outcome)
         lists: list[_Values] = []
         for item in items_of(outcome)[:count]:
             name = "_".join(re.findall(r"[a-z0-9]+", str(item["name"]).lower()))[:40]
@@ -267,7 +273,7 @@ class _Attributes:
         for (one, terms), outcome in zip(
             asked, await answers(self.step.model, requests), strict=True
         ):
-            self._note(f"filter of {one.category}", one.label, outcome)
+            self._note(one.category, one.label, outcome)
             said = numbered_items(outcome, "item", len(terms))
             for number, term in enumerate(terms, 1):
                 relevant = said.get(number, {}).get("relevant") == "yes"

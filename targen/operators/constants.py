@@ -1,6 +1,7 @@
 """How tables say 'this recipe uses none': shared by the operators and the views on their rows."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from targen.hashing import short_id
 
@@ -19,3 +20,17 @@ CONFUSABLE: Final = "confusable"
 ASKED: Final = "(asked)"
 """The vocabulary category of calls that brought no term and yet decided which there are: what is
 drawn passes them over, and they keep such calls in the lineage and the costs."""
+
+
+DIMENSIONS: Final = "dimensions"
+"""What the call was about that named the categories themselves."""
+
+
+def asked_about(category: str, turn: int) -> str:
+    """Return the term that stands for the `turn`-th call about a category's terms."""
+    return f"about {category}, turn {turn}"
+
+
+def about(row: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return which category and label a row of the category `ASKED` decided on."""
+    return row["term"].removeprefix("about ").rsplit(", turn ", 1)[0], row["label"]

@@ -164,10 +164,10 @@ async def test_calls_that_bring_no_term_stand_in_the_table_and_are_drawn_by_nobo
     made = await values_of(spec, model)
     noted = [r for r in made.table.to_dicts() if r["category"] == ASKED]
     assert [(r["term"], r["label"]) for r in noted] == [
-        ("dimensions, turn 1", None),
-        ("filter of topic, turn 1", "glad"),
-        ("filter of topic, turn 1", "sad"),
-        ("filter of topic, turn 2", "glad"),
+        ("about dimensions, turn 1", None),
+        ("about topic, turn 1", "glad"),
+        ("about topic, turn 1", "sad"),
+        ("about topic, turn 2", "glad"),
     ]
     asked = {request_id(r) for r in model.history}
     assert asked == set(made.table["request_id"].drop_nulls())
