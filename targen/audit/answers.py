@@ -166,6 +166,14 @@ def rejected(item: Item, way: Way, kept: Kept | None) -> Problems:
         yield "text", "its completion does not say it"
 
 
+def written(row: Row, kept: Kept) -> bool:
+    """Tell whether a completion holds the fields of a row, where nothing else is known of it."""
+    shown = {n for e, i in pairs(kept, "slots", "slot") for n in (*e.get("given", {}), *i)}
+    fields = {name: value for name, value in row.items() if name in shown}
+    loose = {"intended_label": None, "rationale": None}
+    return bool(fields) and _answered(loose, fields, kept)[1]
+
+
 def _named(item: Item, column: str, contents: list[Any]) -> Problems:
     """Check that an id is the digest of what it names; one of the contents must give it."""
     if item.item_id not in [short_id(content) for content in contents]:

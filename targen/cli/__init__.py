@@ -4,7 +4,15 @@ Here belong modules of commands that parse arguments, call one function of the p
 Making tables does not: that is Dagster's work (`make run`, the UI).
 """
 
-from targen.cli import costs, export, report, serving, store, tasks  # noqa: F401 - they register themselves
+from targen.cli import (  # noqa: F401 - their commands register themselves
+    audit,
+    costs,
+    export,
+    report,
+    serving,
+    store,
+    tasks,
+)
 from targen.cli.base import app
 
 __all__ = ["app"]

@@ -1,0 +1,234 @@
+"""`targen audit`: where a row comes from, and whether that is true.
+
+Here belongs what the shell wants: which rows, which form, and an exit status that is 0 only where
+all is verified. Auditing itself is `targen.audit`.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from targen import environment
+from targen.cli import base
+from targen.cli.base import app, told
+from targen.errors import StoreError, TargenError
+
+if TYPE_CHECKING:
+    from targen.audit.examine import Auditor
+    from targen.llm.store import Store
+
+FINDINGS_SHOWN = 20
+VERDICTS = {"wrong": "NOT VERIFIED", "unverifiable": "UNVERIFIABLE", "verified": "Verified"}
+
+
+@app.command()
+@told
+def audit(
+    item: Annotated[
+        str | None, typer.Argument(help="Id of a row of any table, or of a rejected item.")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="A release's folder: its files, and each row of it.")
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="This many random finished rows of every task.")
+    ] = None,
+    descendants: Annotated[
+        str | None,
+        typer.Option(help="Id of a request, term, context, seed or row: all that comes of it."),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Look at this task only.")] = None,
+    seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the row's page here.")] = None,
+) -> None:
+    """Tell where a row comes from, and check all of it again; status 0 only where it is true."""
+    if [item, release, sample, descendants].count(None) != 3:
+        raise TargenError(
+            "Name one thing to audit: a row's id, --release PATH, --sample 200 or --descendants ID."
+        )
+    if html is not None and item is None:
+        raise TargenError("--html shows one row: name its id.")
+    with ExitStack() as stack:
+        auditor = _auditor(stack)
+        tasks = [task] if task else auditor.tasks()
+        if not tasks:
+            raise TargenError(f"{base.data_dir()} holds no table: run `make run TASK=...` first.")
+        if item is not None:
+            good = _row(auditor, item, tasks, as_json, html)
+        elif sample is not None:
+            good = _sample(auditor, sample, seed, tasks, as_json)
+        elif descendants is not None:
+            good = _descendants(auditor, descendants, tasks, as_json)
+        else:
+            assert release is not None
+            good = _release(auditor, release, seed, as_json)
+    if not good:
+        raise typer.Exit(1)
+
+
+def _auditor(stack: ExitStack) -> "Auditor":
+    """Return the auditor; a store that is lost is a finding, and no reason not to look."""
+    from targen.audit.examine import Auditor  # noqa: PLC0415 - a quick command needs none
+
+    store, why = _store()
+    if store is not None:
+        stack.enter_context(closing(store))
+    return Auditor(base.tables().place, store, why)
+
+
+def _store() -> "tuple[Store | None, str]":
+    """Return the completion store, None and why where it is lost. Nothing is made anew."""
+    import sqlalchemy as sa  # noqa: PLC0415 - a quick command needs none
+
+    from targen.llm.settings import store_address  # noqa: PLC0415
+
+    try:
+        url = store_address(environment.optional(environment.STORE_URL), base.data_dir())
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            return base.store(), ""
+        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
+        if file and not Path(file).is_file():
+            return None, f"there is no completion store at {file}"
+        return base.store(), ""
+    except StoreError as error:
+        return None, str(error)
+
+
+def _row(
+    auditor: "Auditor", item: str, tasks: Sequence[str], as_json: bool, html: Path | None
+) -> bool:
+    from targen.audit.facts import facts  # noqa: PLC0415 - a quick command needs none
+
+    found = auditor.find(item, tasks)
+    if not found:
+        unread = [
+            f"{file.key}: {file.error}"
+            for name in tasks
+            for file in auditor.book(name).files.values()
+            if file.sha256 and file.error
+        ]
+        more = f" These could not be read: {'; '.join(unread[:3])}." if unread else ""
+        raise TargenError(
+            f"No table in {base.data_dir()} holds {item!r}; ids stand in the tables' columns "
+            f"`instance_id`, `item_id` and the like.{more}"
+        )
+    known = [facts(one) for name in found for one in auditor.audit(name, [item])]
+    if html is not None:
+        from targen.audit.page import render  # noqa: PLC0415
+
+        _write(html, render(known[0]))
+    if as_json:
+        typer.echo(json.dumps(known if len(known) > 1 else known[0], indent=2))
+    else:
+        for one in known:
+            _tell(one)
+        if html is not None:
+            typer.echo(f"The same with every prompt and answer: {html}")
+    return all(one["verdict"] == "verified" for one in known)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise TargenError(
+            f"The page {path} cannot be written ({error.strerror}): name another place."
+        ) from error
+
+
+def _tell(known: dict[str, Any]) -> None:
+    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
+
+    for sentence in known["story"]:
+        typer.echo(sentence)
+    typer.echo("")
+    for one in known["completions"]:
+        used = ", ".join(dict.fromkeys(use["table"] for use in one["used_by"]))
+        again = "  asks again" if one["asks_again"] else ""
+        typer.echo(
+            f"  {one['request_id'][:16]}  {one['created_at']}  {one['status']:9} "
+            f"{(one['prompt_tokens'] or 0) + (one['completion_tokens'] or 0):>6} tokens  "
+            f"{story.shown(one['model'], 30)}  {used}{again}"
+        )
+    _findings(known["findings"])
+
+
+def _findings(findings: Sequence[dict[str, Any]]) -> None:
+    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
+
+    for one in findings[:FINDINGS_SHOWN]:
+        typer.echo(f"  {one['level']:8} {one['where']}: {story.shown(one['what'], 300)}")
+    if len(findings) > FINDINGS_SHOWN:
+        typer.echo(f"  and {len(findings) - FINDINGS_SHOWN} more; --json lists them all")
+
+
+def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_json: bool) -> bool:
+    from targen.audit.facts import summary  # noqa: PLC0415 - a quick command needs none
+
+    started = time.monotonic()
+    audits, files = [], []
+    for name in tasks:
+        files += auditor.check_files(name)
+        audits += auditor.audit(name, auditor.sample(name, count, seed))
+    known = summary(audits, files, time.monotonic() - started)
+    if as_json:
+        typer.echo(json.dumps(known, indent=2))
+    else:
+        for name, made in known["tasks"].items():
+            typer.echo(f"{name:32} {made['verified']:>5} of {made['rows']:>5} rows verified")
+        _findings(known["findings"])
+        typer.echo(
+            f"{VERDICTS[known['verdict']]}: {known['rows']} rows and {known['completions']} "
+            f"completions in {known['seconds']} s."
+        )
+    return bool(known["verdict"] == "verified" and known["rows"])
+
+
+def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: bool) -> bool:
+    from targen.audit.descendants import descendants  # noqa: PLC0415 - a quick command needs none
+
+    found = descendants(auditor, name, tasks)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        for one in found["rows"]:
+            place = one.get("release") or one["task"]
+            typer.echo(f"{place:40} {one['table']:24} {one['id']}")
+        typer.echo(f"{len(found['rows'])} rows come from {name}.")
+        _findings(found["findings"])
+    if not found["rows"] and not found["known"]:
+        raise TargenError(
+            f"Nothing in {base.data_dir()} and no completion is called {name!r}: give the id of a "
+            "request, a term, a context, a seed or a row, as the tables hold it."
+        )
+    return not any(one["level"] != "note" for one in found["findings"])
+
+
+def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
+    from targen.audit.facts import summary  # noqa: PLC0415 - a quick command needs none
+    from targen.audit.releases import check  # noqa: PLC0415
+    from targen.places import place  # noqa: PLC0415
+
+    started = time.monotonic()
+    made = check(auditor, place(path), seed)
+    known = summary(made.audits, made.findings, time.monotonic() - started)
+    known |= {"release": path, "released_rows": made.rows, "manifest": dict(made.manifest)}
+    if as_json:
+        typer.echo(json.dumps(known, indent=2))
+    else:
+        _findings(known["findings"])
+        named = f"{made.manifest.get('task', '?')} {made.manifest.get('version', '?')}"
+        typer.echo(
+            f"{VERDICTS[known['verdict']]}: release {named} with {made.rows} rows, of which "
+            f"{known['rows']} were read back to {known['completions']} completions, in "
+            f"{known['seconds']} s."
+        )
+    return bool(known["verdict"] == "verified")
