@@ -297,6 +297,7 @@ async def test_a_store_of_the_first_version_is_brought_to_this_one(
         with store.write() as connection:
             connection.exec_driver_sql("DROP TABLE embeddings")
             connection.exec_driver_sql("DROP TABLE table_digests")
+            connection.exec_driver_sql("DROP TABLE holds")
             connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN checksum")
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         rows, _ = await embedded(made, ["a cat"])
