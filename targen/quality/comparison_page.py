@@ -13,6 +13,8 @@ from targen.quality.svg import Line
 from targen.quality.verdict import percent
 
 TEMPLATE = "comparison.html.jinja"
+COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
+"""Metrics that stand beside the name of each method: what a row takes."""
 
 
 def written(value: float | None, unit: str) -> str:
@@ -66,6 +68,7 @@ def render(comparison: Comparison) -> str:
         made=made,
         waiting=[group for group in content["groups"] if group not in made],
         metric=by_name,
+        costs=[by_name[name] for name in COSTS],
         lines=lines,
         unmeasured=unmeasured,
         written=written,

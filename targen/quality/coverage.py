@@ -4,9 +4,8 @@ Here belong the attributes that contexts and seeds were drawn with. Balance of l
 `balance`.
 """
 
-from typing import Any
+from collections import Counter
 
-import numpy as np
 import polars as pl
 
 from targen.quality.agreement import rate
@@ -118,7 +117,11 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
 
 
 def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: Sheet) -> None:
-    """Add coverage of the combinations of the first two attributes, and their heat map."""
+    """Add coverage of the combinations of the first two attributes, and their heat map.
+
+    A cell of the map is the number of kept rows, None where the combination was never drawn.
+    There is no map where less than one cell a line would be filled.
+    """
     names = planned["name"].unique(maintain_order=True).to_list()[:2]
     if len(names) < 2:
         return
@@ -136,11 +139,32 @@ def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: Sheet) -> 
         return
     share = seen.select("a", "b").unique().height / expected.height
     sheet.add(Measure("coverage", share, expected.height, f"{names[0]} with {names[1]}"))
-    left, top = (sorted(expected[side].unique().to_list())[:SHOWN] for side in "ab")
-    counts: Any = np.zeros((len(left), len(top)), dtype=np.int64)
-    for a, b in seen.select("a", "b").iter_rows():
+    # The values that most kept rows have, so that a cut hides as few rows as may be.
+    left, top = (_commonest(expected[side], seen[side]) for side in "ab")
+    counts: list[list[int | None]] = [[None] * len(top) for _ in left]
+    for a, b in expected.iter_rows():
         if a in left and b in top:
-            counts[left.index(a), top.index(b)] += 1
+            counts[left.index(a)][top.index(b)] = 0
+    for a, b, number in seen.group_by("a", "b").len().iter_rows():
+        if a in left and b in top:
+            counts[left.index(a)][top.index(b)] = number
+    # Where combinations hardly share a value the map is a blank: the figures say it better.
+    if sum(cell is not None for line in counts for cell in line) < max(len(left), len(top)):
+        return
     sheet.details.setdefault(
-        "coverage", {"names": names, "rows": left, "columns": top, "counts": counts.tolist()}
+        "coverage",
+        {
+            "names": names,
+            "rows": left,
+            "columns": top,
+            "counts": counts,
+            "values": [expected[side].n_unique() for side in "ab"],
+        },
     )
+
+
+def _commonest(drawn: pl.Series, used: pl.Series) -> list[str]:
+    """Return the `SHOWN` values drawn that are used most, in alphabetical order."""
+    numbers = Counter(used.to_list())
+    ranked = sorted(set(drawn.to_list()), key=lambda value: (-numbers[value], value))
+    return sorted(ranked[:SHOWN])

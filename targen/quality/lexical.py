@@ -106,14 +106,28 @@ def histogram(
     }
 
 
+def _figure(
+    metric: str,
+    slice_: str,
+    n: int,
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    gold: float | None,
+) -> Measure:
+    return Measure(metric, value, n, slice_, low, high, gold)
+
+
 def measure(inputs: ReportInputs, sheet: Sheet, shown: Sequence[int] = (1, 2, 3)) -> None:
-    """Add distinct-n at each budget that the rows reach, and words per row and field."""
+    """Add vocabulary and distinct-n at each budget that the rows reach, and words per field."""
     fields = inputs.text_fields
     mine = tokens(inputs.rows, fields)
     theirs = tokens(inputs.reference, fields) if inputs.reference is not None else None
     if mine.ids.size == 0:
         sheet.skip("distinct_1", "the rows hold no word")
         return
+    if theirs is not None and theirs.ids.size == 0:
+        theirs = None
     totals = [mine.ids.size] + ([theirs.ids.size] if theirs is not None else [])
     smallest = budget_for(*totals)
     budgets = sorted({b for b in BUDGETS if b <= smallest} | {smallest})
@@ -122,11 +136,14 @@ def measure(inputs: ReportInputs, sheet: Sheet, shown: Sequence[int] = (1, 2, 3)
         other = theirs.grams(n) if theirs is not None else None
         for budget in budgets:
             value, low, high = distinct_at(mine, budget, n, codes)
-            gold = None
-            if theirs is not None and theirs.ids.size:
-                gold = distinct_at(theirs, budget, n, other)[0]
+            gold = None if theirs is None else distinct_at(theirs, budget, n, other)[0]
+            figures = (value, low, high, gold)
             name = f"{budget} words"
-            sheet.add(Measure(f"distinct_{n}", value, mine.height, name, low, high, reference=gold))
+            if n == 1:
+                # At one word count the vocabulary is distinct-1 in another unit.
+                counts = (None if x is None else x * budget for x in figures)
+                sheet.add(_figure("vocabulary", name, mine.height, *counts))
+            sheet.add(_figure(f"distinct_{n}", name, mine.height, *figures))
     sheet.details["budgets"] = budgets
     for name in fields:
         own = lengths(tokens(inputs.rows, [name]))

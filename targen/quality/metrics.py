@@ -57,13 +57,15 @@ METRICS: Final = {
     "distinct_1": _share("distinct words"),
     "distinct_2": _share("distinct pairs of words"),
     "distinct_3": _share("distinct runs of three words"),
+    "vocabulary": Metric("different words"),
     "words": Metric("words per row"),
     "self_bleu": _share("self-BLEU-4"),
     "rouge_l_nearest": _share("ROUGE-L with the nearest row"),
     "novel": _share("rows whose ROUGE-L with every other row is low"),
-    "rows_per_3gram": Metric("rows that share a run of three words"),
+    "rows_per_3gram": Metric("rows per distinct run of three words (INGF)"),
     "compression": Metric("compression ratio"),
     "mean_similarity": Metric("mean cosine similarity of two rows"),
+    "reference_similarity": Metric("mean cosine similarity to the reference"),
     "similarity": Metric("mean cosine similarity within or between labels"),
     "vendi_score": Metric("Vendi score (effective number of different rows)"),
     "drift": Metric("similarity to the root"),
@@ -72,6 +74,7 @@ METRICS: Final = {
     "shortcut": Metric("accuracy gained from part of the input over guessing"),
     "word_log_odds": Metric("log-odds of a word"),
     "mention": _share("mentions of a kind of entity"),
+    "entity": _share("rows that name an entity of a type"),
     "gender_parity": _share("pairs of rows whose labels agree when the gender is swapped"),
     "coverage": _share("combinations of attributes used of those expected"),
     "adherence": _share("rows that keep what they were asked to hold"),
@@ -79,3 +82,39 @@ METRICS: Final = {
     "utility": _share("accuracy on gold data"),
 }  # fmt: skip
 """Metric -> what is known of it; a new metric of the report is entered here."""
+
+SECTIONS: Final = {
+    "yield": "rows rows_asked rejected acceptance calls prompt_tokens completion_tokens cost_usd "
+    "accepted_per_call tokens_per_row cost_per_row_usd",
+    "balance": "label_share label_entropy planned_entropy position_chi_square position_p",
+    "agreement": "flip_rate flips_annotated flips_final split_votes kappa dropped_share "
+    "label_noise reading_accuracy detection false_alarm",
+    "repetition": "exact_duplicates near_duplicates",
+    "wording": "distinct_1 distinct_2 distinct_3 vocabulary words self_bleu rouge_l_nearest novel "
+    "rows_per_3gram compression",
+    "meaning": "mean_similarity reference_similarity similarity vendi_score drift",
+    "difficulty": "v_information negative_pvi",
+    "shortcuts": "shortcut word_log_odds",
+    "mentions": "mention entity gender_parity",
+    "coverage": "coverage adherence",
+    "reference": "contamination utility",
+}
+"""Section of the page -> the metrics that it shows; its id there is the name here."""
+_SECTION_OF: Final = {metric: name for name, held in SECTIONS.items() for metric in held.split()}
+
+
+def title(metric: str) -> str:
+    """Return what a metric is called where it stands alone; a name not known here as it is.
+
+    A slice may follow, as in `flip_rate, intended to annotated`.
+    """
+    name, comma, slice_ = metric.partition(", ")
+    if name not in METRICS:
+        return metric
+    words = METRICS[name].words
+    return words[:1].upper() + words[1:] + comma + slice_
+
+
+def section(metric: str) -> str:
+    """Return the name of the section of the page that shows a metric."""
+    return _SECTION_OF[metric]

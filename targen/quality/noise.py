@@ -252,8 +252,10 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     elif len(label_set(inputs)) < 2:
         why = "there is one label only"
     readings = readings_of(inputs) if why is None else None
-    if readings is not None and readings.drop_nulls(list(READINGS)).height < 30:
-        why = "fewer than 30 rows have all three readings"
+    if readings is not None:
+        known = [pl.col(name).is_in(label_set(inputs)) for name in READINGS]
+        if readings.filter(*known).height < 30:
+            why = "fewer than 30 rows have all three readings"
     if readings is None or why is not None:
         sheet.skip("label_noise", why or "")
         return

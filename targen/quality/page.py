@@ -6,22 +6,28 @@ JSON alone, so it cannot show a figure that the JSON lacks.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 
 from targen.quality import svg
+from targen.quality.metrics import title
 from targen.quality.report import Report
 from targen.quality.verdict import percent, plural
 
 TEMPLATE = "page.html.jinja"
+SECTIONS = "sections.html.jinja"
 SHOWN = 480
 """Characters of a text that the page shows; the whole stands in the tables."""
 REVIEW_SHOWN = 20
+CHANGES_SHOWN = 15
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_SECTION = re.compile(r'<section id="([a-z]+)">\s*<div class="about"><h2>([^<]+)</h2>')
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -89,6 +95,28 @@ class Figures:
         return [row for row in self._rows if row["metric"] == metric]
 
 
+def shade(value: float | None, top: float | None, row: Sequence[float | None]) -> str:
+    """Return the depth of a cell's shade, 0 to 1: its share of `top`, or of its row without it."""
+    total = top or sum(n for n in row if n) or 1
+    return f"{max(0.0, min(1.0, (value or 0) / total)):.3f}"
+
+
+def largest(table: Sequence[Sequence[float | None]]) -> float:
+    """Return the largest number of a table, at least 1."""
+    return max([1, *(n for row in table for n in row if n)])
+
+
+def changes(table: dict[str, Any]) -> list[tuple[str, str, int]]:
+    """Return the `CHANGES_SHOWN` commonest changes of a flip matrix: from, to, rows."""
+    found = [
+        (first, second, count)
+        for first, counts in zip(table["rows"], table["counts"], strict=True)
+        for second, count in zip(table["columns"], counts, strict=True)
+        if count and first != second
+    ]
+    return sorted(found, key=lambda change: -change[2])[:CHANGES_SHOWN]
+
+
 @lru_cache
 def template(name: str) -> Template:
     """Return one of this package's page templates, with the filters and charts of all pages."""
@@ -100,11 +128,13 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "visible": visible, "number": number, "percent": percent, "money": money, "plural": plural
+        "visible": visible, "number": number, "percent": percent, "money": money, "plural": plural,
+        "title": title,
     }  # fmt: skip
     environment.globals |= {
-        "bar": svg.bar, "stacked": svg.stacked, "heat": svg.heat,
-        "histogram": svg.histogram, "curves": svg.curves, "dots": svg.dots,
+        "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,
+        "curves": svg.curves, "dots": svg.dots,
+        "shade": shade, "largest": largest, "changes": changes,
     }  # fmt: skip
     return environment.get_template(name)
 
@@ -112,6 +142,8 @@ def template(name: str) -> Template:
 def render(report: Report) -> str:
     """Return the whole page: no script, nothing fetched, every text escaped."""
     content = report.json
-    return template(TEMPLATE).render(
-        r=content, fig=Figures(content["figures"]), review_shown=REVIEW_SHOWN
-    )
+    known = {"r": content, "fig": Figures(content["figures"])}
+    # What a template gives is escaped already; no text of a row can look like a section in it.
+    body = Markup(template(SECTIONS).render(**known, review_shown=REVIEW_SHOWN))  # noqa: S704
+    sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
+    return template(TEMPLATE).render(**known, body=body, sections=sections)

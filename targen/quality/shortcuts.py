@@ -71,11 +71,12 @@ def log_odds(inside: Ints, outside: Ints, prior: Floats) -> Floats:
 def word_cues(
     rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the words that go with a label, the strongest of each label first.
+    """Return the words that go most with a label, the strongest first.
 
-    Each is field, word, label, z, and the shares of the label's and the other rows that hold
-    it. Only words whose z would come up by chance with probability below 5% over all words and
-    labels (Bonferroni), and that stand in at least five rows.
+    Each is field, word, label, z, the shares of the label's and the other rows that hold it, and
+    `sure`: the word stands in at least five rows, and a z as high would come up by chance with
+    probability below 5% over all words and labels (Bonferroni). All sure words are there, and of
+    the others the `TOP` of each label and field, as long as two rows hold them.
     """
     labels = learner.coded(rows["label"], names)
     found: list[dict[str, Any]] = []
@@ -99,7 +100,10 @@ def word_cues(
             if size < 2 or not own.any() or own.all():
                 continue
             scores = log_odds(inside, pooled - inside, prior)
-            for i in np.flatnonzero((scores >= least) & (pooled >= 5)):
+            sure = (scores >= least) & (pooled >= 5)
+            ranked = np.argsort(-np.where(pooled >= 2, scores, -np.inf), kind="stable")[:TOP]
+            above = ranked[(scores[ranked] > 0) & (pooled[ranked] >= 2)]
+            for i in np.union1d(np.flatnonzero(sure), above):
                 found.append(
                     {
                         "field": name,
@@ -109,6 +113,7 @@ def word_cues(
                         "inside": float(inside[i] / own.sum()),
                         "outside": float((pooled[i] - inside[i]) / (~own).sum()),
                         "rows": int(pooled[i]),
+                        "sure": bool(sure[i]),
                     }
                 )
     return sorted(found, key=lambda cue: (-cue["z"], cue["field"], cue["word"]))
@@ -143,13 +148,12 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         other = None if theirs is None else float(_part(theirs, fields, names, inputs).mean())
         sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
     cues = word_cues(inputs.rows.drop_nulls("label"), inputs.text_fields, names)
-    for label in names:
-        for cue in [cue for cue in cues if cue["label"] == label][:TOP]:
-            where = f"{label}, {cue['field']}: {cue['word']}"
-            sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
-    sheet.details["cues"] = [
-        cue for label in names for cue in [c for c in cues if c["label"] == label][:TOP]
-    ]
+    tops = [[cue for cue in cues if cue["label"] == label][:TOP] for label in names]
+    sheet.details["top_words"] = [top for top in tops if top]
+    sheet.details["cues"] = [cue for top in tops for cue in top if cue["sure"]]
+    for cue in sheet.details["cues"]:
+        where = f"{cue['label']}, {cue['field']}: {cue['word']}"
+        sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
 
 
 def _part(

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars, heat maps, histograms, curves, dots with intervals.
+"""Charts as inline SVG: bars, histograms, curves, dots with intervals.
 
 Here belongs drawing. Every text goes through `Markup.format` and is escaped; colours are CSS
 classes of the page, so that a chart follows light, dark and print. Choosing what to draw belongs
@@ -45,70 +45,6 @@ def short(text: str, width: int = 22) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def heat(
-    rows: Sequence[str],
-    columns: Sequence[str],
-    counts: Sequence[Sequence[float | None]],
-    title: str,
-    digits: int = 0,
-    top_value: float | None = None,
-) -> Markup:
-    """Draw a table of numbers shaded by their share of `top_value`, or of the row without it.
-
-    Args:
-        rows: labels, from top to bottom.
-        columns: labels, from left to right.
-        counts: numbers, one list per row.
-        title: what the chart shows, for those who do not see it.
-        top_value: the number that gets the full shade.
-        digits: decimals of the numbers written into the cells.
-    """
-    names = [short(name) for name in rows]
-    heads = [short(name, 14) for name in columns]
-    left = max((len(name) for name in names), default=0) * LETTER + 14
-    cell = max(58.0, max((len(head) for head in heads), default=0) * LETTER + 10)
-    height, top = 40, 26
-    body = []
-    for j, head in enumerate(heads):
-        body.append(
-            Markup('<text x="{:.1f}" y="16" text-anchor="middle" class="axis">{}</text>').format(
-                left + cell * (j + 0.5), head
-            )
-        )
-    for i, name in enumerate(names):
-        y = top + i * height
-        total = top_value or sum(n for n in counts[i] if n) or 1
-        body.append(
-            Markup('<text x="{:.1f}" y="{}" text-anchor="end" class="axis">{}</text>').format(
-                left - 8, y + 24, name
-            )
-        )
-        for j, number in enumerate(counts[i]):
-            share = max(0.0, min(1.0, (number or 0) / total))
-            body.append(
-                Markup(
-                    '<rect x="{:.1f}" y="{}" width="{:.1f}" height="{}" class="heat" '
-                    'fill-opacity="{:.3f}"/>'
-                    '<text x="{:.1f}" y="{}" text-anchor="middle" class="{}">{}</text>'
-                ).format(
-                    left + cell * j + 1,
-                    y + 1,
-                    cell - 2,
-                    height - 2,
-                    0.06 + 0.94 * share,
-                    left + cell * (j + 0.5),
-                    y + 25,
-                    "onheat" if share > 0.5 else "cell",
-                    "–" if number is None else f"{number:.{digits}f}",
-                )
-            )
-    width = left + cell * len(heads) + 2
-    return Markup(
-        '<svg class="heatmap" viewBox="0 0 {w:.0f} {h}" width="{w:.0f}" role="img" '
-        'aria-label="{title}">{body}</svg>'
-    ).format(w=width, h=top + height * len(names) + 4, title=title, body=Markup().join(body))
-
-
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
     """Return round numbers that divide low..high into about `count` steps."""
     span = high - low
@@ -131,7 +67,8 @@ def histogram(
 ) -> Markup:
     """Draw counts as columns, and the reference, if any, as a line over them.
 
-    Both are drawn as shares of their own total, so that unequal sizes compare.
+    Both are drawn as shares of their own total, so that unequal sizes compare. The description
+    for those who do not see it names the range and the fullest column.
     """
     width, height, base = 340, 150, 122
     low, high = edges[0], edges[-1]
@@ -139,6 +76,11 @@ def histogram(
     shares = [n / (sum(counts) or 1) for n in counts]
     other = [n / (sum(reference) or 1) for n in reference] if reference else []
     peak = max([*shares, *other, 1e-9])
+    fullest = shares.index(max(shares))
+    title += (
+        f": from {low:.3g} to {high:.3g}, most between {edges[fullest]:.3g} and "
+        f"{edges[fullest + 1]:.3g}"
+    )
     body = []
     for (a, b), share in zip(pairwise(edges), shares, strict=True):
         tall = share / peak * (base - 12)
@@ -175,9 +117,10 @@ def curves(
         series: name and its (x, y) points; all share the same x values.
         title: what the chart shows, for those who do not see it.
     """
-    width, height, left, base = 560, 240, 34, 206
+    width, height, left, base = 380, 220, 36, 188
+    right = max((len(short(name, 18)) for name, _ in series), default=0) * LETTER + 16
     places = sorted({x for _, points in series for x, _ in points})
-    step = (width - left - 130) / max(len(places) - 1, 1)
+    step = (width - left - right) / max(len(places) - 1, 1)
     body = []
     for y in (0, 0.25, 0.5, 0.75, 1):
         at = base - y * (base - 14)
@@ -185,18 +128,22 @@ def curves(
             Markup(
                 '<path class="grid" d="M{} {:.1f}H{}"/>'
                 '<text x="{}" y="{:.1f}" text-anchor="end" class="axis">{:g}</text>'
-            ).format(left, at, width - 126, left - 6, at + 4, y)
+            ).format(left, at, f"{width - right + 4:.1f}", left - 6, at + 4, y)
         )
     for i, x in enumerate(places):
-        body.append(
-            Markup('<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{:,.0f}</text>')
-            .format(left + i * step, base + 18, x)
-        )  # fmt: skip
+        # Every second number where all would touch; the last always stands.
+        if step > 48 or (len(places) - 1 - i) % 2 == 0:
+            body.append(
+                Markup('<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{}</text>')
+                .format(left + i * step, base + 18, f"{x / 1000:g}k" if x >= 1000 else f"{x:g}")
+            )  # fmt: skip
     labels: list[float] = []
     for number, (name, points) in enumerate(series):
         dots = [(left + places.index(x) * step, base - y * (base - 14)) for x, y in points]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in dots)
         body.append(Markup('<path class="line l{}" d="M{}"/>').format(number % 6, path))
+        title += f"; {name} {points[0][1]:.2f} at {points[0][0]:,} to {points[-1][1]:.2f}"
+        title += f" at {points[-1][0]:,}"
         at = dots[-1][1] + 4
         while any(abs(at - other) < 14 for other in labels):
             at += 2
@@ -244,6 +191,7 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
     low, high = low if zero else low - room, high + room
     scale = (right - left) / (high - low)
     base = top + row * len(series) + 3
+    title += ": " + "; ".join(f"{name} {line[4]}" for name, line in zip(names, series, strict=True))
     body = []
     for tick, text in _fitting(low, high, right - left, share=share):
         at = left + (tick - low) * scale

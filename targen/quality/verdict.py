@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from targen.quality.inputs import ReportInputs
+from targen.quality.metrics import section
 from targen.quality.sheet import Sheet
+
+Finding = tuple[str, str, str]
+"""Level, sentence, and the metric that it is drawn from."""
 
 NEAR_DUPLICATES = 0.05
 SKEWED = 0.01
@@ -35,13 +39,18 @@ def percent(value: float | None) -> str:
 
 
 def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
-    """Return sentences with a level: good, note (read it) or warn (act on it)."""
-    found: list[tuple[str, str]] = []
+    """Return sentences, what to act on first.
+
+    Each has a level, good, note (read it) or warn (act on it), and in `at` the id of the section
+    of the page that it is drawn from.
+    """
+    found: list[Finding] = []
     rows, asked = inputs.rows.height, inputs.rows_asked
     if asked is not None and rows < asked:
-        found.append(("warn", f"{asked - rows:,} of the {asked:,} rows asked for are missing."))
+        missing = f"{asked - rows:,} of the {asked:,} rows asked for are missing."
+        found.append(("warn", missing, "rows"))
     elif asked is not None:
-        found.append(("good", f"Complete: {rows:,} of {asked:,} rows."))
+        found.append(("good", f"Complete: {rows:,} of {asked:,} rows.", "rows"))
     found += _labels(sheet)
     p = sheet.get("position_p")
     if p is not None and p.value is not None:
@@ -49,24 +58,25 @@ def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
         words = f"stands unevenly over the options (p = {p.value:.2g})" if skewed else (
             "is spread evenly over the options"
         )  # fmt: skip
-        found.append(("warn" if skewed else "good", f"The right answer {words}."))
+        found.append(("warn" if skewed else "good", f"The right answer {words}.", "position_p"))
     final = sheet.get("flip_rate", "intended to final")
     if final is not None and final.value:
         n = round(final.value * final.n)
         text = f"{percent(final.value)} of the rows ({n:,}) carry another label than was intended."
-        found.append(("note", text))
+        found.append(("note", text, "flip_rate"))
     found += _noise(sheet)
     found += _duplicates(sheet)
     found += _cues(sheet)
     totals = sheet.details.get("totals", {})
     if totals.get("unpriced_calls") and not inputs.simulated:
-        found.append(("note", f"The price of {totals['unpriced_calls']:,} calls is unknown."))
+        unpriced = plural(totals["unpriced_calls"], "call")
+        found.append(("note", f"The price of {unpriced} is unknown.", "cost_usd"))
     order = ("warn", "note", "good")
     found.sort(key=lambda item: order.index(item[0]))
-    return [{"level": level, "text": text} for level, text in found]
+    return [{"level": level, "text": text, "at": section(metric)} for level, text, metric in found]
 
 
-def _labels(sheet: Sheet) -> list[tuple[str, str]]:
+def _labels(sheet: Sheet) -> list[Finding]:
     """Say how even the labels are."""
     labels = sheet.details.get("labels")
     if labels is None or len(labels["names"]) < 2 or not sum(labels["counts"]):
@@ -74,36 +84,36 @@ def _labels(sheet: Sheet) -> list[tuple[str, str]]:
     counts = dict(zip(labels["names"], labels["counts"], strict=True))
     least, most = min(counts, key=lambda x: counts[x]), max(counts, key=lambda x: counts[x])
     if counts[most] - counts[least] <= 1:
-        return [("good", "The labels are balanced to within one row.")]
+        return [("good", "The labels are balanced to within one row.", "label_share")]
     total = sum(counts.values())
     text = (
         f"The labels are uneven: {most} has {percent(counts[most] / total)}, "
         f"{least} {percent(counts[least] / total)}."
     )
     if counts[least] * 10 >= counts[most] * 9:
-        return [("good", text.replace("uneven", "nearly even"))]
-    return [("note" if counts[least] * 2 >= counts[most] else "warn", text)]
+        return [("good", text.replace("uneven", "nearly even"), "label_share")]
+    return [("note" if counts[least] * 2 >= counts[most] else "warn", text, "label_share")]
 
 
-def _duplicates(sheet: Sheet) -> list[tuple[str, str]]:
+def _duplicates(sheet: Sheet) -> list[Finding]:
     """Say how many rows repeat others."""
     exact, near = sheet.get("exact_duplicates"), sheet.get("near_duplicates")
     if exact is None or near is None or exact.value is None or near.value is None:
         return []
-    found: list[tuple[str, str]] = []
+    found: list[Finding] = []
     if exact.value:
         count = round(exact.value * exact.n)
         verb = "repeats" if count == 1 else "repeat"
         text = f"{plural(count, 'row')} {verb} an earlier one exactly."
-        found.append(("warn", text))
+        found.append(("warn", text, "exact_duplicates"))
     if near.value:
         level = "warn" if near.value > NEAR_DUPLICATES else "note"
         text = f"{percent(near.value)} of the rows are nearly the same as an earlier one."
-        found.append((level, text))
-    return found or [("good", "No row repeats another, exactly or nearly.")]
+        found.append((level, text, "near_duplicates"))
+    return found or [("good", "No row repeats another, exactly or nearly.", "exact_duplicates")]
 
 
-def _noise(sheet: Sheet) -> list[tuple[str, str]]:
+def _noise(sheet: Sheet) -> list[Finding]:
     """Say how many labels are thought to be wrong."""
     for slice_, source in (("reviewed", "people’s review"), ("latent classes", "three readings")):
         noise = sheet.get("label_noise", slice_)
@@ -112,13 +122,13 @@ def _noise(sheet: Sheet) -> list[tuple[str, str]]:
                 f"About {percent(noise.value)} of the labels are still wrong "
                 f"({percent(noise.low)} to {percent(noise.high)}, by {source})."
             )
-            return [("note" if noise.value <= NOISY else "warn", text)]
+            return [("note" if noise.value <= NOISY else "warn", text, "label_noise")]
     return []
 
 
-def _cues(sheet: Sheet) -> list[tuple[str, str]]:
+def _cues(sheet: Sheet) -> list[Finding]:
     """Name the strongest shortcut, the copied rows and what they mean."""
-    found: list[tuple[str, str]] = []
+    found: list[Finding] = []
     parts = [m for m in sheet.measures if m.metric == "shortcut" and (m.low or 0) > TELLING]
     if parts:
         top = max(parts, key=lambda m: m.value or 0)
@@ -126,9 +136,9 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
         text = f"The label can be told from {top.slice}, {gain}"
         # From one field it may rightly be told (a ticket's body); from the length never.
         if top.slice == "length only":
-            found.append(("warn", f"{text}."))
+            found.append(("warn", f"{text}.", "shortcut"))
         else:
-            found.append(("note", f"{text}: a shortcut, unless that part settles it."))
+            found.append(("note", f"{text}: a shortcut, unless that part settles it.", "shortcut"))
     cues = [
         cue for cue in sheet.details.get("cues", []) if cue["inside"] - cue["outside"] >= STRONG
     ]
@@ -140,6 +150,7 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
                 f"The word “{cue['word']}” in {cue['field']} goes with {cue['label']}: it stands "
                 f"in {percent(cue['inside'])} of its rows and {percent(cue['outside'])} of the "
                 "others.",
+                "word_log_odds",
             )
         )
     copied = sheet.get("contamination")
@@ -147,17 +158,18 @@ def _cues(sheet: Sheet) -> list[tuple[str, str]]:
         text = f"{percent(copied.value)} of the rows repeat text of the reference data"
         # Then the two are one set, and every difference between them says nothing.
         text += ": what is measured against it says little." if copied.value > MOSTLY else "."
-        found.append(("warn", text))
+        found.append(("warn", text, "contamination"))
     return found
 
 
 def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Return the one line above everything, with its level (good, note, bad)."""
-    if judged:
-        missed = [gate for gate in judged if gate["passed"] is not True]
-        if not missed:
-            only = "The gate" if len(judged) == 1 else f"All {len(judged)} gates"
-            return {"level": "good", "text": f"{only} passed."}
+    """Return the one line above everything, with its level (good, note, bad).
+
+    Gates that fail come first; of what passes, or where nobody set a gate, it says how much is
+    left to act on or to know. It never calls rows good: that is for their use to show.
+    """
+    missed = [gate for gate in judged if gate["passed"] is not True]
+    if missed:
         blocks = any(gate["severity"] == "error" for gate in missed)
         text = f"{len(missed)} of {plural(len(judged), 'gate')} not passed"
         unknown = sum(gate["passed"] is None for gate in missed)
@@ -166,11 +178,10 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) 
         ends = "not fit for release" if blocks else "a warning only"
         return {"level": "bad" if blocks else "note", "text": f"{text}: {ends}."}
     warnings = sum(item["level"] == "warn" for item in found)
+    passed = "The gate passed." if len(judged) == 1 else f"All {len(judged)} gates passed."
     if warnings:
-        text = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."
-        return {"level": "note", "text": text}
+        rest = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."
+        return {"level": "note", "text": f"{passed} {rest}" if judged else rest}
     notes = sum(item["level"] == "note" for item in found)
-    if notes:
-        text = "One thing to know." if notes == 1 else f"{notes} things to know."
-        return {"level": "good", "text": f"Usable. {text}"}
-    return {"level": "good", "text": "Nothing to object to."}
+    rest = "No warning." if not notes else f"No warning, {plural(notes, 'note')}."
+    return {"level": "good", "text": passed if judged else rest}

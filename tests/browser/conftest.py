@@ -28,6 +28,8 @@ QUIET = (
     "--disable-sync",
 )
 STARTS_WITHIN_S = 90
+TAKING = bool(os.environ.get("TARGEN_PICTURES"))
+"""The pictures are for keeping, so they show runs of the size that a reader will see."""
 
 
 @pytest.fixture(scope="session")
@@ -35,21 +37,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a run of `rte`, whose tables and records are there."""
     if not CHROMIUM:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
-    folder = tmp_path_factory.mktemp("browser")
+    environment = fresh(tmp_path_factory.mktemp("browser"))
+    run(environment, "rte")
+    return environment
+
+
+def fresh(folder: Path) -> dict[str, str]:
+    """Return the environment of runs on the embedded model that keep all they make in `folder`."""
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(folder / "home"),
         "TARGEN_DATA_DIR": str(folder / "data"),
-        "TARGEN_ROWS": "20",
+        "TARGEN_ROWS": "100" if TAKING else "20",
         "PYTHONWARNINGS": "ignore",
     }
     environment.pop("TARGEN_MODEL", None)
-    command = [sys.executable, "-m", "dagster_project.run", "rte"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
     return environment
+
+
+def run(environment: dict[str, str], *arguments: str) -> None:
+    """Run a task, or what else `dagster_project.run` takes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dagster_project.run", *arguments],
+        cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:

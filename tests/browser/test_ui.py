@@ -36,14 +36,13 @@ def test_the_runs_of_the_shell_are_there(server, browser):
     page.close()
 
 
-def test_every_task_is_a_partition(server, browser, pictures):
+def test_every_task_is_a_partition(server, browser):
     page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
     page.get_by_text("Materialized (1)").wait_for()
     text = page.inner_text("body")
     names = load_task_names(TASKS)
     assert len(names) >= 9
     assert f"{len(names)} Partitions Selected" in text
-    page.screenshot(path=pictures / "partition.png")
     page.close()
 
 

@@ -52,6 +52,7 @@ async def test_a_set_against_itself_differs_in_nothing_and_is_called_a_copy():
         assert made.value("contamination", part) == 1
     assert made.json["findings"][0] == {
         "level": "warn",
+        "at": "reference",
         "text": "100% of the rows repeat text of the reference data: what is measured against it "
         "says little.",
     }

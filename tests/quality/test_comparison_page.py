@@ -40,7 +40,7 @@ def test_the_page_is_well_formed_and_fetches_nothing():
 def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
     page = render(compare(methods()))
     charts = re.findall(r'<svg class="dots".*?</svg>', page, re.S)
-    titles = re.findall(r'<svg class="dots"[^>]*aria-label="([^"]*) by method"', page)
+    titles = re.findall(r'<svg class="dots"[^>]*aria-label="([^":]*) by method: targen ', page)
     assert titles == [
         "Yield",
         "Calls a row",

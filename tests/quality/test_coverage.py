@@ -34,8 +34,10 @@ def test_values_and_pairs_used_over_drawn():
     assert sheet.get("coverage", "place").value == 1 / 3
     assert sheet.get("coverage", "tone with place").value == 2 / 4
     table = sheet.details["coverage"]
-    assert sum(map(sum, table["counts"])) == 20
-    assert table["counts"][table["rows"].index("cold")] == [0, 0, 0]
+    assert (table["rows"], table["columns"]) == (["cold", "dry", "warm"], ["hill", "sea", "town"])
+    counts = table["counts"]
+    assert counts[0] == [0, None, None], "cold was drawn with the hill alone, and no row kept it"
+    assert sum(n for line in counts for n in line if n) == 20
 
 
 def test_skipped_where_nothing_is_known():
@@ -64,3 +66,25 @@ def test_required_words_count_in_any_form_and_length_is_kept():
     words, length = sheet.get("adherence", "required words"), sheet.get("adherence", "length")
     assert (words.value, words.n) == (3 / 4, 4)
     assert (length.value, length.n) == (2 / 3, 3)
+
+
+def test_a_map_of_combinations_that_never_share_a_value_is_left_out():
+    given = inputs(20)
+    contexts = tables.frame(
+        [
+            {"context_id": f"c{i}", "text": "", "term_ids": [], "attributes": [
+                {"name": "noun", "value": f"n{i:02}"}, {"name": "verb", "value": f"v{39 - i:02}"},
+            ]}
+            for i in range(40)
+        ],
+        tables.schema("contexts", {}),
+    )  # fmt: skip
+    instances = given.tables["instances"].with_columns(
+        context_id=pl.lit("c") + pl.col("slot").cast(pl.String)
+    )
+    sheet = Sheet()
+    coverage.measure(
+        inputs(20, tables={**given.tables, "contexts": contexts, "instances": instances}), sheet
+    )
+    assert sheet.get("coverage", "noun with verb").n == 40
+    assert "coverage" not in sheet.details

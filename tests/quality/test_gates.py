@@ -127,6 +127,15 @@ def test_the_headline(states, level, text):
     assert verdict.headline(found, []) == {"level": level, "text": text}
 
 
+def test_gates_that_pass_do_not_hide_a_warning():
+    passed = [{"passed": True, "severity": "error"}]
+    warned = [{"level": "warn", "text": "x", "at": "yield"}]
+    assert verdict.headline(passed, warned) == {
+        "level": "note",
+        "text": "The gate passed. One thing to act on.",
+    }
+
+
 def test_every_figure_of_the_report_can_have_a_gate():
     reference = inputs(80).rows
     made = report.build(inputs(100, reference=reference))

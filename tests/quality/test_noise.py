@@ -139,3 +139,11 @@ def test_the_report_has_it():
     assert {m.slice for m in sheet.measures if m.metric == "reading_accuracy"} == set(
         noise.READINGS
     )
+
+
+def test_readings_that_are_none_of_the_labels_do_not_count():
+    given = inputs(100)
+    rows = given.rows.with_columns(annotated_label=pl.lit("perhaps"))
+    sheet = Sheet()
+    noise.measure(inputs(100, tables={"corrected_set": rows}, rejected={}), sheet)
+    assert sheet.skipped["label_noise"] == "fewer than 30 rows have all three readings"

@@ -1,11 +1,16 @@
 import re
+from functools import cache
 from html.parser import HTMLParser
 
+import numpy as np
 import polars as pl
 import pytest
 
-from targen.quality.page import money, number, render, visible
+from targen import tables
+from targen.quality.inputs import Embedded
+from targen.quality.page import money, number, render, shade, visible
 from targen.quality.report import BANNER, build
+from targen.task_parts import Gate
 
 from .sample import inputs
 
@@ -51,22 +56,54 @@ class Reader(HTMLParser):
 
 
 def hostile_inputs():
-    given = inputs(40)
+    """Rows whose every text, label, attribute and reason is hostile, with a reference."""
+    given = inputs(60)
     count = given.rows.height
     rows = given.rows.with_columns(
+        instance_id=pl.Series([f"{HOSTILE[i % len(HOSTILE)]}{i}" for i in range(count)]),
         premise=pl.Series([HOSTILE[i % len(HOSTILE)] for i in range(count)]),
-        label=pl.Series([HOSTILE[i % 3] for i in range(count)]),
-        corrected_label=pl.Series([HOSTILE[(i + 1) % 3] for i in range(count)]),
+        hypothesis=pl.Series([f"{HOSTILE[i // 3 % len(HOSTILE)]} {i}" for i in range(count)]),
+        label=pl.Series([HOSTILE[i % 6] for i in range(count)]),
+        intended_label=pl.Series([HOSTILE[(i // 2) % 6] for i in range(count)]),
+        annotated_label=pl.Series([HOSTILE[i % 5] for i in range(count)]),
+        corrected_label=pl.Series([HOSTILE[(i + 1) % 6] for i in range(count)]),
     )
+    contexts = tables.frame(
+        [
+            {"context_id": f"c{i}", "text": HOSTILE[i], "term_ids": [], "attributes": [
+                {"name": HOSTILE[1], "value": HOSTILE[i % 3]},
+                {"name": HOSTILE[4], "value": HOSTILE[i]},
+            ]}
+            for i in range(len(HOSTILE))
+        ],
+        tables.schema("contexts", {}),
+    )  # fmt: skip
+    instances = given.tables["instances"].head(count).with_columns(
+        instance_id=rows["instance_id"],
+        context_id=pl.Series([f"c{i % len(HOSTILE)}" for i in range(count)]),
+    )  # fmt: skip
     rejected = given.rejected["instances"].with_columns(reason=pl.lit(HOSTILE[1]))
+    made = {"corrected_set": rows, "instances": instances, "contexts": contexts}
     return inputs(
-        40,
-        tables={**given.tables, "corrected_set": rows},
+        60,
+        tables=made,
         rejected={"instances": rejected},
         title=HOSTILE[0],
         description=HOSTILE[2] + "\ud800",
         models=(HOSTILE[1],),
+        reference=rows.head(40),
+        reference_name=HOSTILE[9],
+        embeddings=Embedded(np.eye(count), np.arange(count)),
+        gates=(
+            Gate(metric="label_share", slice=HOSTILE[0], at_least=0.9),
+            Gate(metric="kappa", at_least=2),
+        ),
     )
+
+
+@cache
+def hostile_page():
+    return render(build(hostile_inputs()))
 
 
 def test_the_page_is_well_formed_and_fetches_nothing():
@@ -75,12 +112,74 @@ def test_the_page_is_well_formed_and_fetches_nothing():
     assert not reader.open
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(reader.tags)
     names = {name for name, _ in reader.attributes}
-    assert not {name for name in names if name.startswith("on")} | ({"src", "href"} & names)
+    assert not {name for name in names if name.startswith("on")} | ({"src", "action"} & names)
     assert not re.search(r"https?://|url\(|@import|@font-face", page)
 
 
+def test_links_lead_to_places_on_the_page_and_every_section_is_in_the_contents():
+    page = render(
+        build(inputs(60, reference=inputs(30).rows, embeddings=Embedded(np.eye(60), np.arange(60))))
+    )
+    ids = re.findall(r' id="([^"]+)"', page)
+    links = re.findall(r' href="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert {link[0] for link in links} == {"#"}
+    assert {link[1:] for link in links} == set(ids)
+    assert '<a href="#review">' in page, "the number of rows to review leads to them"
+
+
+def test_the_policy_stands_before_anything_that_it_could_forbid():
+    head = hostile_page()[:400]
+    policy = "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\""
+    assert policy in head
+    assert head.index("Content-Security-Policy") < head.index("<title")
+
+
+def test_what_was_not_measured_is_named_in_words():
+    page = render(build(inputs(20, embeddings=None)))
+    unmeasured = page[page.index('<section id="unmeasured">') :]
+    assert "Mean cosine similarity of two rows" in unmeasured
+    assert not re.search(r"<th scope=\"row\">[^<]*_", unmeasured), "no name of the code"
+
+
+def test_gates_lead_on_the_first_screen_and_in_their_section():
+    gates = (
+        Gate(metric="rows", at_least=25),
+        Gate(metric="near_duplicates", at_most=0, severity="warn"),
+    )
+    page = render(build(inputs(25, gates=gates)))
+    first = page[: page.index("<nav")]
+    assert "1 of 2 gates not passed: a warning only." in first
+    assert re.search(
+        r'href="#gates">Rows nearly the same as another: [\d.]+%; wanted at most 0%', first
+    )
+    assert re.search(r"1 <small>of 2 passed", first)
+    assert "none set in the task" in render(build(inputs(25)))
+
+
+def test_a_set_with_many_labels_lists_its_changes_instead_of_a_matrix():
+    names = [f"label {i:02}" for i in range(25)]
+    given = inputs(100)
+    labels = [names[i % 25] for i in range(100)]
+    rows = given.rows.with_columns(
+        label=pl.Series(labels), intended_label=pl.Series(["label 03", *labels[1:]])
+    )
+    page = render(build(inputs(100, labels=tuple(names), tables={"corrected_set": rows})))
+    Reader(page)
+    assert "the commonest changes" in page
+    assert not re.search(r'class="heat', page)
+
+
+def test_the_depth_of_a_cell_is_its_share():
+    assert [shade(1, None, [1, 3]), shade(3, 4, [3]), shade(None, None, [None])] == [
+        "0.250",
+        "0.750",
+        "0.000",
+    ]
+
+
 def test_hostile_text_stays_text():
-    page = render(build(hostile_inputs()))
+    page = hostile_page()
     reader = Reader(page)
     assert not {"script", "img", "iframe"} & set(reader.tags)
     assert reader.tags.count("h1") == 1
@@ -89,7 +188,11 @@ def test_hostile_text_stays_text():
     text = "".join(reader.text)
     assert "<script>alert(1)</script>" in text
     assert "{{ 7 * 7 }}" in text
-    assert not set(text) & {"\x00", "\x07", "\u202e", "\u2066"}
+    assert not set(page) & {"\x00", "\x07", "\u202e", "\u2066"}
+    assert "⟨right-to-left override⟩" in text
+    assert "x" * 500 not in text, "a word of 4,000 letters is cut"
+    for part in ("agreement", "meaning", "coverage", "review", "reference", "gates"):
+        assert f'<section id="{part}">' in page, "the hostile rows reach every part"
     page.encode("utf-8")
 
 

@@ -49,6 +49,7 @@ def test_findings_say_what_is_short():
     assert report.json["findings"][0] == {
         "level": "warn",
         "text": "15 of the 40 rows asked for are missing.",
+        "at": "yield",
     }
 
 

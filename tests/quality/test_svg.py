@@ -14,8 +14,6 @@ HOSTILE = '"><script>alert(1)</script>'
         svg.bar(0.5),
         svg.bar(7.0),
         svg.stacked([0.2, 0.8, 0.0]),
-        svg.heat([HOSTILE, "b"], [HOSTILE], [[1], [None]], HOSTILE),
-        svg.heat(["a"], ["b"], [[0.25]], "t", 2, 1.0),
         svg.histogram([0, 1, 2], [3, 0], HOSTILE, [1, 1]),
         svg.histogram([5, 5], [0], "t"),
         svg.dots([(HOSTILE, 1.0, 0.5, 2.0, HOSTILE)], HOSTILE, share=True),
@@ -31,12 +29,6 @@ def test_every_chart_is_well_formed_and_holds_no_foreign_markup(chart):
 def test_a_bar_is_as_long_as_its_share():
     assert 'width="25.000"' in svg.bar(0.25)
     assert 'width="100.000"' in svg.bar(3.0)
-
-
-def test_shades_follow_the_share_of_the_row():
-    chart = svg.heat(["a"], ["x", "y"], [[3, 1]], "t")
-    assert 'fill-opacity="0.765"' in chart
-    assert 'fill-opacity="0.295"' in chart
 
 
 @pytest.mark.parametrize(
@@ -73,3 +65,13 @@ def test_bars_of_dots_start_at_zero():
     (one, two) = re.findall(r'<rect class="s\d" x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', drawn)
     assert one[0] == two[0]
     assert float(two[1]) == pytest.approx(2 * float(one[1]), abs=0.2)
+
+
+def test_a_histogram_tells_its_range_and_peak_to_those_who_do_not_see_it():
+    drawn = str(svg.histogram([0, 10, 20, 30], [1, 5, 2], "Rows by length"))
+    assert 'aria-label="Rows by length: from 0 to 30, most between 10 and 20"' in drawn
+
+
+def test_curves_name_their_ends_to_those_who_do_not_see_them():
+    drawn = str(svg.curves([("distinct-1", [(1000, 0.5), (2000, 0.4)])], "Words"))
+    assert 'aria-label="Words; distinct-1 0.50 at 1,000 to 0.40 at 2,000"' in drawn
