@@ -22,11 +22,14 @@ from dagster import (
 )
 from dagster._utils.warnings import PreviewWarning
 
-from assets import markdown
+from assets import expectations, markdown
+from assets.expectations import EXPECTATIONS
 from assets.step import readable_errors
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
+from targen import environment
 from targen.errors import TableError
+from targen.stored import Stored
 from targen.tables import schema
 
 CONTRACT = "contract"
@@ -44,8 +47,9 @@ def table_checks(step: str, partitions: PartitionsDefinition) -> AssetChecksDefi
         context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> Iterator[AssetCheckResult]:
         with readable_errors():
-            results = _results(step, context.partition_key, tasks, data)
-        selected = {key.name for key in context.selected_asset_check_keys}
+            selected = {key.name for key in context.selected_asset_check_keys}
+            looked_at = EXPECTATIONS in selected
+            results = list(_results(step, context.partition_key, tasks, data, expect=looked_at))
         for result in results:
             if result.check_name in selected:
                 yield result
@@ -75,6 +79,17 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
                 else "What the report says one should act on.",
             ),
         ]
+        if environment.expectations():
+            specs.append(
+                AssetCheckSpec(
+                    EXPECTATIONS,
+                    asset=step,
+                    blocking=True,
+                    partitions_def=partitions,
+                    description="Great Expectations: the suite that follows from the task, its "
+                    "gates and the expectations of its own. One of severity `error` blocks.",
+                )
+            )
         if step == REPORT:
             specs.append(
                 AssetCheckSpec(
@@ -89,26 +104,40 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
         return specs
 
 
-def _results(step: str, task: str, tasks: TaskFolder, data: DataFolder) -> list[AssetCheckResult]:
+def _results(
+    step: str, task: str, tasks: TaskFolder, data: DataFolder, *, expect: bool
+) -> Iterator[AssetCheckResult]:
     from targen import contracts  # noqa: PLC0415 - not when loading the code location
     from targen.operators import UPSTREAM  # noqa: PLC0415
 
     spec, tables = tasks.load(task), data.tables()
     stored = tables.read(step, task)
+    above: dict[str, pl.DataFrame] = {}
+    judged: list[Mapping[str, Any]] = []
     if step == REPORT:
         page = tables.read_json(step, task) or {}
+        judged = page.get("gates", [])
         acts = [item["text"] for item in page.get("findings", []) if item["level"] == "warn"]
-        return [
-            _contract(step, report_violations(stored.table)),
-            _statistics(step, acts, {"figures": stored.table.height}),
-            gates_result(page.get("gates", [])),
-        ]
+        found = report_violations(stored.table)
+        yield _contract(step, found)
+        yield _statistics(step, acts, {"figures": stored.table.height})
+        yield gates_result(judged)
+    else:
+        above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
+        rejected = _rejected(step, task, stored)
+        found = contracts.violations(step, spec, stored.table, rejected, above, stored.asked)
+        figures = contracts.statistics(step, spec, stored.table, rejected)
+        yield _contract(step, found)
+        yield _statistics(step, figures.warnings, figures.metadata)
+    # A table that breaks its contract may lack what its suite speaks of.
+    if expect and not found:
+        yield expectations.result(step, spec, stored.table, above, data, judged)
+
+
+def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
     if stored.rejected is None:
         raise TableError(f"The rejected items of {step} of {task} are missing. Make {step} again.")
-    above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
-    found = contracts.violations(step, spec, stored.table, stored.rejected, above, stored.asked)
-    figures = contracts.statistics(step, spec, stored.table, stored.rejected)
-    return [_contract(step, found), _statistics(step, figures.warnings, figures.metadata)]
+    return stored.rejected
 
 
 def report_violations(table: pl.DataFrame) -> list[str]:

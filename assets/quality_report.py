@@ -17,12 +17,14 @@ from dagster import (
     asset,
 )
 
+from assets import expectations
 from assets.checks import table_checks
 from assets.interrupts import cancelled_by_signals
 from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
+from targen import environment
 from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
 from targen.stored import Stored
@@ -63,7 +65,8 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         }
         with readable_errors():
             spec = start(context, tasks, data)
-            inputs = gather(spec, above, llm)
+            docs = expectations.relative_page(spec.name) if environment.expectations() else None
+            inputs = gather(spec, above, llm, docs)
             with cancelled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
@@ -76,6 +79,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             "verdict": made.json["verdict"]["text"],
             "report": page_link(data, STEP, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
+            **({"expectations": expectations.link(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:
@@ -85,8 +89,16 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
     return [quality_report, table_checks(STEP, partitions)]
 
 
-def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> ReportInputs:
+def gather(
+    spec: TaskSpec, above: dict[str, Stored], llm: LLMResource, data_docs: str | None = None
+) -> ReportInputs:
     """Return what the report of a task is computed from.
+
+    Args:
+        spec: the task.
+        above: table -> what is stored of it.
+        llm: the model, for its completion store.
+        data_docs: where the page of the expectations lies, None where there is none.
 
     Raises:
         StoreError: the completion store cannot be read.
@@ -126,6 +138,7 @@ def gather(spec: TaskSpec, above: dict[str, Stored], llm: LLMResource) -> Report
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
         versions={name: stored.data_version for name, stored in above.items()},
+        data_docs=data_docs,
     )
 
 

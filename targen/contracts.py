@@ -27,7 +27,7 @@ IDS: Final[Mapping[str, str]] = {
 }
 """Table -> the column that names its rows."""
 
-_REFERENCES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
+REFERENCES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
     "contexts": (("term_ids", "vocabularies", "term_id"),),
     "seeds": (("context_id", "contexts", "context_id"),),
     "instances": (("context_id", "contexts", "context_id"), ("seed_id", "seeds", "seed_id")),
@@ -90,7 +90,7 @@ def _ids(step: str, table: pl.DataFrame) -> list[str]:
 
 def _references(step: str, table: pl.DataFrame, upstream: Mapping[str, pl.DataFrame]) -> list[str]:
     found = []
-    for column, other, key in _REFERENCES.get(step, ()):
+    for column, other, key in REFERENCES.get(step, ()):
         if other not in upstream:
             continue
         values = table[column]

@@ -14,6 +14,7 @@ TASKS_DIR = "TARGEN_TASKS_DIR"
 RECIPES_DIR = "TARGEN_RECIPES_DIR"
 REFERENCES_DIR = "TARGEN_REFERENCES_DIR"
 ROWS = "TARGEN_ROWS"
+EXPECTATIONS = "TARGEN_EXPECTATIONS"
 MODEL = "TARGEN_MODEL"
 EMBEDDING_MODEL = "TARGEN_EMBEDDING_MODEL"
 MODE = "TARGEN_MODE"
@@ -94,3 +95,15 @@ def rows() -> int | None:
         TargenError: it is no whole number of at least 1.
     """
     return whole(ROWS, 1) if optional(ROWS) else None
+
+
+def expectations() -> bool:
+    """Return whether Great Expectations looks at every table; `on` where it is unset.
+
+    Raises:
+        TargenError: it is neither `on` nor `off`.
+    """
+    given = text(EXPECTATIONS, "on")
+    if given not in ("on", "off"):
+        raise TargenError(f"{EXPECTATIONS} must be on or off, not {given!r}.")
+    return given == "on"

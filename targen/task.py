@@ -26,6 +26,7 @@ from targen.task_parts import (
     Answer,
     Contexts,
     Example,
+    Expectation,
     ForeignRows,
     Gate,
     Label,
@@ -58,6 +59,8 @@ class TaskSpec(BaseModel):
         reference: gold rows of this task, which the report measures against.
         elsewhere: name -> gold rows of another task in this one's columns, to measure utility out
             of distribution.
+        expectations: table -> expectations of Great Expectations, beyond those that follow from
+            the task.
         steps: parameters of the recipe that this task changes.
         release: in which parts and under which licence the finished rows go out.
     """
@@ -87,6 +90,7 @@ class TaskSpec(BaseModel):
     columns: dict[str, str] = Field(default_factory=dict)
     reference: ForeignRows | None = None
     elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
+    expectations: dict[str, list[Expectation]] = Field(default_factory=dict)
     steps: PartialSteps = PartialSteps()
     release: Release = Release()
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from targen.languages import ENGLISH, LANGUAGES
 from targen.operators.constants import CONFUSABLE, LABEL
 from targen.quality.metrics import METRICS
+from targen.quality.suites import shipped
 from targen.recipe import RECIPE_STEPS, Recipe, resolve
-from targen.tables import RESERVED
+from targen.tables import RESERVED, STEPS, schema
 from targen.validators import VALIDATORS
 from targen.yamlfile import Loc, YamlFile, nearest
 
@@ -27,6 +28,7 @@ def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     found += check_examples(spec)
     found += _check_foreign(spec)
     found += _check_gates(spec)
+    found += _check_expectations(spec)
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
     if spec.seeds is not None and not spec.seeds.fields:
@@ -205,6 +207,35 @@ def _check_gates(spec: "TaskSpec") -> list[tuple[Loc, str]]:
                     f"'{gate.metric}' is a share from 0 to 1: write 0.1 for 10% (found {value:g})"
                 )
                 found.append(((*loc, bound), hint))
+    return found
+
+
+_COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
+
+
+def _check_expectations(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+    """Check names, which takes no import; arguments are checked by the library itself."""
+    found: list[tuple[Loc, str]] = []
+    for table, wanted in spec.expectations.items():
+        loc: Loc = ("expectations", table)
+        if table not in STEPS:
+            found.append((loc, f"there is no table of this name; {nearest(table, STEPS)}"))
+            continue
+        columns = schema(table, spec.field_types, spec.answer.kind)
+        known = shipped()
+        for index, one in enumerate(wanted):
+            if known and one.type not in known:
+                hint = f"Great Expectations ships no '{one.type}'; {nearest(one.type, known)}"
+                found.append(((*loc, index, "type"), hint))
+            for key in _COLUMN_KEYS:
+                given = one.kwargs.get(key)
+                for name in given if isinstance(given, list) else [given]:
+                    if isinstance(name, str) and name not in columns:
+                        hint = f"{table} has no column '{name}'; {nearest(name, columns)}"
+                        found.append(((*loc, index, "kwargs", key), hint))
+            if isinstance(one.kwargs.get("row_condition"), str):
+                hint = "write it as the mapping that Great Expectations keeps, not as code"
+                found.append(((*loc, index, "kwargs", "row_condition"), hint))
     return found
 
 

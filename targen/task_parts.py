@@ -249,3 +249,17 @@ class ForeignRows(Part):
         if self.file is not None and self.hf is not None:
             raise ValueError("give `file` or `hf`, not both")
         return self
+
+
+class Expectation(Part):
+    """One expectation of Great Expectations on one table.
+
+    Attributes:
+        type: the name of an expectation that the library ships, `expect_...`.
+        kwargs: its arguments, as the library has them.
+        severity: `error` stops what is made from the table, `warn` only warns.
+    """
+
+    type: str
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    severity: Literal["error", "warn"] = "error"

@@ -43,7 +43,30 @@ def test_pairs_round_rows_down_and_instances_up(tmp_path):
 
 NUMBERED = "  note: {description: the note}\n  number: {type: integer, derived: true}"
 
+UNIQUE = "expect_column_values_to_be_unique"
+EXPECTING = "rows: 8\nexpectations:\n  {}:\n    - type: {}\n      kwargs: {{{}}}"
+
 MISTAKES = {
+    "expectations on no table": (
+        "rows: 8",
+        EXPECTING.format("corrected", UNIQUE, "column: note"),
+        ["mood.yaml:6: expectations.corrected", "did you mean 'corrected_set'?"],
+    ),
+    "an expectation that is not shipped": (
+        "rows: 8",
+        EXPECTING.format("corrected_set", "expect_column_values_to_be_uniqe", "column: note"),
+        ["mood.yaml:7: expectations.corrected_set.0.type", f"did you mean '{UNIQUE}'?"],
+    ),
+    "an expectation on no column": (
+        "rows: 8",
+        EXPECTING.format("corrected_set", UNIQUE, "column: nte"),
+        ["mood.yaml:8: expectations.corrected_set.0.kwargs.column", "did you mean 'note'?"],
+    ),
+    "a condition that is code": (
+        "rows: 8",
+        EXPECTING.format("corrected_set", UNIQUE, "column: note, row_condition: a"),
+        ["mood.yaml:8:", "not as code"],
+    ),
     "a gate on no metric": (
         "rows: 8",
         "rows: 8\ngates:\n  - {metric: label_nois, at_most: 0.1}",

@@ -18,7 +18,14 @@ def validate(
     task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
 ) -> None:
     """Check task and recipe files, and say everything that is wrong with them."""
+    from targen.errors import SpecError  # noqa: PLC0415 - only here
+    from targen.quality.expectations import problems  # noqa: PLC0415
+    from targen.yamlfile import YamlFile  # noqa: PLC0415
+
     found = base.tasks() if task is None else {task: base.task(task)}
+    wrong = [text for spec in found.values() for text in problems(spec, YamlFile(spec.source))]
+    if wrong:
+        raise SpecError("\n".join(wrong))
     for name, spec in found.items():
         typer.echo(
             f"{name}: {spec.rows} rows by recipe {spec.recipe.name}, "

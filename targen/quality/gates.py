@@ -39,10 +39,10 @@ def judge(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
     """Judge each gate.
 
     Returns:
-        Per gate metric, slice, slices (each that it looked at -> whether it passed), wanted (the
-        bounds in words), value (the worst of the slices), passed, severity, why (it was not
-        measured) and text (one sentence). `passed` is None where nothing was measured: neither
-        passed nor failed, and as good as failed for whoever waits for it.
+        Per gate metric, slice, slices (each that it looked at -> whether it passed), at_least,
+        at_most, wanted (the bounds in words), value (the worst of the slices), passed, severity,
+        why (it was not measured) and text (one sentence). `passed` is None where nothing was
+        measured: neither passed nor failed, and as good as failed for whoever waits for it.
     """
     return [_judge(gate, sheet) for gate in wanted]
 
@@ -61,6 +61,8 @@ def _judge(gate: Gate, sheet: Sheet) -> dict[str, Any]:
         "metric": gate.metric,
         "slice": slice_,
         "slices": {m.slice: _kept(gate, m) for m in found} or {slice_: False},
+        "at_least": gate.at_least,
+        "at_most": gate.at_most,
         "wanted": bounds(gate),
         "value": None if worst is None else worst.value,
         "passed": passed,

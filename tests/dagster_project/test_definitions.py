@@ -75,7 +75,18 @@ def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
         assert contract.partitions_def is not None and statistics.partitions_def is not None
     gates = graph.get(AssetCheckKey(AssetKey("quality_report"), "gates"))
     assert gates.blocking and gates.partitions_def is not None
-    assert len(graph.asset_check_keys) == 2 * len(STEPS) + 1
+    expectations = graph.get(AssetCheckKey(AssetKey("labels"), "expectations"))
+    assert expectations.blocking and expectations.partitions_def is not None
+    assert len(graph.asset_check_keys) == 3 * len(STEPS) + 1
+
+
+def test_expectations_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
+    keys = build_defs().resolve_asset_graph().asset_check_keys
+    assert keys and "expectations" not in {key.name for key in keys}
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "no")
+    with pytest.raises(TargenError, match="TARGEN_EXPECTATIONS must be on or off"):
+        build_defs()
 
 
 def test_the_job_makes_everything_in_one_process(built: Definitions) -> None:

@@ -1,11 +1,18 @@
-"""Gates in a run: an error stops what comes after the report, a warning only warns."""
+"""Gates and expectations in a run: an error stops what comes after, a warning only warns."""
 
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetCheckSeverity,
+    AssetKey,
+    DagsterInstance,
+)
 
 from dagster_project import home, run
+from targen.tables import STEPS
 from tests.specs import MOOD, RECIPES, write_task
 
 GATED = """\
@@ -22,6 +29,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TARGEN_TASKS_DIR", str(tmp_path / "tasks"))
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
     monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
     monkeypatch.chdir(home.ROOT)
 
@@ -46,15 +54,42 @@ def test_an_error_ends_the_run_and_a_warning_does_not(
     assert (tmp_path / "data/quality_report/mood.html").exists()
     assert made(tmp_path, capsys, GATED % (9, "warn")) == (0, "")
     assert made(tmp_path, capsys, GATED % (8, "error")) == (0, "")
+    (found,) = checks("gates")
+    assert found.metadata["not_measured"].value == 1
+    assert checks("expectations") == []
+
+
+OWN = """\
+expectations:
+  corrected_set:
+    - type: expect_column_values_to_not_match_regex
+      kwargs: {column: note, regex: .}
+      severity: %s
+"""
+
+
+def test_expectations_are_checked_table_by_table_and_shown_on_a_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "on")
+    assert made(tmp_path, capsys, OWN % "warn") == (0, "")
+    page = (tmp_path / "data/expectations/mood/index.html").read_text()
+    assert all(f'id="{step}"' in page for step in STEPS)
+    found = {one.asset_key.path[-1]: one for one in checks("expectations")}
+    assert set(found) == set(STEPS)
+    assert [step for step, one in found.items() if not one.passed] == ["corrected_set"]
+    assert found["corrected_set"].severity == AssetCheckSeverity.WARN
+    result = found["corrected_set"].metadata["result"].value
+    assert result["statistics"]["unsuccessful_expectations"] == 1
+    assert str(found["seeds"].metadata["page"].value).startswith("file:///")
+    report = (tmp_path / "data/quality_report/mood.html").read_text()
+    assert 'href="../expectations/mood/index.html"' in report
+    status, err = made(tmp_path, capsys, OWN % "error")
+    assert status == 1 and "corrected_set: its expectations do not hold: `note values" in err
+
+
+def checks(name: str) -> list[AssetCheckEvaluation]:
+    keys = [AssetCheckKey(AssetKey(step), name) for step in STEPS]
     with DagsterInstance.get() as instance:
-        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            [key for key in _keys() if key.name == "gates"]
-        )
-    (found,) = records.values()
-    assert found.event.asset_check_evaluation.metadata["not_measured"].value == 1
-
-
-def _keys() -> list:
-    from dagster import AssetCheckKey
-
-    return [AssetCheckKey(AssetKey("quality_report"), name) for name in ("contract", "gates")]
+        found = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    return [record.event.asset_check_evaluation for record in found.values() if record.event]

@@ -36,6 +36,7 @@ def settings(work: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("DAGSTER_HOME", str(work / "home"))
     monkeypatch.setenv("TARGEN_DATA_DIR", str(work / "data"))
     monkeypatch.setenv("TARGEN_ROWS", "6")
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
     monkeypatch.chdir(home.ROOT)
     yield
 
@@ -59,6 +60,7 @@ def first(work: Path) -> str:
         "DAGSTER_HOME": str(work / "home"),
         "TARGEN_DATA_DIR": str(work / "data"),
         "TARGEN_ROWS": "6",
+        "TARGEN_EXPECTATIONS": "off",
     }
     command = [sys.executable, "-m", "dagster_project.run", "rte"]
     done = subprocess.run(

@@ -1,0 +1,192 @@
+"""What Great Expectations is asked of each table, as plain data.
+
+Here belongs the suite of a table, drawn from the task, its gates and the expectations that its
+file adds. Great Expectations itself is not imported: `expectations` hands it the suite.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from targen import tables
+from targen.contracts import IDS, REFERENCES
+from targen.task_parts import Expectation
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+REPORT: Final = "quality_report"
+EVEN: Final = 0.1
+"""Kullback-Leibler divergence from an even spread of the labels that is warned of: 72 to 28."""
+ID_PATTERN: Final = "^[0-9a-f]{16}$"
+_TYPES: Final[Mapping[Any, tuple[str, ...]]] = {
+    pl.String: ("str",),
+    pl.Int64: ("int64", "Int64"),
+    pl.Float64: ("float64",),
+    pl.Boolean: ("bool",),
+}
+_NEEDS_A_DATABASE: Final = frozenset({"expect_query_results_to_match_comparison"})
+
+
+@lru_cache(maxsize=1)
+def shipped() -> frozenset[str]:
+    """Return the names of the expectations that Great Expectations ships for tables in memory.
+
+    Read from its files' names, because importing it takes seconds; empty where it is missing.
+    """
+    found = find_spec("great_expectations")
+    folders = found.submodule_search_locations if found else None
+    paths = [path for folder in folders or () for path in Path(folder).glob("expectations/core/*")]
+    return frozenset(p.stem for p in paths if p.stem.startswith("expect_")) - _NEEDS_A_DATABASE
+
+
+def build(
+    step: str,
+    spec: "TaskSpec",
+    table: pl.DataFrame,
+    upstream: Mapping[str, pl.DataFrame],
+    judged: Sequence[Mapping[str, Any]] = (),
+) -> list[Expectation]:
+    """Return the suite of one table.
+
+    Args:
+        step: one of `targen.tables.STEPS`.
+        spec: the task.
+        table: the table, to know what was planned.
+        upstream: the tables it was made from, for references.
+        judged: the gates as the report judged them, for the table quality_report.
+    """
+    schema = tables.schema(step, spec.field_types, spec.answer.kind)
+    suite = [_expect("table_columns_to_match_ordered_list", column_list=list(schema))]
+    for column, dtype in schema.items():
+        names = ("list",) if isinstance(dtype, pl.List) else _TYPES[dtype]
+        suite.append(_expect("column_values_to_be_in_type_list", column, type_list=list(names)))
+    suite += _identity(step, upstream)
+    if step in ("instances", "corrected_set"):
+        suite += _texts(spec)
+    suite += {
+        "vocabularies": [_expect("column_values_to_not_be_null", "term")],
+        "contexts": [_expect("column_values_to_not_be_null", "text")],
+        "seeds": [_expect("column_values_to_be_json_parseable", "fields")],
+        "instances": [
+            _expect("column_values_to_be_between", "slot", min_value=0),
+            *_label_set(spec, "intended_label"),
+        ],
+        "labels": [
+            *_label_set(spec, "label"),
+            _expect("column_values_to_be_between", "agreement", min_value=0, max_value=1),
+        ],
+        "corrected_set": _corrected(spec, table) if step == "corrected_set" else [],
+        REPORT: _report(judged),
+    }[step]
+    return suite + list(spec.expectations.get(step, ()))
+
+
+def _expect(
+    name: str, column: str | None = None, severity: str = "error", **kwargs: Any
+) -> Expectation:
+    named = {"column": column} if column else {}
+    return Expectation.model_validate(
+        {"type": f"expect_{name}", "kwargs": named | kwargs, "severity": severity}
+    )
+
+
+def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectation]:
+    """Ids are unique and well formed, and references name rows of the tables above."""
+    if step not in IDS:
+        columns = ["metric", "slice"]
+        return [_expect("compound_columns_to_be_unique", column_list=columns)]
+    key = IDS[step]
+    suite = [
+        _expect("column_values_to_not_be_null", key),
+        _expect("column_values_to_be_unique", key),
+        _expect("column_values_to_match_regex", key, regex=ID_PATTERN),
+    ]
+    for column, other, target in REFERENCES.get(step, ()):
+        # A list of ids has no value that could be in a set; the contract looks inside.
+        if other in upstream and not column.endswith("_ids"):
+            known = upstream[other][target].drop_nulls().unique(maintain_order=True).to_list()
+            suite.append(_expect("column_values_to_be_in_set", column, value_set=known))
+    return suite
+
+
+def _texts(spec: "TaskSpec") -> list[Expectation]:
+    """Fields are filled, of their length and values, and no row stands twice."""
+    suite = []
+    for name, field in spec.fields.items():
+        if not field.optional:
+            suite.append(_expect("column_values_to_not_be_null", name))
+        if field.type == "text" and not field.optional:
+            suite.append(_expect("column_value_lengths_to_be_between", name, min_value=1))
+        if field.type == "text" and field.max_words is not None:
+            words = rf"^\s*(?:\S+\s+){{0,{field.max_words - 1}}}\S*\s*$"
+            suite.append(_expect("column_values_to_match_regex", name, regex=words))
+        if field.type == "choice":
+            values = list(field.values or ())
+            suite.append(_expect("column_values_to_be_in_set", name, value_set=values))
+    columns = [name for name, field in spec.fields.items() if field.type != "texts"]
+    if len(columns) == len(spec.fields):
+        if len(columns) == 1:
+            suite.append(_expect("column_values_to_be_unique", columns[0]))
+        else:
+            suite.append(_expect("compound_columns_to_be_unique", column_list=columns))
+    return suite
+
+
+def _label_set(spec: "TaskSpec", column: str) -> list[Expectation]:
+    if spec.answer.kind != "class":
+        return []
+    return [_expect("column_values_to_be_in_set", column, value_set=list(spec.labels))]
+
+
+def _corrected(spec: "TaskSpec", table: pl.DataFrame) -> list[Expectation]:
+    """Labels are there, as many rows as asked for, and the labels even where they were planned."""
+    suite = _label_set(spec, "label")
+    if spec.answer.kind != "none":
+        suite.append(_expect("column_values_to_not_be_null", "label"))
+    verdicts = ["kept", "relabelled"]
+    wanted = spec.wanted_rows
+    suite += [
+        _expect("column_values_to_be_in_set", "verdict", value_set=verdicts),
+        _expect("table_row_count_to_be_between", min_value=-(-wanted // 2), max_value=wanted),
+        _expect("table_row_count_to_equal", severity="warn", value=wanted),
+    ]
+    planned = table["intended_label"].null_count() < table.height
+    if spec.answer.kind == "class" and planned:
+        shares = [1 / len(spec.labels)] * len(spec.labels)
+        suite.append(
+            _expect(
+                "column_kl_divergence_to_be_less_than",
+                "label",
+                severity="warn",
+                partition_object={"values": list(spec.labels), "weights": shares},
+                threshold=EVEN,
+            )
+        )
+    return suite
+
+
+def _report(judged: Sequence[Mapping[str, Any]]) -> list[Expectation]:
+    """Every gate's figures are there and within its bounds."""
+    suite = [_expect("column_values_to_not_be_null", "metric")]
+    for gate in judged:
+        for slice_ in gate["slices"]:
+            rows = {
+                "type": "and",
+                "conditions": [_is("metric", gate["metric"]), _is("slice", slice_)],
+            }
+            known: dict[str, Any] = {"row_condition": rows, "severity": gate["severity"]}
+            suite.append(_expect("column_values_to_not_be_null", "value", **known))
+            bounds = {"min_value": gate["at_least"], "max_value": gate["at_most"]}
+            suite.append(_expect("column_values_to_be_between", "value", **known, **bounds))
+    return suite
+
+
+def _is(column: str, value: str) -> dict[str, Any]:
+    return {
+        "type": "comparison", "column": {"name": column}, "operator": "==", "parameter": value
+    }  # fmt: skip
