@@ -125,6 +125,9 @@ def _settled(item: Item, way: Way, made: Made) -> Problems:
         yield "verdict", "it does not follow from the labels"
     policy = made.get("params", {}).get("policy")
     if policy is None:
+        named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
+        if row["label"] is not None and row["label"] not in named:
+            yield "label", "nobody gave it"
         return
     unit: list[Row] = [row]
     for other in way.items:

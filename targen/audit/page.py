@@ -3,10 +3,13 @@
 Here belongs rendering. The page is made from the audit's facts alone.
 """
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from targen.audit import story
+from targen.contracts import IDS
 from targen.quality.page import template
 
 TEMPLATE = "audit.html.jinja"
@@ -52,10 +55,22 @@ def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
                 and any((u["table"], u["id"]) == (name, item["id"]) for u in one["used_by"])
             ]
             told.update(one["request_id"] for one in calls)
-            shown = {n: v for n, v in item["row"].items() if n not in ("request_id", "request_ids")}
-            rows.append({**item, "shown": shown, "calls": calls})
+            rows.append({**item, "shown": _shown(name, item["row"]), "calls": calls})
         heading = STEPS.get(name.removeprefix("rejected/"), name)
         if name.startswith("rejected/"):
             heading += ": left out"
         stages.append({"name": name, "heading": heading, "made": tables[name], "rows": rows})
     return stages
+
+
+def _shown(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that the page lists: no requests, nothing that is empty."""
+    hidden = ("request_id", "request_ids", IDS.get(table, "item_id"))
+    shown = {n: v for n, v in row.items() if n not in hidden and v is not None and v != []}
+    if table == "seeds":
+        # Changed bytes may have made it something else than JSON.
+        with suppress(ValueError):
+            shown["fields"] = json.loads(row["fields"])
+    if "attributes" in shown:
+        shown["attributes"] = {one["name"]: one["value"] for one in shown["attributes"]}
+    return shown

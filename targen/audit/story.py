@@ -82,9 +82,16 @@ def _by(one: Facts) -> str:
     as_served = f", served as {shown(served)}," if served and served != one["model"] else ""
     return (
         f"{shown(one['model'])}{as_served} at {shown(one['endpoint'])} on "
-        f"{one['created_at'].replace('T', ' ').replace('Z', ' UTC')} in run {one['run_id'][:8]} "
-        f"(TarGEN {one['project_version']}, {one['mode']})"
+        f"{one['created_at'].replace('T', ' ').replace('Z', ' UTC')} in run "
+        f"{shown(one['run_id'][:8])} (TarGEN {shown(one['project_version'])}, {one['mode']})"
     )
+
+
+def _judge(one: Facts | None) -> str:
+    if one is None:
+        return ""
+    when = one["created_at"].replace("T", " ").replace("Z", " UTC")
+    return f", {shown(one['model'])} on {when},"
 
 
 def _origin(known: Facts) -> str:
@@ -145,7 +152,7 @@ def _labels(known: Facts) -> str:
     row, calls = item["row"], _calls(known, "labels")
     if not row["request_ids"]:
         return "Nobody annotated it: the plan's label was believed." if row["label"] else ""
-    who = f" ({_by(calls[-1])})" if calls else ""
+    who = _judge(calls[-1] if calls else None)
     votes = [shown(vote) for vote in row["votes"]]
     if not votes:
         return f"The annotator{who} gave no label."
@@ -165,9 +172,9 @@ def _correction(known: Facts) -> str:
         return "Nobody was asked to correct it."
     last = row["request_ids"][-1]
     call = next((one for one in known["completions"] if one["request_id"] == last), None)
-    who = f" ({_by(call)})" if call else ""
+    who = _judge(call)
     said = shown(row["corrected_label"]) if row["corrected_label"] is not None else "no label"
-    because = f", because: {shown(row['reason'], 300)}" if row.get("reason") else ""
+    because = f", because: {shown(row['reason'], 300).rstrip('.')}" if row.get("reason") else ""
     return f"The corrector{who} said {said}{because}."
 
 

@@ -1,0 +1,34 @@
+"""A small data folder as runs leave it: tables, store and records, on the embedded model."""
+
+from pathlib import Path
+
+from targen import digests
+from targen.llm.engine import Engine
+from targen.llm.settings import EngineSettings
+from targen.llm.store import Store
+from targen.operators import UPSTREAM, made_by, run_step, step_digest
+from targen.places import LocalPlace
+from targen.stored import Stored, Tables, key_of
+from tests.specs import real_task
+
+
+def store_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/completions.db"
+
+
+async def make(folder: Path, task: str, rows: int) -> None:
+    """Make all tables of a task in `folder`, and record them."""
+    spec = real_task(task, rows)
+    tables = Tables(LocalPlace(str(folder)))
+    made = {}
+    for step in UPSTREAM:
+        settings = EngineSettings(store_url=store_url(folder), run_id="run-1", task=task, step=step)
+        async with Engine(settings) as engine:
+            output = await run_step(step, spec, made, engine)
+        made[step] = output.table
+        stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
+        origin = made_by(step, spec)
+        store = Store(store_url(folder))
+        upstream = {name: key_of(name, task) for name in origin["upstream"]}
+        digests.record(store, tables.write(step, task, stored), origin, "run-1", upstream)
+        store.close()
