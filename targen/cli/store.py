@@ -54,6 +54,8 @@ def stats(as_json: AsJson = False) -> None:
         "completions": statuses or "none",
         "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
         "cost": f"{usd(found['cost_usd'])}{unpriced}",
+        "embeddings": "{texts:,} texts, {prompt_tokens:,} tokens".format(**found["embeddings"])
+        + f", {usd(found['embeddings']['cost_usd'])}",
         "first, last": f"{_moment(found['first_at'])}, {_moment(found['last_at'])}",
     }
     for scope, amount in sorted(found["spent_usd"].items()):

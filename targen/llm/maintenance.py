@@ -19,7 +19,14 @@ import sqlalchemy as sa
 from targen.errors import StoreError
 from targen.llm.identity import checksum
 from targen.llm.ledger import insert
-from targen.llm.schema import BUDGETS, COMPLETIONS, OWNERS, TABLE_DIGESTS, USES
+from targen.llm.schema import (
+    BUDGETS,
+    COMPLETIONS,
+    EMBEDDINGS,
+    OWNERS,
+    TABLE_DIGESTS,
+    USES,
+)
 from targen.llm.store import CHUNK, Store, now, unpack
 
 Key = Literal["task", "step", "model", "day", "run"]
@@ -28,7 +35,8 @@ Key = Literal["task", "step", "model", "day", "run"]
 def stats(store: Store) -> dict[str, Any]:
     """Return the number of completions by status, their tokens and cost, and what was spent.
 
-    `cost_usd` sums the known prices; `unpriced` counts completions without one.
+    `cost_usd` sums the known prices; `unpriced` counts completions without one. `embeddings` holds
+    the number of texts that were embedded, their tokens and cost.
     """
     of = COMPLETIONS.c
     with store.read() as connection:
@@ -46,12 +54,24 @@ def stats(store: Store) -> dict[str, Any]:
             )
         ).one()
         spent = connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd))
+        vectors = connection.execute(
+            sa.select(
+                sa.func.count(),
+                sa.func.sum(EMBEDDINGS.c.prompt_tokens),
+                sa.func.sum(EMBEDDINGS.c.cost_usd),
+            )
+        ).one()
         return {
             "completions": {row[0]: row[1] for row in statuses},
             "prompt_tokens": sums[0] or 0,
             "completion_tokens": sums[1] or 0,
             "cost_usd": sums[2] or 0.0,
             "unpriced": sums[3] or 0,
+            "embeddings": {
+                "texts": vectors[0],
+                "prompt_tokens": vectors[1] or 0,
+                "cost_usd": vectors[2] or 0.0,
+            },
             "first_at": sums[4],
             "last_at": sums[5],
             "spent_usd": {row[0]: row[1] for row in spent},
@@ -94,6 +114,7 @@ def export(store: Store, target: Path) -> int:
                 ("uses", connection.execute(sa.select(USES)).mappings()),
                 ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
                 ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
+                ("embeddings", connection.execute(sa.select(EMBEDDINGS)).mappings()),
             ):
                 for row in rows:
                     file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
@@ -137,7 +158,7 @@ def load(store: Store, source: Path) -> int:
     return new
 
 
-_TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS)}
+_TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)}
 
 
 def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:

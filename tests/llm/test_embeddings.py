@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError, StoreError
+from targen.llm import maintenance
 from targen.llm.embedding_engine import EmbeddingEngine
 from targen.llm.embeddings_wire import BYTES, TEXTS, parts, read_answer
 from targen.llm.engine import EngineSettings
@@ -307,3 +308,19 @@ async def test_a_store_of_the_first_version_is_brought_to_this_one(
         with Store(made.store_url).read() as connection:
             version = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
             assert version.scalar() == VERSION
+
+
+async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
+    settings: Any, tmp_path: Path
+) -> None:
+    made = settings("x", model=None)
+    rows, _ = await embedded(made, ["a cat", "two cats"])
+    store = Store(made.store_url)
+    figures = maintenance.stats(store)["embeddings"]
+    assert figures == {"texts": 2, "prompt_tokens": 4, "cost_usd": 0.0}
+    maintenance.export(store, tmp_path / "backup.gz")
+    url = f"sqlite:///{tmp_path}/other.db"
+    maintenance.load(Store(url), tmp_path / "backup.gz")
+    again, engine = await embedded(settings("x", model=None, store_url=url), ["two cats", "a cat"])
+    assert (again == rows[::-1]).all()
+    assert engine.stats.calls == 0

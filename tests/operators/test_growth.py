@@ -7,7 +7,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from targen.errors import SpecError, StepError
+from targen.errors import NoEmbeddingsError, SpecError, StepError
+from targen.llm.embedding_engine import EmbeddingEngine
+from targen.llm.settings import EngineSettings
 from targen.operators.growth import likeness
 from tests.models import ScriptedModel, block_of, failing, ok, random_model
 from tests.operators.test_generation import tables_of
@@ -335,3 +337,32 @@ async def test_errors_say_what_to_change(tmp_path):
     unseeded = CLAIMS.replace("steps:\n", "steps:\n  seeds: {operator: none}\n")
     with pytest.raises(StepError, match="`seeds` must be `examples`"):
         await tables_of(spec_of(tmp_path, unseeded % "depth: 1"), random_model())
+
+
+@pytest.mark.parametrize("strategy", ["similar", "diverse"])
+async def test_growth_by_stored_embeddings_is_the_same_again_without_a_call(tmp_path, strategy):
+    url = f"sqlite:///{tmp_path}/s.db"
+    spec = claims(tmp_path / "tasks", f"strategy: {strategy}", rows=30)
+    found = []
+    for _ in range(2):
+        async with EmbeddingEngine(EngineSettings(store_url=url)) as engine:
+            found.append((await tables_of(spec, engine, "instances"))["instances"].table)
+    assert found[0].equals(found[1])
+    assert engine.stats.calls == 0
+    assert engine.stats.from_store > 30
+    # More rows begin with these.
+    longer = claims(tmp_path / "tasks", f"strategy: {strategy}", rows=45)
+    async with EmbeddingEngine(EngineSettings(store_url=url)) as engine:
+        more = (await tables_of(longer, engine, "instances"))["instances"].table
+    assert more.head(30).equals(found[0])
+
+
+async def test_without_embeddings_growth_goes_by_likeness(tmp_path):
+    class Bare(ScriptedModel):
+        async def embed(self, texts):
+            raise NoEmbeddingsError("404")
+
+    spec = claims(tmp_path, "strategy: similar", rows=10)
+    bare, plain = Bare(numbered().answer), ScriptedModel(numbered().answer)
+    one = (await tables_of(spec, bare, "instances"))["instances"].table
+    assert one.equals((await tables_of(spec, plain, "instances"))["instances"].table)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resources.llm import LLMResource
-from targen.errors import StoreError
+from targen.errors import EndpointError, StoreError
 
 
 def test_the_store_lies_in_the_data_folder() -> None:
@@ -28,3 +28,17 @@ def test_a_named_store_counts() -> None:
 def test_data_on_s3_needs_a_named_store() -> None:
     with pytest.raises(StoreError, match="TARGEN_STORE_URL"):
         LLMResource(data_dir="s3://bucket/prefix").store_address()
+
+
+async def test_to_embed_needs_no_key_for_the_chat_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    resource = LLMResource(model="gpt-x", mode="batch", data_dir=str(tmp_path))
+    async with resource.embedder("run", "task", "step") as engine:
+        assert (await engine.embed(["a cat"])).shape == (1, 256)
+    with pytest.raises(EndpointError, match="No API key"):
+        async with resource.engine("run", "task", "step"):
+            pass
+    named = LLMResource(model="gpt-x", embedding_model="e", data_dir=str(tmp_path))
+    assert named.embedder("run", "task", "step").settings.model == "e"
