@@ -101,8 +101,7 @@ def _rejections(inputs: ReportInputs, sheet: Sheet) -> None:
         low, high = wilson(made.height, judged)
         share = made.height / judged if judged else None
         sheet.add(Measure("acceptance", share, judged, step, low, high))
-    if inputs.rejected or inputs.completions is not None:
-        sheet.details["rejected"] = listed
+    sheet.details["rejected"] = listed
 
 
 def _spending(by_step: list[dict[str, Any]], rows: int, inputs: ReportInputs, sheet: Sheet) -> None:
