@@ -3,12 +3,13 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run compare ui test lint bench clean lock pictures snapshot dictionary
+.PHONY: help demo run compare release ui test lint bench clean lock pictures snapshot dictionary
 
 help:
 	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
 	@echo "make run TASK=rte      all tables of one task"
 	@echo "make compare BASE=rte  a task and all that extend it, their methods side by side"
+	@echo "make release TASK=rte  its tables as they stand as an immutable folder, if all gates pass"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
 	@echo "make bench             performance figures as JSON"
@@ -25,6 +26,9 @@ run: $(VENV)/.ready
 
 compare: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run --compare $(if $(BASE),"$(BASE)")
+
+release: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.run --release "$(TASK)"
 
 ui: $(VENV)/.ready
 	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"

@@ -17,6 +17,7 @@ from assets import (
     instances,
     labels,
     quality_report,
+    release,
     seeds,
     vocabularies,
 )
@@ -128,11 +129,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     resources = {**resources_from_environment(), **(overrides or {})}
     partitions = task_partitions(resources["tasks"])
     built = [made for module in MODULES for made in module.build(partitions)]
-    built += comparison.build()
+    built += [*release.build(partitions), *comparison.build()]
     return Definitions(
         assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
         asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
-        jobs=[jobs.dataset, jobs.compare],
+        jobs=[jobs.dataset, jobs.compare, jobs.publish],
         schedules=[schedules.nightly(partitions)],
         sensors=[
             sensors.changed_steps(partitions),

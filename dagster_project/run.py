@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `demo` and `compare`: whole tasks, headless, in this process.
+"""The commands behind `make run`, `demo`, `compare` and `release`: headless, in this process.
 
 Here belongs what the shell gives and wants back: names, lines, an exit status. What a run does
 stands in the assets. Dagster records the runs, so that the UI shows them like its own.
@@ -64,10 +64,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         const="",
         help="make a task and all that extend it, then the comparison; without BASE that alone",
     )
+    parser.add_argument("--release", metavar="TASK", help="release a task's tables as they stand")
     options = parser.parse_args(arguments)
-    if [options.demo, bool(options.task), options.compare is not None].count(True) != 1:
+    asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
+    if asked.count(True) != 1:
         return _fail("name one task: make run TASK=rte")
     try:
+        if options.release:
+            return release(options.release)
         if options.compare is not None:
             return compare(options.compare)
         return demo() if options.demo else run(options.task)
@@ -126,6 +130,21 @@ def compare(base: str) -> int:
     return _report_errors(made)
 
 
+def release(task: str) -> int:
+    """Release a task's tables as they stand; return the exit status.
+
+    Raises:
+        TargenError: nothing could be started.
+    """
+    from dagster_project.jobs import RELEASE, RELEASE_JOB  # noqa: PLC0415 - Dagster, only now
+
+    home.prepare()
+    (made,) = make_tasks([task], job=RELEASE_JOB)
+    if made.error is None:
+        sys.stdout.write(f"\nRelease:\n  {made.metadata[RELEASE]['path']}\n")
+    return _report_errors([made])
+
+
 def _group(base: str) -> list[str]:
     from dagster_project.definitions import task_folder  # noqa: PLC0415
     from targen.quality.comparison import groups  # noqa: PLC0415
@@ -137,7 +156,9 @@ def _group(base: str) -> list[str]:
     return found[base]
 
 
-def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made]:
+def make_tasks(
+    names: Sequence[str], *, then_compare: bool = False, job: str = "dataset"
+) -> list[Made]:
     """Run the tasks one after the other in this process.
 
     One process: loading Dagster takes longer than making a demonstration's tables.
@@ -145,6 +166,7 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
     Args:
         names: the tasks.
         then_compare: make the comparison after them.
+        job: what is run of each.
 
     Returns:
         What became of them, in order; it ends with the one that somebody interrupted.
@@ -157,7 +179,7 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
     from dagster import DagsterInstance  # noqa: PLC0415
 
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
-    from dagster_project.jobs import COMPARISON_JOB, DATASET_JOB  # noqa: PLC0415
+    from dagster_project.jobs import COMPARISON_JOB  # noqa: PLC0415
 
     folder = task_folder()
     known = folder.names()
@@ -166,10 +188,10 @@ def make_tasks(names: Sequence[str], *, then_compare: bool = False) -> list[Made
             raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
     definitions = build_defs()
     with DagsterInstance.get() as instance:
-        runs = [(DATASET_JOB, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
+        runs = [(job, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
         made: list[Made] = []
-        for job, task in runs:
-            made.append(_make(job, task, definitions, instance))
+        for each, task in runs:
+            made.append(_make(each, task, definitions, instance))
             if made[-1].interrupted:
                 break
         return made

@@ -46,3 +46,7 @@ class BudgetError(TargenError):
 
 class TableError(TargenError):
     """A stored table is missing, unreadable or of another schema version."""
+
+
+class ReleaseError(TargenError):
+    """A release is refused, damaged or withdrawn."""

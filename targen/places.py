@@ -139,12 +139,14 @@ class LocalPlace:
         return sorted(found)
 
     def delete(self, key: str) -> None:
-        """Remove the file, and its folder where that is empty then."""
+        """Remove the file, and the folders that are empty then."""
         path = self.root / key
         try:
             path.unlink(missing_ok=True)
-            if path.parent != self.root and path.parent.is_dir() and not any(path.parent.iterdir()):
-                path.parent.rmdir()
+            for folder in path.relative_to(self.root).parents[:-1]:
+                full = self.root / folder
+                if full.is_dir() and not any(full.iterdir()):
+                    full.rmdir()
         except OSError as error:
             raise TableError(_advice("delete", self.address(key), error)) from error
 

@@ -136,6 +136,8 @@ def test_a_folder_is_written_listed_and_emptied(
         at.delete(f"made/one/{name}")
     at.delete("made/one/never.txt")
     assert at.keys("made") == ["made/other.txt"]
+    if isinstance(at, LocalPlace):
+        assert [path.name for path in (at.root / "made").iterdir()] == ["other.txt"]
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])

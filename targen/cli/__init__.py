@@ -8,6 +8,7 @@ from targen.cli import (  # noqa: F401 - their commands register themselves
     audit,
     costs,
     export,
+    release,
     report,
     serving,
     store,

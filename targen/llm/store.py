@@ -169,6 +169,22 @@ class Store:
             {name: [row[name] for row in rows] for name in COLUMNS}, schema=COLUMNS, strict=True
         )
 
+    def served(self, request_ids: Iterable[str]) -> pl.DataFrame:
+        """Return who answered: request_id, endpoint, model and served_model, sorted by id.
+
+        Nothing that a model wrote is read, so that a million rows fit into memory.
+        """
+        columns = ("request_id", "endpoint", "model", "served_model")
+        rows: list[Any] = []
+        with self.read() as connection:
+            for ids in _chunks(request_ids):
+                chosen = sa.select(*(COMPLETIONS.c[name] for name in columns))
+                rows += connection.execute(chosen.where(COMPLETIONS.c.request_id.in_(ids))).all()
+        schema_ = dict.fromkeys(columns, pl.String)
+        return pl.DataFrame([tuple(row) for row in rows], schema=schema_, orient="row").sort(
+            "request_id"
+        )
+
     def known(self, request_ids: Iterable[str]) -> set[str]:
         """Return those of `request_ids` that are answered."""
         found: set[str] = set()

@@ -1,0 +1,170 @@
+"""The release: finished rows as an immutable folder, once all gates are passed.
+
+Here belongs the asset and its check. What a release holds, and what keeps it whole, belongs to
+`targen.release`.
+"""
+
+import time
+import warnings
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import (
+    AssetCheckExecutionContext,
+    AssetCheckResult,
+    AssetChecksDefinition,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetRecordsFilter,
+    AssetsDefinition,
+    DagsterInstance,
+    DataVersion,
+    MaterializeResult,
+    MetadataValue,
+    PartitionsDefinition,
+    TableColumn,
+    TableSchema,
+    asset,
+    multi_asset_check,
+)
+from dagster._utils.warnings import PreviewWarning
+
+from assets import markdown
+from assets.checks import CONTRACT
+from assets.quality_report import report_digest
+from assets.step import GROUP, OWNERS, readable_errors, seconds_since, start
+from resources.data import DataFolder
+from resources.llm import LLMResource
+from resources.tasks import TaskFolder
+
+if TYPE_CHECKING:
+    from targen.release.contents import Contents
+
+NAME = "release"
+ABOVE = ("instances", "corrected_set", "quality_report")
+_CODE_VERSION: Final = "1"
+"""Raised when the same tables would make another release."""
+
+
+def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:
+    """Return the asset and its check, one partition per task."""
+
+    @asset(
+        name=NAME,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"polars", "parquet", "huggingface"},
+        code_version=_CODE_VERSION,
+        partitions_def=partitions,
+        # No arguments: all tables are read, and the report's page with them.
+        deps=list(ABOVE),
+    )
+    def release(
+        context: AssetExecutionContext, tasks: TaskFolder, llm: LLMResource, data: DataFolder
+    ) -> MaterializeResult[None]:
+        """An immutable folder of splits, dataset card and manifest; refused by a failed gate."""
+        from targen.release import contents, material, shelf  # noqa: PLC0415 - not when loading
+
+        started = time.monotonic()
+        with readable_errors():
+            spec = start(context, tasks, data)
+            tables = data.tables()
+            with closing(llm.store()) as store:
+                gathered = material.gather(spec, tables, store, report_digest(spec))
+            made = contents.build(gathered)
+            new = shelf.put(tables.place, spec.name, made)
+            address = tables.place.address(shelf.folder(spec.name, made.version))
+        if not new:
+            context.log.info(f"version {made.version} stands already, and every byte is the same")
+        metadata = described(made) | {
+            "path": MetadataValue.path(address),
+            "new": new,
+            "seconds": seconds_since(started),
+        }
+        return MaterializeResult(metadata=metadata, data_version=DataVersion(made.version))
+
+    return [release, _check(partitions)]
+
+
+def described(made: "Contents") -> dict[str, Any]:
+    """Return what the UI shows of a release: version, rows by split and label, the card."""
+    said = made.manifest
+    splits = said["splits"]
+    columns = [
+        TableColumn(name, type=str(dtype)) for name, dtype in _columns(made, next(iter(splits)))
+    ]
+    return {
+        "dagster/row_count": sum(split["rows"] for split in splits.values()),
+        "dagster/column_schema": TableSchema(columns=columns),
+        "version": said["version"],
+        "rows_by_split": {name: split["rows"] for name, split in splits.items()},
+        "rows_by_split_and_label": MetadataValue.md(
+            markdown.table(
+                [{"split": name, "rows": s["rows"], **s["labels"]} for name, s in splits.items()],
+                ["split", "rows", *next(iter(splits.values()))["labels"]],
+            )
+        ),
+        "files": len(said["files"]),
+        "size_bytes": sum(file["size"] for file in said["files"].values()),
+        "license": said["license"],
+        "simulated": said["simulated"],
+    }
+
+
+def _columns(made: "Contents", split: str) -> list[tuple[str, Any]]:
+    from io import BytesIO  # noqa: PLC0415 - not when loading
+
+    import polars as pl  # noqa: PLC0415
+
+    return list(pl.read_parquet_schema(BytesIO(made.files[f"data/{split}.parquet"])).items())
+
+
+def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
+    with warnings.catch_warnings():
+        # Dagster still calls a check's partitions a preview.
+        warnings.simplefilter("ignore", PreviewWarning)
+        spec = AssetCheckSpec(
+            CONTRACT,
+            asset=NAME,
+            partitions_def=partitions,
+            description="Every file is what the manifest says, the splits add up, and no row, "
+            "near duplicate or pair stands in two of them.",
+        )
+
+    @multi_asset_check(name=f"{NAME}_checks", specs=[spec])
+    def check(
+        context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
+    ) -> AssetCheckResult:
+        from targen.release import contract, shelf  # noqa: PLC0415 - not when loading
+
+        with readable_errors():
+            task = tasks.load(context.partition_key)
+            place = data.tables().place
+            version = latest(context.instance, task.name) or ""
+            standing = {one.version for one in shelf.listed(place, task.name) if one.standing}
+            found = []
+            if version in standing:
+                found = contract.violations(place, shelf.folder(task.name, version), task)
+        return AssetCheckResult(
+            check_name=CONTRACT,
+            asset_key=NAME,
+            passed=not found,
+            description="; ".join(found[:3]) or None,
+            metadata={
+                "version": version,
+                "standing": version in standing,
+                "violations": len(found),
+            },
+        )
+
+    return check
+
+
+def latest(instance: DagsterInstance, task: str) -> str | None:
+    """Return the version of the task's release that was made last, None where there is none."""
+    wanted = AssetRecordsFilter(asset_key=AssetKey(NAME), asset_partitions=[task])
+    for record in instance.fetch_materializations(wanted, limit=1).records:
+        if record.asset_materialization:
+            return str(record.asset_materialization.metadata["version"].value)
+    return None

@@ -1,0 +1,73 @@
+"""`targen release`: what one does with releases once they are made.
+
+Here belong the commands. Making a release is Dagster's work: the asset `release`.
+"""
+
+from typing import Annotated
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+
+releases = typer.Typer(help="List, check, withdraw and push releases.", no_args_is_help=True)
+app.add_typer(releases, name="release")
+
+
+@releases.command("list")
+@told
+def list_(
+    task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
+) -> None:
+    """Show what releases there are."""
+    from targen.places import place  # noqa: PLC0415 - a quick command needs none
+    from targen.release import shelf  # noqa: PLC0415
+
+    found = shelf.listed(place(base.data_dir()), task)
+    for entry in found:
+        state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
+        typer.echo(f"{entry.task} {entry.version} {entry.rows} rows, {state}")
+    if not found:
+        typer.echo("there is no release")
+
+
+@releases.command()
+@told
+def verify(
+    path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
+) -> None:
+    """Compare every file of a release with its manifest."""
+    from targen.places import place  # noqa: PLC0415 - a quick command needs none
+    from targen.release import shelf  # noqa: PLC0415
+
+    said = shelf.verify(place(path))
+    typer.echo(f"{said['task']} {said['version']}: {len(said['files'])} files are what they were")
+
+
+@releases.command()
+@told
+def withdraw(
+    task: Annotated[str, typer.Argument(help="The task.")],
+    version: Annotated[str, typer.Argument(help="The version.")],
+    reason: Annotated[str, typer.Option(help="Why; it stays there for all to read.")],
+) -> None:
+    """Remove a release's files; its manifest and the reason stay."""
+    from targen.places import place  # noqa: PLC0415 - a quick command needs none
+    from targen.release import shelf  # noqa: PLC0415
+
+    shelf.withdraw(place(base.data_dir()), task, version, reason)
+    typer.echo(f"{task} {version} is withdrawn; copies that were given out are not reached")
+
+
+@releases.command()
+@told
+def push(
+    path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
+    repo: Annotated[str, typer.Argument(help="Dataset repository, owner/name.")],
+    private: Annotated[bool, typer.Option("--private", help="If the repository is new.")] = False,
+) -> None:
+    """Send a release to the Hugging Face hub; the token comes from HF_TOKEN."""
+    from targen.places import place  # noqa: PLC0415 - a quick command needs none
+    from targen.release.push import push as send  # noqa: PLC0415
+
+    typer.echo(send(place(path), repo, private=private))

@@ -1,0 +1,299 @@
+"""The dataset card: what a reader must know of a release, with a header that Hugging Face reads.
+
+Here belong the card's words and their escaping. It is made from what was gathered alone, so it
+says nothing that the report, the tables or the store do not.
+"""
+
+import html
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+import polars as pl
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+import targen
+from targen.export.rows import label_counts
+from targen.operators import RECIPE_STEP
+from targen.prompting import fenced, template_digest
+from targen.quality.gates import shown
+from targen.quality.metrics import METRICS
+from targen.recipe import RECIPE_STEPS, resolve
+from targen.release.material import Material
+from targen.tables import FIELD_DTYPES
+from targen.task import TaskSpec
+
+SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
+                (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip
+"""Upper bound (exclusive) -> size category as Hugging Face writes it."""
+LARGEST: Final = "n>10M"
+ACCOUNTS: Final = frozenset(
+    ("rows", "rows_asked", "rejected", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
+     "accepted_per_call", "tokens_per_row", "cost_per_row_usd", "flips_annotated", "flips_final")
+)  # fmt: skip
+"""Metrics that the table of figures leaves out: counts, and what stands in other tables."""
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+_MARKS: Final = re.compile(r"([\\`*_\[\]#|~$])")
+_LABEL_MEANINGS: Final = {
+    "label": "the label that counts",
+    "intended_label": "the label that the text was written for",
+    "annotated_label": "the label that the annotator gave",
+    "corrected_label": "the label that the corrector gave",
+    "verdict": "kept, or relabelled where the label is not the intended one",
+}
+
+
+def render(material: Material, parts: Mapping[str, pl.DataFrame], superglue: bool) -> str:
+    """Return the card as Markdown; the same inputs give the same text.
+
+    Args:
+        material: what the release is made from.
+        parts: split -> released rows.
+        superglue: whether the release holds files in SuperGLUE's format.
+    """
+    spec, report = material.spec, material.report
+    first = next(iter(parts.values()))
+    text: str = _template().render(
+        header=header(material, parts),
+        title=plain(spec.title),
+        banner=plain(report["banner"]) if report.get("banner") else None,
+        simulated=bool(report.get("simulated")),
+        description=plain(spec.description),
+        rows=f"{sum(part.height for part in parts.values()):,}",
+        recipe={
+            "title": plain(spec.recipe.title),
+            "source": plain(spec.recipe.source),
+            "description": plain(spec.recipe.description),
+        },
+        project_version=targen.__version__,
+        labels=[plain(label) for label in spec.labels],
+        splits=[
+            {"name": name, "rows": f"{part.height:,}",
+             "counts": [f"{count:,}" for count in label_counts(spec, part).values()]}
+            for name, part in parts.items()
+        ],
+        superglue=superglue,
+        columns=_columns(spec, first),
+        example=fenced(first.row(0, named=True)),
+        steps=_steps(spec),
+        models=_models(material.served),
+        labelling=_labelling(material),
+        costs=_costs(report),
+        gates=_gates(report),
+        reference=plain(report.get("reference_name") or ""),
+        figures=_figures(report),
+        limits=_limits(material, parts),
+    )  # fmt: skip
+    return text
+
+
+def header(material: Material, parts: Mapping[str, pl.DataFrame]) -> str:
+    """Return the YAML header; texts stand in JSON's quotes, which YAML reads as its own."""
+    spec = material.spec
+    rows = sum(part.height for part in parts.values())
+    size = next((name for bound, name in SIZES if rows < bound), LARGEST)
+    tags = ["synthetic", "targen", *({spec.recipe.name} - {"targen"})]
+    if material.report.get("simulated"):
+        tags.append("simulated")
+    lines = [
+        f"license: {json.dumps(spec.release.license)}",
+        f"language: [{json.dumps(spec.language)}]",
+        f"pretty_name: {_quoted(spec.title)}",
+        "annotations_creators: [machine-generated]",
+        f"task_categories: [{task_category(spec)}]",
+        f'size_categories: ["{size}"]',
+        f"tags: {json.dumps(tags)}",
+        "configs:",
+        "  - config_name: default",
+        "    data_files:",
+    ]
+    for name in parts:
+        lines += [f"      - split: {name}", f"        path: data/{name}.parquet"]
+    return "\n".join(lines)
+
+
+def task_category(spec: TaskSpec) -> str:
+    """Return the kind of task as Hugging Face's hub sorts them."""
+    if spec.answer.options:
+        return "multiple-choice"
+    kinds = {"class": "text-classification", "multi": "text-classification"}
+    return kinds.get(spec.answer.kind) or (
+        "question-answering" if spec.answer.kind == "span" else "text-generation"
+    )
+
+
+def plain(text: str) -> str:
+    """Return a text as one line of Markdown that shows it and does nothing else."""
+    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return _MARKS.sub(r"\\\1", html.escape(" ".join(seen.split()), quote=False))
+
+
+def _quoted(text: str) -> str:
+    """Return a text in quotes that both JSON and YAML read."""
+    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return json.dumps(" ".join(seen.split()), ensure_ascii=False)
+
+
+@cache
+def _template() -> Any:
+    environment = ImmutableSandboxedEnvironment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        # Every text is escaped for Markdown before it comes here.
+        autoescape=False,
+    )  # fmt: skip
+    text = (resources.files("targen") / "release" / "card.md.jinja").read_text(encoding="utf-8")
+    return environment.from_string(text)
+
+
+def _columns(spec: TaskSpec, rows: pl.DataFrame) -> list[dict[str, str]]:
+    names = {str(FIELD_DTYPES[kind]): kind for kind in ("integer", "texts", "text")}
+    meanings = {
+        "instance_id": "hash of what the row was made from: the same row, the same id",
+        **{name: field.description for name, field in spec.fields.items()},
+        **_LABEL_MEANINGS,
+    }
+    return [
+        {"name": name, "type": names[str(dtype)], "meaning": plain(meanings[name])}
+        for name, dtype in rows.schema.items()
+    ]
+
+
+def _steps(spec: TaskSpec) -> list[dict[str, str]]:
+    found = []
+    for step in RECIPE_STEPS:
+        operator, params = resolve(spec.recipe.choice(step), step)
+        changed = params.model_dump(mode="json", exclude_none=True)
+        shown_params = ", ".join(
+            f"{name} {value}" for name, value in changed.items() if value != {}
+        )
+        prompt = f"`{template_digest(operator.prompt)}`" if operator.prompt else ""
+        found.append(
+            {"name": step, "operator": f"`{operator.name}`", "params": plain(shown_params),
+             "prompt": prompt}
+        )  # fmt: skip
+    return found
+
+
+def _models(served: pl.DataFrame) -> list[dict[str, str]]:
+    """Return who was asked and who answered, by step in the order of the steps."""
+    order = {step: number for number, step in enumerate(RECIPE_STEP)}
+    keys = ["step", "model", "served_model", "endpoint"]
+    counts = served.group_by(keys).len().sort(keys, nulls_last=True).to_dicts()
+    counts.sort(key=lambda row: order.get(row["step"], len(order)))
+    return [
+        {"step": row["step"] or "asked again", "model": plain(row["model"]),
+         "served": plain(row["served_model"] or "unknown"), "endpoint": plain(row["endpoint"]),
+         "calls": f"{row['len']:,}"}
+        for row in counts
+    ]  # fmt: skip
+
+
+def _labelling(material: Material) -> str:
+    """Say who gave the labels, who checked them, and what that changed."""
+    spec, rows = material.spec, material.rows
+    if spec.answer.kind == "none":
+        return "The rows have no labels."
+    labels, params = resolve(spec.recipe.choice("labels"), "labels")
+    written = {
+        "intended": "Each text was written for a label, and that label is believed.",
+        "from_constraints": "Each text was written under constraints, which are its labels.",
+    }.get(labels.name)
+    if written is None:
+        votes = getattr(params, "votes", 1)
+        often = "once" if votes == 1 else f"{votes} times"
+        written = (
+            f"An annotating model was asked {often} for the label of each row, without being "
+            "told the label that the text was written for."
+        )
+    correction, how = resolve(spec.recipe.choice("correction"), "correction")
+    policy = getattr(how, "policy", "keep")
+    decided = {
+        "majority": "the majority of the intended, the annotated and the corrected label stands, "
+        "and a row without one was dropped",
+        "relabel": "the corrector's label stands",
+        "drop": "a row on which they differ was dropped",
+        "keep": "the first of them stands",
+    }[policy]
+    if correction.name == "none":
+        checked = f"No model corrected it; {decided}."
+    else:
+        sight = "was shown" if getattr(how, "shown", False) else "was not shown"
+        checked = (
+            f"A correcting model then gave reasons and a label; it {sight} the intended label. "
+            f"Where they differ, {decided}."
+        )
+    changed = int((rows["verdict"] == "relabelled").sum())
+    told = f"{changed:,} of {rows.height:,} rows carry another label than intended."
+    return f"{written} {checked} {told}"
+
+
+def _costs(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    found = []
+    spent = report.get("spent", [])
+    known = [row["cost_usd"] for row in spent]
+    total = {
+        "step": "all",
+        "calls": sum(row["calls"] for row in spent),
+        "prompt_tokens": sum(row["prompt_tokens"] for row in spent),
+        "completion_tokens": sum(row["completion_tokens"] for row in spent),
+        "cost_usd": None if None in known else sum(known),
+    }
+    for row in [*spent, total]:
+        usd = "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:.4f}"
+        found.append(
+            {"step": plain(row["step"]), "calls": f"{row['calls']:,}", "usd": usd,
+             "tokens_in": f"{row['prompt_tokens']:,}",
+             "tokens_out": f"{row['completion_tokens']:,}"}
+        )  # fmt: skip
+    return found
+
+
+def _gates(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    marks = {True: "Passed:", False: "Not passed:", None: "Not measured:"}
+    return [
+        {"mark": marks[gate["passed"]], "text": plain(gate["text"])} for gate in report["gates"]
+    ]
+
+
+def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    found = []
+    for figure in report["figures"]:
+        name = figure["metric"]
+        if name in ACCOUNTS or figure["value"] is None:
+            continue
+        words = METRICS[name].words if name in METRICS else name
+        ends = [figure["low"], figure["high"]]
+        interval = "" if None in ends else f"{shown(name, ends[0])} to {shown(name, ends[1])}"
+        gold = figure["reference"]
+        found.append(
+            {"metric": plain(words), "slice": plain(figure["slice"]),
+             "value": shown(name, figure["value"]), "interval": interval,
+             "n": f"{figure['n']:,}", "reference": "" if gold is None else shown(name, gold)}
+        )  # fmt: skip
+    return found
+
+
+def _limits(material: Material, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
+    """Yield what a reader should not believe of the rows."""
+    spec, report = material.spec, material.report
+    if report.get("banner"):
+        yield plain(f"{report['banner']}.")
+    yield "No person has read every row; what models wrote and judged has their mistakes."
+    if spec.release.license == "unknown":
+        yield "Nobody has said yet under which licence the rows may be used."
+    empty = [name for name in spec.release.splits if name not in parts]
+    if empty:
+        yield f"There are too few rows for the split {' and '.join(empty)}."
+    yield "Near duplicates are found by their characters; a paraphrase may stand in another split."
+    for finding in report["findings"]:
+        if finding["level"] != "good":
+            yield plain(finding["text"])
+    if report.get("noise_assumption"):
+        yield plain(report["noise_assumption"])
+    for metric, why in sorted(report["skipped"].items()):
+        yield plain(f"Not measured: {metric} ({why}).")

@@ -1,0 +1,150 @@
+"""What a release is made from: a task, its tables, its report, and who answered.
+
+Here belongs gathering these and refusing what does not fit together or did not pass. What is
+written of them does not.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from targen.errors import ReleaseError, TableError
+from targen.llm.store import Store
+from targen.operators import step_digest
+from targen.quality.accounting import step_of_requests
+from targen.stored import Stored, Tables
+from targen.tables import STEPS
+from targen.task import TaskSpec
+
+REPORT = "quality_report"
+ROW_STEPS = tuple(step for step in STEPS if step != REPORT)
+"""The tables that rows are made in."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that a release says something of.
+
+    Attributes:
+        spec: the task.
+        tables: step -> what it stored, without the report.
+        report: the report's JSON.
+        upstream: key of a file in the data folder -> its `sha256` and `size`.
+        report_digest: identity of what the report read of the task.
+        served: request_id, step, endpoint, model, served_model of every completion that the
+            tables descend from.
+    """
+
+    spec: TaskSpec
+    tables: Mapping[str, Stored]
+    report: Mapping[str, Any]
+    upstream: Mapping[str, Mapping[str, Any]]
+    report_digest: str
+    served: pl.DataFrame
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The corrected set."""
+        return self.tables["corrected_set"].table
+
+
+def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> Material:
+    """Return what a release of the task is made from.
+
+    Args:
+        spec: the task.
+        tables: its tables.
+        store: the completions.
+        report_digest: what the report would be made from of the task as it is now.
+
+    Raises:
+        ReleaseError: a gate is not passed, there is no row, or task, tables and report do not
+            belong together.
+        TableError: a table or the report is missing or cannot be read.
+        StoreError: the store cannot be read.
+    """
+    stored = {step: tables.read(step, spec.name) for step in ROW_STEPS}
+    made = tables.read(REPORT, spec.name)
+    report = tables.read_json(REPORT, spec.name)
+    if report is None:
+        address = tables.address(REPORT, spec.name, "json")
+        raise TableError(f"The report {address} is missing. Materialise {REPORT} of {spec.name}.")
+    _fits_together(spec, stored, made, report, report_digest)
+    _gates_passed(spec, made.table, report)
+    frames = {step: one.table for step, one in stored.items()}
+    rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
+    owner = step_of_requests(frames, rejected)
+    served = store.served(store.with_chain(owner)).with_columns(
+        step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
+    )
+    return Material(spec, stored, report, _upstream(spec, tables), report_digest, served)
+
+
+def _fits_together(
+    spec: TaskSpec,
+    stored: Mapping[str, Stored],
+    made: Stored,
+    report: Mapping[str, Any],
+    report_digest: str,
+) -> None:
+    """Refuse tables of another edition of the task, and a report on other tables."""
+    for step, one in stored.items():
+        if one.step_digest != step_digest(step, spec):
+            raise ReleaseError(
+                f"{spec.name} is not released: its {step} were made before the task or its recipe "
+                f"was changed (TARGEN_ROWS counts too). Materialise {step} and all below again."
+            )
+    on = report.get("tables", {})
+    other = [step for step, one in stored.items() if on.get(step) != one.data_version]
+    if other or made.step_digest != report_digest:
+        why = f"on other tables ({other[0]}) than stand now" if other else "for another task file"
+        raise ReleaseError(
+            f"{spec.name} is not released: its quality report was made {why}. Materialise {REPORT} "
+            "again."
+        )
+    if not stored["corrected_set"].table.height:
+        raise ReleaseError(f"{spec.name} is not released: its corrected set has no row.")
+
+
+def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]) -> None:
+    """Refuse rows that break a bound of severity `error`, by the report's table and its JSON."""
+    gates = report.get("gates", [])
+    blocking = [gate for gate in gates if gate["severity"] == "error"]
+    found = [
+        f"gate {gate['metric']}: {gate['text']}" for gate in blocking if gate["passed"] is not True
+    ]
+    mild = {(gate["metric"], part) for gate in gates for part in gate["slices"]}
+    mild -= {(gate["metric"], part) for gate in blocking for part in gate["slices"]}
+    told = {gate["metric"] for gate in blocking if gate["passed"] is not True}
+    for metric, part in table.filter(~pl.col("passed")).select("metric", "slice").iter_rows():
+        if (metric, part) not in mild and metric not in told:
+            found.append(f"gate {metric} ({part}): it is not passed.")
+    if found:
+        raise ReleaseError(
+            f"{spec.name} is not released: {' '.join(found)} Mend the rows, or change the gate in "
+            "the task and make the report again."
+        )
+
+
+def _upstream(spec: TaskSpec, tables: Tables) -> dict[str, dict[str, Any]]:
+    """Return the digest and size of every file of the task that the release descends from."""
+    keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
+    keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
+    keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
+    contents = {key: tables.place.read(key) for key in sorted(keys)}
+    return {key: fingerprint(content) for key, content in contents.items() if content is not None}
+
+
+def fingerprint(content: bytes) -> dict[str, Any]:
+    """Return the sha256 and the size of a file."""
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def task_dump(spec: TaskSpec) -> dict[str, Any]:
+    """Return a task as JSON, with everything that its files and its recipe say."""
+    dumped: dict[str, Any] = json.loads(spec.model_dump_json())
+    return dumped | {"seed_rows": spec.seed_rows, "given_rows": spec.given_rows}

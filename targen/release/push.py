@@ -1,0 +1,81 @@
+"""A release as a dataset repository on the Hugging Face hub.
+
+Here belongs sending the files of a release, and nothing else of what lies beside them. The library
+for it is an optional extra and imported only here.
+"""
+
+import os
+import re
+from typing import Any, Final
+
+from targen.errors import ReleaseError
+from targen.places import Place
+from targen.release.contents import MANIFEST
+from targen.release.shelf import verify
+
+TOKEN: Final = "HF_TOKEN"  # noqa: S105 - the variable's name
+ENDPOINT: Final = "HF_ENDPOINT"
+_REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def push(place: Place, repo: str, *, private: bool = False) -> str:
+    """Send a release to a dataset repository in one commit, tagged with its version.
+
+    The repository is made where there is none. The token comes from HF_TOKEN.
+
+    Args:
+        place: the release's folder.
+        repo: owner/name.
+        private: make a new repository private.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        ReleaseError: the release is damaged or withdrawn, the extra or the token is missing, or
+            the hub refuses.
+        TableError: the folder cannot be read.
+    """
+    if not _REPO.fullmatch(repo):
+        raise ReleaseError(f"{repo!r} is no repository: write owner/name.")
+    said = verify(place)
+    try:
+        import huggingface_hub  # noqa: PLC0415 - an optional extra
+        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    except ImportError:
+        raise ReleaseError(
+            "Pushing needs the package huggingface-hub: pip install 'targen-dagster[huggingface]'."
+        ) from None
+    token = os.environ.get(TOKEN)
+    if not token:
+        raise ReleaseError(f"Set {TOKEN} to a token that may write to {repo}.")
+    api = huggingface_hub.HfApi(
+        endpoint=os.environ.get(ENDPOINT) or None, token=token, library_name="targen"
+    )
+    try:
+        return _send(api, place, repo, said, private)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        # The library's errors name addresses and request ids; the token never stands in them, but
+        # a proxy's answer might repeat what was sent.
+        told = " ".join(str(error).replace(token, "…").split())[:500]
+        raise ReleaseError(f"{repo} does not take the release: {told}") from None
+
+
+def _send(api: Any, place: Place, repo: str, said: dict[str, Any], private: bool) -> str:
+    from huggingface_hub import CommitOperationAdd  # noqa: PLC0415 - an optional extra
+
+    version = said["version"]
+    paths = [*sorted(said["files"]), MANIFEST]
+    operations = [
+        CommitOperationAdd(path_in_repo=path, path_or_fileobj=place.read(path) or b"")
+        for path in paths
+    ]
+    api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
+    commit = api.create_commit(
+        repo,
+        operations,
+        repo_type="dataset",
+        commit_message=f"{said['task']} {version}",
+    )
+    api.create_tag(repo, repo_type="dataset", tag=version, revision=commit.oid, exist_ok=True)
+    return str(commit.commit_url)
