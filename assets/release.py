@@ -127,6 +127,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
         spec = AssetCheckSpec(
             CONTRACT,
             asset=NAME,
+            blocking=True,
             partitions_def=partitions,
             description="Every file is what the manifest says, the splits add up, and no row, "
             "near duplicate or pair stands in two of them.",

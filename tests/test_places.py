@@ -20,6 +20,8 @@ class Bucket(BaseHTTPRequestHandler):
     """The verbs of S3 that we use; a bucket named `locked` refuses all of them."""
 
     objects: dict[str, bytes]
+    # With an older protocol every put waits a second for leave to go on.
+    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         key = self.path.partition("?")[0]

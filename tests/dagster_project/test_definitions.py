@@ -23,7 +23,7 @@ from dagster._serdes import serialize_value
 
 from dagster_project.definitions import build_defs
 from dagster_project.home import ROOT
-from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB
+from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB, RELEASE, RELEASE_JOB
 from dagster_project.run import DEMO_TASKS
 from targen.errors import TargenError
 from targen.operators import UPSTREAM
@@ -77,7 +77,9 @@ def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
     assert gates.blocking and gates.partitions_def is not None
     expectations = graph.get(AssetCheckKey(AssetKey("labels"), "expectations"))
     assert expectations.blocking and expectations.partitions_def is not None
-    assert len(graph.asset_check_keys) == 3 * len(STEPS) + 1
+    release = graph.get(AssetCheckKey(AssetKey("release"), "contract"))
+    assert release.blocking and release.partitions_def is not None
+    assert len(graph.asset_check_keys) == 3 * len(STEPS) + 2
 
 
 def test_expectations_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +108,15 @@ def test_the_comparison_stands_beside_the_partitions(built: Definitions) -> None
     assert isinstance(above.partition_mapping, AllPartitionMapping)
     job = built.resolve_job_def(COMPARISON_JOB)
     assert {key.path[-1] for key in job.asset_layer.selected_asset_keys} == {COMPARISON}
+
+
+def test_a_release_is_made_only_by_its_own_job(built: Definitions) -> None:
+    (key,) = built.resolve_job_def(RELEASE_JOB).asset_layer.selected_asset_keys
+    spec = built.resolve_asset_graph().assets_def_for_key(key).get_asset_spec(key)
+    assert key.path[-1] == RELEASE
+    assert spec.partitions_def is not None and spec.automation_condition is None
+    assert spec.group_name == "targen" and spec.owners and spec.description
+    assert {dep.asset_key.path[-1] for dep in spec.deps} >= {"corrected_set", "quality_report"}
 
 
 def test_nothing_runs_by_itself_until_somebody_switches_it_on(built: Definitions) -> None:

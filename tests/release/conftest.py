@@ -1,0 +1,97 @@
+"""Tables, report and completions of small tasks, made once by the embedded model."""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from assets.quality_report import gather as report_inputs
+from assets.quality_report import report_digest
+from resources.llm import LLMResource
+from targen.operators import UPSTREAM, run_step, step_digest
+from targen.places import LocalPlace, Place
+from targen.quality import page, report
+from targen.release import contents, material
+from targen.release.contents import Contents
+from targen.release.material import Material
+from targen.stored import Stored, Tables
+from targen.task import TaskSpec
+from tests.specs import real_task
+
+ROWS = 24
+
+
+@dataclass(frozen=True)
+class Made:
+    """A task that is ready for its release."""
+
+    spec: TaskSpec
+    folder: Path
+
+    @property
+    def place(self) -> LocalPlace:
+        return LocalPlace(str(self.folder))
+
+    def gathered(self, spec: TaskSpec | None = None, place: Place | None = None) -> Material:
+        spec = spec or self.spec
+        with closing(LLMResource(data_dir=str(self.folder)).store()) as store:
+            tables = Tables(place or self.place)
+            return material.gather(spec, tables, store, report_digest(spec))
+
+    @cached_property
+    def release(self) -> Contents:
+        return contents.build(self.gathered())
+
+
+async def _tables(spec: TaskSpec, folder: Path) -> dict[str, Stored]:
+    llm = LLMResource(data_dir=str(folder))
+    stored: dict[str, Stored] = {}
+    for step, names in UPSTREAM.items():
+        frames = {name: stored[name].table for name in names}
+        async with llm.engine("run", spec.name, step) as engine:
+            made = await run_step(step, spec, frames, engine)
+        stored[step] = Stored(made.table, made.rejected, made.asked, step_digest(step, spec))
+    return stored
+
+
+def make(spec: TaskSpec, folder: Path) -> Made:
+    """Make everything that a release needs, as the assets do."""
+    stored = asyncio.run(_tables(spec, folder))
+    made = report.build(report_inputs(spec, stored, LLMResource(data_dir=str(folder))))
+    made.json["tables"] = {step: one.data_version for step, one in stored.items()}
+    pages = {"json": made.json_text(), "html": page.render(made)}
+    tables = Tables(LocalPlace(str(folder)))
+    for step, one in stored.items():
+        tables.write(step, spec.name, one)
+    digest = report_digest(spec)
+    tables.write("quality_report", spec.name, Stored(made.table, step_digest=digest, pages=pages))
+    return Made(spec, folder)
+
+
+@pytest.fixture(scope="session")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """Return a function that makes a task once; its folder is for reading only."""
+    known: dict[str, Made] = {}
+
+    def get(task: str) -> Made:
+        if task not in known:
+            spec = real_task(task, ROWS)
+            # The gates of the repository's tasks may want more rows than these.
+            spec = spec.model_copy(update={"gates": []})
+            known[task] = make(spec, tmp_path_factory.mktemp("made") / "data")
+        return known[task]
+
+    return get
+
+
+@pytest.fixture
+def rte(ready: Callable[[str], Made], tmp_path: Path) -> Made:
+    """A task of one's own to release, and to change."""
+    made = ready("rte")
+    shutil.copytree(made.folder, tmp_path / "data")
+    return Made(made.spec, tmp_path / "data")
