@@ -177,7 +177,7 @@ class Store:
         columns = ("request_id", "endpoint", "model", "served_model")
         rows: list[Any] = []
         with self.read() as connection:
-            for ids in _chunks(request_ids):
+            for ids in chunks(request_ids):
                 chosen = sa.select(*(COMPLETIONS.c[name] for name in columns))
                 rows += connection.execute(chosen.where(COMPLETIONS.c.request_id.in_(ids))).all()
         schema_ = dict.fromkeys(columns, pl.String)
