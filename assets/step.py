@@ -104,6 +104,7 @@ async def make(
         upstream: asset above -> what it stored.
     """
     from targen.operators import (  # noqa: PLC0415 - not when loading
+        endpoints,
         made_by,
         rejected_frame,
         run_step,
@@ -113,10 +114,15 @@ async def make(
     step, started = context.asset_key.path[-1], time.monotonic()
     with readable_errors():
         spec = start(context, tasks, data)
+        named = endpoints(spec)
+        # Of all steps: a key that the last one lacks is told before the first has cost anything.
+        llm.check_keys(set(named.values()))
         frames = {name: stored.table for name, stored in upstream.items()}
         try:
             with cancelled_by_signals():
-                async with llm.engine(context.run.run_id, spec.name, step) as engine:
+                async with llm.engine(
+                    context.run.run_id, spec.name, step, named.get(step), spec.budget_usd
+                ) as engine:
                     output = await run_step(step, spec, frames, engine)
         except StepError as error:
             if not error.rejected:
@@ -209,6 +215,12 @@ def seconds_since(started: float) -> float:
 def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return what this run itself asked for and paid; what the tables cost is in the report."""
     cost = stats["cost_usd"]
+    waits = {
+        name: round(stats[name], 4)
+        for name in ("latency_p50_s", "latency_p95_s", "latency_p99_s")
+        # Without a call there is none.
+        if stats[name] is not None
+    }
     return {
         "model": stats["model"],
         "simulated": stats["simulated"],
@@ -217,4 +229,5 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
         "prompt_tokens": stats["prompt_tokens"],
         "completion_tokens": stats["completion_tokens"],
         "cost_usd": "unknown" if cost is None else cost,
+        **waits,
     }

@@ -46,7 +46,13 @@ def task_folder() -> TaskFolder:
         recipes_dir=environment.text(environment.RECIPES_DIR, "recipes"),
         rows=environment.rows(),
         references_dir=environment.optional(environment.REFERENCES_DIR),
+        endpoints_file=endpoints_file(),
     )
+
+
+def endpoints_file() -> str:
+    """Return the file that defines the named endpoints, as the environment sets it."""
+    return environment.text(environment.ENDPOINTS_FILE, environment.ENDPOINTS_DEFAULT)
 
 
 def data_folder() -> DataFolder:
@@ -105,6 +111,9 @@ def resources_from_environment() -> dict[str, Any]:
             mode=environment.mode(),
             concurrency=environment.whole(environment.CONCURRENCY, 64),
             budget_usd=environment.amount(environment.BUDGET_USD),
+            requests_per_minute=environment.limit(environment.RPM),
+            tokens_per_minute=environment.limit(environment.TPM),
+            endpoints_file=endpoints_file(),
             data_dir=data.data_dir,
         ),
         "data": data,

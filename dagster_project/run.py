@@ -201,14 +201,16 @@ def _make(
     job: str, task: str | None, definitions: "Definitions", instance: "DagsterInstance"
 ) -> Made:
     from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
+    from dagster_project.terminal import bars  # noqa: PLC0415
 
     started = time.monotonic()
-    result = definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        partition_key=task,
-        run_config={"loggers": {SHELL_LOGGER: {}}},
-        raise_on_error=False,
-    )
+    with bars(sys.stdout):
+        result = definitions.resolve_job_def(job).execute_in_process(
+            instance=instance,
+            partition_key=task,
+            run_config={"loggers": {SHELL_LOGGER: {}}},
+            raise_on_error=False,
+        )
     made = Made(task or job, result.run_id, time.monotonic() - started)
     for event in result.get_asset_materialization_events():
         if event.asset_key:

@@ -14,7 +14,10 @@ SHELL_LOGGER = "shell"
 
 
 class ShellHandler(logging.Handler):
-    """Writes a line per finished table, and warnings; errors are told once, at the end."""
+    """Writes a line per finished table, and warnings; errors are told once, at the end.
+
+    Where no bars are drawn, also what the engine says every few seconds.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -26,8 +29,11 @@ class ShellHandler(logging.Handler):
         # What Dagster knows of the record; its own text repeats job, run and step in every line.
         meta = getattr(record, "dagster_meta", None) or {}
         line = None
+        said = meta.get("orig_message") or record.getMessage()
         if event is None and record.levelno == logging.WARNING:
-            line = f"warning: {meta.get('orig_message') or record.getMessage()}"
+            line = f"warning: {said}"
+        elif event is None and record.levelno == logging.INFO and not self.stream.isatty():
+            line = f"{meta.get('step_key') or '':<16} {said}"
         elif event is not None and event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
             line = materialised(event)
         if line:

@@ -4,12 +4,16 @@ Here belong the settings that a user sees in the UI. Sending, storing and counti
 `targen.llm`.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dagster import ConfigurableResource, ResourceDependency
 from pydantic import Field, PrivateAttr
 
 from resources.secrets import from_secrets_manager
+from targen import environment
 
 if TYPE_CHECKING:
     from targen.llm.embedding_engine import EmbeddingEngine
@@ -77,22 +81,59 @@ class LLMResource(ConfigurableResource[None]):
         description="Ceiling in US dollars over all runs that share the store; unset is none. "
         "From TARGEN_BUDGET_USD.",
     )
+    requests_per_minute: int | None = Field(
+        default=None,
+        description="Requests a minute that the endpoint allows, shared by all runs of a store; "
+        "unset leaves the limit to be found. From TARGEN_RPM.",
+    )
+    tokens_per_minute: int | None = Field(
+        default=None,
+        description="Tokens a minute, prompt and output together, shared by all runs of a store; "
+        "unset is no limit. From TARGEN_TPM.",
+    )
+    endpoints_file: str = Field(
+        default=environment.ENDPOINTS_DEFAULT,
+        description="File that defines the endpoints which steps may name, each with its own "
+        "limits, prices and key. From TARGEN_ENDPOINTS_FILE.",
+    )
     data_dir: str = Field(
         default="data", description="Where the store lies by default. From TARGEN_DATA_DIR."
     )
     _found_key: str | None = PrivateAttr(default=None)
 
-    def engine(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
+    def engine(
+        self,
+        run_id: str,
+        task: str,
+        step: str,
+        endpoint: str | None = None,
+        task_budget_usd: float | None = None,
+    ) -> "EmbeddingEngine":
         """Return an engine for one step of one run; to be entered as an async context.
+
+        Args:
+            run_id: the run.
+            task: its task.
+            step: the step.
+            endpoint: one of the named endpoints; None is the one of these settings.
+            task_budget_usd: the task's own ceiling.
 
         Raises:
             StoreError: the store must be named and is not.
-            EndpointError: a secret is named and cannot be read.
+            SpecError: the file of endpoints is wrong.
+            EndpointError: there is no such endpoint, its key is not set, or a secret is named and
+                cannot be read.
         """
         # Not at the top: the code location loads in half the time without the engine.
+        from targen.llm import endpoints  # noqa: PLC0415
         from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
 
-        return EmbeddingEngine(self.settings(run_id, task, step))
+        settings = replace(self.settings(run_id, task, step), task_budget_usd=task_budget_usd)
+        if endpoint is not None:
+            path = Path(self.endpoints_file)
+            known = endpoints.load_endpoints(path)
+            settings = endpoints.with_key(endpoint, known, path, settings)
+        return EmbeddingEngine(settings)
 
     def embedder(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
         """Return an engine that only embeds: it needs no key for a chat model.
@@ -122,6 +163,8 @@ class LLMResource(ConfigurableResource[None]):
             mode=self.mode,
             concurrency=self.concurrency,
             budget_usd=self.budget_usd,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
             run_id=run_id,
             task=task,
             step=step,
@@ -133,6 +176,20 @@ class LLMResource(ConfigurableResource[None]):
         if self._found_key is None:
             self._found_key = from_secrets_manager(self.api_key_secret, self.secrets)
         return self._found_key
+
+    def check_keys(self, names: Iterable[str]) -> None:
+        """Check that named endpoints have their keys, before the first of them costs anything.
+
+        Raises:
+            SpecError: the file of endpoints is wrong.
+            EndpointError: there is no such endpoint, or its key is not set.
+        """
+        from targen.llm import endpoints  # noqa: PLC0415 - not when loading
+        from targen.llm.settings import EngineSettings  # noqa: PLC0415
+
+        for name in names:
+            path = Path(self.endpoints_file)
+            endpoints.with_key(name, endpoints.load_endpoints(path), path, EngineSettings())
 
     def store(self) -> "Store":
         """Return the completion store, open; the caller closes it.

@@ -8,6 +8,7 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
+from targen import environment
 from targen.task import TaskSpec, load_task, load_task_names, load_tasks
 
 
@@ -31,6 +32,11 @@ class TaskFolder(ConfigurableResource[None]):
         "a task (or one that it extends) goes before the task's own `reference`. Unset is none. "
         "From TARGEN_REFERENCES_DIR.",
     )
+    endpoints_file: str = Field(
+        default=environment.ENDPOINTS_DEFAULT,
+        description="File that defines the endpoints which steps may name. "
+        "From TARGEN_ENDPOINTS_FILE.",
+    )
 
     def names(self) -> list[str]:
         """Return the names of all tasks, sorted.
@@ -46,9 +52,7 @@ class TaskFolder(ConfigurableResource[None]):
         Raises:
             SpecError: what is wrong with any of the files.
         """
-        return load_tasks(
-            Path(self.tasks_dir), Path(self.recipes_dir), self.rows, self._references()
-        )
+        return load_tasks(*self._places())
 
     def load(self, name: str) -> TaskSpec:
         """Return the task of this name.
@@ -56,9 +60,9 @@ class TaskFolder(ConfigurableResource[None]):
         Raises:
             SpecError: there is no such task, or its file is wrong.
         """
-        return load_task(
-            name, Path(self.tasks_dir), Path(self.recipes_dir), self.rows, self._references()
-        )
+        return load_task(name, *self._places())
 
-    def _references(self) -> Path | None:
-        return Path(self.references_dir) if self.references_dir else None
+    def _places(self) -> tuple[Path, Path, int | None, Path | None, Path]:
+        references = Path(self.references_dir) if self.references_dir else None
+        folders = Path(self.tasks_dir), Path(self.recipes_dir)
+        return *folders, self.rows, references, Path(self.endpoints_file)

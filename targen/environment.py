@@ -27,6 +27,11 @@ NIGHTLY_TASKS = "TARGEN_NIGHTLY_TASKS"
 NIGHTLY_TIMEZONE = "TARGEN_NIGHTLY_TIMEZONE"
 FRESH_HOURS = "TARGEN_FRESH_HOURS"
 ALERT_WEBHOOK = "TARGEN_ALERT_WEBHOOK"
+ENDPOINTS_FILE = "TARGEN_ENDPOINTS_FILE"
+ENDPOINTS_DEFAULT = "endpoints.yaml"
+"""Read where the variable names no other; it need not be there."""
+RPM = "TARGEN_RPM"
+TPM = "TARGEN_TPM"
 API_KEY = "OPENAI_API_KEY"
 API_KEY_SECRET = "TARGEN_API_KEY_SECRET"  # noqa: S105 - a name
 BASE_URL = "OPENAI_BASE_URL"
@@ -88,13 +93,22 @@ def amount(name: str) -> float | None:
     return number
 
 
+def limit(name: str) -> int | None:
+    """Return a limit, None where the variable is unset.
+
+    Raises:
+        TargenError: it is no whole number of at least 1.
+    """
+    return whole(name, 1) if optional(name) else None
+
+
 def rows() -> int | None:
     """Return TARGEN_ROWS, which overrides every task's rows; None where it is unset.
 
     Raises:
         TargenError: it is no whole number of at least 1.
     """
-    return whole(ROWS, 1) if optional(ROWS) else None
+    return limit(ROWS)
 
 
 def expectations() -> bool:

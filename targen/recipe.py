@@ -72,6 +72,12 @@ class Recipe(BaseModel):
         chosen: StepChoice = getattr(self.steps, step)
         return chosen
 
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Step of `RECIPE_STEPS` -> the endpoint that it names; without those that name none."""
+        named = {step: self.choice(step).params.get("endpoint") for step in RECIPE_STEPS}
+        return {step: str(name) for step, name in named.items() if name is not None}
+
 
 class PartialSteps(BaseModel):
     """What a task says about steps: a parameter here, an operator there."""

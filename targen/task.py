@@ -59,6 +59,7 @@ class TaskSpec(BaseModel):
         reference: gold rows of this task, which the report measures against.
         elsewhere: name -> gold rows of another task in this one's columns, to measure utility out
             of distribution.
+        budget_usd: ceiling in US dollars over all runs of this task; None is none of its own.
         expectations: table -> expectations of Great Expectations, beyond those that follow from
             the task.
         steps: parameters of the recipe that this task changes.
@@ -84,6 +85,7 @@ class TaskSpec(BaseModel):
     examples: list[Example] = Field(default_factory=list)
     examples_file: str | None = None
     rows_file: str | None = None
+    budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
@@ -313,7 +315,11 @@ def load_task_names(folder: Path) -> list[str]:
 
 
 def load_tasks(
-    tasks_dir: Path, recipes_dir: Path, rows: int | None = None, references: Path | None = None
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
 ) -> dict[str, TaskSpec]:
     """Return every task of a folder by name, sorted, with its recipe.
 
@@ -323,6 +329,7 @@ def load_tasks(
         rows: overrides the `rows` of every task.
         references: folder with a file of gold rows for tasks, named like the task or one that it
             extends; it goes before the task's own.
+        endpoints_file: where the endpoints that steps name are defined; None: they are not checked.
 
     Raises:
         SpecError: all problems of all files, one a line.
@@ -333,7 +340,7 @@ def load_tasks(
     problems: list[str] = []
     for name in sorted(files):
         try:
-            tasks[name] = _load(name, files, recipes, rows, references)
+            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
         except SpecError as error:
             problems.append(str(error))
     if problems:
@@ -347,6 +354,7 @@ def load_task(
     recipes_dir: Path,
     rows: int | None = None,
     references: Path | None = None,
+    endpoints_file: Path | None = None,
 ) -> TaskSpec:
     """Return one task, as `load_tasks` does; problems of the other files do not matter.
 
@@ -356,7 +364,7 @@ def load_task(
     files = _read_files(tasks_dir)
     if name not in files:
         raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
-    return _load(name, files, load_recipes(recipes_dir), rows, references)
+    return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
 
 
 def _load(
@@ -365,6 +373,7 @@ def _load(
     recipes: Mapping[str, Recipe],
     rows: int | None,
     references: Path | None,
+    endpoints_file: Path | None,
 ) -> TaskSpec:
     file = files[name]
     spec = validate(TaskSpec, _extended(name, files), file)
@@ -377,6 +386,8 @@ def _load(
         recipe = with_overrides(recipe, spec.steps)
         step_problems = check_steps(recipe, file)
         problems += step_problems or task_checks.recipe_needs(spec, recipe, file)
+        if endpoints_file is not None:
+            problems += task_checks.unknown_endpoints(recipe, file, endpoints_file)
     if problems or recipe is None:
         raise SpecError("\n".join(problems))
     spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)

@@ -3,9 +3,11 @@
 Here belong mistakes that no single key shows. What one key may hold stands in its model.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from targen.languages import ENGLISH, LANGUAGES
+from targen.llm.endpoints import load_endpoints, unknown
 from targen.operators.constants import CONFUSABLE, LABEL
 from targen.quality.metrics import METRICS
 from targen.quality.suites import shipped
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
 def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
     """Return everything that is wrong across keys, one line each."""
     return [f"{file.where(loc)}: {text}" for loc, text in _cross_checks(spec)]
+
+
+def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> list[str]:
+    """Return which steps name an endpoint that is not defined, one line each.
+
+    Raises:
+        SpecError: what is wrong with the file of endpoints, where a step names any.
+    """
+    if not recipe.endpoints:
+        return []
+    known = load_endpoints(endpoints_file)
+    return [
+        f"{file.where(('steps', step, 'endpoint'))}: {unknown(name, known, endpoints_file)}"
+        for step, name in recipe.endpoints.items()
+        if name not in known
+    ]
 
 
 def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:

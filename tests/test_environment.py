@@ -38,6 +38,16 @@ def test_a_wrong_number_is_named(monkeypatch: pytest.MonkeyPatch, value: str) ->
         environment.whole("TARGEN_CONCURRENCY", 64)
 
 
+def test_a_limit_may_be_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_RPM", "")
+    assert environment.limit(environment.RPM) is None
+    monkeypatch.setenv("TARGEN_RPM", "500")
+    assert environment.limit(environment.RPM) == 500
+    monkeypatch.setenv("TARGEN_RPM", "0")
+    with pytest.raises(TargenError, match="TARGEN_RPM must be a whole number"):
+        environment.limit(environment.RPM)
+
+
 @pytest.mark.parametrize("value", ["-1", "much", "inf", "nan"])
 def test_a_wrong_amount_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("TARGEN_BUDGET_USD", value)

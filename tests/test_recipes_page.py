@@ -1,11 +1,13 @@
 """docs/recipes.md: every recipe has its place there, with the steps that its file names."""
 
 import re
+import shutil
 
 import pytest
 
 from targen.operators.registry import OPERATORS, StepInput
 from targen.recipe import RECIPE_STEPS, load_recipes
+from targen.task import load_task
 from targen.yamlfile import YamlFile
 from tests.specs import RECIPES, ROOT, TASKS, real_task, write_task
 
@@ -34,8 +36,21 @@ def test_the_bill_names_every_recipe_with_a_task_that_uses_it() -> None:
         assert YamlFile(TASKS / f"{task}.yaml").data["recipe"] == recipe
 
 
+def test_the_endpoints_of_ones_own_are_valid(tmp_path) -> None:
+    *_, endpoints, task = blocks("yaml")
+    file = tmp_path / "ends.yaml"
+    file.write_text(endpoints)
+    folder = tmp_path / "tasks"
+    shutil.copytree(TASKS, folder)
+    spec = load_task(
+        "rte-two-models", write_task(folder, task, "two"), RECIPES, endpoints_file=file
+    )
+    assert spec.recipe.endpoints == {"contexts": "cheap", "seeds": "cheap", "correction": "strong"}
+    assert spec.budget_usd == 20
+
+
 def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
-    recipe, task = blocks("yaml")
+    recipe, task, *_ = blocks("yaml")
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/own.yaml").write_text(recipe)
     (made,) = load_recipes(tmp_path / "recipes").values()

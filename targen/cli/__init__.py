@@ -7,6 +7,7 @@ Making tables does not: that is Dagster's work (`make run`, the UI).
 from targen.cli import (  # noqa: F401 - their commands register themselves
     audit,
     costs,
+    estimate,
     export,
     release,
     report,

@@ -59,6 +59,11 @@ def references_dir() -> Path | None:
     return None if given is None else Path(given)
 
 
+def endpoints_file() -> Path:
+    """Return the file that defines the named endpoints."""
+    return Path(environment.text(environment.ENDPOINTS_FILE, environment.ENDPOINTS_DEFAULT))
+
+
 def tasks() -> "dict[str, TaskSpec]":
     """Return every task by name.
 
@@ -67,18 +72,19 @@ def tasks() -> "dict[str, TaskSpec]":
     """
     from targen.task import load_tasks  # noqa: PLC0415 - a quick command needs none
 
-    return load_tasks(*task_folders(), environment.rows(), references_dir())
+    return load_tasks(*task_folders(), environment.rows(), references_dir(), endpoints_file())
 
 
-def task(name: str) -> "TaskSpec":
-    """Return one task.
+def task(name: str, rows: int | None = None) -> "TaskSpec":
+    """Return one task, with `rows` in place of its own where that is given.
 
     Raises:
         SpecError: there is no such task, or its file is wrong.
     """
     from targen.task import load_task  # noqa: PLC0415 - a quick command needs none
 
-    return load_task(name, *task_folders(), environment.rows(), references_dir())
+    wanted = rows or environment.rows()
+    return load_task(name, *task_folders(), wanted, references_dir(), endpoints_file())
 
 
 def tables() -> "Tables":

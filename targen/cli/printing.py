@@ -43,7 +43,7 @@ def table(rows: Sequence[Mapping[str, Any]], headings: Sequence[str], foot: bool
 
 
 def _money(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("$")
+    return isinstance(value, str) and (value.startswith("$") or value == "unknown")
 
 
 def _cell(value: Any) -> Text:

@@ -17,7 +17,6 @@ from targen.llm.batch_store import Book
 from targen.llm.batch_wire import Service, read_line
 from targen.llm.budget import bound
 from targen.llm.ledger import Ledger
-from targen.llm.prices import price_of
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
@@ -99,9 +98,7 @@ class Results:
 
     def bound(self, job: Job) -> float:
         """Return the most that a job can cost in a batch; 0 where the price is not known."""
-        if self._settings.embedded:
-            return 0.0
-        price = price_of(job.request.model or self._settings.model_name, self._endpoint)
+        price = self._settings.price_of(job.request.model, self._endpoint)
         return 0.0 if price is None else bound(job.request, price, batch=True)
 
     async def read(self, batch: Open, ended: Batch | None) -> None:

@@ -34,6 +34,13 @@ _UNSENT = tuple(
 """Headers by which the SDK describes this machine to its maker: no endpoint needs them."""
 
 
+def _instead_of_the_environments(key: str) -> dict[str, Any]:
+    """Return headers that take the place of those in OPENAI_CUSTOM_HEADERS."""
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
+    names = [line.partition(":")[0].strip() for line in lines]
+    return {**{name: openai.Omit() for name in names if name}, "Authorization": f"Bearer {key}"}
+
+
 class Client:
     """Sends bodies to one endpoint. The SDK's own retries are off: there is one retry layer."""
 
@@ -57,7 +64,9 @@ class Client:
             from targen.llm.lean import make_client  # noqa: PLC0415
 
             http = make_client(settings.concurrency + 1)
-            key = settings.api_key or os.environ.get("OPENAI_API_KEY")
+            key = settings.api_key
+            if not settings.own_key:
+                key = key or os.environ.get("OPENAI_API_KEY")
         if not key:
             raise EndpointError(
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "
@@ -69,7 +78,10 @@ class Client:
             max_retries=0,
             timeout=httpx2.Timeout(settings.timeout_s, connect=min(10.0, settings.timeout_s)),
             http_client=http,
+            default_headers=_instead_of_the_environments(key) if settings.own_key else None,
         )
+        if settings.own_key:
+            self._sdk.organization = self._sdk.project = self._sdk.admin_api_key = None
         # Absolute: the SDK then need not parse and join two URLs for every call.
         self._chat_url = str(self._sdk.base_url) + "chat/completions"
         # Whatever is not given, the SDK copies deeply from its defaults for every call.

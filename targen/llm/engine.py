@@ -32,6 +32,7 @@ from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
 from targen.llm.store import Store
 from targen.llm.storing import Storing
+from targen.llm.tokens import TokenLimit
 from targen.llm.types import Outcome, Request
 from targen.llm.wire import Profile
 from targen.llm.writer import Writer
@@ -59,7 +60,6 @@ class Engine:
         """
         self.settings = settings
         self._report = report
-        self._calls_before = 0
         self.total: int | None = None
         self.stats = Stats(model=settings.model_name, simulated=settings.embedded)
         self._runs: set[Run] = set()
@@ -120,6 +120,9 @@ class Engine:
             self._health,
             self.stats,
         )
+        if settings.tokens_per_minute is not None and shared is not None:
+            per_minute = settings.tokens_per_minute
+            self._sender.tokens = TokenLimit(per_minute, self._writer, name, self._pump)
         self._batches = self._batched() if settings.mode == "batch" else None
         if self._batches:
             self._sender.instead = self._batches.take
@@ -312,20 +315,17 @@ class Engine:
             hooks,
         )
 
-    def _progress(self, seconds: float) -> Progress:
-        stats, done = self.stats, self._storing.done
-        per_s = (stats.calls - self._calls_before) / seconds
-        self._calls_before = stats.calls
-        left = None if self.total is None or per_s <= 0 else (self.total - done) / per_s
+    def _progress(self) -> Progress:
+        stats = self.stats
         return Progress(
-            done=done,
+            task=self.settings.task,
+            step=self.settings.step,
+            done=self._storing.done,
             total=self.total,
             from_store=stats.from_store,
             failed=stats.failed,
             calls=stats.calls,
-            per_s=per_s,
             limit=self._gate.limit,
             tokens=stats.prompt_tokens + stats.completion_tokens,
             cost_usd=stats.cost_usd,
-            left_s=left,
         )

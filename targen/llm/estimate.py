@@ -1,66 +1,183 @@
-"""What a step would cost, before a cent is spent.
+"""A model that costs nothing in place of the real one: what a run would ask, and at what price.
 
-Here belongs the dry run: requests are looked up in the store and bounded, none is sent.
+Here belongs the rehearsal of one step: each request is answered from the completion store where
+it can be, else by the embedded model, and counted. Which steps there are belongs to
+`targen.rehearsal`.
 """
 
-import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from targen.llm.budget import bound, prompt_bound
+import polars as pl
+
+from targen.llm import reply as replies
+from targen.llm import structured
+from targen.llm.budget import prompt_bound
 from targen.llm.identity import identify
-from targen.llm.prices import Price, price_of
-from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
+from targen.llm.outcomes import status_of
+from targen.llm.settings import DEFAULT_BASE_URL, EMBEDDED_MODEL, EngineSettings
 from targen.llm.store import Store
-from targen.llm.types import Request
+from targen.llm.storing import ASK_AGAIN
+from targen.llm.types import Outcome, Request
+from targen.llm.wire import Profile, body
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What requests would need.
+@dataclass(slots=True)
+class Asked:
+    """What was asked of one model, as the embedded model counts tokens (four bytes each).
 
     Attributes:
-        requests: how many different ones; `stored`: how many of them are answered already.
-        prompt_tokens, output_tokens: upper bounds over those that would be asked.
-        cost_usd: upper bound in US dollars; None where a price is not known.
+        model: as it is asked for; `endpoint`: the logical name.
+        calls: requests that would have to be paid.
+        stored: requests that the store answers.
+        prompt_tokens, output_tokens: of the calls.
+        cost_usd: of the calls; `batch_usd` in batch mode; `most_usd` if every answer were as long
+            as it may be. None where the price is not known.
     """
 
-    requests: int
-    stored: int
-    prompt_tokens: int
-    output_tokens: int
-    cost_usd: float | None
+    model: str
+    endpoint: str
+    calls: int = 0
+    stored: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+    batch_usd: float | None = 0.0
+    most_usd: float | None = 0.0
 
 
-async def estimate(settings: EngineSettings, requests: Iterable[Request]) -> Estimate:
-    """Bound the calls, tokens and cost of `requests`; nothing is sent.
+class Rehearsal:
+    """Stands in for an engine; nothing is sent, stored or paid.
 
-    Asking again after malformed answers, at most twice a request, is not counted.
-
-    Raises:
-        StoreError: the completion store cannot be read.
+    Stored answers are those of the real model, so that a step whose answers are all there hands
+    the same rows on, and the next step's requests are the same as in a real run, too.
     """
-    return await asyncio.to_thread(_estimate, settings, requests)
+
+    def __init__(self, settings: EngineSettings, store: Store) -> None:
+        """Make it, with the settings that the real run would have."""
+        from targen.offline.app import completion  # noqa: PLC0415 - its lexicons take a while
+        from targen.offline.errors import ErrorRates  # noqa: PLC0415
+
+        self._complete, self._rates = completion, ErrorRates()
+        self._settings, self._store = settings, store
+        self._endpoint = settings.endpoint(settings.base_url or DEFAULT_BASE_URL)
+        self._known: dict[str, Outcome] = {}
+        self._asked: dict[str, Asked] = {}
+
+    @property
+    def asked(self) -> list[Asked]:
+        """What was asked so far, one entry a model."""
+        return list(self._asked.values())
+
+    async def run(
+        self, requests: Iterable[Request] | AsyncIterable[Request]
+    ) -> AsyncIterator[Outcome]:
+        """Answer every request once.
+
+        Raises:
+            StoreError: the completion store cannot be read.
+            SpecError: the price file cannot be read.
+        """
+        if isinstance(requests, AsyncIterable):
+            given = [request async for request in requests]
+        else:
+            given = list(requests)
+        open_ = [(request, request) for request in given]
+        for asks in range(ASK_AGAIN + 1):
+            again = []
+            for (root, request), outcome in self._answers(open_):
+                broken = outcome.status in ("malformed", "truncated") and outcome.value is None
+                if broken and asks < ASK_AGAIN:
+                    error = outcome.error or "it is malformed"
+                    asked = structured.ask_again(request, outcome.raw or "", error)
+                    again.append((root, asked))
+                else:
+                    yield _for(root, outcome)
+            open_ = again
+
+    def _answers(
+        self, pairs: list[tuple[Request, Request]]
+    ) -> Iterable[tuple[tuple[Request, Request], Outcome]]:
+        names = [identify(r, self._settings.model_name, self._endpoint)[0] for _, r in pairs]
+        new = [name for name in names if name not in self._known]
+        stored = {row["request_id"]: row for row in _readable(self._store.completions(new))}
+        for pair, name in zip(pairs, names, strict=True):
+            if name not in self._known:
+                row = stored.get(name)
+                request = pair[1]
+                made = self._rehearse(request, name) if row is None else _stored(request, row)
+                self._known[name] = made
+                counts = self._counts(request)
+                counts.stored += row is not None
+            yield pair, self._known[name]
+
+    def _counts(self, request: Request) -> Asked:
+        model = request.model or self._settings.model_name
+        return self._asked.setdefault(model, Asked(model, self._endpoint))
+
+    def _rehearse(self, request: Request, name: str) -> Outcome:
+        # What the real endpoint knows and this one does not, stays out.
+        plain = replace(request, sampling=replace(request.sampling, extra={}), model=None)
+        sent = json.loads(json.dumps(body(plain, EMBEDDED_MODEL, Profile())))
+        content = json.dumps(self._complete(sent, self._rates)).encode()
+        answer = replies.read(200, {}, content).answer
+        assert answer is not None
+        parsed = structured.parse(answer.text, request.schema)
+        status, error = status_of(answer, parsed.error)
+        prompt, output = answer.prompt_tokens or 0, answer.completion_tokens or 0
+        self._count(request, prompt, output)
+        value = parsed.value if status in ("ok", "malformed", "truncated") else None
+        return Outcome(
+            request, name, status, value, answer.text, error, mean_logprob=answer.logprob
+        )
+
+    def _count(self, request: Request, prompt: int, output: int) -> None:
+        counts = self._counts(request)
+        counts.calls += 1
+        counts.prompt_tokens += prompt
+        counts.output_tokens += output
+        price = self._settings.price_of(request.model, self._endpoint)
+        if price is None:
+            counts.cost_usd = counts.batch_usd = counts.most_usd = None
+            return
+        most = price.cost(prompt_bound(request), request.sampling.max_output_tokens)
+        counts.cost_usd = (counts.cost_usd or 0.0) + price.cost(prompt, output)
+        counts.batch_usd = (counts.batch_usd or 0.0) + price.cost(prompt, output, batch=True)
+        counts.most_usd = (counts.most_usd or 0.0) + most
 
 
-def _estimate(settings: EngineSettings, requests: Iterable[Request]) -> Estimate:
-    endpoint = settings.endpoint(settings.base_url or DEFAULT_BASE_URL)
-    model = settings.model_name
-    wanted = {identify(request, model, endpoint)[0]: request for request in requests}
-    store = Store(settings.store_url)
-    try:
-        stored = store.known(wanted)
-    finally:
-        store.close()
-    prompt = output = 0
-    cost: float | None = 0.0
-    batch = settings.mode == "batch"
-    for request_id, request in wanted.items():
-        if request_id in stored:
-            continue
-        prompt += prompt_bound(request)
-        output += request.sampling.max_output_tokens
-        name = request.model or model
-        price = Price(0, 0) if settings.embedded else price_of(name, endpoint)
-        cost = None if cost is None or price is None else cost + bound(request, price, batch)
-    return Estimate(len(wanted), len(stored), prompt, output, cost)
+def _readable(found: pl.DataFrame) -> list[dict[str, Any]]:
+    # A failure is asked again by the next run.
+    return found.filter(pl.col("status") != "failed").to_dicts()
+
+
+def _stored(request: Request, row: dict[str, Any]) -> Outcome:
+    value = None
+    if row["status"] in ("ok", "malformed", "truncated") and row["raw"]:
+        value = structured.parse(row["raw"], request.schema).value
+    return Outcome(
+        request=request,
+        request_id=row["request_id"],
+        status=row["status"],
+        value=value,
+        raw=row["raw"],
+        error=row["error"],
+        from_store=True,
+        mean_logprob=row["mean_logprob"],
+    )
+
+
+def _for(root: Request, outcome: Outcome) -> Outcome:
+    value = None if outcome.value is None else dict(outcome.value)
+    return Outcome(
+        request=root,
+        request_id=outcome.request_id,
+        status=outcome.status,
+        value=value,
+        raw=outcome.raw,
+        error=outcome.error,
+        from_store=outcome.from_store,
+        mean_logprob=outcome.mean_logprob,
+    )

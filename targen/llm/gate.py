@@ -28,7 +28,8 @@ _PACE_OVER_REPLIES = 1.5
 _LEEWAY_S = 0.003
 _FIRST_OWN = 48.0
 _LEAST_OWN = 24.0
-_NEVER = float("inf")
+NEVER = float("inf")
+"""Until somebody calls `pump`."""
 
 
 class Gate:
@@ -56,7 +57,7 @@ class Gate:
         self._window = float(concurrency)
         self._shared = shared
         self._pump = pump
-        self._most_rate = _NEVER if per_minute is None else per_minute / 60
+        self._most_rate = NEVER if per_minute is None else per_minute / 60
         self._own = min(_FIRST_OWN, float(concurrency))
         self._shrunk_at = -1.0
         self._replies = 0
@@ -78,17 +79,17 @@ class Gate:
     def wait(self, now: float) -> float:
         """Return the seconds until the next call may leave; infinity: `pump` will be called."""
         if self.in_flight >= max(1, int(min(self._window, self._own))):
-            return _NEVER
+            return NEVER
         if self._shared is None:
             return 0.0
         if self._next_at > now:
             return self._next_at - now
         if self._exhausted():
-            return _NEVER if self.in_flight else max(0.0, self._reset_at - now)
+            return NEVER if self.in_flight else max(0.0, self._reset_at - now)
         slot = self._next_slot(now)
         if len(self._slots) <= self._few:
             self._ask()
-        return _NEVER if slot is None else max(0.0, slot - now)
+        return NEVER if slot is None else max(0.0, slot - now)
 
     def _next_slot(self, now: float) -> float | None:
         # What was not used in time is given back, or it would leave as a burst.

@@ -1,17 +1,22 @@
 """How a run is getting on, every few seconds.
 
 Here belong the figures, their one line for the log, and the clock. Where they are shown besides
-the log is the caller's matter: give the engine a callback.
+the log is the caller's matter: whoever draws a bar watches.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 LOGGER = logging.getLogger("targen")
 EVERY_S = 5.0
+
+_LOOK_S = 0.25
+_OVER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +24,29 @@ class Progress:
     """Where a run stands.
 
     Attributes:
+        task, step: what it makes.
         done: outcomes ready; `total`: requests in all, None where nobody knows.
         from_store, failed, calls: as in `Stats`.
-        per_s: calls per second since the last report.
+        per_s: calls per second over the last few seconds.
         limit: calls per second that the endpoint seems to allow, None while none was found.
         tokens: prompt and output together; `cost_usd`: None where a price is unknown.
         left_s: seconds left at the present speed, None where it cannot be told.
+        ended: True in the last report of an engine.
     """
 
+    task: str
+    step: str
     done: int
     total: int | None
     from_store: int
     failed: int
     calls: int
-    per_s: float
     limit: float | None
     tokens: int
     cost_usd: float | None
-    left_s: float | None
+    per_s: float = 0.0
+    left_s: float | None = None
+    ended: bool = False
 
     def line(self) -> str:
         """Return all of it in one line."""
@@ -51,35 +61,78 @@ class Progress:
         )
 
 
+Watcher = Callable[[Progress], None]
+
+_WATCHERS: list[Watcher] = []
+
+
+@contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Have `watcher` told of every engine of this process a few times a second, and of its end.
+
+    It is called on the engine's event loop: it must be quick and never raise.
+    """
+    _WATCHERS.append(watcher)
+    try:
+        yield
+    finally:
+        _WATCHERS.remove(watcher)
+
+
 class Clock:
-    """Calls `look` every few seconds and reports what it returns."""
+    """Looks at an engine, a few times a second for watchers, every few seconds for the log."""
 
     def __init__(
         self,
-        look: Callable[[float], Progress],
-        report: Callable[[Progress], None] | None,
+        look: Callable[[], Progress],
+        report: Watcher | None,
         every_s: float = EVERY_S,
     ) -> None:
         """Start the clock on the running loop.
 
         Args:
-            look: returns the figures; gets the seconds since the last look.
-            report: gets them besides the log.
+            look: returns the figures; speed and time left are found here.
+            report: gets them as often as the log.
             every_s: seconds between two reports.
         """
         self._look, self._report, self._every_s = look, report, every_s
-        self._last = time.monotonic()
-        self._handle = asyncio.get_running_loop().call_later(every_s, self._tick)
+        self._due = time.monotonic() + every_s
+        self._seen: deque[tuple[float, Progress]] = deque([(time.monotonic(), look())])
+        self._next()
+
+    def _next(self) -> None:
+        wait = min(_LOOK_S, self._every_s) if _WATCHERS else self._due - time.monotonic()
+        self._handle = asyncio.get_running_loop().call_later(max(wait, 0.01), self._tick)
 
     def _tick(self) -> None:
         now = time.monotonic()
-        figures = self._look(now - self._last)
-        self._last = now
-        LOGGER.info("%s", figures.line())
-        if self._report is not None:
-            self._report(figures)
-        self._handle = asyncio.get_running_loop().call_later(self._every_s, self._tick)
+        figures = self._figures(now)
+        for watcher in _WATCHERS:
+            watcher(figures)
+        if now >= self._due - 0.01:
+            self._due = now + self._every_s
+            LOGGER.info("%s", figures.line())
+            if self._report is not None:
+                self._report(figures)
+        self._next()
+
+    def _figures(self, now: float) -> Progress:
+        """Return the figures with the speed since what was seen some seconds ago."""
+        figures = self._look()
+        while len(self._seen) > 1 and self._seen[1][0] <= now - _OVER_S:
+            self._seen.popleft()
+        at, before = self._seen[0]
+        seconds = max(now - at, 1e-6)
+        done_per_s = (figures.done - before.done) / seconds
+        left = None
+        if figures.total is not None and done_per_s > 0:
+            left = max(0, figures.total - figures.done) / done_per_s
+        self._seen.append((now, figures))
+        return replace(figures, per_s=(figures.calls - before.calls) / seconds, left_s=left)
 
     def stop(self) -> None:
-        """Report no more."""
+        """Report no more, after a last word to those who watch."""
         self._handle.cancel()
+        last = replace(self._figures(time.monotonic()), ended=True)
+        for watcher in _WATCHERS:
+            watcher(last)

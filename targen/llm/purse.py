@@ -12,7 +12,6 @@ from targen.errors import BudgetError
 from targen.llm import batch_store
 from targen.llm.budget import DOLLAR_DUST, Budget, bound
 from targen.llm.ledger import ALL, Found, Ledger
-from targen.llm.prices import Price, price_of
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.types import Request
@@ -79,7 +78,7 @@ class Purse:
             BudgetError: the price is not known.
         """
         model = request.model or self._settings.model_name
-        price = Price(0, 0) if self._settings.embedded else price_of(model, self._endpoint)
+        price = self._settings.price_of(request.model, self._endpoint)
         if price is None:
             raise BudgetError(
                 f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
@@ -89,9 +88,9 @@ class Purse:
 
     def cost(self, request: Request, prompt: int | None, completion: int | None) -> float | None:
         """Return what an answer cost, in US dollars; None where that is not known."""
+        price = self._settings.price_of(request.model, self._endpoint)
         if self._settings.embedded:
             return 0.0
-        price = price_of(request.model or self._settings.model_name, self._endpoint)
         if price is None or prompt is None or completion is None:
             return None
         return price.cost(prompt, completion, batch=self._settings.mode == "batch")

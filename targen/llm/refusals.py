@@ -47,7 +47,7 @@ class Refusals:
                     self._stop(
                         EndpointError(
                             f"{model} does not take the parameter {name!r}: {said}. "
-                            "Leave it out of `extra` in the recipe's or the task's step."
+                            "Leave it out of the recipe's or the task's step."
                         )
                     )
                     return True

@@ -22,6 +22,7 @@ from targen.llm.reply import Reply
 from targen.llm.runs import Job, Run
 from targen.llm.stats import Stats
 from targen.llm.storing import Storing
+from targen.llm.tokens import TokenLimit
 from targen.llm.types import Status
 from targen.llm.wire import Profile
 
@@ -83,12 +84,14 @@ class Sender:
     ) -> None:
         """Make it; must be called on a running event loop. All arguments are the engine's.
 
-        `instead` may be set to what takes jobs that are not to be sent one by one.
+        `instead` may be set to what takes jobs that are not to be sent one by one, `tokens` to a
+        limit beside the gate.
         """
         self._desk, self._client, self._gate, self._purse = desk, client, gate, purse
         self._storing, self._refusals = storing, refusals
         self._health, self._stats = health, stats
         self.instead: Callable[[Job], None] | None = None
+        self.tokens: TokenLimit | None = None
         self._loop = asyncio.get_running_loop()
         self._ready: deque[Job] = deque()
         self._delayed: list[tuple[float, int, Job]] = []
@@ -147,13 +150,22 @@ class Sender:
             elif self._storing.full:
                 # A kill now would lose these: let the writer catch up before paying for more.
                 return _NEVER
-            elif (wait := self._gate.wait(now)) > 0:
+            elif (wait := self._wait(now)) > 0:
                 return wait
             else:
                 sent = _Sent(self._ready.popleft(), now)
                 self._gate.sent(now)
+                if self.tokens:
+                    self.tokens.sent(sent.job.request_id, sent.job.request)
                 self._calls[sent] = self._loop.create_task(self._call(sent))
         return _NEVER
+
+    def _wait(self, now: float) -> float:
+        """Return the seconds until the next ready job may leave."""
+        wait = self._gate.wait(now)
+        if self.tokens and wait <= 0:
+            return self.tokens.wait(self._ready[0].request, now)
+        return wait
 
     async def _call(self, sent: _Sent) -> None:
         try:
@@ -170,6 +182,8 @@ class Sender:
         reply, headers = await self._client.chat(body, f"targen-{job.request_id[:40]}")
         now = time.monotonic()
         self._gate.replied(now, sent.at, reply, headers)
+        if self.tokens:
+            self.tokens.settle(job.request_id, job.request, reply.answer)
         if reply.kind in ("throttled", "transient"):
             self._again(job, reply, now)
             return

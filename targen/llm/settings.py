@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from targen.errors import EndpointError, StoreError
 from targen.llm.local_embeddings import name_of
+from targen.llm.prices import Price, price_of
 
 EMBEDDED_MODEL = "targen-embedded"
 EMBEDDED_ENDPOINT = "embedded"
@@ -25,6 +26,8 @@ class EngineSettings:
         model: model name at the endpoint; None is the embedded model, which needs no network.
         base_url: root of the OpenAI-compatible API; None is the SDK's default.
         api_key: the secret; None is OPENAI_API_KEY, as the SDK reads it.
+        own_key: True where the key is all that may go out: a named endpoint gets nothing of what
+            the SDK would take from OPENAI_* variables.
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
             the normalised base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
@@ -37,12 +40,16 @@ class EngineSettings:
         task_budget_usd: the same over all runs of `task`.
         timeout_s: seconds until a silent call is given up and tried again.
         requests_per_minute: a limit known beforehand; None leaves it to be found.
+        tokens_per_minute: the same for prompt and output tokens together; None is no limit.
+        price: of `model`; None looks it up in the price file.
+        embedding: what texts are embedded with; None is the embedding model at this endpoint.
         run_id, task, step: who asks; written into the ledger of uses, no part of the identity.
     """
 
     model: str | None = None
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
+    own_key: bool = False
     endpoint_name: str | None = None
     store_url: str = "sqlite:///data/completions.db"
     embedding_model: str | None = None
@@ -52,14 +59,20 @@ class EngineSettings:
     task_budget_usd: float | None = None
     timeout_s: float = 180.0
     requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    price: Price | None = None
+    embedding: "EngineSettings | None" = field(default=None, repr=False)
     run_id: str = ""
     task: str = ""
     step: str = ""
 
     def to_embed(self) -> "EngineSettings":
         """Return settings for embedding alone, which need no chat model's endpoint."""
+        if self.embedding is not None:
+            return self.embedding
         local = name_of(self.embedding_model)
-        return replace(self, model=None if local else self.embedding_model, mode="live")
+        model = None if local else self.embedding_model
+        return replace(self, model=model, mode="live", price=None)
 
     @property
     def embedded(self) -> bool:
@@ -70,6 +83,23 @@ class EngineSettings:
     def model_name(self) -> str:
         """The model's name on the wire and in the identity."""
         return self.model if self.model is not None else EMBEDDED_MODEL
+
+    def price_of(self, model: str | None, endpoint: str) -> Price | None:
+        """Return what a request costs; None where the price is not known.
+
+        Args:
+            model: the model that it names, None for the engine's own.
+            endpoint: the logical name.
+
+        Raises:
+            SpecError: the price file cannot be read.
+        """
+        if self.embedded:
+            return Price(0.0, 0.0)
+        name = model or self.model_name
+        if self.price is not None and name == self.model_name:
+            return self.price
+        return price_of(name, endpoint)
 
     def endpoint(self, base_url: str) -> str:
         """Return the logical endpoint name; `base_url` is the one that the client ended up with."""

@@ -87,6 +87,12 @@ class StepOutput:
     warnings: list[str]
 
 
+def endpoints(spec: "TaskSpec") -> dict[str, str]:
+    """Return table -> the endpoint that its step names; without those that name none."""
+    named = spec.recipe.endpoints
+    return {table: named[step] for table, step in RECIPE_STEP.items() if step in named}
+
+
 async def run_step(
     step: str, spec: "TaskSpec", upstream: Mapping[str, pl.DataFrame], llm: LLM | None
 ) -> StepOutput:
@@ -201,6 +207,7 @@ __all__ = [
     "RECIPE_STEP",
     "UPSTREAM",
     "StepOutput",
+    "endpoints",
     "made_by",
     "rejected_frame",
     "run_step",

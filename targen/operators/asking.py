@@ -63,7 +63,7 @@ def make_request(
         schema=schema,
         schema_name=name,
         sampling=params.sampling(),
-        sample=sample,
+        sample=params.seed + sample,
         edition=edition,
         model=params.model,
     )

@@ -27,17 +27,24 @@ class LLMParams(Params):
     """Parameters of every operator that asks a model.
 
     Attributes:
-        model: another model than the default one, for this step.
+        endpoint: one of the endpoints that TARGEN_ENDPOINTS_FILE defines; None is the default one.
+        model: another model than the endpoint's own.
         temperature: None leaves it to the endpoint.
         top_p: None leaves it to the endpoint.
         max_output_tokens: the most that one answer may hold.
-        extra: passed on as they are, say `reasoning_effort: low`.
+        reasoning_effort: passed on as it is; None leaves it to the endpoint.
+        seed: what sample numbers count from; they go out as `seed`, so that another seed is
+            another draw.
+        extra: further parameters of the endpoint, passed on as they are.
     """
 
+    endpoint: str | None = None
     model: str | None = None
     temperature: float | None = Field(default=1.0, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int = Field(default=4096, ge=1)
+    reasoning_effort: str | None = None
+    seed: int = Field(default=0, ge=0)
     extra: dict[str, Any] = Field(default_factory=dict)
 
     def sampling(self) -> Sampling:
@@ -46,8 +53,14 @@ class LLMParams(Params):
             temperature=self.temperature,
             top_p=self.top_p,
             max_output_tokens=self.max_output_tokens,
-            extra=self.extra,
+            extra=self.passed_on(),
         )
+
+    def passed_on(self) -> dict[str, Any]:
+        """Return the parameters that go out as they are."""
+        if self.reasoning_effort is None:
+            return self.extra
+        return {"reasoning_effort": self.reasoning_effort, **self.extra}
 
 
 @dataclass(frozen=True)

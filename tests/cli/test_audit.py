@@ -161,7 +161,7 @@ def test_a_release_is_read_back_to_its_completions(data: Path) -> None:  # noqa:
 def test_a_flipped_byte_of_a_release_is_found_and_named(
     data: Path,
     path: str,
-    place: float,  # noqa: F811
+    place: float,
 ) -> None:
     at = release(data)
     content = bytearray((at / path).read_bytes())

@@ -12,8 +12,9 @@ from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
 from targen.llm import engine as engines
 from targen.llm.batch_results import TRIES
+from targen.llm.budget import bound
 from targen.llm.engine import Engine, EngineSettings
-from targen.llm.estimate import estimate
+from targen.llm.prices import price_of
 from targen.llm.store import Store
 
 from .batch_endpoint import BatchEndpoint, bad, expired, good
@@ -213,11 +214,18 @@ asyncio.run(ask(EngineSettings(**eval(sys.argv[1])), requests(int(sys.argv[2])))
 """
 
 
+def bounded(count: int) -> float:
+    """Return the most that `count` requests can cost in a batch."""
+    price = price_of("m", "test")
+    assert price is not None
+    return sum(bound(one, price, batch=True) for one in requests(count))
+
+
 async def test_killed_while_waiting_the_rerun_submits_nothing_again(
     batched: Any, prices: float
 ) -> None:
     async with BatchEndpoint(holding=True) as endpoint:
-        most = (await estimate(batched(endpoint), requests(40))).cost_usd
+        most = bounded(40)
         # With a budget that the batch fills: its answers must be fetched all the same.
         made = batched(endpoint, budget_usd=most * 1.01)
         child = await asyncio.create_subprocess_exec(
@@ -321,7 +329,7 @@ async def test_a_batch_that_the_endpoint_has_lost_is_submitted_again(batched: An
 
 async def test_a_budget_holds_for_batches(batched: Any, prices: float) -> None:
     async with BatchEndpoint() as endpoint:
-        one = (await estimate(batched(endpoint), requests(1))).cost_usd
+        one = bounded(1)
         made = batched(endpoint, budget_usd=one + 2.5 * prices / 2)
         got = []
         with pytest.raises(BudgetError, match="budget does not allow"):
@@ -378,7 +386,7 @@ async def test_a_cancelled_run_is_taken_up_in_postgres(batched: Any, prices: flo
         connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     engine.dispose()
     async with BatchEndpoint(holding=True) as endpoint:
-        most = (await estimate(batched(endpoint, store_url=url), requests(30))).cost_usd
+        most = bounded(30)
         made = batched(endpoint, store_url=url, budget_usd=most * 1.01)
         task = asyncio.create_task(ask(made, requests(30)))
         while not endpoint.looks:  # noqa: ASYNC110

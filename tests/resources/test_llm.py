@@ -30,6 +30,15 @@ def test_data_on_s3_needs_a_named_store() -> None:
         LLMResource(data_dir="s3://bucket/prefix").store_address()
 
 
+def test_limits_and_budgets_reach_the_engine(tmp_path: Path) -> None:
+    resource = LLMResource(
+        data_dir=str(tmp_path), requests_per_minute=30, tokens_per_minute=9000, budget_usd=3.0
+    )
+    settings = resource.engine("r", "t", "s", task_budget_usd=0.5).settings
+    assert (settings.requests_per_minute, settings.tokens_per_minute) == (30, 9000)
+    assert (settings.budget_usd, settings.task_budget_usd) == (3.0, 0.5)
+
+
 async def test_to_embed_needs_no_key_for_the_chat_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,129 @@
+"""`targen estimate`: what a task would cost, before a cent is spent.
+
+Here belongs the command. The rehearsal stands in `targen.rehearsal`.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from targen import environment
+from targen.cli import base
+from targen.cli.base import app, told
+
+if TYPE_CHECKING:
+    from targen.llm.settings import EngineSettings
+    from targen.rehearsal import Estimate
+    from targen.task import TaskSpec
+
+_SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch_usd", "most_usd")
+
+
+@app.command()
+@told
+def estimate(
+    task: Annotated[str, typer.Argument(help="The task.")],
+    rows: Annotated[int | None, typer.Option(min=1, help="Rows instead of the task's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell the calls, tokens and cost of a task; nothing is sent.
+
+    The task is played through on the embedded model. What the completion store has is not counted.
+    """
+    from targen.rehearsal import rehearse  # noqa: PLC0415 - a quick command needs none
+
+    spec = base.task(task, rows)
+    opened = base.store()
+    try:
+        found = asyncio.run(rehearse(spec, _settings(spec), opened))
+    finally:
+        opened.close()
+    lines = [
+        {"step": step, **asdict(asked)} for step, asks in found.steps.items() for asked in asks
+    ]
+    total = _total(lines)
+    if as_json:
+        shown = {"task": spec.name, "rows": spec.rows, "steps": lines, "in_all": total}
+        typer.echo(json.dumps({**shown, "problem": found.problem}, indent=2))
+    else:
+        _show(spec, found, lines, total)
+    if found.problem:
+        typer.echo(f"error: not all of it could be played through: {found.problem}", err=True)
+        raise typer.Exit(1)
+
+
+def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
+    """Return the settings that a step would have in a real run; no key is needed."""
+    from targen.llm import endpoints  # noqa: PLC0415 - a quick command needs none
+    from targen.llm.settings import EngineSettings  # noqa: PLC0415
+    from targen.operators import endpoints as named_endpoints  # noqa: PLC0415
+
+    default = EngineSettings(
+        model=environment.optional(environment.MODEL),
+        base_url=environment.optional(environment.BASE_URL),
+        endpoint_name=environment.optional(environment.ENDPOINT_NAME),
+    )
+    path = base.endpoints_file()
+    named = named_endpoints(spec)
+    known = endpoints.load_endpoints(path) if named else {}
+
+    def of(step: str) -> EngineSettings:
+        name = named.get(step)
+        return default if name is None else endpoints.at(name, known, path, default)
+
+    return of
+
+
+def _total(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    total: dict[str, Any] = {}
+    for name in _SUMS:
+        values = [line[name] for line in lines]
+        total[name] = None if None in values else sum(values)
+    return total
+
+
+def _show(
+    spec: "TaskSpec", found: "Estimate", lines: list[dict[str, Any]], total: dict[str, Any]
+) -> None:
+    from targen.cli.printing import table, usd  # noqa: PLC0415 - a quick command needs none
+
+    shown = [
+        {
+            "step": line["step"],
+            "model": line["model"],
+            "calls": line["calls"],
+            "in the store": line["stored"],
+            "tokens in": line["prompt_tokens"],
+            "tokens out": line["output_tokens"],
+            "live": usd(line["cost_usd"]),
+            "batch": usd(line["batch_usd"]),
+        }
+        for line in [*lines, {"step": "in all", "model": "", **total}]
+    ]
+    typer.echo(f"{spec.name}, {spec.rows} rows by recipe {spec.recipe.name}:\n")
+    table(shown, list(shown[0]), foot=True)
+    most = f" At most {usd(total['most_usd'])} live." if total["most_usd"] is not None else ""
+    typer.echo(
+        "\nPlayed through on the embedded model, four bytes a token: a real model's answers have "
+        f"other lengths, and it may have to be asked again more often or less.{most}"
+    )
+    for model, endpoint in _unknown(found):
+        typer.echo(
+            f"The price of {model} at {endpoint} is unknown: add it to the file that "
+            "TARGEN_PRICES names."
+        )
+
+
+def _unknown(found: "Estimate") -> list[tuple[str, str]]:
+    return sorted(
+        {
+            (asked.model, asked.endpoint)
+            for asks in found.steps.values()
+            for asked in asks
+            if asked.cost_usd is None
+        }
+    )

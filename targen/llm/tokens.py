@@ -1,0 +1,143 @@
+"""A limit on tokens a minute, beside the gate that limits calls.
+
+Here belong the bucket that all processes of a store share, and the estimate of what a request will
+use. Requests are taken out of the bucket as they leave, with what they will probably use, and
+settled with what they did use.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from targen.llm.gate import NEVER
+from targen.llm.ledger import insert
+from targen.llm.reply import Answer
+from targen.llm.schema import GATES
+from targen.llm.store import now as store_now
+from targen.llm.types import Request
+from targen.llm.writer import Writer
+
+_BURST_S = 5.0
+"""The bucket holds what comes in this time. It is filled so much slower that bucket and inflow
+together stay below the limit in any minute."""
+
+_PORTION_S = 0.25
+_BYTES_PER_TOKEN = 3.0
+"""Fewer than the rule of thumb of four, so that the first estimates are rather too high."""
+
+_SMOOTH = 0.1
+
+
+class TokenLimit:
+    """Holds tokens a minute, prompt and output together; `pump` is called when more have come."""
+
+    def __init__(
+        self, per_minute: float, writer: Writer, name: str, pump: Callable[[], None]
+    ) -> None:
+        """Make it.
+
+        Args:
+            per_minute: the limit.
+            writer: of the engine.
+            name: of the endpoint and model; processes with one store and name share the bucket.
+            pump: called on the event loop when waiting requests may try again.
+        """
+        self._size = per_minute * _BURST_S / 60
+        self._per_s = (per_minute - self._size) / 60
+        self._portion = self._per_s * _PORTION_S
+        self._writer, self._name, self._pump = writer, f"tokens {name}", pump
+        self._have = 0.0
+        self._asking = False
+        self._under_way: dict[str, float] = {}
+        self._per_byte = 1 / _BYTES_PER_TOKEN
+        self._output: float | None = None
+        self._again_at = 0.0
+
+    def wait(self, request: Request, now: float) -> float:
+        """Return the seconds until `request` may leave; infinity: `pump` will be called."""
+        # What is more than the bucket holds goes when it is full, and the next wait longer.
+        missing = min(self.estimate(request), self._size) - self._have
+        if missing <= 0:
+            return 0.0
+        if self._asking:
+            return NEVER
+        if self._again_at > now:
+            return self._again_at - now
+        self._take(missing, min(missing + self._portion, self._size))
+        return NEVER
+
+    def estimate(self, request: Request) -> float:
+        """Return the tokens that `request` will probably use, by what others have used."""
+        most = request.sampling.max_output_tokens
+        output = most if self._output is None else min(most, self._output)
+        return _bytes(request) * self._per_byte + output
+
+    def sent(self, key: str, request: Request) -> None:
+        """Take a request out of the bucket as it leaves; `key` is its id."""
+        estimate = self.estimate(request)
+        self._have -= estimate
+        self._under_way[key] = estimate
+
+    def settle(self, key: str, request: Request, answer: Answer | None) -> None:
+        """Correct the estimate; without an answer it may have counted, and stays as it is."""
+        estimate = self._under_way.pop(key, 0.0)
+        if answer is None or answer.prompt_tokens is None or answer.completion_tokens is None:
+            return
+        used = answer.prompt_tokens + answer.completion_tokens
+        self._have += estimate - used
+        size = _bytes(request)
+        if size:
+            self._per_byte += _SMOOTH * (answer.prompt_tokens / size - self._per_byte)
+        before = answer.completion_tokens if self._output is None else self._output
+        self._output = before + _SMOOTH * (answer.completion_tokens - before)
+        if self._have > self._portion and not self._asking:
+            # Not hoarded here: the others may have it, and a full bucket lets it run over.
+            self._take(0.0, -self._have)
+
+    def _take(self, missing: float, wanted: float) -> None:
+        self._asking = True
+        self._writer.submit(self._taken(missing, wanted), self._given)
+
+    def _taken(
+        self, missing: float, wanted: float
+    ) -> Callable[[sa.Connection], tuple[float, float]]:
+        """Return the work that takes tokens, or puts them back where `wanted` is negative.
+
+        It returns what it took and the seconds until what is still missing has come in.
+        """
+
+        def work(connection: sa.Connection) -> tuple[float, float]:
+            moment = store_now(connection)
+            found = sa.select(GATES.c.state).where(GATES.c.endpoint == self._name)
+            if connection.dialect.name != "sqlite":
+                found = found.with_for_update()
+            row = connection.execute(found).scalar()
+            level, at = json.loads(row) if row else (self._size, moment)
+            level = min(self._size, level + max(0.0, moment - at) * self._per_s)
+            given = min(wanted, level)
+            state = json.dumps([min(self._size, level - given), moment])
+            connection.execute(
+                insert(connection, GATES)
+                .values(endpoint=self._name, state=state)
+                .on_conflict_do_update(index_elements=["endpoint"], set_={"state": state})
+            )
+            return given, max(0.0, missing - given) / self._per_s
+
+        return work
+
+    def _given(self, result: Any) -> None:
+        self._asking = False
+        if isinstance(result, BaseException):
+            # The store's failure stops the engine where completions are written.
+            return
+        given, seconds = result
+        self._have += given
+        self._again_at = time.monotonic() + seconds if seconds else 0.0
+        self._pump()
+
+
+def _bytes(request: Request) -> int:
+    return sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)

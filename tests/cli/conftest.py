@@ -1,3 +1,0 @@
-from tests.llm.conftest import prices
-
-__all__ = ["prices"]
