@@ -214,6 +214,32 @@ def test_other_kinds_of_answers_render(kind):
     Reader(render(build(inputs(20, answer_kind=kind, labels=(), tables=given.tables))))
 
 
+@pytest.mark.parametrize("kind", ["class", "span", "none"])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_anybodys_rows_render(kind, language):
+    rows = pl.DataFrame({"text": ["one row", "another", "third"], "label": ["a", "b", "a"]})
+    page = render(
+        build(
+            inputs(
+                1,
+                fields={"text": "text"},
+                answer_kind=kind,
+                language=language,
+                labels=(),
+                tables={"corrected_set": rows},
+                rejected={},
+                completions=None,
+                rows_asked=None,
+                simulated=False,
+                models=(),
+            )
+        )
+    )
+    assert not Reader(page).open
+    assert "no record of calls" in page
+    assert '<section id="yield">' not in page
+
+
 def test_an_empty_set_renders():
     given = inputs(20)
     empty = {name: frame.clear() for name, frame in given.tables.items()}
