@@ -112,7 +112,8 @@ def gather(
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
     with closing(llm.store()) as store:
-        asked = store.with_chain(step_of_requests(frames, rejected))
+        planted = above["corrected_set"].planted
+        asked = store.with_chain(step_of_requests(frames, rejected, planted))
         # In one order: the report of unchanged tables must keep its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
     gold = references.of(spec)
@@ -140,6 +141,7 @@ def gather(
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
         versions={name: stored.data_version for name, stored in above.items()},
+        planted_errors=planted,
         data_docs=data_docs,
     )
 

@@ -135,6 +135,7 @@ async def make(
             output.rejected,
             output.asked,
             step_digest(step, spec),
+            planted=output.planted,
             made_by=made_by(step, spec),
         )
     for warning in output.warnings:

@@ -21,6 +21,7 @@ from targen.tables import SCHEMA_VERSION
 
 VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
+_PLANTED_KEY = "targen.planted"
 DIGEST_KEY = "targen.step_digest"
 _SLICE_ROWS = 50_000
 
@@ -34,6 +35,8 @@ class Stored:
         rejected: what was asked for and is no row; None where the step rejects nothing.
         asked: how many items were asked for; None where the step asks for no items.
         step_digest: identity of everything that the step's task and recipe say about it.
+        planted: rows that were corrected a second time under a wrong label, beside the table; None
+            where none were planted.
         pages: file suffix -> text, written beside the table (the report's page).
         made_by: how it was made, JSON-like, for the record that audits read; not in the file.
     """
@@ -42,18 +45,20 @@ class Stored:
     rejected: pl.DataFrame | None = None
     asked: int | None = None
     step_digest: str = ""
+    planted: pl.DataFrame | None = None
     pages: Mapping[str, str] = field(default_factory=dict)
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def data_version(self) -> str:
         """A digest of the content: equal content, equal version, whatever wrote the file."""
-        return digest(
-            {
-                "table": _content(self.table),
-                "rejected": None if self.rejected is None else _content(self.rejected),
-            }
-        )
+        content = {
+            "table": _content(self.table),
+            "rejected": None if self.rejected is None else _content(self.rejected),
+        }
+        if self.planted is not None:
+            content["planted"] = _content(self.planted)
+        return digest(content)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,9 @@ class Tables:
         frames = {key_of(asset, task): stored.table}
         if stored.rejected is not None:
             frames = {key_of(f"rejected/{asset}", task): stored.rejected} | frames
+        if stored.planted is not None:
+            metadata[_PLANTED_KEY] = "yes"
+            files[key_of(f"planted/{asset}", task)] = _parquet(stored.planted, metadata)
         files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
         for key, content in files.items():
             self.place.write(key, content)
@@ -137,12 +145,17 @@ class Tables:
         rejected = None
         if self.place.read(key_of(f"rejected/{asset}", task)) is not None:
             rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
+        planted = None
+        # The table says whether the file beside it is its own or an older table's.
+        if _PLANTED_KEY in metadata:
+            planted, _ = self._frame(key_of(f"planted/{asset}", task), asset, task)
         asked = metadata.get(_ASKED_KEY)
         return Stored(
             table=table,
             rejected=rejected,
             asked=None if asked is None else int(asked),
             step_digest=metadata.get(DIGEST_KEY, ""),
+            planted=planted,
         )
 
     def read_json(self, asset: str, task: str) -> dict[str, Any] | None:

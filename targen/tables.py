@@ -102,6 +102,14 @@ REJECTED: Final = {
     "request_ids": pl.List(pl.String),
 }
 
+PLANTED: Final = {
+    "instance_id": pl.String,
+    "planted_label": pl.String,
+    "corrected_label": pl.String,
+    "request_id": pl.String,
+}
+"""Rows that went through correction a second time under a label known to be wrong."""
+
 REASONS: Final = (
     "malformed",
     "refused",

@@ -120,3 +120,18 @@ def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(TableError, match="Cannot write .*TARGEN_DATA_DIR"):
         Tables(place(str(tmp_path / "data"))).write("contexts", "rte", stored())
+
+
+def test_planted_errors_lie_beside_their_table_and_never_beside_a_newer_one(tmp_path):
+    tables = Tables(place(str(tmp_path)))
+    frame = pl.DataFrame({"a": [1]})
+    planted = pl.DataFrame({"instance_id": ["x"], "request_id": ["y"]})
+    with_errors = Stored(frame, frame, planted=planted)
+    tables.write("corrected_set", "rte", with_errors)
+    found = tables.read("corrected_set", "rte")
+    assert found.planted is not None and found.planted.equals(planted)
+    assert found.data_version == with_errors.data_version
+    bare = Stored(frame, frame)
+    assert bare.data_version != with_errors.data_version
+    tables.write("corrected_set", "rte", bare)
+    assert tables.read("corrected_set", "rte").planted is None

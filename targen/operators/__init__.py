@@ -79,12 +79,14 @@ class StepOutput:
         asked: items asked for; rows (divided by the task's unit for instances) and rejected items
             add up to it.
         warnings: sentences for the log.
+        planted: columns as `tables.PLANTED`; None where no errors were planted.
     """
 
     table: pl.DataFrame
     rejected: pl.DataFrame
     asked: int
     warnings: list[str]
+    planted: pl.DataFrame | None = None
 
 
 def endpoints(spec: "TaskSpec") -> dict[str, str]:
@@ -119,6 +121,7 @@ async def run_step(
         rejected=rejected_frame(step, spec, result.rejected),
         asked=result.asked,
         warnings=result.warnings,
+        planted=None if result.planted is None else tables.frame(result.planted, tables.PLANTED),
     )
 
 

@@ -4,13 +4,15 @@ Here belong the operators none and self_correct, the policies, and which rows ar
 the whole data set is the quality report's work.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from targen.answers import Kind, Label, label_key, majority
 from targen.errors import StepError
+from targen.hashing import rng
+from targen.llm.types import Request
 from targen.operators.asking import answers, make_request, rejection
 from targen.operators.labels import label_schema, row_block, said_label
 from targen.operators.registry import LLMParams, Params, StepInput, StepResult, operator
@@ -101,12 +103,21 @@ class SelfCorrectParams(LLMParams):
         shown: show the corrector the intended label and its rationale (as the paper does);
             False keeps it blind, so that it cannot just agree.
         policy: see `decide`.
+        planted: share of the rows that are corrected a second time, shown a wrong label, to learn
+            how often correction notices. The tables do not see them; for classes and spans.
     """
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_output_tokens: int = Field(default=1024, ge=1)
     shown: bool = False
     policy: Policy = "majority"
+    planted: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _planted_where_shown(self) -> "SelfCorrectParams":
+        if self.planted and not self.shown:
+            raise ValueError("planted errors need `shown: true`: a blind corrector sees no label")
+        return self
 
 
 @operator("correction", "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
@@ -122,19 +133,16 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     spec = step.spec
     units = _units(step)
     rows = [row for unit in units for row in unit]
-    requests = []
-    for row in rows:
-        block = row_block(spec, row)
-        if params.shown:
-            block["proposed"] = {"label": row["intended_label"]}
-            if row["rationale"]:
-                block["proposed"]["rationale"] = row["rationale"]
-        properties = {"reasons": {"type": "string"}, "label": label_schema(spec, row)}
-        several = spec.answer.kind == "multi"
-        prompt = messages(PROMPT, block, shown=params.shown, several=several)
-        schema = object_schema(properties)
-        requests.append(make_request(params, prompt, schema, "correction", edition=spec.edition))
+    requests = [_request(spec, params, row) for row in rows]
+    planted = list(_planted(spec, rows, params.planted))
+    # The same rows under a wrong label; the writer's reasons, which speak for the right one, stay
+    # away. What is answered here goes into a table of its own and decides nothing.
+    requests += [
+        _request(spec, params, {**row, "intended_label": wrong, "rationale": None})
+        for row, wrong in planted
+    ]
     outcomes = await answers(step.model, requests)
+    outcomes, second = outcomes[: len(rows)], outcomes[len(rows) :]
     silent = [o for o in outcomes if said_label(o) is None]
     if len(silent) * 2 > len(rows):
         raise StepError(
@@ -146,9 +154,48 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
         row["reason"] = (outcome.value or {}).get("reasons")
         row["request_ids"].append(outcome.request_id)
     result = _select(spec, units, params.policy)
+    if params.planted:
+        result.planted = [
+            {
+                "instance_id": row["instance_id"],
+                "planted_label": wrong,
+                "corrected_label": said_label(outcome),
+                "request_id": outcome.request_id,
+            }
+            for (row, wrong), outcome in zip(planted, second, strict=True)
+        ]
     if silent:
         result.warnings.append(f"{len(silent)} rows got no label from the corrector")
     return result
+
+
+def _request(spec: "TaskSpec", params: SelfCorrectParams, row: Row) -> Request:
+    block = row_block(spec, row)
+    if params.shown:
+        block["proposed"] = {"label": row["intended_label"]}
+        if row["rationale"]:
+            block["proposed"]["rationale"] = row["rationale"]
+    properties = {"reasons": {"type": "string"}, "label": label_schema(spec, row)}
+    several = spec.answer.kind == "multi"
+    prompt = messages(PROMPT, block, shown=params.shown, several=several)
+    schema = object_schema(properties)
+    return make_request(params, prompt, schema, "correction", edition=spec.edition)
+
+
+def _planted(spec: "TaskSpec", rows: list[Row], share: float) -> Iterator[tuple[Row, str]]:
+    """Yield a share of the rows with a wrong label each; both follow from the row's id alone.
+
+    Right or wrong is told by the intended label: where that is itself wrong, the planted one may
+    by chance be right.
+    """
+    if spec.answer.kind not in ("class", "span"):
+        return
+    for row in rows:
+        draw = rng("planted", row["instance_id"])
+        options = list(spec.labels) or list(row[spec.answer.choices or ""])
+        others = [label for label in options if label != row["intended_label"]]
+        if draw.random() < share and others and row["intended_label"] is not None:
+            yield row, draw.choice(others)
 
 
 def _settled(spec: "TaskSpec", unit: list[Row], policy: Policy) -> Label | None:

@@ -95,12 +95,14 @@ class StepResult:
         asked: how many items were asked for; None where the step asks for none.
             `len(rows) + len(rejected) == asked` where the step has one row an item.
         warnings: sentences for the log and the metadata.
+        planted: rows of `tables.PLANTED`; None where no errors were planted.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     asked: int = 0
     warnings: list[str] = field(default_factory=list)
+    planted: list[dict[str, Any]] | None = None
 
 
 Run = Callable[[StepInput, Any], Awaitable[StepResult]]

@@ -18,9 +18,11 @@ OTHER = "other"
 
 
 def step_of_requests(
-    tables: Mapping[str, pl.DataFrame], rejected: Mapping[str, pl.DataFrame]
+    tables: Mapping[str, pl.DataFrame],
+    rejected: Mapping[str, pl.DataFrame],
+    planted: pl.DataFrame | None = None,
 ) -> dict[str, str]:
-    """Return request_id -> the first step whose rows or rejected items it made.
+    """Return request_id -> the first step whose rows, rejected items or planted errors it made.
 
     Later steps name the requests of earlier ones too, so the first to name one made it.
     """
@@ -35,6 +37,9 @@ def step_of_requests(
                     flat = ids.explode() if ids.dtype == pl.List(pl.String) else ids
                     for request_id in flat.drop_nulls().unique(maintain_order=True):
                         owner.setdefault(request_id, step)
+    if planted is not None and "request_id" in planted.columns:
+        for request_id in planted["request_id"].drop_nulls():
+            owner.setdefault(request_id, "corrected_set")
     return owner
 
 
@@ -75,7 +80,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         for name in ("accepted_per_call", "tokens_per_row", "cost_usd"):
             sheet.skip(name, "it is not known which completions made the rows")
         return
-    owner = step_of_requests(inputs.tables, inputs.rejected)
+    owner = step_of_requests(inputs.tables, inputs.rejected, inputs.planted_errors)
     by_step = spent(inputs.completions.unique("request_id", maintain_order=True), owner)
     sheet.details["spent"] = by_step
     _spending(by_step, rows, inputs, sheet)

@@ -218,8 +218,9 @@ def _planted(inputs: ReportInputs, sheet: Sheet) -> None:
     """Add how often correction notices a wrong label, and how often it doubts a right one.
 
     detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
-    share of the rows on whose label plan and annotator agree that the corrector changed; as a
-    few of these are wrong in truth, it is an upper bound. Both from 0 to 1. Planted labels are
+    share of the rows on whose label plan and annotator agree (of all rows, where nobody
+    annotated) that the corrector changed; as a few of these are wrong in truth, it is an upper
+    bound. Both from 0 to 1. Planted labels are
     drawn at random and may be easier to notice than real errors.
     """
     planted = inputs.planted_errors
@@ -230,8 +231,11 @@ def _planted(inputs: ReportInputs, sheet: Sheet) -> None:
     sheet.add(rate("detection", "planted errors", noticed))
     names = [f"{name}_label" for name in READINGS]
     if set(names) <= set(inputs.rows.columns):
-        agreed = inputs.rows.filter(pl.col(names[0]) == pl.col(names[1]))
-        sheet.add(rate("false_alarm", "all", agreed[names[2]] != agreed[names[0]]))
+        seen = readings_of(inputs)
+        intended, annotated_, corrected = (pl.col(name) for name in READINGS)
+        agreed = seen.filter(annotated_.is_null() | (intended == annotated_))
+        changed = agreed.select(changed=intended != corrected)["changed"]
+        sheet.add(rate("false_alarm", "all", changed))
 
 
 def measure(inputs: ReportInputs, sheet: Sheet) -> None:

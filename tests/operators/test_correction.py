@@ -4,11 +4,13 @@ from collections import Counter
 
 import pytest
 
-from targen.errors import StepError
+from targen.errors import SpecError, StepError
 from targen.operators.correction import decide
 from tests.models import ScriptedModel, block_of, failing
 from tests.operators.test_generation import mood_model, tables_of
 from tests.specs import MOOD, spec_of
+
+PAPER = MOOD.replace("rows: 8", "rows: 8\nrecipe: targen-paper")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ async def test_annotators_never_see_what_was_intended(tmp_path):
 
 
 async def test_the_corrector_of_the_paper_sees_label_and_reasons(tmp_path):
-    text = MOOD.replace("rows: 8", "rows: 8\nrecipe: targen-paper")
+    text = PAPER + "  correction: {planted: 0}\n"
     seen = []
 
     def answer(request):
@@ -106,6 +108,52 @@ async def test_the_corrector_of_the_paper_sees_label_and_reasons(tmp_path):
     assert {p["rationale"] for p in seen} == {"it says so"}
     assert made["labels"].table["votes"].list.len().max() == 0
     assert made["corrected_set"].table["annotated_label"].null_count() == 8
+
+
+def paper_model(seen):
+    def answer(request):
+        block = block_of(request)
+        if "slots" in block:
+            value = mood_model().answer(request)
+            return {"items": [{**item, "rationale": "it says so"} for item in value["items"]]}
+        if "proposed" in block:
+            seen.append((truth(block), block["proposed"]))
+            # It believes whatever it is shown about place 0, and sees through the rest.
+            label = block["proposed"]["label"] if "place 0" in block["row"]["note"] else None
+            return {"reasons": "r", "label": label or truth(block)}
+        return mood_model().answer(request)
+
+    return ScriptedModel(answer)
+
+
+async def test_planted_errors_are_shown_and_change_no_row(tmp_path):
+    seen, none = [], []
+    all_wrong = PAPER + "  correction: {planted: 1.0}\n"
+    made = (await tables_of(spec_of(tmp_path, all_wrong), paper_model(seen)))["corrected_set"]
+    plain = PAPER + "  correction: {planted: 0}\n"
+    bare = (await tables_of(spec_of(tmp_path, plain), paper_model(none)))["corrected_set"]
+    assert made.table.equals(bare.table) and made.rejected.equals(bare.rejected)
+    assert bare.planted is None and made.planted.height == len(none) == len(seen) / 2
+    wrong = [proposed for right, proposed in seen if proposed["label"] != right]
+    assert len(wrong) == made.planted.height
+    assert all("rationale" not in proposed for proposed in wrong)
+    noticed = made.planted["planted_label"] != made.planted["corrected_label"]
+    assert 0 < noticed.sum() < made.planted.height
+    used = set(made.table["request_ids"].explode())
+    assert used.isdisjoint(made.planted["request_id"])
+
+
+async def test_a_share_is_planted_by_content(tmp_path):
+    first = (await tables_of(spec_of(tmp_path, PAPER, 40), paper_model([])))["corrected_set"]
+    more = (await tables_of(spec_of(tmp_path, PAPER, 60), paper_model([])))["corrected_set"]
+    assert 0 < first.planted.height < 20
+    few, many = first.planted.to_dicts(), more.planted.to_dicts()
+    assert [row for row in many if row in few] == few
+
+
+def test_a_blind_corrector_is_shown_no_error(tmp_path):
+    with pytest.raises(SpecError, match="planted errors need `shown: true`"):
+        spec_of(tmp_path, MOOD + "  correction: {planted: 0.1}\n")
 
 
 async def test_votes_are_samples_and_their_majority_stands(tmp_path):

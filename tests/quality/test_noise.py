@@ -107,7 +107,8 @@ def test_planted_errors_give_detection_and_false_alarms():
     sheet = Sheet()
     noise.measure(inputs(60, planted_errors=planted, corrector_blind=False), sheet)
     assert sheet.get("detection", "planted errors").value == 0.75
-    agreed = [r for r in given.rows.to_dicts() if r["intended_label"] == r["annotated_label"]]
+    seen = [*given.rows.to_dicts(), *given.rejected["corrected_set"].to_dicts()]
+    agreed = [r for r in seen if r["intended_label"] == r["annotated_label"]]
     wanted = sum(r["corrected_label"] != r["intended_label"] for r in agreed) / len(agreed)
     assert sheet.get("false_alarm").value == pytest.approx(wanted)
     assert "shown" in sheet.skipped["label_noise"]
