@@ -1,0 +1,105 @@
+"""The pages are true: links lead somewhere, commands exist, every setting is told once."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from targen.cli import app
+from tests.specs import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+SOURCES = [
+    *(path for name in ("targen", "resources", "assets", "dagster_project") for path in
+      (ROOT / name).rglob("*.py")),
+    *(path for path in (ROOT / "deploy").rglob("*") if path.is_file()),
+]  # fmt: skip
+CLI = typer.main.get_command(app)
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands(text: str) -> list[str]:
+    """Return the lines of the indented and fenced blocks that a reader would type."""
+    blocks = re.findall(r"```(?:sh|bash|console)?\n(.*?)```", text, re.S)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [line for line in text.splitlines() if line.startswith("    ")]
+    return [line.strip().split("  #")[0].strip() for line in lines]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), target
+        if anchor and found.suffix == ".md":
+            assert anchor in anchors(found.read_text(encoding="utf-8")), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_make_target_is_there(page: Path) -> None:
+    told = set(re.findall(r"`make ([a-z-]+)", TEXTS[page]))
+    told |= {
+        found.group(1)
+        for line in commands(TEXTS[page])
+        if (found := re.match(r"(?:[A-Z_]+=\S+ )*make ([a-z-]+)", line))
+    }
+    assert told <= TARGETS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_targen_command_and_option_is_there(page: Path) -> None:
+    told = re.findall(r"`(targen [^`]+)`", TEXTS[page])
+    told += [
+        found.group(1)
+        for line in commands(TEXTS[page])
+        if (found := re.match(r"(?:[A-Z_]+=\S+ )*(?:\.venv/bin/)?(targen [a-z].*)", line))
+    ]
+    for line in told:
+        words = line.split()[1:]
+        group, depth = CLI, 0
+        while depth < len(words) and hasattr(group, "commands") and words[depth] in group.commands:
+            group, depth = group.commands[words[depth]], depth + 1
+        assert depth, f"no such command: {line}"
+        options = {name for parameter in group.params for name in parameter.opts}
+        for word in words[depth:]:
+            if word.startswith("--"):
+                assert word.split("=")[0] in options, f"{line}: no option {word}"
+
+
+def test_every_setting_is_told_and_every_told_one_is_read() -> None:
+    read = set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(p.read_text() for p in SOURCES)))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    # What only tests and maintainers set is no setting of the product.
+    own = set(re.findall(r"\bTARGEN_[A-Z_]+\b", makefile)) | {"TARGEN_TEST_POSTGRES"}
+    told = set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(TEXTS.values())))
+    assert told - own <= read
+    settings = (
+        TEXTS[ROOT / "docs/architecture.md"].partition("## Settings")[2].partition("\n## ")[0]
+    )
+    assert read - own <= set(re.findall(r"\bTARGEN_[A-Z_]+\b", settings))
+
+
+def test_the_commands_of_the_readme_that_ask_nothing_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    asked = [line for line in commands(TEXTS[ROOT / "README.md"]) if "targen validate" in line]
+    assert asked
+    for line in asked:
+        words = line.replace("my_task", "ticket_urgency").split()[1:]
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.output
