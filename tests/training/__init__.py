@@ -1,0 +1,1 @@
+"""Tests of what needs the extra `train`; `make test-train` runs them."""

@@ -1,0 +1,170 @@
+"""The three families, tiny and randomly initialised: they train, and learn what there is."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+torch = pytest.importorskip("torch", reason="the extra `train` is not installed: make test-train")
+
+from tokenizers import Tokenizer, models, pre_tokenizers, processors  # noqa: E402
+from transformers import (  # noqa: E402
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from targen.errors import TargenError  # noqa: E402
+from targen.export.instructions import conversations  # noqa: E402
+from targen.training import study  # noqa: E402
+from targen.training.finetune import Examples, Fit, Tuned, family  # noqa: E402
+from tests.specs import spec_of  # noqa: E402
+
+FAMILIES = {"encoder": BertConfig, "encoder-decoder": T5Config, "decoder": GPT2Config}
+GLAD = ["what", "a", "fine", "sunny", "happy", "morning", "it", "was"]
+SAD = ["what", "a", "grim", "rainy", "lonely", "evening", "it", "was"]
+
+
+def rows(count: int = 64, shuffled: bool = False) -> pl.DataFrame:
+    """Notes whose words tell the label; with `shuffled`, labels that nothing tells."""
+    random = np.random.default_rng(7)
+    notes, labels = [], []
+    for i in range(count):
+        glad = i % 2 == 0
+        words = random.permutation(GLAD if glad else SAD)
+        notes.append(" ".join(words))
+        labels.append("glad" if (random.random() < 0.5 if shuffled else glad) else "sad")
+    ids = [f"{i:016x}" for i in range(count)]
+    return pl.DataFrame({"instance_id": ids, "note": notes, "label": labels})
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    return spec_of(tmp_path_factory.mktemp("task"))
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, spec) -> dict[str, str]:
+    """A tiny model of each family, randomly initialised, with a tokenizer of whole words."""
+    text = " ".join(
+        turn["content"] for made in conversations(spec, rows()) for turn in made["messages"]
+    )
+    split = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
+    )
+    words = sorted({word for word, _ in split.pre_tokenize_str(text + " Answer: glad sad")})
+    vocabulary = {word: i for i, word in enumerate(["<pad>", "</s>", "<unk>", *words])}
+    made = {}
+    for name in FAMILIES:
+        torch.manual_seed(1)
+        folder = tmp_path_factory.mktemp(name)
+        inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+        inner.pre_tokenizer = split
+        if name != "decoder":
+            inner.post_processor = processors.TemplateProcessing(
+                single="$A </s>", special_tokens=[("</s>", 1)]
+            )
+        PreTrainedTokenizerFast(
+            tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+        ).save_pretrained(folder)
+        model(name, len(vocabulary)).save_pretrained(folder)
+        made[name] = str(folder)
+    return made
+
+
+def model(name: str, words: int):
+    ends = {"pad_token_id": 0, "eos_token_id": 1}
+    if name == "encoder":
+        return BertForMaskedLM(
+            BertConfig(
+                vocab_size=words, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                intermediate_size=64, **ends,
+            )
+        )  # fmt: skip
+    if name == "encoder-decoder":
+        return T5ForConditionalGeneration(
+            T5Config(
+                vocab_size=words, d_model=32, d_kv=16, d_ff=64, num_layers=1, num_heads=2,
+                decoder_start_token_id=0, **ends,
+            )
+        )  # fmt: skip
+    # Without dropout: in so small a model it hides what there is to learn.
+    dropout = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), 0.0)
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=words, n_embd=64, n_layer=2, n_head=2, bos_token_id=1, **dropout, **ends
+        )
+    )
+
+
+def fit(folder: str, form="classification") -> Fit:
+    return Fit(folder, form, epochs=25, batch_size=8, learning_rate=3e-3, max_tokens=128)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_family_is_told_from_the_model(folders, name) -> None:
+    assert family(folders[name]) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("encoder", "classification"),
+        ("encoder-decoder", "classification"),
+        ("decoder", "classification"),
+        ("encoder-decoder", "instruction"),
+        ("decoder", "instruction"),
+    ],
+)
+def test_each_family_learns_what_the_words_tell(folders, spec, name, form) -> None:
+    how = fit(folders[name], form)
+    made = study.examples(spec, rows(), how)
+    train = Examples(made.prompts[:48], made.labels[:48], made.names)
+    scores = Tuned(how, train, seed=0).log_probabilities(made.prompts[48:])
+    assert scores.shape == (16, 2)
+    assert np.allclose(np.exp(scores).sum(axis=1), 1)
+    assert (scores.argmax(axis=1) == made.labels[48:]).mean() >= 0.9
+
+
+def test_the_same_seed_gives_the_same_model(folders, spec) -> None:
+    how = fit(folders["encoder"])
+    made = study.examples(spec, rows(24), how)
+    one, two = (Tuned(how, made, seed=3).log_probabilities(made.prompts) for _ in range(2))
+    assert np.array_equal(one, two)
+
+
+def test_an_encoder_cannot_write(folders, spec) -> None:
+    how = fit(folders["encoder"], "instruction")
+    with pytest.raises(TargenError, match="cannot write its answer"):
+        Tuned(how, study.examples(spec, rows(16), how), seed=0)
+
+
+def test_a_model_that_is_not_there_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(TargenError, match="cannot be loaded"):
+        family(str(tmp_path / "nowhere"))
+
+
+def test_utility_is_high_for_good_rows_and_chance_for_shuffled_ones(folders, spec) -> None:
+    how, gold = fit(folders["encoder"]), rows(96)
+    good = study.utility(spec, rows(64), gold, how, seeds=2)
+    assert [score.name for score in good] == ["set to gold", "gold to gold"]
+    assert all(score.value >= 0.9 and score.rows == 48 for score in good)
+    bad, _ = study.utility(spec, rows(64, shuffled=True), gold, how, seeds=2)
+    assert bad.value < 0.85
+
+
+def test_v_information_is_near_a_bit_for_good_rows_and_none_for_shuffled(folders, spec) -> None:
+    how = fit(folders["encoder"])
+    good = study.v_information(spec, rows(96), how)
+    assert 0.7 < good.value <= 1.05 and good.low is not None and good.low > 0.5
+    assert study.v_information(spec, rows(96, shuffled=True), how).value < 0.1
+
+
+def test_too_few_rows_are_an_error(folders, spec) -> None:
+    with pytest.raises(TargenError, match="too few"):
+        study.utility(spec, rows(6), rows(40), fit(folders["encoder"]))
