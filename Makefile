@@ -3,7 +3,8 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run compare release ui test lint bench clean lock pictures snapshot dictionary
+.PHONY: help demo run compare release ui test test-train lint bench clean lock pictures snapshot \
+  dictionary sbom audit-dependencies
 
 help:
 	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
@@ -17,6 +18,10 @@ help:
 
 $(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
 	@sh deploy/local/setup.sh $(VENV)
+
+# PyTorch is gigabytes: in an environment of its own, made when it is first asked for.
+.venv-train/.ready-train: requirements.lock pyproject.toml deploy/local/setup.sh
+	@sh deploy/local/setup.sh .venv-train train
 
 demo: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run --demo
@@ -35,6 +40,9 @@ ui: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile
+
+test-train: .venv-train/.ready-train
+	@.venv-train/bin/python -m pytest tests/training
 
 lint: $(VENV)/.ready
 	@$(VENV)/bin/ruff check .
@@ -67,3 +75,11 @@ dictionary: $(VENV)/.ready
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header \
 	  --no-annotate --upgrade -o requirements.lock
+
+# What it is made of (CycloneDX), and what is known against that.
+sbom: $(VENV)/.ready
+	@mkdir -p build && $(VENV)/bin/cyclonedx-py environment $(PYTHON_BIN) -o build/sbom.json
+	@echo build/sbom.json
+
+audit-dependencies: $(VENV)/.ready
+	@$(VENV)/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip

@@ -103,3 +103,13 @@ def test_the_commands_of_the_readme_that_ask_nothing_run(monkeypatch: pytest.Mon
         words = line.replace("my_task", "ticket_urgency").split()[1:]
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.output
+
+
+def test_every_message_that_is_explained_can_come() -> None:
+    """A message is told by a part of it without names and numbers, which the source must hold."""
+    page = TEXTS[ROOT / "docs/troubleshooting.md"]
+    told = re.findall(r"^\| `([^`]+)` \|", page, re.M)
+    assert len(told) > 20
+    # Strings that go on in the next line are one string.
+    source = "".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in SOURCES)
+    assert [message for message in told if message not in source] == []

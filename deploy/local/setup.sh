@@ -1,8 +1,10 @@
 #!/bin/sh
-# Makes the virtual environment from requirements.lock. Usage: setup.sh FOLDER, in the checkout.
+# Makes the virtual environment from requirements.lock. Usage: setup.sh FOLDER [EXTRA], in the checkout.
+# EXTRA is one that the lock does not hold, because it is large: train.
 # Environment: PYTHON names an interpreter, where the first Python 3.11+ in PATH is not the one.
 set -eu
 venv=$1
+extra=${2:-}
 
 python=
 for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
@@ -33,3 +35,7 @@ install -r requirements.lock
 # The lock holds setuptools too, so that building the project fetches nothing more.
 install --no-deps --no-build-isolation -e .
 touch "$venv/.ready"
+if [ -n "$extra" ]; then
+  install -c requirements.lock -e ".[$extra]"
+  touch "$venv/.ready-$extra"
+fi
