@@ -14,6 +14,7 @@ from targen.cli import (  # noqa: F401 - their commands register themselves
     serving,
     store,
     tasks,
+    train,
 )
 from targen.cli.base import app
 

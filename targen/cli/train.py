@@ -1,0 +1,79 @@
+"""`targen train`: what a transformer learns from a task's rows.
+
+Here belongs the command. Training belongs to `targen.training`, which needs the extra `train`.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+from targen.errors import TargenError
+
+CORRECTED = "corrected_set"
+
+
+@app.command()
+@told
+def train(
+    task: Annotated[str, typer.Argument(help="The task whose rows are trained on.")],
+    model: Annotated[str, typer.Option(help="A model of the Hugging Face hub, or a folder.")],
+    gold: Annotated[
+        Path | None,
+        typer.Option(help="Gold rows to test on; by default the task's own reference."),
+    ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", help="classification (a head), or instruction (it writes)."),
+    ] = "classification",
+    seeds: Annotated[int, typer.Option(min=1, help="How many times all is trained.")] = 3,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the rows.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows in one step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Of the Trainer.")] = 5e-5,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Longer prompts are cut.")] = 512,
+    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Fine-tune a transformer on the set and on gold, test both on gold, and measure V-information.
+
+    Needs the extra `train`. The device is the best that there is.
+    """
+    if form not in ("classification", "instruction"):
+        raise TargenError(f"--format {form!r}: it is classification or instruction.")
+    from targen import references  # noqa: PLC0415 - a quick command needs none
+    from targen.training import study  # noqa: PLC0415 - PyTorch
+    from targen.training.finetune import Fit  # noqa: PLC0415
+
+    spec = base.task(task)
+    rows = base.tables().read(CORRECTED, task).table
+    known = references.of(spec, gold)
+    fit = Fit(
+        model=model,
+        form=cast(Literal["classification", "instruction"], form),
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+    )
+    scores = [study.v_information(spec, rows, fit)]
+    if known.rows is None:
+        typer.echo(f"{task} has no gold rows to test on: name some with --gold.")
+    else:
+        scores = [*study.utility(spec, rows, known.rows, fit, seeds), *scores]
+    for score in scores:
+        unit = "bits" if score.name == "v_information" else "right"
+        typer.echo(
+            f"{score.name:<16} {score.value:.3f} {unit} ({score.low:.3f} to {score.high:.3f}), "
+            f"trained on {score.rows:,} rows, measured on {score.tested:,}"
+        )
+    if output is not None:
+        made = {"task": task, "fit": asdict(fit), "scores": [asdict(score) for score in scores]}
+        try:
+            output.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise TargenError(
+                f"{output} cannot be written: {error.strerror or error}. Name another --output."
+            ) from error

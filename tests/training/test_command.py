@@ -1,0 +1,42 @@
+"""`targen train` on a task's own table and a file of gold rows."""
+
+import json
+
+import pytest
+
+pytest.importorskip("torch", reason="the extra `train` is not installed: make test-train")
+
+from typer.testing import CliRunner
+
+from targen.cli import app
+from targen.places import place
+from targen.stored import Stored, Tables
+from targen.tables import frame, schema
+from tests.specs import RECIPES, write_task
+from tests.training.test_finetune import folders, rows, spec  # noqa: F401
+
+
+def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch, folders) -> None:  # noqa: F811
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path / "tasks")))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
+    columns = schema("corrected_set", {"note": "text"})
+    made = [{**row, "request_ids": []} for row in rows(48).to_dicts()]
+    Tables(place(str(tmp_path / "data"))).write(
+        "corrected_set", "mood", Stored(frame(made, columns))
+    )
+    gold = tmp_path / "gold.jsonl"
+    gold.write_text(
+        "".join(json.dumps(row) + "\n" for row in rows(64).drop("instance_id").to_dicts())
+    )
+    words = ["train", "mood", "--model", folders["encoder"], "--gold", str(gold), "--seeds", "1"]
+    words += ["--epochs", "10", "--learning-rate", "0.003", "--output", str(tmp_path / "out.json")]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "set to gold" in result.output and "v_information" in result.output
+    figures = json.loads((tmp_path / "out.json").read_text())
+    assert [score["name"] for score in figures["scores"]] == [
+        "set to gold",
+        "gold to gold",
+        "v_information",
+    ]
