@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from typing import Any
 
 from bench.llm_server import serving, stats
@@ -16,6 +17,9 @@ CASES: dict[str, dict[str, Any]] = {
     "8 calls/s": {"limit": "bucket", "burst": 8, "rates": [[0, 8]]},
     "x-ratelimit headers": {"limit": "bucket", "burst": 100, "headers": True},
 }
+SMALL_RUN = 300
+"""Calls of the run against an endpoint that refuses at random."""
+
 CHANGING = [[0, 100], [40, 30], [80, 100]]
 
 
@@ -73,4 +77,17 @@ def run(seconds: float = 60.0, cases: tuple[str, ...] = tuple(CASES)) -> dict[st
         ],
         "refused_share": figures["refused_share"],
     }
+    found["30% refused at random"] = small_run()
     return found
+
+
+def small_run(share: float = 0.3) -> dict[str, Any]:
+    """Measure a small run whose calls are refused at random, with Retry-After: 1."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(limit="chance", share=share) as url,
+    ):
+        began = time.monotonic()
+        process = start(url=url, store=f"sqlite:///{folder}/s.db", first=0, count=SMALL_RUN)
+        process.communicate()
+        return {"calls": SMALL_RUN, "seconds": time.monotonic() - began}

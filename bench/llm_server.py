@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from targen.hashing import rng
+
 ANSWER = json.dumps({"items": [{"text": "An answer of some length, as a model would give it."}]})
 BODY = json.dumps(
     {
@@ -42,7 +44,9 @@ class Behaviour:
 
     Attributes:
         delay: seconds until an answer.
-        limit: kind of limit: none, bucket or window (hard one-second windows).
+        limit: kind of limit: none, bucket, window (hard one-second windows) or chance (a share of
+            the calls is refused at random, whatever their rate).
+        share: that share.
         rates: [seconds since the first call, calls per second], in order.
         burst: size of the bucket.
         late: seconds until a refusal.
@@ -55,6 +59,7 @@ class Behaviour:
     limit: str = "none"
     rates: list[list[float]] = field(default_factory=lambda: [[0, 100]])
     burst: float = 100
+    share: float = 0.3
     late: float = 0.0
     headers: bool = False
     retry_after: str = "1"
@@ -71,6 +76,7 @@ class Server:
         self.refused_at: list[float] = []
         self.marks: list[str] = []
         self.started: float | None = None
+        self._random = rng("server", behaviour.share)
         self._level, self._at, self._second = behaviour.burst, 0.0, -1
 
     def rate(self, moment: float) -> float:
@@ -88,7 +94,10 @@ class Server:
             if int(moment) != self._second:
                 self._second, self._level = int(moment), self.rate(moment)
         else:
-            self._level = 1
+            refused = (
+                self.behaviour.limit == "chance" and self._random.random() < self.behaviour.share
+            )
+            self._level = 0 if refused else 1
         self._at = moment
         allowed = self._level >= 1
         self._level -= allowed

@@ -5,6 +5,7 @@ is left (x-ratelimit headers). The shared estimate of the limit belongs to `rate
 """
 
 import asyncio
+import logging
 import re
 import time
 from collections import deque
@@ -20,7 +21,9 @@ from targen.llm.schema import GATES
 from targen.llm.store import now as store_now
 from targen.llm.writer import Writer
 
-_STALE_S = 0.25
+LOGGER = logging.getLogger("targen")
+
+_STALE_S = 0.15
 _RETRY_S = 0.02
 _UNREAD = 4.0
 _FIRST_PACE = 256.0
@@ -74,6 +77,7 @@ class Gate:
         self._left: dict[str, float] = {}
         self._reset_at = 0.0
         self._sharers = 1
+        self._told = False
         self.limit: float | None = None
 
     def wait(self, now: float) -> float:
@@ -213,7 +217,14 @@ class Gate:
             return
         slots, grant, self._sharers = result
         # While the rate is still rising, no limit has been met.
-        self.limit = grant.rate if grant.cuts else None
+        self.limit = grant.rate if grant.cuts and grant.chance is None else None
+        if grant.chance is not None and not self._told:
+            self._told = True
+            LOGGER.warning(
+                "The endpoint refuses some %.0f%% of the calls whatever their rate: they are tried "
+                "again, but the run is not slowed down any more",
+                100 * grant.chance,
+            )
         if grant.cuts != self._cuts:
             self._unused += len(self._slots)
             self._slots.clear()

@@ -11,6 +11,11 @@ rate is held at 0.99 of the estimate (`hold`), and after a while without a refus
 to see whether the limit has been raised. Where two refusals follow too closely for an estimate,
 the rate is halved: plain additive increase and multiplicative decrease, which also fits limits
 that are no buckets.
+
+Some endpoints refuse many calls at random, whatever the rate. So where refusals keep coming after
+few calls although the rate is lowered, it is doubled step by step (`trial`): of a limit, twice the
+rate meets far more refusals, of chance the same share. If it is chance, refusals no longer lower
+the rate (`free`) unless their share rises.
 """
 
 import json
@@ -36,6 +41,15 @@ REST_CALLS = 3
 REST_S = 0.3
 SURE_CALLS = 10
 SURE_S = 0.7
+TRIAL_AFTER = 3
+TRIAL_FACTOR = 4.0
+TRIAL_CALLS = 30
+TRIAL_S = 1.0
+TRIAL_MOST_SHARE = 0.65
+TRIAL_PAUSE = 20
+PLAIN_CALLS = 10
+PLAIN_SHARE = 0.8
+FREE_ABOVE = 4.0
 _MOST_MARKS = 300
 _HISTORY_S = 12.0
 _ALIVE_S = 2.0
@@ -45,13 +59,15 @@ _ALIVE_S = 2.0
 class Grant:
     """Leave to send `count` calls, the first at `start`, the next every 1 / `rate` seconds.
 
-    With a new number of `cuts`, all leave that was given before is void.
+    With a new number of `cuts`, all leave that was given before is void. `chance` is the share of
+    calls that are refused whatever the rate, None where refusals mean a limit.
     """
 
     start: float
     count: int
     rate: float
     cuts: int = 0
+    chance: float | None = None
 
 
 @dataclass(slots=True)
@@ -70,6 +86,11 @@ class Limit:
         doubts: refusals that followed an estimate too soon to be believed.
         since: when the present phase began; `grown_at`: when the rate was last raised.
         estimate: the bucket's rate, once known; `patience`: seconds to hold before creeping.
+        frequent: cuts in a row that each followed the last after a few calls; `frequent_rate` is
+            the rate before them, `trial_rate` that at which the trial began.
+        chance: the share of calls that is refused, as the trial finds it.
+        stage_passed, stage_refused: `passed` when the present stage of a trial began (at `since`),
+            and calls sent since then and refused.
         marks: [time, passed] of the last seconds.
         seen: process -> when it last asked for leave.
     """
@@ -88,6 +109,12 @@ class Limit:
     again: bool = False
     patience: float = HOLD_S
     estimate: float | None = None
+    frequent: int = 0
+    frequent_rate: float = 0.0
+    trial_rate: float = 0.0
+    chance: float | None = None
+    stage_passed: float = 0.0
+    stage_refused: int = 0
     marks: list[list[float]] = field(default_factory=list)
     seen: dict[str, float] = field(default_factory=dict)
 
@@ -123,11 +150,15 @@ class Limit:
         self._grow(now)
         start = max(now, self.next_at)
         if start - now >= HORIZON_S:
-            return Grant(start, 0, self.rate, self.cuts)
+            return self._grant(start, 0)
         count = max(1, min(most, round(self.rate * HORIZON_S / len(self.seen))))
-        grant = Grant(start, count, self.rate, self.cuts)
+        grant = self._grant(start, count)
         self._pass(grant)
         return grant
+
+    def _grant(self, start: float, count: int) -> Grant:
+        chance = self.chance if self.phase == "free" else None
+        return Grant(start, count, self.rate, self.cuts, chance)
 
     def _pass(self, grant: Grant) -> None:
         """Take it that a grant will be used, evenly and in time."""
@@ -165,7 +196,9 @@ class Limit:
         for mark in self.marks:
             if mark[0] >= sent_at:
                 mark[1] -= 1
-        if sent_at > self.cut_at:
+        if self.phase in ("trial", "free"):
+            self.stage_refused += sent_at > self.since
+        elif sent_at > self.cut_at:
             self._cut(now, sent_at)
         if self.empty_at is None or sent_at > self.empty_at:
             self.empty_at = sent_at
@@ -176,6 +209,7 @@ class Limit:
         start = self.marks[0][0] if self.empty_at is None else self.empty_at
         passed = self._passed_until(sent_at) - self.at_empty
         lasted = max(sent_at - start, 1e-6)
+        self._suspect(passed)
         if self.empty_at is None:
             self.rate /= 8
             self.phase = "climb"
@@ -191,6 +225,10 @@ class Limit:
         self.rate = max(self.rate, LEAST_RATE)
         self.cuts += 1
         self.since = self.grown_at = now
+        if self.frequent >= TRIAL_AFTER:
+            self.trial_rate = min(TRIAL_FACTOR * self.rate, self.frequent_rate)
+            self.phase, self.chance = "trial", None
+            self._begin_stage(now, self.trial_rate)
         # A bucket that has just been emptied gets a few calls' worth of rest.
         self.next_at = now + min(REST_CALLS / self.rate, REST_S)
         # Others still use up what they were granted.
@@ -212,7 +250,55 @@ class Limit:
             # The rate rose while the bucket was full: what passed says too little. Once more.
             self.rate, self.phase, self.estimate = 0.9 * self.estimate, "climb", None
 
+    def _suspect(self, passed: float) -> None:
+        """Note how many calls passed between this cut and the last."""
+        if self.empty_at is None or passed >= SURE_CALLS:
+            self.frequent = 0
+            return
+        if self.frequent == 0:
+            self.frequent_rate = self.rate
+        self.frequent += 1
+
+    def _begin_stage(self, now: float, rate: float) -> None:
+        self.rate, self.since = rate, now
+        self.stage_passed, self.stage_refused = self.passed, 0
+
+    def _judge(self, now: float) -> None:
+        """See what the present stage of a trial, or of freedom, has shown."""
+        lasted = now - self.since
+        sent = self.passed - self.stage_passed + self.stage_refused
+        share = self.stage_refused / max(sent, 1.0)
+        plain = self.chance is None and sent >= PLAIN_CALLS and share > PLAIN_SHARE
+        if not plain and (lasted < TRIAL_S or sent < TRIAL_CALLS):
+            return
+        if self.chance is None and 0 < share <= TRIAL_MOST_SHARE:
+            self.chance = share
+        if self.chance is None or share < self.chance / 4:
+            # Too many for chance, or none (any more).
+            self._end_trial(now, self.rate / 2 if share else self.rate)
+        elif share > self.chance + (1 - self.chance) / 3:
+            if self.phase == "trial":
+                self._end_trial(now, self.trial_rate / 2)
+            else:
+                self._begin_stage(now, self.rate / 2)
+        else:
+            if self.rate >= FREE_ABOVE * self.trial_rate:
+                self.phase = "free"
+            self.chance = 0.5 * (self.chance + share)
+            used = sent / lasted > 0.5 * self.rate
+            self._begin_stage(now, min(self.rate * (2 if used else 1), MOST_RATE))
+
+    def _end_trial(self, now: float, rate: float) -> None:
+        self.rate = max(rate, LEAST_RATE)
+        # The next trial takes far more to be begun.
+        self.frequent = -TRIAL_PAUSE
+        self.phase, self.chance, self.estimate = "climb", None, None
+        self.since = self.grown_at = self.cut_at = now
+
     def _grow(self, now: float) -> None:
+        if self.phase in ("trial", "free"):
+            self._judge(now)
+            return
         span = min(now - self.grown_at, 0.5)
         if self.phase == "climb":
             self.rate *= 1 + CLIMB_PER_S * (0.6 if self.again else 1.0) * span

@@ -41,6 +41,12 @@ def window(most: int) -> Take:
     return take
 
 
+def chance(share: float, below: Take = lambda moment: True) -> Take:
+    """Refuses a share of the calls at random, whatever their rate; and what `below` refuses."""
+    random = rng("chance", share)
+    return lambda moment: below(moment) and random.random() >= share
+
+
 class World:
     """Processes that share one `Limit`, each 50 ms away from the endpoint, 100 calls at most."""
 
@@ -141,6 +147,26 @@ def test_a_limit_that_changes_is_followed() -> None:
     assert refused(50, 60) <= 15
     assert 24 < per_s(50, 60) < 34
     assert per_s(110, 120) > 80
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5])
+def test_refusals_by_chance_do_not_slow_the_run_down(share: float, processes: int) -> None:
+    world = World(chance(share), processes)
+    seconds = 0.0
+    while not (world.limit.phase == "free" and world.limit.rate > 200) and seconds < 25:
+        seconds += 0.5
+        world.run(seconds)
+    assert world.limit.phase == "free"
+    assert world.limit.chance == pytest.approx(share, abs=0.15)
+
+
+def test_a_limit_is_found_beside_refusals_by_chance() -> None:
+    world = World(chance(0.3, bucket([(0, 100)], 100)), 1)
+    world.run(60.0)
+    late = [at for at in world.answered if at > 30]
+    assert 30 < len(late) / 30
+    assert sum(at > 30 for at in world.refused) < 2 * len(late)
 
 
 def test_the_state_survives_its_way_through_the_store() -> None:
