@@ -1,0 +1,62 @@
+"""A release by its job: made once, refused by a failed gate, its check finds what was changed."""
+
+from pathlib import Path
+
+import pytest
+from dagster import AssetKey, DagsterInstance
+
+from dagster_project import home, run
+from tests.specs import MOOD, RECIPES, write_task
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "TARGEN_ROWS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(tmp_path / "tasks"))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    monkeypatch.chdir(home.ROOT)
+
+
+def test_a_task_is_released_once_it_passes_its_gates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shell(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = run.main(arguments)
+        return status, *capsys.readouterr()
+
+    write_task(tmp_path / "tasks", MOOD + "gates: [{metric: rows, at_least: 9}]\n")
+    status, _, err = shell("--release", "mood")
+    assert status == 1 and "error: mood: release: The table" in err and "is missing" in err
+    assert shell("mood")[0] == 1
+    status, _, err = shell("--release", "mood")
+    assert status == 1 and err.count("\n") == 1
+    assert "mood is not released: gate rows: Rows: 8; wanted at least 9." in err
+    assert not (tmp_path / "data/releases").exists()
+
+    write_task(tmp_path / "tasks", MOOD + "gates: [{metric: rows, at_least: 8}]\n")
+    assert "made for another task file" in shell("--release", "mood")[2]
+    assert shell("mood")[0] == 0
+    status, out, err = shell("--release", "mood")
+    assert (status, err) == (0, "")
+    folder = Path(out.strip().splitlines()[-1].strip())
+    assert folder.parent == tmp_path / "data/releases/mood"
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert shell("--release", "mood")[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+    with DagsterInstance.get() as instance:
+        event = instance.get_latest_materialization_event(AssetKey("release"))
+    said = {name: one.value for name, one in event.asset_materialization.metadata.items()}
+    assert said["version"] == folder.name and said["path"] == str(folder)
+    assert said["dagster/row_count"] == 8 == sum(said["rows_by_split"].values())
+    assert "| `train` |" in said["rows_by_split_and_label"] and said["simulated"] is True
+
+    (folder / "README.md").write_text("forged")
+    status, _, err = shell("--release", "mood")
+    assert status == 1 and "README.md is another file" in err
+    assert (folder / "README.md").read_text() == "forged"

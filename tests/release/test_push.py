@@ -1,0 +1,125 @@
+"""Pushing: exactly the release's files go to the hub, in one commit; errors are one sentence."""
+
+import base64
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from targen.errors import ReleaseError
+from targen.places import LocalPlace
+from targen.release import shelf
+from targen.release.contents import Contents
+from targen.release.push import push
+
+SECRET = "hf_a_very_secret_token"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub's protocol as a commit of small files takes."""
+
+    protocol_version = "HTTP/1.1"
+    seen: list[tuple[str, str, bytes]]
+    refuse: bool
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.path, self.headers.get("Authorization", ""), body))
+        if self.refuse:
+            self._answer(403, {"error": f"no right to write with {SECRET}"})
+        elif "/preupload/" in self.path:
+            files = json.loads(body)["files"]
+            modes = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False} for f in files
+            ]
+            self._answer(200, {"files": modes})
+        elif "/commit/" in self.path:
+            url = f"http://{self.headers['Host']}/datasets/me/rows/commit/abc"
+            self._answer(200, {"commitOid": "a" * 40, "commitUrl": url, "success": True})
+        elif "validate-yaml" in self.path:
+            self._answer(200, {"errors": [], "warnings": []})
+        else:
+            self._answer(200, {"url": f"http://{self.headers['Host']}/datasets/me/rows"})
+
+    def _answer(self, status: int, said: dict) -> None:
+        text = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    pytest.importorskip("huggingface_hub", reason="the extra huggingface is not installed")
+    handler = type("Handler", (Hub,), {"seen": [], "refuse": False})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    yield handler
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def released(ready, tmp_path: Path) -> tuple[LocalPlace, Contents]:
+    made = ready("rte").release
+    at = LocalPlace(str(tmp_path))
+    shelf.put(at, "rte", made)
+    return LocalPlace(str(tmp_path / shelf.folder("rte", made.version))), made
+
+
+def test_exactly_the_files_are_sent_in_one_commit(hub: type[Hub], released) -> None:
+    at, made = released
+    at.write(".gitattributes", b"not ours")
+    assert push(at, "me/rows", private=True).endswith("/commit/abc")
+    created = json.loads(next(body for path, _, body in hub.seen if path == "/api/repos/create"))
+    assert (created["name"], created["organization"], created["type"]) == ("rows", "me", "dataset")
+    assert created.get("private", created.get("visibility")) in (True, "private")
+    (commit,) = [body for path, _, body in hub.seen if "/commit/main" in path]
+    head, *files = [json.loads(line) for line in commit.splitlines()]
+    assert head["value"]["summary"] == f"rte {made.version}"
+    sent = {f["value"]["path"]: base64.b64decode(f["value"]["content"]) for f in files}
+    assert sent == dict(made.files)
+    (tag,) = [body for path, _, body in hub.seen if "/tag/" in path]
+    assert json.loads(tag)["tag"] == made.version
+    assert {token for _, token, _ in hub.seen} == {f"Bearer {SECRET}"}
+
+
+def test_a_refusal_is_one_sentence_without_the_token(hub: type[Hub], released) -> None:
+    hub.refuse = True
+    with pytest.raises(ReleaseError, match="me/rows does not take the release") as caught:
+        push(released[0], "me/rows")
+    assert SECRET not in str(caught.value) and "\n" not in str(caught.value)
+    assert not any("/commit/" in path for path, *_ in hub.seen)
+
+
+def test_a_damaged_release_is_not_sent(hub: type[Hub], released) -> None:
+    released[0].write("README.md", b"other")
+    with pytest.raises(ReleaseError, match="README.md was changed"):
+        push(released[0], "me/rows")
+    assert hub.seen == []
+
+
+def test_what_is_missing_is_told(released, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, _ = released
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with pytest.raises(ReleaseError, match="write owner/name"):
+        push(at, "rows")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ReleaseError, match=r"pip install 'targen-dagster\[huggingface\]'"):
+        push(at, "me/rows")
+    monkeypatch.undo()
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    pytest.importorskip("huggingface_hub", reason="the extra huggingface is not installed")
+    with pytest.raises(ReleaseError, match="Set HF_TOKEN"):
+        push(at, "me/rows")
