@@ -94,7 +94,9 @@ class Writer:
             self._fail_all(StoreError(f"The completion store {self._store.shown}: {error}"))
             return
         with connection:
-            beaten = 0.0
+            # At once: whoever looks after the store must see that a run is using it.
+            beaten = time.monotonic()
+            self._deliver(self._commit(connection, [(self._beat, _ignore)]))
             while True:
                 group, ended = self._collect()
                 if time.monotonic() - beaten >= _BEAT_S and not ended:
