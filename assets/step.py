@@ -215,7 +215,6 @@ def seconds_since(started: float) -> float:
 
 def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
     """Return what this run itself asked for and paid; what the tables cost is in the report."""
-    cost = stats["cost_usd"]
     waits = {
         name: round(stats[name], 4)
         for name in ("latency_p50_s", "latency_p95_s", "latency_p99_s")
@@ -227,8 +226,9 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
         "simulated": stats["simulated"],
         "calls": stats["calls"],
         "found_in_store": stats["from_store"],
-        "prompt_tokens": stats["prompt_tokens"],
-        "completion_tokens": stats["completion_tokens"],
-        "cost_usd": "unknown" if cost is None else cost,
+        **{
+            name: "unknown" if stats[name] is None else stats[name]
+            for name in ("prompt_tokens", "completion_tokens", "cost_usd")
+        },
         **waits,
     }

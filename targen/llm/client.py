@@ -5,6 +5,8 @@ Here belong making the client, sending one body and turning what goes wrong on t
 """
 
 import os
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -122,13 +124,12 @@ class Client:
         # The SDK's aiohttp transport calls a refused connection a ConnectTimeout.
         unreached = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
         if unreached:
-            words = f"cannot reach {self.base_url}"
+            words = f"cannot reach {self.base_url}: {_plainly(error)}"
         elif isinstance(error, openai.APITimeoutError):
             words = f"no answer from {self.base_url} in time"
         else:
-            words = "the connection was cut"
-        detail = f" ({cause})" if cause and str(cause) else ""
-        return replies.Reply("transient", words=words + detail[:200], ambiguous=not unreached)
+            words = f"the connection to {self.base_url} was cut"
+        return replies.Reply("transient", words=words, ambiguous=not unreached)
 
     @property
     def sdk(self) -> openai.AsyncOpenAI:
@@ -138,3 +139,17 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self._sdk.close()
+
+
+def _plainly(error: BaseException) -> str:
+    """Return for the user why a connection could not be made."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ssl.SSLError):
+            return "its certificate is not trusted, or it does not speak TLS"
+        if isinstance(found, socket.gaierror):
+            return "its name is not known; check the address and the network"
+        if isinstance(found, ConnectionRefusedError):
+            return "nothing answers at this port; is the server running?"
+        found = getattr(found, "os_error", None) or found.__cause__ or found.__context__
+    return "no connection in time; check the address, the network and the proxy settings"

@@ -90,9 +90,7 @@ def _read_answer(code: int, content: bytes) -> Reply:
         if not isinstance(text, str):
             text = json.dumps(text)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        shown = content[:80].decode("utf-8", "replace")
-        words = f"the reply is no chat completion but {shown!r}" if content else "an empty reply"
-        return Reply("transient", words=words, code=code, ambiguous=True)
+        return Reply("transient", words=_no_answer(content), code=code, ambiguous=True)
     finish = choice.get("finish_reason") or "stop"
     usage = data.get("usage") or {}
     refusal = message.get("refusal")
@@ -108,6 +106,16 @@ def _read_answer(code: int, content: bytes) -> Reply:
         logprob=_mean_logprob(choice),
     )
     return Reply("answer", answer=answer, code=code)
+
+
+def _no_answer(content: bytes) -> str:
+    """Return what a reply is that is no chat completion."""
+    if not content.strip():
+        return "an empty reply"
+    if content.lstrip().startswith(b"<"):
+        return "a web page, no chat completion; if the base URL (OPENAI_BASE_URL) lacks /v1, add it"
+    shown = content[:80].decode("utf-8", "replace")
+    return f"the reply is no chat completion but {shown!r}"
 
 
 def _count(usage: Any, name: str) -> int | None:

@@ -15,6 +15,8 @@ class Stats:
     Attributes:
         calls: answers paid for now; `retried`: tries beyond the first; `from_store`: requests
             answered without a call; `failed`: requests that got no answer.
+        prompt_tokens, completion_tokens: as far as they are known.
+        uncounted: answers whose tokens the endpoint did not count.
         cost_usd: cost of the calls made now; None where a price is unknown.
         simulated: True where the embedded model answered and the price means nothing.
         seconds: from the opening of the engine to its closing.
@@ -30,15 +32,19 @@ class Stats:
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    uncounted: int = 0
     cost_usd: float | None = 0.0
     seconds: float = 0.0
     latencies: "array[float]" = field(default_factory=lambda: array("f"), repr=False)
 
-    def paid(self, prompt: int, completion: int, cost: float | None, latency: float) -> None:
+    def paid(
+        self, prompt: int | None, completion: int | None, cost: float | None, latency: float
+    ) -> None:
         """Count one answer; tokens as counted by the endpoint, cost in US dollars."""
         self.calls += 1
-        self.prompt_tokens += prompt
-        self.completion_tokens += completion
+        self.prompt_tokens += prompt or 0
+        self.completion_tokens += completion or 0
+        self.uncounted += prompt is None or completion is None
         known = self.cost_usd is not None and cost is not None
         self.cost_usd = (self.cost_usd or 0.0) + (cost or 0.0) if known else None
         self.latencies.append(latency)
@@ -51,7 +57,7 @@ class Stats:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures as JSON-like metadata."""
+        """Return the figures as JSON-like metadata; tokens are None where not all are known."""
         return {
             "model": self.model,
             "simulated": self.simulated,
@@ -61,8 +67,8 @@ class Stats:
             "retried": self.retried,
             "throttled": self.throttled,
             "failed": self.failed,
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": self.completion_tokens,
+            "prompt_tokens": None if self.uncounted else self.prompt_tokens,
+            "completion_tokens": None if self.uncounted else self.completion_tokens,
             "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
             "latency_p50_s": self.percentile(0.50),

@@ -70,7 +70,7 @@ class Storing:
         """Store an answer that took `latency` seconds, and hand it on."""
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         cost = self._purse.cost(job.request, prompt, completion)
-        self._stats.paid(prompt or 0, completion or 0, cost, latency)
+        self._stats.paid(prompt, completion, cost, latency)
         parsed = structured.parse(answer.text, job.request.schema)
         status, error = status_of(answer, parsed.error)
         self._write(
