@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+import polars as pl
 from dagster import (
     AssetChecksDefinition,
     AssetExecutionContext,
@@ -26,6 +27,7 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen import environment
 from targen.hashing import digest
+from targen.places import Place
 from targen.quality.inputs import COMPLETIONS, ReportInputs
 from targen.stored import Stored
 from targen.tables import SCHEMA_VERSION
@@ -66,7 +68,8 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         with readable_errors():
             spec = start(context, tasks, data)
             docs = expectations.relative_page(spec.name) if environment.expectations() else None
-            inputs = gather(spec, above, llm, docs)
+            place = data.tables().place
+            inputs = gather(spec, above, llm, docs, reviewed(spec, above, place))
             with cancelled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
@@ -74,7 +77,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             # A release asks whether the report is on the rows that stand.
             made.json["tables"] = {name: stored.data_version for name, stored in above.items()}
             pages = {"json": made.json_text(), "html": page.render(made)}
-        version = report_digest(spec)
+            version = digest_now(spec, place)
         origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
@@ -92,7 +95,11 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
 
 
 def gather(
-    spec: TaskSpec, above: dict[str, Stored], llm: LLMResource, data_docs: str | None = None
+    spec: TaskSpec,
+    above: dict[str, Stored],
+    llm: LLMResource,
+    data_docs: str | None = None,
+    looked_at: pl.DataFrame | None = None,
 ) -> ReportInputs:
     """Return what the report of a task is computed from.
 
@@ -101,6 +108,7 @@ def gather(
         above: table -> what is stored of it.
         llm: the model, for its completion store.
         data_docs: where the page of the expectations lies, None where there is none.
+        looked_at: people's verdicts, None where nobody looked.
 
     Raises:
         StoreError: the completion store cannot be read.
@@ -142,6 +150,7 @@ def gather(
         elsewhere=gold.elsewhere,
         versions={name: stored.data_version for name, stored in above.items()},
         planted_errors=planted,
+        reviewed=looked_at,
         data_docs=data_docs,
     )
 
@@ -158,6 +167,31 @@ def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Place) -> pl.DataFrame | None:
+    """Return people's verdicts that hold for the rows as they are, None where nobody looked.
+
+    Raises:
+        TableError: the verdicts cannot be read.
+    """
+    from targen.quality import review  # noqa: PLC0415 - not when loading
+
+    verdicts = review.stored(place, spec.name)
+    if verdicts is None or spec.answer.kind == "none":
+        return None
+    return review.in_force(spec, above["corrected_set"].table, above["labels"].table, verdicts)
+
+
+def digest_now(spec: TaskSpec, place: Place) -> str:
+    """Return `report_digest` with what people have said by now.
+
+    Raises:
+        TableError: the verdicts cannot be read.
+    """
+    from targen.quality import review  # noqa: PLC0415 - not when loading
+
+    return report_digest(spec, review.identity(review.stored(place, spec.name)))
+
+
 def options(spec: TaskSpec) -> tuple[str, ...]:
     """Return the fields that hold the alternatives of which the answer is one, in order."""
     answer = spec.answer
@@ -169,14 +203,20 @@ def corrector_blind(spec: TaskSpec) -> bool:
     return spec.recipe.choice("correction").params.get("shown") is not True
 
 
-def report_digest(spec: TaskSpec) -> str:
-    """Return the sha256 of what the report reads of the task beyond its tables."""
+def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
+    """Return the sha256 of what the report reads beyond its tables.
+
+    Args:
+        spec: the task.
+        verdicts: identity of people's verdicts, None where there are none.
+    """
     from targen import references  # noqa: PLC0415 - not when loading
 
     return digest(
         {
             "step": STEP,
             "schema_version": SCHEMA_VERSION,
+            "verdicts": verdicts,
             "name": spec.name,
             "title": spec.title,
             "description": spec.description,

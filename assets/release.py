@@ -32,7 +32,7 @@ from dagster._utils.warnings import PreviewWarning
 
 from assets import markdown
 from assets.checks import CONTRACT
-from assets.quality_report import report_digest
+from assets.quality_report import digest_now
 from assets.step import GROUP, OWNERS, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
@@ -71,7 +71,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             spec = start(context, tasks, data)
             tables = data.tables()
             with closing(llm.store()) as store:
-                gathered = material.gather(spec, tables, store, report_digest(spec))
+                gathered = material.gather(spec, tables, store, digest_now(spec, tables.place))
             made = contents.build(gathered)
             new = shelf.put(tables.place, spec.name, made)
             address = tables.place.address(shelf.folder(spec.name, made.version))

@@ -33,6 +33,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets import quality_report
 from dagster_project import jobs
+from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.hashing import short_id
@@ -79,7 +80,9 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
         "from, asks for the first changed step and all below it. What did not change makes no "
         "call.",
     )
-    def look(context: SensorEvaluationContext, tasks: TaskFolder) -> SensorResult | SkipReason:
+    def look(
+        context: SensorEvaluationContext, tasks: TaskFolder, data: DataFolder
+    ) -> SensorResult | SkipReason:
         try:
             names = tasks.names()
         except TargenError as error:
@@ -92,14 +95,14 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
                 said.append(f"{name}: new; reload the code location, then it is a partition")
                 continue
             try:
-                step = first_changed(name, tasks, {s: made[s].get(name) for s in STEPS})
+                step = first_changed(name, tasks, data, {s: made[s].get(name) for s in STEPS})
             except TargenError as error:
                 said.append(f"{name}: {error}")
                 continue
             if step is not None and name in busy:
                 said.append(f"{name}: {step} has changed, and a run of it is under way")
             elif step is not None:
-                requests.append(_request(name, step, made, tasks))
+                requests.append(_request(name, step, made, tasks, data))
         for line in said:
             context.log.warning(line)
         if not requests:
@@ -109,12 +112,15 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
     return look
 
 
-def first_changed(task: str, tasks: TaskFolder, made: Mapping[str, Made | None]) -> str | None:
+def first_changed(
+    task: str, tasks: TaskFolder, data: DataFolder, made: Mapping[str, Made | None]
+) -> str | None:
     """Return the first step whose table was made from something else than the files now say.
 
     Args:
         task: its name.
         tasks: where the files are.
+        data: where the verdicts of reviews are.
         made: step -> its newest materialisation, None where there is none.
 
     Raises:
@@ -122,7 +128,7 @@ def first_changed(task: str, tasks: TaskFolder, made: Mapping[str, Made | None])
     """
     if not any(made.values()):
         return None
-    now = digests(task, tasks)
+    now = digests(task, tasks, data)
     for step in STEPS:
         newest = made[step]
         if newest is not None and newest.step_digest != now[step]:
@@ -130,17 +136,20 @@ def first_changed(task: str, tasks: TaskFolder, made: Mapping[str, Made | None])
     return None
 
 
-def digests(task: str, tasks: TaskFolder) -> dict[str, str]:
+def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
     """Return step -> the identity of everything that it reads of the task's files now.
+
+    The report reads people's verdicts as well, which an import changes.
 
     Raises:
         SpecError: the task's file is wrong.
+        TableError: the verdicts cannot be read.
     """
     from targen.operators import step_digest  # noqa: PLC0415 - not when loading
 
     spec = tasks.load(task)
     steps = {step: step_digest(step, spec) for step in STEPS if step != quality_report.STEP}
-    return {**steps, quality_report.STEP: quality_report.report_digest(spec)}
+    return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().place)}
 
 
 def materialised(
@@ -174,13 +183,17 @@ def under_way(instance: DagsterInstance) -> set[str]:
 
 
 def _request(
-    task: str, step: str, made: Mapping[str, Mapping[str, Made]], tasks: TaskFolder
+    task: str,
+    step: str,
+    made: Mapping[str, Mapping[str, Made]],
+    tasks: TaskFolder,
+    data: DataFolder,
 ) -> RunRequest:
     below = STEPS[STEPS.index(step) :]
     # What stands and what is wanted name the change: it is asked for once, and once more only
     # when a later run made something else of it.
     state = [made[s][task].storage_id if task in made[s] else 0 for s in STEPS]
-    wanted = digests(task, tasks)
+    wanted = digests(task, tasks, data)
     return RunRequest(
         run_key=f"{task} {step} {short_id([state, wanted])}",
         partition_key=task,

@@ -11,6 +11,7 @@ from targen.cli import (  # noqa: F401 - their commands register themselves
     export,
     release,
     report,
+    review,
     serving,
     store,
     tasks,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import polars as pl
 import pytest
 from dagster import (
     AssetKey,
@@ -19,7 +20,9 @@ from dagster._core.test_utils import create_run_for_test
 
 from dagster_project import sensors
 from dagster_project.definitions import build_defs
+from resources.data import DataFolder
 from resources.tasks import TaskFolder
+from targen.quality import review
 from targen.tables import STEPS
 from tests.specs import MOOD, RECIPES, write_task
 
@@ -36,12 +39,16 @@ def tasks(tmp_path: Path) -> TaskFolder:
     return TaskFolder(tasks_dir=str(tmp_path / "tasks"), recipes_dir=str(RECIPES))
 
 
+def data_of(tasks: TaskFolder) -> DataFolder:
+    return DataFolder(data_dir=str(Path(tasks.tasks_dir).parent / "data"))
+
+
 def rewrite(tasks: TaskFolder, text: str) -> None:
     write_task(Path(tasks.tasks_dir), text)
 
 
 def make(instance: DagsterInstance, tasks: TaskFolder, *steps: str) -> None:
-    digests = sensors.digests("mood", tasks)
+    digests = sensors.digests("mood", tasks, data_of(tasks))
     for step in steps or STEPS:
         event = AssetMaterialization(
             AssetKey(step), partition="mood", metadata={"step_digest": digests[step]}
@@ -51,10 +58,11 @@ def make(instance: DagsterInstance, tasks: TaskFolder, *steps: str) -> None:
 
 def tick(built: Definitions, instance: DagsterInstance, tasks: TaskFolder) -> SensorExecutionData:
     repository = built.get_repository_def()
-    context = build_sensor_context(
-        instance=instance, resources={"tasks": tasks}, repository_def=repository
-    )
-    return repository.get_sensor_def(sensors.CHANGED_STEPS).evaluate_tick(context)
+    resources = {"tasks": tasks, "data": data_of(tasks)}
+    with build_sensor_context(
+        instance=instance, resources=resources, repository_def=repository
+    ) as context:
+        return repository.get_sensor_def(sensors.CHANGED_STEPS).evaluate_tick(context)
 
 
 def look(instance: DagsterInstance, tasks: TaskFolder) -> tuple[list[RunRequest], str]:
@@ -149,3 +157,14 @@ def test_a_wrong_task_does_not_hide_the_others(
     rewrite(tasks, MOOD.replace("title: Mood", "title: Moods"))
     requests, _ = look(instance, tasks)
     assert [request.partition_key for request in requests] == ["mood"]
+
+
+def test_an_imported_review_asks_for_the_report_alone(
+    instance: DagsterInstance, tasks: TaskFolder
+) -> None:
+    make(instance, tasks)
+    place = data_of(tasks).tables().place
+    row = {"instance_id": "a", "content": "b", "right": True, "label": None, "comment": None}
+    review.keep(place, "mood", pl.DataFrame([row], schema=review.REVIEWS))
+    requests, _ = look(instance, tasks)
+    assert [request.tags["targen/first_changed"] for request in requests] == ["quality_report"]

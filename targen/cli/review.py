@@ -1,0 +1,81 @@
+"""`targen review`: people look at a sample of the finished rows, and their verdicts come back.
+
+Here belong its commands. Sample, sheet and verdicts belong to `targen.quality.review`.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, told
+from targen.errors import TargenError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from targen.stored import Tables
+    from targen.task import TaskSpec
+
+review = typer.Typer(
+    help="People's review of finished rows, which overrides the noise estimate.",
+    no_args_is_help=True,
+)
+app.add_typer(review, name="review")
+
+
+@review.command()
+@told
+def export(
+    task: Annotated[str, typer.Argument(help="The task.")],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to look at.")] = 100,
+    output: Annotated[
+        Path | None, typer.Option(help="The sheet; TASK.review.csv without it.")
+    ] = None,
+) -> None:
+    """Write a sample as CSV, rows with divided labels over-sampled, to fill in `verdict`."""
+    from targen.quality import review as sheets  # noqa: PLC0415 - Polars
+
+    spec, tables = _task(task), base.tables()
+    chosen = sheets.sample(spec, *_rows(tables, task), rows)
+    path = output or Path(f"{task}.review.csv")
+    sheets.write_sheet(path, sheets.sheet(spec, chosen))
+    typer.echo(
+        f"{path}: {len(chosen)} rows. Fill in `verdict` (right, wrong, or the right label), then: "
+        f"targen review import {path}"
+    )
+
+
+@review.command(name="import")
+@told
+def import_(
+    file: Annotated[Path, typer.Argument(help="The filled-in sheet; a part of it is enough.")],
+) -> None:
+    """Read verdicts back; the next quality report counts them."""
+    from targen.quality import review as sheets  # noqa: PLC0415 - Polars
+
+    name = sheets.task_of(file)
+    spec, tables = _task(name), base.tables()
+    table, _ = _rows(tables, name)
+    found = sheets.read_sheet(spec, table, file)
+    kept = sheets.keep(tables.place, name, found.verdicts)
+    wrong = found.verdicts.height - int(found.verdicts["right"].sum())
+    notes = [f"{found.empty} not filled in"] * bool(found.empty)
+    notes += [f"{found.lapsed} lapsed, because their rows have changed"] * bool(found.lapsed)
+    typer.echo(
+        f"{name}: {found.verdicts.height} verdicts read, {wrong} of them wrong"
+        f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. "
+        f"Make quality_report of {name} again to see them."
+    )
+
+
+def _task(name: str) -> "TaskSpec":
+    spec = base.task(name)
+    if spec.answer.kind == "none":
+        raise TargenError(f"The rows of {name} have no label that could be right or wrong.")
+    return spec
+
+
+def _rows(tables: "Tables", task: str) -> "tuple[pl.DataFrame, pl.DataFrame]":
+    return tables.read("corrected_set", task).table, tables.read("labels", task).table

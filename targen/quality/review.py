@@ -1,0 +1,333 @@
+"""People's review of finished rows: the sheet that they fill in, and what they said.
+
+Here belong the sample, the CSV in both directions and the file that keeps verdicts. What they say
+of the label noise is computed in `noise`.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from targen.errors import TableError, TargenError
+from targen.hashing import digest, short_id
+from targen.places import Place
+from targen.quality import agreement
+from targen.quality.inputs import ReportInputs
+from targen.yamlfile import nearest
+
+if TYPE_CHECKING:
+    from targen.task import TaskSpec
+
+HEAD: Final = ("task", "instance_id", "content", "stratum", "weight")
+TAIL: Final = ("label", "verdict", "comment")
+REVIEWS: Final = {
+    "instance_id": pl.String,
+    "content": pl.String,
+    "right": pl.Boolean,
+    "label": pl.String,
+    "comment": pl.String,
+}
+"""Columns of the file of verdicts; `label` is the one that a person gave instead."""
+RIGHT, WRONG = "right", "wrong"
+SUSPICIOUS_SHARE: Final = 0.5
+"""Share of a sample that is given to rows whose labels are not of one mind."""
+SHOWN: Final = 10
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_SEPARATOR: Final = ";"
+
+
+def key(task: str) -> str:
+    """Return where the verdicts of a task lie in the data folder."""
+    return f"reviews/{task}.parquet"
+
+
+def content(spec: "TaskSpec", row: Mapping[str, Any]) -> str:
+    """Return what a verdict is on: a row whose fields or label change is another one."""
+    return short_id(["review", {name: row[name] for name in spec.fields}, row["label"]])
+
+
+def strata(spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
+    """Return the stratum of each row: whether its labels are of one mind, and its label."""
+    tables = {"corrected_set": rows} | ({} if labels is None else {"labels": labels})
+    inputs = ReportInputs(
+        task_name=spec.name,
+        title=spec.title,
+        description="",
+        fields=spec.field_types,
+        answer_kind=spec.answer.kind,
+        tables=tables,
+    )
+    divided = {row["instance_id"] for row in agreement.review(inputs)}
+    found = []
+    for row in rows.iter_rows(named=True):
+        mind = "divided" if row["instance_id"] in divided else "agreed"
+        # Spans and sets of labels are too many to be strata.
+        found.append(f"{mind}, {row['label']}" if spec.answer.kind == "class" else mind)
+    return found
+
+
+def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
+    """Return how many rows of each stratum a sample takes.
+
+    Half of it goes to divided rows, as far as there are so many; inside both halves strata get
+    equal numbers, and what one cannot fill goes to the others.
+    """
+    rows = min(rows, sum(sizes.values()))
+    halves = [{k: n for k, n in sizes.items() if k.startswith(m)} for m in ("divided", "agreed")]
+    divided = min(sum(halves[0].values()), round(rows * SUSPICIOUS_SHARE))
+    agreed = min(sum(halves[1].values()), rows - divided)
+    taken: dict[str, int] = {}
+    for half, wanted in zip(halves, (rows - agreed, agreed), strict=True):
+        chosen = dict.fromkeys(half, 0)
+        while sum(chosen.values()) < wanted:
+            open_ = [name for name in half if chosen[name] < half[name]]
+            chosen[min(open_, key=lambda name: (chosen[name], name))] += 1
+        taken |= chosen
+    return taken
+
+
+def sample(
+    spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None, wanted: int
+) -> list[dict[str, Any]]:
+    """Return the rows of a sheet: stratified, chosen and ordered by content alone.
+
+    The order is that of a hash as well, so that who fills in the first rows only has still looked
+    at a fair part of each stratum.
+    """
+    members: dict[str, list[dict[str, Any]]] = {}
+    listed = rows.iter_rows(named=True)
+    for stratum, row in zip(strata(spec, rows, labels), listed, strict=True):
+        members.setdefault(stratum, []).append(row | {"content": content(spec, row)})
+    taken = shares({name: len(some) for name, some in sorted(members.items())}, wanted)
+    chosen = []
+    for stratum, some in members.items():
+        first = sorted(some, key=_lot)[: taken[stratum]]
+        chosen += [
+            row | {"stratum": stratum, "weight": round(len(some) / len(first), 6)} for row in first
+        ]
+    return sorted(chosen, key=_lot)
+
+
+def _lot(row: Mapping[str, Any]) -> str:
+    return digest(["review", row["instance_id"], row["content"]])
+
+
+def sheet(spec: "TaskSpec", chosen: Sequence[Mapping[str, Any]]) -> str:
+    """Return a sample as CSV, safe to open in a spreadsheet."""
+    buffer = io.StringIO()
+    columns = [*HEAD, *spec.fields, *TAIL]
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in chosen:
+        given = {**row, "task": spec.name, "verdict": "", "comment": ""}
+        writer.writerow([cell(given[name]) for name in columns])
+    return buffer.getvalue()
+
+
+def cell(value: Any) -> str:
+    """Return a value as a cell that no spreadsheet takes for a formula."""
+    text = _SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else str(value)
+    text = text.replace("\x00", "")
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def write_sheet(path: Path, text: str) -> None:
+    """Write a sheet; a file that somebody has filled in, or that is no sheet, stays.
+
+    Raises:
+        TargenError: such a file is there, or the folder cannot be written.
+    """
+    try:
+        if path.exists():
+            try:
+                filled = any(row.get("verdict", "").strip() for _, row in _read(path))
+            except TargenError as error:
+                raise TargenError(
+                    f"{path} is there and is no sheet of a review. Name another --output."
+                ) from error
+            if filled:
+                raise TargenError(
+                    f"{path} holds verdicts. Import it (targen review import), or name another "
+                    "--output."
+                )
+        # With a mark, because spreadsheets else take UTF-8 for something else.
+        path.write_text(text, encoding="utf-8-sig", newline="")
+    except OSError as error:
+        raise TargenError(
+            f"Cannot write {path}: {error.strerror}. Name another --output."
+        ) from error
+
+
+def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """Return line number and cells of each row of a sheet."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise TargenError(f"Cannot read {path}: {cause}. Save the sheet as CSV, UTF-8.") from error
+    delimiter = ";" if text.split("\n", 1)[0].count(";") > 3 else ","
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
+    try:
+        rows = [(reader.line_num, {k: v for k, v in row.items() if k}) for row in reader]
+    except csv.Error as error:
+        raise TargenError(f"{path}:{reader.line_num}: no readable CSV: {error}.") from error
+    missing = [name for name in (*HEAD[:3], "verdict") if name not in (reader.fieldnames or ())]
+    if missing:
+        raise TargenError(
+            f"{path}:1: the column {missing[0]} is missing. Export a sheet and keep its columns."
+        )
+    return rows
+
+
+def task_of(path: Path) -> str:
+    """Return the task that a sheet is on.
+
+    Raises:
+        TargenError: it cannot be read, or is on none or on several.
+    """
+    named = sorted({row["task"].strip() for _, row in _read(path)})
+    if len(named) != 1 or not named[0]:
+        found = ", ".join(named)[:80] or "none"
+        raise TargenError(f"{path}: the column task must name one task, and names {found}.")
+    return named[0]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What a sheet said.
+
+    Attributes:
+        verdicts: as `REVIEWS`.
+        empty: rows without a verdict.
+        lapsed: verdicts on rows that have changed since, or are gone; left out.
+    """
+
+    verdicts: pl.DataFrame
+    empty: int
+    lapsed: int
+
+
+def read_sheet(spec: "TaskSpec", rows: pl.DataFrame, path: Path) -> Imported:
+    """Return the verdicts of a filled-in sheet.
+
+    Raises:
+        TargenError: what is wrong, with line numbers; or there is no verdict at all.
+    """
+    known = {row["instance_id"]: row for row in rows.iter_rows(named=True)}
+    found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    empty = lapsed = 0
+    for line, row in _read(path):
+        said = row["verdict"].strip()
+        if not said:
+            empty += 1
+            continue
+        row_id = row["instance_id"].strip()
+        current = known.get(row_id)
+        if current is None or content(spec, current) != row["content"].strip():
+            lapsed += 1
+            continue
+        judged = _verdict(spec, current, said)
+        if isinstance(judged, str):
+            problems.append(f"{path}:{line}: {judged}")
+            continue
+        entry = {
+            "instance_id": row_id,
+            "content": row["content"].strip(),
+            "comment": row.get("comment", "").strip() or None,
+            **judged,
+        }
+        before = found.setdefault(row_id, entry)
+        if (before["right"], before["label"]) != (entry["right"], entry["label"]):
+            problems.append(f"{path}:{line}: {row_id} has two verdicts; keep one")
+    if problems:
+        more = f"\n… and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise TargenError("\n".join(problems[:SHOWN]) + more)
+    if not found:
+        why = f"all {lapsed} are on rows that have changed" if lapsed else "it is not filled in"
+        raise TargenError(f"{path} holds no verdict on {spec.name}: {why}. Export a sheet anew.")
+    frame = pl.DataFrame(list(found.values()), schema=REVIEWS)
+    return Imported(frame.sort("instance_id"), empty, lapsed)
+
+
+def _verdict(spec: "TaskSpec", row: Mapping[str, Any], said: str) -> dict[str, Any] | str:
+    """Return what a cell says of a row, or what is wrong with it, in words."""
+    if said.lower() in (RIGHT, WRONG):
+        return {"right": said.lower() == RIGHT, "label": None}
+    options = list(spec.labels) or list(row.get(spec.answer.choices or "") or [])
+    bare = said.removeprefix("'")
+    if spec.answer.kind == "multi":
+        named = sorted({part.strip() for part in bare.split(_SEPARATOR) if part.strip()})
+        same, given = named == row["label"], _SEPARATOR.join(named)
+    else:
+        named, same, given = [bare], bare == row["label"], bare
+    for name in named:
+        if name not in options:
+            hint = nearest(name, [RIGHT, WRONG, *options])
+            return f"'{name[:80]}' is no verdict: write right, wrong or the right label; {hint}"
+    return {"right": same, "label": None if same else given}
+
+
+def stored(place: Place, task: str) -> pl.DataFrame | None:
+    """Return the verdicts that are kept for a task, None where there are none.
+
+    Raises:
+        TableError: the file cannot be read.
+    """
+    found = place.read(key(task))
+    if found is None:
+        return None
+    try:
+        return pl.read_parquet(io.BytesIO(found)).select(list(REVIEWS))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TableError(
+            f"{place.address(key(task))} is no readable file of verdicts. Move it away and import "
+            "the sheets again."
+        ) from error
+
+
+def keep(place: Place, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Add verdicts to those that are kept, newer ones in place of older, and return all.
+
+    Raises:
+        TableError: the place cannot be read or written.
+    """
+    before = stored(place, task)
+    parts = [verdicts] if before is None else [verdicts, before]
+    rows = pl.concat(parts).unique(["instance_id", "content"], keep="first").sort("instance_id")
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer)
+    place.write(key(task), buffer.getvalue())
+    return rows
+
+
+def identity(verdicts: pl.DataFrame | None) -> str | None:
+    """Return the sha256 of verdicts, None without any: part of the report's digest."""
+    return None if verdicts is None else digest(verdicts.write_ndjson())
+
+
+def in_force(
+    spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None, verdicts: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the verdicts that still hold, as `ReportInputs.reviewed` takes them.
+
+    A row stands for as many rows as its stratum has for each one of it that people looked at.
+    """
+    said = {(row["instance_id"], row["content"]): row["right"] for row in verdicts.to_dicts()}
+    places = strata(spec, rows, labels)
+    found = [
+        {"instance_id": row["instance_id"], "right": right, "stratum": stratum}
+        for stratum, row in zip(places, rows.iter_rows(named=True), strict=True)
+        if (right := said.get((row["instance_id"], content(spec, row)))) is not None
+    ]
+    schema = {"instance_id": pl.String, "right": pl.Boolean, "stratum": pl.String}
+    frame = pl.DataFrame(found, schema=schema)
+    sizes = {name: places.count(name) for name in set(places)}
+    size = pl.col("stratum").replace_strict(sizes, default=1, return_dtype=pl.Float64)
+    weighted = frame.with_columns(weight=size / pl.len().over("stratum"))
+    return weighted.select("instance_id", "right", "weight")

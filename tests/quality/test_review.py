@@ -1,0 +1,211 @@
+"""The review: which rows are shown, how the sheet comes back, and what it counts for."""
+
+import csv
+import io
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from targen import tables
+from targen.cli import app
+from targen.errors import TargenError
+from targen.places import LocalPlace
+from targen.quality import noise, review
+from targen.stored import Stored, Tables
+from tests.specs import MOOD, RECIPES, spec_of, write_task
+
+runner = CliRunner()
+
+
+def corrected(spec, count=60, **changes):
+    rows = [
+        {
+            "instance_id": f"{i:016x}",
+            "note": f"note {i}",
+            "label": ["glad", "sad"][i % 2],
+            "intended_label": ["glad", "sad"][i % 2],
+            "annotated_label": ["glad", "sad"][(i % 2) ^ (i % 10 == 0)],
+            "corrected_label": ["glad", "sad"][i % 2],
+            "verdict": "kept",
+            "request_ids": [],
+            **{name: value(i) for name, value in changes.items()},
+        }
+        for i in range(count)
+    ]
+    return tables.frame(rows, tables.schema("corrected_set", spec.field_types))
+
+
+@pytest.fixture
+def spec(tmp_path):
+    return spec_of(tmp_path / "tasks")
+
+
+def filled(spec, table, path, verdict, wanted=20):
+    rows = review.sample(spec, table, None, wanted)
+    text = review.sheet(spec, rows)
+    listed = list(csv.DictReader(io.StringIO(text)))
+    for number, row in enumerate(listed):
+        row["verdict"] = verdict(number, row)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, listed[0])
+        writer.writeheader()
+        writer.writerows(listed)
+    return path
+
+
+def test_divided_rows_are_over_sampled_and_weights_make_up_for_it(spec):
+    table = corrected(spec)
+    rows = review.sample(spec, table, None, 20)
+    divided = [row for row in rows if row["stratum"].startswith("divided")]
+    assert len(rows) == 20 and len(divided) == 6
+    assert sum(row["weight"] for row in rows) == pytest.approx(60, abs=1e-3)
+    assert rows == review.sample(spec, table, None, 20)
+    assert [row["instance_id"] for row in rows] != sorted(row["instance_id"] for row in rows)
+    assert len(review.sample(spec, table, None, 500)) == 60
+
+
+def test_shares_fill_up():
+    sizes = {"divided, a": 2, "divided, b": 50, "agreed, a": 100, "agreed, b": 1}
+    assert review.shares(sizes, 40) == {
+        "divided, a": 2, "divided, b": 18, "agreed, a": 19, "agreed, b": 1
+    }  # fmt: skip
+    assert review.shares({"agreed, a": 3}, 40) == {"agreed, a": 3}
+    assert review.shares({"divided, a": 30, "agreed, a": 2}, 20) == {
+        "divided, a": 18, "agreed, a": 2
+    }  # fmt: skip
+    assert review.shares({}, 5) == {}
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "=cmd|' /C calc'!A0"])
+def test_no_cell_is_a_formula(text):
+    assert review.cell(text) == f"'{text}"
+
+
+def test_cells_keep_everything_else():
+    assert review.cell('a "quoted", text\nof two lines') == 'a "quoted", text\nof two lines'
+    assert review.cell(["a", "b"]) == "a;b" and review.cell("a\x00b") == "ab"
+
+
+def test_verdicts_come_back(spec, tmp_path):
+    table = corrected(spec)
+    says = {0: "RIGHT", 1: "wrong", 2: "glad", 3: "sad", 4: " "}
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: says.get(n, ""))
+    found = review.read_sheet(spec, table, path)
+    assert (found.verdicts.height, found.empty, found.lapsed) == (4, 16, 0)
+    rows = review.sample(spec, table, None, 20)
+    said = {row["instance_id"]: (row["right"], row["label"]) for row in found.verdicts.to_dicts()}
+    assert said[rows[0]["instance_id"]] == (True, None)
+    assert said[rows[1]["instance_id"]] == (False, None)
+    for place, label in ((2, "glad"), (3, "sad")):
+        right = rows[place]["label"] == label
+        assert said[rows[place]["instance_id"]] == (right, None if right else label)
+    assert review.task_of(path) == "mood"
+
+
+def test_a_changed_row_lapses(spec, tmp_path):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    changed = table.with_columns(note=pl.col("note").replace({"note 7": "another"}))
+    first = review.read_sheet(spec, table, path).verdicts
+    gone = set(first["instance_id"]) & {f"{7:016x}"}
+    assert review.read_sheet(spec, changed, path).lapsed == len(gone)
+    moved = corrected(spec, label=lambda i: "sad")
+    assert review.in_force(spec, moved, None, first).height == sum(
+        int(row["instance_id"], 16) % 2 for row in first.to_dicts()
+    )
+    with pytest.raises(TargenError, match="all 20 are on rows that have changed"):
+        review.read_sheet(spec, corrected(spec, note=lambda i: "new"), path)
+
+
+def twice(text):
+    return text + text.splitlines()[1].replace(",right,", ",wrong,") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda text: text.replace(",right,", ",rihgt,", 1), r"a.csv:2: 'rihgt' is no.*'right'"),
+        (lambda text: text.replace("verdict", "judged", 1), "a.csv:1: the column verdict is"),
+        (lambda text: text.replace(",right,", ",,"), "no verdict on mood: it is not filled in"),
+        (twice, "a.csv:22: .* two verdicts"),
+        (lambda text: "", "a.csv:1: the column task is missing"),
+    ],
+)
+def test_a_mistake_names_the_line(spec, tmp_path, change, said):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    path.write_text(change(path.read_text()))
+    with pytest.raises(TargenError, match=said):
+        review.read_sheet(spec, table, path)
+
+
+def test_a_spreadsheets_semicolons_and_mark_are_read(spec, tmp_path):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    path.write_text(path.read_text().replace(",", ";"), encoding="utf-8-sig")
+    assert review.read_sheet(spec, table, path).verdicts.height == 20
+
+
+def test_kept_verdicts_are_replaced_by_newer_ones(spec, tmp_path):
+    table, place = corrected(spec), LocalPlace(str(tmp_path / "data"))
+    assert review.stored(place, "mood") is None and review.identity(None) is None
+    for word in ("right", "wrong"):
+        path = filled(spec, table, tmp_path / "a.csv", lambda n, row, w=word: w)
+        kept = review.keep(place, "mood", review.read_sheet(spec, table, path).verdicts)
+    assert kept.height == 20 and not kept["right"].any()
+    assert review.identity(kept) == review.identity(review.stored(place, "mood"))
+    (tmp_path / "data/reviews/mood.parquet").write_bytes(b"no")
+    with pytest.raises(TargenError, match="no readable file of verdicts"):
+        review.stored(place, "mood")
+
+
+def test_the_estimate_is_that_of_all_rows(spec, tmp_path):
+    # Every divided row is wrong (6 of 60), no other is: over-sampling must not show.
+    table = corrected(spec)
+    path = filled(
+        spec, table, tmp_path / "a.csv",
+        lambda n, row: "wrong" if row["stratum"].startswith("divided") else "right",
+    )  # fmt: skip
+    verdicts = review.read_sheet(spec, table, path).verdicts
+    reviewed = review.in_force(spec, table, None, verdicts)
+    assert reviewed["weight"].sum() == pytest.approx(60)
+    share = noise.reviewed_share(reviewed)
+    assert share.value == pytest.approx(0.1)
+    assert share.low < 0.1 < share.high
+
+
+def test_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path / "tasks")))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
+    spec = spec_of(tmp_path / "other", MOOD)
+    stored = Tables(LocalPlace(str(tmp_path / "data")))
+    table = corrected(spec)
+    stored.write("corrected_set", "mood", Stored(table, table.clear()))
+    labels = table.select(
+        "instance_id", "intended_label", label="annotated_label",
+        votes=pl.concat_list("annotated_label"), agreement=pl.lit(1.0), request_ids="request_ids",
+    )  # fmt: skip
+    stored.write("labels", "mood", Stored(labels, labels.clear()))
+    assert "mood.review.csv: 20 rows" in runner.invoke(
+        app, ["review", "export", "mood", "--rows", "20"]
+    ).output  # fmt: skip
+    sheet = tmp_path / "mood.review.csv"
+    first = sheet.read_bytes()
+    assert runner.invoke(app, ["review", "export", "mood", "--rows", "20"]).exit_code == 0
+    assert sheet.read_bytes() == first
+    nothing = runner.invoke(app, ["review", "import", str(sheet)])
+    assert nothing.exit_code == 1 and "it is not filled in" in nothing.output
+    lines = sheet.read_text(encoding="utf-8-sig").splitlines()
+    lines[1] = lines[1][: -len(",,")] + ",wrong,typed by hand"
+    sheet.write_text("\n".join(lines), encoding="utf-8")
+    again = runner.invoke(app, ["review", "export", "mood"])
+    assert again.exit_code == 1 and "holds verdicts" in again.output
+    assert sheet.read_text().count("typed by hand") == 1
+    done = runner.invoke(app, ["review", "import", str(sheet)])
+    assert "mood: 1 verdicts read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
+    (tmp_path / "mine.txt").write_text("my notes")
+    other = runner.invoke(app, ["review", "export", "mood", "--output", "mine.txt"])
+    assert other.exit_code == 1 and "is no sheet of a review" in other.output
