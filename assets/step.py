@@ -175,12 +175,23 @@ def finish(
         "path": MetadataValue.path(data.tables().address(step, spec.name)),
         **extra,
     }
+    if "instance_id" in table.columns and table.height:
+        metadata["audit"] = MetadataValue.md(audit_hint(table["instance_id"][0]))
     if stored.asked is not None:
         metadata["asked"] = stored.asked
     if stored.rejected is not None:
         reasons = rejected_by_reason(stored.rejected)
         metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
     return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
+
+
+def audit_hint(instance_id: str) -> str:
+    """Return, as Markdown, how to ask where a row comes from."""
+    return (
+        f"`targen audit {instance_id}` tells where this row, or any other of the table, comes from "
+        "and checks it again; `--html row.html` writes the same as a page with every prompt and "
+        "answer, `targen audit --sample 200` checks rows at random."
+    )
 
 
 def page_link(data: DataFolder, step: str, task: str) -> MetadataValue:

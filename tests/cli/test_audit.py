@@ -11,13 +11,12 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.hashing import digest
-from tests.audit.conftest import data, original  # noqa: F401 - fixtures
 
 RUNNER = CliRunner()
 
 
 @pytest.fixture(autouse=True)
-def here(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def here(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
     monkeypatch.delenv("TARGEN_STORE_URL", raising=False)
 
@@ -32,7 +31,7 @@ def finished(folder: Path, task: str = "rte") -> pl.DataFrame:
     return pl.read_parquet(folder / "corrected_set" / f"{task}.parquet")
 
 
-def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path) -> None:
     name = finished(data)["instance_id"][0]
     said = told(name, "--html", str(tmp_path / "row.html"))
     assert re.search(
@@ -57,7 +56,7 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:  # noqa: F811
+def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
     tables = {"contexts": "context_id", "seeds": "seed_id", "rejected/instances": "item_id"}
     for table, column in tables.items():
         name = pl.read_parquet(data / table / "rte.parquet")[column][0]
@@ -66,7 +65,7 @@ def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:  #
     assert "It was left out as surplus" in told(left)
 
 
-def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path) -> None:  # noqa: F811
+def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path) -> None:
     known = json.loads(told("--sample", "5", "--json"))
     assert known["verdict"] == "verified"
     assert known["rows"] == sum(made["verified"] for made in known["tasks"].values()) == 34
@@ -81,7 +80,7 @@ def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path
     assert "NOT VERIFIED" in said
 
 
-def test_a_lost_store_is_said_and_nothing_is_made_anew(data: Path) -> None:  # noqa: F811
+def test_a_lost_store_is_said_and_nothing_is_made_anew(data: Path) -> None:
     (data / "completions.db").unlink()
     said = told(finished(data)["instance_id"][0], status=1)
     assert "UNVERIFIABLE: completion store: there is no completion store at" in said
@@ -89,7 +88,7 @@ def test_a_lost_store_is_said_and_nothing_is_made_anew(data: Path) -> None:  # n
     assert not (data / "completions.db").exists()
 
 
-def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:  # noqa: F811
+def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:
     rows = pl.read_parquet(data / "instances" / "rte.parquet")
     context = rows["context_id"][0]
     want = set(rows.filter(pl.col("context_id") == context)["instance_id"])
@@ -105,7 +104,7 @@ def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:  #
     assert "Nothing in" in told("--descendants", "f" * 64, status=1)
 
 
-def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
     assert "Name one thing" in told(status=1)
     assert "Name one thing" in told("abc", "--sample", "2", status=1)
     assert "No table in" in told("\x1b[31mabc", status=1)
@@ -145,7 +144,7 @@ def release(folder: Path, task: str = "rte") -> Path:
     return at.rename(at.with_name(str(manifest["version"])))
 
 
-def test_a_release_is_read_back_to_its_completions(data: Path) -> None:  # noqa: F811
+def test_a_release_is_read_back_to_its_completions(data: Path) -> None:
     at = release(data)
     said = told("--release", str(at))
     assert f"Verified: release rte {at.name} with 8 rows, of which 8 were read back" in said
@@ -173,7 +172,7 @@ def test_a_flipped_byte_of_a_release_is_found_and_named(
 
 
 def test_a_release_whose_tables_were_made_anew_is_held_against_its_completions(
-    data: Path,  # noqa: F811
+    data: Path,
 ) -> None:
     at = release(data)
     for path in data.glob("*/rte.parquet"):
@@ -183,7 +182,7 @@ def test_a_release_whose_tables_were_made_anew_is_held_against_its_completions(
     assert "8 rows stand in the finished set no more; their completions still say them" in said
 
 
-def test_a_row_that_nobody_made_is_found_in_a_release(data: Path) -> None:  # noqa: F811
+def test_a_row_that_nobody_made_is_found_in_a_release(data: Path) -> None:
     path = data / "corrected_set" / "rte.parquet"
     before = path.read_bytes()
     frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
@@ -196,6 +195,6 @@ def test_a_row_that_nobody_made_is_found_in_a_release(data: Path) -> None:  # no
     assert "no run wrote the version of it that the release names" in said
 
 
-def test_what_is_no_release_is_told(data: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_is_no_release_is_told(data: Path, tmp_path: Path) -> None:
     said = told("--release", str(tmp_path / "none"), status=1)
     assert "is no release, or an incomplete one" in said

@@ -1,0 +1,3 @@
+from tests.audit.conftest import data, original
+
+__all__ = ["data", "original"]
