@@ -19,7 +19,7 @@ from targen.errors import TableError
 from targen.operators.constants import ASKED, DIMENSIONS, about
 from targen.places import Place
 from targen.stored import DIGEST_KEY, VERSION_KEY, key_of
-from targen.tables import INSTANCES_HEAD, INSTANCES_TAIL, SCHEMA_VERSION
+from targen.tables import INSTANCES_HEAD, INSTANCES_TAIL, SCHEMA_VERSION, schema
 
 STEPS: Final = tuple(IDS)
 """The steps that a row's way leads through, in the order in which they are made."""
@@ -76,22 +76,46 @@ def read_file(place: Place, key: str) -> File:
     if content is None:
         return File(key, error="the file is missing")
     sha256 = hashlib.sha256(content).hexdigest()
+    frame, metadata = read_rows(content)
+    if frame is None:
+        return File(key, sha256, error="it is no readable table")
+    version = metadata.get(VERSION_KEY)
+    problem = None
+    if version != str(SCHEMA_VERSION):
+        problem = f"its schema version is {version or 'none'}, this release reads {SCHEMA_VERSION}"
+    elif other := _other_columns(key, frame):
+        problem = f"its columns are not those of such a table: {', '.join(other)}"
+    return File(key, sha256, None if problem else frame, problem, metadata.get(DIGEST_KEY))
+
+
+def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
+    """Return the rows and the metadata of a Parquet file, None where it cannot be read."""
     try:
-        metadata = pl.read_parquet_metadata(BytesIO(content))
-        frame = pl.read_parquet(BytesIO(content))
-    except Exception as error:
+        return pl.read_parquet(BytesIO(content)), pl.read_parquet_metadata(BytesIO(content))
+    except Exception:
         # Damaged bytes make Polars raise whatever it likes.
-        return File(key, sha256, error=f"it is no readable table ({type(error).__name__})")
+        return None, {}
     except BaseException as error:
         # A panic of its native part is no Exception, and nothing else may be swallowed here.
         if type(error).__name__ != "PanicException":
             raise
-        return File(key, sha256, error="it is no readable table (PanicException)")
-    version = metadata.get(VERSION_KEY)
-    if version != str(SCHEMA_VERSION):
-        what = f"it has schema version {version or 'none'}, and this release reads {SCHEMA_VERSION}"
-        return File(key, sha256, error=what)
-    return File(key, sha256, frame, None, metadata.get(DIGEST_KEY))
+        return None, {}
+
+
+def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
+    """Return which columns that every table of its kind has are missing or of another type."""
+    asset = key.rsplit("/", 1)[0]
+    wanted = schema("rejected" if asset.startswith("rejected/") else asset, {})
+    # A label's type is the task's: one text, or several.
+    loose: dict[str, tuple[Any, ...]] = {
+        name: (pl.List(pl.String), pl.String) for name in wanted if name.endswith("label")
+    }
+    loose["votes"] = (pl.List(pl.List(pl.String)), pl.List(pl.String))
+    return [
+        name
+        for name, kind in wanted.items()
+        if frame.schema.get(name) not in loose.get(name, (kind,))
+    ]
 
 
 class Book:

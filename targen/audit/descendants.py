@@ -5,16 +5,15 @@ Here belongs gathering. Walking down one task's tables is `targen.lineage`.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Any
 
 from targen.audit.examine import Auditor
-from targen.audit.releases import ORIGINS, ROWS, read
+from targen.audit.releases import ORIGINS, ROWS
 from targen.contracts import IDS
-from targen.lineage import Finding, below
+from targen.lineage import Finding, below, read_rows
 from targen.llm import kept as completions
 from targen.places import Place
-
-RELEASES: Final = "releases"
+from targen.release.shelf import FOLDER
 
 
 def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
 
 def _releases(place: Place) -> list[str]:
     """Return the keys of the releases' folders."""
-    found = (key.split("/") for key in place.keys(RELEASES))
+    found = (key.split("/") for key in place.keys(FOLDER))
     return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
 
 
@@ -76,7 +75,7 @@ def _released(
         path = key.removeprefix(f"{release}/")
         if not (ROWS.fullmatch(path) or path == ORIGINS):
             continue
-        frame = read(place.read(key) or b"")
+        frame, _ = read_rows(place.read(key) or b"")
         if frame is None or "instance_id" not in frame.columns:
             return [], f"{path} cannot be read"
         if path == ORIGINS:

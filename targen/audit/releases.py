@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any, Final
 
 import polars as pl
@@ -18,13 +17,13 @@ from targen import digests
 from targen.audit.answers import written
 from targen.audit.examine import Audit, Auditor
 from targen.contracts import SHOWN
-from targen.hashing import digest, rng
-from targen.lineage import Finding
+from targen.hashing import rng
+from targen.lineage import Finding, read_rows
 from targen.llm import kept as completions
 from targen.places import Place
+from targen.release.contents import MANIFEST, version_of
+from targen.release.shelf import TOMBSTONE
 
-MANIFEST: Final = "manifest.json"
-TOMBSTONE: Final = "withdrawn.json"
 ROWS_AUDITED: Final = 1000
 """Rows of a release whose completions are read again; all of its rows are compared."""
 ROWS: Final = re.compile(r"data/[^/]+\.parquet")
@@ -94,9 +93,9 @@ def _manifest(release: Place, made: ReleaseAudit) -> dict[str, Any]:
         return {}
     try:
         said: dict[str, Any] = json.loads(text)
-        own = {name: value for name, value in said.items() if name != "version"}
-        right = said["version"] == digest(own)[: len(said["version"])] and len(said["version"]) > 7
-        right = right and all(isinstance(said[name], dict) for name in ("files", "upstream"))
+        right = said["version"] == version_of(said) and all(
+            isinstance(said[name], dict) for name in ("files", "upstream")
+        )
         right = right and isinstance(said["task"], str)
         # As it is written, to the byte: what JSON reads alike is not the same file.
         same = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -149,25 +148,12 @@ def _frames(contents: Mapping[str, bytes], made: ReleaseAudit) -> dict[str, pl.D
     frames = {}
     for path, content in contents.items():
         if ROWS.fullmatch(path):
-            frame = read(content)
+            frame, _ = read_rows(content)
             if frame is None or "instance_id" not in frame.columns:
                 made.findings.append(Finding("wrong", path, "its rows cannot be read"))
             else:
                 frames[path] = frame
     return frames
-
-
-def read(content: bytes) -> pl.DataFrame | None:
-    """Return a file's rows, None where it holds none that can be read."""
-    try:
-        return pl.read_parquet(BytesIO(content))
-    except Exception:
-        # Damaged bytes make Polars raise whatever it likes.
-        return None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        return None
 
 
 def _rows(
@@ -213,7 +199,7 @@ def _lost(
     if not lost:
         return []
     named: dict[str, list[str]] = {}
-    frame = None if origins is None else read(origins)
+    frame = None if origins is None else read_rows(origins)[0]
     if frame is not None and {"instance_id", "request_ids"} <= set(frame.columns):
         named = dict(frame.select("instance_id", "request_ids").iter_rows())
     kept = {}

@@ -5,9 +5,10 @@ all is verified. Auditing itself is `targen.audit`.
 """
 
 import json
+import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,7 @@ def audit(
     if html is not None and item is None:
         raise TargenError("--html shows one row: name its id.")
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         auditor = _auditor(stack)
         tasks = [task] if task else auditor.tasks()
         if not tasks:
@@ -70,6 +72,22 @@ def audit(
             good = _release(auditor, release, seed, as_json)
     if not good:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the terminal what Polars' native part says where the bytes of a table are damaged.
+
+    It writes traces past Python; the finding says what is wrong.
+    """
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _auditor(stack: ExitStack) -> "Auditor":
