@@ -15,6 +15,9 @@ from targen.lineage import Finding, Item
 from targen.llm.kept import Kept
 from targen.stored import key_of
 
+_LAST = 253402300800.0
+"""The year 10000, of which Python knows nothing."""
+
 
 def facts(audit: Audit) -> dict[str, Any]:
     """Return everything that an audit of one row knows, JSON-like."""
@@ -71,7 +74,9 @@ def totals(completions: Iterable[Kept]) -> dict[str, Any]:
 
 
 def moment(seconds: float) -> str:
-    """Return a time as text: UTC, to the second."""
+    """Return a time as text: UTC, to the second; changed bytes may have made it none."""
+    if not 0 <= seconds < _LAST:
+        return "at an impossible time"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -32,7 +32,7 @@ def verdict(known: Facts) -> str:
     first = [f for f in known["findings"] if f["level"] == level]
     more = f" (and {len(first) - 1} more)" if len(first) > 1 else ""
     start = "NOT VERIFIED" if level == "wrong" else "UNVERIFIABLE"
-    return f"{start}: {first[0]['where']}: {shown(first[0]['what'], 300)}{more}."
+    return f"{start}: {shown(first[0]['where'], 300)}: {shown(first[0]['what'], 300)}{more}."
 
 
 def shown(value: Any, limit: int = _WORDS) -> str:
@@ -83,7 +83,7 @@ def _by(one: Facts) -> str:
     return (
         f"{shown(one['model'])}{as_served} at {shown(one['endpoint'])} on "
         f"{one['created_at'].replace('T', ' ').replace('Z', ' UTC')} in run "
-        f"{shown(one['run_id'][:8])} (TarGEN {shown(one['project_version'])}, {one['mode']})"
+        f"{shown(one['run_id'][:8])} (TarGEN {shown(one['project_version'])}, {shown(one['mode'])})"
     )
 
 
@@ -110,7 +110,7 @@ def _origin(known: Facts) -> str:
     asked = f", asked again {_many(again, 'time')}" if again else ""
     text = f"{start} written{how} by {_by(calls[-1])}{asked}."
     twin = _row(known, "instances", "twin")
-    return text + (f" Its pair's other half is {twin['id']}." if twin else "")
+    return text + (f" Its pair's other half is {shown(twin['id'])}." if twin else "")
 
 
 def _elsewhere(known: Facts) -> str:
@@ -121,8 +121,8 @@ def _elsewhere(known: Facts) -> str:
         return f"This is a row of {table} of {known['task']}."
     text = f": {shown(row['text'])}" if row["text"] else ""
     return (
-        f"This item of {known['task']} was asked for in {row['step']} and rejected as "
-        f"{row['reason']} ({shown(row['detail'])}){text}."
+        f"This item of {known['task']} was asked for in {shown(row['step'])} and rejected as "
+        f"{shown(row['reason'])} ({shown(row['detail'])}){text}."
     )
 
 
@@ -130,9 +130,9 @@ def _sources(known: Facts) -> str:
     seed, context = _row(known, "seeds"), _row(known, "contexts")
     parts = []
     if seed and seed["row"]["kind"] != "none":
-        parts.append(f"from seed {seed['id']} ({shown(seed['row']['fields'])})")
+        parts.append(f"from seed {shown(seed['id'])} ({shown(seed['row']['fields'])})")
     if context and context["row"]["text"] != "none":
-        parts.append(f"in context {context['id']} ({shown(context['row']['text'])})")
+        parts.append(f"in context {shown(context['id'])} ({shown(context['row']['text'])})")
     terms = [i for i in known["items"] if i["table"] == "vocabularies" and i["role"] == "own"]
     named = [shown(i["row"]["term"], 40) for i in terms if not i["row"]["category"].startswith("(")]
     if named:
@@ -185,10 +185,11 @@ def _end(known: Facts) -> str:
     if item:
         row = item["row"]
         final = f" as {shown(row['label'])}" if row["label"] is not None else ""
-        return f"It was {row['verdict']}{final}{by}."
+        return f"It was {shown(row['verdict'])}{final}{by}."
     lost = _row(known, "rejected/corrected_set")
     if lost:
-        return f"It was left out as {lost['row']['reason']}: {shown(lost['row']['detail'])}."
+        reason, detail = shown(lost["row"]["reason"]), shown(lost["row"]["detail"])
+        return f"It was left out as {reason}: {detail}."
     return ""
 
 

@@ -172,7 +172,7 @@ def _tell(known: dict[str, Any]) -> None:
         used = ", ".join(dict.fromkeys(use["table"] for use in one["used_by"]))
         again = "  asks again" if one["asks_again"] else ""
         typer.echo(
-            f"  {one['request_id'][:16]}  {one['created_at']}  {one['status']:9} "
+            f"  {one['request_id'][:16]}  {one['created_at']}  {story.shown(one['status']):9} "
             f"{(one['prompt_tokens'] or 0) + (one['completion_tokens'] or 0):>6} tokens  "
             f"{story.shown(one['model'], 30)}  {used}{again}"
         )
@@ -183,7 +183,9 @@ def _findings(findings: Sequence[dict[str, Any]]) -> None:
     from targen.audit import story  # noqa: PLC0415 - a quick command needs none
 
     for one in findings[:FINDINGS_SHOWN]:
-        typer.echo(f"  {one['level']:8} {one['where']}: {story.shown(one['what'], 300)}")
+        typer.echo(
+            f"  {one['level']:8} {story.shown(one['where'], 300)}: {story.shown(one['what'], 300)}"
+        )
     if len(findings) > FINDINGS_SHOWN:
         typer.echo(f"  and {len(findings) - FINDINGS_SHOWN} more; --json lists them all")
 
@@ -211,7 +213,8 @@ def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_
 
 
 def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.audit.descendants import descendants  # noqa: PLC0415 - a quick command needs none
+    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
+    from targen.audit.descendants import descendants  # noqa: PLC0415
 
     found = descendants(auditor, name, tasks)
     if as_json:
@@ -219,7 +222,7 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
     else:
         for one in found["rows"]:
             place = one.get("release") or one["task"]
-            typer.echo(f"{place:40} {one['table']:24} {one['id']}")
+            typer.echo(f"{place:40} {one['table']:24} {story.shown(one['id'])}")
         typer.echo(f"{len(found['rows'])} rows come from {name}.")
         _findings(found["findings"])
     if not found["rows"] and not found["known"]:

@@ -119,7 +119,7 @@ def _kept(row: dict[str, Any]) -> Kept:
     problems, unsure = [], []
     if row["checksum"] is None:
         unsure.append("was stored by a version without checksums")
-    elif row["checksum"] != checksum(row):
+    elif row["checksum"] != _checksum(row):
         problems.append("is not what was stored: its checksum differs")
     asked, raw, value = None, None, None
     try:
@@ -140,6 +140,14 @@ def _kept(row: dict[str, Any]) -> Kept:
             problems.append(f"was stored as ok, read again it is not: {parsed.error}")
     columns = {name: v for name, v in row.items() if name not in ("identity", "raw")}
     return Kept(row["request_id"], columns, asked, raw, value, tuple(problems), tuple(unsure))
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    try:
+        return checksum(row)
+    except (ValueError, TypeError, OverflowError):
+        # SQLite takes a text in a column of numbers.
+        return ""
 
 
 def _linked(kept: Kept, all_kept: Mapping[str, Kept]) -> Kept:
