@@ -16,14 +16,31 @@ CALL_USD = (100 * 1000 + 20 * 2000) / 1e6
 
 
 def run(processes: int = 8, calls: int = 100, affordable: int = 300) -> dict[str, Any]:
-    """Let every process ask `calls` requests of its own, with money for `affordable` in all."""
+    """Measure over SQLite, and over PostgreSQL where TARGEN_TEST_POSTGRES names an empty one."""
+    figures = measure(processes, calls, affordable, None)
+    if postgres := os.environ.get("TARGEN_TEST_POSTGRES"):
+        figures["postgres"] = measure(processes, calls, affordable, postgres)
+    return figures
+
+
+def measure(processes: int, calls: int, affordable: int, store: str | None) -> dict[str, Any]:
+    """Let every process ask `calls` requests of its own, with money for `affordable` in all.
+
+    Args:
+        processes: how many at once.
+        calls: requests of each.
+        affordable: answers that the budget pays for.
+        store: URL of the store they share; None is a fresh SQLite file.
+    """
     # Forked from one process that has loaded everything: they start together.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.llm_runner"])
     with tempfile.TemporaryDirectory() as folder, serving(delay=0.02) as url:
         Path(folder, "prices.yaml").write_text(PRICES)
         running = [
-            context.Process(target=_spend, args=(folder, url, n, calls, affordable * CALL_USD))
+            context.Process(
+                target=_spend, args=(folder, url, n, calls, affordable * CALL_USD, store)
+            )
             for n in range(processes)
         ]
         for process in running:
@@ -36,11 +53,12 @@ def run(processes: int = 8, calls: int = 100, affordable: int = 300) -> dict[str
         "asked": processes * calls,
         "affordable": affordable,
         "answered": answered,
+        "spent_of_budget": round(answered / affordable, 4),
         "failed_processes": sum(process.exitcode != 0 for process in running),
     }
 
 
-def _spend(folder: str, url: str, n: int, calls: int, budget: float) -> None:
+def _spend(folder: str, url: str, n: int, calls: int, budget: float, store: str | None) -> None:
     os.environ["TARGEN_PRICES"] = f"{folder}/prices.yaml"
-    store = f"sqlite:///{folder}/s.db"
+    store = store or f"sqlite:///{folder}/s.db"
     asyncio.run(llm_runner.main(url, store, n * calls, calls, concurrency=8, budget=budget))

@@ -57,8 +57,22 @@ class Batches:
         ledger: Ledger,
         budget: Budget | None,
         hooks: Hooks,
+        attach: bool = False,
     ) -> None:
-        """Make it; must be called on a running event loop. `endpoint` is the logical name."""
+        """Make it; must be called on a running event loop.
+
+        Args:
+            settings: of the engine.
+            endpoint: the logical name.
+            client: of the engine.
+            writer: of the engine.
+            ledger: of the engine.
+            budget: of the engine; None without a ceiling.
+            hooks: what the engine does for a batch.
+            attach: True where only what has gone out already is waited for, and nothing new goes
+                out: a live run.
+        """
+        self._attach = attach
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._hooks = hooks
         self._service = Service(client.sdk, client.base_url)
@@ -153,7 +167,11 @@ class Batches:
             LOGGER.info("Batch %s is under way for %d requests", batch.batch_id, len(batch.jobs))
             self._follow_soon(batch, None)
         for group in models.values():
-            await self._send_new(group)
+            if self._attach:
+                # Read or given up meanwhile.
+                self._results.look_again(group)
+            else:
+                await self._send_new(group)
 
     async def _send_new(self, jobs: list[Job]) -> None:
         """Cut jobs of one model into batches within the limits, and begin each."""
@@ -215,6 +233,10 @@ class Batches:
                 await self._not_begun(batch, ended)
             else:
                 await self._results.read(batch, ended)
+        except RefusedError:
+            if not self._attach:
+                raise
+            self._results.look_again(list(batch.jobs.values()))
         finally:
             self._under_way.discard(batch)
             if content is not None:
@@ -287,6 +309,10 @@ class Batches:
         jobs = list(batch.jobs.values())
         self._under_way.discard(batch)
         others = set(self._under_way)
+        if self._attach:
+            await self._results.forget(batch, jobs)
+            self._results.look_again(jobs)
+            return
         if all(fault.code != "token_limit_exceeded" for fault in faults) or (
             len(jobs) == 1 and not others
         ):

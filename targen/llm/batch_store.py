@@ -139,15 +139,16 @@ class Book:
         return work
 
 
-def charged_first(
-    connection: sa.Connection, ids: Sequence[str], amounts: dict[str, float]
-) -> list[str]:
-    """Return `ids` with those first that are in a batch already, whose money is spent already.
+def under_way(connection: sa.Connection, ids: Sequence[str]) -> frozenset[str]:
+    """Return those of `ids` that have gone out in a batch; their money counts as spent."""
+    if not ids:
+        return frozenset()
+    return frozenset(connection.execute(_UNDER_WAY, {"ids": ids}).scalars())
 
-    Their `amounts` become 0: a budget that a batch fills must not keep its answers from being
-    fetched.
-    """
-    found = sa.select(BATCH_ITEMS.c.request_id).where(BATCH_ITEMS.c.request_id.in_(ids))
-    charged = set(connection.execute(found).scalars())
-    amounts.update(dict.fromkeys(charged, 0.0))
-    return sorted(ids, key=lambda name: name not in charged)
+
+# Made once: live runs ask it for every group of requests.
+_UNDER_WAY = (
+    sa.select(BATCH_ITEMS.c.request_id)
+    .join(BATCHES, BATCHES.c.batch_key == BATCH_ITEMS.c.batch_key)
+    .where(BATCH_ITEMS.c.request_id.in_(sa.bindparam("ids", expanding=True)))
+)

@@ -26,6 +26,11 @@ WORDS_ADDED = 200
 
 DOLLAR_DUST = 1e-9
 
+BURY_S = 30.0
+"""Seconds beyond the end of its lease until a silent process's reservations count as spent. On a
+machine that is far too busy a live process may be silent longer than a lease, and its money would
+be counted twice; whoever waits for a dead one's only waits."""
+
 
 def prompt_bound(request: Request) -> int:
     """Return the most prompt tokens that `request` can have.
@@ -101,7 +106,8 @@ class Budget:
 
     def _bury(self, connection: sa.Connection) -> None:
         """Count what dead processes had reserved as spent."""
-        alive = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > now(connection))
+        believed = OWNERS.c.expires_at > now(connection) - BURY_S
+        alive = sa.select(OWNERS.c.owner).where(believed)
         dead = RESERVATIONS.c.owner.not_in(alive) & (RESERVATIONS.c.owner != self._owner)
         rows = connection.execute(
             sa.delete(RESERVATIONS)

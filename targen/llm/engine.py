@@ -123,6 +123,7 @@ class Engine:
         if settings.tokens_per_minute is not None and shared is not None:
             per_minute = settings.tokens_per_minute
             self._sender.tokens = TokenLimit(per_minute, self._writer, name, self._pump)
+        self._attached: Batches | None = None
         self._batches = self._batched() if settings.mode == "batch" else None
         if self._batches:
             self._sender.instead = self._batches.take
@@ -156,8 +157,9 @@ class Engine:
             for run in list(self._runs):
                 await run.close()
             await self.drain(None)
-            if self._batches:
-                await self._batches.close()
+            for batches in (self._batches, self._attached):
+                if batches:
+                    await batches.close()
         finally:
             self._sender.close()
             self._tick.cancel()
@@ -238,10 +240,21 @@ class Engine:
         """Take jobs that are now ours to ask."""
         self._sender.add(jobs)
 
+    def batched(self, jobs: list[Job]) -> None:
+        """Take jobs that are now ours and have gone out in a batch already: wait for that."""
+        if self._batches is None and self._attached is None:
+            self._attached = self._batched(attach=True)
+        takes = self._batches or self._attached
+        assert takes is not None
+        for job in jobs:
+            job.run.widen(MOST_OPEN)
+            takes.take(job)
+
     def short(self, found: Found) -> None:
         """Take note that the money did not suffice for all that was looked up."""
         # What an open batch may cost counts as spent, and comes back when it is read.
-        if found.short is None or (self._batches is not None and self._batches.busy):
+        waiting = any(b is not None and b.busy for b in (self._batches, self._attached))
+        if found.short is None or waiting:
             return
         error = self._purse.short_error(found.short)
         if error is not None:
@@ -282,12 +295,15 @@ class Engine:
         self._gate.lagged(now - expected, _TICK_S)
         self._tick = self._loop.call_later(_TICK_S, self._watch, now + _TICK_S)
 
-    def _batched(self) -> Batches:
-        """Return what sends jobs in batches instead of one by one."""
+    def _batched(self, attach: bool = False) -> Batches:
+        """Return what sends jobs in batches instead of one by one.
+
+        With `attach` it only waits for those that have gone out, and gives the others back.
+        """
 
         def answered(job: Job, answer: Answer, seconds: float) -> None:
             self._health.good()
-            self._storing.answered(job, answer, seconds)
+            self._storing.answered(job, answer, seconds, batch=True)
 
         def adapt(job: Job, profile: Profile, reply: Reply) -> bool:
             adapted = self._sender.adapt(job, profile, reply)
@@ -313,6 +329,7 @@ class Engine:
             self._ledger,
             self._purse.budget,
             hooks,
+            attach,
         )
 
     def _progress(self) -> Progress:

@@ -49,12 +49,14 @@ class Found:
     """What a look-up of requests found: known answers, and requests that are now ours to ask.
 
     Whatever is in neither is being asked by another process, or lacks the money: then `short`
-    holds, for each ceiling, what is spent and what is reserved.
+    holds, for each ceiling, what is spent and what is reserved. `batched` are those, ours or not,
+    that have gone out in a batch whose answers nobody has read yet.
     """
 
     known: dict[str, Record]
     claimed: frozenset[str]
     short: dict[str, tuple[float, float]] | None = None
+    batched: frozenset[str] = frozenset()
 
 
 # Made once: to make a statement costs more than to run it.

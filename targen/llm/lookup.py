@@ -5,6 +5,7 @@ statements belong to `ledger`, money to `purse`; what is ours goes on to `sendin
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -14,6 +15,8 @@ from targen.llm.ledger import Found, Record
 from targen.llm.purse import Purse
 from targen.llm.runs import Job
 from targen.llm.writer import Writer
+
+LOGGER = logging.getLogger("targen")
 
 GROUP = 64
 """Jobs that are looked up in one transaction."""
@@ -33,6 +36,10 @@ class Desk(Protocol):
 
     def claimed(self, jobs: list[Job]) -> None:
         """Take jobs that are now ours to ask."""
+        ...
+
+    def batched(self, jobs: list[Job]) -> None:
+        """Take jobs that are now ours and have gone out in a batch already."""
         ...
 
     def short(self, found: Found) -> None:
@@ -72,7 +79,7 @@ class Lookup:
         self._pending: deque[Job] = deque()
         self._elsewhere: list[Job] = []
         self._looking: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = self._told = False
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Look jobs up soon."""
@@ -99,17 +106,27 @@ class Lookup:
             self._sort(jobs, found)
 
     def _sort(self, jobs: list[Job], found: Found) -> None:
-        ours = []
+        ours: list[Job] = []
+        batched: list[Job] = []
         for job in jobs:
             record = found.known.get(job.request_id)
             if record is not None:
                 self._known(job, record)
             elif job.request_id in found.claimed:
-                ours.append(job)
+                (batched if job.request_id in found.batched else ours).append(job)
             else:
                 if not self._elsewhere:
                     self._loop.call_later(self._elsewhere_s, self.ask_elsewhere)
                 self._elsewhere.append(job)
+        if found.batched and not self._told:
+            self._told = True
+            LOGGER.warning(
+                "Requests of this step are under way in a batch that was handed in before: they "
+                "are waited for and not paid again. To have the rest of them asked live, cancel "
+                "that batch at the endpoint."
+            )
+        if batched:
+            self._desk.batched(batched)
         if found.short is not None:
             self._desk.short(found)
         self._desk.claimed(ours)

@@ -5,6 +5,7 @@ processes, belong to `budget`.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -49,17 +50,23 @@ class Purse:
 
     def claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
         """Return the work that looks jobs up, claims what is new and reserves its money."""
-        look_up = self._ledger.find_or_claim([job.request_id for job in jobs])
+        names = [job.request_id for job in jobs]
+        look_up = self._ledger.find_or_claim(names)
         budget = self.budget
-        if budget is None:
-            return look_up
-        amounts = {job.request_id: self.bound(job.request) for job in jobs}
+        amounts = {job.request_id: self.bound(job.request) for job in jobs} if budget else {}
 
         def work(connection: sa.Connection) -> Found:
             found = look_up(connection)
-            claimed = [job.request_id for job in jobs if job.request_id in found.claimed]
-            if self._settings.mode == "batch":
-                claimed = batch_store.charged_first(connection, claimed, amounts)
+            missing = sorted(set(names) - set(found.known))
+            batched = batch_store.under_way(connection, missing)
+            found = replace(found, batched=batched)
+            if budget is None:
+                return found
+            # First those whose money is spent already: a budget that a batch fills must not keep
+            # its answers from being fetched.
+            amounts.update(dict.fromkeys(batched, 0.0))
+            claimed = [name for name in names if name in found.claimed]
+            claimed.sort(key=lambda name: name not in batched)
             fit = budget.reserve(connection, [amounts[name] for name in claimed])
             held = set(claimed[:fit])
             for job in jobs:
@@ -67,7 +74,7 @@ class Purse:
             self._ledger.release(claimed[fit:])(connection)
             if not claimed[fit:]:
                 return found
-            return Found(found.known, frozenset(claimed[:fit]), budget.state(connection))
+            return replace(found, claimed=frozenset(held), short=budget.state(connection))
 
         return work
 
@@ -86,14 +93,16 @@ class Purse:
             )
         return bound(request, price, batch=self._settings.mode == "batch")
 
-    def cost(self, request: Request, prompt: int | None, completion: int | None) -> float | None:
+    def cost(
+        self, request: Request, prompt: int | None, completion: int | None, batch: bool
+    ) -> float | None:
         """Return what an answer cost, in US dollars; None where that is not known."""
         price = self._settings.price_of(request.model, self._endpoint)
         if self._settings.embedded:
             return 0.0
         if price is None or prompt is None or completion is None:
             return None
-        return price.cost(prompt, completion, batch=self._settings.mode == "batch")
+        return price.cost(prompt, completion, batch)
 
     def give_back(self, job: Job, charge: float = 0.0) -> None:
         """End a job's reservation; `charge` is what counts as spent although nothing came."""

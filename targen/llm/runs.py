@@ -102,6 +102,11 @@ class Run:
         self._open += 1
         self._host.accept(self, request)
 
+    def widen(self, most: int) -> None:
+        """Let up to `most` requests be open: those that wait for a batch keep nothing busy."""
+        self._most = max(self._most, most)
+        self._room.set()
+
     def hand_on(self, outcome: Outcome) -> None:
         """Put an outcome where the caller will find it."""
         self._outcomes.append(outcome)

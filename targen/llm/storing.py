@@ -66,10 +66,10 @@ class Storing:
         """True while so many answers are unsaved that nothing more should be sent."""
         return self._unsaved >= UNSAVED_MOST
 
-    def answered(self, job: Job, answer: Answer, latency: float) -> None:
-        """Store an answer that took `latency` seconds, and hand it on."""
+    def answered(self, job: Job, answer: Answer, latency: float, batch: bool = False) -> None:
+        """Store an answer that took `latency` seconds, from a batch or not, and hand it on."""
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        cost = self._purse.cost(job.request, prompt, completion)
+        cost = self._purse.cost(job.request, prompt, completion, batch)
         self._stats.paid(prompt, completion, cost, latency)
         parsed = structured.parse(answer.text, job.request.schema)
         status, error = status_of(answer, parsed.error)
@@ -88,6 +88,7 @@ class Storing:
             cost_usd=cost,
             mean_logprob=answer.logprob,
             latency=latency,
+            mode="batch" if batch else "live",
         )
 
     def failed(self, job: Job, status: Status, words: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .endpoint import GOOD, number
+from .endpoint import GOOD, completion, number
 
 Line = dict[str, Any]
 
@@ -51,6 +51,7 @@ class BatchEndpoint:
         self.batches: dict[str, dict[str, Any]] = {}
         self.looks = 0
         self.fail_create: list[str] = []
+        self.live: list[int] = []
 
     def sent(self) -> list[list[int]]:
         """The numbers of the requests in each batch, in the order of the batches."""
@@ -90,6 +91,10 @@ class BatchEndpoint:
     async def _list(self, incoming: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": list(self.batches.values())})
 
+    async def _chat(self, incoming: web.Request) -> web.Response:
+        self.live.append(number(await incoming.json()))
+        return completion(GOOD)
+
     async def _batch(self, incoming: web.Request) -> web.Response:
         self.looks += 1
         found = self.batches.get(incoming.match_info["id"])
@@ -120,6 +125,7 @@ class BatchEndpoint:
 
     async def __aenter__(self) -> "BatchEndpoint":
         app = web.Application(client_max_size=1 << 28)
+        app.router.add_post("/v1/chat/completions", self._chat)
         if not self.without:
             app.router.add_post("/v1/files", self._upload)
             app.router.add_get("/v1/files/{id}/content", self._content)
