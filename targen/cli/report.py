@@ -5,6 +5,7 @@ for the task's own tables; computing it belongs to `targen.quality`.
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,6 +41,10 @@ def report(
         list[str] | None,
         typer.Option(help="LABEL=FOUND: a label of the task, and what the file calls it."),
     ] = None,
+    entities: Annotated[
+        str | None,
+        typer.Option(help="A spaCy pipeline (name or path) that finds named entities."),
+    ] = None,
 ) -> None:
     """Measure any table of a task's rows: a page, a JSON file and a table of all figures.
 
@@ -51,6 +56,7 @@ def report(
 
     columns, labels = foreign.pairs(column or (), "column"), foreign.pairs(label or (), "label")
     inputs = gather(file, base.task(task), reference, columns, labels)
+    inputs = replace(inputs, entity_model=entities)
     made = asyncio.run(_measured(inputs))
     files = {
         "html": page.render(made).encode(),

@@ -66,17 +66,16 @@ METRICS = (
         "label_noise", "Labels still wrong", "share", "lower", "Estimated from blind readings of "
         "the same row, or from people's review.", "label_noise", zero=True,
     ),
-    Metric(
-        "distinct_1", "Distinct-1", "share", "higher", "Different words among all words, at equal "
-        "word counts.", "distinct_1",
-    ),
-    Metric(
-        "distinct_2", "Distinct-2", "share", "higher", "Different word pairs among all pairs, at "
-        "equal word counts.", "distinct_2",
-    ),
-    Metric(
-        "distinct_3", "Distinct-3", "share", "higher", "Different runs of three words among all, "
-        "at equal word counts.", "distinct_3",
+    *(
+        Metric(
+            f"distinct_{n}", f"Distinct-{n}", "share", "higher", f"Different {what}, at equal word "
+            "counts.", f"distinct_{n}",
+        )
+        for n, what in (
+            (1, "words among all words"),
+            (2, "word pairs among all pairs"),
+            (3, "runs of three words among all"),
+        )
     ),
     Metric(
         "self_bleu", "Self-BLEU", "number", "lower", "How much of a row's wording stands in other "

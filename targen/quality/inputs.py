@@ -87,6 +87,7 @@ class ReportInputs:
             out of distribution.
         versions: step -> data version of its table, so that it can be told later whether the
             report is older than the tables.
+        entity_model: name or path of a spaCy pipeline that finds named entities; None without.
         data_docs: local path or address of the expectations' page, linked when given.
     """
 
@@ -119,6 +120,7 @@ class ReportInputs:
     required: pl.DataFrame | None = None
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    entity_model: str | None = None
     data_docs: str | None = None
 
     def __post_init__(self) -> None:

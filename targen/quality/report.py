@@ -19,6 +19,7 @@ from targen.quality import (
     coverage,
     difficulty,
     duplicates,
+    entities,
     gates,
     lexical,
     noise,
@@ -39,7 +40,7 @@ LONGEST = 4000
 """Characters of one text that the JSON keeps; the whole stands in the tables."""
 SECTIONS = (
     accounting, balance, agreement, noise, duplicates, lexical, selfsim, semantic, difficulty,
-    shortcuts, bias, coverage, contamination, utility,
+    shortcuts, bias, entities, coverage, contamination, utility,
 )  # fmt: skip
 """Modules with a `measure`, in the order of the table."""
 

@@ -17,9 +17,13 @@ from targen import hashing
 Ints = npt.NDArray[np.int64]
 
 _NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-WORD = rf"[{_NO_SPACES}]|[\w--[{_NO_SPACES}]]+(?:['’][\w--[{_NO_SPACES}]]+)*"
+_JOINERS = "\u200c\u200d"
+WORD = (
+    rf"[{_NO_SPACES}]|[\w--[{_NO_SPACES}{_JOINERS}]][\w--[{_NO_SPACES}]]*"
+    rf"(?:['’][\w--[{_NO_SPACES}]]+)*"
+)
 """A word: a run of letters, marks and digits with inner apostrophes; in scripts that put no
-spaces between words, each character by itself."""
+spaces between words, each character by itself. What joins two pictures is no word."""
 
 
 def words(text: pl.Series) -> pl.Series:
