@@ -46,6 +46,7 @@ async def one(spec: TaskSpec, store_url: str) -> dict[str, Any]:
         tables=made,
         labels=tuple(spec.labels),
         rejected={"corrected_set": rejected},
+        pair_field=spec.twin.id_field if spec.twin else None,
     )
     left = noise.estimate(noise.readings_of(inputs), list(spec.labels)).left
     low, high = left.low or 0.0, left.high or 0.0

@@ -147,20 +147,21 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     rows are wrong: parameter doubt and the luck of the draw together.
 
     Args:
-        readings: columns intended, annotated, corrected (labels), final (label, null where the
-            row was not kept). Rows lacking a reading, or with a label outside `labels`, are
-            left out.
+        readings: columns intended, annotated, corrected (labels), for pairs the twin's as well,
+            and final (label, null where the row was not kept). Rows lacking a reading, or with a
+            label outside `labels`, are left out.
         labels: the label set.
     """
     numbers = {label: i for i, label in enumerate(labels)}
+    names = [name for name in readings.columns if name != "final"]
     coded = readings.select(
         pl.col(name).replace_strict(numbers, default=None, return_dtype=pl.Int64)
-        for name in (*READINGS, "final")
-    ).drop_nulls(list(READINGS))
-    cells = coded.group_by(*READINGS, "final").len().sort(*READINGS, "final", nulls_last=True)
+        for name in (*names, "final")
+    ).drop_nulls(names)
+    cells = coded.group_by(*names, "final").len().sort(*names, "final", nulls_last=True)
     counts = cells["len"].to_numpy().astype(np.int64)
     n = int(counts.sum())
-    patterns, place = np.unique(cells.select(READINGS).to_numpy(), axis=0, return_inverse=True)
+    patterns, place = np.unique(cells.select(names).to_numpy(), axis=0, return_inverse=True)
     rows = np.bincount(place, counts, len(patterns)).astype(np.int64)
     start = dawid_skene(patterns, rows.astype(np.float64), len(labels))[2]
     random = generator("dawid-skene", n)
@@ -171,10 +172,11 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     seen = np.repeat(counts[kept][None], CHAINS, axis=0)
     wrong = random.binomial(seen, np.clip(doubt, 0, 1)).sum(axis=1) / max(counts[kept].sum(), 1)
     right = np.einsum("dt,drtt->dr", prior, confusion)
-    accuracy = {
-        name: Estimate(float(right[:, r].mean()), *percentiles(right[:, r]))
-        for r, name in enumerate(READINGS)
-    }
+    accuracy = {}
+    for reading in READINGS:
+        own = [r for r, name in enumerate(names) if name.startswith(reading)]
+        share = right[:, own].mean(axis=1)
+        accuracy[reading] = Estimate(float(share.mean()), *percentiles(share))
     return Noise(Estimate(float(wrong.mean()), *percentiles(wrong)), accuracy, n)
 
 
@@ -203,15 +205,31 @@ def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> Estimate:
 
 
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
-    """Gather the three readings of all rows that correction saw, and the final label of kept."""
+    """Gather the three readings of all rows that correction saw, and the final label of kept.
+
+    Twins have one true label, which all readings of both settle: they are one line with the
+    second twin's annotated and corrected label besides.
+    """
     names = [f"{name}_label" for name in READINGS]
-    kept = inputs.rows.select(*names, "label")
-    parts = [kept.rename({"label": "final"} | dict(zip(names, READINGS, strict=True)))]
+    called = dict(zip(names, READINGS, strict=True))
+    twins = inputs.pair_field is not None and "instances" in inputs.tables
+    ids = ["instance_id"] if twins else []
+    parts = [inputs.rows.select(*ids, *names, final="label").rename(called)]
     rejected = inputs.rejected.get("corrected_set")
     if rejected is not None:
-        lost = rejected.select(*names, final=pl.lit(None, dtype=pl.String))
-        parts.append(lost.rename(dict(zip(names, READINGS, strict=True))))
-    return pl.concat(parts)
+        lost = rejected.rename({"item_id": "instance_id"}, strict=False)
+        nothing = pl.lit(None, dtype=pl.String)
+        parts.append(lost.select(*ids, *names, final=nothing).rename(called))
+    found = pl.concat(parts)
+    if not twins:
+        return found
+    slots = inputs.tables["instances"].select("instance_id", "slot")
+    pairs = found.join(slots, on="instance_id", how="left", maintain_order="left")
+    second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
+    whole = pairs.group_by("slot", maintain_order=True).agg(
+        pl.col(*READINGS, "final").first(), rows=pl.len(), **second
+    )
+    return whole.filter(pl.col("rows") == 2).drop("slot", "rows")
 
 
 def _planted(inputs: ReportInputs, sheet: Sheet) -> None:

@@ -114,6 +114,22 @@ def test_planted_errors_give_detection_and_false_alarms():
     assert "shown" in sheet.skipped["label_noise"]
 
 
+def test_twins_are_read_as_one_row_with_five_readings():
+    given = inputs(60)
+    ids = [*given.rows["instance_id"], *given.rejected["corrected_set"]["item_id"]]
+    slots = pl.DataFrame({"instance_id": ids, "slot": [i // 2 for i in range(len(ids))]})
+    tables = {**given.tables, "instances": slots}
+    found = noise.readings_of(inputs(60, tables=tables, pair_field="pair_id"))
+    assert found.height == len(ids) // 2
+    assert found.columns == [
+        "intended", "annotated", "corrected", "final", "annotated, twin", "corrected, twin"
+    ]  # fmt: skip
+    rows = given.rows.to_dicts()
+    assert found["annotated"][0] == rows[0]["annotated_label"]
+    assert found["annotated, twin"][0] == rows[1]["annotated_label"]
+    assert set(noise.estimate(found, list(given.labels)).accuracy) == set(noise.READINGS)
+
+
 def test_skipped_with_a_reason():
     for change in ({"corrector_blind": False}, {"answer_kind": "span"}, {}):
         given = inputs(20 if not change else 60, **change)
