@@ -6,11 +6,13 @@ import os
 import random
 import signal
 import sys
+from contextlib import closing
 
 import polars as pl
 
 from targen.hashing import digest
-from tests.llm.endpoint import Endpoint, completion
+from targen.llm.store import Store
+from tests.llm.endpoint import Endpoint, completion, failure
 from tests.models import random_value
 from tests.specs import ROOT
 
@@ -66,6 +68,35 @@ async def test_a_class_task_completes_and_leaves_no_key_behind(tmp_path):
     assert len(left) > 10
     assert not [path for path in left if KEY.encode() in path.read_bytes()]
     assert KEY not in out + err
+
+
+def parrot(body, endpoint):
+    """Answer as `sensible` does, and repeat the key where a reply has room for it."""
+    schema = body["response_format"]["json_schema"]["schema"]
+    rng = random.Random(digest([body["messages"], body.get("seed")]))
+    text = f"{json.dumps(random_value(schema, rng))} (You sent {KEY}.)"
+    return completion(text)
+
+
+def refusing(body, endpoint):
+    return failure(401, f"Incorrect API key provided: {KEY}.")
+
+
+async def test_a_server_that_repeats_the_key_does_not_spread_it(tmp_path):
+    async with Endpoint(parrot) as endpoint:
+        status, out, err = await make_run(tmp_path, endpoint, "rte")
+    assert status == 0, err
+    async with Endpoint(refusing) as endpoint:
+        failed, more_out, more_err = await make_run(tmp_path / "other", endpoint, "rte")
+    assert failed == 1 and "check the API key" in more_err
+    asked = pl.read_parquet(tmp_path / "data/seeds/rte.parquet")["request_id"].unique()
+    with closing(Store(f"sqlite:///{tmp_path / 'data/completions.db'}")) as store:
+        told = store.completions(asked)["raw"].to_list()
+    # What is stored is compressed, and a search of the file would find nothing.
+    assert told and all("[the API key]" in raw and KEY not in raw for raw in told)
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in left if KEY.encode() in path.read_bytes()]
+    assert KEY not in out + err + more_out + more_err
 
 
 async def test_a_broken_invariant_is_one_error_with_its_name_and_count(tmp_path):

@@ -153,7 +153,10 @@ class Service:
                 result = await make()
             except openai.APIStatusError as error:
                 response = error.response
-                reply = replies.read(response.status_code, response.headers, response.content)
+                secret = self._sdk.api_key.encode()
+                reply = replies.read(
+                    response.status_code, response.headers, response.content, secret
+                )
             except (openai.APIConnectionError, httpx2.HTTPError) as error:
                 cause = error.__cause__ or error
                 words = f"no answer from {self._base_url} ({str(cause)[:200]})"

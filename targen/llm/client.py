@@ -74,6 +74,7 @@ class Client:
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "
                 "(any word, for a server that asks for none)."
             )
+        self._secret = key.encode()
         self._sdk = openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=key,
@@ -115,9 +116,11 @@ class Client:
             response = error.response
         except openai.APIConnectionError as error:
             return self._lost(error), NO_HEADERS
-        return replies.read(response.status_code, response.headers, response.content), (
-            response.headers
-        )
+        return self.read(response), response.headers
+
+    def read(self, response: httpx2.Response) -> replies.Reply:
+        """Return the meaning of a response, without our key wherever it repeats it."""
+        return replies.read(response.status_code, response.headers, response.content, self._secret)
 
     def _lost(self, error: openai.APIConnectionError) -> replies.Reply:
         cause = error.__cause__

@@ -269,8 +269,7 @@ class Embeddings:
             unreached = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
             return None, replies.Reply("transient", words=words[:300], ambiguous=not unreached), {}
         if response.status_code >= 300:
-            reply = replies.read(response.status_code, response.headers, response.content)
-            return None, reply, response.headers
+            return None, self._client.read(response), response.headers
         try:
             read = read_answer(response.content, count)
         except ValueError as error:

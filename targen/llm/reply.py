@@ -17,6 +17,8 @@ Kind = Literal["answer", "filtered", "throttled", "transient", "refused", "endpo
 _FILTER_CODES = re.compile(r"content_filter|content_policy|responsibleai|moderation", re.IGNORECASE)
 _QUOTA_CODES = re.compile(r"insufficient_quota|billing|credit balance|payment", re.IGNORECASE)
 _WORDS = 300
+_SHORTEST_KEY = 12
+"""Shorter ones are the words that servers without keys are given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +63,18 @@ class Reply:
     ambiguous: bool = False
 
 
-def read(code: int, headers: Mapping[str, str], content: bytes) -> Reply:
-    """Return the meaning of an HTTP response."""
+def read(code: int, headers: Mapping[str, str], content: bytes, secret: bytes = b"") -> Reply:
+    """Return the meaning of an HTTP response, with nothing of `secret` in its words.
+
+    Args:
+        code: the status.
+        headers: the response's.
+        content: the body.
+        secret: the key that was sent; some endpoints repeat it in their errors. A word too short
+            to be a key is not searched for.
+    """
+    if len(secret) >= _SHORTEST_KEY and secret in content:
+        content = content.replace(secret, b"[the API key]")
     if code < 300:
         return _read_answer(code, content)
     words, param, tags = _read_error(content)
