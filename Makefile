@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run compare release ui test test-train lint bench clean lock pictures snapshot \
+.PHONY: help demo run compare release ui test test-services test-train lint bench clean lock pictures snapshot \
   dictionary sbom audit-dependencies
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make release TASK=rte  its tables as they stand as an immutable folder, if all gates pass"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
+	@echo "make test-services     a backfill on PostgreSQL, Redis, S3 and two Celery workers, really run"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
@@ -43,6 +44,10 @@ test: $(VENV)/.ready
 
 test-train: .venv-train/.ready-train
 	@.venv-train/bin/python -m pytest tests/training
+
+test-services: $(VENV)/.ready
+	@deploy/local/services.sh
+	@$(PYTHON_BIN) -m tests.services
 
 lint: $(VENV)/.ready
 	@$(VENV)/bin/ruff check .

@@ -34,6 +34,8 @@ from targen.tables import SCHEMA_VERSION
 from targen.task import TaskSpec
 
 GROUP = "targen"
+POOL = "llm"
+"""The pool of all that asks a model: production sets how many runs may be in it at once."""
 OWNERS = ["team:data"]
 SAMPLE_ROWS = 5
 
@@ -52,7 +54,7 @@ def attributes(step: str, partitions: PartitionsDefinition, *kinds: str) -> dict
         partitions: one partition per task.
         kinds: what the asset is made with, beyond Polars and Parquet.
     """
-    return common_attributes(step, *kinds) | {"partitions_def": partitions}
+    return common_attributes(step, *kinds) | {"partitions_def": partitions, "pool": POOL}
 
 
 def common_attributes(step: str, *kinds: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Start a throw-away PostgreSQL on loopback and print its SQLAlchemy URL, for the tests.
-# usage: postgres.sh start DIR | postgres.sh stop DIR
+# usage: postgres.sh start DIR | postgres.sh restart DIR | postgres.sh stop DIR
 set -euo pipefail
 action=$1 folder=$2
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
@@ -21,6 +21,10 @@ case $action in
       "${as[@]}" "$bin/createdb" -h 127.0.0.1 -p "$port" -U targen targen
     )
     echo "postgresql+psycopg2://targen@127.0.0.1:$port/targen"
+    ;;
+  restart)
+    # With the settings that it was started with.
+    (cd / && "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -m fast -w restart >/dev/null)
     ;;
   stop)
     (cd / && "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -m fast -w stop >/dev/null)

@@ -30,6 +30,12 @@ _LOCAL = threading.local()
 CHUNK = 500
 """Keys in one statement; below SQLite's oldest limit of 999 variables."""
 
+PATIENCE_S = 60.0
+"""How long a database server that was reached before may be away."""
+
+_REACHED: set[str] = set()
+"""Servers that this process has reached."""
+
 COLUMNS: dict[str, Any] = {
     "request_id": pl.String,
     "parent_request_id": pl.String,
@@ -84,6 +90,8 @@ class Store:
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            sa.event.listen(self.engine, "do_connect", _connect_patiently)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -279,6 +287,25 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
+    """Connect; where the server was there before, wait out its restart."""
+    del record
+    name = repr(sorted(settings.items(), key=str)) + repr(arguments)
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            connection = dialect.connect(*arguments, **settings)
+        except dialect.loaded_dbapi.OperationalError:
+            # A server that was never reached is a wrong address: nobody wants to wait for that.
+            if name not in _REACHED or time.monotonic() > give_up:
+                _REACHED.discard(name)
+                raise
+            time.sleep(0.3)
+        else:
+            _REACHED.add(name)
+            return connection
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -24,6 +24,7 @@ Item = tuple[Work[Any] | Row, Done]
 
 _GROUP = 512
 _BEAT_S = 1.5
+_RECONNECTS = 5
 
 
 class Writer:
@@ -126,7 +127,9 @@ class Writer:
                 return group, False
         return group, True
 
-    def _commit(self, connection: sa.Connection, group: list[Item]) -> list[tuple[Done, Any]]:
+    def _commit(
+        self, connection: sa.Connection, group: list[Item], tries: int = _RECONNECTS
+    ) -> list[tuple[Done, Any]]:
         try:
             with self._store.guarded("written"), connection.begin():
                 rows = [work for work, _ in group if not callable(work)]
@@ -136,6 +139,10 @@ class Writer:
                     (done, work(connection) if callable(work) else None) for work, done in group
                 ]
         except Exception as error:
+            if tries and _cut_off(error):
+                # The database server went away. Amounts may be counted as spent twice where it did
+                # the work and only its answer was lost; nothing is stored twice.
+                return self._commit(connection, group, tries - 1)
             if len(group) == 1:
                 return [(group[0][1], error)]
         # One bad piece must not spoil the group: each again by itself.
@@ -154,6 +161,11 @@ class Writer:
     def _fail_all(self, error: StoreError) -> None:
         while (item := self._queue.get()) is not None:
             self._deliver([(item[1], error)])
+
+
+def _cut_off(error: Exception) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, sa.exc.DBAPIError) and bool(cause.connection_invalidated)
 
 
 _SWITCH_S = 0.0002

@@ -1,0 +1,1 @@
+"""What lies in deploy/: settings files that must load, and say what the documentation says."""
