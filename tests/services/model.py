@@ -1,10 +1,12 @@
 """The embedded model on a port, counting what it is asked: `python -m tests.services.model PORT`.
 
-GET /asked returns how many chat completions were answered, and how many different ones.
+GET /asked returns how many chat completions were answered, how many different ones, and how many
+were refused. A second argument is a limit in calls a second, of which a bucket holds one second.
 """
 
 import hashlib
 import sys
+import time
 from collections import Counter
 from typing import Any
 
@@ -17,14 +19,31 @@ from targen.offline.app import create_app
 class Counting:
     """The application, with a count of the bodies that it answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: float = float("inf")) -> None:
         self.app = create_app()
         self.bodies: Counter[str] = Counter()
+        self.rate, self.room, self.filled_at = rate, rate, time.monotonic()
+        self.refused = 0
+
+    def _taken(self) -> bool:
+        now = time.monotonic()
+        self.room = min(self.rate, self.room + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        if self.room < 1:
+            self.refused += 1
+            return False
+        self.room -= 1
+        return True
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http" and scope["path"] == "/asked":
             counts = {"calls": sum(self.bodies.values()), "different": len(self.bodies)}
-            await JSONResponse(counts)(scope, receive, send)
+            await JSONResponse(counts | {"refused": self.refused})(scope, receive, send)
+            return
+        asked = scope["type"] == "http" and scope["path"].endswith("/chat/completions")
+        if asked and self.rate < float("inf") and not self._taken():
+            error = {"message": "Rate limit reached", "code": "rate_limit_exceeded"}
+            await JSONResponse({"error": error}, 429)(scope, receive, send)
             return
         parts: list[bytes] = []
 
@@ -32,7 +51,7 @@ class Counting:
             message = await receive()
             if message["type"] == "http.request":
                 parts.append(message.get("body", b""))
-                if not message.get("more_body") and scope["path"].endswith("/chat/completions"):
+                if asked and not message.get("more_body"):
                     self.bodies[hashlib.sha256(b"".join(parts)).hexdigest()] += 1
             return message
 
@@ -40,4 +59,5 @@ class Counting:
 
 
 if __name__ == "__main__":
-    uvicorn.run(Counting(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+    limit = float(sys.argv[2]) if len(sys.argv) > 2 else float("inf")
+    uvicorn.run(Counting(limit), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

@@ -147,10 +147,10 @@ class Stack:
         """Let what is started from now on find S3 at this port."""
         self.environment["AWS_ENDPOINT_URL"] = f"http://{LOOPBACK}:{port}"
 
-    def start_model(self) -> str:
-        """Start the embedded model on a port; return its address."""
+    def start_model(self, *limit: str) -> str:
+        """Start the embedded model on a port; return its address. Limit: calls a second."""
         port = free_port()
-        self.spawn("model", sys.executable, "-m", "tests.services.model", str(port))
+        self.spawn("model", sys.executable, "-m", "tests.services.model", str(port), *limit)
         address = f"http://{LOOPBACK}:{port}"
         wait_for("the model", lambda: answers(f"{address}/asked"), 60)
         self.environment |= {
