@@ -14,13 +14,23 @@ from targen.llm.store import Store
 POSTGRES = os.environ.get("TARGEN_TEST_POSTGRES", "")
 
 
+def own_database() -> str:
+    """Make a database of our own: other tests empty the one that is named."""
+    url = sa.make_url(POSTGRES)
+    server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.exec_driver_sql("DROP DATABASE IF EXISTS holds WITH (FORCE)")
+        connection.exec_driver_sql("CREATE DATABASE holds")
+    server.dispose()
+    return url.set(database="holds").render_as_string(hide_password=False)
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "postgres" and not POSTGRES:
         pytest.skip("TARGEN_TEST_POSTGRES names no database")
-    opened = Store(POSTGRES if request.param == "postgres" else f"sqlite:///{tmp_path}/s.db")
-    with opened.write() as connection:
-        connection.execute(sa.delete(HOLDS))
+    url = own_database() if request.param == "postgres" else f"sqlite:///{tmp_path}/s.db"
+    opened = Store(url)
     yield opened
     opened.close()
 
