@@ -9,9 +9,19 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sized
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+    Sized,
+)
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+import sqlalchemy as sa
 
 from targen.errors import StoreError, TargenError
 from targen.llm import retry
@@ -91,7 +101,7 @@ class Engine:
     def _make_parts(self) -> None:
         settings, owner = self.settings, uuid.uuid4().hex
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
-        self._writer = Writer(self._store, self._ledger.put, self._ledger.beat, _COMMIT_PAUSE_S)
+        self._writer = Writer(self._store, self._put, self._ledger.beat, _COMMIT_PAUSE_S)
         self._purse = Purse(settings, self._endpoint, self._writer, self._ledger, self._room)
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
@@ -136,6 +146,9 @@ class Engine:
             # Where others wait for hours, there is no hurry.
             _AWAIT_BATCHES_S if self._batches else _AWAIT_OTHERS_S,
         )
+
+    def _put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._purse.put(connection, rows)
 
     def _pump(self) -> None:
         self._sender.pump()

@@ -4,8 +4,9 @@ Here belongs everything between a job and its price. The ceilings themselves, sh
 processes, belong to `budget`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -103,6 +104,18 @@ class Purse:
         if price is None or prompt is None or completion is None:
             return None
         return price.cost(prompt, completion, batch)
+
+    def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store rows (see `Ledger.put`) and end the reservations that they hold in `back_usd`."""
+        self._ledger.put(connection, rows)
+        back = sum(row["back_usd"] for row in rows)
+        if self.budget is not None and back:
+            self.budget.give_back(connection, back)
+
+    def settled(self, row: Mapping[str, Any]) -> None:
+        """Take note that a row is stored."""
+        if row["back_usd"]:
+            self._room()
 
     def give_back(self, job: Job, charge: float = 0.0) -> None:
         """End a job's reservation; `charge` is what counts as spent although nothing came."""

@@ -111,13 +111,14 @@ class Storing:
                 self._stop(result)
             else:
                 self._conclude(job, record, from_store=False)
+                self._purse.settled(row)
 
         cost = row["cost_usd"]
         # What the endpoint did not count is taken to have cost the most it could.
         row["charge_usd"] = job.reserved if cost is None else cost
+        # In one transaction with the charge, or there would be room for a moment that is not there.
+        row["back_usd"], job.reserved = job.reserved, 0.0
         self._writer.put(row, stored)
-        # After the charge: the other way round there would be room for a moment that is not there.
-        self._purse.give_back(job)
 
     def known(self, job: Job, record: Record) -> None:
         """Hand on what the store knows already."""
