@@ -4,8 +4,6 @@ The server keeps which questions it has answered in full; whatever it answered t
 kill. The store is asked right after the kill what it had acknowledged.
 """
 
-import os
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -13,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bench.llm_limits import start
+from bench.llm_runner import start
 from bench.llm_server import serving, stats
 from targen.hashing import rng
 
@@ -36,13 +34,13 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
                 time.sleep(0.02)
             # A run of 2,000 calls takes one to three seconds after its first answer.
             time.sleep(rng("kill", number).uniform(0.0, calls / 1500))
-            os.kill(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.kill()
+            process.join()
             time.sleep(0.1)
             before = Counter(stats(url)["marks"])
             kept = acknowledged(place, f"bench-{number * 1_000_000}")
             second = start(**options)
-            second.communicate()
+            second.join()
             after = Counter(stats(url)["marks"])
             twice = {mark for mark, count in after.items() if count > 1}
             lost.append(len(twice & set(before)))

@@ -1,12 +1,10 @@
 """How much of an unknown rate limit the engine gets, and how many of its calls are refused."""
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from typing import Any
 
+from bench.llm_runner import start
 from bench.llm_server import serving, stats
 
 CASES: dict[str, dict[str, Any]] = {
@@ -23,15 +21,6 @@ SMALL_RUN = 300
 CHANGING = [[0, 100], [40, 30], [80, 100]]
 
 
-def start(**options: Any) -> "subprocess.Popen[str]":
-    """Start one engine in a process of its own."""
-    return subprocess.Popen(  # noqa: S603 (our own module)
-        [sys.executable, "-m", "bench.llm_runner", json.dumps(options)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def measure(behaviour: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
     """Return calls per second, the share of refused calls and the server's own times."""
     with tempfile.TemporaryDirectory() as folder, serving(**behaviour) as url:
@@ -46,7 +35,7 @@ def measure(behaviour: dict[str, Any], processes: int, seconds: float) -> dict[s
             for n in range(processes)
         ]
         for process in running:
-            process.communicate()
+            process.join()
         seen = stats(url)
     answered = [at for at in seen["answered_at"] if at <= seconds]
     refused = [at for at in seen["refused_at"] if at <= seconds]
@@ -89,5 +78,5 @@ def small_run(share: float = 0.3) -> dict[str, Any]:
     ):
         began = time.monotonic()
         process = start(url=url, store=f"sqlite:///{folder}/s.db", first=0, count=SMALL_RUN)
-        process.communicate()
+        process.join()
         return {"calls": SMALL_RUN, "seconds": time.monotonic() - began}

@@ -1,14 +1,10 @@
-"""One process with one engine: what the benchmarks start, kill and run side by side.
-
-`python -m bench.llm_runner '{"url": ..., "store": ..., "first": 0, "count": 100}'` prints its
-figures as JSON at the end.
-"""
+"""One process with one engine: what the benchmarks start, kill and run side by side."""
 
 import asyncio
-import json
-import sys
+import multiprocessing
 import time
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from targen.errors import TargenError
@@ -64,5 +60,17 @@ async def main(
     return {"error": error, "statuses": statuses, **llm.stats.as_dict()}
 
 
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asyncio.run(main(**json.loads(sys.argv[1])))))
+def start(**options: Any) -> BaseProcess:
+    """Start `main` with `options` in a process of its own.
+
+    Such processes are forked from one that has loaded everything, so several start together.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bench.llm_runner", "targen.llm.lean"])
+    process = context.Process(target=_run, args=(options,))
+    process.start()
+    return process
+
+
+def _run(options: dict[str, Any]) -> None:
+    asyncio.run(main(**options))
