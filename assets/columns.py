@@ -56,7 +56,7 @@ _ANY: Final = {
 }
 DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
     "vocabularies": {
-        "category": "What kind of term it is.",
+        "category": "What kind of term it is; (asked) for a call that gave no term.",
         "term": "The term itself.",
         "label": "The label that the term belongs to; null where it is for all.",
     },

@@ -192,7 +192,8 @@ class S3Place:
             try:
                 answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                # Some servers send no body with it, and then the code is the status.
+                if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
                     return None
                 raise TableError(_s3_advice("read", self.address(key), error)) from error
             except BotoCoreError as error:
