@@ -70,3 +70,29 @@ async def test_a_wrong_password_is_hidden() -> None:
     with pytest.raises(StoreError) as caught:
         Store(url.render_as_string(hide_password=False))
     assert "hidden-word" not in str(caught.value)
+
+
+async def test_a_server_that_cuts_all_connections_loses_nothing(postgres: Any) -> None:
+    """What a restart does to the connections that are open."""
+    async with Endpoint(delay=0.05) as endpoint:
+        made = postgres(endpoint, concurrency=8)
+        asking = asyncio.create_task(ask(made, requests(120)))
+        engine = sa.create_engine(URL)
+        cut = 0
+        while not asking.done():
+            await asyncio.sleep(0.2)
+            if len(endpoint.bodies) < 10:
+                continue
+            with engine.connect() as connection:
+                cut += connection.exec_driver_sql(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                    "AND backend_type = 'client backend'"
+                ).scalar_one()
+                if cut >= 3:
+                    break
+        engine.dispose()
+        outcomes, _ = await asking
+        assert cut >= 2
+        assert len(outcomes) == 120 and all(outcome.status == "ok" for outcome in outcomes)
+        assert len(endpoint.bodies) == 120

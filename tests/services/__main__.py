@@ -29,7 +29,7 @@ from targen.stored import Tables
 from targen.tables import STEPS
 from tests.services import graphql
 from tests.services.faults import FaultyProxy
-from tests.services.stack import BUCKET, Stack, wait_for
+from tests.services.stack import BUCKET, Stack, stop_in_order, wait_for
 from tests.specs import ROOT
 
 PARTITIONS = (
@@ -63,6 +63,7 @@ def require(kept: bool, promise: str) -> None:
 
 def main() -> int:
     """Run all parts; return the exit status."""
+    stop_in_order()
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="targen-services-"))
     folder.chmod(0o755)

@@ -56,6 +56,17 @@ def answers(url: str) -> bool:
         return False
 
 
+def stop_in_order() -> None:
+    """Let SIGTERM and SIGINT end this process like an error, so that it stops what it started."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    # A shell starts background commands with this one ignored.
+    signal.signal(signal.SIGINT, end)
+
+
 class Stack:
     """The installation; `environment` is what its processes are started with."""
 
