@@ -89,10 +89,10 @@ def test_every_setting_is_told_and_every_told_one_is_read() -> None:
     own = set(re.findall(r"\bTARGEN_[A-Z_]+\b", makefile)) | {"TARGEN_TEST_POSTGRES"}
     told = set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(TEXTS.values())))
     assert told - own <= read
-    settings = (
-        TEXTS[ROOT / "docs/architecture.md"].partition("## Settings")[2].partition("\n## ")[0]
-    )
-    assert read - own <= set(re.findall(r"\bTARGEN_[A-Z_]+\b", settings))
+    # Those of the code stand in one table, those of the deployment's files in the other.
+    tables = [TEXTS[ROOT / f"docs/{page}.md"] for page in ("architecture", "operations")]
+    tables = [text.partition("\n## Settings")[2].partition("\n## ")[0] for text in tables]
+    assert read - own <= set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(tables)))
 
 
 def test_the_commands_of_the_readme_that_ask_nothing_run(monkeypatch: pytest.MonkeyPatch) -> None:

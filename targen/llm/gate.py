@@ -194,10 +194,10 @@ class Gate:
             offset = store_now(connection) - time.monotonic()
             row = connection.execute(_read_state(connection), {"name": name}).scalar()
             limit = Limit.load(row)
+            refused = [at + offset for at in refusals]
             grant = limit.ask(
-                offset + time.monotonic(), owner, unused, [at + offset for at in refusals], most
+                offset + time.monotonic(), owner, unused, refused, most, self._most_rate
             )
-            limit.rate = min(limit.rate, self._most_rate)
             values = {"endpoint": name, "state": limit.dump()}
             connection.execute(
                 insert(connection, GATES).on_conflict_do_update(

@@ -19,6 +19,7 @@ the rate (`free`) unless their share rises.
 """
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -128,7 +129,13 @@ class Limit:
         return json.dumps({name: getattr(self, name) for name in self.__slots__})
 
     def ask(
-        self, now: float, owner: str, unused: int, refusals: Iterable[float], most: int
+        self,
+        now: float,
+        owner: str,
+        unused: int,
+        refusals: Iterable[float],
+        most: int,
+        ceiling: float = math.inf,
     ) -> Grant:
         """Take note of what a process did and give it leave for its next calls.
 
@@ -138,6 +145,7 @@ class Limit:
             unused: calls that it had leave for and did not send.
             refusals: when calls were sent that have been refused since it last asked.
             most: how many calls it could send soon; it gets leave for no more.
+            ceiling: calls a second that the user allows.
         """
         if not self.marks:
             self.marks.append([now, self.passed])
@@ -148,6 +156,7 @@ class Limit:
         self.seen[owner] = now
         self.seen = {name: at for name, at in self.seen.items() if now - at < _ALIVE_S}
         self._grow(now)
+        self.rate = min(self.rate, ceiling)
         start = max(now, self.next_at)
         if start - now >= HORIZON_S:
             return self._grant(start, 0)

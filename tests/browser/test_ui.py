@@ -61,10 +61,11 @@ def test_the_metadata_says_what_was_made_and_shows_a_sample(server, browser):
 
 def test_the_checks_stand_beside_the_asset_and_passed(server, browser):
     page = opened(browser, f"{server}/assets/instances?view=checks")
-    page.get_by_text("Checks (2)").wait_for()
+    page.get_by_text("Checks (3)").wait_for()
     page.get_by_text("This is a blocking asset check.").wait_for()
     text = page.inner_text("body")
     assert "contract" in text
+    assert "expectations" in text
     assert "statistics" in text
     assert "Succeeded" in text
     page.close()

@@ -28,9 +28,14 @@ def comparison() -> None:
     """Is no part of it."""
 
 
+@asset(partitions_def=TASKS)
+def release() -> None:
+    """Is none either: it is asked for by hand."""
+
+
 def asked(night: datetime = NIGHT) -> dict[str, str]:
     nightly = schedules.nightly(TASKS)
-    defs = Definitions([table, comparison], schedules=[nightly], jobs=[jobs.dataset])
+    defs = Definitions([table, comparison, release], schedules=[nightly], jobs=[jobs.dataset])
     context = build_schedule_context(
         scheduled_execution_time=night, repository_def=defs.get_repository_def()
     )
