@@ -4,15 +4,15 @@ Here belong V-information and pointwise V-information. Cues that give the label 
 wrong reason belong in `shortcuts`.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import polars as pl
 
 from targen.quality import learner
 from targen.quality.balance import label_set
+from targen.quality.choices import Choices
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
+from targen.quality.learner import Labels
 from targen.quality.lexical import histogram
 from targen.quality.selfsim import sample
 from targen.quality.sheet import Measure, Sheet
@@ -29,7 +29,8 @@ def pvi(scores: learner.Scores, labels: Ints) -> Floats:
 
     PVI(x -> y) = log2 g[x](y) - log2 g[](y): how much surer of the row's own label a model of
     the family V is with the text than without it. Held out in five folds; V is logistic
-    regression on TF-IDF, g[] the label shares. At most -log2 of the label's share; negative
+    regression on TF-IDF, g[] the label shares. Where a row brings its own options along, V ranks
+    them (`choices`), and g[] gives each 1 / number of options. At most -log2 g[](y); negative
     rows are hard for V or wrongly labelled. Source: Ethayarajh et al. 2022 (ICML). It speaks of
     V only: what a bag of words cannot use, it calls hard.
     """
@@ -38,19 +39,43 @@ def pvi(scores: learner.Scores, labels: Ints) -> Floats:
     return np.asarray(gain, dtype=np.float64)
 
 
+def learner_of(inputs: ReportInputs) -> Labels | Choices:
+    """Return what learns the answers of a task, whatever their kind.
+
+    `Choices` where each row brings its own options along (answers of kind span, and class labels
+    that are numbers of option fields), `Labels` elsewhere.
+    """
+    fields, pair = inputs.text_fields, inputs.pair_field
+    if chosen(inputs):
+        rest = [name for name in fields if name not in inputs.options]
+        return Choices(rest, inputs.options, pair)
+    return Labels(fields, label_set(inputs), pair)
+
+
+def chosen(inputs: ReportInputs) -> bool:
+    """Say whether the answer is one of options that differ from row to row."""
+    fewest = {"span": 1, "class": 2}.get(inputs.answer_kind)
+    return fewest is not None and len(inputs.options) >= fewest
+
+
 def row_information(
-    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], pair_field: str | None = None
+    rows: pl.DataFrame, by: Labels | Choices
 ) -> tuple[Floats, Ints, learner.Scores]:
-    """Return PVI per row, label numbers and the held-out scores; all labels must be known."""
-    labels = learner.coded(rows["label"], names)
-    features = learner.Features(rows, fields).of(rows)
-    groups = learner.groups_of(rows, pair_field)
-    scores = learner.cross_validated(features, labels, groups, len(names))
-    return pvi(scores, labels), labels, scores
+    """Return PVI per row, the answers' numbers and the held-out scores of usable rows."""
+    scores, answers = by.scored(rows)
+    return pvi(scores, answers), answers, scores
 
 
 def why_not(inputs: ReportInputs) -> str | None:
-    """Say why a classifier cannot be trained on these rows, None where it can."""
+    """Say why nothing can be learned from these rows, None where it can."""
+    if not chosen(inputs):
+        return why_no_labels(inputs)
+    usable = learner_of(inputs).usable(inputs.rows).height
+    return None if usable >= FEWEST else f"needs {FEWEST} rows that offer their answer"
+
+
+def why_no_labels(inputs: ReportInputs) -> str | None:
+    """Say why a classifier of labels cannot be trained on these rows, None where it can."""
     if inputs.answer_kind != "class":
         return f"answers of kind {inputs.answer_kind} cannot be told by a classifier of labels"
     if not inputs.text_fields:
@@ -69,20 +94,17 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     if why is not None:
         sheet.skip("v_information", why)
         return
-    names = label_set(inputs)
-    gold = inputs.reference
-    known = inputs.rows.with_row_index("_row").drop_nulls("label")
+    by, gold = learner_of(inputs), inputs.reference
+    known = by.usable(inputs.rows.with_row_index("_row"))
     size = min(ROWS, known.height, gold.height if gold is not None else ROWS)
     rows = sample(known, size)
-    values, _, scores = row_information(rows, inputs.text_fields, names, inputs.pair_field)
+    values, _, scores = row_information(rows, by)
     low, high = bootstrap_mean(values, "v-information")
     other, theirs = None, None
     if gold is not None and gold.height >= FEWEST:
-        known_gold = gold.filter(pl.col("label").is_in(names))
+        known_gold = by.usable(gold)
         if known_gold.height >= FEWEST and known_gold["label"].n_unique() > 1:
-            theirs = row_information(
-                sample(known_gold, size), inputs.text_fields, names, inputs.pair_field
-            )[0]
+            theirs = row_information(sample(known_gold, size), by)[0]
             other = float(theirs.mean())
     sheet.add(Measure("v_information", float(values.mean()), size, "all", low, high, other))
     negative = (values < 0).astype(np.float64)
@@ -95,7 +117,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     sheet.details["hardest"] = [
         {
             "pvi": round(float(values[i]), 4),
-            "predicted": names[int(best[i])],
+            "predicted": by.named(rows[int(i)], int(best[i])),
             **inputs.rows.row(int(rows["_row"][int(i)]), named=True),
         }
         for i in order

@@ -13,7 +13,8 @@ import polars as pl
 
 from targen.quality import learner
 from targen.quality.balance import label_set
-from targen.quality.difficulty import ROWS, why_not
+from targen.quality.choices import Choices
+from targen.quality.difficulty import FEWEST, ROWS, chosen, why_no_labels, why_not
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
 from targen.quality.selfsim import sample
@@ -130,8 +131,15 @@ def parts_of(inputs: ReportInputs) -> dict[str, list[str]]:
 
 
 def measure(inputs: ReportInputs, sheet: Sheet) -> None:
-    """Add accuracy over guessing from parts of the input and length, and the words that tell."""
-    why = why_not(inputs)
+    """Add accuracy over guessing from parts of the input and length, and the words that tell.
+
+    Where the options of a span differ from row to row, there is one part: the options without
+    anything else of the row, against naming one at random.
+    """
+    if chosen(inputs) and inputs.answer_kind == "span":
+        _options_only(inputs, sheet)
+        return
+    why = why_no_labels(inputs)
     if why is not None:
         sheet.skip("shortcut", why)
         return
@@ -154,6 +162,27 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     for cue in sheet.details["cues"]:
         where = f"{cue['label']}, {cue['field']}: {cue['word']}"
         sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
+
+
+def _options_only(inputs: ReportInputs, sheet: Sheet) -> None:
+    """Add what is gained over an option at random by looking at nothing but the options."""
+    why, by, gold = (
+        why_not(inputs),
+        Choices([], inputs.options, inputs.pair_field),
+        inputs.reference,
+    )
+    if why is not None:
+        sheet.skip("shortcut", why)
+        return
+    known = by.usable(inputs.rows)
+    size = min(ROWS, known.height, gold.height if gold is not None else ROWS)
+    theirs = None if gold is None else sample(by.usable(gold), size)
+    if theirs is not None and theirs.height < FEWEST:
+        theirs = None
+    own, part = by.gained(sample(known, size)), "options only"
+    low, high = bootstrap_mean(own, "shortcut", part)
+    other = None if theirs is None else float(by.gained(theirs).mean())
+    sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
 
 
 def _part(

@@ -4,42 +4,38 @@ Here belongs the comparison of classifiers trained on the set and on gold, at eq
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from targen.quality import learner
-from targen.quality.balance import label_set
-from targen.quality.difficulty import FEWEST, ROWS, why_not
+from targen.quality.choices import Choices
+from targen.quality.difficulty import FEWEST, ROWS, learner_of, why_not
 from targen.quality.duplicates import normalised
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import percentiles
+from targen.quality.intervals import Floats, percentiles
+from targen.quality.learner import Labels
 from targen.quality.sheet import Measure, Sheet
-from targen.quality.text import Ints, generator, joined
+from targen.quality.text import generator, joined
 
 SEEDS = 5
 DRAWS = 200
 
 
 def accuracy_grid(
-    train: Sequence[pl.DataFrame],
-    test: Sequence[pl.DataFrame],
-    fields: Sequence[str],
-    names: Sequence[str],
-) -> list[Ints]:
-    """Train on each of `train`, test on the `test` beside it; return right (1, 0) per row."""
-    out = []
-    for seed, (one, two) in enumerate(zip(train, test, strict=True)):
-        features = learner.Features(one, fields)
-        labels = learner.coded(one["label"], names)
-        alone = learner.groups_of(one, None)
-        model = learner.fitted(features.of(one), labels, alone, len(names), "utility", seed)
-        guess = model(features.of(two)).argmax(axis=1)
-        out.append((guess == learner.coded(two["label"], names)).astype(np.int64))
-    return out
+    train: Sequence[pl.DataFrame], test: Sequence[pl.DataFrame], by: Labels | Choices
+) -> list[Floats]:
+    """Train on each of `train`, test on the `test` beside it; return right (0 to 1) per row."""
+    return [
+        by.right(one, two, "utility", seed)
+        for seed, (one, two) in enumerate(zip(train, test, strict=True))
+    ]
 
 
-def summary(results: Sequence[Ints], *seed: str) -> tuple[float, float | None, float | None]:
+def summary(
+    results: Sequence[npt.NDArray[Any]], *seed: str
+) -> tuple[float, float | None, float | None]:
     """Return mean accuracy and its interval over seeds and test rows.
 
     Each draw resamples the seeds and, within each, the test rows (a two-stage bootstrap), as
@@ -71,44 +67,43 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
 
     Accuracy of a TF-IDF logistic regression, share of rows, 0 to 1, over `SEEDS` seeded splits:
     one half of the gold is tested on, the other trained on, and as many rows of the set are
-    drawn, without rows that repeat a tested one. Source of the comparison: Esteban et al. 2017
-    (train on synthetic, test on real). A small classifier says little of a large one, and a gap
-    may be style as well as substance.
+    drawn, without rows that repeat a tested one. Where a row brings its own options along, the
+    regression ranks them (`choices`), and the last figure is that of an option at random. Source
+    of the comparison: Esteban et al. 2017 (train on synthetic, test on real). A small classifier
+    says little of a large one, and a gap may be style as well as substance.
     """
     gold = inputs.reference
     why = "there is no reference data to test on" if gold is None else why_not(inputs)
-    names = label_set(inputs)
-    usable = None if gold is None or why else gold.filter(pl.col("label").is_in(names))
+    by = learner_of(inputs)
+    usable = None if gold is None or why else by.usable(gold)
     if usable is not None and (usable.height < 2 * FEWEST or usable["label"].n_unique() < 2):
         why = f"the reference needs {2 * FEWEST} rows and two labels"
     if usable is None or why is not None:
         sheet.skip("utility", why or "")
         return
-    fields, mine = inputs.text_fields, inputs.rows.drop_nulls("label")
+    mine = by.usable(inputs.rows)
     splits = [halves(usable, seed) for seed in range(SEEDS)]
     size = min(mine.height, ROWS, *(train.height for train, _ in splits))
     drawn = [
-        _draw(_unseen(mine, test, fields), size, seed) for seed, (_, test) in enumerate(splits)
+        _draw(_unseen(mine, test, by.known_by), size, seed) for seed, (_, test) in enumerate(splits)
     ]
     tests = [test for _, test in splits]
     same = [_draw(train, size, seed) for seed, (train, _) in enumerate(splits)]
     n = sum(test.height for test in tests)
     runs = {"set to gold": (drawn, tests), "gold to gold": (same, tests)}
     for name, frame in inputs.elsewhere.items():
-        other = frame.filter(pl.col("label").is_in(names))
+        other = by.usable(frame)
         if other.height:
             runs[f"set to {name}"] = (drawn, [other] * SEEDS)
             runs[f"gold to {name}"] = (same, [other] * SEEDS)
     found = {
-        name: summary(accuracy_grid(train, test, fields, names), name)
-        for name, (train, test) in runs.items()
+        name: summary(accuracy_grid(train, test, by), name) for name, (train, test) in runs.items()
     }
     for name, (value, low, high) in found.items():
         gold_value = found[name.replace("set", "gold", 1)][0] if name.startswith("set") else None
         count = sum(frame.height for frame in runs[name][1])
         sheet.add(Measure("utility", value, count, name, low, high, gold_value))
-    often = usable["label"].value_counts()["count"].max()
-    sheet.add(Measure("utility", float(often or 0) / usable.height, n, "commonest label"))  # type: ignore[arg-type]
+    sheet.add(Measure("utility", by.guessed(usable), n, by.guess))
     sheet.details["utility_rows"] = size
 
 

@@ -22,7 +22,7 @@ def rows_of(count, cue=1.0, seed=0):
 
 
 def information(frame):
-    return difficulty.row_information(frame, ["text"], ["a", "b"])
+    return difficulty.row_information(frame, learner.Labels(["text"], ["a", "b"]))
 
 
 def test_a_certain_cue_is_worth_almost_one_bit():
@@ -51,7 +51,7 @@ def test_the_model_is_sklearns():
     matrix = learner.Features(frame, ["text"]).of(frame)
     labels = learner.coded(frame["label"], ["a", "b"])
     theirs = LogisticRegression(C=3.0, max_iter=100, tol=1e-3).fit(matrix, labels)
-    mine = learner._trained(matrix, labels, 2, 3.0)(matrix)
+    mine = learner.trained(matrix, labels, 2, 3.0)(matrix)
     assert mine == pytest.approx(theirs.predict_proba(matrix), abs=1e-6)
 
 
