@@ -67,13 +67,13 @@ def given(rows, **changes):
 
 @pytest.mark.parametrize("told", ["overlap", "pair"])
 def test_answers_that_the_question_tells_are_found(told):
-    rows = riddles(200, told=told)
+    rows = riddles(400, told=told)
     assert accuracy(rows) > 0.95
     values, _, scores = difficulty.row_information(rows, BY)
     # Never more than the surprise of one option of five.
     assert 0.8 * np.log2(5) < values.mean() <= np.log2(5)
-    assert scores.null == pytest.approx(np.full((200, 5), 0.2))
-    assert scores.probability.sum(axis=1) == pytest.approx(np.ones(200))
+    assert scores.null == pytest.approx(np.full((400, 5), 0.2))
+    assert scores.probability.sum(axis=1) == pytest.approx(np.ones(400))
     # The options by themselves say nothing.
     assert accuracy(rows, Choices([], ["options"])) == pytest.approx(0.2, abs=0.08)
 
