@@ -75,6 +75,7 @@ class Server:
         self.answered_at: list[float] = []
         self.refused_at: list[float] = []
         self.marks: list[str] = []
+        self.marked_at: list[float] = []
         self.started: float | None = None
         self._random = rng("server", behaviour.share)
         self._level, self._at, self._second = behaviour.burst, 0.0, -1
@@ -165,6 +166,7 @@ class Connection(asyncio.Protocol):
             self._server.answered += 1
             if self._server.behaviour.marks:
                 self._server.marks.append(mark)
+                self._server.marked_at.append(time.monotonic())
             self._send(200, BODY, headers)
         else:
             self._server.refused += 1

@@ -32,6 +32,7 @@ from targen.llm.gate import Gate
 from targen.llm.identity import identify
 from targen.llm.ledger import Found, Ledger
 from targen.llm.lookup import GROUP, Lookup
+from targen.llm.prices import price_of
 from targen.llm.progress import EVERY_S, Clock, Progress
 from targen.llm.purse import Purse
 from targen.llm.refusals import Refusals
@@ -82,12 +83,16 @@ class Engine:
         Raises:
             StoreError: the store cannot be used.
             EndpointError: no key, or no proper base URL.
+            SpecError: the file of prices cannot be read.
         """
         self._started = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._client = Client(self.settings)
         try:
             self._endpoint = self.settings.endpoint(self._client.base_url)
+            if not self.settings.embedded:
+                # To read prices takes a tenth of a second, in which a kill would lose answers.
+                await asyncio.to_thread(price_of, self.settings.model_name, self._endpoint)
             self._store = await asyncio.to_thread(Store, self.settings.store_url)
         except BaseException:
             await self._client.close()

@@ -5,7 +5,6 @@ it before that is committed. What is written belongs to the callers.
 """
 
 import asyncio
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from targen.errors import StoreError
+from targen.llm import interpreter
 from targen.llm.store import Store, Work
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Writer:
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        _quicken(+1)
+        interpreter.hurry()
         self._thread = threading.Thread(target=self._run, name="targen-store", daemon=True)
         self._thread.start()
 
@@ -86,7 +86,7 @@ class Writer:
         """Commit what is left and end the thread."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
-        _quicken(-1)
+        interpreter.rest()
 
     def _run(self) -> None:
         try:
@@ -166,24 +166,6 @@ class Writer:
 def _cut_off(error: Exception) -> bool:
     cause = error.__cause__
     return isinstance(cause, sa.exc.DBAPIError) and bool(cause.connection_invalidated)
-
-
-_SWITCH_S = 0.0002
-_open_writers = 0
-_usual_switch_s = 0.0
-
-
-def _quicken(change: int) -> None:
-    """Let threads take turns sooner while a writer is open.
-
-    The driver gives the interpreter's lock up for every row; beside a busy event loop it would
-    get it back only after Python's usual 5 ms each time, and answers would wait to be stored.
-    """
-    global _open_writers, _usual_switch_s  # noqa: PLW0603 (it is a setting of the process)
-    if _open_writers == 0:
-        _usual_switch_s = sys.getswitchinterval()
-    _open_writers += change
-    sys.setswitchinterval(_SWITCH_S if _open_writers else _usual_switch_s)
 
 
 def _ignore(result: Any) -> None:
