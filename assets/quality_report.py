@@ -200,7 +200,10 @@ def options(spec: TaskSpec) -> tuple[str, ...]:
 
 def corrector_blind(spec: TaskSpec) -> bool:
     """Return whether nobody showed the corrector the label that the row was written for."""
-    return spec.recipe.choice("correction").params.get("shown") is not True
+    from targen.recipe import resolve  # noqa: PLC0415 - not when loading
+
+    _, params = resolve(spec.recipe.choice("correction"), "correction")
+    return not getattr(params, "shown", False)
 
 
 def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:

@@ -143,10 +143,12 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
             task = tasks.load(context.partition_key)
             place = data.tables().place
             version = latest(context.instance, task.name) or ""
-            standing = {one.version for one in shelf.listed(place, task.name) if one.standing}
-            found = []
-            if version in standing:
+            known = {one.version: one.standing for one in shelf.listed(place, task.name)}
+            if known.get(version):
                 found = contract.violations(place, shelf.folder(task.name, version), task)
+            else:
+                # A version that was withdrawn is gone on purpose.
+                found = [] if version in known else [f"release '{version}' is not there any more"]
         return AssetCheckResult(
             check_name=CONTRACT,
             asset_key=NAME,
@@ -154,7 +156,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
             description="; ".join(found[:3]) or None,
             metadata={
                 "version": version,
-                "standing": version in standing,
+                "standing": known.get(version, False),
                 "violations": len(found),
             },
         )

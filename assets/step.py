@@ -140,6 +140,8 @@ async def make(
             planted=output.planted,
             made_by=made_by(step, spec),
         )
+        # A run that lost the partition while its step took long must not write over another's.
+        data.hold(spec.name, context.run.run_id)
     for warning in output.warnings:
         context.log.warning(warning)
     usage = usage_metadata(engine.stats.as_dict())

@@ -41,7 +41,9 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
             seen = stats(url)
             before = Counter(seen["marks"])
             # Its sockets close when it has gone: until then the server answers into the void.
-            void = {m for m, at in zip(seen["marks"], seen["marked_at"]) if at > killed_at}
+            void = {
+                m for m, at in zip(seen["marks"], seen["marked_at"], strict=True) if at > killed_at
+            }
             kept = acknowledged(place, f"bench-{number * 1_000_000}")
             second = start(**options)
             second.join()

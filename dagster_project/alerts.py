@@ -3,6 +3,7 @@
 Here belongs what is sent, and where. Why a run failed belongs to `failure`.
 """
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,7 +27,7 @@ from targen import environment
 from targen.errors import TargenError
 
 _TIMEOUT_S = 10.0
-_TRIES_TO_CONNECT = 3
+_PAUSES_S = (1.0, 4.0)
 
 
 def build() -> list[SensorDefinition]:
@@ -78,20 +79,21 @@ def send(body: dict[str, Any]) -> None:
     address = environment.optional(environment.ALERT_WEBHOOK)
     if address is None:
         raise TargenError(f"No alert was sent: {environment.ALERT_WEBHOOK} is not set.")
-    try:
-        with httpx2.Client(
-            timeout=_TIMEOUT_S, transport=httpx2.HTTPTransport(retries=_TRIES_TO_CONNECT)
-        ) as client:
-            status = client.post(address, json=body).status_code
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise TargenError(
-            f"No alert was sent: {environment.ALERT_WEBHOOK} cannot be reached "
-            f"({type(error).__name__})."
-        ) from None
-    if status >= 300:
-        raise TargenError(
-            f"No alert was sent: {environment.ALERT_WEBHOOK} answered with status {status}."
-        )
+    # Dagster evaluates a run once: what is not delivered now is never sent again.
+    for pause in (*_PAUSES_S, None):
+        try:
+            with httpx2.Client(timeout=_TIMEOUT_S) as client:
+                status = client.post(address, json=body).status_code
+            if status < 300:
+                return
+            problem = f"answered with status {status}"
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            problem = f"cannot be reached ({type(error).__name__})"
+        if pause is not None:
+            time.sleep(pause)
+    raise TargenError(
+        f"No alert was sent: {environment.ALERT_WEBHOOK} {problem}, {len(_PAUSES_S) + 1} times."
+    )
 
 
 def _events(context: RunStatusSensorContext) -> list[DagsterEvent]:
@@ -104,13 +106,18 @@ def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:
     subject = f"{run.job_name} of {task}" if task else run.job_name
     return {
         # The key that Slack, Mattermost, Teams and Discord's Slack form show.
-        "text": f"TarGEN: {subject} {what} (run {run.run_id}): {message}",
+        "text": _plain(f"TarGEN: {subject} {what} (run {run.run_id}): {message}"),
         "job": run.job_name,
         "task": task,
         "run_id": run.run_id,
         "what": what,
         "message": message,
     }
+
+
+def _plain(text: str) -> str:
+    """Return text without markup: a check quotes rows, and `<!channel>` would call everybody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _line(check: AssetCheckEvaluation) -> str:

@@ -23,7 +23,7 @@ DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "tick
 DEMO_ROWS = "100"
 INTERRUPTED_STATUS = 130
 """Exit status after an interrupt, as shells have it: 128 and the signal's number."""
-_REAL_MODEL = ("TARGEN_MODEL", "TARGEN_BUDGET_USD")
+_REAL_MODEL = ("TARGEN_MODEL", "TARGEN_EMBEDDING_MODEL", "TARGEN_MODE", "TARGEN_BUDGET_USD")
 
 
 @dataclass
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
     if asked.count(True) != 1:
-        return _fail("name one task: make run TASK=rte")
+        return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
     try:
         if options.release:
             return release(options.release)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 
 from dagster import (
+    DagsterInvalidDefinitionError,
     DefaultScheduleStatus,
     RunRequest,
     ScheduleDefinition,
@@ -34,27 +35,35 @@ def nightly(partitions: StaticPartitionsDefinition) -> ScheduleDefinition:
     changed makes no call.
 
     Raises:
-        TargenError: the selection names a task that does not exist.
+        TargenError: the selection names a task that does not exist, or the time is none.
     """
     selected = selection(
         environment.text(environment.NIGHTLY_TASKS, "*"), partitions.get_partition_keys()
     )
 
-    @schedule(
-        name=NIGHTLY,
-        job=jobs.dataset,
-        cron_schedule=environment.text(environment.NIGHTLY_CRON, "0 2 * * *"),
-        execution_timezone=environment.text(environment.NIGHTLY_TIMEZONE, "UTC"),
-        default_status=DefaultScheduleStatus.STOPPED,
-        description=f"All tables of {_count(selected)}, once a night. A partition of which nothing "
-        "has changed makes no call; one that failed goes on where it stopped.",
-    )
     def requests(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
         night = (context.scheduled_execution_time or datetime.now(UTC)).isoformat()
         for task in selected:
             yield RunRequest(run_key=f"{night} {task}", partition_key=task)
 
-    return requests
+    cron = environment.text(environment.NIGHTLY_CRON, "0 2 * * *")
+    timezone = environment.text(environment.NIGHTLY_TIMEZONE, "UTC")
+    try:
+        return schedule(
+            name=NIGHTLY,
+            job=jobs.dataset,
+            cron_schedule=cron,
+            execution_timezone=timezone,
+            default_status=DefaultScheduleStatus.STOPPED,
+            description=f"All tables of {_count(selected)}, once a night. A partition of which "
+            "nothing has changed makes no call; one that failed goes on where it stopped.",
+        )(requests)
+    except DagsterInvalidDefinitionError as error:
+        raise TargenError(
+            f"{environment.NIGHTLY_CRON}={cron!r}, {environment.NIGHTLY_TIMEZONE}={timezone!r}: "
+            "the first must be a cron expression such as '0 2 * * *', the second a time zone such "
+            "as 'Europe/Berlin'."
+        ) from error
 
 
 def selection(patterns: str, tasks: Sequence[str]) -> list[str]:

@@ -22,6 +22,8 @@ COLUMNS = (
 )
 _MANY = 6
 
+_TOKENS = ("prompt_tokens", "completion_tokens", "embedding_tokens")
+
 
 def row(
     task: str, metadata: Mapping[str, Mapping[str, Any]], tables: Tables, seconds: float
@@ -44,9 +46,7 @@ def row(
         "flipped": str((table["verdict"] == "relabelled").sum()),
         "dropped": str(metadata["corrected_set"]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
-        "tokens": str(
-            sum(step.get("prompt_tokens", 0) + step.get("completion_tokens", 0) for step in steps)
-        ),
+        "tokens": total([step[name] for step in steps for name in _TOKENS if name in step]),
         "cost": cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
         "seconds": f"{seconds:.1f}",
     }
@@ -60,6 +60,12 @@ def balance(labels: Sequence[Any]) -> str:
     if len(counts) > _MANY:
         return f"{len(counts)} different"
     return " ".join(f"{label}:{counts[label]}" for label in sorted(counts))
+
+
+def total(counts: Sequence[int | str]) -> str:
+    """Return the sum, or `unknown` where a part is."""
+    known = [count for count in counts if not isinstance(count, str)]
+    return str(sum(known)) if len(known) == len(counts) else "unknown"
 
 
 def cost(amounts: Sequence[float | str]) -> str:

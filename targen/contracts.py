@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from targen import tables
-from targen.operators.asking import empty_field, first_violation
+from targen.operators.asking import empty_field, first_violation, needed
 
 if TYPE_CHECKING:
     from targen.task import TaskSpec
@@ -59,7 +59,7 @@ def violations(
     expected = tables.schema(step, spec.field_types, spec.answer.kind)
     if dict(table.schema) != expected:
         return [f"the columns are {dict(table.schema)}, expected {expected}"]
-    found = [*_ids(step, table), *_references(step, table, upstream)]
+    found = [*_ids(step, table), *lost_references(step, table, upstream)]
     if step in ("instances", "corrected_set"):
         found += _rows_invalid(spec, table)
     if step == "labels":
@@ -88,7 +88,10 @@ def _ids(step: str, table: pl.DataFrame) -> list[str]:
     return []
 
 
-def _references(step: str, table: pl.DataFrame, upstream: Mapping[str, pl.DataFrame]) -> list[str]:
+def lost_references(
+    step: str, table: pl.DataFrame, upstream: Mapping[str, pl.DataFrame]
+) -> list[str]:
+    """Return one sentence per column that names a row which no table of `upstream` holds."""
     found = []
     for column, other, key in REFERENCES.get(step, ()):
         if other not in upstream:
@@ -108,8 +111,7 @@ def _rows_invalid(spec: "TaskSpec", table: pl.DataFrame) -> list[str]:
     for row in table.iter_rows(named=True):
         fields = {name: row[name] for name in spec.fields}
         checked = dict(fields)
-        needed = {name: v for name, v in fields.items() if not spec.fields[name].optional}
-        problem = empty_field(needed) or first_violation(
+        problem = empty_field(needed(fields, spec)) or first_violation(
             checked, spec.validators, language=spec.language
         )
         if problem is None and checked != fields:
@@ -202,8 +204,9 @@ def statistics(
     warnings: list[str] = []
     surplus = rejected.filter(pl.col("reason") == "surplus")
     lost = len(rejected) - len(surplus)
-    total = len(table) + lost
-    share = len(table) / total if total else 0.0
+    accepted = len(table) // spec.unit if step == "instances" else len(table)
+    total = accepted + lost
+    share = accepted / total if total else 0.0
     doubles = rejected.filter(pl.col("reason") == "duplicate").height
     metadata: dict[str, float | int] = {
         "rows": len(table),

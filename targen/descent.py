@@ -11,6 +11,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.places import Place
+from targen.tables import DAMAGED
 
 _COLUMNS = ("request_id", "request_ids")
 _ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -56,7 +57,7 @@ def _named(place: Place, key: str) -> set[str]:
         for name in columns:
             flat = frame[name].explode() if isinstance(schema[name], pl.List) else frame[name]
             found |= set(flat.drop_nulls().cast(pl.String).to_list())
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except DAMAGED as error:
         raise TableError(
             f"{place.address(key)} is no readable Parquet file, so nobody knows which completions "
             "it descends from. Materialise it again or remove it."

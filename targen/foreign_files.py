@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.errors import TableError
+from targen.tables import DAMAGED
 
 SUFFIXES: Final = (".parquet", ".jsonl", ".csv", ".tsv")
 
@@ -66,7 +67,7 @@ def _parquet(path: Path) -> Rows:
         raise FileNotFoundError
     try:
         frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except DAMAGED as error:
         raise TableError(f"{path} is no readable Parquet file: {error}.") from error
     return of_frame(path.name, frame)
 

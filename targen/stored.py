@@ -17,7 +17,7 @@ import polars as pl
 from targen.errors import TableError
 from targen.hashing import digest
 from targen.places import Place
-from targen.tables import SCHEMA_VERSION
+from targen.tables import DAMAGED, SCHEMA_VERSION
 
 VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
@@ -187,7 +187,7 @@ class Tables:
         try:
             metadata = pl.read_parquet_metadata(BytesIO(content))
             frame = pl.read_parquet(BytesIO(content))
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except DAMAGED as error:
             raise TableError(
                 f"The table {address} is no readable Parquet file. {remedy}"
             ) from error

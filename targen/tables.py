@@ -12,6 +12,9 @@ import polars as pl
 SCHEMA_VERSION: Final = 1
 """Raised when a column is added, removed or changes its meaning."""
 
+DAMAGED: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+"""What reading a damaged Parquet file raises; a panic of Polars' native part is no `Exception`."""
+
 ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
 """A list of named values: what was drawn for a context or a seed."""
 

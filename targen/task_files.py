@@ -170,7 +170,7 @@ def _unfit(field: str, kind: str, value: Any) -> str | None:
 
 def _json_lines(text: str, _: str) -> list[tuple[int, Row]]:
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             row = json.loads(line)
             if not isinstance(row, dict):

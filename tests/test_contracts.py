@@ -92,6 +92,13 @@ def test_a_hole_in_the_slots(made):
     assert "slots that ended nowhere: 3" in checked(made, "instances", table)
 
 
+def test_the_yield_of_twins_counts_pairs():
+    spec = real_task("axg", 8)
+    table = pl.DataFrame({"intended_label": ["entailment"] * 8})
+    lost = pl.DataFrame({"reason": ["invalid"] * 4})
+    assert statistics("instances", spec, table, lost).metadata["yield"] == 0.5
+
+
 def test_statistics_warn_of_imbalance_shortfall_and_yield(made):
     spec, outputs = made
     final = outputs["corrected_set"]

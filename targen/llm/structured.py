@@ -93,13 +93,22 @@ def _objects(text: str, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         start = end
 
 
+def _float(text: str) -> float | int:
+    """Return a number; a whole one as the integer that JSON Schema takes it for."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_float=_float)
+
+
 def _value_at(text: str, start: int) -> tuple[Any, int | None]:
     """Return the object or array that starts at `start` and the place behind it.
 
     The place is None where it has no end, and the value None where it cannot be read.
     """
     try:
-        return json.JSONDecoder(strict=False).raw_decode(text, start)
+        return _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         pass
     end = _end_of(text, start)
@@ -109,7 +118,7 @@ def _value_at(text: str, start: int) -> tuple[Any, int | None]:
     from json_repair import repair_json  # noqa: PLC0415 (costs 60 ms, needed for slips only)
 
     try:
-        return repair_json(text[start:end], return_objects=True, skip_json_loads=True), end
+        return _DECODER.decode(repair_json(text[start:end], skip_json_loads=True)), end
     except (ValueError, RecursionError):
         return None, end
 

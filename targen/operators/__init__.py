@@ -61,7 +61,7 @@ _HEAD: Final = ("title", "description", "language", "fields", "edition")
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "vocabularies": ("vocabularies",),
     "contexts": ("contexts",),
-    "seeds": ("seeds", "validators", "rows", "wanted_instances"),
+    "seeds": ("seeds", "validators", "rows", "slots_seeded"),
     "instances": ("seeds", "validators", "rows", "wanted_instances", "twin"),
     "labels": (),
     "corrected_set": ("rows", "twin"),

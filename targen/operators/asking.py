@@ -82,9 +82,9 @@ def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str
     that count wrong mostly count from 0 or not at all, so else the items are read in their order.
     """
     items = items_of(outcome)[:count]
-    numbers = [item.get(key) for item in items]
+    numbers: list[Any] = [item.get(key) for item in items]
     if len(set(numbers)) == len(items) and all(n in range(1, count + 1) for n in numbers):
-        return dict(zip((int(str(n)) for n in numbers), items, strict=True))
+        return {int(n): item for n, item in zip(numbers, items, strict=True)}
     return dict(enumerate(items, 1))
 
 
@@ -116,6 +116,12 @@ def text_key(fields: Mapping[str, Any]) -> str:
         for name, value in fields.items()
     }
     return canonical(folded)
+
+
+def needed(values: Mapping[str, Any], spec: "TaskSpec") -> dict[str, Any]:
+    """Return the values that may not be empty: all but those of optional fields."""
+    optional = {name for name, field in spec.fields.items() if field.optional}
+    return {name: value for name, value in values.items() if name not in optional}
 
 
 def empty_field(values: Mapping[str, Any]) -> str | None:

@@ -97,7 +97,9 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
     for one in lists:
         if not one.terms:
             label = f" for {one.label}" if one.label else ""
-            raise StepError(f"no value of '{one.category}'{label} could be had")
+            raise StepError(
+                f"no value of '{one.category}'{label} could be had", work.result.rejected
+            )
         if one.count > len(one.terms):
             work.result.warnings.append(
                 f"{one.category}: {len(one.terms)} values of {one.count}"
@@ -214,6 +216,14 @@ class _Attributes:
             outcomes = await answers(self.step.model, requests)
             for label, outcome in zip(labels, outcomes, strict=True):
                 said = [str(item["label"]) for item in items_of(outcome)]
+                if not said:
+                    reason, detail = missing_reason(outcome)
+                    self.result.rejected.append(rejection(reason, detail, None, outcome.request_id))
+                    self.result.asked += 1
+                    self.result.warnings.append(
+                        f"{label}: the model named no label that it is taken for, so its values "
+                        "are not filtered"
+                    )
                 chosen[label] = (list(dict.fromkeys(said))[:most], outcome.request_id)
         for label, (rest, request_id) in chosen.items():
             self.result.asked += len(rest)

@@ -70,7 +70,8 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
         details = [str(row["detail"]) for row in result.rejected]
         raise StepError(
             f"none of {result.asked} seeds was valid (rejected by: "
-            f"{tally(details)}); first: {details[0]}"
+            f"{tally(details)}); first: {details[0]}",
+            result.rejected,
         )
     if len(found) < len(contexts):
         result.warnings.append(f"{len(contexts) - len(found)} contexts have no seed")

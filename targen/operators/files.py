@@ -10,6 +10,7 @@ from targen.hashing import canonical, short_id
 from targen.operators.asking import (
     empty_field,
     first_violation,
+    needed,
     rejection,
     tally,
     text_key,
@@ -30,7 +31,7 @@ def _checked(
         row = dict(given)
         result.asked += 1
         slot = None if only else place
-        problem = empty_field(row) or too_long(row, spec)
+        problem = empty_field(needed(row, spec)) or too_long(row, spec)
         problem = problem or first_violation(row, spec.validators, only, spec.language)
         if problem:
             result.rejected.append(rejection("invalid", problem, given, slot=slot))
@@ -42,7 +43,9 @@ def _checked(
             kept.append((place, row))
     if not kept:
         details = [str(row["detail"]) for row in result.rejected]
-        raise StepError(f"not one row of the file is valid (rejected by: {tally(details)})")
+        raise StepError(
+            f"not one row of the file is valid (rejected by: {tally(details)})", result.rejected
+        )
     return kept
 
 

@@ -20,6 +20,7 @@ from targen.operators.asking import (
     first_violation,
     make_request,
     missing_reason,
+    needed,
     numbered_items,
     rejection,
     tally,
@@ -257,7 +258,7 @@ class Filling:
         label: Any = filled.slot.label
         if spec.answer.kind == "span":
             label = filled.answer if filled.answer is not None else item.get("answer")
-        problem = empty_field(values) or too_long(values, spec)
+        problem = empty_field(needed(values, spec)) or too_long(values, spec)
         problem = problem or first_violation(values, spec.validators, language=spec.language)
         if problem is None and spec.answer.kind == "span":
             options = values[spec.answer.choices or ""] or []

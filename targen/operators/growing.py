@@ -16,6 +16,7 @@ from targen.operators.asking import (
     empty_field,
     first_violation,
     missing_reason,
+    needed,
     rejection,
     tally,
     too_long,
@@ -88,8 +89,7 @@ def values_of(
 
 def invalid(spec: "TaskSpec", values: dict[str, Any], label: str | None) -> str | None:
     """Return what is wrong with a row, None where all is well; derived fields are filled in."""
-    needed = {n: v for n, v in values.items() if not spec.fields[n].optional}
-    problem = empty_field(needed) or too_long(values, spec)
+    problem = empty_field(needed(values, spec)) or too_long(values, spec)
     problem = problem or first_violation(values, spec.validators, language=spec.language)
     if problem is None and spec.answer.kind == "span":
         options = values[spec.answer.choices or ""] or []
@@ -192,7 +192,7 @@ class Harvest:
             asked=len(self.rows) + len(self._rejected),
         )
         if len(result.rows) * 2 < spec.wanted_rows:
-            raise StepError(self._failure())
+            raise StepError(self._failure(), self._rejected)
         for row in self.rows[wanted:]:
             detail = "not needed for the rows wanted; growing takes it back"
             fields = {name: row[name] for name in spec.fields}

@@ -94,17 +94,20 @@ def _rejections(inputs: ReportInputs, sheet: Sheet) -> None:
         made = inputs.tables.get(step)
         if frame is None or made is None or made.height + frame.height == 0:
             continue
+        # An instance is rejected by the slot, and a slot of twins holds two rows.
+        twins = step == "instances" and inputs.pair_field is not None
+        accepted = made.height // 2 if twins else made.height
         tally = dict(frame.group_by("reason").len().iter_rows())
         reasons = [*REASONS, *sorted(set(tally) - set(REASONS))]
         for reason in reasons:
             if reason in tally:
-                n = made.height + frame.height
+                n = accepted + frame.height
                 sheet.add(Measure("rejected", tally[reason], n, f"{step}, {reason}"))
                 listed.append({"step": step, "reason": reason, "count": tally[reason]})
         surplus = tally.get("surplus", 0)
-        judged = made.height + frame.height - surplus
-        low, high = wilson(made.height, judged)
-        share = made.height / judged if judged else None
+        judged = accepted + frame.height - surplus
+        low, high = wilson(accepted, judged)
+        share = accepted / judged if judged else None
         sheet.add(Measure("acceptance", share, judged, step, low, high))
     sheet.details["rejected"] = listed
 

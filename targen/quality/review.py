@@ -18,6 +18,7 @@ from targen.hashing import digest, short_id
 from targen.places import Place
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
+from targen.tables import DAMAGED
 from targen.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -284,7 +285,7 @@ def stored(place: Place, task: str) -> pl.DataFrame | None:
         return None
     try:
         return pl.read_parquet(io.BytesIO(found)).select(list(REVIEWS))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except DAMAGED as error:
         raise TableError(
             f"{place.address(key(task))} is no readable file of verdicts. Move it away and import "
             "the sheets again."

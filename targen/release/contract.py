@@ -13,6 +13,7 @@ from targen.export.rows import label_counts
 from targen.export.splits import together
 from targen.places import Place
 from targen.release import shelf
+from targen.tables import DAMAGED
 from targen.task import TaskSpec
 
 
@@ -38,7 +39,7 @@ def violations(place: Place, at: str, spec: TaskSpec) -> list[str]:
             for name in said["splits"]
         }
         origins = pl.read_parquet(BytesIO(place.read(f"{at}/provenance.parquet") or b""))
-    except (ReleaseError, pl.exceptions.PolarsError) as error:
+    except (ReleaseError, *DAMAGED) as error:
         return [str(error)]
     found = []
     for name, part in parts.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from targen.contracts import lost_references
 from targen.errors import ReleaseError, TableError
 from targen.llm.store import Store
 from targen.operators import step_digest
@@ -77,7 +78,7 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     _gates_passed(spec, made.table, report)
     frames = {step: one.table for step, one in stored.items()}
     rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
-    owner = step_of_requests(frames, rejected)
+    owner = step_of_requests(frames, rejected, stored["corrected_set"].planted)
     served = store.served(store.with_chain(owner)).with_columns(
         step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
     )
@@ -97,6 +98,13 @@ def _fits_together(
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} were made before the task or its recipe "
                 f"was changed (TARGEN_ROWS counts too). Materialise {step} and all below again."
+            )
+    frames = {step: one.table for step, one in stored.items()}
+    for step, frame in frames.items():
+        if lost := lost_references(step, frame, frames):
+            raise ReleaseError(
+                f"{spec.name} is not released: its {step} do not descend from the tables above "
+                f"that stand now ({lost[0]}). Materialise {step} and all below again."
             )
     on = report.get("tables", {})
     other = [step for step, one in stored.items() if on.get(step) != one.data_version]
@@ -131,6 +139,7 @@ def _upstream(spec: TaskSpec, tables: Tables) -> dict[str, dict[str, Any]]:
     """Return the digest and size of every file of the task that the release descends from."""
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
+    keys += [f"planted/corrected_set/{spec.name}.parquet"]
     keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
     contents = {key: tables.place.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}

@@ -12,6 +12,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetCheckSpec,
     DagsterInstance,
+    DagsterRun,
     DefaultSensorStatus,
     Failure,
     MaterializeResult,
@@ -95,6 +96,7 @@ def test_the_address_is_never_said(
     webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(environment.ALERT_WEBHOOK, "http://127.0.0.1:9/token-canary")
+    monkeypatch.setattr(alerts, "_PAUSES_S", ())
     with pytest.raises(TargenError, match="cannot be reached") as unreachable:
         alerts.send({})
     assert "canary" not in str(unreachable.value)
@@ -108,8 +110,16 @@ def test_an_answer_of_failure_is_an_error(
 ) -> None:
     address = environment.optional(environment.ALERT_WEBHOOK)
     monkeypatch.setenv(environment.ALERT_WEBHOOK, f"{address}/broken")
-    with pytest.raises(TargenError, match="answered with status 500"):
+    monkeypatch.setattr(alerts, "_PAUSES_S", (0.0, 0.0))
+    with pytest.raises(TargenError, match="answered with status 500, 3 times"):
         alerts.send({"text": "x"})
+    assert len(webhook) == 3
+
+
+def test_what_a_check_quotes_calls_nobody(webhook: list[dict[str, Any]]) -> None:
+    run = DagsterRun("dataset")
+    alerts.send(alerts._body(run, "warns", "row <!channel> & <https://a|b>"))
+    assert webhook[0]["text"].endswith("row &lt;!channel&gt; &amp; &lt;https://a|b&gt;")
 
 
 def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

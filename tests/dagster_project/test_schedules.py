@@ -67,3 +67,15 @@ def test_a_name_that_selects_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("TARGEN_NIGHTLY_TASKS", "rte,cop")
     with pytest.raises(TargenError, match="TARGEN_NIGHTLY_TASKS: no task 'cop'; .*copa"):
         schedules.nightly(TASKS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TARGEN_NIGHTLY_CRON", "every day"), ("TARGEN_NIGHTLY_TIMEZONE", "Berlin")],
+)
+def test_a_time_that_is_none_is_an_error(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TargenError, match=f"{name}='{value}'"):
+        schedules.nightly(TASKS)

@@ -39,6 +39,11 @@ def test_an_unknown_price_makes_the_sum_unknown() -> None:
     assert summary.cost([]) == "$0.0000"
 
 
+def test_uncounted_tokens_make_the_sum_unknown() -> None:
+    assert summary.total([3, "unknown"]) == "unknown"
+    assert summary.total([3, 4]) == "7"
+
+
 def test_many_labels_are_counted() -> None:
     assert summary.balance([str(i) for i in range(20)]) == "20 different"
     assert summary.balance([None, None]) == "-"

@@ -74,6 +74,15 @@ def test_the_error_names_the_place() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ['{"slot": 2.0}', "{'slot': 2.0,}", '{"slot": 2e0}'])
+def test_a_whole_number_is_an_integer_however_it_is_written(text: str) -> None:
+    schema = {"type": "object", "properties": {"slot": {"type": "integer"}}, "required": ["slot"]}
+    found = parse(text, schema)
+    assert found.error is None
+    assert found.value == {"slot": 2}
+    assert type(found.value["slot"]) is int
+
+
 def test_a_value_of_the_wrong_kind_is_no_answer() -> None:
     assert parse('"yes"', LABEL).value is None
     assert parse("[1]", LABEL).value is None

@@ -3,8 +3,9 @@
 import pytest
 
 from targen.llm.types import Request
-from targen.operators.asking import empty_field, first_violation, numbered_items, tally
+from targen.operators.asking import empty_field, first_violation, needed, numbered_items, tally
 from tests.models import ok
+from tests.specs import real_task
 
 REQUEST = Request(({"role": "user", "content": "x"},), {"type": "object"})
 
@@ -31,6 +32,14 @@ def test_items_are_matched_by_number_where_the_numbers_fit(numbers, expected):
 @pytest.mark.parametrize("value", [None, "", "  ", [], ["a", " "]])
 def test_an_empty_field_is_named(value):
     assert empty_field({"a": "x", "b": value}) == "not_empty: b is empty"
+
+
+def test_an_optional_field_may_be_empty():
+    spec = real_task("instructions")
+    optional = [name for name, field in spec.fields.items() if field.optional]
+    values = dict.fromkeys(spec.fields, "x") | dict.fromkeys(optional, "")
+    assert optional and empty_field(values) is not None
+    assert empty_field(needed(values, spec)) is None
 
 
 def test_invariants_are_counted_by_name():

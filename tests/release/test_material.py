@@ -71,6 +71,15 @@ def test_a_report_on_other_rows_is_refused(rte: Made) -> None:
         rte.gathered()
 
 
+def test_tables_that_do_not_descend_from_each_other_are_refused(rte: Made) -> None:
+    tables = Tables(rte.place)
+    stored = tables.read("seeds", "rte")
+    other = stored.table.with_columns(seed_id=pl.lit("x") + pl.col("seed_id"))
+    tables.write("seeds", "rte", Stored(other, stored.rejected, stored.asked, stored.step_digest))
+    with pytest.raises(ReleaseError, match=r"its instances do not descend .*seed_id names no row"):
+        rte.gathered()
+
+
 def test_a_report_that_does_not_say_on_what_it_is_is_refused(rte: Made) -> None:
     rewrite(rte, tables={})
     with pytest.raises(ReleaseError, match="Materialise quality_report again"):
