@@ -6,6 +6,7 @@ the reads for lineage and costs. Writing happens in one thread (`writer`); repai
 """
 
 import json
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +33,9 @@ CHUNK = 500
 
 PATIENCE_S = 60.0
 """How long a database server that was reached before may be away."""
+
+BUSY_S = 30.0
+"""How long a SQLite file may be held by other processes."""
 
 _REACHED: set[str] = set()
 """Servers that this process has reached."""
@@ -284,9 +288,26 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     cursor = connection.cursor()
     # NORMAL: what is committed survives the process's death. To survive a power cut too, every
     # commit would wait for the disk, with answers unsaved meanwhile that a killed process loses.
-    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+    _log_ahead(cursor)
+    cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _log_ahead(cursor: Any) -> None:
+    """Switch to the write-ahead log; what several processes do to a new file at once.
+
+    SQLite does not wait for its busy timeout where two readers both want to change the mode.
+    """
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
