@@ -75,7 +75,6 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
             # A release asks whether the report is on the rows that stand.
-            made.json["tables"] = {name: stored.data_version for name, stored in above.items()}
             pages = {"json": made.json_text(), "html": page.render(made)}
             version = digest_now(spec, place)
         origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}

@@ -202,7 +202,8 @@ def statistics(
     tenth duplicate, labels further apart than one unit.
     """
     warnings: list[str] = []
-    surplus = rejected.filter(pl.col("reason") == "surplus")
+    # Neither is a failure: one waits to be used, the other was good, too.
+    surplus = rejected.filter(pl.col("reason").is_in(["surplus", "outranked"]))
     lost = len(rejected) - len(surplus)
     accepted = len(table) // spec.unit if step == "instances" else len(table)
     total = accepted + lost

@@ -122,6 +122,8 @@ REASONS: Final = (
     "invalid",
     "duplicate",
     "given_up",
+    "misleading",
+    "outranked",
     "dropped",
     "surplus",
 )

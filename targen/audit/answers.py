@@ -162,7 +162,7 @@ def rejected(item: Item, way: Way, kept: Kept | None) -> Problems:
         loose = {"intended_label": None, "rationale": None}
         if _answered(loose, fields, kept)[1]:
             return
-    if row["reason"] != "filtered":
+    if row["reason"] != "misleading":
         yield "text", "its completion does not say it"
 
 

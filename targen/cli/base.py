@@ -128,6 +128,8 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
         embedding_model=environment.optional(environment.EMBEDDING_MODEL),
         concurrency=environment.whole(environment.CONCURRENCY, 64),
         budget_usd=environment.amount(environment.BUDGET_USD),
+        requests_per_minute=environment.limit(environment.RPM),
+        tokens_per_minute=environment.limit(environment.TPM),
         task=task,
         step=step,
     )

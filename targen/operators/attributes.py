@@ -294,6 +294,6 @@ class _Attributes:
         one.away.add(term)
         row = one.terms.pop(fold(term))
         detail = f"relevant to another label: {', '.join(others)}"
-        lost = rejection("filtered", detail, term, None, intended_label=one.label)
+        lost = rejection("misleading", detail, term, None, intended_label=one.label)
         lost["request_ids"] = [row["request_id"], outcome.request_id]
         self.result.rejected.append(lost)

@@ -232,7 +232,7 @@ class Filling:
                     f"log-probability: mean {outcome.mean_logprob:.4f} a token, "
                     f"the one kept has {valid[best][1].mean_logprob:.4f}"
                 )
-                lost = ("dropped", detail)
+                lost = ("outranked", detail)
                 filled.failures.append(rejection(*lost, fields, outcome.request_id, **where))
         filled.rows = self._with_twin(valid[best][0])
 

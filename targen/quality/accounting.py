@@ -104,7 +104,8 @@ def _rejections(inputs: ReportInputs, sheet: Sheet) -> None:
                 n = accepted + frame.height
                 sheet.add(Measure("rejected", tally[reason], n, f"{step}, {reason}"))
                 listed.append({"step": step, "reason": reason, "count": tally[reason]})
-        surplus = tally.get("surplus", 0)
+        # Neither is a failure: one waits to be used, the other was good, too.
+        surplus = tally.get("surplus", 0) + tally.get("outranked", 0)
         judged = accepted + frame.height - surplus
         low, high = wilson(accepted, judged)
         share = accepted / judged if judged else None

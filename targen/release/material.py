@@ -106,7 +106,7 @@ def _fits_together(
                 f"{spec.name} is not released: its {step} do not descend from the tables above "
                 f"that stand now ({lost[0]}). Materialise {step} and all below again."
             )
-    on = report.get("tables", {})
+    on = report.get("made_from", {})
     other = [step for step, one in stored.items() if on.get(step) != one.data_version]
     if other or made.step_digest != report_digest:
         why = f"on other tables ({other[0]}) than stand now" if other else "for another task file"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from targen.operators.constants import ASKED, DIMENSIONS, about
 from targen.stored import Stored
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -53,11 +54,22 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
 
 
 def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
-    """Return context -> requests that made it and the terms in it."""
-    terms = dict(tables["vocabularies"].table.select("term_id", "request_id").iter_rows())
+    """Return context -> requests that made it and the terms in it, or decided on those."""
+    vocabulary = tables["vocabularies"].table.to_dicts()
+    deciders: dict[tuple[str, str | None], set[str | None]] = {}
+    for row in vocabulary:
+        if row["category"] == ASKED:
+            deciders.setdefault(about(row), set()).add(row["request_id"])
+    everywhere = deciders.get((DIMENSIONS, None), set())
+    terms = {
+        row["term_id"]: {row["request_id"]}
+        | everywhere
+        | deciders.get((row["category"], row["label"]), set())
+        for row in vocabulary
+    }
     chosen = tables["contexts"].table.select("context_id", "term_ids", "request_id")
     return {
-        context: {request, *(terms.get(term) for term in term_ids or [])}
+        context: {request}.union(*(terms.get(term, set()) for term in term_ids or []))
         for context, term_ids, request in chosen.iter_rows()
     }
 

@@ -80,7 +80,7 @@ async def test_a_value_that_fits_a_confusable_label_goes_and_another_is_asked_fo
     model = lists(relevant={"glad 2"})
     made = await values_of(spec_of(tmp_path, ATTRIBUTED), model)
     assert terms(made, "topic", "glad") == ["glad 1", "glad 3", "glad 4"]
-    gone = made.rejected.filter(made.rejected["reason"] == "filtered").to_dicts()
+    gone = made.rejected.filter(made.rejected["reason"] == "misleading").to_dicts()
     assert [(row["text"], row["intended_label"]) for row in gone] == [("glad 2", "glad")]
     assert gone[0]["detail"] == "relevant to another label: sad"
     assert len(gone[0]["request_ids"]) == 2
@@ -91,7 +91,7 @@ async def test_a_value_that_fits_a_confusable_label_goes_and_another_is_asked_fo
 async def test_the_filter_takes_at_most_five_values_of_a_label(tmp_path):
     every = {f"{label} {n}" for label in ("glad", "sad") for n in range(30)}
     made = await values_of(spec_of(tmp_path, ATTRIBUTED), lists(relevant=every))
-    gone = made.rejected.filter(made.rejected["reason"] == "filtered")
+    gone = made.rejected.filter(made.rejected["reason"] == "misleading")
     assert Counter(gone["intended_label"]) == {"glad": 5, "sad": 5}
     assert len(terms(made, "topic", "glad")) == 3
 

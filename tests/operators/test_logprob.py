@@ -42,7 +42,7 @@ async def test_the_likeliest_of_a_slot_s_candidates_stands(tmp_path):
     notes = made["instances"].table["note"].to_list()
     assert [int(note.split()[1]) for note in notes] == [1, 7, 13, 19]
     rejected = made["instances"].rejected
-    assert rejected["reason"].to_list() == ["dropped"] * 8
+    assert rejected["reason"].to_list() == ["outranked"] * 8
     assert rejected["detail"][0] == (
         "log-probability: mean -2.0000 a token, the one kept has -0.5000"
     )

@@ -63,7 +63,6 @@ def make(spec: TaskSpec, folder: Path) -> Made:
     """Make everything that a release needs, as the assets do."""
     stored = asyncio.run(_tables(spec, folder))
     made = report.build(report_inputs(spec, stored, LLMResource(data_dir=str(folder))))
-    made.json["tables"] = {step: one.data_version for step, one in stored.items()}
     pages = {"json": made.json_text(), "html": page.render(made)}
     tables = Tables(LocalPlace(str(folder)))
     for step, one in stored.items():

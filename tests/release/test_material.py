@@ -81,7 +81,7 @@ def test_tables_that_do_not_descend_from_each_other_are_refused(rte: Made) -> No
 
 
 def test_a_report_that_does_not_say_on_what_it_is_is_refused(rte: Made) -> None:
-    rewrite(rte, tables={})
+    rewrite(rte, made_from={})
     with pytest.raises(ReleaseError, match="Materialise quality_report again"):
         rte.gathered()
 
