@@ -12,6 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from assets.quality_report import report_digest
+from targen.lineage import Book, trace
 from targen.release import contents
 from targen.release.contents import MANIFEST
 from targen.release.material import fingerprint
@@ -131,6 +132,17 @@ def test_each_row_leads_to_its_completions(ready: Ready) -> None:
     for ids in origins["request_ids"]:
         steps = [known[name] for name in ids]
         assert {"contexts", "seeds", "instances", "labels", "corrected_set"} <= set(steps)
+
+
+@pytest.mark.parametrize("task", ["rte", "rte-attrprompt"])
+def test_the_completions_of_a_row_are_those_that_an_audit_names(task: str, ready: Ready) -> None:
+    made = ready(task)
+    book = Book(made.place, task)
+    origins = pl.read_parquet(BytesIO(made.release.files["provenance.parquet"]))
+    for instance_id, ids in origins.select("instance_id", "request_ids").iter_rows():
+        way = trace(book, instance_id)
+        assert way is not None
+        assert sorted(way.request_ids) == ids
 
 
 def test_the_card_has_a_header_that_is_yaml_and_says_what_is_there(ready: Ready) -> None:
