@@ -149,6 +149,8 @@ def _rows(file: YamlFile, loc: Loc, name: str, types: "dict[str, Any]") -> list[
     try:
         for line, found in read(text, next(iter(types))):
             row = {field: found.get(field) for field in types}
+            if kind == ".csv":
+                row = {field: _cell(types[field], value) for field, value in row.items()}
             problem = next((p for f, v in row.items() if (p := _unfit(f, types[f], v))), None)
             if problem:
                 raise SpecError(f"{file.where(loc)}: '{name}', line {line}: {problem}")
@@ -182,6 +184,16 @@ def _json_lines(text: str, _: str) -> list[tuple[int, Row]]:
 def _csv(text: str, _: str) -> list[tuple[int, Row]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     return [(reader.line_num, dict(row)) for row in reader]
+
+
+def _cell(kind: str, value: Any) -> Any:
+    """Return what a cell holds: CSV knows texts alone, so a list is written as JSON."""
+    if value is None or kind not in ("integer", "texts"):
+        return value
+    try:
+        return int(value) if kind == "integer" else json.loads(value)
+    except ValueError:
+        return value
 
 
 def _paragraphs(text: str, field: str) -> list[tuple[int, Row]]:

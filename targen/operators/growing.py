@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from targen.errors import StepError
-from targen.hashing import canonical, short_id
+from targen.hashing import short_id
 from targen.llm.types import Outcome
 from targen.operators.asking import (
     empty_field,
@@ -19,6 +19,7 @@ from targen.operators.asking import (
     needed,
     rejection,
     tally,
+    text_key,
     too_long,
 )
 from targen.operators.examples import KIND, LABEL
@@ -154,7 +155,7 @@ class Harvest:
         """
         fields = {name: values.get(name) for name in self.spec.fields}
         shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
-        key = fold(canonical(shown))
+        key = text_key(shown)
         if key in self._seen:
             detail = "the same text stands in an earlier row"
             self.reject("duplicate", detail, fields, outcome, label)

@@ -20,13 +20,13 @@ from targen.operators.asking import (
     numbered_items,
     rejection,
     tally,
+    text_key,
     too_long,
 )
 from targen.operators.constants import NONE_SEED_KIND
 from targen.operators.materials import context_block
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.prompting import field_schema, items_schema, messages, task_block
-from targen.validators import fold
 
 PROMPT = "seeds/llm_per_context.md"
 
@@ -202,7 +202,7 @@ def _take(
         if problem:
             result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
             continue
-        key = fold(canonical(fields))
+        key = text_key(fields)
         if key in context.seen:
             detail = "comes twice in its context"
             result.rejected.append(rejection("duplicate", detail, item, outcome.request_id))

@@ -66,6 +66,15 @@ async def test_no_valid_row_is_one_error(tmp_path):
         await run_step("instances", spec, {}, None)
 
 
+def test_a_csv_holds_lists_and_numbers_and_a_line_any_character(tmp_path):
+    typed = "  words: {description: d, type: texts}\n  size: {description: d, type: integer}"
+    text = OWN.replace("  note: {description: the note}", typed)
+    spec = own(tmp_path, text, 'words,size\n"[""a"", ""b""]",3\n')
+    assert spec.given_rows == [{"words": ["a", "b"], "size": 3}]
+    lines = own(tmp_path, OWN.replace("rows.csv", "l.jsonl"), '{"note": "a\u2028b"}\n', "l.jsonl")
+    assert lines.given_rows == [{"note": "a\u2028b"}]
+
+
 def test_a_changed_file_changes_the_step(tmp_path):
     before = step_digest("instances", own(tmp_path))
     assert before == step_digest("instances", own(tmp_path, rows=ROWS.replace(",8", ",9")))
