@@ -67,6 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch, data_dir: str, rows: int = 6) -> Execut
 
     monkeypatch.setenv("TARGEN_DATA_DIR", data_dir)
     monkeypatch.setenv("TARGEN_ROWS", str(rows))
+    monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
     job = build_defs().resolve_job_def(DATASET_JOB)
     return job.execute_in_process(partition_key="rte", raise_on_error=False)
 
