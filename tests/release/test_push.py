@@ -59,9 +59,12 @@ class Hub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
-    hub = pytest.importorskip("huggingface_hub", reason="the extra huggingface is not installed")
+    # The package loads its modules only when they are asked for, so this one is named in full.
+    constants = pytest.importorskip(
+        "huggingface_hub.constants", reason="the extra huggingface is not installed"
+    )
     # Read when it is first imported, perhaps by a test that wants no network.
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     handler = type("Handler", (Hub,), {"seen": [], "refuse": False})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
