@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-.PHONY: help demo run compare release ui test test-services test-train lint bench clean lock pictures snapshot \
+.PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
   dictionary sbom audit-dependencies
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
 	@echo "make test-services     a backfill on PostgreSQL, Redis, S3 and two Celery workers, really run"
+	@echo "make coverage          lines and branches that the tests reach, also as htmlcov/index.html"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
@@ -41,6 +42,10 @@ ui: $(VENV)/.ready
 
 test: $(VENV)/.ready
 	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile
+
+# Lines and branches that the tests reach; CONTRIBUTING.md says what is left and why.
+coverage: $(VENV)/.ready
+	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
 
 test-train: .venv-train/.ready-train
 	@.venv-train/bin/python -m pytest tests/training

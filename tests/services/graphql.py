@@ -25,6 +25,15 @@ query($filter: RunsFilter!) {
   }
 }
 """
+_FAILURES = """
+query($id: ID!) {
+  runOrError(runId: $id) { ... on Run { eventConnection { events {
+    __typename
+    ... on ExecutionStepFailureEvent { stepKey error { message } failureMetadata { description } }
+    ... on RunFailureEvent { message error { message } }
+  } } } }
+}
+"""
 _STATUS = """
 query($id: String!) {
   partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } }
@@ -72,6 +81,12 @@ def runs(address: str, backfill_id: str) -> list[dict[str, Any]]:
     tags = [{"key": "dagster/backfill", "value": backfill_id}]
     found = ask(address, _RUNS, {"filter": {"tags": tags}})["runsOrError"]["results"]
     return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+
+def failures(address: str, run_id: str) -> list[dict[str, Any]]:
+    """Return what a run's log says of why it failed."""
+    log = ask(address, _FAILURES, {"id": run_id})["runOrError"]["eventConnection"]["events"]
+    return [event for event in log if len(event) > 1]
 
 
 def counts(found: Sequence[dict[str, Any]]) -> Counter[str]:

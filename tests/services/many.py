@@ -109,6 +109,12 @@ def main() -> int:
         figures["seconds"] = round(time.monotonic() - began, 1)
         found = graphql.runs(address, backfill)
         figures["runs"] = dict(graphql.counts(found))
+        lost = {
+            run["tags"]["dagster/partition"]: run for run in found if run["status"] == "FAILURE"
+        }
+        figures["failures"] = {
+            name: graphql.failures(address, run["runId"]) for name, run in lost.items()
+        }
         figures["at_once"] = _most_at_once(found)
         figures |= _money(stack, model)
         figures["partition_page_s"] = _page(address, figures["runs"].get("SUCCESS", 0))
