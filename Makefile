@@ -3,6 +3,10 @@ VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
+# Dagster starts many processes. Where Python may not keep what it has compiled, each compiles five
+# seconds' worth of libraries anew; what is kept stays in .venv and in this folder.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
   dictionary sbom audit-dependencies
 
