@@ -18,7 +18,7 @@ from targen.contracts import IDS
 from targen.errors import TableError
 from targen.operators.constants import ASKED, DIMENSIONS, about
 from targen.places import Place
-from targen.stored import DIGEST_KEY, VERSION_KEY, key_of
+from targen.stored import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
 from targen.tables import INSTANCES_HEAD, INSTANCES_TAIL, SCHEMA_VERSION, schema
 
 STEPS: Final = tuple(IDS)
@@ -58,6 +58,7 @@ class File:
         frame: its rows, None where there is none or it cannot be read.
         error: why there is no frame, None where there is one.
         step_digest: as the file itself says.
+        planted: whether it says that the planted errors beside it are its own.
     """
 
     key: str
@@ -65,6 +66,7 @@ class File:
     frame: pl.DataFrame | None = None
     error: str | None = None
     step_digest: str | None = None
+    planted: bool = False
 
 
 def read_file(place: Place, key: str) -> File:
@@ -85,7 +87,14 @@ def read_file(place: Place, key: str) -> File:
         problem = f"its schema version is {version or 'none'}, this release reads {SCHEMA_VERSION}"
     elif other := _other_columns(key, frame):
         problem = f"its columns are not those of such a table: {', '.join(other)}"
-    return File(key, sha256, None if problem else frame, problem, metadata.get(DIGEST_KEY))
+    return File(
+        key,
+        sha256,
+        None if problem else frame,
+        problem,
+        metadata.get(DIGEST_KEY),
+        PLANTED_KEY in metadata,
+    )
 
 
 def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
@@ -105,7 +114,8 @@ def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
 def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
     """Return which columns that every table of its kind has are missing or of another type."""
     asset = key.rsplit("/", 1)[0]
-    wanted = schema("rejected" if asset.startswith("rejected/") else asset, {})
+    # `rejected/<step>` and `planted/<step>` look alike for every step.
+    wanted = schema(asset.partition("/")[0], {})
     # A label's type is the task's: one text, or several.
     loose: dict[str, tuple[Any, ...]] = {
         name: (pl.List(pl.String), pl.String) for name in wanted if name.endswith("label")
@@ -127,9 +137,15 @@ class Book:
         self._places: dict[tuple[str, str], dict[str, list[int]]] = {}
 
     def file(self, asset: str) -> File:
-        """Return a step's table, or its rejected items by `rejected/<step>`."""
+        """Return a step's table, its `rejected/<step>`, or its `planted/<step>`."""
         if asset not in self._files:
-            self._files[asset] = read_file(self.place, key_of(asset, self.task))
+            kind, _, step = asset.partition("/")
+            key = key_of(asset, self.task)
+            # Planted errors that a table does not call its own were left by an older one.
+            stale = kind == "planted" and not self.file(step).planted
+            self._files[asset] = (
+                File(key, error="it has no table") if stale else read_file(self.place, key)
+            )
         return self._files[asset]
 
     @property
@@ -355,8 +371,11 @@ def below(book: Book, ids: Iterable[str]) -> list[Item]:
         name = waiting.pop()
         for asset, column in _BELOW:
             for row in book.rows(asset, column, name):
-                item_id = row[IDS.get(asset, "item_id")]
+                item_id = row["instance_id" if asset == _CHECKS else IDS.get(asset, "item_id")]
                 found[asset, item_id] = Item(asset, item_id, row)
+                if asset == _CHECKS:
+                    # It tells of the corrector: the row itself does not come from it.
+                    continue
                 fresh = {item_id, *_decided(book, asset, row)} - seen
                 seen |= fresh
                 waiting += sorted(fresh)
@@ -376,6 +395,9 @@ def _decided(book: Book, asset: str, row: Row) -> set[str]:
     return {other["term_id"] for other in same if other["label"] == label}
 
 
+_CHECKS: Final = "planted/corrected_set"
+"""The table of rows that the corrector was shown under a wrong label."""
+
 _BELOW: Final = (
     ("vocabularies", "term_id"),
     ("vocabularies", "request_id"),
@@ -394,6 +416,8 @@ _BELOW: Final = (
     ("labels", "request_ids"),
     ("corrected_set", "instance_id"),
     ("corrected_set", "request_ids"),
+    (_CHECKS, "instance_id"),
+    (_CHECKS, "request_id"),
     *((f"rejected/{step}", column) for step in STEPS for column in ("item_id", "request_ids")),
 )
 """Where a name leads downwards: table and column."""

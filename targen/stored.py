@@ -21,7 +21,7 @@ from targen.tables import DAMAGED, SCHEMA_VERSION
 
 VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
-_PLANTED_KEY = "targen.planted"
+PLANTED_KEY = "targen.planted"
 DIGEST_KEY = "targen.step_digest"
 _SLICE_ROWS = 50_000
 
@@ -106,7 +106,7 @@ class Tables:
         if stored.rejected is not None:
             frames = {key_of(f"rejected/{asset}", task): stored.rejected} | frames
         if stored.planted is not None:
-            metadata[_PLANTED_KEY] = "yes"
+            metadata[PLANTED_KEY] = "yes"
             files[key_of(f"planted/{asset}", task)] = _parquet(stored.planted, metadata)
         files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
         for key, content in files.items():
@@ -147,7 +147,7 @@ class Tables:
             rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
         planted = None
         # The table says whether the file beside it is its own or an older table's.
-        if _PLANTED_KEY in metadata:
+        if PLANTED_KEY in metadata:
             planted, _ = self._frame(key_of(f"planted/{asset}", task), asset, task)
         asked = metadata.get(_ASKED_KEY)
         return Stored(

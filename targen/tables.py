@@ -165,7 +165,7 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
     """Return column -> dtype of `table`.
 
     Args:
-        table: one of `STEPS`, `comparison` or `rejected`.
+        table: one of `STEPS`, `comparison`, `rejected` or `planted`.
         fields: the task's fields, name -> type, in the task's order.
         answer_kind: class, span, multi or none.
     """
@@ -194,6 +194,7 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
         "quality_report": dict(QUALITY_REPORT),
         "comparison": dict(COMPARISON),
         "rejected": dict(REJECTED),
+        "planted": dict(PLANTED),
     }
     return fixed[table]
 

@@ -82,7 +82,8 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     served = store.served(store.with_chain(owner)).with_columns(
         step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
     )
-    return Material(spec, stored, report, _upstream(spec, tables), report_digest, served)
+    planted = stored["corrected_set"].planted is not None
+    return Material(spec, stored, report, _upstream(spec, tables, planted), report_digest, served)
 
 
 def _fits_together(
@@ -135,11 +136,15 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
         )
 
 
-def _upstream(spec: TaskSpec, tables: Tables) -> dict[str, dict[str, Any]]:
-    """Return the digest and size of every file of the task that the release descends from."""
+def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[str, Any]]:
+    """Return the digest and size of every file of the task that the release descends from.
+
+    Planted errors are among them where the tables that stand now have some: older tables may have
+    left theirs.
+    """
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
-    keys += [f"planted/corrected_set/{spec.name}.parquet"]
+    keys += [f"planted/corrected_set/{spec.name}.parquet"] * planted
     keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
     contents = {key: tables.place.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +12,9 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.hashing import digest
+from targen.places import LocalPlace
+from targen.stored import Tables
+from targen.tables import PLANTED, frame
 
 RUNNER = CliRunner()
 
@@ -102,6 +106,21 @@ def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:
     known = json.loads(told("--descendants", request, "--json"))
     assert mine <= {one["id"] for one in known["rows"]}
     assert "Nothing in" in told("--descendants", "f" * 64, status=1)
+
+
+def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> None:
+    tables = Tables(LocalPlace(str(data)))
+    stored = tables.read("corrected_set", "rte")
+    row, request = stored.table["instance_id"][0], "a" * 64
+    error = {"instance_id": row, "planted_label": "x", "corrected_label": "y"}
+    planted = frame([{**error, "request_id": request}], PLANTED)
+    tables.write("corrected_set", "rte", replace(stored, planted=planted))
+    known = json.loads(told("--descendants", request, "--json"))
+    assert known["rows"] == [{"task": "rte", "table": "planted/corrected_set", "id": row}]
+    assert "planted/corrected_set" in told("--descendants", row)
+    # Made again without, the file of before is nobody's.
+    tables.write("corrected_set", "rte", stored)
+    assert "Nothing in" in told("--descendants", request, status=1)
 
 
 def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
