@@ -158,6 +158,21 @@ MISTAKES = {
         "instances: {per_call: 0}",
         ["steps.instances.per_call", "greater than or equal to 1"],
     ),
+    "a parameter said twice": (
+        "contexts: {count: 2}",
+        "contexts: {temperature: 0, extra: {temperature: 1}}",
+        ["mood.yaml:21: steps.contexts.extra", "write `temperature` beside `extra`, not"],
+    ),
+    "a parameter by another name": (
+        "contexts: {count: 2}",
+        "contexts: {extra: {max_tokens: 9}}",
+        ["steps.contexts.extra", "write `max_output_tokens` beside `extra`, not `max_tokens`"],
+    ),
+    "a parameter that the engine sets": (
+        "contexts: {count: 2}",
+        "contexts: {extra: {n: 2}}",
+        ["steps.contexts.extra", "`n` is set by the engine: leave it out of `extra`"],
+    ),
     "an even number of votes": (
         "instances: {per_call: 2}",
         "labels: {votes: 2}",

@@ -6,10 +6,10 @@ the module of its step.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from targen.llm.types import LLM, Sampling
 
@@ -21,6 +21,21 @@ class Params(BaseModel):
     """Parameters of an operator: unknown ones are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_BESIDE: Final = {
+    "model": "model",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "max_tokens": "max_output_tokens",
+    "max_completion_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning_effort",
+    "seed": "seed",
+}
+"""Parameter of an endpoint -> the parameter of `LLMParams` that sets it."""
+
+_ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream", "stream_options")
+"""What the engine alone decides: how it asks, and the form in which it reads answers."""
 
 
 class LLMParams(Params):
@@ -35,7 +50,8 @@ class LLMParams(Params):
         reasoning_effort: passed on as it is; None leaves it to the endpoint.
         seed: what sample numbers count from; they go out as `seed`, so that another seed is
             another draw.
-        extra: further parameters of the endpoint, passed on as they are.
+        extra: further parameters of the endpoint, passed on as they are; none that has a name
+            here, and none that the engine sets.
     """
 
     endpoint: str | None = None
@@ -47,20 +63,25 @@ class LLMParams(Params):
     seed: int = Field(default=0, ge=0)
     extra: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("extra")
+    @classmethod
+    def _nothing_twice(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for name in extra:
+            if name in _BESIDE:
+                raise ValueError(f"write `{_BESIDE[name]}` beside `extra`, not `{name}` in it")
+            if name in _ENGINE:
+                raise ValueError(f"`{name}` is set by the engine: leave it out of `extra`")
+        return extra
+
     def sampling(self) -> Sampling:
         """Return these as the engine takes them."""
+        effort = {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else {}
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
             max_output_tokens=self.max_output_tokens,
-            extra=self.passed_on(),
+            extra=self.extra | effort,
         )
-
-    def passed_on(self) -> dict[str, Any]:
-        """Return the parameters that go out as they are."""
-        if self.reasoning_effort is None:
-            return self.extra
-        return {"reasoning_effort": self.reasoning_effort, **self.extra}
 
 
 @dataclass(frozen=True)
