@@ -97,6 +97,10 @@ DESCRIPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
         "passed": "Whether it keeps its gate; null without a gate.",
     },
     "comparison": _COMPARISON,
+    "planted": {
+        "planted_label": "The wrong label that the corrector was shown.",
+        "corrected_label": _LABEL["corrected_label"],
+    },
     "rejected": {
         **_LABEL,
         "item_id": "Content hash of the item.",

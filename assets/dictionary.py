@@ -16,10 +16,14 @@ _HEAD = """\
 # Data dictionary
 
 One Parquet file an asset and task, `<data folder>/<asset>/<task>.parquet`; what was asked for and
-is no row, beside them in `<data folder>/rejected/<asset>/<task>.parquet`. The file's metadata holds
-`targen.schema_version` (now {version}), `targen.step_digest` (identity of everything that the step
-read of task and recipe) and, where the step asks for items, `targen.asked`: rows and rejected items
-add up to it.
+is no row, beside them in `<data folder>/rejected/<asset>/<task>.parquet`; rows that the corrector
+was shown under a wrong label, in `<data folder>/planted/corrected_set/<task>.parquet`. The file's
+metadata holds `targen.schema_version` (now {version}), `targen.step_digest` (identity of everything
+that the step read of task and recipe) and, where the step asks for items, `targen.asked`: rows and
+rejected items add up to it.
+
+The asset `release` makes no table but a folder, `<data folder>/releases/<task>/<version>`:
+[releases](releases.md).
 
 Ids are the first 16 hex digits of a sha256 over what determines the row, request ids all 64: the
 same on every machine and in every rerun. No table holds a time or a run, so that an unchanged table
@@ -30,7 +34,7 @@ This page is written by `make dictionary`.
 """
 _FIELDS = "*your fields*"
 _TYPES = {str(tables.ATTRIBUTES): "List(Struct(name, value))"}
-_NAMES = (*tables.STEPS, "comparison", "rejected")
+_NAMES = (*tables.STEPS, "comparison", "rejected", "planted")
 
 
 def render() -> str:

@@ -37,7 +37,7 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.tables import STEPS
+from targen.tables import ROW_STEPS, STEPS
 
 CHANGED_STEPS = "changed_steps"
 _FETCHED_AT_ONCE = 500
@@ -148,7 +148,7 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
     from targen.operators import step_digest  # noqa: PLC0415 - not when loading
 
     spec = tasks.load(task)
-    steps = {step: step_digest(step, spec) for step in STEPS if step != quality_report.STEP}
+    steps = {step: step_digest(step, spec) for step in ROW_STEPS}
     return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().place)}
 
 

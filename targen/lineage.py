@@ -19,10 +19,7 @@ from targen.errors import TableError
 from targen.operators.constants import ASKED, DIMENSIONS, about
 from targen.places import Place
 from targen.stored import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
-from targen.tables import INSTANCES_HEAD, INSTANCES_TAIL, SCHEMA_VERSION, schema
-
-STEPS: Final = tuple(IDS)
-"""The steps that a row's way leads through, in the order in which they are made."""
+from targen.tables import INSTANCES_HEAD, INSTANCES_TAIL, ROW_STEPS, SCHEMA_VERSION, schema
 
 Row = Mapping[str, Any]
 Level = Literal["wrong", "unknown", "note"]
@@ -181,7 +178,7 @@ class Book:
 
     def where(self, item_id: str) -> list[str]:
         """Return the tables that hold an item: steps, then `rejected/<step>`."""
-        assets = [*reversed(STEPS), *(f"rejected/{step}" for step in reversed(STEPS))]
+        assets = [*reversed(ROW_STEPS), *(f"rejected/{step}" for step in reversed(ROW_STEPS))]
         return [asset for asset in assets if self.row(asset, item_id) is not None]
 
 
@@ -273,8 +270,8 @@ def trace(book: Book, item_id: str) -> Way | None:
         row = book.row(asset, item_id)
         if row is not None:
             walk.add(Item(asset, item_id, row))
-    order = {asset: place for place, asset in enumerate(STEPS)}
-    last = len(STEPS)
+    order = {asset: place for place, asset in enumerate(ROW_STEPS)}
+    last = len(ROW_STEPS)
     # Parents stand before their offspring: the walk met them later, and they are less deep.
     way.items.sort(
         key=lambda i: (order.get(i.asset, last), i.row.get("depth") or 0, i.role == "own")
@@ -418,6 +415,6 @@ _BELOW: Final = (
     ("corrected_set", "request_ids"),
     (_CHECKS, "instance_id"),
     (_CHECKS, "request_id"),
-    *((f"rejected/{step}", column) for step in STEPS for column in ("item_id", "request_ids")),
+    *((f"rejected/{step}", column) for step in ROW_STEPS for column in ("item_id", "request_ids")),
 )
 """Where a name leads downwards: table and column."""

@@ -148,6 +148,9 @@ STEPS: Final = (
 )
 """The tables in the order in which each is made from those before it."""
 
+ROW_STEPS: Final = STEPS[:-1]
+"""The tables that rows are made in: all but the report."""
+
 RESERVED: Final = frozenset(
     {*INSTANCES_HEAD, *INSTANCES_TAIL, *CORRECTED_TAIL, "votes", "agreement"}
 )

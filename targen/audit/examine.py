@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from targen.audit import answers, judgement
 from targen.audit import files as file_checks
-from targen.contracts import IDS
 from targen.digests import Record
 from targen.errors import StoreError
 from targen.hashing import rng
@@ -20,6 +19,7 @@ from targen.llm.kept import Kept
 from targen.llm.store import Store
 from targen.operators import UPSTREAM
 from targen.places import Place
+from targen.tables import ROW_STEPS
 
 Verdict = Literal["verified", "unverifiable", "wrong"]
 
@@ -80,7 +80,7 @@ class Auditor:
         """
         found = {
             key.rsplit("/", 1)[1].removesuffix(".parquet")
-            for step in IDS
+            for step in ROW_STEPS
             for key in self.place.keys(step)
             if key.endswith(".parquet")
         }
@@ -175,7 +175,7 @@ class Auditor:
             StoreError: the store cannot be read.
         """
         found = []
-        for asset in IDS:
+        for asset in ROW_STEPS:
             # Where there is no file of rejected items or planted errors, there need not be one.
             for name in (asset, f"rejected/{asset}", f"planted/{asset}"):
                 found += self._file(task, name)[1]

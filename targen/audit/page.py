@@ -13,7 +13,7 @@ from targen.contracts import IDS
 from targen.quality.page import template
 
 TEMPLATE = "audit.html.jinja"
-STEPS = {
+HEADINGS = {
     "vocabularies": "Terms",
     "contexts": "Context",
     "seeds": "Seed",
@@ -41,7 +41,7 @@ def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
     Rows of twins and parents stand in their table after the row's own.
     """
     tables = {table["table"]: table for table in known["tables"]}
-    order = sorted(tables, key=lambda name: (*STEPS, name).index(name.removeprefix("rejected/")))
+    order = sorted(tables, key=lambda name: (*HEADINGS, name).index(name.removeprefix("rejected/")))
     told: set[str] = set()
     stages = []
     for name in order:
@@ -56,7 +56,7 @@ def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
             ]
             told.update(one["request_id"] for one in calls)
             rows.append({**item, "shown": _shown(name, item["row"]), "calls": calls})
-        heading = STEPS.get(name.removeprefix("rejected/"), name)
+        heading = HEADINGS.get(name.removeprefix("rejected/"), name)
         if name.startswith("rejected/"):
             heading += ": left out"
         stages.append({"name": name, "heading": heading, "made": tables[name], "rows": rows})

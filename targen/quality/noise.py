@@ -20,7 +20,7 @@ from targen.quality.text import Ints, generator
 
 READINGS = ("intended", "annotated", "corrected")
 CHAINS = 500
-STEPS = 60
+CHAIN_STEPS = 60
 ROUNDS = 300
 TOLERANCE = 1e-7
 
@@ -94,7 +94,7 @@ def sampled(
 ) -> tuple[Floats, Floats]:
     """Draw priors and confusion tables from the model's posterior by Gibbs sampling.
 
-    `CHAINS` chains run side by side from the fitted posterior `start` for `STEPS` steps; the
+    `CHAINS` chains run side by side from the fitted posterior `start` for `CHAIN_STEPS` steps; the
     last state of each is one draw. In turn the true labels of all rows are drawn given the
     tables, and the tables (Dirichlet, with `prior_counts`) given the true labels.
 
@@ -104,7 +104,7 @@ def sampled(
     given = np.eye(labels)[patterns]
     belief = np.repeat(start[None], CHAINS, axis=0)
     rows = np.repeat(counts[None], CHAINS, axis=0)
-    for _ in range(STEPS):
+    for _ in range(CHAIN_STEPS):
         truth = random.multinomial(rows, belief).astype(np.float64)
         prior = random.gamma(truth.sum(axis=1) + 0.5)
         prior /= prior.sum(axis=1, keepdims=True)

@@ -18,12 +18,10 @@ from targen.llm.store import Store
 from targen.operators import step_digest
 from targen.quality.accounting import step_of_requests
 from targen.stored import Stored, Tables
-from targen.tables import STEPS
+from targen.tables import ROW_STEPS, STEPS
 from targen.task import TaskSpec
 
 REPORT = "quality_report"
-ROW_STEPS = tuple(step for step in STEPS if step != REPORT)
-"""The tables that rows are made in."""
 
 
 @dataclass(frozen=True)

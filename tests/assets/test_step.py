@@ -16,10 +16,10 @@ from dagster import AssetsDefinition, DagsterInstance, ExecuteInProcessResult, m
 from dagster_project import failure
 from dagster_project.definitions import build_defs, resources_from_environment
 from targen.hashing import digest
+from targen.tables import ROW_STEPS
 from tests.models import random_value
 from tests.specs import MOOD, RECIPES, write_task
 
-STEPS = ("vocabularies", "contexts", "seeds", "instances", "labels", "corrected_set")
 MIXED = MOOD.replace(
     "  contexts: {count: 2}",
     "  contexts: {count: 2, endpoint: cheap}\n"
@@ -106,7 +106,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
             return materialize(
                 assets,
                 partition_key="mood",
-                selection=list(steps or STEPS),
+                selection=list(steps or ROW_STEPS),
                 resources=resources_from_environment(),
                 instance=instance,
                 raise_on_error=False,

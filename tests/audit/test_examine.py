@@ -11,8 +11,8 @@ import pytest
 import zstandard
 
 from targen.audit.examine import Audit, Auditor, verdict_of
-from targen.lineage import STEPS
 from targen.places import LocalPlace
+from targen.tables import ROW_STEPS
 
 from .conftest import TASKS
 
@@ -35,7 +35,7 @@ def test_every_row_and_every_rejected_item_is_verified(
     audits, findings = all_of(auditor, task)
     assert len(audits) == TASKS[task]
     assert findings == ""
-    for step in STEPS:
+    for step in ROW_STEPS:
         rejected = auditor.book(task).file(f"rejected/{step}").frame
         ids = [] if rejected is None else rejected["item_id"].to_list()
         again = auditor.audit(task, ids)
@@ -47,8 +47,8 @@ def test_a_way_leads_from_the_terms_to_the_row(original: Path, opened: Opened) -
     auditor = opened(original)
     (made,) = auditor.audit("axg", auditor.sample("axg", 1, 3))
     tables = [item.asset for item in made.way.items if item.role == "own"]
-    assert tables == sorted(tables, key=STEPS.index)
-    assert {*tables} == {*STEPS}
+    assert tables == sorted(tables, key=ROW_STEPS.index)
+    assert {*tables} == {*ROW_STEPS}
     assert made.way.one("labels", "twin") is not None
     # The other half has its own annotation and correction, and no text of its own.
     assert len(made.completions) == len(made.own) + 2
@@ -102,7 +102,7 @@ def other_than(value: Any, random_: random.Random) -> Any:
     return None
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", ROW_STEPS)
 @pytest.mark.parametrize("task", ["axg", "rte-data-creator"])
 def test_one_changed_value_is_named_by_file_row_and_column(
     data: Path, opened: Opened, task: str, step: str
@@ -153,7 +153,7 @@ def test_a_changed_row_is_found_also_without_the_record(data: Path, opened: Open
 @pytest.mark.parametrize("number", range(12))
 def test_a_flipped_byte_of_a_file_is_found(data: Path, opened: Opened, number: int) -> None:
     random_ = random.Random(number)
-    path = data / random_.choice(STEPS) / "rte.parquet"
+    path = data / random_.choice(ROW_STEPS) / "rte.parquet"
     content = bytearray(path.read_bytes())
     content[random_.randrange(len(content))] ^= 1 << random_.randrange(8)
     path.write_bytes(content)
