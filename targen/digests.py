@@ -4,7 +4,6 @@ Here belong the digests of a file, its columns and its rows, their record in the
 and telling where a file differs from it. What an audit makes of a difference stands in `audit`.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from targen.hashing import canonical, digest
+from targen.hashing import canonical, digest, sha256_of
 from targen.llm.ledger import insert
 from targen.llm.schema import TABLE_DIGESTS
 from targen.llm.store import Store, now
@@ -147,7 +146,7 @@ def cells(frame: pl.DataFrame) -> bytes:
 def _rows(frame: pl.DataFrame) -> list[bytes]:
     # Not splitlines: texts may hold other line ends, which JSON does not escape.
     lines = frame.write_ndjson().split("\n")[: frame.height]
-    return [hashlib.sha256(line.encode()).digest()[:_ROW_BYTES] for line in lines]
+    return [bytes.fromhex(sha256_of(line.encode())[: 2 * _ROW_BYTES]) for line in lines]
 
 
 @dataclass(frozen=True)

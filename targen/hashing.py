@@ -1,7 +1,8 @@
 """Content hashes and the random numbers derived from them.
 
-Every id, seed and digest of the project comes from here, so that the same content gives the same
-bytes on every machine. Nothing here looks at time, process or dictionary order.
+Here belongs what every id, seed and digest of the project is made with, so that the same content
+gives the same bytes on every machine; the embedded model alone, which stands for a foreign service,
+has marks of its own. Nothing here looks at time, process or dictionary order.
 """
 
 import hashlib
@@ -20,7 +21,12 @@ def canonical(content: Any) -> str:
 def digest(content: Any) -> str:
     """Return the sha256 of the canonical JSON of `content`, 64 hex digits."""
     # surrogatepass: a lone surrogate can arrive in model output and must not stop the hashing.
-    return hashlib.sha256(canonical(content).encode("utf-8", "surrogatepass")).hexdigest()
+    return sha256_of(canonical(content).encode("utf-8", "surrogatepass"))
+
+
+def sha256_of(content: bytes) -> str:
+    """Return the sha256 of bytes as they are, 64 hex digits: of a file, or of canonical JSON."""
+    return hashlib.sha256(content).hexdigest()
 
 
 def short_id(content: Any) -> str:

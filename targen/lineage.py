@@ -5,7 +5,6 @@ true, belongs to `targen.audit`. A table that is missing or unreadable is a hole
 as such: whatever stands is walked.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +15,7 @@ import polars as pl
 
 from targen.contracts import IDS
 from targen.errors import TableError
+from targen.hashing import sha256_of
 from targen.operators.constants import ASKED, DIMENSIONS, about
 from targen.places import Place
 from targen.stored import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
@@ -74,7 +74,7 @@ def read_file(place: Place, key: str) -> File:
         return File(key, error=str(error))
     if content is None:
         return File(key, error="the file is missing")
-    sha256 = hashlib.sha256(content).hexdigest()
+    sha256 = sha256_of(content)
     frame, metadata = read_rows(content)
     if frame is None:
         return File(key, sha256, error="it is no readable table")

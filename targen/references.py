@@ -4,7 +4,6 @@ Here belongs which source goes first. What is computed with gold rows belongs to
 `targen.quality`; the forms of files to `foreign_files`.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import polars as pl
 
 from targen import foreign, foreign_files
 from targen.foreign import Mapped
+from targen.hashing import sha256_of
 
 if TYPE_CHECKING:
     from targen.task import TaskSpec
@@ -124,8 +124,7 @@ def identity(spec: "TaskSpec") -> dict[str, Any]:
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path.read_bytes())
     except OSError:
         # Whoever reads it will say so.
         return "unreadable"

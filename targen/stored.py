@@ -4,7 +4,6 @@ Here belong file names, the Parquet metadata and the schema version's check. Mov
 to `places`, the columns to `targen.tables`.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from targen.errors import TableError
-from targen.hashing import digest
+from targen.hashing import digest, sha256_of
 from targen.places import Place
 from targen.tables import DAMAGED, SCHEMA_VERSION
 
@@ -115,7 +114,7 @@ class Tables:
         return [
             Written(
                 key,
-                hashlib.sha256(content).hexdigest(),
+                sha256_of(content),
                 frames.get(key),
                 version if key in frames else None,
             )

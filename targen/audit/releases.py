@@ -4,7 +4,6 @@ Here belongs reading a release's manifest and holding files, tables and rows aga
 listing and withdrawing releases does not.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from targen import digests
 from targen.audit.answers import written
 from targen.audit.examine import Audit, Auditor
 from targen.contracts import SHOWN
-from targen.hashing import rng
+from targen.hashing import rng, sha256_of
 from targen.lineage import Finding, read_rows
 from targen.llm import kept as completions
 from targen.places import Place
@@ -118,7 +117,7 @@ def _files(release: Place, said: Mapping[str, Any], made: ReleaseAudit) -> dict[
             made.findings.append(Finding("wrong", path, "it is missing"))
             continue
         found[path] = content
-        if hashlib.sha256(content).hexdigest() != wanted["sha256"]:
+        if sha256_of(content) != wanted["sha256"]:
             made.findings.append(Finding("wrong", path, "it was changed (sha256)"))
     for path in release.keys(""):
         hidden = any(part.startswith(".") for part in path.split("/"))
@@ -131,7 +130,7 @@ def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield which tables that it was made from nobody wrote, or are others by now."""
     for key, wanted in said["upstream"].items():
         content = auditor.place.read(key)
-        now = None if content is None else hashlib.sha256(content).hexdigest()
+        now = None if content is None else sha256_of(content)
         if auditor.store is None:
             yield Finding("unknown", key, f"nobody can tell whether it was written: {auditor.why}")
             continue

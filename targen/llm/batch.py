@@ -8,7 +8,6 @@ same half price, and a killed run finds them again in the same way.
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 import tempfile
@@ -19,6 +18,7 @@ from typing import IO, Any
 from openai.types import Batch
 
 from targen.errors import EndpointError
+from targen.hashing import sha256_of
 from targen.llm.batch_results import SLICE, Hooks, Open, Results, ignore, parts
 from targen.llm.batch_store import Book, Submission
 from targen.llm.batch_wire import ENDED, RefusedError, Service
@@ -191,7 +191,7 @@ class Batches:
             if batch is None:
                 self._count += 1
                 name = f"{self._ledger.owner} {self._count}".encode()
-                batch = Open(hashlib.sha256(name).hexdigest(), {}, profile=profile)
+                batch = Open(sha256_of(name), {}, profile=profile)
             batch.jobs[job.request_id] = job
             content.write(line)
             size += len(line)

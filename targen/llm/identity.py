@@ -5,11 +5,10 @@ taken from what the caller asked, before anything is adapted to an endpoint, so 
 quirks never split or merge completions.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from targen.hashing import canonical
+from targen.hashing import canonical, sha256_of
 from targen.llm.schema import COMPLETIONS
 from targen.llm.types import Request
 
@@ -42,7 +41,7 @@ def content(request: Request, model: str, endpoint: str) -> dict[str, Any]:
 def identify(request: Request, model: str, endpoint: str) -> tuple[str, bytes]:
     """Return the request's id (sha256, 64 hex digits) and the canonical bytes it is taken from."""
     text = canonical(content(request, model, endpoint)).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(text).hexdigest(), text
+    return sha256_of(text), text
 
 
 def checksum(row: Mapping[str, Any]) -> str:
@@ -57,10 +56,10 @@ def checksum(row: Mapping[str, Any]) -> str:
         if value is None:
             parts.append(f"{name}:-")
         elif kind is bytes:
-            parts.append(f"{name}:{hashlib.sha256(value).hexdigest()}")
+            parts.append(f"{name}:{sha256_of(value)}")
         else:
             parts.append(f"{name}:{kind(value)!a}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return sha256_of("\n".join(parts).encode())
 
 
 _STORED = [(c.name, c.type.python_type) for c in COMPLETIONS.columns if c.name != "checksum"]

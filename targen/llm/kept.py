@@ -5,7 +5,6 @@ nothing stored of it changed, that its answer can be read again. What its answer
 belongs to `targen.audit`.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from targen.errors import StoreError
+from targen.hashing import sha256_of
 from targen.llm import structured
 from targen.llm.identity import checksum
 from targen.llm.schema import COMPLETIONS, USES
@@ -124,7 +124,7 @@ def _kept(row: dict[str, Any]) -> Kept:
     asked, raw, value = None, None, None
     try:
         identity = unpack(bytes(row["identity"]))
-        if hashlib.sha256(identity).hexdigest() != row["request_id"]:
+        if sha256_of(identity) != row["request_id"]:
             problems.append("its request is not the one it is named for")
         asked = json.loads(identity.decode("utf-8", "surrogatepass"))
         if row["raw"] is not None:

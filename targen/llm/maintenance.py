@@ -6,7 +6,6 @@ tables descend from is the caller's: it hands the ids in.
 
 import base64
 import gzip
-import hashlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from targen.errors import StoreError
+from targen.hashing import sha256_of
 from targen.llm.identity import checksum
 from targen.llm.ledger import insert
 from targen.llm.schema import (
@@ -181,7 +181,7 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
 def _problem(row: Mapping[str, Any]) -> str | None:
     """Return what is wrong with a stored completion, None where all is well."""
     try:
-        if hashlib.sha256(unpack(row["identity"])).hexdigest() != row["request_id"]:
+        if sha256_of(unpack(row["identity"])) != row["request_id"]:
             return "its request is not the one it is named for"
         if row["raw"] is not None:
             unpack(row["raw"])

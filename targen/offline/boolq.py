@@ -1,4 +1,7 @@
-"""The grammar of BoolQ: an encyclopedia passage and a yes-or-no question that it answers."""
+"""The grammar of BoolQ: an encyclopedia passage and a yes-or-no question that it answers.
+
+Here belong the questions. The passages belong to `reports` and `data/boolq.txt`.
+"""
 
 from collections.abc import Iterator, Mapping
 from random import Random

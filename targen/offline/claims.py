@@ -1,4 +1,7 @@
-"""Grammars of closed questions and claims: nothing to read, only the world to know."""
+"""Grammars of closed questions and claims: nothing to read, only the world to know.
+
+Here belong the wordings of what is asked or claimed. The facts belong to `knowledge`.
+"""
 
 from collections.abc import Iterator, Mapping
 from random import Random

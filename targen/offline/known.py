@@ -1,4 +1,7 @@
-"""The tasks that the embedded model knows, one grammar each; a new one is a line here."""
+"""The tasks that the embedded model knows, one grammar each; a new one is a line here.
+
+Nothing else belongs here: which grammar a prompt means is for the brain to find out.
+"""
 
 from typing import Final
 

@@ -1,4 +1,7 @@
-"""Grammars of a question and the context that answers it, where a row is written as a whole."""
+"""Grammars of a question and the context that answers it, where a row is written as a whole.
+
+Here belong the forms of questions. What there is to tell belongs to `reports` and its data files.
+"""
 
 from collections.abc import Iterator
 from random import Random

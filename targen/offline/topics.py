@@ -1,4 +1,7 @@
-"""Contexts for tasks whose contexts are domains or topics: what RTE, BoolQ, CB and COPA share."""
+"""Contexts for tasks whose contexts are domains or topics: what RTE, BoolQ, CB and COPA share.
+
+Here belongs their order; the phrases belong to each task's data file.
+"""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,7 @@
-"""What all routes of the embedded model share: how answers and errors look on the wire."""
+"""What all routes of the embedded model share: how answers and errors look on the wire.
+
+What a route does belongs to `app` and `batches`.
+"""
 
 import json
 from typing import Any, Final

@@ -1,4 +1,8 @@
-"""How tables say 'this recipe uses none': shared by the operators and the views on their rows."""
+"""How tables say 'this recipe uses none': shared by the operators and the views on their rows.
+
+Here belong names that stand in tables and that more than one module must read alike; what a single
+operator writes stands with it.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -4,7 +4,6 @@ Here belongs gathering these and refusing what does not fit together or did not 
 written of them does not.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import polars as pl
 
 from targen.contracts import lost_references
 from targen.errors import ReleaseError, TableError
+from targen.hashing import sha256_of
 from targen.llm.store import Store
 from targen.operators import step_digest
 from targen.quality.accounting import step_of_requests
@@ -150,7 +150,7 @@ def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[s
 
 def fingerprint(content: bytes) -> dict[str, Any]:
     """Return the sha256 and the size of a file."""
-    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    return {"sha256": sha256_of(content), "size": len(content)}
 
 
 def task_dump(spec: TaskSpec) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""What Alembic runs to migrate a store: always on the connection that `Store` hands over."""
+"""What Alembic runs to migrate a store: always on the connection that `Store` hands over.
+
+Here belongs what Alembic needs to be told; no change of a table does.
+"""
 
 from alembic import context
 

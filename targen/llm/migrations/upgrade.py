@@ -1,4 +1,7 @@
-"""Running the migrations on an open connection."""
+"""Running the migrations on an open connection.
+
+Here belongs calling Alembic. When that is needed is for `Store` to tell.
+"""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""One script a revision; none is ever changed after a release."""
+"""Here belongs one script a revision; none is ever changed after a release."""

@@ -1,4 +1,7 @@
-"""The first schema."""
+"""The first schema.
+
+Here belong the tables as they were in the first release; later ones belong to later revisions.
+"""
 
 import sqlalchemy as sa
 from alembic import op

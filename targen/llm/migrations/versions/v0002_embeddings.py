@@ -1,4 +1,7 @@
-"""Vectors of texts."""
+"""Vectors of texts.
+
+Here belongs their table alone.
+"""
 
 import sqlalchemy as sa
 from alembic import op

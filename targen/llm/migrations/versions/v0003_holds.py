@@ -1,4 +1,7 @@
-"""Who holds a partition whose tables lie on S3."""
+"""Who holds a partition whose tables lie on S3.
+
+Here belongs their table alone.
+"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""What audits compare with: a checksum of every completion, and the digests of table files."""
+"""What audits compare with: a checksum of every completion, and the digests of table files.
+
+Here belong these columns and tables; what is compared belongs to `targen.audit`.
+"""
 
 import sqlalchemy as sa
 from alembic import op
