@@ -45,7 +45,7 @@ class BudgetError(TargenError):
 
 
 class TableError(TargenError):
-    """A stored table is missing, unreadable or of another schema version."""
+    """A table or another file is missing, unreadable, unwritable or of another schema version."""
 
 
 class ReleaseError(TargenError):

@@ -5,7 +5,8 @@ Here belongs moving bytes, whole and atomically. What the bytes mean does not.
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,11 +77,61 @@ class Place(Protocol):
         ...
 
 
+@contextmanager
+def drafted(path: Path, named_by: str) -> Iterator[Path]:
+    """Hand out a file beside `path`, which takes its name once all is written.
+
+    Args:
+        path: where the file goes; folders are made. What is there stays where anything fails.
+        named_by: the setting or option that names it, for the error.
+
+    Raises:
+        TableError: it cannot be written.
+    """
+    # `.` has no name to put one beside.
+    path = path.absolute()
+    # One name per target, so that what a killed run leaves is overwritten by the next.
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield draft
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise TableError(_advice("write", str(path), error, named_by)) from error
+
+
+def write_file(path: Path, content: bytes, named_by: str) -> None:
+    """Write a whole file or nothing.
+
+    Args:
+        path: where it goes; folders are made.
+        content: its bytes.
+        named_by: the setting or option that names it, for the error.
+
+    Raises:
+        TableError: it cannot be written.
+    """
+    with drafted(path, named_by) as draft:
+        draft.write_bytes(content)
+
+
 class LocalPlace:
     """A folder on this machine."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, named_by: str = environment.DATA_DIR) -> None:
+        """Name the folder; nothing is looked at or made yet.
+
+        Args:
+            root: the folder.
+            named_by: the setting or option that names it, for errors.
+        """
         self.root = Path(root).expanduser()
+        self._named_by = named_by
 
     def address(self, key: str) -> str:
         """Return the absolute path."""
@@ -93,23 +144,11 @@ class LocalPlace:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise TableError(_advice("read", self.address(key), error)) from error
+            raise TableError(_advice("read", self.address(key), error, self._named_by)) from error
 
     def write(self, key: str, content: bytes) -> None:
         """Write a temporary file beside the target, then replace the target by it."""
-        target = self.root / key
-        # One name per target, so that what a killed run leaves is overwritten by the next.
-        draft = target.with_name(f".{target.name}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(target)
-        except OSError as error:
-            draft.unlink(missing_ok=True) if target.parent.is_dir() else None
-            raise TableError(_advice("write", self.address(key), error)) from error
+        write_file(self.root / key, content, self._named_by)
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
         """Fill a temporary folder beside the target, then give it the target's name."""
@@ -123,7 +162,7 @@ class LocalPlace:
             # Renaming onto a folder with files in it fails, and so nothing is ever replaced.
             draft.rename(target)
         except OSError as error:
-            raise TableError(_advice("write", self.address(key), error)) from error
+            raise TableError(_advice("write", self.address(key), error, self._named_by)) from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -148,7 +187,7 @@ class LocalPlace:
                 if full.is_dir() and not any(full.iterdir()):
                     full.rmdir()
         except OSError as error:
-            raise TableError(_advice("delete", self.address(key), error)) from error
+            raise TableError(_advice("delete", self.address(key), error, self._named_by)) from error
 
 
 class S3Place:
@@ -260,12 +299,17 @@ def s3_attempts() -> int:
     return environment.whole("AWS_MAX_ATTEMPTS", S3_ATTEMPTS)
 
 
-def place(data_dir: str, make_client: Callable[[], Any] | None = None) -> LocalPlace | S3Place:
+def place(
+    data_dir: str,
+    make_client: Callable[[], Any] | None = None,
+    named_by: str = environment.DATA_DIR,
+) -> LocalPlace | S3Place:
     """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
 
     Args:
         data_dir: the folder or URL.
         make_client: gives the client for S3; None makes one from the environment.
+        named_by: the setting or option that names it, for errors.
 
     Raises:
         TableError: it is a URL of another kind, or of no bucket.
@@ -274,17 +318,17 @@ def place(data_dir: str, make_client: Callable[[], Any] | None = None) -> LocalP
         return S3Place(data_dir, make_client)
     if "://" in data_dir:
         raise TableError(
-            f"The data folder {data_dir!r} is neither a folder nor s3://bucket/prefix: "
-            "set TARGEN_DATA_DIR to one of these."
+            f"{data_dir!r} is neither a folder nor s3://bucket/prefix: name one of these as "
+            f"{named_by}."
         )
-    return LocalPlace(data_dir)
+    return LocalPlace(data_dir, named_by)
 
 
-def _advice(verb: str, address: str, error: Exception) -> str:
+def _advice(verb: str, address: str, error: Exception, named_by: str) -> str:
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
-        f"Cannot {verb} {address}: {cause}. Give this user the right to, or set TARGEN_DATA_DIR "
-        "to another place."
+        f"Cannot {verb} {address}: {cause}. Give this user the right to, or name another "
+        f"{named_by}."
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from targen import task_parts
 from targen.languages import LANGUAGES
 from targen.operators.registry import OPERATORS, Operator
+from targen.places import write_file
 from targen.recipe import RECIPE_STEPS, Recipe
 from targen.task import TaskSpec
 from targen.validators import VALIDATORS
@@ -165,10 +166,12 @@ def files() -> dict[str, str]:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write both schemas into a folder and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, text in files().items():
-        paths.append(folder / name)
-        paths[-1].write_text(text, encoding="utf-8")
-    return paths
+    """Write both schemas into a folder and return their paths.
+
+    Raises:
+        TableError: the folder cannot be written.
+    """
+    made = {folder / name: text.encode() for name, text in files().items()}
+    for path, content in made.items():
+        write_file(path, content, "FOLDER")
+    return [*made]

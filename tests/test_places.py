@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from targen.errors import TableError
-from targen.places import LocalPlace, S3Place, place
+from targen.places import LocalPlace, S3Place, drafted, place, write_file
 
 NOT_FOUND = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -170,3 +170,23 @@ def test_a_place_that_refuses_says_so_for_each_verb(bucket: dict[str, bytes]) ->
         s3.keys("x")
     with pytest.raises(TableError, match="Cannot delete s3://locked/x.*Access Denied"):
         s3.delete("x")
+
+
+@pytest.mark.parametrize("name", ["a file/below", ".", "folder"])
+def test_what_cannot_be_written_is_told_by_the_name_the_user_gave_it(
+    name: str, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").write_text("no folder")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TableError, match=r"Cannot write .*name another --output\.$"):
+        write_file(Path(name), b"new", "--output")
+
+
+def test_a_file_that_fails_half_way_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "backup"
+    write_file(path, b"old", "FILE")
+    with pytest.raises(ValueError), drafted(path, "FILE") as draft:
+        draft.write_bytes(b"half")
+        raise ValueError
+    assert [(one.name, one.read_bytes()) for one in path.parent.iterdir()] == [("backup", b"old")]

@@ -84,3 +84,10 @@ def test_the_command_writes_them(tmp_path):
     result = CliRunner().invoke(app, ["schema", str(tmp_path / "new")])
     assert result.exit_code == 0
     assert {path.name for path in (tmp_path / "new").iterdir()} == set(files())
+
+
+def test_a_folder_that_is_none_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    result = CliRunner().invoke(app, ["schema", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert result.output.startswith("error: Cannot write") and "another FOLDER" in result.output

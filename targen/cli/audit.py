@@ -141,8 +141,9 @@ def _row(
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]
     if html is not None:
         from targen.audit.page import render  # noqa: PLC0415
+        from targen.places import write_file  # noqa: PLC0415
 
-        _write(html, render(known[0]))
+        write_file(html, render(known[0]).encode(), "--html")
     if as_json:
         typer.echo(json.dumps(known if len(known) > 1 else known[0], indent=2))
     else:
@@ -151,15 +152,6 @@ def _row(
         if html is not None:
             typer.echo(f"The same with every prompt and answer: {html}")
     return all(one["verdict"] == "verified" for one in known)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise TargenError(
-            f"The page {path} cannot be written ({error.strerror}): name another place."
-        ) from error
 
 
 def _tell(known: dict[str, Any]) -> None:
@@ -239,7 +231,7 @@ def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
     from targen.places import place  # noqa: PLC0415
 
     started = time.monotonic()
-    made = check(auditor, place(path), seed)
+    made = check(auditor, place(path, named_by="--release"), seed)
     known = summary(made.audits, made.findings, time.monotonic() - started)
     known |= {"release": path, "released_rows": made.rows, "manifest": dict(made.manifest)}
     if as_json:

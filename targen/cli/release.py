@@ -40,7 +40,7 @@ def verify(
     from targen.places import place  # noqa: PLC0415 - a quick command needs none
     from targen.release import shelf  # noqa: PLC0415
 
-    said = shelf.verify(place(path))
+    said = shelf.verify(place(path, named_by="PATH"))
     typer.echo(f"{said['task']} {said['version']}: {len(said['files'])} files are what they were")
 
 
@@ -70,4 +70,4 @@ def push(
     from targen.places import place  # noqa: PLC0415 - a quick command needs none
     from targen.release.push import push as send  # noqa: PLC0415
 
-    typer.echo(send(place(path), repo, private=private))
+    typer.echo(send(place(path, named_by="PATH"), repo, private=private))

@@ -52,6 +52,7 @@ def report(
     the reference too.
     """
     from targen import foreign  # noqa: PLC0415 - a quick command needs none
+    from targen.places import write_file  # noqa: PLC0415
     from targen.quality import page  # noqa: PLC0415
 
     columns, labels = foreign.pairs(column or (), "column"), foreign.pairs(label or (), "label")
@@ -64,7 +65,7 @@ def report(
         "parquet": _parquet(made),
     }
     for suffix, content in files.items():
-        _write(output / f"{file.stem}.report.{suffix}", content)
+        write_file(output / f"{file.stem}.report.{suffix}", content, "--output")
     typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['text']}")
     for finding in made.json["findings"]:
         typer.echo(f"  {finding['text']}")
@@ -136,13 +137,3 @@ def _parquet(made: "Report") -> bytes:
     buffer = BytesIO()
     made.table.write_parquet(buffer)
     return buffer.getvalue()
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise TableError(
-            f"{path} cannot be written: {error.strerror or error}. Name another --output."
-        ) from error

@@ -44,6 +44,7 @@ def train(
     if form not in ("classification", "instruction"):
         raise TargenError(f"--format {form!r}: it is classification or instruction.")
     from targen import references  # noqa: PLC0415 - a quick command needs none
+    from targen.places import write_file  # noqa: PLC0415
     from targen.training import study  # noqa: PLC0415 - PyTorch
     from targen.training.finetune import Fit  # noqa: PLC0415
 
@@ -71,9 +72,4 @@ def train(
         )
     if output is not None:
         made = {"task": task, "fit": asdict(fit), "scores": [asdict(score) for score in scores]}
-        try:
-            output.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise TargenError(
-                f"{output} cannot be written: {error.strerror or error}. Name another --output."
-            ) from error
+        write_file(output, f"{json.dumps(made, indent=2)}\n".encode(), "--output")

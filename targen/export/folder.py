@@ -191,7 +191,7 @@ def _put(
     folder: Path, made: Mapping[str, bytes], counts: dict[str, int], simulated: tuple[str, ...]
 ) -> Exported:
     """Write the files, and remove what an earlier export left beside them."""
-    place = LocalPlace(str(folder))
+    place = LocalPlace(str(folder), "--output")
     for path, content in made.items():
         place.write(path, content)
     # An older split beside the new ones would hold rows that are now in another.

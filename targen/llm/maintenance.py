@@ -28,6 +28,7 @@ from targen.llm.schema import (
     USES,
 )
 from targen.llm.store import CHUNK, Store, now, unpack
+from targen.places import drafted
 
 Key = Literal["task", "step", "model", "day", "run"]
 
@@ -102,31 +103,25 @@ def export(store: Store, target: Path) -> int:
     The file is gzipped JSON lines.
 
     Raises:
-        StoreError: the file cannot be written.
+        TableError: the file cannot be written; a backup that was there stays.
+        StoreError: the store cannot be read.
     """
     count = 0
-    # A backup that fails half-way must not have destroyed the one before.
-    draft = target.with_name(f".{target.name}.tmp")
-    try:
-        with gzip.open(draft, "wt", encoding="utf-8") as file, store.read() as connection:
-            for name, rows in (
-                ("completions", _all(connection)),
-                ("uses", connection.execute(sa.select(USES)).mappings()),
-                ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
-                ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
-                ("embeddings", connection.execute(sa.select(EMBEDDINGS)).mappings()),
-            ):
-                for row in rows:
-                    file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
-                    count += 1
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True) if target.parent.is_dir() else None
-        cause = error.strerror or str(error)
-        raise StoreError(
-            f"The backup {target} cannot be written: {cause}. Name a file in a folder that exists "
-            "and that you may write."
-        ) from error
+    with (
+        drafted(target, "FILE") as draft,
+        gzip.open(draft, "wt", encoding="utf-8") as file,
+        store.read() as connection,
+    ):
+        for name, rows in (
+            ("completions", _all(connection)),
+            ("uses", connection.execute(sa.select(USES)).mappings()),
+            ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
+            ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
+            ("embeddings", connection.execute(sa.select(EMBEDDINGS)).mappings()),
+        ):
+            for row in rows:
+                file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
+                count += 1
     return count
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from targen.errors import TableError, TargenError
 from targen.hashing import digest, short_id
-from targen.places import Place
+from targen.places import Place, drafted
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
 from targen.tables import DAMAGED
@@ -143,7 +143,7 @@ def write_sheet(path: Path, text: str) -> None:
     Raises:
         TargenError: such a file is there, or the folder cannot be written.
     """
-    try:
+    with drafted(path, "--output") as draft:
         if path.exists():
             try:
                 filled = any(row.get("verdict", "").strip() for _, row in _read(path))
@@ -157,11 +157,7 @@ def write_sheet(path: Path, text: str) -> None:
                     "--output."
                 )
         # With a mark, because spreadsheets else take UTF-8 for something else.
-        path.write_text(text, encoding="utf-8-sig", newline="")
-    except OSError as error:
-        raise TargenError(
-            f"Cannot write {path}: {error.strerror}. Name another --output."
-        ) from error
+        draft.write_bytes(text.encode("utf-8-sig"))
 
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:

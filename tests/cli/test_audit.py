@@ -130,7 +130,9 @@ def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
     assert "\x1b" not in told("\x1b[31mabc", status=1)
     assert "shows one row" in told("--sample", "2", "--html", str(tmp_path / "x"), status=1)
     name = finished(data)["instance_id"][0]
-    assert "cannot be written" in told(name, "--html", str(tmp_path / "no" / "x"), status=1)
+    (tmp_path / "file").write_text("no folder")
+    page = str(tmp_path / "file" / "x")
+    assert "name another --html" in told(name, "--html", page, status=1)
     assert "No table in" in told(name, "--task", "../../etc", status=1)
 
 

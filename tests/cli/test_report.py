@@ -114,7 +114,7 @@ def test_the_finished_table_of_a_task_can_be_reported_on(place: Path) -> None:
         (("mine.csv", "--task", "rte", "--column", "premise"), "write COLUMN=FOUND"),
         (("mine.csv", "--task", "rte", "--reference", "no.csv"), "There is no file no.csv"),
         (("mine.txt", "--task", "rte"), "must end in .parquet, .jsonl, .csv or .tsv"),
-        (("mine.csv", "--task", "rte", "--output", "mine.csv"), "Name another --output"),
+        (("mine.csv", "--task", "rte", "--output", "mine.csv"), "name another --output"),
     ],
 )
 def test_what_is_wrong_is_one_clear_error(place: Path, words: tuple[str, ...], said: str) -> None:
