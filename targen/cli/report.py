@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from targen import environment
 from targen.cli import base
 from targen.cli.base import app, told
-from targen.errors import TableError
+from targen.errors import TableError, TargenError
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
@@ -126,6 +127,12 @@ async def _measured(inputs: "ReportInputs") -> "Report":
     from targen.quality.embedding import with_embeddings  # noqa: PLC0415
 
     settings = base.engine_settings(inputs.task_name, STEP).to_embed()
+    no_key = environment.optional(environment.API_KEY) is None
+    if settings.model and no_key and environment.optional(environment.API_KEY_SECRET):
+        raise TargenError(
+            f"{environment.API_KEY_SECRET} is read by Dagster's runs alone: set "
+            f"{environment.API_KEY} as well, or unset {environment.EMBEDDING_MODEL}."
+        )
     async with EmbeddingEngine(settings) as engine:
         inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
     return quality.build(inputs)

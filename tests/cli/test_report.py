@@ -137,6 +137,18 @@ async def test_an_endpoint_without_embeddings_does_not_fail_the_report(
     assert "gives no embeddings: it answers 404" in content["skipped"]["mean_similarity"]
 
 
+def test_a_secret_that_only_runs_read_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGEN_API_KEY_SECRET", "a/name")
+    monkeypatch.setenv("TARGEN_EMBEDDING_MODEL", "e")
+    said = told(rows(place / "mine.csv"), "--task", "rte", status=1)
+    assert "TARGEN_API_KEY_SECRET is read by Dagster's runs alone: set OPENAI_API_KEY" in said
+    # The embedded model needs no key.
+    monkeypatch.delenv("TARGEN_EMBEDDING_MODEL")
+    told(place / "mine.csv", "--task", "rte")
+
+
 def test_hostile_rows_and_names_stay_text(place: Path) -> None:
     cell = "<script>alert(1)</script>\u202e=cmd|' /C calc'!A0 ../../etc/passwd \x00"
     frame = entailment(40, " w1").with_columns(premise=pl.col("premise") + cell)
