@@ -5,9 +5,10 @@ Here belongs making hostile text harmless in the UI. Which rows to show does not
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from targen.export.lines import one_line
 
 _WIDTH = 160
 
@@ -28,10 +29,8 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    # No control characters, line breaks or marks that change the direction of writing.
-    text = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
     # A table splits cells at pipes before it looks for code spans, and an escape can be undone.
-    text = text.replace("|", "\N{BROKEN BAR}").strip()
+    text = one_line(text).replace("|", "\N{BROKEN BAR}")
     if len(text) > _WIDTH:
         text = text[: _WIDTH - 1] + "…"
     if not text:
@@ -39,6 +38,3 @@ def cell(value: Any) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{pad}{text}{pad}{fence}"
-
-
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})

@@ -73,7 +73,7 @@ def conversations(spec: TaskSpec, rows: pl.DataFrame) -> Iterator[dict[str, Any]
 def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
     if spec.answer.kind != "none":
         system = "\n\n".join([_about(spec), *_asked(spec, wording)])
-        return system, _shown(spec, row, _given(spec)), _answer(row["label"])
+        return system, _shown(row, _given(spec)), _answer(row["label"])
     given = _given(spec)
     if {"instruction", "output"} <= set(given):
         user = [row["instruction"], row.get("input") or ""]
@@ -81,7 +81,7 @@ def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
     *others, last = given
     description = spec.fields[last].description.rstrip(".") or spec.title
     wish = _WRITE[wording].format(field=_readable(last), description=description)
-    shown = _shown(spec, row, others)
+    shown = _shown(row, others)
     return _about(spec), f"{shown}\n\n{wish}" if shown else wish, _text(row[last], "\n\n")
 
 
@@ -106,7 +106,7 @@ def _asked(spec: TaskSpec, wording: int) -> list[str]:
     return [text for text in (answer.question.strip(), how) if text]
 
 
-def _shown(spec: TaskSpec, row: Row, names: list[str]) -> str:
+def _shown(row: Row, names: list[str]) -> str:
     lines = []
     for name in names:
         value = row[name]

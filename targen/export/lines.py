@@ -1,14 +1,25 @@
-"""JSON lines that every reader takes for as many lines as were written.
+"""Rows and texts that stay on one line, whatever they hold.
 
-Here belongs one row as one line of text. Which keys a row has is the format's business.
+Here belongs keeping to the line. Which keys a row has is its format's business, and escaping a text
+that of whoever shows it.
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-# Some readers split at these too, which JSON leaves as they are inside a text.
+# Some readers split lines at these too, which JSON leaves as they are inside a text.
 _BREAKS: Final = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Unicode's categories of characters that break lines, turn the writing or show nothing."""
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and without what cannot be seen."""
+    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
+    return " ".join(seen.split())
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:

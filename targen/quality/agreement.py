@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from targen.answers import label_key, normalise_span
 from targen.quality.balance import label_set
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, wilson
@@ -19,21 +20,12 @@ from targen.quality.sheet import Measure, Sheet
 NOT_ANNOTATED = "no annotator was asked: the recipe takes the intended label as it is"
 
 
-def normalised_span(text: pl.Series) -> pl.Series:
-    """Return answers as SuperGLUE compares them.
-
-    Lower case, no ASCII punctuation, no article (a, an, the), single spaces. Source: the ReCoRD
-    evaluation script (Zhang et al. 2018).
-    """
-    bare = text.str.to_lowercase().str.replace_all(r"[!-/:-@\[-`{-~]", "")
-    bare = bare.str.replace_all(r"\b(?:a|an|the)\b", " ")
-    return bare.str.replace_all(r"\s+", " ").str.strip_chars()
-
-
 def equal(first: pl.Series, second: pl.Series, answer_kind: str) -> pl.Series:
     """Return per row whether two labels are the same: null where one is missing."""
     if answer_kind == "span":
-        return normalised_span(first) == normalised_span(second)
+        first, second = (
+            one.map_elements(normalise_span, return_dtype=pl.String) for one in (first, second)
+        )
     return first == second
 
 
@@ -195,15 +187,8 @@ def review(inputs: ReportInputs) -> list[dict[str, Any]]:
     for row in rows.iter_rows(named=True):
         ballot = votes.get(row.get("instance_id", "")) or [row.get("annotated_label")]
         given = [row.get("intended_label"), *ballot, row.get("corrected_label")]
-        texts = [_plain(label, inputs.answer_kind) for label in given if label is not None]
+        texts = [label_key(inputs.answer_kind, label) for label in given if label is not None]
         if len(set(texts)) > 1:
             doubt = 1 - max(texts.count(text) for text in texts) / len(texts)
             found.append({"doubt": round(doubt, 4), "votes": ballot, **row})
     return sorted(found, key=lambda row: -row["doubt"])
-
-
-def _plain(label: Any, answer_kind: str) -> str:
-    """Return a label as one comparable string."""
-    if isinstance(label, list):
-        return "\x1f".join(label)
-    return normalised_span(pl.Series([label]))[0] if answer_kind == "span" else str(label)

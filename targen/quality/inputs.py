@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from targen.answers import Kind
 from targen.errors import TargenError
 from targen.task_parts import Gate
 
@@ -95,7 +96,7 @@ class ReportInputs:
     title: str
     description: str
     fields: Mapping[str, str]
-    answer_kind: str
+    answer_kind: Kind
     tables: Mapping[str, pl.DataFrame]
     labels: tuple[str, ...] = ()
     language: str = "en"

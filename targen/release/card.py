@@ -7,7 +7,6 @@ says nothing that the report, the tables or the store do not.
 import html
 import json
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -18,6 +17,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import targen
+from targen.export.lines import one_line
 from targen.export.rows import label_counts
 from targen.operators import RECIPE_STEP
 from targen.prompting import fenced, template_digest
@@ -37,7 +37,6 @@ ACCOUNTS: Final = frozenset(
      "accepted_per_call", "tokens_per_row", "cost_per_row_usd", "flips_annotated", "flips_final")
 )  # fmt: skip
 """Metrics that the table of figures leaves out: counts, and what stands in other tables."""
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 _MARKS: Final = re.compile(r"([\\`*_\[\]#|~$])")
 _LABEL_MEANINGS: Final = {
     "label": "the label that counts",
@@ -129,14 +128,12 @@ def task_category(spec: TaskSpec) -> str:
 
 def plain(text: str) -> str:
     """Return a text as one line of Markdown that shows it and does nothing else."""
-    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
-    return _MARKS.sub(r"\\\1", html.escape(" ".join(seen.split()), quote=False))
+    return _MARKS.sub(r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def _quoted(text: str) -> str:
     """Return a text in quotes that both JSON and YAML read."""
-    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
-    return json.dumps(" ".join(seen.split()), ensure_ascii=False)
+    return json.dumps(one_line(text), ensure_ascii=False)
 
 
 @cache

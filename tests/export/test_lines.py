@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from targen.export.lines import json_lines
+from targen.export.lines import json_lines, one_line
 
 NASTY = 'a\nb\r\x85\u2028\u2029\x00\x0b"\\ \u200f<script>\U0001f600'
 
@@ -22,3 +22,7 @@ def test_no_row_is_no_line():
 def test_what_json_does_not_know_is_refused():
     with pytest.raises(ValueError, match="JSON"):
         json_lines([{"a": float("nan")}])
+
+
+def test_a_text_on_one_line_hides_nothing():
+    assert one_line("a\nb\r\u2028c \u202ed\x00\x1b[31m") == "a b c d [31m"

@@ -67,7 +67,10 @@ def test_spans_compare_as_superglue_does():
     )
     # Punctuation goes without leaving a space: "U.S." is "us", not "u s".
     assert same.to_list() == [False, False, True]
-    assert agreement.normalised_span(pl.Series(["  A  Big, Dog! "])).to_list() == ["big dog"]
+    missing = agreement.equal(
+        pl.Series(["  A  Big, Dog! ", None]), pl.Series(["big dog", ""]), "span"
+    )
+    assert missing.to_list() == [True, None]
 
 
 def test_multi_labels_have_one_kappa_each():
