@@ -68,8 +68,9 @@ def report(
     for suffix, content in files.items():
         write_file(output / f"{file.stem}.report.{suffix}", content, "--output")
     typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['text']}")
-    for finding in made.json["findings"]:
-        typer.echo(f"  {finding['text']}")
+    missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
+    for told_of in (*missed, *made.json["findings"]):
+        typer.echo(f"  {told_of['text']}")
     typer.echo(f"The page: {output / f'{file.stem}.report.html'}")
 
 
@@ -114,6 +115,7 @@ def gather(
         labels=tuple(spec.labels),
         options=(answer.choices,) if answer.choices else tuple(answer.options),
         pair_field=pair if pair in rows.columns else None,
+        gates=tuple(spec.gates),
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,

@@ -72,6 +72,21 @@ def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
     assert (place / "again" / "mine.report.html").read_text() == page
 
 
+def test_the_tasks_gates_are_judged(place: Path) -> None:
+    frame = entailment(20, " w1")
+    pl.concat([frame, frame]).write_csv(place / "mine.csv")
+    said = told(place / "mine.csv", "--task", "rte")
+    assert "of 4 gates not passed" in said
+    assert "wanted at most 0%" in said
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    passed = {gate["metric"]: gate["passed"] for gate in content["gates"]}
+    assert passed["exact_duplicates"] is False
+    # Nobody annotated these rows.
+    assert passed["label_noise"] is None
+    assert "not measured, because" in said
+    assert 'href="#gates"' in (place / "reports" / "mine.report.html").read_text()
+
+
 def test_the_folder_of_references_serves_a_task_that_extends_another(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
