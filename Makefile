@@ -17,6 +17,7 @@ help:
 	@echo "make release TASK=rte  its tables as they stand as an immutable folder, if all gates pass"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
+	@echo "make test-train        targen train, with PyTorch in an environment of its own"
 	@echo "make test-services     a backfill on PostgreSQL, Redis, S3 and two Celery workers, really run"
 	@echo "make coverage          lines and branches that the tests reach, also as htmlcov/index.html"
 	@echo "make bench             performance figures as JSON"

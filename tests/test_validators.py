@@ -3,6 +3,7 @@
 import pytest
 
 from targen.validators import VALIDATORS, find_span, fold
+from tests.specs import ROOT
 
 
 def check(name, row, **roles):
@@ -110,3 +111,10 @@ def test_snippets_are_never_run(tmp_path):
     mark = tmp_path / "mark"
     assert check("python_syntax", {"code": [f"open({str(mark)!r}, 'w')"]}, code="code") is None
     assert not mark.exists()
+
+
+def test_the_page_on_tasks_tells_of_each_with_its_roles():
+    page = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
+    for name, known in VALIDATORS.items():
+        roles = ", ".join(f"`{role}`" for role in known.roles)
+        assert f"| `{name}` | {roles} |" in page

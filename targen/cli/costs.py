@@ -51,7 +51,7 @@ def costs(
     known = all(row["cost_usd"] is not None for row in rows)
     total = {
         by.value: "in all",
-        "calls": sum(row["calls"] for row in rows),
+        "calls": sum(row["calls"] or 0 for row in rows),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
         "completion_tokens": sum(row["completion_tokens"] for row in rows),
         "cost_usd": sum(row["cost_usd"] for row in rows) if known else None,

@@ -38,7 +38,8 @@ def read(store: Store, keys: Sequence[str]) -> dict[str, Vector]:
                 raw = unpack(data)
                 if len(raw) != 4 * dimensions:
                     raise StoreError(
-                        f"The stored embedding {key} is damaged: delete it, and it is asked anew."
+                        f"The stored embedding {key} is damaged: `targen store drop {key}` has the "
+                        "text embedded anew."
                     )
                 found[key] = np.frombuffer(raw, dtype="<f4")
     return found

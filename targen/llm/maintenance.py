@@ -30,6 +30,9 @@ from targen.llm.schema import (
 from targen.llm.store import CHUNK, Store, now, unpack
 from targen.places import drafted
 
+VECTORS = "(embeddings)"
+"""What stands for the key in the sum of all vectors."""
+
 Key = Literal["task", "step", "model", "day", "run"]
 
 
@@ -37,7 +40,7 @@ def stats(store: Store) -> dict[str, Any]:
     """Return the number of completions by status, their tokens and cost, and what was spent.
 
     `cost_usd` sums the known prices; `unpriced` counts completions without one. `embeddings` holds
-    the number of texts that were embedded, their tokens and cost.
+    the number of texts that were embedded, their tokens and cost (None: a price is unknown).
     """
     of = COMPLETIONS.c
     with store.read() as connection:
@@ -55,28 +58,34 @@ def stats(store: Store) -> dict[str, Any]:
             )
         ).one()
         spent = connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd))
-        vectors = connection.execute(
-            sa.select(
-                sa.func.count(),
-                sa.func.sum(EMBEDDINGS.c.prompt_tokens),
-                sa.func.sum(EMBEDDINGS.c.cost_usd),
-            )
-        ).one()
         return {
             "completions": {row[0]: row[1] for row in statuses},
             "prompt_tokens": sums[0] or 0,
             "completion_tokens": sums[1] or 0,
             "cost_usd": sums[2] or 0.0,
             "unpriced": sums[3] or 0,
-            "embeddings": {
-                "texts": vectors[0],
-                "prompt_tokens": vectors[1] or 0,
-                "cost_usd": vectors[2] or 0.0,
-            },
+            "embeddings": _embedded(connection),
             "first_at": sums[4],
             "last_at": sums[5],
             "spent_usd": {row[0]: row[1] for row in spent},
         }
+
+
+def _embedded(connection: sa.Connection) -> dict[str, Any]:
+    of = EMBEDDINGS.c
+    texts, tokens, cost, known = connection.execute(
+        sa.select(
+            sa.func.count(),
+            sa.func.sum(of.prompt_tokens),
+            sa.func.sum(of.cost_usd),
+            sa.func.count(of.cost_usd),
+        )
+    ).one()
+    return {
+        "texts": texts,
+        "prompt_tokens": tokens or 0,
+        "cost_usd": (cost or 0.0) if known == texts else None,
+    }
 
 
 def verify(store: Store) -> list[str]:
@@ -271,7 +280,7 @@ def prune(store: Store, needed: Iterable[str]) -> int:
 
 
 def drop(store: Store, request_id: str) -> int:
-    """Delete a completion and those it was asked again from, so that it is asked anew.
+    """Delete a completion and those it was asked again from, or a text's vector: it is asked anew.
 
     Raises:
         StoreError: the store does not have it.
@@ -279,6 +288,8 @@ def drop(store: Store, request_id: str) -> int:
     chain = store.with_chain([request_id])
     with store.write() as connection:
         count = _delete(connection, chain)
+        vector = sa.delete(EMBEDDINGS).where(EMBEDDINGS.c.embedding_id == request_id)
+        count += connection.execute(vector).rowcount
     if not count:
         raise StoreError(
             f"The completion store {store.shown} has no request {request_id[:64]!r}: take the 64 "
@@ -290,8 +301,10 @@ def drop(store: Store, request_id: str) -> int:
 def costs(store: Store, by: Key) -> pl.DataFrame:
     """Return calls, tokens and US dollars of what was paid, by task, step, model, day or run.
 
-    A completion counts for the use that paid for it, not for those that found it stored.
-    Columns: the key, calls, prompt_tokens, completion_tokens, cost_usd (null: a price is unknown).
+    A completion counts for the use that paid for it, not for those that found it stored. Vectors of
+    texts stand in one row of their own, where there are any: who paid for them is not noted.
+    Columns: the key, calls (null for vectors), prompt_tokens, completion_tokens, cost_usd (null: a
+    price is unknown).
     """
     of = COMPLETIONS.c
     keys: dict[str, Any] = {
@@ -308,6 +321,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
             .select_from(joined)
             .where(USES.c.paid)
         ).all()
+        vectors = _embedded(connection)
     frame = pl.DataFrame(
         [tuple(row) for row in rows],
         schema={
@@ -322,7 +336,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
         moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
         frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
     known = pl.col("cost_usd").is_not_null().all()
-    return (
+    summed = (
         frame.group_by(by)
         .agg(
             calls=pl.len(),
@@ -332,6 +346,8 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
         )
         .sort(by)
     )
+    row = {by: VECTORS, "calls": None, "completion_tokens": 0} | vectors
+    return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])
 
 
 def _all(connection: sa.Connection) -> Iterator[sa.RowMapping]:

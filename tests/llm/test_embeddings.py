@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -284,8 +285,12 @@ async def test_a_damaged_vector_is_said(known: Any) -> None:
         store = Store(settings.store_url)
         with store.write() as connection:
             connection.execute(sa.update(EMBEDDINGS).values(dimensions=7))
-        with pytest.raises(StoreError, match="embedding .* is damaged"):
+        with pytest.raises(StoreError, match="embedding .* is damaged.*store drop") as caught:
             await embedded(settings, ["a"])
+        name = re.findall("[0-9a-f]{64}", str(caught.value))[0]
+        assert maintenance.drop(store, name) == 1
+        await embedded(settings, ["a"])
+        assert len(endpoint.bodies) == 2
 
 
 async def test_a_store_of_the_first_version_is_brought_to_this_one(
@@ -318,6 +323,10 @@ async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
     store = Store(made.store_url)
     figures = maintenance.stats(store)["embeddings"]
     assert figures == {"texts": 2, "prompt_tokens": 4, "cost_usd": 0.0}
+    for key in ("task", "day"):
+        row = maintenance.costs(store, key).to_dicts()[-1]
+        assert row == {key: "(embeddings)", "calls": None, "prompt_tokens": 4,
+                       "completion_tokens": 0, "cost_usd": 0.0}  # fmt: skip
     maintenance.export(store, tmp_path / "backup.gz")
     url = f"sqlite:///{tmp_path}/other.db"
     maintenance.load(Store(url), tmp_path / "backup.gz")
