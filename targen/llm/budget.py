@@ -63,9 +63,6 @@ class Budget:
 
     def reserve(self, connection: sa.Connection, amounts: Sequence[float]) -> int:
         """Reserve as many of `amounts` as fit, in order; return how many."""
-        if connection.dialect.name != "sqlite":
-            # One at a time, or two processes each see room for one call and both take it.
-            connection.exec_driver_sql("LOCK TABLE budgets IN EXCLUSIVE MODE")
         self._bury(connection)
         room = min(self._room(connection, scope) for scope in self.ceilings)
         count, total = 0, 0.0

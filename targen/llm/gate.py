@@ -25,6 +25,7 @@ LOGGER = logging.getLogger("targen")
 
 _STALE_S = 0.15
 _RETRY_S = 0.02
+_STATE = sa.select(GATES.c.state).where(GATES.c.endpoint == sa.bindparam("name"))
 _UNREAD = 4.0
 _FIRST_PACE = 256.0
 _PACE_OVER_REPLIES = 1.5
@@ -192,7 +193,7 @@ class Gate:
 
         def work(connection: sa.Connection) -> tuple[list[float], Grant, int]:
             offset = store_now(connection) - time.monotonic()
-            row = connection.execute(_read_state(connection), {"name": name}).scalar()
+            row = connection.execute(_STATE, {"name": name}).scalar()
             limit = Limit.load(row)
             refused = [at + offset for at in refusals]
             grant = limit.ask(
@@ -237,11 +238,6 @@ class Gate:
             # The others have the next slots; ask again when theirs are nearly used.
             asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
         self._pump()
-
-
-def _read_state(connection: sa.Connection) -> sa.Select[Any]:
-    found = sa.select(GATES.c.state).where(GATES.c.endpoint == sa.bindparam("name"))
-    return found if connection.dialect.name == "sqlite" else found.with_for_update()
 
 
 def duration(text: str) -> float:

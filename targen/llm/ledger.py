@@ -130,14 +130,7 @@ class Ledger:
             wanted = sorted(set(ids) - set(known))
             if not wanted:
                 return Found(known, frozenset())
-            claimed = self._claim(connection, wanted)
-            # In PostgreSQL another process may have stored one between the two statements.
-            if claimed and connection.dialect.name != "sqlite":
-                late = self._known(connection, sorted(claimed))
-                known |= late
-                claimed -= set(late)
-                self._release(connection, sorted(late))
-            return Found(known, frozenset(claimed))
+            return Found(known, frozenset(self._claim(connection, wanted)))
 
         return work
 

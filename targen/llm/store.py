@@ -37,6 +37,12 @@ PATIENCE_S = 60.0
 BUSY_S = 30.0
 """How long a SQLite file may be held by other processes."""
 
+_SILENT_S = 20
+"""How long a transaction of an engine may do nothing before PostgreSQL ends it."""
+
+_TURN = 4712
+"""The advisory lock of the engines' transactions; any number that nothing else takes."""
+
 _REACHED: set[str] = set()
 """Servers that this process has reached."""
 
@@ -239,6 +245,21 @@ def now(connection: sa.Connection) -> float:
         return time.time()
     return float(
         connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one()
+    )
+
+
+def take_turns(connection: sa.Connection) -> None:
+    """Let this transaction be the only one of all engines: the first that it does.
+
+    In SQLite all are so by themselves. In PostgreSQL two that lock the same rows in another order
+    would block each other, and one of them would be broken off.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    # A machine that is gone in the middle must not hold the others up until TCP notices.
+    connection.exec_driver_sql(
+        f"SET LOCAL idle_in_transaction_session_timeout = '{_SILENT_S}s'; "
+        f"SELECT pg_advisory_xact_lock({_TURN})"
     )
 
 

@@ -112,8 +112,6 @@ class TokenLimit:
         def work(connection: sa.Connection) -> tuple[float, float]:
             moment = store_now(connection)
             found = sa.select(GATES.c.state).where(GATES.c.endpoint == self._name)
-            if connection.dialect.name != "sqlite":
-                found = found.with_for_update()
             row = connection.execute(found).scalar()
             level, at = json.loads(row) if row else (self._size, moment)
             level = min(self._size, level + max(0.0, moment - at) * self._per_s)

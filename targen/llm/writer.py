@@ -1,7 +1,8 @@
 """The one thread of a process that writes to the store.
 
 Here belongs group commit: whatever has piled up is done in one transaction, and nobody hears of
-it before that is committed. What is written belongs to the callers.
+it before that is committed. No two such transactions overlap, whatever machine they are of, so that
+what is done in one may look first and write then. What is written belongs to the callers.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import sqlalchemy as sa
 
 from targen.errors import StoreError
 from targen.llm import interpreter
-from targen.llm.store import Store, Work
+from targen.llm.store import Store, Work, take_turns
 
 T = TypeVar("T")
 Done = Callable[[Any], None]
@@ -24,7 +25,9 @@ Item = tuple[Work[Any] | Row, Done]
 
 _GROUP = 512
 _BEAT_S = 1.5
-_RECONNECTS = 5
+_TRIES = 5
+_ROLLED_BACK = "40"
+"""Class of the SQLSTATEs that ask for the transaction again: deadlock, serialisation failure."""
 
 
 class Writer:
@@ -128,10 +131,11 @@ class Writer:
         return group, True
 
     def _commit(
-        self, connection: sa.Connection, group: list[Item], tries: int = _RECONNECTS
+        self, connection: sa.Connection, group: list[Item], tries: int = _TRIES
     ) -> list[tuple[Done, Any]]:
         try:
             with self._store.guarded("written"), connection.begin():
+                take_turns(connection)
                 rows = [work for work, _ in group if not callable(work)]
                 if rows:
                     self._put(connection, rows)
@@ -139,9 +143,9 @@ class Writer:
                     (done, work(connection) if callable(work) else None) for work, done in group
                 ]
         except Exception as error:
-            if tries and _cut_off(error):
-                # The database server went away. Amounts may be counted as spent twice where it did
-                # the work and only its answer was lost; nothing is stored twice.
+            if tries and _again(error):
+                # Where the database server went away, amounts may be counted as spent twice: it did
+                # the work and only its answer was lost. Nothing is stored twice.
                 return self._commit(connection, group, tries - 1)
             if len(group) == 1:
                 return [(group[0][1], error)]
@@ -163,9 +167,13 @@ class Writer:
             self._deliver([(item[1], error)])
 
 
-def _cut_off(error: Exception) -> bool:
+def _again(error: Exception) -> bool:
+    """Tell whether the same transaction may succeed now: cut off, or broken off as a deadlock."""
     cause = error.__cause__
-    return isinstance(cause, sa.exc.DBAPIError) and bool(cause.connection_invalidated)
+    if not isinstance(cause, sa.exc.DBAPIError):
+        return False
+    state = getattr(cause.orig, "pgcode", None) or ""
+    return bool(cause.connection_invalidated) or state.startswith(_ROLLED_BACK)
 
 
 def _ignore(result: Any) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,9 @@ import sqlalchemy as sa
 from targen.errors import BudgetError, StoreError
 from targen.llm import maintenance
 from targen.llm.engine import EngineSettings
+from targen.llm.ledger import add_spent
 from targen.llm.store import Store
+from targen.llm.writer import Writer
 
 from .endpoint import Endpoint, ask, requests
 
@@ -96,3 +100,92 @@ async def test_a_server_that_cuts_all_connections_loses_nothing(postgres: Any) -
         assert cut >= 2
         assert len(outcomes) == 120 and all(outcome.status == "ok" for outcome in outcomes)
         assert len(endpoint.bodies) == 120
+
+
+async def test_transactions_of_engines_follow_each_other(postgres: Any) -> None:
+    """Two that lock the same rows in another order would be a deadlock, and end a run."""
+    stores = [Store(URL), Store(URL)]
+    with stores[0].write() as connection:
+        add_spent(connection, {"a": 1.0, "b": 1.0})
+
+    def crossing(*scopes: str) -> Callable[[sa.Connection], None]:
+        def work(connection: sa.Connection) -> None:
+            for scope in scopes:
+                add_spent(connection, {scope: 1.0})
+                time.sleep(0.3)
+
+        return work
+
+    writers = [Writer(store, nothing, lambda connection: None, 0.0) for store in stores]
+    with capture_deadlocks() as seen:
+        await asyncio.gather(
+            writers[0].call(crossing("a", "b")), writers[1].call(crossing("b", "a"))
+        )
+    for writer in writers:
+        await writer.close()
+    assert spent(stores[0]) == {"a": 3.0, "b": 3.0}
+    assert seen() == 0
+    for store in stores:
+        store.close()
+
+
+async def test_a_transaction_that_is_broken_off_is_done_again(postgres: Any) -> None:
+    """As a deadlock with another program's transaction, which knows no turns."""
+    store = Store(URL)
+    with store.write() as connection:
+        add_spent(connection, {"a": 1.0, "b": 1.0})
+    other, blocked = sa.create_engine(URL), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work(connection: sa.Connection) -> None:
+        add_spent(connection, {"a": 1.0})
+        loop.call_soon_threadsafe(blocked.set)
+        add_spent(connection, {"b": 1.0})
+
+    writer = Writer(store, nothing, lambda connection: None, 0.0)
+    with capture_deadlocks() as seen:
+        with other.begin() as connection:
+            add_spent(connection, {"b": 1.0})
+            call = asyncio.create_task(writer.call(work))
+            await blocked.wait()
+            # The one that has waited longest is broken off: the writer's.
+            await asyncio.sleep(0.3)
+            await asyncio.to_thread(add_spent, connection, {"a": 1.0})
+        await call
+    await writer.close()
+    assert seen() == 1
+    assert spent(store) == {"a": 3.0, "b": 3.0}
+    store.close()
+    other.dispose()
+
+
+def nothing(connection: sa.Connection, rows: Any) -> None:
+    """Store no rows."""
+
+
+def spent(store: Store) -> dict[str, float]:
+    with store.read() as connection:
+        return dict(connection.exec_driver_sql("SELECT scope, spent_usd FROM budgets").all())
+
+
+@contextmanager
+def capture_deadlocks() -> Iterator[Callable[[], int]]:
+    """Give the number of deadlocks that the server has seen since, once it has counted them."""
+    engine = sa.create_engine(URL)
+
+    def counted() -> int:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+            return connection.exec_driver_sql(
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            ).scalar_one()
+
+    before = counted()
+
+    def since() -> int:
+        # A backend reports what it saw when it has been idle for a moment, or ends.
+        time.sleep(1.2)
+        return counted() - before
+
+    yield since
+    engine.dispose()
