@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from targen import environment
 from targen.cli import base
 from targen.cli.base import app, told
 from targen.errors import StoreError, TargenError
 
 if TYPE_CHECKING:
     from targen.audit.examine import Auditor
-    from targen.llm.store import Store
 
 FINDINGS_SHOWN = 20
 VERDICTS = {"wrong": "NOT VERIFIED", "unverifiable": "UNVERIFIABLE", "verified": "Verified"}
@@ -94,30 +92,11 @@ def _auditor(stack: ExitStack) -> "Auditor":
     """Return the auditor; a store that is lost is a finding, and no reason not to look."""
     from targen.audit.examine import Auditor  # noqa: PLC0415 - a quick command needs none
 
-    store, why = _store()
-    if store is not None:
-        stack.enter_context(closing(store))
-    return Auditor(base.tables().place, store, why)
-
-
-def _store() -> "tuple[Store | None, str]":
-    """Return the completion store, None and why where it is lost. Nothing is made anew."""
-    import sqlalchemy as sa  # noqa: PLC0415 - a quick command needs none
-
-    from targen.llm.settings import store_address  # noqa: PLC0415
-
+    place = base.tables().place
     try:
-        url = store_address(environment.optional(environment.STORE_URL), base.data_dir())
-        try:
-            parsed = sa.make_url(url)
-        except sa.exc.ArgumentError:
-            return base.store(), ""
-        file = parsed.database if parsed.get_backend_name() == "sqlite" else None
-        if file and not Path(file).is_file():
-            return None, f"there is no completion store at {file}"
-        return base.store(), ""
+        return Auditor(place, stack.enter_context(closing(base.store())))
     except StoreError as error:
-        return None, str(error)
+        return Auditor(place, None, str(error))
 
 
 def _row(

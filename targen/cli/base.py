@@ -99,16 +99,19 @@ def tables() -> "Tables":
     return Tables(place(data_dir()))
 
 
-def store() -> "Store":
+def store(make: bool = False) -> "Store":
     """Return the completion store, open; the caller closes it.
 
+    Args:
+        make: make one where there is none.
+
     Raises:
-        StoreError: the store must be named and is not, or cannot be opened.
+        StoreError: the store must be named and is not, is not there, or cannot be opened.
     """
     from targen.llm.settings import store_address  # noqa: PLC0415 - a quick command needs none
     from targen.llm.store import Store  # noqa: PLC0415
 
-    return Store(store_address(environment.optional(environment.STORE_URL), data_dir()))
+    return Store(store_address(environment.optional(environment.STORE_URL), data_dir()), make)
 
 
 def engine_settings(task: str, step: str) -> "EngineSettings":

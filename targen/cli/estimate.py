@@ -37,7 +37,7 @@ def estimate(
     from targen.rehearsal import rehearse  # noqa: PLC0415 - a quick command needs none
 
     spec = base.task(task, rows)
-    opened = base.store()
+    opened = base.store(make=True)
     try:
         found = asyncio.run(rehearse(spec, _settings(spec), opened))
     finally:

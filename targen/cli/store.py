@@ -26,8 +26,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
-def _opened() -> "Iterator[Store]":
-    made = base.store()
+def _opened(make: bool = False) -> "Iterator[Store]":
+    made = base.store(make)
     try:
         yield made
     finally:
@@ -104,7 +104,7 @@ def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) 
     """Take from a backup what the store does not have; all of it or, where it is bad, nothing."""
     from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
 
-    with _opened() as opened:
+    with _opened(make=True) as opened:
         count = maintenance.load(opened, file)
         shown = opened.shown
     typer.echo(f"{shown}: {count:,} new entries")

@@ -77,12 +77,18 @@ COLUMNS: dict[str, Any] = {
 class Store:
     """A completion store; safe to share between threads, each call takes its own connection."""
 
-    def __init__(self, url: str) -> None:
-        """Open the store and make its tables where there are none.
+    def __init__(self, url: str, make: bool = True) -> None:
+        """Open the store.
+
+        Args:
+            url: SQLAlchemy's, of SQLite or PostgreSQL.
+            make: make its tables where there are none.
 
         Raises:
-            StoreError: it cannot be opened or written, is damaged, or is from a newer version.
+            StoreError: it cannot be opened or written, is damaged, or is from a newer version; or
+                there is none and none is to be made.
         """
+        self._make = make
         try:
             parsed = sa.make_url(url)
             if parsed.drivername in ("postgres", "postgresql"):
@@ -90,7 +96,11 @@ class Store:
             self.shown = parsed.render_as_string(hide_password=True)
             self.sqlite = parsed.get_backend_name() == "sqlite"
             if self.sqlite and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+                file = Path(parsed.database)
+                if not make and not file.exists():
+                    # Connecting would make the file.
+                    raise self._none()
+                file.parent.mkdir(parents=True, exist_ok=True)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
             raise StoreError(
@@ -109,6 +119,8 @@ class Store:
             version = self._version()
             if version == schema.VERSION:
                 return
+            if version is None and not self._make:
+                raise self._none()
             if version is not None and version not in schema.OLDER:
                 raise StoreError(
                     f"The completion store {self.shown} has version {version}, this TarGEN knows "
@@ -121,6 +133,12 @@ class Store:
                 from targen.llm.migrations.upgrade import upgrade  # noqa: PLC0415
 
                 upgrade(connection)
+
+    def _none(self) -> StoreError:
+        return StoreError(
+            f"There is no completion store {self.shown}: the first run makes it, or "
+            "TARGEN_STORE_URL must name another."
+        )
 
     def _version(self) -> str | None:
         """Return the schema's version; None where there is no store yet.

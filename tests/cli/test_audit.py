@@ -87,7 +87,7 @@ def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path
 def test_a_lost_store_is_said_and_nothing_is_made_anew(data: Path) -> None:
     (data / "completions.db").unlink()
     said = told(finished(data)["instance_id"][0], status=1)
-    assert "UNVERIFIABLE: completion store: there is no completion store at" in said
+    assert "UNVERIFIABLE: completion store: There is no completion store sqlite:///" in said
     assert "This row of rte is slot" in said
     assert not (data / "completions.db").exists()
 

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.llm.engine import EngineSettings
+from targen.llm.store import Store
 from tests.llm.endpoint import Endpoint, ask, requests
 
 runner = CliRunner()
@@ -51,9 +54,34 @@ def told(*words: str, status: int = 0) -> str:
     return result.output
 
 
+@pytest.mark.parametrize(
+    "words", ["stats", "stats --json", "verify", "prune --yes", "drop abc", "export {}/backup.gz"]
+)
+def test_where_there_is_no_store_none_is_made(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.delenv("TARGEN_STORE_URL", raising=False)
+    said = told("store", *words.format(tmp_path).split(), status=1)
+    assert said.startswith("error: There is no completion store sqlite:///")
+    assert "There is no completion store" in told("costs", status=1)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_database_without_a_store_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty.db").touch()
+    monkeypatch.setenv("TARGEN_STORE_URL", f"sqlite:///{tmp_path}/empty.db")
+    assert "There is no completion store" in told("store", "stats", status=1)
+    with closing(sqlite3.connect(tmp_path / "empty.db")) as raw:
+        assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("TARGEN_STORE_URL", raising=False)
+    Store(f"sqlite:///{tmp_path}/completions.db").close()
     assert "none" in told("store", "stats")
     assert "nothing was paid for" in told("costs")
     assert "every completion is needed" in told("store", "prune")
@@ -144,8 +172,6 @@ async def test_bad_backups_change_nothing(
 
 
 async def test_a_damaged_completion_is_found(filled: list[str], tmp_path: Path) -> None:
-    import sqlite3
-
     with sqlite3.connect(tmp_path / "completions.db") as raw:
         raw.execute("UPDATE completions SET raw = x'00' WHERE request_id = ?", (filled[1],))
     raw.close()
