@@ -6,6 +6,8 @@ PORT ?= 3000
 # Dagster starts many processes. Where Python may not keep what it has compiled, each compiles five
 # seconds' worth of libraries anew; what is kept stays in .venv and in this folder.
 export PYTHONDONTWRITEBYTECODE :=
+# In the order of tests/conftest.py.
+PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
   dictionary sbom audit-dependencies
@@ -46,11 +48,11 @@ ui: $(VENV)/.ready
 	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"
 
 test: $(VENV)/.ready
-	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile
+	@$(PYTHON_BIN) -m pytest $(PARALLEL)
 
 # Lines and branches that the tests reach; CONTRIBUTING.md says what is left and why.
 coverage: $(VENV)/.ready
-	@$(PYTHON_BIN) -m pytest -n auto --dist loadfile --cov --cov-report=term --cov-report=html
+	@$(PYTHON_BIN) -m pytest $(PARALLEL) --cov --cov-report=term --cov-report=html
 
 test-train: .venv-train/.ready-train
 	@.venv-train/bin/python -m pytest tests/training

@@ -171,7 +171,8 @@ class LLMResource(ConfigurableResource[None]):
         )
 
     def _key(self) -> str | None:
-        if self.api_key or not self.api_key_secret or self.model is None:
+        asks = self.model is not None or self.embedding_model is not None
+        if self.api_key or not self.api_key_secret or not asks:
             return self.api_key
         if self._found_key is None:
             self._found_key = from_secrets_manager(self.api_key_secret, self.secrets)

@@ -1,5 +1,6 @@
 """Settings of the whole test suite."""
 
+import pytest
 from hypothesis import settings
 
 from tests.llm.conftest import prices
@@ -9,3 +10,11 @@ __all__ = ["prices"]
 # Examples are drawn from the test's own source, and a slow machine is no failure.
 settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("targen")
+
+LONG = ("test_foreign_endpoint.py", "deploy", "browser", "dagster_project", "resources", "quality")
+"""Files and folders whose tests start processes, or reckon long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))

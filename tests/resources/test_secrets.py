@@ -55,6 +55,15 @@ def test_a_key_comes_from_secrets_manager(secrets: Any, tmp_path: Any) -> None:
     assert given.engine("run", "task", "step").settings.api_key == "sk-given"
 
 
+def test_an_embedding_model_alone_needs_the_key_too(secrets: Any, tmp_path: Any) -> None:
+    given: dict[str, Any] = {"secrets": secrets, "data_dir": str(tmp_path)}
+    made = LLMResource(embedding_model="e", api_key_secret="plain", **given)
+    assert made.embedder("run", "task", "step").settings.api_key == "sk-plain"
+    # The embedded model needs none, so nobody has to reach AWS for it.
+    made = LLMResource(api_key_secret="missing", **given)
+    assert made.embedder("run", "task", "step").settings.api_key is None
+
+
 def test_a_secret_that_is_none_is_one_error_without_its_text(secrets: Any) -> None:
     with pytest.raises(EndpointError, match="The secret missing cannot be read.*GetSecretValue"):
         from_secrets_manager("missing", secrets)
