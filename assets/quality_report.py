@@ -199,7 +199,7 @@ def options(spec: TaskSpec) -> tuple[str, ...]:
 
 def corrector_blind(spec: TaskSpec) -> bool:
     """Return whether nobody showed the corrector the label that the row was written for."""
-    from targen.recipe import resolve  # noqa: PLC0415 - not when loading
+    from targen.operators.registry import resolve  # noqa: PLC0415 - not when loading
 
     _, params = resolve(spec.recipe.choice("correction"), "correction")
     return not getattr(params, "shown", False)

@@ -14,9 +14,10 @@ from typing import Any
 import polars as pl
 
 from targen.llm.engine import Engine, EngineSettings
+from targen.loading import load_tasks
 from targen.offline.truth import truth
 from targen.operators import UPSTREAM, run_step
-from targen.task import TaskSpec, load_tasks
+from targen.task import TaskSpec
 
 ROOT = Path(__file__).parent.parent
 TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc")

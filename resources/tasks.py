@@ -9,7 +9,8 @@ from dagster import ConfigurableResource
 from pydantic import Field
 
 from targen import environment
-from targen.task import TaskSpec, load_task, load_task_names, load_tasks
+from targen.loading import load_task, load_task_names, load_tasks
+from targen.task import TaskSpec
 
 
 class TaskFolder(ConfigurableResource[None]):

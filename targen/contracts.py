@@ -7,15 +7,13 @@ through, a changed file, or a mistake of ours.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
 from targen import tables
 from targen.operators.asking import empty_field, first_violation, needed
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 IDS: Final[Mapping[str, str]] = {
     "vocabularies": "term_id",
@@ -40,7 +38,7 @@ SHOWN: Final = 3
 
 def violations(
     step: str,
-    spec: "TaskSpec",
+    spec: TaskSpec,
     table: pl.DataFrame,
     rejected: pl.DataFrame,
     upstream: Mapping[str, pl.DataFrame],
@@ -106,7 +104,7 @@ def lost_references(
     return found
 
 
-def _rows_invalid(spec: "TaskSpec", table: pl.DataFrame) -> list[str]:
+def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
     found = []
     for row in table.iter_rows(named=True):
         fields = {name: row[name] for name in spec.fields}
@@ -121,7 +119,7 @@ def _rows_invalid(spec: "TaskSpec", table: pl.DataFrame) -> list[str]:
     return [f"invariants broken: {_some(found)}"] if found else []
 
 
-def _labels_unknown(spec: "TaskSpec", table: pl.DataFrame, column: str) -> list[str]:
+def _labels_unknown(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[str]:
     if spec.answer.kind == "class":
         known = list(spec.labels)
         lost = table.filter(~pl.col(column).is_in(known))[column].drop_nulls().unique()
@@ -138,7 +136,7 @@ def _labels_unknown(spec: "TaskSpec", table: pl.DataFrame, column: str) -> list[
 
 def _accounting(
     step: str,
-    spec: "TaskSpec",
+    spec: TaskSpec,
     table: pl.DataFrame,
     rejected: pl.DataFrame,
     upstream: Mapping[str, pl.DataFrame],
@@ -194,7 +192,7 @@ IMBALANCE_AT_MOST: Final = 1
 
 
 def statistics(
-    step: str, spec: "TaskSpec", table: pl.DataFrame, rejected: pl.DataFrame
+    step: str, spec: TaskSpec, table: pl.DataFrame, rejected: pl.DataFrame
 ) -> Statistics:
     """Return yield, duplicates, balance and shortfall of a table.
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -16,10 +16,8 @@ from targen import foreign_files
 from targen.errors import TableError
 from targen.foreign_files import Rows
 from targen.tables import FIELD_DTYPES
+from targen.task import TaskSpec
 from targen.yamlfile import nearest
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 LABEL: Final = "label"
 _SHOWN = 3
@@ -38,7 +36,7 @@ class Mapped:
     labels: Mapping[str, str]
 
 
-def read_file(path: Path, spec: "TaskSpec", mapped: Mapped) -> pl.DataFrame:
+def read_file(path: Path, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
     """Return the rows of a file: a column for each field of the task, and `label`.
 
     Derived fields that the file lacks are absent. `label` is there unless the task has none.
@@ -49,7 +47,7 @@ def read_file(path: Path, spec: "TaskSpec", mapped: Mapped) -> pl.DataFrame:
     return shaped(foreign_files.read(path), spec, mapped)
 
 
-def shaped(rows: Rows, spec: "TaskSpec", mapped: Mapped) -> pl.DataFrame:
+def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
     """Return rows in the task's columns; see `read_file`.
 
     Raises:
@@ -184,7 +182,7 @@ def _label_text(value: Any) -> str | None:
     return str(value)
 
 
-def _label_reader(spec: "TaskSpec", mapping: Mapping[str, str]) -> Callable[[Any], Any]:
+def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any], Any]:
     names = list(spec.labels)
     folded = {name.casefold(): name for name in names}
 

@@ -8,13 +8,11 @@ here.
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from targen.answers import Label
 from targen.hashing import rng
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Plan:
         per_call: slots in one generation call.
     """
 
-    def __init__(self, spec: "TaskSpec", per_call: int) -> None:
+    def __init__(self, spec: TaskSpec, per_call: int) -> None:
         self._labels: list[str | None] = list(spec.labels) if spec.answer.kind == "class" else []
         self._labels = self._labels or [None]
         self._sets = spec.label_sets

@@ -8,16 +8,14 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from targen.hashing import digest
 from targen.languages import ENGLISH, LANGUAGES
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
@@ -106,7 +104,7 @@ def field_schema(kind: str, values: Sequence[str] | None = None) -> dict[str, An
     return {"type": "integer" if kind == "integer" else "string"}
 
 
-def task_block(spec: "TaskSpec", question: bool = False) -> dict[str, Any]:
+def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
     """Return what every prompt says of the task.
 
     The task's name is not in it: a task that extends another asks the same questions, and finds

@@ -1,24 +1,19 @@
 """Recipes: one operator and its parameters for each step of the method.
 
-Here belongs the reading of recipe files and the choice of an operator per step. What operators do
-does not.
+Here belongs what a recipe file says. Whether there are such operators is the work of `loading`,
+what they do that of `operators`.
 """
 
-from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from targen.errors import SpecError
-from targen.operators.registry import OPERATORS, Operator
-from targen.yamlfile import Loc, YamlFile, nearest, validate
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 RECIPE_STEPS: Final = ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
 
 
 class StepChoice(BaseModel):
-    """The operator of one step and its parameters, as written; checked by `resolve`."""
+    """The operator of one step and its parameters, as written; checked by `loading`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -104,65 +99,3 @@ def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
         params = base.params if operator == base.operator else {}
         steps[step] = StepChoice(operator=operator, **(params | over))
     return recipe.model_copy(update={"steps": Steps(**steps)})
-
-
-def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
-    """Return the operator that a step names and its checked parameters.
-
-    Raises:
-        LookupError: there is no such operator; the message names the nearest.
-        pydantic.ValidationError: its parameters are wrong.
-    """
-    known = OPERATORS[step]
-    if choice.operator not in known:
-        raise LookupError(
-            f"unknown operator '{choice.operator}'; {nearest(choice.operator, known)}"
-        )
-    operator = known[choice.operator]
-    return operator, operator.params.model_validate(choice.params)
-
-
-def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
-    """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
-    problems: list[str] = []
-    for step in RECIPE_STEPS:
-        choice = recipe.choice(step)
-        try:
-            resolve(choice, step)
-        except LookupError as error:
-            problems.append(f"{file.where((*prefix, step, 'operator'))}: {error.args[0]}")
-        except ValidationError as error:
-            known = OPERATORS[step][choice.operator].params.model_fields
-            for item in error.errors():
-                where = file.where((*prefix, step, *item["loc"]))
-                if item["type"] == "extra_forbidden":
-                    hint = nearest(item["loc"][-1], known)
-                    problems.append(f"{where}: '{choice.operator}' has no such parameter; {hint}")
-                else:
-                    problems.append(f"{where}: {item['msg'].lower()} (found {item['input']!r})")
-    return problems
-
-
-def load_recipes(folder: Path) -> dict[str, Recipe]:
-    """Return the recipes of a folder by name.
-
-    Raises:
-        SpecError: all problems of all files, one a line.
-    """
-    if not folder.is_dir():
-        raise SpecError(f"{folder}: there is no such folder of recipes; set TARGEN_RECIPES_DIR")
-    recipes: dict[str, Recipe] = {}
-    problems: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            file = YamlFile(path)
-            recipe = validate(Recipe, file.data, file)
-            problems += check_steps(recipe, file)
-            if recipe.name in recipes:
-                problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
-            recipes[recipe.name] = recipe
-        except SpecError as error:
-            problems.append(str(error))
-    if problems:
-        raise SpecError("\n".join(problems))
-    return recipes

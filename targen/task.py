@@ -1,27 +1,17 @@
 """Tasks: what a data set is about, as one YAML file says it.
 
-Here belong the model of a task, the reading of the task folder, and the errors about both. How
-instances are made from a task does not: that is the recipe's and the operators' work.
+Here belongs the model of a task, and what follows from it alone. Reading and checking the files is
+the work of `loading`; how instances are made, that of the recipe and the operators.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from targen import task_checks, task_files
-from targen.errors import SpecError
-from targen.recipe import (
-    NAME_PATTERN,
-    PartialSteps,
-    Recipe,
-    check_steps,
-    load_recipes,
-    resolve,
-    with_overrides,
-)
+from targen.recipe import NAME_PATTERN, PartialSteps, Recipe
 from targen.task_parts import (
     Answer,
     Contexts,
@@ -36,11 +26,39 @@ from targen.task_parts import (
     Twin,
     Vocabulary,
 )
-from targen.yamlfile import YamlFile, nearest, validate
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What a task's file leads to, read and checked with it.
+
+    Attributes:
+        source: the file that the task was read from.
+        recipe: the recipe, with the task's own parameters laid over it.
+        per_call: slots in one generation call, as the recipe's operator for instances has it.
+        per_slot: whether context i is slot i's own, as `draw` makes them.
+        drops: whether the recipe's correction may drop a row.
+        ancestors: the tasks that it extends, the nearest first.
+        reference_file: gold rows, from the task or from the folder of references; None without.
+        elsewhere_files: name -> file of another task's gold rows.
+        seed_rows: the seeds of `seeds.file`, seed field -> value; empty where there is no file.
+        given_rows: the rows of `rows_file`, field -> value; empty where there is no file.
+    """
+
+    source: Path
+    recipe: Recipe
+    per_call: int
+    per_slot: bool
+    drops: bool
+    ancestors: tuple[str, ...]
+    reference_file: Path | None
+    elsewhere_files: dict[str, Path]
+    seed_rows: list[dict[str, Any]]
+    given_rows: list[dict[str, Any]]
 
 
 class TaskSpec(BaseModel):
-    """A task, whole and checked: what `load_tasks` returns.
+    """A task, whole and checked: what `loading.load_tasks` returns.
 
     Attributes:
         name: [a-z0-9][a-z0-9_-]{0,62}; the partition key.
@@ -96,28 +114,26 @@ class TaskSpec(BaseModel):
     steps: PartialSteps = PartialSteps()
     release: Release = Release()
 
-    _recipe: Recipe = PrivateAttr()
-    _source: Path = PrivateAttr()
-    _ancestors: tuple[str, ...] = PrivateAttr(default=())
-    _reference_file: Path | None = PrivateAttr(default=None)
-    _elsewhere_files: dict[str, Path] = PrivateAttr(default_factory=dict)
-    _seed_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
-    _given_rows: list[dict[str, Any]] = PrivateAttr(default_factory=list)
+    _attached: Attached = PrivateAttr()
+
+    def attach(self, attached: Attached) -> None:
+        """Add what the task's file leads to; without it the task says only what the file says."""
+        self._attached = attached
 
     @property
     def recipe(self) -> Recipe:
         """The recipe, with this task's own parameters laid over it."""
-        return self._recipe
+        return self._attached.recipe
 
     @property
     def source(self) -> Path:
         """The file that this task was read from."""
-        return self._source
+        return self._attached.source
 
     @property
     def ancestors(self) -> tuple[str, ...]:
         """The tasks that this one extends, the nearest first."""
-        return self._ancestors
+        return self._attached.ancestors
 
     @property
     def labels(self) -> dict[str, Label]:
@@ -127,22 +143,22 @@ class TaskSpec(BaseModel):
     @property
     def reference_file(self) -> Path | None:
         """The file of gold rows, from the task or from the folder of references; None without."""
-        return self._reference_file
+        return self._attached.reference_file
 
     @property
     def elsewhere_files(self) -> dict[str, Path]:
         """Name -> file of another task's gold rows."""
-        return self._elsewhere_files
+        return self._attached.elsewhere_files
 
     @property
     def seed_rows(self) -> list[dict[str, Any]]:
         """The seeds of `seeds.file`, seed field -> value; empty where there is no file."""
-        return self._seed_rows
+        return self._attached.seed_rows
 
     @property
     def given_rows(self) -> list[dict[str, Any]]:
         """The rows of `rows_file`, field -> value; empty where there is no file."""
-        return self._given_rows
+        return self._attached.given_rows
 
     @property
     def requirement_words(self) -> dict[str, str]:
@@ -180,7 +196,7 @@ class TaskSpec(BaseModel):
     @property
     def per_slot(self) -> bool:
         """Whether context i is slot i's own, as `draw` makes them."""
-        return resolve(self.recipe.choice("contexts"), "contexts")[0].per_slot
+        return self._attached.per_slot
 
     @property
     def field_types(self) -> dict[str, str]:
@@ -216,20 +232,15 @@ class TaskSpec(BaseModel):
         """
         headroom = self.headroom
         if headroom is None:
-            headroom = max(-(-self.rows // 4), 8 * len(self.labels)) if self._drops else 0
+            drops = self._attached.drops
+            headroom = max(-(-self.rows // 4), 8 * len(self.labels)) if drops else 0
         total = self.rows + headroom
         return total + total % self.unit
 
     @property
-    def _drops(self) -> bool:
-        _, params = resolve(self.recipe.choice("correction"), "correction")
-        return getattr(params, "policy", None) != "keep"
-
-    @property
     def per_call(self) -> int:
         """Slots in one generation call, as the recipe's operator for instances has it."""
-        _, params = resolve(self.recipe.choice("instances"), "instances")
-        return int(getattr(params, "per_call", 1))
+        return self._attached.per_call
 
     @property
     def slots_wanted(self) -> int:
@@ -249,155 +260,3 @@ class TaskSpec(BaseModel):
     @property
     def _overhang(self) -> int:
         return self.per_call * (len(self.labels) if self.answer.kind == "class" else 1)
-
-
-def _merged(base: Any, child: Any) -> Any:
-    """Lay `child` over `base`: mappings key by key, everything else replaced."""
-    if isinstance(base, Mapping) and isinstance(child, Mapping):
-        return {**base, **{k: _merged(base[k], v) if k in base else v for k, v in child.items()}}
-    return child
-
-
-def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] = ()) -> Any:
-    """Return the data of a task with everything that it extends below it."""
-    file = files[name]
-    parent = file.data.get("extends")
-    if parent is None:
-        return file.data
-    if parent not in files:
-        raise SpecError(f"{file.where(('extends',))}: no task '{parent}'; {nearest(parent, files)}")
-    if parent in (*chain, name):
-        circle = " -> ".join((*chain, name, parent))
-        raise SpecError(f"{file.where(('extends',))}: `extends` runs in a circle: {circle}")
-    return _merged(_extended(parent, files, (*chain, name)), file.data)
-
-
-def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
-    """Return the names that a task extends; `_extended` has found that they run in no circle."""
-    parent = files[name].data.get("extends")
-    return () if parent is None else (parent, *_ancestors(parent, files))
-
-
-def _read_files(folder: Path) -> dict[str, YamlFile]:
-    """Return task name -> file for every file of the folder, without validating more."""
-    if not folder.is_dir():
-        raise SpecError(f"{folder}: there is no such folder of tasks; set TARGEN_TASKS_DIR")
-    files: dict[str, YamlFile] = {}
-    problems: list[str] = []
-    for path in sorted(folder.glob("*.yaml")):
-        try:
-            file = YamlFile(path)
-        except SpecError as error:
-            problems.append(str(error))
-            continue
-        name = file.data.get("name")
-        if not isinstance(name, str):
-            problems.append(f"{file.where(('name',))}: a task needs a `name` that is text")
-        elif name in files:
-            other = files[name].path.name
-            problems.append(f"{file.where(('name',))}: {other} already has a task named '{name}'")
-        else:
-            files[name] = file
-    if problems:
-        raise SpecError("\n".join(problems))
-    if not files:
-        raise SpecError(f"{folder}: holds no task file (*.yaml)")
-    return files
-
-
-def load_task_names(folder: Path) -> list[str]:
-    """Return the names of all tasks, sorted; nothing else of them is checked.
-
-    Raises:
-        SpecError: a file does not parse, has no name, or two have one name.
-    """
-    return sorted(_read_files(folder))
-
-
-def load_tasks(
-    tasks_dir: Path,
-    recipes_dir: Path,
-    rows: int | None = None,
-    references: Path | None = None,
-    endpoints_file: Path | None = None,
-) -> dict[str, TaskSpec]:
-    """Return every task of a folder by name, sorted, with its recipe.
-
-    Args:
-        tasks_dir: folder of task files.
-        recipes_dir: folder of recipe files.
-        rows: overrides the `rows` of every task.
-        references: folder with a file of gold rows for tasks, named like the task or one that it
-            extends; it goes before the task's own.
-        endpoints_file: where the endpoints that steps name are defined; None: they are not checked.
-
-    Raises:
-        SpecError: all problems of all files, one a line.
-    """
-    recipes = load_recipes(recipes_dir)
-    files = _read_files(tasks_dir)
-    tasks: dict[str, TaskSpec] = {}
-    problems: list[str] = []
-    for name in sorted(files):
-        try:
-            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
-        except SpecError as error:
-            problems.append(str(error))
-    if problems:
-        raise SpecError("\n".join(problems))
-    return tasks
-
-
-def load_task(
-    name: str,
-    tasks_dir: Path,
-    recipes_dir: Path,
-    rows: int | None = None,
-    references: Path | None = None,
-    endpoints_file: Path | None = None,
-) -> TaskSpec:
-    """Return one task, as `load_tasks` does; problems of the other files do not matter.
-
-    Raises:
-        SpecError: there is no such task (with the nearest name), or what is wrong with it.
-    """
-    files = _read_files(tasks_dir)
-    if name not in files:
-        raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
-    return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
-
-
-def _load(
-    name: str,
-    files: Mapping[str, YamlFile],
-    recipes: Mapping[str, Recipe],
-    rows: int | None,
-    references: Path | None,
-    endpoints_file: Path | None,
-) -> TaskSpec:
-    file = files[name]
-    spec = validate(TaskSpec, _extended(name, files), file)
-    problems = task_checks.problems(spec, file)
-    recipe = recipes.get(spec.recipe_name)
-    if recipe is None:
-        hint = nearest(spec.recipe_name, recipes)
-        problems.append(f"{file.where(('recipe',))}: unknown recipe '{spec.recipe_name}'; {hint}")
-    else:
-        recipe = with_overrides(recipe, spec.steps)
-        step_problems = check_steps(recipe, file)
-        problems += step_problems or task_checks.recipe_needs(spec, recipe, file)
-        if endpoints_file is not None:
-            problems += task_checks.unknown_endpoints(recipe, file, endpoints_file)
-    if problems or recipe is None:
-        raise SpecError("\n".join(problems))
-    spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
-    if rows is not None:
-        spec = spec.model_copy(update={"rows": rows})
-    spec._recipe = recipe
-    spec._source = file.path
-    spec._ancestors = _ancestors(name, files)
-    spec._reference_file = task_files.reference_file(spec, file, references)
-    spec._elsewhere_files = task_files.elsewhere_files(spec, file)
-    spec._seed_rows = task_files.seed_rows(spec, file)
-    spec._given_rows = task_files.given_rows(spec, file)
-    return spec

@@ -4,23 +4,21 @@ Here belong mistakes that no single key shows. What one key may hold stands in i
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from targen.languages import ENGLISH, LANGUAGES
 from targen.llm.endpoints import load_endpoints, unknown
 from targen.operators.constants import CONFUSABLE, LABEL
+from targen.operators.registry import resolve
 from targen.quality.metrics import METRICS
 from targen.quality.suites import shipped
-from targen.recipe import RECIPE_STEPS, Recipe, resolve
+from targen.recipe import RECIPE_STEPS, Recipe
 from targen.tables import RESERVED, STEPS, schema
+from targen.task import TaskSpec
 from targen.validators import VALIDATORS
 from targen.yamlfile import Loc, YamlFile, nearest
 
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
-
-def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
+def problems(spec: TaskSpec, file: YamlFile) -> list[str]:
     """Return everything that is wrong across keys, one line each."""
     return [f"{file.where(loc)}: {text}" for loc, text in _cross_checks(spec)]
 
@@ -41,7 +39,7 @@ def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> l
     ]
 
 
-def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
     found += check_examples(spec)
     found += _check_foreign(spec)
@@ -70,7 +68,7 @@ def _cross_checks(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _check_foreign(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_foreign(spec: TaskSpec) -> list[tuple[Loc, str]]:
     """Check what columns and labels of other people's files are said to be."""
     found: list[tuple[Loc, str]] = []
     parts: list[tuple[Loc, dict[str, str], dict[str, str]]] = [((), spec.columns, {})]
@@ -93,7 +91,7 @@ def _check_foreign(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _check_fields(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_fields(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
     for name, field in spec.fields.items():
         loc: Loc = ("fields", name)
@@ -108,7 +106,7 @@ def _check_fields(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _check_answer(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
     answer = spec.answer
     loc: Loc = ("answer", "labels")
     found: list[tuple[Loc, str]] = []
@@ -131,7 +129,7 @@ def _check_answer(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def recipe_needs(spec: "TaskSpec", recipe: Recipe, file: YamlFile) -> list[str]:
+def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
     """Return what the recipe's operators need that the task does not have, a line each."""
     where, found = file.where(("recipe",)), []
     chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEPS}
@@ -165,7 +163,7 @@ def recipe_needs(spec: "TaskSpec", recipe: Recipe, file: YamlFile) -> list[str]:
     return found
 
 
-def check_examples(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
     """Return what is wrong with the examples, as (key, sentence)."""
     found: list[tuple[Loc, str]] = []
     needed = {name for name, field in spec.fields.items() if not field.derived}
@@ -186,7 +184,7 @@ def check_examples(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _check_validators(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
     for index, entry in enumerate(spec.validators):
         for name, roles in entry.items():
@@ -206,7 +204,7 @@ def _check_validators(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _check_gates(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_gates(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
     for index, gate in enumerate(spec.gates):
         loc: Loc = ("gates", index)
@@ -231,7 +229,7 @@ def _check_gates(spec: "TaskSpec") -> list[tuple[Loc, str]]:
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
 
-def _check_expectations(spec: "TaskSpec") -> list[tuple[Loc, str]]:
+def _check_expectations(spec: TaskSpec) -> list[tuple[Loc, str]]:
     """Check names, which takes no import; arguments are checked by the library itself."""
     found: list[tuple[Loc, str]] = []
     for table, wanted in spec.expectations.items():
@@ -257,7 +255,7 @@ def _check_expectations(spec: "TaskSpec") -> list[tuple[Loc, str]]:
     return found
 
 
-def _unknown_field(spec: "TaskSpec", name: str, loc: Loc) -> list[tuple[Loc, str]]:
+def _unknown_field(spec: TaskSpec, name: str, loc: Loc) -> list[tuple[Loc, str]]:
     if name in spec.fields:
         return []
     return [(loc, f"the task has no field '{name}'; {nearest(name, spec.fields)}")]

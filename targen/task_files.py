@@ -7,17 +7,16 @@ by `task`.
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from targen import task_checks
 from targen.errors import SpecError
 from targen.foreign_files import SUFFIXES
+from targen.task import TaskSpec
 from targen.task_parts import Example, Part, Vocabulary
 from targen.yamlfile import Loc, YamlFile, validate
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 Row = dict[str, Any]
 
@@ -39,7 +38,7 @@ def _text(file: YamlFile, loc: Loc, name: str) -> str:
         raise SpecError(f"{file.where(loc)}: '{name}' cannot be read: {error}") from error
 
 
-def with_vocabularies(spec: "TaskSpec", file: YamlFile) -> "TaskSpec":
+def with_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:
     """Return the task with the terms of its vocabulary files read in."""
     read: dict[str, Vocabulary] = {}
     for name, vocabulary in spec.vocabularies.items():
@@ -55,7 +54,7 @@ class _Examples(Part):
     examples: list[Example]
 
 
-def with_examples(spec: "TaskSpec", file: YamlFile) -> "TaskSpec":
+def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
     """Return the task with the examples of its file read in."""
     if spec.examples_file is None:
         return spec
@@ -72,32 +71,40 @@ def with_examples(spec: "TaskSpec", file: YamlFile) -> "TaskSpec":
     return read
 
 
-def reference_file(spec: "TaskSpec", file: YamlFile, folder: Path | None) -> Path | None:
+def reference_file(
+    spec: TaskSpec, ancestors: Sequence[str], file: YamlFile, folder: Path | None
+) -> Path | None:
     """Return the file of gold rows: from the folder of references, else as the task names it.
 
     Args:
         spec: the task.
+        ancestors: the tasks that it extends, the nearest first.
         file: where it was read from.
         folder: of references, None where there is none.
 
     Raises:
         SpecError: there is no such folder or file, or the folder has two files for the task.
     """
-    for name in (spec.name, *spec.ancestors) if folder is not None else ():
-        assert folder is not None
-        if not folder.is_dir():
-            raise SpecError(f"{folder}: there is no such folder; set TARGEN_REFERENCES_DIR")
-        found = [path for s in SUFFIXES if (path := folder / f"{name}{s}").is_file()]
-        if len(found) > 1:
-            raise SpecError(f"{folder}: {found[0].name} and {found[1].name} are both for '{name}'")
-        if found:
-            return found[0]
+    if folder is not None and (found := _of_folder(folder, (spec.name, *ancestors))):
+        return found
     if spec.reference is None or spec.reference.file is None:
         return None
     return _gold_file(file, ("reference", "file"), spec.reference.file)
 
 
-def elsewhere_files(spec: "TaskSpec", file: YamlFile) -> dict[str, Path]:
+def _of_folder(folder: Path, names: Sequence[str]) -> Path | None:
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder; set TARGEN_REFERENCES_DIR")
+    for name in names:
+        found = [path for s in SUFFIXES if (path := folder / f"{name}{s}").is_file()]
+        if len(found) > 1:
+            raise SpecError(f"{folder}: {found[0].name} and {found[1].name} are both for '{name}'")
+        if found:
+            return found[0]
+    return None
+
+
+def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
     """Return name -> file of other tasks' gold rows, for those that are files.
 
     Raises:
@@ -118,7 +125,7 @@ def _gold_file(file: YamlFile, loc: Loc, name: str) -> Path:
     return path
 
 
-def seed_rows(spec: "TaskSpec", file: YamlFile) -> list[Row]:
+def seed_rows(spec: TaskSpec, file: YamlFile) -> list[Row]:
     """Return the seeds of `seeds.file`, each with exactly the fields of a seed."""
     if spec.seeds is None or spec.seeds.file is None:
         return []
@@ -126,7 +133,7 @@ def seed_rows(spec: "TaskSpec", file: YamlFile) -> list[Row]:
     return _rows(file, ("seeds", "file"), spec.seeds.file, types)
 
 
-def given_rows(spec: "TaskSpec", file: YamlFile) -> list[Row]:
+def given_rows(spec: TaskSpec, file: YamlFile) -> list[Row]:
     """Return the rows of `rows_file`, each with exactly the task's fields but derived ones."""
     if spec.rows_file is None:
         return []

@@ -3,7 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from targen.task import TaskSpec, load_task, load_tasks
+from targen.loading import load_task, load_tasks
+from targen.task import TaskSpec
 
 ROOT = Path(__file__).parent.parent
 TASKS = ROOT / "tasks"

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
+from targen.loading import load_recipes, load_task
 from targen.operators.registry import OPERATORS, StepInput
-from targen.recipe import RECIPE_STEPS, load_recipes
-from targen.task import load_task
+from targen.recipe import RECIPE_STEPS
 from targen.yamlfile import YamlFile
 from tests.specs import RECIPES, ROOT, TASKS, real_task, write_task
 

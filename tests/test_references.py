@@ -5,7 +5,7 @@ import pytest
 
 from targen import references
 from targen.errors import SpecError, TableError
-from targen.task import load_task
+from targen.loading import load_task
 from tests.specs import MOOD, RECIPES, spec_of, write_task
 
 GOLD = "text,mood\nwell,good\noh,bad\n"

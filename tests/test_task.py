@@ -3,7 +3,7 @@
 import pytest
 
 from targen.errors import SpecError
-from targen.task import load_task, load_task_names, load_tasks
+from targen.loading import load_task, load_task_names, load_tasks
 from tests.specs import MOOD, RECIPES, TASKS, spec_of, write_task
 
 

@@ -70,7 +70,7 @@ def tasks() -> "dict[str, TaskSpec]":
     Raises:
         SpecError: what is wrong with any of the files.
     """
-    from targen.task import load_tasks  # noqa: PLC0415 - a quick command needs none
+    from targen.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
 
     return load_tasks(*task_folders(), environment.rows(), references_dir(), endpoints_file())
 
@@ -81,7 +81,7 @@ def task(name: str, rows: int | None = None) -> "TaskSpec":
     Raises:
         SpecError: there is no such task, or its file is wrong.
     """
-    from targen.task import load_task  # noqa: PLC0415 - a quick command needs none
+    from targen.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
     wanted = rows or environment.rows()
     return load_task(name, *task_folders(), wanted, references_dir(), endpoints_file())

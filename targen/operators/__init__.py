@@ -6,7 +6,7 @@ stands in the module of its step; files, databases and Dagster do not belong her
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -31,11 +31,9 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     seeds,
     vocabularies,
 )
-from targen.operators.registry import OPERATORS, StepInput
+from targen.operators.registry import OPERATORS, StepInput, resolve
 from targen.prompting import template_digest
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 RECIPE_STEP: Final[Mapping[str, str]] = {
     "vocabularies": "vocabularies",
@@ -89,14 +87,14 @@ class StepOutput:
     planted: pl.DataFrame | None = None
 
 
-def endpoints(spec: "TaskSpec") -> dict[str, str]:
+def endpoints(spec: TaskSpec) -> dict[str, str]:
     """Return table -> the endpoint that its step names; without those that name none."""
     named = spec.recipe.endpoints
     return {table: named[step] for table, step in RECIPE_STEP.items() if step in named}
 
 
 async def run_step(
-    step: str, spec: "TaskSpec", upstream: Mapping[str, pl.DataFrame], llm: LLM | None
+    step: str, spec: TaskSpec, upstream: Mapping[str, pl.DataFrame], llm: LLM | None
 ) -> StepOutput:
     """Make one table of a task.
 
@@ -110,8 +108,6 @@ async def run_step(
         StepError: the step cannot make its table.
         EndpointError, BudgetError, StoreError: as the engine raises them.
     """
-    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
-
     recipe_step = RECIPE_STEP[step]
     operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
     result = await operator.run(StepInput(spec, upstream, llm), params)
@@ -126,7 +122,7 @@ async def run_step(
 
 
 def rejected_frame(
-    step: str, spec: "TaskSpec", rejected: Iterable[Mapping[str, Any]]
+    step: str, spec: TaskSpec, rejected: Iterable[Mapping[str, Any]]
 ) -> pl.DataFrame:
     """Return rejected items as the `rejected` table, those of a `StepError` as well."""
     rows = []
@@ -140,7 +136,7 @@ def rejected_frame(
     return tables.frame(rows, tables.schema("rejected", {}))
 
 
-def _labels_read(step: str, spec: "TaskSpec") -> Any:
+def _labels_read(step: str, spec: TaskSpec) -> Any:
     """Return what a step reads of the answer: constraints to write, definitions to judge."""
     answer = spec.answer
     if step in ("vocabularies", "contexts", "seeds"):
@@ -152,13 +148,11 @@ def _labels_read(step: str, spec: "TaskSpec") -> Any:
     return [answer.kind, answer.question, judged, answer.choices]
 
 
-def made_by(step: str, spec: "TaskSpec") -> dict[str, Any]:
+def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
     """Return what an audit wants to know, years later, of how a step made its table.
 
     The task and recipe files may have changed by then, so it stands for itself.
     """
-    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
-
     recipe_step = RECIPE_STEP[step]
     operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
     prompt = operator.prompt
@@ -177,14 +171,12 @@ def made_by(step: str, spec: "TaskSpec") -> dict[str, Any]:
     }
 
 
-def step_digest(step: str, spec: "TaskSpec") -> str:
+def step_digest(step: str, spec: TaskSpec) -> str:
     """Return the sha256 of everything but the upstream tables that decides a step's table.
 
     That is: operator, parameters, prompt, schema version, and the parts of the task that the step
     reads (files that the task names were read into it). A sensor compares these per partition.
     """
-    from targen.recipe import resolve  # noqa: PLC0415 - recipes import this package
-
     recipe_step = RECIPE_STEP[step]
     choice = spec.recipe.choice(recipe_step)
     operator, params = resolve(choice, recipe_step)

@@ -5,17 +5,15 @@ operator.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from targen.hashing import canonical
 from targen.languages import ENGLISH
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.registry import LLMParams
 from targen.tables import REASONS
+from targen.task import TaskSpec
 from targen.validators import VALIDATORS, fold
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 
 async def answers(llm: LLM, requests: Iterable[Request]) -> list[Outcome]:
@@ -118,7 +116,7 @@ def text_key(fields: Mapping[str, Any]) -> str:
     return canonical(folded)
 
 
-def needed(values: Mapping[str, Any], spec: "TaskSpec") -> dict[str, Any]:
+def needed(values: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
     """Return the values that may not be empty: all but those of optional fields."""
     optional = {name for name, field in spec.fields.items() if field.optional}
     return {name: value for name, value in values.items() if name not in optional}
@@ -137,7 +135,7 @@ def empty_field(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def too_long(values: Mapping[str, Any], spec: "TaskSpec") -> str | None:
+def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
     """Return what is wrong where a text has more words than its field allows."""
     for name, value in values.items():
         limit = spec.fields[name].max_words if name in spec.fields else None

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import Field
 
@@ -31,10 +31,8 @@ from targen.operators.novelty import Pool
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.plan import Plan
 from targen.prompting import items_schema, messages, task_block
+from targen.task import TaskSpec
 from targen.validators import fold
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 PROMPT = "instances/bootstrap.md"
 KEYWORDS: Final = (
@@ -300,7 +298,7 @@ class _Bootstrap:
         return row
 
 
-def _first_text(spec: "TaskSpec") -> str:
+def _first_text(spec: TaskSpec) -> str:
     return next(name for name in written_fields(spec) if spec.fields[name].type == "text")
 
 

@@ -5,7 +5,7 @@ the whole data set is the quality report's work.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,9 +17,7 @@ from targen.operators.asking import answers, make_request, rejection
 from targen.operators.labels import label_schema, row_block, said_label
 from targen.operators.registry import LLMParams, Params, StepInput, StepResult, operator
 from targen.prompting import messages, object_schema
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 PROMPT = "corrected_set/self_correct.md"
 Policy = Literal["majority", "relabel", "drop", "keep"]
@@ -169,7 +167,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     return result
 
 
-def _request(spec: "TaskSpec", params: SelfCorrectParams, row: Row) -> Request:
+def _request(spec: TaskSpec, params: SelfCorrectParams, row: Row) -> Request:
     block = row_block(spec, row)
     if params.shown:
         block["proposed"] = {"label": row["intended_label"]}
@@ -182,7 +180,7 @@ def _request(spec: "TaskSpec", params: SelfCorrectParams, row: Row) -> Request:
     return make_request(params, prompt, schema, "correction", edition=spec.edition)
 
 
-def _planted(spec: "TaskSpec", rows: list[Row], share: float) -> Iterator[tuple[Row, str]]:
+def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Row, str]]:
     """Yield a share of the rows with a wrong label each; both follow from the row's id alone.
 
     Right or wrong is told by the intended label: where that is itself wrong, the planted one may
@@ -198,7 +196,7 @@ def _planted(spec: "TaskSpec", rows: list[Row], share: float) -> Iterator[tuple[
             yield row, draw.choice(others)
 
 
-def _settled(spec: "TaskSpec", unit: list[Row], policy: Policy) -> Label | None:
+def _settled(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
     return decide(
         policy,
         spec.answer.kind,
@@ -208,7 +206,7 @@ def _settled(spec: "TaskSpec", unit: list[Row], policy: Policy) -> Label | None:
     )
 
 
-def _select(spec: "TaskSpec", units: list[list[Row]], policy: Policy) -> StepResult:
+def _select(spec: TaskSpec, units: list[list[Row]], policy: Policy) -> StepResult:
     """Settle every unit, then keep at most the wanted rows: balanced first, then filled up."""
     result = StepResult(asked=sum(len(unit) for unit in units))
     settled: list[tuple[int, Label | None]] = []
@@ -232,14 +230,14 @@ def _select(spec: "TaskSpec", units: list[list[Row]], policy: Policy) -> StepRes
     return result
 
 
-def _differs(spec: "TaskSpec", label: Label | None, intended: Label | None) -> bool:
+def _differs(spec: TaskSpec, label: Label | None, intended: Label | None) -> bool:
     if label is None or intended is None:
         return False
     return label_key(spec.answer.kind, label) != label_key(spec.answer.kind, intended)
 
 
 def _balanced(
-    spec: "TaskSpec", settled: list[tuple[int, Label | None]], wanted: int, planned: bool
+    spec: TaskSpec, settled: list[tuple[int, Label | None]], wanted: int, planned: bool
 ) -> set[int]:
     """Return the units to keep: an equal share per label in slot order, then the next ones.
 
@@ -263,7 +261,7 @@ def _balanced(
     return chosen
 
 
-def _rejected(spec: "TaskSpec", row: Row, reason: str, policy: Policy) -> Row:
+def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy) -> Row:
     detail = (
         f"the policy {policy} found no label"
         if reason == "dropped"
@@ -278,7 +276,7 @@ def _rejected(spec: "TaskSpec", row: Row, reason: str, policy: Policy) -> Row:
     }
 
 
-def _shortfall(spec: "TaskSpec", result: StepResult, wanted: int, planned: bool) -> None:
+def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -> None:
     rows = len(result.rows)
     if rows * 2 < spec.wanted_rows:
         raise StepError(

@@ -7,7 +7,7 @@ over. Which examples are shown, and what is asked, stands in each operator.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from targen.errors import StepError
 from targen.hashing import short_id
@@ -26,10 +26,8 @@ from targen.operators.examples import KIND, LABEL
 from targen.operators.materials import attributes
 from targen.operators.registry import StepInput, StepResult
 from targen.prompting import field_schema
+from targen.task import TaskSpec
 from targen.validators import fold
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 
 @dataclass(frozen=True)
@@ -69,26 +67,24 @@ def human_examples(step: StepInput) -> list[Example]:
     return found
 
 
-def written_fields(spec: "TaskSpec", order: Sequence[str] = ()) -> list[str]:
+def written_fields(spec: TaskSpec, order: Sequence[str] = ()) -> list[str]:
     """Return the fields that a model writes, those of `order` first."""
     names = [n for n, f in spec.fields.items() if not f.derived and not f.planned]
     return [*order, *(name for name in names if name not in order)]
 
 
-def field_properties(spec: "TaskSpec", names: Sequence[str]) -> dict[str, Any]:
+def field_properties(spec: TaskSpec, names: Sequence[str]) -> dict[str, Any]:
     """Return the schema of these fields, in this order."""
     return {name: field_schema(spec.fields[name].type, spec.fields[name].values) for name in names}
 
 
-def values_of(
-    spec: "TaskSpec", item: Mapping[str, Any], given: Mapping[str, str]
-) -> dict[str, Any]:
+def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of an item, those that the plan gave in their place."""
     names = [name for name, field in spec.fields.items() if not field.derived]
     return {name: given.get(name, item.get(name)) for name in names}
 
 
-def invalid(spec: "TaskSpec", values: dict[str, Any], label: str | None) -> str | None:
+def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | None:
     """Return what is wrong with a row, None where all is well; derived fields are filled in."""
     problem = empty_field(needed(values, spec)) or too_long(values, spec)
     problem = problem or first_violation(values, spec.validators, language=spec.language)

@@ -5,7 +5,7 @@ step's.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, field_validator
 
@@ -15,21 +15,19 @@ from targen.llm.types import Outcome
 from targen.operators.asking import answers, make_request
 from targen.operators.registry import LLMParams, StepInput, StepResult, operator
 from targen.prompting import messages, object_schema, task_block
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 PROMPT = "labels/annotate.md"
 
 
-def label_schema(spec: "TaskSpec", row: Mapping[str, Any]) -> dict[str, Any]:
+def label_schema(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the schema of a label: one of the task's, several for `multi`, or a row's choice."""
     options = list(spec.labels) or list(row[spec.answer.choices or ""])
     one = {"type": "string", "enum": options}
     return {"type": "array", "items": one} if spec.answer.kind == "multi" else one
 
 
-def row_block(spec: "TaskSpec", row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
+def row_block(spec: TaskSpec, row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
     """Return the data of a prompt about one row: the task, what the labels mean, the row."""
     block: dict[str, Any] = {"task": task_block(spec, question=question)}
     if spec.labels:

@@ -7,14 +7,12 @@ Here belong the views that several operators need of upstream rows. Rows themsel
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from targen.operators.constants import CONFUSABLE, LABEL, NONE_CONTEXT_ID, NONE_SEED_KIND
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.task import TaskSpec
 
 
 def attributes(row: Mapping[str, Any]) -> dict[str, str]:
@@ -36,7 +34,7 @@ def context_block(row: Mapping[str, Any]) -> dict[str, Any] | None:
     return block
 
 
-def requirements(spec: "TaskSpec", context: Mapping[str, Any]) -> list[str]:
+def requirements(spec: TaskSpec, context: Mapping[str, Any]) -> list[str]:
     """Return a context's attributes as numbered requirements, in the words of the task.
 
     Source: the prompts of AttrPrompt (Yu et al., 2023) list the drawn attributes so.

@@ -6,15 +6,15 @@ the module of its step.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from targen.llm.types import LLM, Sampling
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
+from targen.recipe import StepChoice
+from targen.task import TaskSpec
+from targen.yamlfile import nearest
 
 
 class Params(BaseModel):
@@ -94,7 +94,7 @@ class StepInput:
         llm: None for steps that ask no model.
     """
 
-    spec: "TaskSpec"
+    spec: TaskSpec
     tables: Mapping[str, pl.DataFrame]
     llm: LLM | None = None
 
@@ -178,3 +178,19 @@ def operator(
         return run
 
     return register
+
+
+def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
+    """Return the operator that a step names and its checked parameters.
+
+    Raises:
+        LookupError: there is no such operator; the message names the nearest.
+        pydantic.ValidationError: its parameters are wrong.
+    """
+    known = OPERATORS[step]
+    if choice.operator not in known:
+        raise LookupError(
+            f"unknown operator '{choice.operator}'; {nearest(choice.operator, known)}"
+        )
+    operator = known[choice.operator]
+    return operator, operator.params.model_validate(choice.params)

@@ -9,7 +9,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
@@ -19,10 +19,8 @@ from targen.places import Place, drafted
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
 from targen.tables import DAMAGED
+from targen.task import TaskSpec
 from targen.yamlfile import nearest
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 HEAD: Final = ("task", "instance_id", "content", "stratum", "weight")
 TAIL: Final = ("label", "verdict", "comment")
@@ -47,12 +45,12 @@ def key(task: str) -> str:
     return f"reviews/{task}.parquet"
 
 
-def content(spec: "TaskSpec", row: Mapping[str, Any]) -> str:
+def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
     """Return what a verdict is on: a row whose fields or label change is another one."""
     return short_id(["review", {name: row[name] for name in spec.fields}, row["label"]])
 
 
-def strata(spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
+def strata(spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
     """Return the stratum of each row: whether its labels are of one mind, and its label."""
     tables = {"corrected_set": rows} | ({} if labels is None else {"labels": labels})
     inputs = ReportInputs(
@@ -93,7 +91,7 @@ def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
 
 
 def sample(
-    spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None, wanted: int
+    spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, wanted: int
 ) -> list[dict[str, Any]]:
     """Return the rows of a sheet: stratified, chosen and ordered by content alone.
 
@@ -118,7 +116,7 @@ def _lot(row: Mapping[str, Any]) -> str:
     return digest(["review", row["instance_id"], row["content"]])
 
 
-def sheet(spec: "TaskSpec", chosen: Sequence[Mapping[str, Any]]) -> str:
+def sheet(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]]) -> str:
     """Return a sample as CSV, safe to open in a spreadsheet."""
     buffer = io.StringIO()
     columns = [*HEAD, *spec.fields, *TAIL]
@@ -209,7 +207,7 @@ class Imported:
     lapsed: int
 
 
-def read_sheet(spec: "TaskSpec", rows: pl.DataFrame, path: Path) -> Imported:
+def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
     """Return the verdicts of a filled-in sheet.
 
     Raises:
@@ -252,7 +250,7 @@ def read_sheet(spec: "TaskSpec", rows: pl.DataFrame, path: Path) -> Imported:
     return Imported(frame.sort("instance_id"), empty, lapsed)
 
 
-def _verdict(spec: "TaskSpec", row: Mapping[str, Any], said: str) -> dict[str, Any] | str:
+def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any] | str:
     """Return what a cell says of a row, or what is wrong with it, in words."""
     if said.lower() in (RIGHT, WRONG):
         return {"right": said.lower() == RIGHT, "label": None}
@@ -309,7 +307,7 @@ def identity(verdicts: pl.DataFrame | None) -> str | None:
 
 
 def in_force(
-    spec: "TaskSpec", rows: pl.DataFrame, labels: pl.DataFrame | None, verdicts: pl.DataFrame
+    spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, verdicts: pl.DataFrame
 ) -> pl.DataFrame:
     """Return the verdicts that still hold, as `ReportInputs.reviewed` takes them.
 

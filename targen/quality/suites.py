@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
 from targen import tables
 from targen.contracts import IDS, REFERENCES
+from targen.task import TaskSpec
 from targen.task_parts import Expectation
-
-if TYPE_CHECKING:
-    from targen.task import TaskSpec
 
 REPORT: Final = "quality_report"
 EVEN: Final = 0.1
@@ -46,7 +44,7 @@ def shipped() -> frozenset[str]:
 
 def build(
     step: str,
-    spec: "TaskSpec",
+    spec: TaskSpec,
     table: pl.DataFrame,
     upstream: Mapping[str, pl.DataFrame],
     judged: Sequence[Mapping[str, Any]] = (),
@@ -114,7 +112,7 @@ def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectati
     return suite
 
 
-def _texts(spec: "TaskSpec") -> list[Expectation]:
+def _texts(spec: TaskSpec) -> list[Expectation]:
     """Fields are filled, of their length and values, and no row stands twice."""
     suite = []
     for name, field in spec.fields.items():
@@ -137,13 +135,13 @@ def _texts(spec: "TaskSpec") -> list[Expectation]:
     return suite
 
 
-def _label_set(spec: "TaskSpec", column: str) -> list[Expectation]:
+def _label_set(spec: TaskSpec, column: str) -> list[Expectation]:
     if spec.answer.kind != "class":
         return []
     return [_expect("column_values_to_be_in_set", column, value_set=list(spec.labels))]
 
 
-def _corrected(spec: "TaskSpec", table: pl.DataFrame) -> list[Expectation]:
+def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
     """Labels are there, as many rows as asked for, and the labels even where they were planned."""
     suite = _label_set(spec, "label")
     if spec.answer.kind != "none":

@@ -20,10 +20,11 @@ import targen
 from targen.export.lines import one_line
 from targen.export.rows import label_counts
 from targen.operators import RECIPE_STEP
+from targen.operators.registry import resolve
 from targen.prompting import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
-from targen.recipe import RECIPE_STEPS, resolve
+from targen.recipe import RECIPE_STEPS
 from targen.release.material import Material
 from targen.tables import FIELD_DTYPES
 from targen.task import TaskSpec

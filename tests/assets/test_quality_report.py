@@ -1,5 +1,7 @@
 """What the report is told of a task beyond its tables."""
 
+from dataclasses import replace
+
 import pytest
 
 from assets.quality_report import corrector_blind, options, report_digest
@@ -24,10 +26,9 @@ def test_the_fields_with_the_alternatives(task: str, fields: tuple[str, ...]) ->
 def test_the_digest_knows_both() -> None:
     copa, rte, paper = (real_task(name) for name in ("copa", "rte", "rte-targen-paper"))
     bare = copa.model_copy(update={"answer": copa.answer.model_copy(update={"options": []})})
-    bare._recipe = copa.recipe
     assert report_digest(bare) != report_digest(copa)
     shown = rte.model_copy()
-    shown._recipe = paper.recipe
+    shown.attach(replace(rte._attached, recipe=paper.recipe))
     assert report_digest(shown) != report_digest(rte)
 
 

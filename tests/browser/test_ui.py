@@ -2,8 +2,8 @@
 
 import re
 
+from targen.loading import load_task_names
 from targen.tables import STEPS
-from targen.task import load_task_names
 from tests.specs import TASKS
 
 WAIT_MS = 60_000

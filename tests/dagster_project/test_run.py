@@ -290,7 +290,7 @@ def test_a_killed_run_leaves_whole_tables_and_the_next_goes_on(
 def test_a_group_is_made_and_compared(
     work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from targen.task import load_tasks
+    from targen.loading import load_tasks
 
     data = work / "compared"
     monkeypatch.setenv("TARGEN_DATA_DIR", str(data))

@@ -9,7 +9,7 @@ from targen.errors import TargenError
 from targen.export import superglue
 from targen.export.lines import json_lines
 from targen.export.rows import finished
-from targen.task import load_task
+from targen.loading import load_task
 from tests.export.samples import PASSAGE, ROWS, corrected, corrected_of
 from tests.specs import MOOD, RECIPES, TASKS, real_task, spec_of
 

@@ -1,0 +1,234 @@
+"""Loading: the folders of tasks and recipes, read and checked.
+
+Here belong finding a task's file and what it extends, and the errors about all of them. The checks
+across a task's keys stand in `task_checks`, the files that a task names in `task_files`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from targen import task_checks, task_files
+from targen.errors import SpecError
+from targen.operators.registry import OPERATORS, resolve
+from targen.recipe import RECIPE_STEPS, Recipe, with_overrides
+from targen.task import Attached, TaskSpec
+from targen.yamlfile import Loc, YamlFile, nearest, validate
+
+
+def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
+    """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
+    problems: list[str] = []
+    for step in RECIPE_STEPS:
+        choice = recipe.choice(step)
+        try:
+            resolve(choice, step)
+        except LookupError as error:
+            problems.append(f"{file.where((*prefix, step, 'operator'))}: {error.args[0]}")
+        except ValidationError as error:
+            known = OPERATORS[step][choice.operator].params.model_fields
+            for item in error.errors():
+                where = file.where((*prefix, step, *item["loc"]))
+                if item["type"] == "extra_forbidden":
+                    hint = nearest(item["loc"][-1], known)
+                    problems.append(f"{where}: '{choice.operator}' has no such parameter; {hint}")
+                else:
+                    problems.append(f"{where}: {item['msg'].lower()} (found {item['input']!r})")
+    return problems
+
+
+def load_recipes(folder: Path) -> dict[str, Recipe]:
+    """Return the recipes of a folder by name.
+
+    Raises:
+        SpecError: all problems of all files, one a line.
+    """
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder of recipes; set TARGEN_RECIPES_DIR")
+    recipes: dict[str, Recipe] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = YamlFile(path)
+            recipe = validate(Recipe, file.data, file)
+            problems += check_steps(recipe, file)
+            if recipe.name in recipes:
+                problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
+            recipes[recipe.name] = recipe
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(problems))
+    return recipes
+
+
+def _merged(base: Any, child: Any) -> Any:
+    """Lay `child` over `base`: mappings key by key, everything else replaced."""
+    if isinstance(base, Mapping) and isinstance(child, Mapping):
+        return {**base, **{k: _merged(base[k], v) if k in base else v for k, v in child.items()}}
+    return child
+
+
+def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] = ()) -> Any:
+    """Return the data of a task with everything that it extends below it."""
+    file = files[name]
+    parent = file.data.get("extends")
+    if parent is None:
+        return file.data
+    if parent not in files:
+        raise SpecError(f"{file.where(('extends',))}: no task '{parent}'; {nearest(parent, files)}")
+    if parent in (*chain, name):
+        circle = " -> ".join((*chain, name, parent))
+        raise SpecError(f"{file.where(('extends',))}: `extends` runs in a circle: {circle}")
+    return _merged(_extended(parent, files, (*chain, name)), file.data)
+
+
+def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
+    """Return the names that a task extends; `_extended` has found that they run in no circle."""
+    parent = files[name].data.get("extends")
+    return () if parent is None else (parent, *_ancestors(parent, files))
+
+
+def _read_files(folder: Path) -> dict[str, YamlFile]:
+    """Return task name -> file for every file of the folder, without validating more."""
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder of tasks; set TARGEN_TASKS_DIR")
+    files: dict[str, YamlFile] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = YamlFile(path)
+        except SpecError as error:
+            problems.append(str(error))
+            continue
+        name = file.data.get("name")
+        if not isinstance(name, str):
+            problems.append(f"{file.where(('name',))}: a task needs a `name` that is text")
+        elif name in files:
+            other = files[name].path.name
+            problems.append(f"{file.where(('name',))}: {other} already has a task named '{name}'")
+        else:
+            files[name] = file
+    if problems:
+        raise SpecError("\n".join(problems))
+    if not files:
+        raise SpecError(f"{folder}: holds no task file (*.yaml)")
+    return files
+
+
+def load_task_names(folder: Path) -> list[str]:
+    """Return the names of all tasks, sorted; nothing else of them is checked.
+
+    Raises:
+        SpecError: a file does not parse, has no name, or two have one name.
+    """
+    return sorted(_read_files(folder))
+
+
+def load_tasks(
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+) -> dict[str, TaskSpec]:
+    """Return every task of a folder by name, sorted, with its recipe.
+
+    Args:
+        tasks_dir: folder of task files.
+        recipes_dir: folder of recipe files.
+        rows: overrides the `rows` of every task.
+        references: folder with a file of gold rows for tasks, named like the task or one that it
+            extends; it goes before the task's own.
+        endpoints_file: where the endpoints that steps name are defined; None: they are not checked.
+
+    Raises:
+        SpecError: all problems of all files, one a line.
+    """
+    recipes = load_recipes(recipes_dir)
+    files = _read_files(tasks_dir)
+    tasks: dict[str, TaskSpec] = {}
+    problems: list[str] = []
+    for name in sorted(files):
+        try:
+            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(problems))
+    return tasks
+
+
+def load_task(
+    name: str,
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+) -> TaskSpec:
+    """Return one task, as `load_tasks` does; problems of the other files do not matter.
+
+    Raises:
+        SpecError: there is no such task (with the nearest name), or what is wrong with it.
+    """
+    files = _read_files(tasks_dir)
+    if name not in files:
+        raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
+    return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
+
+
+def _load(
+    name: str,
+    files: Mapping[str, YamlFile],
+    recipes: Mapping[str, Recipe],
+    rows: int | None,
+    references: Path | None,
+    endpoints_file: Path | None,
+) -> TaskSpec:
+    file = files[name]
+    spec = validate(TaskSpec, _extended(name, files), file)
+    problems = task_checks.problems(spec, file)
+    recipe = recipes.get(spec.recipe_name)
+    if recipe is None:
+        hint = nearest(spec.recipe_name, recipes)
+        problems.append(f"{file.where(('recipe',))}: unknown recipe '{spec.recipe_name}'; {hint}")
+    else:
+        recipe = with_overrides(recipe, spec.steps)
+        step_problems = check_steps(recipe, file)
+        problems += step_problems or task_checks.recipe_needs(spec, recipe, file)
+        if endpoints_file is not None:
+            problems += task_checks.unknown_endpoints(recipe, file, endpoints_file)
+    if problems or recipe is None:
+        raise SpecError("\n".join(problems))
+    spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
+    if rows is not None:
+        spec = spec.model_copy(update={"rows": rows})
+    ancestors = _ancestors(name, files)
+    spec.attach(
+        Attached(
+            source=file.path,
+            recipe=recipe,
+            **_plan_of(recipe),
+            ancestors=ancestors,
+            reference_file=task_files.reference_file(spec, ancestors, file, references),
+            elsewhere_files=task_files.elsewhere_files(spec, file),
+            seed_rows=task_files.seed_rows(spec, file),
+            given_rows=task_files.given_rows(spec, file),
+        )
+    )
+    return spec
+
+
+def _plan_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe's operators a task's plan depends on."""
+    contexts, _ = resolve(recipe.choice("contexts"), "contexts")
+    _, instances = resolve(recipe.choice("instances"), "instances")
+    _, correction = resolve(recipe.choice("correction"), "correction")
+    return {
+        "per_slot": contexts.per_slot,
+        "per_call": int(getattr(instances, "per_call", 1)),
+        "drops": getattr(correction, "policy", None) != "keep",
+    }
