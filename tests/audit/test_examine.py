@@ -150,6 +150,47 @@ def test_a_changed_row_is_found_also_without_the_record(data: Path, opened: Open
         assert [one.way.item_id for one in audits if one.verdict == "wrong"] == [name]
 
 
+@pytest.mark.parametrize(
+    ("task", "step", "column"),
+    [
+        ("sentiment-attrprompt", "vocabularies", "term"),
+        ("sentiment-attrprompt", "contexts", "text"),
+        ("stories-hierarchical", "contexts", "text"),
+        ("rte", "contexts", "text"),
+        ("rte", "seeds", "fields"),
+        ("rte", "instances", "hypothesis"),
+        ("rte-data-creator", "instances", "depth"),
+        ("axg", "labels", "label"),
+    ],
+)
+def test_a_value_that_no_record_keeps_is_held_against_its_completion(
+    data: Path, opened: Opened, task: str, step: str, column: str
+) -> None:
+    with sqlite3.connect(data / "completions.db") as raw:
+        raw.execute("DELETE FROM table_digests")
+    raw.close()
+    path = data / step / f"{task}.parquet"
+    frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
+    metadata.pop("ARROW:schema", None)
+    auditor = opened(data)
+    ways = [one.way for one in auditor.audit(task, auditor.sample(task, 1000, 0))]
+    on_the_way = {item.item_id for way in ways for item in way.items if item.asset == step}
+    ids, rows = frame[frame.columns[0]].to_list(), frame.to_dicts()
+    # Of the terms one that a row shows; others only led to it.
+    shown = [n for n, row in enumerate(rows) if row.get("category", "product") == "product"]
+    place = next(n for n in shown if ids[n] in on_the_way)
+    value = rows[place][column]
+    # Still JSON, where it is JSON.
+    changed = value + 1 if column == "depth" else value.replace("e", "q")
+    assert changed != value
+    rows[place][column] = changed
+    pl.DataFrame(rows, schema=frame.schema).write_parquet(path, metadata=metadata)
+    audits, findings = all_of(opened(data), task)
+    # The column is its own, or the id that is its digest.
+    assert f"{step}, row {ids[place]}, column " in findings
+    assert any(one.verdict == "wrong" for one in audits)
+
+
 @pytest.mark.parametrize("number", range(12))
 def test_a_flipped_byte_of_a_file_is_found(data: Path, opened: Opened, number: int) -> None:
     random_ = random.Random(number)
