@@ -5,7 +5,7 @@ right, belongs to its grammar; the words themselves stand in `data/*.txt`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from random import Random
@@ -325,10 +325,3 @@ def lightly_changed(fields: Mapping[str, object], rng: Random) -> dict[str, obje
         return [exchanged(one) for one in value] if isinstance(value, list) else value
 
     return {name: exchanged(value) for name, value in fields.items()}
-
-
-def shuffled(entries: Iterable[str], rng: Random) -> Iterator[str]:
-    """Yield the entries in a random order."""
-    pool = list(entries)
-    rng.shuffle(pool)
-    yield from pool
