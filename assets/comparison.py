@@ -19,7 +19,7 @@ from dagster import (
 )
 
 from assets import markdown
-from assets.step import common_attributes, page_link, readable_errors, seconds_since
+from assets.step import common_attributes, page_path, readable_errors, seconds_since
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
@@ -78,7 +78,7 @@ def build() -> list[AssetsDefinition]:
             "step_digest": stored.step_digest,
             "data_version": stored.data_version,
             "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
-            "report": page_link(data, NAME, NAME),
+            "report": page_path(data, NAME, NAME),
             "seconds": seconds_since(started),
         }
         return MaterializeResult(

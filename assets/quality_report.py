@@ -21,7 +21,7 @@ from dagster import (
 from assets import expectations
 from assets.checks import table_checks
 from assets.interrupts import cancelled_by_signals
-from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
+from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
@@ -81,7 +81,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
             "verdict": made.json["verdict"]["text"],
-            "report": page_link(data, STEP, spec.name),
+            "report": page_path(data, STEP, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             **({"expectations": expectations.link(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),

@@ -198,12 +198,9 @@ def audit_hint(instance_id: str) -> str:
     )
 
 
-def page_link(data: DataFolder, step: str, task: str) -> MetadataValue:
-    """Return the page beside a table as something to click on, or its address on S3."""
-    address = data.tables().address(step, task, "html")
-    if "://" in address:
-        return MetadataValue.path(address)
-    return MetadataValue.url(f"file://{address}")
+def page_path(data: DataFolder, step: str, task: str) -> MetadataValue:
+    """Return where the page beside a table lies, to copy: a browser opens no file from a link."""
+    return MetadataValue.path(data.tables().address(step, task, "html"))
 
 
 def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagster_project import failure, home
+from targen import environment
 from targen.errors import SpecError, TargenError
 from targen.yamlfile import nearest
 
@@ -23,6 +24,10 @@ DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "tick
 DEMO_ROWS = "100"
 INTERRUPTED_STATUS = 130
 """Exit status after an interrupt, as shells have it: 128 and the signal's number."""
+_SIMULATED = (
+    "Made by the embedded demonstration model, a simulation: not training data. TARGEN_MODEL names "
+    "a real one."
+)
 _REAL_MODEL = ("TARGEN_MODEL", "TARGEN_EMBEDDING_MODEL", "TARGEN_MODE", "TARGEN_BUDGET_USD")
 
 
@@ -88,9 +93,9 @@ def run(task: str) -> int:
     Raises:
         TargenError: nothing could be started.
     """
+    _warn_of_simulation()
     made = make_tasks([task])[0]
-    if made.error is None:
-        _show([made])
+    _show([made])
     return _report_errors([made])
 
 
@@ -104,7 +109,7 @@ def demo() -> int:
         os.environ.pop(name, None)
     os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
     made = make_tasks(DEMO_TASKS)
-    _show([one for one in made if one.error is None])
+    _show(made)
     return _report_errors(made)
 
 
@@ -122,9 +127,10 @@ def compare(base: str) -> int:
     """
     if not os.environ.get("TARGEN_MODEL"):
         os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
+    _warn_of_simulation()
     names = _group(base) if base else []
     made = make_tasks(names, then_compare=True)
-    _show([one for one in made[: len(names)] if one.error is None])
+    _show(made[: len(names)])
     if len(made) > len(names) and made[-1].error is None:
         _show_comparison()
     return _report_errors(made)
@@ -139,10 +145,31 @@ def release(task: str) -> int:
     from dagster_project.jobs import RELEASE, RELEASE_JOB  # noqa: PLC0415 - Dagster, only now
 
     home.prepare()
+    _as_many_rows_as_made(task)
     (made,) = make_tasks([task], job=RELEASE_JOB)
     if made.error is None:
         sys.stdout.write(f"\nRelease:\n  {made.metadata[RELEASE]['path']}\n")
     return _report_errors([made])
+
+
+def _warn_of_simulation() -> None:
+    named = [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)]
+    if named and not os.environ.get("TARGEN_MODEL"):
+        sys.stderr.write(
+            f"warning: {' and '.join(named)} set, but not TARGEN_MODEL: the embedded demonstration "
+            "model is used, and its rows are simulated\n"
+        )
+
+
+def _as_many_rows_as_made(task: str) -> None:
+    """Want as many rows of a task as its report is about: what stands is to be released."""
+    from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
+
+    if environment.rows() is not None or task not in task_folder().names():
+        return
+    report = data_folder().tables().read_json("quality_report", task)
+    if report is not None:
+        os.environ[environment.ROWS] = str(report["rows_asked"])
 
 
 def _group(base: str) -> list[str]:
@@ -235,12 +262,16 @@ def _show(made: Sequence[Made]) -> None:
     from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
     from dagster_project.definitions import data_folder  # noqa: PLC0415
 
+    # A gate that is not passed ends a run after its report: that is what there is to read.
+    made = [one for one in made if "quality_report" in one.metadata]
     if not made:
         return
     tables = data_folder().tables()
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
     reports = [tables.address("quality_report", one.task, "html") for one in made]
     text = "\n".join([summary.aligned(lines), "", "Reports:", *(f"  {path}" for path in reports)])
+    if any(summary.simulated(one.metadata) for one in made):
+        text += f"\n\n{_SIMULATED}"
     sys.stdout.write(f"\n{text}\n")
     sys.stdout.flush()
 

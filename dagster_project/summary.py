@@ -47,9 +47,16 @@ def row(
         "dropped": str(metadata["corrected_set"]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
         "tokens": total([step[name] for step in steps for name in _TOKENS if name in step]),
-        "cost": cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
+        "cost": cost([step["cost_usd"] for step in steps if "cost_usd" in step])
+        if not simulated(metadata)
+        else "simulated",
         "seconds": f"{seconds:.1f}",
     }
+
+
+def simulated(metadata: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether the embedded model made any of it."""
+    return any(step.get("simulated") is True for step in metadata.values())
 
 
 def balance(labels: Sequence[Any]) -> str:

@@ -4,6 +4,7 @@ Here belong finding a task's file and what it extends, and the errors about all 
 across a task's keys stand in `task_checks`, the files that a task names in `task_files`.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from targen import task_checks, task_files
 from targen.errors import SpecError
 from targen.operators.registry import OPERATORS, resolve
-from targen.recipe import RECIPE_STEPS, Recipe, with_overrides
+from targen.recipe import NAME_PATTERN, RECIPE_STEPS, Recipe, with_overrides
 from targen.task import Attached, TaskSpec
 from targen.yamlfile import Loc, YamlFile, nearest, validate
 
@@ -91,40 +92,51 @@ def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
     return () if parent is None else (parent, *_ancestors(parent, files))
 
 
-def _read_files(folder: Path) -> dict[str, YamlFile]:
-    """Return task name -> file for every file of the folder, without validating more."""
+def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
+    """Return task name -> file for every file of the folder, and what is wrong with the others.
+
+    Nothing but the name is checked. A file whose name cannot be had goes by that of the file, so
+    that one broken file is one broken task.
+    """
     if not folder.is_dir():
         raise SpecError(f"{folder}: there is no such folder of tasks; set TARGEN_TASKS_DIR")
     files: dict[str, YamlFile] = {}
-    problems: list[str] = []
+    broken: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
         try:
             file = YamlFile(path)
         except SpecError as error:
-            problems.append(str(error))
+            broken[path.stem] = str(error)
             continue
         name = file.data.get("name")
         if not isinstance(name, str):
-            problems.append(f"{file.where(('name',))}: a task needs a `name` that is text")
-        elif name in files:
-            other = files[name].path.name
-            problems.append(f"{file.where(('name',))}: {other} already has a task named '{name}'")
-        else:
-            files[name] = file
-    if problems:
-        raise SpecError("\n".join(problems))
-    if not files:
+            broken[path.stem] = f"{file.where(('name',))}: a task needs a `name` that is text"
+            continue
+        first = files.setdefault(name, file)
+        if first is not file:
+            # The copy is the one that is called otherwise than its task.
+            copy = first if path.stem == name else file
+            files[name] = other = file if copy is first else first
+            broken[copy.path.stem] = (
+                f"{copy.where(('name',))}: {other.path.name} already has a task named '{name}'; "
+                f"give this one another name, such as {copy.path.stem}"
+            )
+    if not files and not broken:
         raise SpecError(f"{folder}: holds no task file (*.yaml)")
-    return files
+    return files, {name: broken[name] for name in broken if name not in files}
 
 
 def load_task_names(folder: Path) -> list[str]:
     """Return the names of all tasks, sorted; nothing else of them is checked.
 
+    A file that does not parse or has no name of its own stands there by the file's name, if that
+    can be a task's: loading it says what is wrong.
+
     Raises:
-        SpecError: a file does not parse, has no name, or two have one name.
+        SpecError: there is no such folder, or no task in it.
     """
-    return sorted(_read_files(folder))
+    files, broken = _read_files(folder)
+    return sorted([*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))])
 
 
 def load_tasks(
@@ -148,9 +160,9 @@ def load_tasks(
         SpecError: all problems of all files, one a line.
     """
     recipes = load_recipes(recipes_dir)
-    files = _read_files(tasks_dir)
+    files, broken = _read_files(tasks_dir)
     tasks: dict[str, TaskSpec] = {}
-    problems: list[str] = []
+    problems = [*broken.values()]
     for name in sorted(files):
         try:
             tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
@@ -174,7 +186,9 @@ def load_task(
     Raises:
         SpecError: there is no such task (with the nearest name), or what is wrong with it.
     """
-    files = _read_files(tasks_dir)
+    files, broken = _read_files(tasks_dir)
+    if name in broken:
+        raise SpecError(broken[name])
     if name not in files:
         raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
     return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)

@@ -29,6 +29,9 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(names)}" if names else "there is none"
 
 
+_LOOK = ". Look at the indentation and the colons of this line and of the one before"
+
+
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
     """Parse a text once: every step of a run loads its task, and looks at all files for names."""
@@ -54,7 +57,8 @@ class YamlFile:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
             problem = error.problem or error.context or "it does not parse"
-            raise SpecError(f"{path}{line}: not valid YAML: {problem}") from error
+            advice = "; use spaces, not tabs" if "\\t" in problem else _LOOK
+            raise SpecError(f"{path}{line}: not valid YAML: {problem}{advice}") from error
         except (OSError, UnicodeDecodeError, YAMLError) as error:
             raise SpecError(f"{path}: cannot be read as YAML: {error}") from error
         if not isinstance(parsed, dict):

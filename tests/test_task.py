@@ -286,6 +286,42 @@ def test_two_tasks_of_one_name(tmp_path):
         load_tasks(tmp_path, RECIPES)
 
 
+@pytest.mark.parametrize("copy", ["a_copy", "my_mood"])
+def test_a_copy_that_kept_the_name_is_the_one_to_blame(tmp_path, copy):
+    """Whichever of the two comes first in the folder."""
+    write_task(tmp_path, MOOD, "mood")
+    write_task(tmp_path, MOOD, copy)
+    with pytest.raises(SpecError) as caught:
+        load_tasks(tmp_path, RECIPES)
+    assert str(caught.value).endswith(
+        f"{copy}.yaml:1: name: mood.yaml already has a task named 'mood'; give this one another "
+        f"name, such as {copy}"
+    )
+    assert load_task("mood", tmp_path, RECIPES).source.name == "mood.yaml"
+    with pytest.raises(SpecError, match="give this one another name"):
+        load_task(copy, tmp_path, RECIPES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: other\n title: x\n", "other.yaml:2: not valid YAML: .* indentation"),
+        ("name: other\n\ttitle: x\n", "other.yaml:2: not valid YAML: .*; use spaces, not tabs"),
+        ("title: Other\n", "other.yaml: name: a task needs a `name`"),
+    ],
+)
+def test_one_broken_file_is_one_broken_task(tmp_path, text, message):
+    write_task(tmp_path, MOOD)
+    write_task(tmp_path, text, "other")
+    (tmp_path / "No Task.yaml").write_text("name: [", encoding="utf-8")
+    assert load_task_names(tmp_path) == ["mood", "other"]
+    assert load_task("mood", tmp_path, RECIPES).rows == 8
+    with pytest.raises(SpecError, match=message):
+        load_task("other", tmp_path, RECIPES)
+    with pytest.raises(SpecError, match="No Task.yaml"):
+        load_tasks(tmp_path, RECIPES)
+
+
 def test_extends_lays_the_child_over_the_parent(tmp_path):
     write_task(tmp_path, MOOD)
     child = "name: mood-2\nextends: mood\nrows: 5\nanswer: {question: Which mood?}\n"

@@ -86,7 +86,9 @@ class Client:
         if settings.own_key:
             self._sdk.organization = self._sdk.project = self._sdk.admin_api_key = None
         # Absolute: the SDK then need not parse and join two URLs for every call.
-        self._chat_url = str(self._sdk.base_url) + "chat/completions"
+        # The SDK ends a root with a slash, but not one without a path: then the words would become
+        # part of the host's name, and the key would go there.
+        self._chat_url = str(self._sdk.base_url).rstrip("/") + "/chat/completions"
         # Whatever is not given, the SDK copies deeply from its defaults for every call.
         self._options: openai.RequestOptions = {
             "headers": dict.fromkeys(_UNSENT, openai.Omit()),

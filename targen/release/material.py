@@ -84,6 +84,16 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     return Material(spec, stored, report, _upstream(spec, tables, planted), report_digest, served)
 
 
+def _other_rows(spec: TaskSpec, report: Mapping[str, Any]) -> str:
+    made_for = report.get("rows_asked")
+    if made_for == spec.rows:
+        return ""
+    return (
+        f" (they are for {made_for} rows, and {spec.rows} are wanted now: TARGEN_ROWS={made_for} "
+        "releases them as they stand)"
+    )
+
+
 def _fits_together(
     spec: TaskSpec,
     stored: Mapping[str, Stored],
@@ -96,7 +106,7 @@ def _fits_together(
         if one.step_digest != step_digest(step, spec):
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} were made before the task or its recipe "
-                f"was changed (TARGEN_ROWS counts too). Materialise {step} and all below again."
+                f"was changed{_other_rows(spec, report)}. Materialise {step} and all below again."
             )
     frames = {step: one.table for step, one in stored.items()}
     for step, frame in frames.items():

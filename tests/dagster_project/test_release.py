@@ -11,8 +11,10 @@ from tests.specs import MOOD, RECIPES, write_task
 
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "TARGEN_ROWS"):
+    for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD"):
         monkeypatch.delenv(name, raising=False)
+    # Set, so that what the command makes of it is undone.
+    monkeypatch.setenv("TARGEN_ROWS", "")
     monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
@@ -22,7 +24,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_task_is_released_once_it_passes_its_gates(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def shell(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -48,6 +50,17 @@ def test_a_task_is_released_once_it_passes_its_gates(
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert shell("--release", "mood")[0] == 0
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+    # More rows are wanted by now: those that stand are released.
+    gates = "gates: [{metric: rows, at_least: 8}]\n"
+    write_task(tmp_path / "tasks", MOOD.replace("rows: 8", "rows: 20") + gates)
+    assert shell("--release", "mood")[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setenv("TARGEN_ROWS", "20")
+    status, _, err = shell("--release", "mood")
+    assert status == 1
+    assert "for 8 rows, and 20 are wanted now: TARGEN_ROWS=8 releases them as they stand" in err
+    monkeypatch.setenv("TARGEN_ROWS", "8")
 
     with DagsterInstance.get() as instance:
         event = instance.get_latest_materialization_event(AssetKey("release"))

@@ -65,3 +65,20 @@ def test_a_home_that_cannot_be_made_is_one_line(
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))
     assert ui.main([]) == 1
     assert capsys.readouterr().err.startswith("error: Cannot write in DAGSTER_HOME")
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "http", ""])
+def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ui.main([port]) == 1
+    assert "PORT must be a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_one_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert ui.main([str(port)]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"port {port} cannot be used" in told and "make ui PORT=" in told

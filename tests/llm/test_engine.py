@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from targen.errors import EndpointError, StoreError
+from targen.llm.client import Client
 from targen.llm.engine import Engine
 from targen.llm.store import Store
 from targen.llm.types import Outcome, Request, Sampling
@@ -376,3 +377,15 @@ async def test_the_key_is_nowhere_in_the_store(settings: Any, tmp_path: Path) ->
     assert "secret-key" not in repr(made)
     for file in tmp_path.iterdir():  # noqa: ASYNC240
         assert b"secret-key" not in file.read_bytes()
+
+
+async def test_a_root_without_a_path_stays_that_host(settings: Any) -> None:
+    """Or the key would go to another: example.co and chat/completions make example.cochat."""
+    async with Endpoint(lambda body, endpoint: failure(404)) as endpoint:
+        root = endpoint.url.removesuffix("/v1")
+        with pytest.raises(EndpointError, match=root):
+            await ask(settings(root), requests(1))
+    for given in ("https://gateway.example.co", "https://gateway.example.co/"):
+        client = Client(settings(given))
+        assert client._chat_url == "https://gateway.example.co/chat/completions"
+        await client.close()
