@@ -269,9 +269,9 @@ def _show(made: Sequence[Made]) -> None:
     tables = data_folder().tables()
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
     reports = [tables.address("quality_report", one.task, "html") for one in made]
-    text = "\n".join([summary.aligned(lines), "", "Reports:", *(f"  {path}" for path in reports)])
-    if any(summary.simulated(one.metadata) for one in made):
-        text += f"\n\n{_SIMULATED}"
+    simulated = any(summary.simulated(one.metadata) for one in made)
+    told = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
+    text = "\n".join([*told, "Reports:", *(f"  {path}" for path in reports)])
     sys.stdout.write(f"\n{text}\n")
     sys.stdout.flush()
 
