@@ -29,7 +29,12 @@ VERDICTS = {"wrong": "NOT VERIFIED", "unverifiable": "UNVERIFIABLE", "verified":
 @told
 def audit(
     item: Annotated[
-        str | None, typer.Argument(help="Id of a row of any table, or of a rejected item.")
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="A row's instance_id, which reports, tables and the UI show; or the id of a row "
+            "of any other table, or of a rejected item.",
+        ),
     ] = None,
     release: Annotated[
         str | None, typer.Option(help="A release's folder: its files, and each row of it.")

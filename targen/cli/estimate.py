@@ -90,6 +90,7 @@ def _show(
     spec: "TaskSpec", found: "Estimate", lines: list[dict[str, Any]], total: dict[str, Any]
 ) -> None:
     from targen.cli.printing import table, usd  # noqa: PLC0415 - a quick command needs none
+    from targen.llm.settings import EMBEDDED_MODEL  # noqa: PLC0415
 
     shown = [
         {
@@ -106,11 +107,21 @@ def _show(
     ]
     typer.echo(f"{spec.name}, {spec.rows} rows by recipe {spec.recipe.name}:\n")
     table(shown, list(shown[0]), foot=True)
-    most = f" At most {usd(total['most_usd'])} live." if total["most_usd"] is not None else ""
+    most = ""
+    if total["most_usd"]:
+        most = (
+            f" At most {usd(total['most_usd'])} live: every answer as long as max_output_tokens "
+            "allows."
+        )
     typer.echo(
         "\nPlayed through on the embedded model, four bytes a token: a real model's answers have "
         f"other lengths, and it may have to be asked again more often or less.{most}"
     )
+    if any(line["model"] == EMBEDDED_MODEL for line in lines):
+        typer.echo(
+            "The embedded model costs nothing: set TARGEN_MODEL for a real model's price (and "
+            "TARGEN_PRICES, a file of prices, for one that is not known)."
+        )
     for model, endpoint in _unknown(found):
         typer.echo(
             f"The price of {model} at {endpoint} is unknown: add it to the file that "

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 def export(
     task: Annotated[str | None, typer.Argument(help="One task.")] = None,
     form: Annotated[
-        str,
-        typer.Option("--format", help="superglue, instructions (chat), parquet or jsonl."),
-    ] = "superglue",
+        str | None,
+        typer.Option(
+            "--format",
+            help="superglue, instructions (chat), parquet or jsonl. By default superglue where the "
+            "task has that form (the eight and what extends them), else jsonl.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder to write below.")] = Path("export"),
     tasks: Annotated[
         str | None, typer.Option(help="Several tasks, a,b,c: a mixture of instructions.")
@@ -43,10 +48,12 @@ def export(
     if task is not None:
         if weights is not None or rows is not None:
             raise TargenError("--weights and --rows are for a mixture: name its --tasks.")
-        chosen = folder.form_named(form)
-        _tell(folder.export(base.task(task), base.tables(), chosen, output, whole=whole))
+        named = None if form is None else folder.form_named(form)
+        spec = base.task(task)
+        chosen = named or folder.default_form(spec)
+        _tell(folder.export(spec, base.tables(), chosen, output, whole=whole))
         return
-    if form not in ("superglue", "instructions"):
+    if form not in (None, "instructions"):
         raise TargenError("A mixture of tasks is written as instructions only.")
     names = _list(tasks or "")
     shares = None if weights is None else _shares(weights, names)

@@ -209,6 +209,15 @@ def _simulated(specs: Sequence[TaskSpec], tables: Tables) -> tuple[str, ...]:
     return tuple(found)
 
 
+def default_form(spec: TaskSpec) -> Form:
+    """Return SuperGLUE's form where the task has it, else JSON lines, which every task has."""
+    try:
+        superglue.format_of(spec)
+    except TargenError:
+        return "jsonl"
+    return "superglue"
+
+
 def form_named(name: str) -> Form:
     """Return the form of this name.
 

@@ -166,7 +166,7 @@ class Service:
                 return result
             if reply.kind not in ("throttled", "transient") or reply.code == 501:
                 return reply
-            if dead := self._health.bad(time.monotonic(), reply, 0):
+            if dead := self._health.bad(time.monotonic(), reply, 0, self._base_url):
                 raise EndpointError(
                     f"The batches of {self._base_url} cannot be reached: {dead}. Their ids are "
                     "stored: run again, and the run goes on where it stopped."

@@ -30,6 +30,7 @@ from targen.llm.embeddings_wire import Vectors, parts, read_answer, sendable
 from targen.llm.gate import Gate
 from targen.llm.ledger import Ledger
 from targen.llm.prices import Price, price_of
+from targen.llm.refusals import key_advice
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
 from targen.llm.store import Store
@@ -190,11 +191,11 @@ class Embeddings:
                 if halves is not None:
                     return halves
                 continue
-            dead = self._health.bad(time.monotonic(), reply, self._gate.in_flight)
+            dead = self._health.bad(time.monotonic(), reply, self._gate.in_flight, self._endpoint)
             attempt += reply.kind == "transient"
             throttled += reply.kind == "throttled"
             if dead or attempt >= retry.MAX_ATTEMPTS:
-                words = dead or f"{reply.words} (tried {attempt} times)"
+                words = dead or f"{reply.told(self._endpoint)} (tried {attempt} times)"
                 raise EndpointError(f"Texts cannot be embedded by {self.model}: {words}.")
             self._stats.throttled += reply.kind == "throttled"
             self._stats.retried += reply.kind == "transient"
@@ -223,7 +224,7 @@ class Embeddings:
             elif len(texts[0]) > SHORTEST:
                 # What the model cannot read to the end, it is given the beginning of.
                 return await self._answered([texts[0][: len(texts[0]) // 2]])
-        advice = "check the API key" if reply.code == 401 else "check TARGEN_EMBEDDING_MODEL"
+        advice = key_advice(self._settings) if reply.code == 401 else "check TARGEN_EMBEDDING_MODEL"
         raise EndpointError(
             f"{self.model} at {self._endpoint} refuses to embed a text ({reply.code}): "
             f"{reply.words.rstrip('.')}. Please {advice}."

@@ -140,6 +140,7 @@ def at(
         base_url=endpoint.base_url,
         api_key=None,
         own_key=True,
+        key_variable=endpoint.api_key_env,
         endpoint_name=name,
         mode=endpoint.mode or base.mode,
         concurrency=endpoint.concurrency or base.concurrency,

@@ -29,6 +29,7 @@ from targen.llm.schema import (
 )
 from targen.llm.store import CHUNK, Store, now, unpack
 from targen.places import drafted
+from targen.tables import STEPS
 
 VECTORS = "(embeddings)"
 """What stands for the key in the sum of all vectors."""
@@ -301,6 +302,7 @@ def drop(store: Store, request_id: str) -> int:
 def costs(store: Store, by: Key) -> pl.DataFrame:
     """Return calls, tokens and US dollars of what was paid, by task, step, model, day or run.
 
+    Steps come in the order of `targen.tables.STEPS`, all else by its name.
     A completion counts for the use that paid for it, not for those that found it stored. Vectors of
     texts stand in one row of their own, where there are any: who paid for them is not noted.
     Columns: the key, calls (null for vectors), prompt_tokens, completion_tokens, cost_usd (null: a
@@ -336,6 +338,8 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
         moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
         frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
     known = pl.col("cost_usd").is_not_null().all()
+    place = {step: at for at, step in enumerate(STEPS)}
+    order = [pl.col(by).replace_strict(place, default=len(place))] if by == "step" else []
     summed = (
         frame.group_by(by)
         .agg(
@@ -344,7 +348,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
             completion_tokens=pl.col("completion_tokens").sum(),
             cost_usd=pl.when(known).then(pl.col("cost_usd").sum()),
         )
-        .sort(by)
+        .sort(*order, by)
     )
     row = {by: VECTORS, "calls": None, "completion_tokens": 0} | vectors
     return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])

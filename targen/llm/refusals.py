@@ -11,7 +11,7 @@ from targen.llm import wire
 from targen.llm.reply import Reply
 from targen.llm.retry import Health
 from targen.llm.runs import Job
-from targen.llm.settings import EngineSettings
+from targen.llm.settings import EngineSettings, normalised
 
 
 class Refusals:
@@ -24,7 +24,11 @@ class Refusals:
         health: Health,
         stop: Callable[[BaseException], None],
     ) -> None:
-        """Make it; `stop` ends the engine because of an error."""
+        """Make it; `stop` ends the engine because of an error.
+
+        `address` is the endpoint as users are told of it, without credentials.
+        """
+        self.address = normalised(base_url)
         self._settings, self._base_url = settings, base_url
         self._health, self._stop = health, stop
         self._profiles: dict[str, wire.Profile] = {}
@@ -66,18 +70,23 @@ class Refusals:
         if self._health.answered and reply.code in (403, 404):
             return False
         advice = {
-            401: "check the API key",
+            401: key_advice(self._settings),
             402: "check the account's balance",
             403: "check the key's rights",
             404: f"check the base URL and the model name {self._settings.model_name!r}",
             429: "the account's quota is used up",
         }.get(reply.code, "check the settings")
-        said = reply.words.rstrip(".")
-        self._stop(
-            EndpointError(
-                f"{self._base_url} answers {reply.code}: {said}. Please {advice}."
-                if reply.code != 429
-                else f"{self._base_url} answers 429: {said}; {advice}."
-            )
-        )
+        said = reply.told(self.address)
+        please = "; " if reply.code == 429 else ". Please "
+        self._stop(EndpointError(f"{said}{please}{advice}."))
         return True
+
+
+def key_advice(settings: EngineSettings) -> str:
+    """Return what to do about a key that is not taken."""
+    if settings.key_variable is None:
+        return (
+            f"check the API key: the endpoint {settings.endpoint_name!r} has none, name its "
+            "variable as api_key_env"
+        )
+    return f"check the API key ({settings.key_variable})"

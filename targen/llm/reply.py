@@ -62,6 +62,15 @@ class Reply:
     retry_after: float | None = None
     ambiguous: bool = False
 
+    def told(self, address: str) -> str:
+        """Return in one line what came of a call to `address`, without a stop at its end."""
+        words = " ".join(self.words.split()).rstrip(".")
+        if self.code == 0:
+            # No answer: the words name the address.
+            return words
+        silent = words in ("", f"HTTP {self.code}")
+        return f"{address} answered {self.code}" + ("" if silent else f": {words}")
+
 
 def read(code: int, headers: Mapping[str, str], content: bytes, secret: bytes = b"") -> Reply:
     """Return the meaning of an HTTP response, with nothing of `secret` in its words.

@@ -47,18 +47,19 @@ class Health:
         self._since = self._throttled_since = None
         self._failures = 0
 
-    def bad(self, now: float, reply: Reply, still_open: int) -> str | None:
+    def bad(self, now: float, reply: Reply, still_open: int, address: str) -> str | None:
         """Note a failed call; return why the endpoint is dead, or None while there is hope.
 
         Args:
             now: monotonic seconds.
             reply: the failure.
             still_open: calls in flight, any of which may still be answered.
+            address: the endpoint, as it is to be named; without credentials.
         """
         if reply.kind == "throttled":
             self._throttled_since = self._throttled_since or now
             if now - self._throttled_since > self._throttled_s:
-                return f"refuses every call for its rate since {self._throttled_s:.0f} s"
+                return f"{address} refuses every call for its rate since {self._throttled_s:.0f} s"
             return None
         self._since = self._since or now
         self._failures += 1
@@ -70,4 +71,5 @@ class Health:
             patience = self._fresh_s if reply.code == 0 else 3 * self._fresh_s
             hopeless = lasted > patience and self._failures >= 4 and still_open == 0
             hopeless = hopeless or (lasted > 2 * patience and self._failures >= 20)
-        return f"{reply.words}; {self._failures} calls failed in a row" if hopeless else None
+        told = reply.told(address)
+        return f"{told}; {self._failures} calls failed in a row" if hopeless else None

@@ -28,6 +28,8 @@ class EngineSettings:
         api_key: the secret; None is OPENAI_API_KEY, as the SDK reads it.
         own_key: True where the key is all that may go out: a named endpoint gets nothing of what
             the SDK would take from OPENAI_* variables.
+        key_variable: the environment variable that the key is from, for messages; None where the
+            endpoint is said to ask for none.
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
             the normalised base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
@@ -50,6 +52,7 @@ class EngineSettings:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     own_key: bool = False
+    key_variable: str | None = "OPENAI_API_KEY"
     endpoint_name: str | None = None
     store_url: str = "sqlite:///data/completions.db"
     embedding_model: str | None = None

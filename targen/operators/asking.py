@@ -15,6 +15,9 @@ from targen.tables import REASONS
 from targen.task import TaskSpec
 from targen.validators import VALIDATORS, fold
 
+QUOTED_CHARACTERS = 80
+_BEGINS = "; it begins "
+
 
 async def answers(llm: LLM, requests: Iterable[Request]) -> list[Outcome]:
     """Return the outcomes of all requests, in the order of the requests."""
@@ -87,11 +90,17 @@ def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str
 
 
 def missing_reason(outcome: Outcome) -> tuple[str, str]:
-    """Return reason and detail for an item that an answer does not hold."""
+    """Return reason and detail for an item that an answer does not hold.
+
+    The detail of an answer that cannot be read quotes its first `QUOTED_CHARACTERS`, escaped.
+    """
     if outcome.status == "ok":
         return "missing", "the answer holds fewer items than were asked for"
     reason = outcome.status if outcome.status in REASONS else "missing"
-    return reason, outcome.error or outcome.status
+    detail = outcome.error or outcome.status
+    if outcome.status in ("malformed", "truncated") and outcome.raw and outcome.raw.strip():
+        detail += f"{_BEGINS}{' '.join(outcome.raw.split())[:QUOTED_CHARACTERS]!r}"
+    return reason, detail
 
 
 def rejection(
@@ -171,10 +180,13 @@ def first_violation(
 
 
 def tally(details: Iterable[str]) -> str:
-    """Return "word_form 30, differ 4": how often each invariant rejected, most often first."""
+    """Return "word_form 30, differ 4": how often each invariant rejected, most often first.
+
+    What an answer begins with is no part of the name.
+    """
     counts: dict[str, int] = {}
     for detail in details:
-        name = detail.split(":", 1)[0]
+        name = detail.split(_BEGINS, 1)[0].split(":", 1)[0]
         counts[name] = counts.get(name, 0) + 1
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{name} {count}" for name, count in ranked)

@@ -134,7 +134,8 @@ class Comparison:
 
     Attributes:
         table: one row per task, `targen.tables.schema("comparison", {})`.
-        json: the same figures by group, and everything that the page shows.
+        json: the same figures by group, and everything that the page shows; the groups with the
+            most methods made come first, equals by name.
     """
 
     table: pl.DataFrame
@@ -180,6 +181,7 @@ def compare(methods: Iterable[Method]) -> Comparison:
     wanted = groups({name: method.extends for name, method in by_name.items()})
     compared = [_group(base, [by_name[name] for name in names]) for base, names in wanted.items()]
     rows = [_row(group, line) for group in compared for line in group["methods"]]
+    compared.sort(key=lambda group: -sum(line["made"] for line in group["methods"]))
     simulated = any(group["simulated"] for group in compared)
     content = {
         "banner": BANNER if simulated else None,

@@ -244,8 +244,13 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
         more = f"\n… and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise TargenError("\n".join(problems[:SHOWN]) + more)
     if not found:
-        why = f"all {lapsed} are on rows that have changed" if lapsed else "it is not filled in"
-        raise TargenError(f"{path} holds no verdict on {spec.name}: {why}. Export a sheet anew.")
+        why = (
+            f"all {lapsed} are on rows that have changed. Export a sheet anew"
+            if lapsed
+            else "its column verdict is empty. Write right, wrong or the right label there, in as "
+            "many rows as you judge, and import it again"
+        )
+        raise TargenError(f"{path} holds no verdict on {spec.name}: {why}.")
     frame = pl.DataFrame(list(found.values()), schema=REVIEWS)
     return Imported(frame.sort("instance_id"), empty, lapsed)
 

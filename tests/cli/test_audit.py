@@ -123,6 +123,11 @@ def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> N
     assert "Nothing in" in told("--descendants", request, status=1)
 
 
+def test_the_help_says_what_an_id_is() -> None:
+    said = told("--help")
+    assert "[ID]" in said and "instance_id" in said
+
+
 def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
     assert "Name one thing" in told(status=1)
     assert "Name one thing" in told("abc", "--sample", "2", status=1)

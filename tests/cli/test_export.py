@@ -55,6 +55,18 @@ def test_superglue_is_the_default_and_lies_where_loaders_look(tmp_path: Path) ->
     assert [line["idx"] for line in lines(folder / "val.jsonl")] == [0, 1, 2, 3]
 
 
+def test_a_task_that_is_none_of_the_eight_goes_out_as_json_lines(tmp_path: Path, tables) -> None:
+    spec = real_task("ticket_urgency")
+    labels = ("low", "high")
+    rows = [{"subject": str(n), "body": str(n) * 9, "label": labels[n % 2]} for n in range(20)]
+    made = corrected(spec, rows)
+    tables.write("corrected_set", spec.name, Stored(made))
+    tables.write("instances", spec.name, Stored(instances_of(spec, made)))
+    told("ticket_urgency", "--whole")
+    found = lines(tmp_path / "export" / "ticket_urgency" / "all.jsonl")
+    assert {line["instance_id"] for line in found} == set(made["instance_id"])
+
+
 def test_every_line_has_its_source(tmp_path: Path) -> None:
     told("rte-zerogen", "--format", "instructions")
     folder = tmp_path / "export" / "rte-zerogen"
@@ -122,8 +134,12 @@ def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
         (["--tasks", "rte,copa", "--weights", "1,nan"], "one number above 0"),
         (["--tasks", "rte,copa", "--weights", "1,-1"], "one number above 0"),
         (["--tasks", "rte,copa", "--format", "parquet"], "written as instructions only"),
+        (["--tasks", "rte,copa", "--format", "superglue"], "written as instructions only"),
         (["--tasks", "rte,copa", "--weights", "1,1", "--rows", "99"], "ask for at most"),
-        (["ticket_urgency"], "ticket_urgency has no SuperGLUE format: only axg, boolq"),
+        (
+            ["ticket_urgency", "--format", "superglue"],
+            "has no SuperGLUE format: only axg, boolq",
+        ),
         (["cb"], "is missing. Materialise corrected_set of cb"),
     ],
 )

@@ -56,8 +56,9 @@ def test_an_endpoint_replaces_all_that_is_the_default_ones(
     assert (strong.concurrency, strong.mode) == (3, "batch")
     assert strong.price_of(None, "strong") == Price(2, 8)
     assert strong.price_of("another", "strong") is None
+    assert (base.key_variable, strong.key_variable) == ("OPENAI_API_KEY", "STRONG_KEY")
     own = with_key("own-server", load_endpoints(file), file, base)
-    assert own.api_key not in (None, "sk-default")
+    assert own.api_key not in (None, "sk-default") and own.key_variable is None
     assert (own.requests_per_minute, own.tokens_per_minute, own.price) == (None, None, None)
     assert (own.concurrency, own.mode, own.budget_usd, own.task) == (9, "live", 1.0, "rte")
 

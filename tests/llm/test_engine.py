@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from targen.errors import EndpointError, StoreError
+from targen.llm import retry
 from targen.llm.client import Client
 from targen.llm.engine import Engine
 from targen.llm.store import Store
@@ -288,6 +290,31 @@ async def test_an_endpoint_that_will_never_answer_is_one_error(
             await ask(settings(endpoint), requests(500))
         assert len(endpoint.bodies) <= 8
         assert "secret-key" not in str(caught.value)
+
+
+async def test_a_wrong_key_names_its_variable_in_one_line(settings: Any) -> None:
+    async with Endpoint(lambda b, e: failure(401, "Incorrect\nAPI key.")) as endpoint:
+        for name, advice in (
+            ("OPENAI_API_KEY", r"check the API key \(OPENAI_API_KEY\)"),
+            ("STRONG_KEY", r"check the API key \(STRONG_KEY\)"),
+            (None, "the endpoint 'test' has none, name its variable as api_key_env"),
+        ):
+            with pytest.raises(EndpointError, match=advice) as caught:
+                await ask(settings(endpoint, key_variable=name), requests(1))
+            said = str(caught.value)
+            assert f"{endpoint.url} answered 401: Incorrect API key. Please" in said
+            assert "secret-key" not in said
+
+
+async def test_an_endpoint_that_only_fails_is_named_with_what_it_answers(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "Health", partial(retry.Health, fresh_s=0.05))
+    async with Endpoint(lambda b, e: failure(500, "boom")) as endpoint:
+        with pytest.raises(EndpointError, match=r"\d+ calls failed in a row\.$") as caught:
+            await ask(settings(endpoint), requests(8))
+        told = f"The model endpoint cannot be used: {endpoint.url} answered 500: boom; "
+        assert str(caught.value).startswith(told)
 
 
 async def test_a_dead_server_is_seen_within_seconds(settings: Any) -> None:

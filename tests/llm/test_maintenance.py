@@ -45,6 +45,15 @@ async def test_figures_and_costs(settings: Any, store: Store, prices: float) -> 
     assert maintenance.costs(store, "day")["day"][0].startswith("20")
 
 
+async def test_steps_stand_in_the_order_in_which_they_are_made(settings: Any, store: Store) -> None:
+    steps = ["instances", "another", "corrected_set", "contexts", "labels", "seeds"]
+    async with Endpoint() as endpoint:
+        for n, step in enumerate(steps):
+            await ask(settings(endpoint, step=step), [requests(9)[n]])
+    found = maintenance.costs(store, "step")["step"].to_list()
+    assert found == ["contexts", "seeds", "instances", "labels", "corrected_set", "another"]
+
+
 async def test_an_unknown_price_is_unknown_in_the_sum(settings: Any, store: Store) -> None:
     await fill(settings)
     assert maintenance.costs(store, "task")["cost_usd"].to_list() == [None]

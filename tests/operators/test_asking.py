@@ -2,8 +2,16 @@
 
 import pytest
 
-from targen.llm.types import Request
-from targen.operators.asking import empty_field, first_violation, needed, numbered_items, tally
+from targen.llm.types import Outcome, Request
+from targen.operators.asking import (
+    empty_field,
+    first_violation,
+    missing_reason,
+    needed,
+    numbered_items,
+    tally,
+)
+from targen.tables import REASONS
 from tests.models import ok
 from tests.specs import real_task
 
@@ -47,3 +55,30 @@ def test_invariants_are_counted_by_name():
     problem = first_violation({"a": "x", "b": "x"}, validators)
     assert problem == "differ: a and b are the same"
     assert tally([problem, problem, "max_words: long"]) == "differ 2, max_words 1"
+
+
+@pytest.mark.parametrize(
+    ("status", "raw", "detail"),
+    [
+        (
+            "malformed",
+            "Sure!\n\nHere are \x1b[31m ...",
+            r"no JSON; it begins 'Sure! Here are \x1b[31m ...'",
+        ),
+        ("truncated", "word " * 99, f"no JSON; it begins '{'word ' * 16}'"),
+        ("malformed", " \n", "no JSON"),
+        ("refused", "I will not", "no JSON"),
+        ("failed", None, "no JSON"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_quoted_in_one_line(status, raw, detail):
+    found = missing_reason(Outcome(REQUEST, "id", status, None, raw, "no JSON"))
+    assert found == (status if status in REASONS else "missing", detail)
+
+
+def test_answers_that_begin_otherwise_are_counted_as_one():
+    lost = [
+        missing_reason(Outcome(REQUEST, "id", "malformed", None, raw, "no JSON"))[1]
+        for raw in ("Sure: a", "Well, b")
+    ]
+    assert lost[0] != lost[1] and tally(lost) == "no JSON 2"

@@ -58,6 +58,20 @@ def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
         assert marks == 2, "the one that is not made has no mark"
 
 
+def test_groups_with_most_to_compare_come_first_and_one_alone_has_no_chart():
+    made = methods()
+    alone = [
+        Method("boolq", None, "Alone", "targen", "TarGEN", made[0].report),
+        Method("boolq-z", "boolq", "Alone", "zerogen", "ZeroGen", None),
+    ]
+    page = render(compare([*alone, *made]))
+    first, second = re.findall(r'<article class="group" id="(\w+)">(.*?)</article>', page, re.S)
+    assert (first[0], second[0]) == ("rte", "boolq")
+    assert "<svg" in first[1] and "<svg" not in second[1]
+    assert "make run TASK=boolq-z" in second[1]
+    assert not Reader(page).open
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text):
     page = render(compare(methods(text, models=(text,))))

@@ -1,3 +1,4 @@
+import json
 import re
 from functools import cache
 from html.parser import HTMLParser
@@ -238,6 +239,24 @@ def test_anybodys_rows_render(kind, language):
     assert not Reader(page).open
     assert "no record of calls" in page
     assert '<section id="yield">' not in page
+
+
+def test_a_bar_of_a_share_is_as_long_as_the_share():
+    """Beside each bar stands its share: half of a track is half of the rows."""
+    told = ("The woman left", "Nobody left", "The old man left")
+    premises = [told[n % len(told)] for n in range(60)]
+    rows = inputs(60).rows.with_columns(premise=pl.Series(premises))
+    made = build(inputs(60, tables={"corrected_set": rows}))
+    groups = json.loads(made.json_text())["mentions"]
+    assert 0 < max(group["share"] for group in groups) < 0.9
+    page = render(made)
+    for section, count in (("mentions", len(groups)), ("balance", 2)):
+        part = re.search(f'<section id="{section}">.*?</table>', page, re.S)
+        assert part
+        bars = re.findall(r'<rect class="mark" width="([\d.]+)".*?([\d.]+)%', part[0], re.S)
+        assert len(bars) == count
+        for width, share in bars:
+            assert float(width) == pytest.approx(float(share), abs=0.6)
 
 
 def test_an_empty_set_renders():

@@ -127,7 +127,10 @@ def twice(text):
     [
         (lambda text: text.replace(",right,", ",rihgt,", 1), r"a.csv:2: 'rihgt' is no.*'right'"),
         (lambda text: text.replace("verdict", "judged", 1), "a.csv:1: the column verdict is"),
-        (lambda text: text.replace(",right,", ",,"), "no verdict on mood: it is not filled in"),
+        (
+            lambda text: text.replace(",right,", ",,"),
+            "no verdict on mood: its column verdict is empty",
+        ),
         (twice, "a.csv:22: .* two verdicts"),
         (lambda text: "", "a.csv:1: the column task is missing"),
     ],
@@ -197,7 +200,8 @@ def test_the_commands(tmp_path, monkeypatch):
     assert runner.invoke(app, ["review", "export", "mood", "--rows", "20"]).exit_code == 0
     assert sheet.read_bytes() == first
     nothing = runner.invoke(app, ["review", "import", str(sheet)])
-    assert nothing.exit_code == 1 and "it is not filled in" in nothing.output
+    assert nothing.exit_code == 1 and "Write right, wrong or the right label" in nothing.output
+    assert "anew" not in nothing.output
     lines = sheet.read_text(encoding="utf-8-sig").splitlines()
     lines[1] = lines[1][: -len(",,")] + ",wrong,typed by hand"
     sheet.write_text("\n".join(lines), encoding="utf-8")
