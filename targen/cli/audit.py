@@ -31,7 +31,7 @@ def audit(
     item: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID]",
+            metavar="ID",
             help="A row's instance_id, which reports, tables and the UI show; or the id of a row "
             "of any other table, or of a rejected item.",
         ),

@@ -125,7 +125,7 @@ def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> N
 
 def test_the_help_says_what_an_id_is() -> None:
     said = told("--help")
-    assert "[ID]" in said and "instance_id" in said
+    assert "[ID]" in said and "[[ID]]" not in said and "instance_id" in said
 
 
 def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
