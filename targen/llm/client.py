@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import openai
@@ -50,7 +51,7 @@ class Client:
         """Open the client; nothing is sent yet.
 
         Raises:
-            EndpointError: no key, or the base URL is no URL.
+            EndpointError: no key, or the base URL is no URL or holds credentials.
         """
         if settings.embedded:
             self.base_url = "http://embedded/v1"
@@ -62,6 +63,11 @@ class Client:
         else:
             given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
             self.base_url = normalised(given) and given
+            if "@" in urlsplit(given).netloc:
+                raise EndpointError(
+                    f"The base URL of {normalised(given)} holds a user name or a password, which "
+                    "the openai SDK does not send beside a key: name it without them."
+                )
             # aiohttp is imported only where there is a network.
             from targen.llm.lean import make_client  # noqa: PLC0415
 
