@@ -91,3 +91,9 @@ def test_a_sample_is_seeded_and_keeps_row_order():
     assert part["a"].is_sorted()
     assert part.equals(selfsim.sample(frame, 100))
     assert not part.equals(frame.head(100))
+
+
+def test_rouge_l_reads_the_first_words_of_a_long_row() -> None:
+    long = " ".join(f"w{n}" for n in range(selfsim.WORDS))
+    copies = selfsim.rouge_l_nearest(of([long, f"{long} and more", f"other {long}"]))
+    assert copies.tolist() == pytest.approx([1, 1, 1 - 1 / selfsim.WORDS], abs=1e-9)
