@@ -38,8 +38,9 @@ async def test_tokens_stay_below_the_limit_and_come_near_it(settings: Any) -> No
     bucket = PER_MINUTE / 12
     inflow = (PER_MINUTE - bucket) / 60
     used = 21 * PER_CALL
-    # The first estimates are a guess: one call's worth of each engine may have been missing.
-    assert used <= bucket + inflow * seconds + 2 * PER_CALL
+    # What a call uses is learned slowly, and owed until its answer is there: at the end half of the
+    # tokens of each engine's four calls in flight may still be.
+    assert used <= bucket + inflow * seconds + 2 * 4 * PER_CALL / 2
     assert used >= 0.6 * (bucket + inflow * seconds)
 
 
