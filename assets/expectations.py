@@ -55,11 +55,8 @@ def result(
 
 
 def link(data: DataFolder, task: str) -> MetadataValue:
-    """Return the page as something to click on, or its address on S3."""
-    address = data.tables().place.address(_key(task))
-    if "://" in address:
-        return MetadataValue.path(address)
-    return MetadataValue.url(f"file://{address}")
+    """Return where the page lies, to copy: a browser opens no file from a link."""
+    return MetadataValue.path(data.tables().place.address(_key(task)))
 
 
 def relative_page(task: str) -> str:

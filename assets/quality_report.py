@@ -74,7 +74,6 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
                 async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
-            # A release asks whether the report is on the rows that stand.
             pages = {"json": made.json_text(), "html": page.render(made)}
             version = digest_now(spec, place)
         origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}

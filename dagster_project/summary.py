@@ -47,9 +47,9 @@ def row(
         "dropped": str(metadata["corrected_set"]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
         "tokens": total([step[name] for step in steps for name in _TOKENS if name in step]),
-        "cost": cost([step["cost_usd"] for step in steps if "cost_usd" in step])
-        if not simulated(metadata)
-        else "simulated",
+        "cost": "simulated"
+        if simulated(metadata)
+        else cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
         "seconds": f"{seconds:.1f}",
     }
 

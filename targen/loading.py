@@ -123,7 +123,7 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
             )
     if not files and not broken:
         raise SpecError(f"{folder}: holds no task file (*.yaml)")
-    return files, {name: broken[name] for name in broken if name not in files}
+    return files, broken
 
 
 def load_task_names(folder: Path) -> list[str]:
@@ -136,7 +136,7 @@ def load_task_names(folder: Path) -> list[str]:
         SpecError: there is no such folder, or no task in it.
     """
     files, broken = _read_files(folder)
-    return sorted([*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))])
+    return sorted({*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))})
 
 
 def load_tasks(
@@ -187,10 +187,9 @@ def load_task(
         SpecError: there is no such task (with the nearest name), or what is wrong with it.
     """
     files, broken = _read_files(tasks_dir)
-    if name in broken:
-        raise SpecError(broken[name])
     if name not in files:
-        raise SpecError(f"{tasks_dir}: no task '{name}'; {nearest(name, files)}")
+        unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"
+        raise SpecError(broken.get(name, unknown))
     return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
 
 

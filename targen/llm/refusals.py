@@ -11,7 +11,7 @@ from targen.llm import wire
 from targen.llm.reply import Reply
 from targen.llm.retry import Health
 from targen.llm.runs import Job
-from targen.llm.settings import EngineSettings, normalised
+from targen.llm.settings import EngineSettings
 
 
 class Refusals:
@@ -24,19 +24,15 @@ class Refusals:
         health: Health,
         stop: Callable[[BaseException], None],
     ) -> None:
-        """Make it; `stop` ends the engine because of an error.
-
-        `address` is the endpoint as users are told of it, without credentials.
-        """
-        self.address = normalised(base_url)
-        self._settings, self._base_url = settings, base_url
+        """Make it; `stop` ends the engine because of an error."""
+        self._settings, self.base_url = settings, base_url
         self._health, self._stop = health, stop
         self._profiles: dict[str, wire.Profile] = {}
 
     def body(self, job: Job) -> tuple[dict[str, Any], wire.Profile]:
         """Return the body of `job` and the profile that it was made with."""
         model = job.request.model or self._settings.model_name
-        profile = self._profiles.setdefault(model, wire.first_profile(self._base_url))
+        profile = self._profiles.setdefault(model, wire.first_profile(self.base_url))
         return wire.body(job.request, self._settings.model_name, profile), profile
 
     def adapt(self, job: Job, profile: wire.Profile, reply: Reply) -> bool:
@@ -76,7 +72,7 @@ class Refusals:
             404: f"check the base URL and the model name {self._settings.model_name!r}",
             429: "the account's quota is used up",
         }.get(reply.code, "check the settings")
-        said = reply.told(self.address)
+        said = reply.told(self.base_url)
         please = "; " if reply.code == 429 else ". Please "
         self._stop(EndpointError(f"{said}{please}{advice}."))
         return True

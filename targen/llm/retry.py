@@ -54,7 +54,7 @@ class Health:
             now: monotonic seconds.
             reply: the failure.
             still_open: calls in flight, any of which may still be answered.
-            address: the endpoint, as it is to be named; without credentials.
+            address: the endpoint, as it is to be named.
         """
         if reply.kind == "throttled":
             self._throttled_since = self._throttled_since or now

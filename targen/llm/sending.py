@@ -201,7 +201,7 @@ class Sender:
 
     def _again(self, job: Job, reply: Reply, now: float) -> None:
         """Put a job back that got no answer, or give it up."""
-        dead = self._health.bad(now, reply, len(self._calls) - 1, self._refusals.address)
+        dead = self._health.bad(now, reply, len(self._calls) - 1, self._refusals.base_url)
         if dead:
             self._desk.stop(EndpointError(f"The model endpoint cannot be used: {dead}."))
         if reply.kind == "throttled":

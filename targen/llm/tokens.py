@@ -88,11 +88,14 @@ class TokenLimit:
             return
         used = answer.prompt_tokens + answer.completion_tokens
         self._have += estimate - used
+        # The first answer takes the place of the guess: what an estimate lacks is owed, and spent
+        # above the limit, until the answers are there.
+        weight = 1.0 if self._output is None else _SMOOTH
         size = _bytes(request)
         if size:
-            self._per_byte += _SMOOTH * (answer.prompt_tokens / size - self._per_byte)
-        before = answer.completion_tokens if self._output is None else self._output
-        self._output = before + _SMOOTH * (answer.completion_tokens - before)
+            self._per_byte += weight * (answer.prompt_tokens / size - self._per_byte)
+        before = self._output or 0.0
+        self._output = before + weight * (answer.completion_tokens - before)
         if self._have > self._portion and not self._asking:
             # Not hoarded here: the others may have it, and a full bucket lets it run over.
             self._take(0.0, -self._have)

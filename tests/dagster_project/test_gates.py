@@ -81,7 +81,7 @@ def test_expectations_are_checked_table_by_table_and_shown_on_a_page(
     assert found["corrected_set"].severity == AssetCheckSeverity.WARN
     result = found["corrected_set"].metadata["result"].value
     assert result["statistics"]["unsuccessful_expectations"] == 1
-    assert str(found["seeds"].metadata["page"].value).startswith("file:///")
+    assert str(found["seeds"].metadata["page"].value).endswith("/index.html")
     report = (tmp_path / "data/quality_report/mood.html").read_text()
     assert 'href="../expectations/mood/index.html"' in report
     status, err = made(tmp_path, capsys, OWN % "error")
