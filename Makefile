@@ -73,7 +73,7 @@ bench: $(VENV)/.ready
 clean:
 	@rm -rf build dist htmlcov .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache *.egg-info
-	@find targen resources assets dagster_project tests -name __pycache__ -type d -prune \
+	@find targen simulator resources assets dagster_project tests -name __pycache__ -type d -prune \
 	  -exec rm -rf {} +
 
 # For maintainers: take the README's pictures anew, from a fresh demonstration.

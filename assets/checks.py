@@ -2,7 +2,7 @@
 
 The report has one more, `gates`: the task's bounds, blocking where their severity is `error`.
 
-Here belongs how Dagster is told. What a contract demands belongs to `targen.contracts`.
+Here belongs how Dagster is told. What a contract demands belongs to `targen.tables.contracts`.
 """
 
 import warnings
@@ -29,8 +29,8 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen import environment
 from targen.errors import TableError
-from targen.stored import Stored
-from targen.tables import schema
+from targen.steps import schema
+from targen.tables.files import Stored
 
 CONTRACT = "contract"
 STATISTICS = "statistics"
@@ -107,8 +107,8 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
 def _results(
     step: str, task: str, tasks: TaskFolder, data: DataFolder, *, expect: bool
 ) -> Iterator[AssetCheckResult]:
-    from targen import contracts  # noqa: PLC0415 - not when loading the code location
-    from targen.operators import UPSTREAM  # noqa: PLC0415
+    from targen.steps import UPSTREAM  # noqa: PLC0415
+    from targen.tables import contracts  # noqa: PLC0415 - not when loading the code location
 
     spec, tables = tasks.load(task), data.tables()
     stored = tables.read(step, task)

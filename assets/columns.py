@@ -1,6 +1,6 @@
 """What the columns of each table mean, and which columns they are made from.
 
-Here belong descriptions and lineage for the UI. Names and types belong to `targen.tables`.
+Here belong descriptions and lineage for the UI. Names and types belong to `targen.steps`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
 
-from targen import tables
+from targen import steps
 
 _LABEL: Final = {
     "label": "The label that counts.",
@@ -184,7 +184,7 @@ def table_schema(
 
 def fixed_schema(step: str) -> TableSchema:
     """Return the columns that a table has for every task."""
-    return table_schema(step, tables.schema(step, {}))
+    return table_schema(step, steps.schema(step, {}))
 
 
 def lineage(step: str, fields: Iterable[str]) -> TableColumnLineage:

@@ -24,8 +24,8 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
-from targen.stored import Stored, Tables
-from targen.tables import SCHEMA_VERSION
+from targen.steps import SCHEMA_VERSION
+from targen.tables.files import Stored, Tables
 
 if TYPE_CHECKING:
     from targen.quality.comparison import Method

@@ -17,7 +17,7 @@ from assets.step import attributes, make
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
-from targen.stored import Stored
+from targen.tables.files import Stored
 
 STEP = "corrected_set"
 

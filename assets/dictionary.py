@@ -1,6 +1,6 @@
 """The data dictionary: every column of every table, as a page.
 
-Here belongs its form. Names and types come from `targen.tables`, meanings from `columns`, so the
+Here belongs its form. Names and types come from `targen.steps`, meanings from `columns`, so the
 page cannot say anything else than the UI does. `make dictionary` writes it.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from assets.columns import meaning
-from targen import tables
+from targen import steps
 
 PAGE = Path("docs/data.md")
 _HEAD = """\
@@ -33,23 +33,23 @@ completion store (`targen audit`, `targen costs`).
 This page is written by `make dictionary`.
 """
 _FIELDS = "*your fields*"
-_TYPES = {str(tables.ATTRIBUTES): "List(Struct(name, value))"}
-_NAMES = (*tables.STEPS, "comparison", "rejected", "planted")
+_TYPES = {str(steps.ATTRIBUTES): "List(Struct(name, value))"}
+_NAMES = (*steps.STEPS, "comparison", "rejected", "planted")
 
 
 def render() -> str:
     """Return the page as Markdown."""
-    parts = [_HEAD.format(version=tables.SCHEMA_VERSION)]
+    parts = [_HEAD.format(version=steps.SCHEMA_VERSION)]
     for table in _NAMES:
         parts.append(f"\n## {table}\n\n| column | type | meaning |\n| --- | --- | --- |\n")
         parts.extend(f"| {name} | {dtype} | {meaning} |\n" for name, dtype, meaning in _rows(table))
-    reasons = ", ".join(f"`{reason}`" for reason in tables.REASONS)
+    reasons = ", ".join(f"`{reason}`" for reason in steps.REASONS)
     parts.append(f"\nA reason is one of {reasons}.\n")
     return "".join(parts)
 
 
 def _rows(table: str) -> Iterator[tuple[str, str, str]]:
-    for name, dtype in tables.schema(table, {_FIELDS: "text"}).items():
+    for name, dtype in steps.schema(table, {_FIELDS: "text"}).items():
         if name == _FIELDS:
             yield name, "by the field's type", "One column a field, in the task's order."
         else:

@@ -12,8 +12,8 @@ from dagster import AssetCheckResult, AssetCheckSeverity, MetadataValue
 
 from assets import markdown
 from resources.data import DataFolder
-from targen.tables import STEPS
-from targen.task import TaskSpec
+from targen.steps import STEPS
+from targen.tasks.spec import TaskSpec
 
 EXPECTATIONS = "expectations"
 

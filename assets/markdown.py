@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from targen.export.lines import one_line
+from targen.release.lines import one_line
 
 _WIDTH = 160
 

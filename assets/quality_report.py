@@ -27,11 +27,11 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen import environment
 from targen.hashing import digest
-from targen.places import Place
 from targen.quality.inputs import COMPLETIONS, ReportInputs
-from targen.stored import Stored
-from targen.tables import SCHEMA_VERSION
-from targen.task import TaskSpec
+from targen.steps import SCHEMA_VERSION
+from targen.tables.files import Stored
+from targen.tables.storage import Place
+from targen.tasks.spec import TaskSpec
 
 STEP = "quality_report"
 
@@ -112,8 +112,8 @@ def gather(
         StoreError: the completion store cannot be read.
         TableError: the reference data cannot be read, or does not fit the task.
     """
-    from targen import references  # noqa: PLC0415 - not when loading
     from targen.quality.accounting import step_of_requests  # noqa: PLC0415
+    from targen.tasks import references  # noqa: PLC0415 - not when loading
 
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
@@ -198,7 +198,7 @@ def options(spec: TaskSpec) -> tuple[str, ...]:
 
 def corrector_blind(spec: TaskSpec) -> bool:
     """Return whether nobody showed the corrector the label that the row was written for."""
-    from targen.operators.registry import resolve  # noqa: PLC0415 - not when loading
+    from targen.tasks.registry import resolve  # noqa: PLC0415 - not when loading
 
     _, params = resolve(spec.recipe.choice("correction"), "correction")
     return not getattr(params, "shown", False)
@@ -211,7 +211,7 @@ def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
         spec: the task.
         verdicts: identity of people's verdicts, None where there are none.
     """
-    from targen import references  # noqa: PLC0415 - not when loading
+    from targen.tasks import references  # noqa: PLC0415 - not when loading
 
     return digest(
         {

@@ -39,7 +39,7 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 
 if TYPE_CHECKING:
-    from targen.release.contents import Contents
+    from targen.release.manifest import Contents
 
 NAME = "release"
 ABOVE = ("instances", "corrected_set", "quality_report")
@@ -64,17 +64,21 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         context: AssetExecutionContext, tasks: TaskFolder, llm: LLMResource, data: DataFolder
     ) -> MaterializeResult[None]:
         """An immutable folder of splits, dataset card and manifest; refused by a failed gate."""
-        from targen.release import contents, material, shelf  # noqa: PLC0415 - not when loading
+        from targen.release import (  # noqa: PLC0415 - not when loading
+            inputs,
+            manifest,
+            registry,
+        )
 
         started = time.monotonic()
         with readable_errors():
             spec = start(context, tasks, data)
             tables = data.tables()
             with closing(llm.store()) as store:
-                gathered = material.gather(spec, tables, store, digest_now(spec, tables.place))
-            made = contents.build(gathered)
-            new = shelf.put(tables.place, spec.name, made)
-            address = tables.place.address(shelf.folder(spec.name, made.version))
+                gathered = inputs.gather(spec, tables, store, digest_now(spec, tables.place))
+            made = manifest.build(gathered)
+            new = registry.put(tables.place, spec.name, made)
+            address = tables.place.address(registry.folder(spec.name, made.version))
         if not new:
             context.log.info(f"version {made.version} stands already, and every byte is the same")
         metadata = described(made) | {
@@ -137,15 +141,18 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
     def check(
         context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> AssetCheckResult:
-        from targen.release import contract, shelf  # noqa: PLC0415 - not when loading
+        from targen.release import (  # noqa: PLC0415 - not when loading
+            checks,
+            registry,
+        )
 
         with readable_errors():
             task = tasks.load(context.partition_key)
             place = data.tables().place
             version = latest(context.instance, task.name) or ""
-            known = {one.version: one.standing for one in shelf.listed(place, task.name)}
+            known = {one.version: one.standing for one in registry.listed(place, task.name)}
             if known.get(version):
-                found = contract.violations(place, shelf.folder(task.name, version), task)
+                found = checks.violations(place, registry.folder(task.name, version), task)
             else:
                 # A version that was withdrawn is gone on purpose.
                 found = [] if version in known else [f"release '{version}' is not there any more"]

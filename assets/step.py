@@ -29,9 +29,9 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen import environment
 from targen.errors import StepError, TargenError
-from targen.stored import Stored
-from targen.tables import SCHEMA_VERSION
-from targen.task import TaskSpec
+from targen.steps import SCHEMA_VERSION
+from targen.tables.files import Stored
+from targen.tasks.spec import TaskSpec
 
 GROUP = "targen"
 POOL = "llm"

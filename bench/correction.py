@@ -13,11 +13,13 @@ from typing import Any
 
 import polars as pl
 
+import simulator
+from simulator.truth import truth
 from targen.llm.engine import Engine, EngineSettings
-from targen.loading import load_tasks
-from targen.offline.truth import truth
-from targen.operators import UPSTREAM, run_step
-from targen.task import TaskSpec
+from targen.operators import run_step
+from targen.steps import UPSTREAM
+from targen.tasks.loading import load_tasks
+from targen.tasks.spec import TaskSpec
 
 ROOT = Path(__file__).parent.parent
 TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc")
@@ -28,7 +30,13 @@ async def tables(spec: TaskSpec, store_url: str) -> tuple[dict[str, pl.DataFrame
     made: dict[str, pl.DataFrame] = {}
     rejected = pl.DataFrame()
     for step, upstream in UPSTREAM.items():
-        settings = EngineSettings(model=None, store_url=store_url, task=spec.name, step=step)
+        settings = EngineSettings(
+            simulator=simulator.application,
+            model=None,
+            store_url=store_url,
+            task=spec.name,
+            step=step,
+        )
         async with Engine(settings) as llm:
             output = await run_step(step, spec, {name: made[name] for name in upstream}, llm)
         made[step], rejected = output.table, output.rejected

@@ -66,7 +66,7 @@ def start(**options: Any) -> BaseProcess:
     Such processes are forked from one that has loaded everything, so several start together.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.llm_runner", "targen.llm.lean"])
+    context.set_forkserver_preload(["bench.llm_runner", "targen.llm.transport"])
     process = context.Process(target=_run, args=(options,))
     process.start()
     return process

@@ -15,11 +15,11 @@ import numpy as np
 import polars as pl
 
 from bench.correction import ROOT, tables
-from targen.loading import load_tasks
-from targen.offline.truth import truth
+from simulator.truth import truth
 from targen.quality import noise
 from targen.quality.inputs import ReportInputs
-from targen.task import TaskSpec
+from targen.tasks.loading import load_tasks
+from targen.tasks.spec import TaskSpec
 
 TASKS = ("rte",)
 EDITIONS = 20

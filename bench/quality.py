@@ -145,7 +145,11 @@ def obvious() -> dict[str, Any]:
     from datasketch import MinHash, MinHashLSH  # noqa: PLC0415
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu  # noqa: PLC0415
 
-    from targen.quality import duplicates, selfsim, semantic  # noqa: PLC0415
+    from targen.quality import (  # noqa: PLC0415
+        duplicates,
+        self_similarity,
+        semantic,
+    )
     from targen.quality.text import tokens  # noqa: PLC0415
 
     rows = texts(500, 30, "bleu")
@@ -176,7 +180,7 @@ def obvious() -> dict[str, Any]:
 
     frame = pl.DataFrame({"a": rows})
     pairs = {
-        "self_bleu_500_rows": (lambda: selfsim.self_bleu(tokens(frame, ["a"])), nltk_bleu),
+        "self_bleu_500_rows": (lambda: self_similarity.self_bleu(tokens(frame, ["a"])), nltk_bleu),
         "near_20000_rows_datasketch": (
             lambda: duplicates.near_pairs([pl.Series(many)]), datasketch_pairs,
         ),

@@ -30,7 +30,8 @@ from resources.llm import LLMResource
 from resources.secrets import private
 from resources.tasks import TaskFolder
 from targen import environment
-from targen.places import s3_attempts
+from targen.tables.storage import s3_attempts
+from targen.tasks.endpoints import ENDPOINTS_DEFAULT
 
 MODULES = (vocabularies, contexts, seeds, instances, labels, corrected_set, quality_report)
 
@@ -52,7 +53,7 @@ def task_folder() -> TaskFolder:
 
 def endpoints_file() -> str:
     """Return the file that defines the named endpoints, as the environment sets it."""
-    return environment.text(environment.ENDPOINTS_FILE, environment.ENDPOINTS_DEFAULT)
+    return environment.text(environment.ENDPOINTS_FILE, ENDPOINTS_DEFAULT)
 
 
 def data_folder() -> DataFolder:

@@ -1,6 +1,6 @@
 """One partition per task file.
 
-Here belongs turning task names into partitions. Tasks themselves belong to `targen.task`.
+Here belongs turning task names into partitions. Tasks themselves belong to `targen.tasks.spec`.
 """
 
 from dagster import StaticPartitionsDefinition

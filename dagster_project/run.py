@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from dagster_project import failure, home
 from targen import environment
 from targen.errors import SpecError, TargenError
-from targen.yamlfile import nearest
+from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions

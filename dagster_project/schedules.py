@@ -21,7 +21,7 @@ from dagster import (
 from dagster_project import jobs
 from targen import environment
 from targen.errors import TargenError
-from targen.yamlfile import nearest
+from targen.tasks.yamlfile import nearest
 
 NIGHTLY = "nightly"
 

@@ -37,7 +37,7 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.tables import ROW_STEPS, STEPS
+from targen.steps import ROW_STEPS, STEPS
 
 CHANGED_STEPS = "changed_steps"
 _FETCHED_AT_ONCE = 500

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from targen.stored import Tables
+from targen.tables.files import Tables
 
 COLUMNS = (
     "task",

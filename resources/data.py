@@ -1,6 +1,6 @@
 """The data folder as a Dagster resource, and the lock that one run holds on a partition.
 
-Here belongs who may write where. The files' form belongs to `targen.stored`, the two kinds of
+Here belongs who may write where. The files' form belongs to `targen.tables.files`, the two kinds of
 locks to `locks`.
 """
 
@@ -12,8 +12,8 @@ from dagster import ConfigurableResource, InitResourceContext, ResourceDependenc
 from pydantic import Field, PrivateAttr
 
 from resources.locks import FileLock, Lock, StoreLease
-from targen.places import LocalPlace, S3Place, place
-from targen.stored import Tables
+from targen.tables.files import Tables
+from targen.tables.storage import LocalPlace, S3Place, place
 
 S3_FIELD: Any = Field(
     default=None,
@@ -70,7 +70,7 @@ class DataFolder(ConfigurableResource[Any]):
             self._held[task] = FileLock(path, task, run_id, self.data_dir)
             return
         from targen.llm.settings import store_address  # noqa: PLC0415 - not when loading
-        from targen.llm.store import Store  # noqa: PLC0415
+        from targen.store.completions import Store  # noqa: PLC0415
 
         store = Store(store_address(self.store_url, self.data_dir))
         self._held[task] = StoreLease(store, at.address(""), task, run_id)

@@ -17,8 +17,9 @@ from pydantic import Field, PrivateAttr
 
 from resources.data import S3_FIELD
 from targen.errors import TargenError
-from targen.places import LocalPlace, S3Place, place
-from targen.stored import Stored, Tables, Written, key_of
+from targen.store.table_digests import Written
+from targen.tables.files import Stored, Tables, key_of
+from targen.tables.storage import LocalPlace, S3Place, place
 
 
 class TablesIOManager(ConfigurableIOManager):
@@ -56,13 +57,13 @@ class TablesIOManager(ConfigurableIOManager):
     def _record(self, task: str, stored: Stored, written: list[Written], run_id: str) -> None:
         """Note the files' digests in the completion store, where audits look for them."""
         # Not at the top: the code location loads faster without the database's library.
-        from targen import digests  # noqa: PLC0415
         from targen.llm.settings import store_address  # noqa: PLC0415
-        from targen.llm.store import Store  # noqa: PLC0415
+        from targen.store import table_digests  # noqa: PLC0415
+        from targen.store.completions import Store  # noqa: PLC0415
 
         upstream = {step: key_of(step, task) for step in stored.made_by.get("upstream", ())}
         with closing(Store(store_address(self.store_url, self.data_dir))) as store:
-            digests.record(store, written, stored.made_by, run_id, upstream)
+            table_digests.record(store, written, stored.made_by, run_id, upstream)
 
     def load_input(self, context: InputContext) -> Stored:
         """Return what the step above stored for the same task."""

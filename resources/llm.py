@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from dagster import ConfigurableResource, ResourceDependency
 from pydantic import Field, PrivateAttr
 
+import simulator
 from resources.secrets import from_secrets_manager
-from targen import environment
+from targen.tasks.endpoints import ENDPOINTS_DEFAULT, load_endpoints
 
 if TYPE_CHECKING:
     from targen.llm.embedding_engine import EmbeddingEngine
     from targen.llm.settings import EngineSettings
-    from targen.llm.store import Store
+    from targen.store.completions import Store
 
 
 SECRETS_FIELD: Any = Field(
@@ -92,7 +93,7 @@ class LLMResource(ConfigurableResource[None]):
         "unset is no limit. From TARGEN_TPM.",
     )
     endpoints_file: str = Field(
-        default=environment.ENDPOINTS_DEFAULT,
+        default=ENDPOINTS_DEFAULT,
         description="File that defines the endpoints which steps may name, each with its own "
         "limits, prices and key. From TARGEN_ENDPOINTS_FILE.",
     )
@@ -131,7 +132,7 @@ class LLMResource(ConfigurableResource[None]):
         settings = replace(self.settings(run_id, task, step), task_budget_usd=task_budget_usd)
         if endpoint is not None:
             path = Path(self.endpoints_file)
-            known = endpoints.load_endpoints(path)
+            known = load_endpoints(path)
             settings = endpoints.with_key(endpoint, known, path, settings)
         return EmbeddingEngine(settings)
 
@@ -165,6 +166,7 @@ class LLMResource(ConfigurableResource[None]):
             budget_usd=self.budget_usd,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
+            simulator=simulator.application,
             run_id=run_id,
             task=task,
             step=step,
@@ -190,7 +192,7 @@ class LLMResource(ConfigurableResource[None]):
 
         for name in names:
             path = Path(self.endpoints_file)
-            endpoints.with_key(name, endpoints.load_endpoints(path), path, EngineSettings())
+            endpoints.with_key(name, load_endpoints(path), path, EngineSettings())
 
     def store(self) -> "Store":
         """Return the completion store, open; the caller closes it.
@@ -198,7 +200,7 @@ class LLMResource(ConfigurableResource[None]):
         Raises:
             StoreError: the store must be named and is not, or cannot be opened.
         """
-        from targen.llm.store import Store  # noqa: PLC0415
+        from targen.store.completions import Store  # noqa: PLC0415
 
         return Store(self.store_address())
 

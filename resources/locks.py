@@ -1,7 +1,7 @@
 """The locks that keep every run but one off a partition.
 
 Here belong the two kinds: a locked file where the tables lie in a folder, a lease in the
-completion store where they lie on S3. The statements of a lease belong to `targen.llm.holds`.
+completion store where they lie on S3.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from targen.errors import StoreError, TableError
 
 if TYPE_CHECKING:
-    from targen.llm.store import Store
+    from targen.store.completions import Store
 
 RENEW_S = 4.0
 """Seconds between two renewals: two may fail before a lease of 15 s ends."""
@@ -84,7 +84,7 @@ class StoreLease:
             TableError: another run holds the partition.
             StoreError: the store cannot be written.
         """
-        from targen.llm.holds import Hold  # noqa: PLC0415 - not when loading the code location
+        from targen.store.partition_locks import Hold  # noqa: PLC0415 - not when loading the code location
 
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._store = store

@@ -1,6 +1,6 @@
 """The task and recipe files as a Dagster resource.
 
-Here belongs finding a task by its partition's name. What a task may say belongs to `targen.task`.
+Finds a task by the name of its partition.
 """
 
 from pathlib import Path
@@ -8,9 +8,9 @@ from pathlib import Path
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from targen import environment
-from targen.loading import load_task, load_task_names, load_tasks
-from targen.task import TaskSpec
+from targen.tasks.endpoints import ENDPOINTS_DEFAULT
+from targen.tasks.loading import load_task, load_task_names, load_tasks
+from targen.tasks.spec import TaskSpec
 
 
 class TaskFolder(ConfigurableResource[None]):
@@ -34,7 +34,7 @@ class TaskFolder(ConfigurableResource[None]):
         "From TARGEN_REFERENCES_DIR.",
     )
     endpoints_file: str = Field(
-        default=environment.ENDPOINTS_DEFAULT,
+        default=ENDPOINTS_DEFAULT,
         description="File that defines the endpoints which steps may name. "
         "From TARGEN_ENDPOINTS_FILE.",
     )

@@ -1,15 +1,15 @@
 """Settings of the whole test suite."""
 
+import hypothesis
 import pytest
-from hypothesis import settings
 
-from tests.llm.conftest import prices
+from tests.llm.conftest import prices, settings
 
-__all__ = ["prices"]
+__all__ = ["prices", "settings"]
 
 # Examples are drawn from the test's own source, and a slow machine is no failure.
-settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
-settings.load_profile("targen")
+hypothesis.settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("targen")
 
 LONG = ("test_foreign_endpoint.py", "deploy", "browser", "dagster_project", "resources", "quality")
 """Files and folders whose tests start processes, or reckon long."""

@@ -3,7 +3,7 @@
 from typer.testing import CliRunner
 
 from targen.cli import app
-from tests.specs import MOOD, RECIPES, TASKS, write_task
+from tests.support.specs import MOOD, RECIPES, TASKS, write_task
 
 runner = CliRunner()
 

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from targen.cli import app
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}

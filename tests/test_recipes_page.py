@@ -5,11 +5,12 @@ import shutil
 
 import pytest
 
-from targen.loading import load_recipes, load_task
-from targen.operators.registry import OPERATORS, StepInput
-from targen.recipe import RECIPE_STEPS
-from targen.yamlfile import YamlFile
-from tests.specs import RECIPES, ROOT, TASKS, real_task, write_task
+from targen.operators.base import StepInput
+from targen.tasks.loading import load_recipes, load_task
+from targen.tasks.recipe import RECIPE_STEPS
+from targen.tasks.registry import operators
+from targen.tasks.yamlfile import YamlFile
+from tests.support.specs import RECIPES, ROOT, TASKS, real_task, write_task
 
 PAGE = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 RECIPE_FILES = load_recipes(RECIPES)
@@ -60,19 +61,20 @@ def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
 
 
 async def test_the_operator_of_ones_own_makes_contexts() -> None:
-    from targen import tables
+    from targen import steps
     from targen.operators import run_step
 
-    known = dict(OPERATORS["contexts"])
+    known = dict(operators("contexts"))
     try:
         exec(compile(blocks("python")[0], "page", "exec"), {})
         spec = real_task("textbook-python")
         words = (await run_step("vocabularies", spec, {}, None)).table
-        made = await OPERATORS["contexts"]["listed"].run(
+        made = await operators("contexts")["listed"].run(
             StepInput(spec, {"vocabularies": words}), None
         )
     finally:
-        OPERATORS["contexts"] = known
-    frame = tables.frame(made.rows, tables.schema("contexts", {}))
+        operators("contexts").clear()
+        operators("contexts").update(known)
+    frame = steps.frame(made.rows, steps.schema("contexts", {}))
     assert frame["text"].to_list() == words["term"].to_list() and made.asked == frame.height
     assert frame["context_id"].is_unique().all()

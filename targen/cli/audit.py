@@ -19,7 +19,7 @@ from targen.cli.base import app, told
 from targen.errors import StoreError, TargenError
 
 if TYPE_CHECKING:
-    from targen.audit.examine import Auditor
+    from targen.lineage.audit import Auditor
 
 FINDINGS_SHOWN = 20
 VERDICTS = {"wrong": "NOT VERIFIED", "unverifiable": "UNVERIFIABLE", "verified": "Verified"}
@@ -95,19 +95,20 @@ def _quiet() -> Iterator[None]:
 
 def _auditor(stack: ExitStack) -> "Auditor":
     """Return the auditor; a store that is lost is a finding, and no reason not to look."""
-    from targen.audit.examine import Auditor  # noqa: PLC0415 - a quick command needs none
+    from targen.lineage.audit import Auditor  # noqa: PLC0415 - a quick command needs none
+    from targen.operators.verify_labels import ROW_CHECKS  # noqa: PLC0415
 
     place = base.tables().place
     try:
-        return Auditor(place, stack.enter_context(closing(base.store())))
+        return Auditor(place, ROW_CHECKS, stack.enter_context(closing(base.store())))
     except StoreError as error:
-        return Auditor(place, None, str(error))
+        return Auditor(place, ROW_CHECKS, None, str(error))
 
 
 def _row(
     auditor: "Auditor", item: str, tasks: Sequence[str], as_json: bool, html: Path | None
 ) -> bool:
-    from targen.audit.facts import facts  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_facts import facts  # noqa: PLC0415 - a quick command needs none
 
     found = auditor.find(item, tasks)
     if not found:
@@ -124,8 +125,8 @@ def _row(
         )
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]
     if html is not None:
-        from targen.audit.page import render  # noqa: PLC0415
-        from targen.places import write_file  # noqa: PLC0415
+        from targen.cli.audit_page import render  # noqa: PLC0415
+        from targen.tables.storage import write_file  # noqa: PLC0415
 
         write_file(html, render(known[0]).encode(), "--html")
     if as_json:
@@ -139,7 +140,7 @@ def _row(
 
 
 def _tell(known: dict[str, Any]) -> None:
-    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
+    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
 
     for sentence in known["story"]:
         typer.echo(sentence)
@@ -156,7 +157,7 @@ def _tell(known: dict[str, Any]) -> None:
 
 
 def _findings(findings: Sequence[dict[str, Any]]) -> None:
-    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
+    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
 
     for one in findings[:FINDINGS_SHOWN]:
         typer.echo(
@@ -167,7 +168,7 @@ def _findings(findings: Sequence[dict[str, Any]]) -> None:
 
 
 def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.audit.facts import summary  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_facts import summary  # noqa: PLC0415 - a quick command needs none
 
     started = time.monotonic()
     audits, files = [], []
@@ -189,8 +190,8 @@ def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_
 
 
 def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.audit import story  # noqa: PLC0415 - a quick command needs none
-    from targen.audit.descendants import descendants  # noqa: PLC0415
+    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
+    from targen.release.descendants import descendants  # noqa: PLC0415
 
     found = descendants(auditor, name, tasks)
     if as_json:
@@ -210,9 +211,9 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
 
 
 def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
-    from targen.audit.facts import summary  # noqa: PLC0415 - a quick command needs none
-    from targen.audit.releases import check  # noqa: PLC0415
-    from targen.places import place  # noqa: PLC0415
+    from targen.cli.audit_facts import summary  # noqa: PLC0415 - a quick command needs none
+    from targen.release.audit import check  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415
 
     started = time.monotonic()
     made = check(auditor, place(path, named_by="--release"), seed)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+import simulator
 from targen import environment
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
-    from targen.llm.store import Store
-    from targen.stored import Tables
-    from targen.task import TaskSpec
+    from targen.store.completions import Store
+    from targen.tables.files import Tables
+    from targen.tasks.spec import TaskSpec
 
 app = typer.Typer(
     help="Labelled data sets from a task description.",
@@ -61,7 +62,9 @@ def references_dir() -> Path | None:
 
 def endpoints_file() -> Path:
     """Return the file that defines the named endpoints."""
-    return Path(environment.text(environment.ENDPOINTS_FILE, environment.ENDPOINTS_DEFAULT))
+    from targen.tasks.endpoints import ENDPOINTS_DEFAULT  # noqa: PLC0415
+
+    return Path(environment.text(environment.ENDPOINTS_FILE, ENDPOINTS_DEFAULT))
 
 
 def tasks() -> "dict[str, TaskSpec]":
@@ -70,7 +73,7 @@ def tasks() -> "dict[str, TaskSpec]":
     Raises:
         SpecError: what is wrong with any of the files.
     """
-    from targen.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
 
     return load_tasks(*task_folders(), environment.rows(), references_dir(), endpoints_file())
 
@@ -81,7 +84,7 @@ def task(name: str, rows: int | None = None) -> "TaskSpec":
     Raises:
         SpecError: there is no such task, or its file is wrong.
     """
-    from targen.loading import load_task  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
     wanted = rows or environment.rows()
     return load_task(name, *task_folders(), wanted, references_dir(), endpoints_file())
@@ -93,8 +96,8 @@ def tables() -> "Tables":
     Raises:
         TableError: the data folder is no folder and no S3 prefix.
     """
-    from targen.places import place  # noqa: PLC0415 - a quick command needs none
-    from targen.stored import Tables  # noqa: PLC0415
+    from targen.tables.files import Tables  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
 
     return Tables(place(data_dir()))
 
@@ -109,7 +112,7 @@ def store(make: bool = False) -> "Store":
         StoreError: the store must be named and is not, is not there, or cannot be opened.
     """
     from targen.llm.settings import store_address  # noqa: PLC0415 - a quick command needs none
-    from targen.llm.store import Store  # noqa: PLC0415
+    from targen.store.completions import Store  # noqa: PLC0415
 
     return Store(store_address(environment.optional(environment.STORE_URL), data_dir()), make)
 
@@ -133,6 +136,7 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
         budget_usd=environment.amount(environment.BUDGET_USD),
         requests_per_minute=environment.limit(environment.RPM),
         tokens_per_minute=environment.limit(environment.TPM),
+        simulator=simulator.application,
         task=task,
         step=step,
     )

@@ -1,6 +1,6 @@
 """`targen costs`: what was paid, from the completion store.
 
-Here belongs the command. The sums stand in `targen.llm.maintenance`.
+Here belongs the command. The sums stand in `targen.store.maintenance`.
 """
 
 import json
@@ -34,7 +34,7 @@ def costs(
     A completion counts where it was paid for, not where it was found in the store.
     """
     from targen.cli.printing import table, usd  # noqa: PLC0415 - a quick command needs none
-    from targen.llm import maintenance  # noqa: PLC0415
+    from targen.store import maintenance  # noqa: PLC0415
 
     opened = base.store()
     try:

@@ -1,6 +1,6 @@
 """`targen estimate`: what a task would cost, before a cent is spent.
 
-Here belongs the command. The rehearsal stands in `targen.rehearsal`.
+Here belongs the command. The rehearsal stands in `targen.operators.rehearsal`.
 """
 
 import asyncio
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import simulator
 from targen import environment
 from targen.cli import base
 from targen.cli.base import app, told
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
-    from targen.rehearsal import Estimate
-    from targen.task import TaskSpec
+    from targen.operators.rehearsal import Estimate
+    from targen.tasks.spec import TaskSpec
 
 _SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch_usd", "most_usd")
 
@@ -34,12 +35,12 @@ def estimate(
 
     The task is played through on the embedded model. What the completion store has is not counted.
     """
-    from targen.rehearsal import rehearse  # noqa: PLC0415 - a quick command needs none
+    from targen.operators.rehearsal import rehearse  # noqa: PLC0415 - a quick command needs none
 
     spec = base.task(task, rows)
     opened = base.store(make=True)
     try:
-        found = asyncio.run(rehearse(spec, _settings(spec), opened))
+        found = asyncio.run(rehearse(spec, _settings(spec), opened, simulator.complete))
     finally:
         opened.close()
     lines = [
@@ -61,6 +62,7 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
     from targen.llm import endpoints  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
     from targen.operators import endpoints as named_endpoints  # noqa: PLC0415
+    from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
 
     default = EngineSettings(
         model=environment.optional(environment.MODEL),
@@ -69,7 +71,7 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
     )
     path = base.endpoints_file()
     named = named_endpoints(spec)
-    known = endpoints.load_endpoints(path) if named else {}
+    known = load_endpoints(path) if named else {}
 
     def of(step: str) -> EngineSettings:
         name = named.get(step)

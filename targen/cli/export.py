@@ -13,7 +13,7 @@ from targen.cli.base import app, told
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
-    from targen.export.folder import Exported
+    from targen.release.export import Exported
 
 
 @app.command()
@@ -41,24 +41,24 @@ def export(
     whole: Annotated[bool, typer.Option("--whole", help="One file instead of splits.")] = False,
 ) -> None:
     """Write the corrected set of a task, or a mixture of several, as a folder of files."""
-    from targen.export import folder  # noqa: PLC0415 - Polars; a quick command needs none
+    from targen.release import export  # noqa: PLC0415 - Polars; a quick command needs none
 
     if (task is None) == (tasks is None):
         raise TargenError("Name one task, or several with --tasks a,b,c.")
     if task is not None:
         if weights is not None or rows is not None:
             raise TargenError("--weights and --rows are for a mixture: name its --tasks.")
-        named = None if form is None else folder.form_named(form)
+        named = None if form is None else export.form_named(form)
         spec = base.task(task)
-        chosen = named or folder.default_form(spec)
-        _tell(folder.export(spec, base.tables(), chosen, output, whole=whole))
+        chosen = named or export.default_form(spec)
+        _tell(export.export(spec, base.tables(), chosen, output, whole=whole))
         return
     if form not in (None, "instructions"):
         raise TargenError("A mixture of tasks is written as instructions only.")
     names = _list(tasks or "")
     shares = None if weights is None else _shares(weights, names)
     specs = [base.task(name) for name in names]
-    made = folder.export_mixture(
+    made = export.export_mixture(
         specs, base.tables(), output, weights=shares, rows=rows, seed=seed, whole=whole
     )
     _tell(made)

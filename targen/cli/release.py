@@ -20,10 +20,10 @@ def list_(
     task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
 ) -> None:
     """Show what releases there are."""
-    from targen.places import place  # noqa: PLC0415 - a quick command needs none
-    from targen.release import shelf  # noqa: PLC0415
+    from targen.release import registry  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
 
-    found = shelf.listed(place(base.data_dir()), task)
+    found = registry.listed(place(base.data_dir()), task)
     for entry in found:
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
         typer.echo(f"{entry.task} {entry.version} {entry.rows} rows, {state}")
@@ -37,10 +37,10 @@ def verify(
     path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
 ) -> None:
     """Compare every file of a release with its manifest."""
-    from targen.places import place  # noqa: PLC0415 - a quick command needs none
-    from targen.release import shelf  # noqa: PLC0415
+    from targen.release import registry  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
 
-    said = shelf.verify(place(path, named_by="PATH"))
+    said = registry.verify(place(path, named_by="PATH"))
     typer.echo(f"{said['task']} {said['version']}: {len(said['files'])} files are what they were")
 
 
@@ -52,10 +52,10 @@ def withdraw(
     reason: Annotated[str, typer.Option(help="Why; it stays there for all to read.")],
 ) -> None:
     """Remove a release's files; its manifest and the reason stay."""
-    from targen.places import place  # noqa: PLC0415 - a quick command needs none
-    from targen.release import shelf  # noqa: PLC0415
+    from targen.release import registry  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
 
-    shelf.withdraw(place(base.data_dir()), task, version, reason)
+    registry.withdraw(place(base.data_dir()), task, version, reason)
     typer.echo(f"{task} {version} is withdrawn; copies that were given out are not reached")
 
 
@@ -67,7 +67,7 @@ def push(
     private: Annotated[bool, typer.Option("--private", help="If the repository is new.")] = False,
 ) -> None:
     """Send a release to the Hugging Face hub; the token comes from HF_TOKEN."""
-    from targen.places import place  # noqa: PLC0415 - a quick command needs none
     from targen.release.push import push as send  # noqa: PLC0415
+    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
 
     typer.echo(send(place(path, named_by="PATH"), repo, private=private))

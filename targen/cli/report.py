@@ -19,7 +19,7 @@ from targen.errors import TableError, TargenError
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
     from targen.quality.report import Report
-    from targen.task import TaskSpec
+    from targen.tasks.spec import TaskSpec
 
 STEP = "report"
 
@@ -52,11 +52,11 @@ def report(
     Columns are found by the fields' names, by `columns` in the task, or by --column; both hold for
     the reference too.
     """
-    from targen import foreign  # noqa: PLC0415 - a quick command needs none
-    from targen.places import write_file  # noqa: PLC0415
     from targen.quality import page  # noqa: PLC0415
+    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.tasks import imports  # noqa: PLC0415 - a quick command needs none
 
-    columns, labels = foreign.pairs(column or (), "column"), foreign.pairs(label or (), "label")
+    columns, labels = imports.pairs(column or (), "column"), imports.pairs(label or (), "label")
     inputs = gather(file, base.task(task), reference, columns, labels)
     inputs = replace(inputs, entity_model=entities)
     made = asyncio.run(_measured(inputs))
@@ -93,14 +93,17 @@ def gather(
     Raises:
         TableError: a file cannot be read, or does not fit the task.
     """
-    from targen import foreign, references  # noqa: PLC0415 - a quick command needs none
     from targen.quality.inputs import ReportInputs  # noqa: PLC0415
+    from targen.tasks import (  # noqa: PLC0415 - not when loading
+        imports,
+        references,
+    )
 
     for name in columns.values():
-        if name not in (*spec.fields, foreign.LABEL):
-            fields = ", ".join((*spec.fields, foreign.LABEL))
+        if name not in (*spec.fields, imports.LABEL):
+            fields = ", ".join((*spec.fields, imports.LABEL))
             raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
-    rows = foreign.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
+    rows = imports.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
     gold = references.of(spec, reference, columns, labels)
     answer, pair = spec.answer, spec.twin.id_field if spec.twin else None
     return ReportInputs(

@@ -15,8 +15,8 @@ from targen.errors import TargenError
 if TYPE_CHECKING:
     import polars as pl
 
-    from targen.stored import Tables
-    from targen.task import TaskSpec
+    from targen.tables.files import Tables
+    from targen.tasks.spec import TaskSpec
 
 review = typer.Typer(
     help="People's review of finished rows, which overrides the noise estimate.",

@@ -18,7 +18,7 @@ def serve(
     """Serve the embedded demonstration model as an OpenAI-compatible endpoint on loopback."""
     import uvicorn  # noqa: PLC0415 - only this command needs a server
 
-    from targen.offline.app import create_app  # noqa: PLC0415 - its lexicons take a while
+    from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
 
     typer.echo(f"the embedded model (a simulation) listens on http://127.0.0.1:{port}/v1")
     uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="warning")

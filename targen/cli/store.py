@@ -1,6 +1,6 @@
 """`targen store`: looking after the completion store.
 
-Here belong its commands. What they do stands in `targen.llm.maintenance`.
+Here belong its commands. What they do stands in `targen.store.maintenance`.
 """
 
 import json
@@ -15,7 +15,7 @@ from targen.cli import base
 from targen.cli.base import app, told
 
 if TYPE_CHECKING:
-    from targen.llm.store import Store
+    from targen.store.completions import Store
 
 store = typer.Typer(
     help="The completion store: everything that was paid for.", no_args_is_help=True
@@ -39,7 +39,7 @@ def _opened(make: bool = False) -> "Iterator[Store]":
 def stats(as_json: AsJson = False) -> None:
     """Show how many completions there are, their tokens, and what was spent."""
     from targen.cli.printing import usd  # noqa: PLC0415 - a quick command needs none
-    from targen.llm import maintenance  # noqa: PLC0415
+    from targen.store import maintenance  # noqa: PLC0415
 
     with _opened() as opened:
         found = maintenance.stats(opened)
@@ -70,7 +70,7 @@ def stats(as_json: AsJson = False) -> None:
 @told
 def verify() -> None:
     """Check every completion against its own name; exit status 1 where one is damaged."""
-    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened() as opened:
         found = maintenance.verify(opened)
@@ -91,10 +91,11 @@ def verify() -> None:
 @told
 def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lines.")]) -> None:
     """Write a backup of all completions, who used them, and what was spent."""
-    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import drafted  # noqa: PLC0415
 
-    with _opened() as opened:
-        count = maintenance.export(opened, file)
+    with _opened() as opened, drafted(file, "FILE") as draft:
+        count = maintenance.export(opened, draft)
     typer.echo(f"{file}: {count:,} lines")
 
 
@@ -102,7 +103,7 @@ def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lin
 @told
 def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) -> None:
     """Take from a backup what the store does not have; all of it or, where it is bad, nothing."""
-    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened(make=True) as opened:
         count = maintenance.load(opened, file)
@@ -119,9 +120,9 @@ def prune(
 
     What the last runs of tasks with tables used stays as well, so that a rerun asks nothing.
     """
-    from targen import descent  # noqa: PLC0415 - a quick command needs none
     from targen.cli.printing import table, usd  # noqa: PLC0415
-    from targen.llm import maintenance  # noqa: PLC0415
+    from targen.lineage import descent  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415
 
     place = base.tables().place
     needed = descent.request_ids(place)
@@ -152,7 +153,7 @@ def drop(
     request_id: Annotated[str, typer.Argument(help="64 hex digits, as tables name it.")],
 ) -> None:
     """Delete one request's completion, so that the next run asks it anew."""
-    from targen.llm import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened() as opened:
         count = maintenance.drop(opened, request_id)

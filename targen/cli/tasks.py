@@ -20,7 +20,7 @@ def validate(
     """Check task and recipe files, and say everything that is wrong with them."""
     from targen.errors import SpecError  # noqa: PLC0415 - only here
     from targen.quality.expectations import problems  # noqa: PLC0415
-    from targen.yamlfile import YamlFile  # noqa: PLC0415
+    from targen.tasks.yamlfile import YamlFile  # noqa: PLC0415
 
     found = base.tasks() if task is None else {task: base.task(task)}
     wrong = [text for spec in found.values() for text in problems(spec, YamlFile(spec.source))]
@@ -40,7 +40,9 @@ def schema(
     folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
 ) -> None:
     """Write the JSON Schemas of task and recipe files, for completion in editors."""
-    from targen import schemas  # noqa: PLC0415 - slow to import
+    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.tasks import json_schemas  # noqa: PLC0415 - slow to import
 
-    for path in schemas.write(folder):
-        typer.echo(f"{path}")
+    for name, text in json_schemas.files().items():
+        write_file(folder / name, text.encode(), "FOLDER")
+        typer.echo(f"{folder / name}")

@@ -43,8 +43,8 @@ def train(
     """
     if form not in ("classification", "instruction"):
         raise TargenError(f"--format {form!r}: it is classification or instruction.")
-    from targen import references  # noqa: PLC0415 - a quick command needs none
-    from targen.places import write_file  # noqa: PLC0415
+    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.tasks import references  # noqa: PLC0415 - a quick command needs none
     from targen.training import study  # noqa: PLC0415 - PyTorch
     from targen.training.finetune import Fit  # noqa: PLC0415
 

@@ -20,14 +20,14 @@ from openai.types import Batch
 from targen.errors import EndpointError
 from targen.hashing import sha256_of
 from targen.llm.batch_results import SLICE, Hooks, Open, Results, ignore, parts
-from targen.llm.batch_store import Book, Submission
 from targen.llm.batch_wire import ENDED, RefusedError, Service
-from targen.llm.budget import Budget
 from targen.llm.client import Client
-from targen.llm.ledger import Ledger
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
-from targen.llm.writer import Writer
+from targen.store.batches import Book, Submission
+from targen.store.budgets import Budget
+from targen.store.ledger import Ledger
+from targen.store.writer import Writer
 
 LOGGER = logging.getLogger("targen")
 

@@ -13,17 +13,17 @@ from typing import Any
 
 from openai.types import Batch
 
-from targen.llm.batch_store import Book
 from targen.llm.batch_wire import Service, read_line
-from targen.llm.budget import bound
-from targen.llm.ledger import Ledger
+from targen.llm.cost_bound import bound
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
-from targen.llm.types import Status
 from targen.llm.wire import Profile
-from targen.llm.writer import Writer
+from targen.store.batches import Book
+from targen.store.ledger import Ledger
+from targen.store.schema import Status
+from targen.store.writer import Writer
 
 LOGGER = logging.getLogger("targen")
 

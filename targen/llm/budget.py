@@ -1,134 +1,143 @@
-"""The ceiling on what may be spent: reserved before a call, settled after.
+"""The money of one engine: what a request may cost and did cost, reserved and given back.
 
-Here belong the upper bound of a call's cost and the statements that reserve and settle, shared by
-all processes of a store. What happens to a request that does not fit belongs to the engine.
-
-Two ceilings hold at once: one over everything in the store (`*`), one for a task (`task:<name>`).
-What a process had reserved when it died counts as spent, because the endpoint may have charged it.
+Here belongs everything between a job and its price. The ceilings themselves, shared by all
+processes, belong to `budget`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import sqlalchemy as sa
 
-from targen.hashing import canonical
-from targen.llm.ledger import ALL, add_spent, insert
-from targen.llm.prices import Price
-from targen.llm.schema import BUDGETS, OWNERS, RESERVATIONS
-from targen.llm.store import now
+from targen.errors import BudgetError
+from targen.llm.cost_bound import bound
+from targen.llm.runs import Job
+from targen.llm.settings import EngineSettings
 from targen.llm.types import Request
-
-TOKENS_PER_MESSAGE = 16
-"""Tokens that a chat format adds around one message, generously."""
-
-WORDS_ADDED = 200
-"""Bytes of the words around a schema that is told in words."""
-
-DOLLAR_DUST = 1e-9
-
-BURY_S = 30.0
-"""Seconds beyond the end of its lease until a silent process's reservations count as spent. On a
-machine that is far too busy a live process may be silent longer than a lease, and its money would
-be counted twice; whoever waits for a dead one's only waits."""
+from targen.store import batches
+from targen.store.budgets import DOLLAR_DUST, Budget
+from targen.store.ledger import ALL, Found, Ledger
+from targen.store.writer import Writer
 
 
-def prompt_bound(request: Request) -> int:
-    """Return the most prompt tokens that `request` can have.
+class Purse:
+    """Reserves, prices and gives back. Without a ceiling nothing is reserved."""
 
-    No tokeniser makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
-    because it may go out in the response format and in words.
-    """
-    text = sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)
-    schema = len(canonical(request.schema).encode("utf-8", "replace"))
-    return text + 2 * schema + TOKENS_PER_MESSAGE * (len(request.messages) + 2) + WORDS_ADDED
-
-
-def bound(request: Request, price: Price, batch: bool = False) -> float:
-    """Return the most that `request` can cost, in US dollars."""
-    return price.cost(prompt_bound(request), request.sampling.max_output_tokens, batch)
-
-
-class Budget:
-    """The ceilings of one engine and its reservations."""
-
-    def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:
-        """Make the budget.
+    def __init__(
+        self,
+        settings: EngineSettings,
+        endpoint: str,
+        writer: Writer,
+        ledger: Ledger,
+        room: Callable[[], None],
+    ) -> None:
+        """Make it.
 
         Args:
-            owner: this process's name.
-            ceilings: scope -> US dollars.
+            settings: of the engine.
+            endpoint: the logical name.
+            writer: of the engine.
+            ledger: of the engine.
+            room: called when something was given back: there may be room for one that waits.
         """
-        self._owner = owner
-        self.ceilings = dict(ceilings)
-
-    def reserve(self, connection: sa.Connection, amounts: Sequence[float]) -> int:
-        """Reserve as many of `amounts` as fit, in order; return how many."""
-        self._bury(connection)
-        room = min(self._room(connection, scope) for scope in self.ceilings)
-        count, total = 0, 0.0
-        for amount in amounts:
-            if total + amount > room + DOLLAR_DUST:
-                break
-            total += amount
-            count += 1
-        if count:
-            self._change(connection, total)
-        return count
-
-    def give_back(self, connection: sa.Connection, amount: float) -> None:
-        """Give a reservation back; what was really spent is noted where completions are."""
-        self._change(connection, -amount)
-
-    def state(self, connection: sa.Connection) -> dict[str, tuple[float, float]]:
-        """Return scope -> (spent, reserved by all processes) in US dollars."""
-        return {
-            scope: (_spent(connection, scope), _reserved(connection, scope))
-            for scope in self.ceilings
+        self._settings, self._endpoint = settings, endpoint
+        self._writer, self._ledger, self._room = writer, ledger, room
+        ceilings = {
+            ALL: settings.budget_usd,
+            f"task:{settings.task}": settings.task_budget_usd,
         }
+        known = {scope: usd for scope, usd in ceilings.items() if usd is not None}
+        self.budget = Budget(ledger.owner, known) if known else None
 
-    def _room(self, connection: sa.Connection, scope: str) -> float:
-        return self.ceilings[scope] - _spent(connection, scope) - _reserved(connection, scope)
+    def claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
+        """Return the work that looks jobs up, claims what is new and reserves its money."""
+        names = [job.request_id for job in jobs]
+        look_up = self._ledger.find_or_claim(names)
+        budget = self.budget
+        amounts = {job.request_id: self.bound(job.request) for job in jobs} if budget else {}
 
-    def _change(self, connection: sa.Connection, amount: float) -> None:
-        for scope in self.ceilings:
-            statement = insert(connection, RESERVATIONS).values(
-                owner=self._owner, scope=scope, reserved_usd=amount
+        def work(connection: sa.Connection) -> Found:
+            found = look_up(connection)
+            missing = sorted(set(names) - set(found.known))
+            batched = batches.under_way(connection, missing)
+            found = replace(found, batched=batched)
+            if budget is None:
+                return found
+            # First those whose money is spent already: a budget that a batch fills must not keep
+            # its answers from being fetched.
+            amounts.update(dict.fromkeys(batched, 0.0))
+            claimed = [name for name in names if name in found.claimed]
+            claimed.sort(key=lambda name: name not in batched)
+            fit = budget.reserve(connection, [amounts[name] for name in claimed])
+            held = set(claimed[:fit])
+            for job in jobs:
+                job.reserved = amounts[job.request_id] if job.request_id in held else 0.0
+            self._ledger.release(claimed[fit:])(connection)
+            if not claimed[fit:]:
+                return found
+            return replace(found, claimed=frozenset(held), short=budget.state(connection))
+
+        return work
+
+    def bound(self, request: Request) -> float:
+        """Return the most a request can cost, in US dollars.
+
+        Raises:
+            BudgetError: the price is not known.
+        """
+        model = request.model or self._settings.model_name
+        price = self._settings.price_of(request.model, self._endpoint)
+        if price is None:
+            raise BudgetError(
+                f"A budget is set, but the price of {model} at {self._endpoint} is not known, so "
+                "nothing was sent: add it to the file that TARGEN_PRICES names."
             )
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["owner", "scope"],
-                    set_={"reserved_usd": RESERVATIONS.c.reserved_usd + amount},
-                )
-            )
+        return bound(request, price, batch=self._settings.mode == "batch")
 
-    def _bury(self, connection: sa.Connection) -> None:
-        """Count what dead processes had reserved as spent."""
-        believed = OWNERS.c.expires_at > now(connection) - BURY_S
-        alive = sa.select(OWNERS.c.owner).where(believed)
-        dead = RESERVATIONS.c.owner.not_in(alive) & (RESERVATIONS.c.owner != self._owner)
-        rows = connection.execute(
-            sa.delete(RESERVATIONS)
-            .where(dead)
-            .returning(RESERVATIONS.c.scope, RESERVATIONS.c.reserved_usd)
+    def cost(
+        self, request: Request, prompt: int | None, completion: int | None, batch: bool
+    ) -> float | None:
+        """Return what an answer cost, in US dollars; None where that is not known."""
+        price = self._settings.price_of(request.model, self._endpoint)
+        if self._settings.embedded:
+            return 0.0
+        if price is None or prompt is None or completion is None:
+            return None
+        return price.cost(prompt, completion, batch)
+
+    def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store rows (see `Ledger.put`) and end the reservations that they hold in `back_usd`."""
+        self._ledger.put(connection, rows)
+        back = sum(row["back_usd"] for row in rows)
+        if self.budget is not None and back:
+            self.budget.give_back(connection, back)
+
+    def settled(self, row: Mapping[str, Any]) -> None:
+        """Take note that a row is stored."""
+        if row["back_usd"]:
+            self._room()
+
+    def give_back(self, job: Job, charge: float = 0.0) -> None:
+        """End a job's reservation; `charge` is what counts as spent although nothing came."""
+        budget, reserved = self.budget, job.reserved
+        if budget is None or not reserved:
+            return
+        job.reserved = 0.0
+
+        def work(connection: sa.Connection) -> None:
+            budget.give_back(connection, reserved)
+            self._ledger.charge(connection, charge)
+
+        # There may now be room for one that waits.
+        self._writer.submit(work, lambda result: self._room())
+
+    def short_error(self, short: Mapping[str, tuple[float, float]]) -> BudgetError | None:
+        """Return why no call fits; None where one that is open may still give something back."""
+        if self.budget is None or any(left > DOLLAR_DUST for _, left in short.values()):
+            return None
+        words = Budget.words(short, self.budget.ceilings)
+        return BudgetError(
+            f"The budget does not allow the next call ({words}). Everything paid for is "
+            "stored: raise the budget, and the run goes on where it stopped."
         )
-        for row in rows.all():
-            add_spent(connection, {row.scope: max(row.reserved_usd, 0.0)})
-
-    @staticmethod
-    def words(state: Mapping[str, tuple[float, float]], ceilings: Mapping[str, float]) -> str:
-        """Return what stands, for the user."""
-        return "; ".join(
-            f"{'all runs' if scope == ALL else scope}: ceiling ${ceilings[scope]:.4f}, "
-            f"spent ${spent:.4f}"
-            for scope, (spent, _) in state.items()
-        )
-
-
-def _spent(connection: sa.Connection, scope: str) -> float:
-    found = sa.select(BUDGETS.c.spent_usd).where(BUDGETS.c.scope == scope)
-    return float(connection.execute(found).scalar() or 0.0)
-
-
-def _reserved(connection: sa.Connection, scope: str) -> float:
-    found = sa.select(sa.func.sum(RESERVATIONS.c.reserved_usd)).where(RESERVATIONS.c.scope == scope)
-    return float(connection.execute(found).scalar() or 0.0)

@@ -16,7 +16,8 @@ import openai
 
 from targen.errors import EndpointError
 from targen.llm import reply as replies
-from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings, normalised
+from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
+from targen.tasks.endpoints import normalised
 
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -55,9 +56,9 @@ class Client:
         """
         if settings.embedded:
             self.base_url = "http://embedded/v1"
-            from targen.offline.app import create_app  # noqa: PLC0415 (only where it is used)
-
-            transport = httpx2.ASGITransport(create_app())
+            if settings.simulator is None:
+                raise EndpointError("No model is named, and no simulator is plugged in.")
+            transport = httpx2.ASGITransport(settings.simulator())
             http: httpx2.AsyncClient = httpx2.AsyncClient(transport=transport)
             key: str | None = "embedded"
         else:
@@ -69,7 +70,7 @@ class Client:
                     "the openai SDK does not send beside a key: name it without them."
                 )
             # aiohttp is imported only where there is a network.
-            from targen.llm.lean import make_client  # noqa: PLC0415
+            from targen.llm.transport import make_client  # noqa: PLC0415
 
             http = make_client(settings.concurrency + 1)
             key = settings.api_key

@@ -21,20 +21,20 @@ import sqlalchemy as sa
 
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError
 from targen.hashing import digest
-from targen.llm import embeddings_store as kept
 from targen.llm import local_embeddings, retry
 from targen.llm import reply as replies
-from targen.llm.budget import DOLLAR_DUST, Budget
 from targen.llm.client import Client
 from targen.llm.embeddings_wire import Vectors, parts, read_answer, sendable
-from targen.llm.gate import Gate
-from targen.llm.ledger import Ledger
 from targen.llm.prices import Price, price_of
+from targen.llm.rate_limiter import Gate
 from targen.llm.refusals import key_advice
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
-from targen.llm.store import Store
-from targen.llm.writer import Writer
+from targen.store import embeddings as kept
+from targen.store.budgets import DOLLAR_DUST, Budget
+from targen.store.completions import Store
+from targen.store.ledger import Ledger
+from targen.store.writer import Writer
 
 Floats = npt.NDArray[np.float64]
 

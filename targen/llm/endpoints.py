@@ -1,122 +1,17 @@
-"""Named endpoints: where a step may send its questions instead of the default endpoint.
-
-Here belong the file that defines them (TARGEN_ENDPOINTS_FILE) and what one of them changes in an
-engine's settings. A task names an endpoint; addresses, limits and prices stand in this file, and
-secrets in neither: the file names the environment variable that holds one.
-"""
+"""Engine settings for a named endpoint."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-
-from targen.environment import ENDPOINTS_DEFAULT
-from targen.errors import EndpointError, SpecError
+from targen.errors import EndpointError
 from targen.llm.prices import Price
-from targen.llm.settings import EMBEDDED_ENDPOINT, EngineSettings, normalised
-from targen.yamlfile import YamlFile, nearest, validate
+from targen.llm.settings import EngineSettings
+from targen.tasks.endpoints import Endpoint, unknown
 
 NO_KEY = "none"
 """What goes out as the key to an endpoint that asks for none; the SDK insists on one."""
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-
-
-class EndpointPrices(BaseModel):
-    """What an endpoint's own model costs, in US dollars for one million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    prompt: float = Field(ge=0, allow_inf_nan=False)
-    completion: float = Field(ge=0, allow_inf_nan=False)
-    batch_factor: float = Field(default=0.5, ge=0, le=1)
-
-
-class Endpoint(BaseModel):
-    """A model at an address, with limits, prices and a secret of its own.
-
-    Attributes:
-        base_url: root of the OpenAI-compatible API.
-        model: the model's name there; a step may ask for another.
-        api_key_env: name of the environment variable that holds the key; None where the endpoint
-            asks for no key.
-        requests_per_minute, tokens_per_minute: limits known beforehand; None leaves them to be
-            found.
-        concurrency: requests in flight at most; None is the default endpoint's.
-        mode: `live` or `batch`; None is the default endpoint's.
-        prices: of `model`; None looks it up in the price file, under the endpoint's name.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    base_url: str
-    model: str = Field(min_length=1)
-    api_key_env: str | None = None
-    requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    tokens_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    concurrency: int | None = Field(default=None, ge=1)
-    mode: Literal["live", "batch"] | None = None
-    prices: EndpointPrices | None = None
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_a_url(cls, value: str) -> str:
-        try:
-            normalised(value)
-        except EndpointError as error:
-            raise ValueError(str(error)) from None
-        if "@" in value.split("//", 1)[-1].split("/", 1)[0]:
-            raise ValueError("a URL here has no user and no password; name a variable's name below")
-        return value
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_a_name(cls, value: str | None) -> str | None:
-        # The value is not repeated: somebody may have put the key itself here.
-        if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
-            raise ValueError(
-                "give the NAME of the environment variable that holds the key, such as "
-                "STRONG_API_KEY, never the key itself"
-            )
-        return value
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    endpoints: dict[str, Endpoint]
-
-
-def load_endpoints(path: Path) -> dict[str, Endpoint]:
-    """Return the endpoints of a file by name; none where the default file is missing.
-
-    Raises:
-        SpecError: everything that is wrong with the file, a line each.
-    """
-    if path == Path(ENDPOINTS_DEFAULT) and not path.exists():
-        return {}
-    file = YamlFile(path)
-    found = validate(_File, file.data, file).endpoints
-    problems = [
-        f"{file.where(('endpoints', name))}: a name is lower-case letters, digits, - and _, and "
-        f"not '{EMBEDDED_ENDPOINT}'"
-        for name in found
-        if not _NAME.fullmatch(name) or name == EMBEDDED_ENDPOINT
-    ]
-    if problems:
-        raise SpecError("\n".join(problems))
-    return found
-
-
-def unknown(name: str, known: Mapping[str, Endpoint], path: Path) -> str:
-    """Return what to tell whoever names an endpoint that there is not."""
-    if not known:
-        return f"unknown endpoint '{name}': {path} defines none (TARGEN_ENDPOINTS_FILE)"
-    return f"unknown endpoint '{name}' (defined in {path}); {nearest(name, known)}"
 
 
 def at(

@@ -27,26 +27,26 @@ from targen.errors import StoreError, TargenError
 from targen.llm import retry
 from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
+from targen.llm.budget import Purse
 from targen.llm.client import Client
-from targen.llm.gate import Gate
 from targen.llm.identity import identify
-from targen.llm.ledger import Found, Ledger
 from targen.llm.lookup import GROUP, Lookup
 from targen.llm.prices import price_of
 from targen.llm.progress import EVERY_S, Clock, Progress
-from targen.llm.purse import Purse
+from targen.llm.rate_limiter import Gate
 from targen.llm.refusals import Refusals
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
 from targen.llm.sending import Sender
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
-from targen.llm.store import Store
 from targen.llm.storing import Storing
 from targen.llm.tokens import TokenLimit
 from targen.llm.types import Outcome, Request
 from targen.llm.wire import Profile
-from targen.llm.writer import Writer
+from targen.store.completions import Store
+from targen.store.ledger import Found, Ledger
+from targen.store.writer import Writer
 
 __all__ = ["Engine", "EngineSettings"]
 

@@ -5,11 +5,9 @@ taken from what the caller asked, before anything is adapted to an endpoint, so 
 quirks never split or merge completions.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from targen.hashing import canonical, sha256_of
-from targen.llm.schema import COMPLETIONS
 from targen.llm.types import Request
 
 SCHEME = 1
@@ -42,24 +40,3 @@ def identify(request: Request, model: str, endpoint: str) -> tuple[str, bytes]:
     """Return the request's id (sha256, 64 hex digits) and the canonical bytes it is taken from."""
     text = canonical(content(request, model, endpoint)).encode("utf-8", "surrogatepass")
     return sha256_of(text), text
-
-
-def checksum(row: Mapping[str, Any]) -> str:
-    """Return the sha256 of a stored completion: of every column but the checksum itself.
-
-    A value counts as the database gives it back, so that the same row has the same checksum
-    before it is stored and after, in SQLite and in PostgreSQL.
-    """
-    parts = []
-    for name, kind in _STORED:
-        value = row[name]
-        if value is None:
-            parts.append(f"{name}:-")
-        elif kind is bytes:
-            parts.append(f"{name}:{sha256_of(value)}")
-        else:
-            parts.append(f"{name}:{kind(value)!a}")
-    return sha256_of("\n".join(parts).encode())
-
-
-_STORED = [(c.name, c.type.python_type) for c in COMPLETIONS.columns if c.name != "checksum"]

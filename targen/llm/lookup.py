@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from targen.errors import TargenError
-from targen.llm.ledger import Found, Record
-from targen.llm.purse import Purse
+from targen.llm.budget import Purse
 from targen.llm.runs import Job
-from targen.llm.writer import Writer
+from targen.store.ledger import Found, Record
+from targen.store.writer import Writer
 
 LOGGER = logging.getLogger("targen")
 

@@ -9,13 +9,14 @@ from typing import Any
 
 import targen
 from targen.llm import structured
-from targen.llm.ledger import Record
 from targen.llm.reply import Answer
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
-from targen.llm.store import pack
 from targen.llm.structured import Parsed
-from targen.llm.types import Outcome, Status
+from targen.llm.types import Outcome
+from targen.store.completions import pack
+from targen.store.ledger import Record
+from targen.store.schema import Status
 
 _OPTIONAL = (
     "served_model",

@@ -14,17 +14,17 @@ from typing import Protocol
 
 from targen.errors import EndpointError, TargenError
 from targen.llm import retry
+from targen.llm.budget import Purse
 from targen.llm.client import Client
-from targen.llm.gate import Gate
-from targen.llm.purse import Purse
+from targen.llm.rate_limiter import Gate
 from targen.llm.refusals import Refusals
 from targen.llm.reply import Reply
 from targen.llm.runs import Job, Run
 from targen.llm.stats import Stats
 from targen.llm.storing import Storing
 from targen.llm.tokens import TokenLimit
-from targen.llm.types import Status
 from targen.llm.wire import Profile
+from targen.store.schema import Status
 
 GRACE_S = 4.0
 ENOUGH_READY = 32

@@ -4,17 +4,17 @@ Here belong the settings of one engine and their checks. Reading the environment
 the Dagster resource's work.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from targen.errors import EndpointError, StoreError
+from targen.errors import StoreError
 from targen.llm.local_embeddings import name_of
 from targen.llm.prices import Price, price_of
+from targen.tasks.endpoints import EMBEDDED_ENDPOINT, normalised
 
 EMBEDDED_MODEL = "targen-embedded"
-EMBEDDED_ENDPOINT = "embedded"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
@@ -45,6 +45,7 @@ class EngineSettings:
         tokens_per_minute: the same for prompt and output tokens together; None is no limit.
         price: of `model`; None looks it up in the price file.
         embedding: what texts are embedded with; None is the embedding model at this endpoint.
+        simulator: makes the ASGI application that answers where `model` is None.
         run_id, task, step: who asks; written into the ledger of uses, no part of the identity.
     """
 
@@ -65,6 +66,7 @@ class EngineSettings:
     tokens_per_minute: float | None = None
     price: Price | None = None
     embedding: "EngineSettings | None" = field(default=None, repr=False)
+    simulator: Callable[[], Any] | None = field(default=None, repr=False)
     run_id: str = ""
     task: str = ""
     step: str = ""
@@ -109,24 +111,6 @@ class EngineSettings:
         if self.embedded:
             return EMBEDDED_ENDPOINT
         return self.endpoint_name or normalised(base_url)
-
-
-def normalised(url: str) -> str:
-    """Return `url` in one form: lower-case host, no default port, no credentials, no slash.
-
-    Raises:
-        EndpointError: this is no http(s) URL.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise EndpointError(f"The base URL is not a URL: {error}.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise EndpointError("The base URL must start with http:// or https:// and name a host.")
-    default = {"http": 80, "https": 443}[parts.scheme]
-    host = parts.hostname if port in (None, default) else f"{parts.hostname}:{port}"
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
 def store_address(store_url: str | None, data_dir: str) -> str:

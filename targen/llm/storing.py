@@ -9,15 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from targen.llm import structured
-from targen.llm.ledger import Record
+from targen.llm.budget import Purse
 from targen.llm.outcomes import outcome_of, record_of, row_of, status_of
-from targen.llm.purse import Purse
 from targen.llm.reply import Answer
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
-from targen.llm.types import Status
-from targen.llm.writer import Writer
+from targen.store.ledger import Record
+from targen.store.schema import Status
+from targen.store.writer import Writer
 
 ASK_AGAIN = 2
 """How often a request is asked again where nothing of its answer can be used."""

@@ -12,13 +12,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from targen.llm.gate import NEVER
-from targen.llm.ledger import insert
+from targen.llm.rate_limiter import NEVER
 from targen.llm.reply import Answer
-from targen.llm.schema import GATES
-from targen.llm.store import now as store_now
 from targen.llm.types import Request
-from targen.llm.writer import Writer
+from targen.store.completions import now as store_now
+from targen.store.ledger import insert
+from targen.store.schema import GATES
+from targen.store.writer import Writer
 
 _BURST_S = 5.0
 """The bucket holds what comes in this time. It is filled so much slower that bucket and inflow

@@ -6,9 +6,9 @@ stored or paid for does not.
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-Status = Literal["ok", "refused", "filtered", "truncated", "malformed", "failed"]
+from targen.store.schema import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 import targen
-from targen import tables
+from targen import steps
 from targen.hashing import digest, short_id
 from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
@@ -31,29 +31,11 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     seeds,
     vocabularies,
 )
-from targen.operators.registry import OPERATORS, StepInput, resolve
-from targen.prompting import template_digest
-from targen.task import TaskSpec
-
-RECIPE_STEP: Final[Mapping[str, str]] = {
-    "vocabularies": "vocabularies",
-    "contexts": "contexts",
-    "seeds": "seeds",
-    "instances": "instances",
-    "labels": "labels",
-    "corrected_set": "correction",
-}
-"""Table -> the recipe's step that makes it."""
-
-UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
-    "vocabularies": (),
-    "contexts": ("vocabularies",),
-    "seeds": ("contexts",),
-    "instances": ("contexts", "seeds"),
-    "labels": ("instances",),
-    "corrected_set": ("instances", "labels"),
-}
-"""Table -> the tables that it is made from."""
+from targen.operators.base import StepInput
+from targen.prompts.render import template_digest
+from targen.steps import RECIPE_STEP, UPSTREAM
+from targen.tasks.registry import resolve
+from targen.tasks.spec import TaskSpec
 
 _HEAD: Final = ("title", "description", "language", "fields", "edition")
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -113,11 +95,11 @@ async def run_step(
     result = await operator.run(StepInput(spec, upstream, llm), params)
     kind = spec.answer.kind
     return StepOutput(
-        table=tables.frame(result.rows, tables.schema(step, spec.field_types, kind)),
+        table=steps.frame(result.rows, steps.schema(step, spec.field_types, kind)),
         rejected=rejected_frame(step, spec, result.rejected),
         asked=result.asked,
         warnings=result.warnings,
-        planted=None if result.planted is None else tables.frame(result.planted, tables.PLANTED),
+        planted=None if result.planted is None else steps.frame(result.planted, steps.PLANTED),
     )
 
 
@@ -133,7 +115,7 @@ def rejected_frame(
             if isinstance(row.get(name), list):
                 row[name] = ", ".join(row[name])
         rows.append(row)
-    return tables.frame(rows, tables.schema("rejected", {}))
+    return steps.frame(rows, steps.schema("rejected", {}))
 
 
 def _labels_read(step: str, spec: TaskSpec) -> Any:
@@ -186,7 +168,7 @@ def step_digest(step: str, spec: TaskSpec) -> str:
     return digest(
         {
             "step": step,
-            "schema_version": tables.SCHEMA_VERSION,
+            "schema_version": steps.SCHEMA_VERSION,
             "operator": operator.name,
             "params": params.model_dump(mode="json"),
             "prompt": template_digest(operator.prompt) if operator.prompt else None,
@@ -195,16 +177,3 @@ def step_digest(step: str, spec: TaskSpec) -> str:
             "plan": spec.planned_labels if operator.per_slot or step == "instances" else None,
         }
     )
-
-
-__all__ = [
-    "OPERATORS",
-    "RECIPE_STEP",
-    "UPSTREAM",
-    "StepOutput",
-    "endpoints",
-    "made_by",
-    "rejected_frame",
-    "run_step",
-    "step_digest",
-]

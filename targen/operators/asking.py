@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from targen.hashing import canonical
-from targen.languages import ENGLISH
 from targen.llm.types import LLM, Outcome, Request
-from targen.operators.registry import LLMParams
-from targen.tables import REASONS
-from targen.task import TaskSpec
-from targen.validators import VALIDATORS, fold
+from targen.operators.base import LLMParams
+from targen.steps import REASONS
+from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import fold
 
 QUOTED_CHARACTERS = 80
 _BEGINS = "; it begins "
@@ -125,60 +125,6 @@ def text_key(fields: Mapping[str, Any]) -> str:
     return canonical(folded)
 
 
-def needed(values: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
-    """Return the values that may not be empty: all but those of optional fields."""
-    optional = {name for name, field in spec.fields.items() if field.optional}
-    return {name: value for name, value in values.items() if name not in optional}
-
-
-def empty_field(values: Mapping[str, Any]) -> str | None:
-    """Return what is wrong where a value is missing or blank, None where all is well."""
-    for name, value in values.items():
-        blank = (
-            value is None
-            or (isinstance(value, str) and not value.strip())
-            or (isinstance(value, list) and (not value or not all(str(v).strip() for v in value)))
-        )
-        if blank:
-            return f"not_empty: {name} is empty"
-    return None
-
-
-def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
-    """Return what is wrong where a text has more words than its field allows."""
-    for name, value in values.items():
-        limit = spec.fields[name].max_words if name in spec.fields else None
-        if limit is not None and len(str(value).split()) > limit:
-            return f"max_words: {name} has more than {limit} words"
-    return None
-
-
-def first_violation(
-    row: dict[str, Any],
-    validators: list[dict[str, dict[str, str]]],
-    only: bool = False,
-    language: str = ENGLISH,
-) -> str | None:
-    """Run validators over a row, filling derived fields in, and return the first violation.
-
-    Args:
-        row: changed in place.
-        validators: as the task lists them.
-        language: the task's.
-        only: run only those whose inputs are all in the row (seeds hold a part of the fields).
-    """
-    for entry in validators:
-        for name, roles in entry.items():
-            check = VALIDATORS[name]
-            inputs = [roles[role] for role, fills in check.roles.items() if not fills]
-            if only and (any(field not in row for field in inputs) or any(check.roles.values())):
-                continue
-            problem = check.check(row, {**roles, "language": language})
-            if problem is not None:
-                return f"{name}: {problem}"
-    return None
-
-
 def tally(details: Iterable[str]) -> str:
     """Return "word_form 30, differ 4": how often each invariant rejected, most often first.
 
@@ -190,3 +136,29 @@ def tally(details: Iterable[str]) -> str:
         counts[name] = counts.get(name, 0) + 1
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return ", ".join(f"{name} {count}" for name, count in ranked)
+
+
+def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
+    """Return what every prompt says of the task.
+
+    The task's name is not in it: a task that extends another asks the same questions, and finds
+    them answered.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in spec.fields.items():
+        if field.derived:
+            continue
+        if field.values:
+            fields[name] = {"description": field.description, "values": field.values}
+        else:
+            fields[name] = field.description
+    block: dict[str, Any] = {
+        "title": spec.title,
+        "description": spec.description.strip(),
+        "fields": fields,
+    }
+    if spec.language != ENGLISH:
+        block["language"] = LANGUAGES[spec.language]
+    if question:
+        block["question"] = spec.answer.question
+    return block

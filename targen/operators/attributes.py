@@ -18,8 +18,12 @@ from targen.operators.asking import (
     missing_reason,
     numbered_items,
     rejection,
+    task_block,
 )
-from targen.operators.constants import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.vocabularies import term_row
+from targen.prompts.render import items_schema, messages
+from targen.steps import (
     ASKED,
     CONFUSABLE,
     DIMENSIONS,
@@ -27,10 +31,8 @@ from targen.operators.constants import (
     about,
     asked_about,
 )
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.operators.vocabularies import term_row
-from targen.prompting import items_schema, messages, task_block
-from targen.validators import fold
+from targen.tasks.registry import operator
+from targen.tasks.validators import fold
 
 PROMPT = "vocabularies/attribute_values.md"
 

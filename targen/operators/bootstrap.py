@@ -17,7 +17,8 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import answers, make_request, numbered_items
+from targen.operators.asking import answers, make_request, numbered_items, task_block
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.growing import (
     Example,
     Harvest,
@@ -28,11 +29,11 @@ from targen.operators.growing import (
     written_fields,
 )
 from targen.operators.novelty import Pool
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.plan import Plan
-from targen.prompting import items_schema, messages, task_block
-from targen.task import TaskSpec
-from targen.validators import fold
+from targen.operators.plan import Plan
+from targen.prompts.render import items_schema, messages
+from targen.tasks.registry import operator
+from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import fold
 
 PROMPT = "instances/bootstrap.md"
 KEYWORDS: Final = (

@@ -5,8 +5,9 @@ Here belongs the operator compose. Examples of a label belong to `instances`.
 
 from pydantic import Field
 
+from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots
-from targen.operators.registry import StepInput, StepResult, operator
+from targen.tasks.registry import operator
 
 PROMPT = "instances/compose.md"
 

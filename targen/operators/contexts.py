@@ -10,18 +10,21 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.hashing import short_id
+from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.operators.asking import (
     answers,
-    empty_field,
     items_of,
     make_request,
     missing_reason,
     rejection,
+    task_block,
 )
-from targen.operators.constants import ASKED, NONE_CONTEXT_ID
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.prompting import field_schema, items_schema, messages, task_block
-from targen.validators import fold
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.prompts.render import field_schema, items_schema, messages
+from targen.steps import ASKED
+from targen.tasks.registry import operator
+from targen.tasks.rows import empty_field
+from targen.tasks.validators import fold
 
 PROMPT = "contexts/llm_list.md"
 

@@ -9,15 +9,16 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from targen.answers import Kind, Label, label_key, majority
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.llm.types import Request
 from targen.operators.asking import answers, make_request, rejection
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.labels import label_schema, row_block, said_label
-from targen.operators.registry import LLMParams, Params, StepInput, StepResult, operator
-from targen.prompting import messages, object_schema
-from targen.task import TaskSpec
+from targen.prompts.render import messages, object_schema
+from targen.tasks.answers import Kind, Label, label_key, majority
+from targen.tasks.registry import Params, operator
+from targen.tasks.spec import TaskSpec
 
 PROMPT = "corrected_set/self_correct.md"
 Policy = Literal["majority", "relabel", "drop", "keep"]

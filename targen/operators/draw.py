@@ -10,10 +10,11 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.hashing import short_id
-from targen.operators.constants import ASKED, CONFUSABLE, LABEL
+from targen.operators.base import StepInput, StepResult
 from targen.operators.designs import Design, point
-from targen.operators.registry import Params, StepInput, StepResult, operator
-from targen.plan import Plan, Slot
+from targen.operators.plan import Plan, Slot
+from targen.steps import ASKED, CONFUSABLE, LABEL
+from targen.tasks.registry import Params, operator
 
 Term = tuple[str, str]
 """A term and its id."""

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from targen.errors import StepError
 from targen.hashing import canonical, short_id
-from targen.operators.registry import StepInput, StepResult, operator
+from targen.operators.base import StepInput, StepResult
+from targen.tasks.registry import operator
 
 KIND: Final = "example"
 LABEL: Final = "label"

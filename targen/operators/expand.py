@@ -7,26 +7,26 @@ from typing import Any
 
 from pydantic import Field
 
-from targen.answers import Label
 from targen.errors import StepError
 from targen.hashing import canonical, short_id
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
-    empty_field,
-    first_violation,
     items_of,
     make_request,
     missing_reason,
     rejection,
     tally,
-    too_long,
+    task_block,
 )
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.materials import context_block, requirements
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.plan import Plan
-from targen.prompting import field_schema, items_schema, messages, task_block
-from targen.task_parts import Seeds
+from targen.operators.plan import Plan
+from targen.prompts.render import field_schema, items_schema, messages
+from targen.tasks.answers import Label
+from targen.tasks.registry import operator
+from targen.tasks.rows import empty_field, first_violation, too_long
+from targen.tasks.sections import Seeds
 
 PROMPT = "seeds/expand.md"
 

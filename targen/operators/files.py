@@ -7,16 +7,10 @@ from typing import Any
 
 from targen.errors import StepError
 from targen.hashing import canonical, short_id
-from targen.operators.asking import (
-    empty_field,
-    first_violation,
-    needed,
-    rejection,
-    tally,
-    text_key,
-    too_long,
-)
-from targen.operators.registry import StepInput, StepResult, operator
+from targen.operators.asking import rejection, tally, text_key
+from targen.operators.base import StepInput, StepResult
+from targen.tasks.registry import operator
+from targen.tasks.rows import empty_field, first_violation, needed, too_long
 
 
 def _checked(

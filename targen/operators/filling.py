@@ -9,28 +9,26 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from targen.answers import Label
 from targen.errors import StepError
-from targen.gender import swap_gender
 from targen.hashing import rng, short_id
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
-    empty_field,
-    first_violation,
     make_request,
     missing_reason,
-    needed,
     numbered_items,
     rejection,
     tally,
+    task_block,
     text_key,
-    too_long,
 )
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.materials import Material, Materials, requirements
-from targen.operators.registry import LLMParams, StepInput, StepResult
-from targen.plan import Plan, Slot
-from targen.prompting import field_schema, items_schema, messages, task_block
+from targen.operators.plan import Plan, Slot
+from targen.prompts.render import field_schema, items_schema, messages
+from targen.tasks.answers import Label
+from targen.tasks.gender import swap_gender
+from targen.tasks.rows import empty_field, first_violation, needed, too_long
 
 PILOT: Final = 40
 """Slots tried before the rest: where not one of them can be filled, the step stops at once."""

@@ -12,22 +12,14 @@ from typing import Any
 from targen.errors import StepError
 from targen.hashing import short_id
 from targen.llm.types import Outcome
-from targen.operators.asking import (
-    empty_field,
-    first_violation,
-    missing_reason,
-    needed,
-    rejection,
-    tally,
-    text_key,
-    too_long,
-)
+from targen.operators.asking import missing_reason, rejection, tally, text_key
+from targen.operators.base import StepInput, StepResult
 from targen.operators.examples import KIND, LABEL
 from targen.operators.materials import attributes
-from targen.operators.registry import StepInput, StepResult
-from targen.prompting import field_schema
-from targen.task import TaskSpec
-from targen.validators import fold
+from targen.prompts.render import field_schema
+from targen.tasks.rows import empty_field, first_violation, needed, too_long
+from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import fold
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from pydantic import Field
 from targen.errors import NoEmbeddingsError, StepError
 from targen.hashing import rng
 from targen.llm.types import LLM, Outcome, Request
-from targen.operators.asking import answers, make_request, numbered_items
+from targen.operators.asking import answers, make_request, numbered_items, task_block
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.growing import (
     Example,
     Harvest,
@@ -27,10 +28,10 @@ from targen.operators.growing import (
     values_of,
     written_fields,
 )
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.plan import Plan, Slot
-from targen.prompting import items_schema, messages, task_block
-from targen.validators import fold
+from targen.operators.plan import Plan, Slot
+from targen.prompts.render import items_schema, messages
+from targen.tasks.registry import operator
+from targen.tasks.validators import fold
 
 PROMPT = "instances/example_growth.md"
 Strategy = Literal["naive", "random", "diverse", "similar", "tree"]

@@ -5,8 +5,9 @@ takes rows from a file. How slots are filled stands in `filling`; whether a row 
 later steps to say.
 """
 
+from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots
-from targen.operators.registry import StepInput, StepResult, operator
+from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
 

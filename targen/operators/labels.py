@@ -9,13 +9,14 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from targen.answers import Label, agreement, majority
 from targen.errors import StepError
 from targen.llm.types import Outcome
-from targen.operators.asking import answers, make_request
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.prompting import messages, object_schema, task_block
-from targen.task import TaskSpec
+from targen.operators.asking import answers, make_request, task_block
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.prompts.render import messages, object_schema
+from targen.tasks.answers import Label, agreement, majority
+from targen.tasks.registry import operator
+from targen.tasks.spec import TaskSpec
 
 PROMPT = "labels/annotate.md"
 

@@ -10,9 +10,10 @@ from pydantic import Field
 from targen.errors import EndpointError, StepError
 from targen.llm.types import Sampling
 from targen.operators.asking import answers
+from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots, no_logprobs
 from targen.operators.instances import PROMPT
-from targen.operators.registry import StepInput, StepResult, operator
+from targen.tasks.registry import operator
 
 
 class SelectParams(FillParams):

@@ -1,7 +1,7 @@
 """How rows of the tables look to a prompt and to a plan: contexts and seeds as plain dicts.
 
 Here belong the views that several operators need of upstream rows. Rows themselves are defined in
-`targen.tables`.
+`targen.steps`.
 """
 
 import json
@@ -11,8 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from targen.operators.constants import CONFUSABLE, LABEL, NONE_CONTEXT_ID, NONE_SEED_KIND
-from targen.task import TaskSpec
+from targen.lineage.ids import NONE_CONTEXT_ID
+from targen.steps import CONFUSABLE, LABEL, NONE_SEED_KIND
+from targen.tasks.spec import TaskSpec
 
 
 def attributes(row: Mapping[str, Any]) -> dict[str, str]:

@@ -13,20 +13,20 @@ from targen.hashing import canonical, short_id
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
-    empty_field,
-    first_violation,
     make_request,
     missing_reason,
     numbered_items,
     rejection,
     tally,
+    task_block,
     text_key,
-    too_long,
 )
-from targen.operators.constants import NONE_SEED_KIND
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.materials import context_block
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.prompting import field_schema, items_schema, messages, task_block
+from targen.prompts.render import field_schema, items_schema, messages
+from targen.steps import NONE_SEED_KIND
+from targen.tasks.registry import operator
+from targen.tasks.rows import empty_field, first_violation, too_long
 
 PROMPT = "seeds/llm_per_context.md"
 

@@ -10,10 +10,18 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.hashing import short_id
-from targen.operators.asking import answers, items_of, make_request, missing_reason, rejection
-from targen.operators.registry import LLMParams, StepInput, StepResult, operator
-from targen.prompting import items_schema, messages, task_block
-from targen.validators import fold
+from targen.operators.asking import (
+    answers,
+    items_of,
+    make_request,
+    missing_reason,
+    rejection,
+    task_block,
+)
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.prompts.render import items_schema, messages
+from targen.tasks.registry import operator
+from targen.tasks.validators import fold
 
 PROMPT = "vocabularies/llm_list.md"
 

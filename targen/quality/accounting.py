@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
-from targen.quality.sheet import Measure, Sheet
-from targen.tables import REASONS, STEPS
+from targen.steps import REASONS, STEPS
 
 OTHER = "other"
 

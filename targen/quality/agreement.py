@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.answers import label_key, normalise_span
 from targen.quality.balance import label_set
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, wilson
-from targen.quality.sheet import Measure, Sheet
+from targen.tasks.answers import label_key, normalise_span
 
 NOT_ANNOTATED = "no annotator was asked: the recipe takes the intended label as it is"
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
-from targen.quality.sheet import Measure, Sheet
 
 
 def counts(values: pl.Series, categories: Sequence[str]) -> list[int]:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from targen.languages import ENGLISH, LANGUAGES
 from targen.quality.agreement import rate
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.lexicons import LEXICONS
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import joined
+from targen.tasks.languages import ENGLISH, LANGUAGES
 
 SHOWN = 12
 

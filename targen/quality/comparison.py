@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from targen import hashing, tables
+from targen import hashing, steps
+from targen.quality.collector import rounded
 from targen.quality.intervals import wilson
 from targen.quality.report import BANNER
-from targen.quality.sheet import rounded
 
 Figure = dict[str, Any]
 MADE_FROM = ("instances", "labels", "corrected_set")
@@ -133,7 +133,7 @@ class Comparison:
     """All groups, compared.
 
     Attributes:
-        table: one row per task, `targen.tables.schema("comparison", {})`.
+        table: one row per task, `targen.steps.schema("comparison", {})`.
         json: the same figures by group, and everything that the page shows; the groups with the
             most methods made come first, equals by name.
     """
@@ -188,7 +188,7 @@ def compare(methods: Iterable[Method]) -> Comparison:
         "metrics": [vars(metric) for metric in METRICS],
         "groups": compared,
     }
-    return Comparison(tables.frame(rows, tables.schema("comparison", {})), content)
+    return Comparison(steps.frame(rows, steps.schema("comparison", {})), content)
 
 
 def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import tokens
 
 WORDS = 8

@@ -9,8 +9,8 @@ from collections import Counter
 import polars as pl
 
 from targen.quality.agreement import rate
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import joined, words
 
 SHOWN = 14

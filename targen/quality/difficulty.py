@@ -10,12 +10,12 @@ import polars as pl
 from targen.quality import learner
 from targen.quality.balance import label_set
 from targen.quality.choices import Choices
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
 from targen.quality.learner import Labels
 from targen.quality.lexical import histogram
-from targen.quality.selfsim import sample
-from targen.quality.sheet import Measure, Sheet
+from targen.quality.self_similarity import sample
 from targen.quality.text import Ints
 
 ROWS = 2000

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import polars as pl
 
 from targen import hashing
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import Ints, joined, spans
 
 Words64 = npt.NDArray[np.uint64]

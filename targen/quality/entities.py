@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from targen.errors import TargenError
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
-from targen.quality.selfsim import sample
-from targen.quality.sheet import Measure, Sheet
+from targen.quality.self_similarity import sample
 from targen.quality.text import joined
 
 ROWS = 2000

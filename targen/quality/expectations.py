@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from targen.errors import SpecError
-from targen.places import Place
-from targen.task_parts import Expectation
-from targen.yamlfile import Loc, YamlFile
+from targen.tables.storage import Place
+from targen.tasks.sections import Expectation
+from targen.tasks.yamlfile import Loc, YamlFile
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from targen.task import TaskSpec
+    from targen.tasks.spec import TaskSpec
 
 FOLDER: Final = "expectations"
 TEMPLATE: Final = "expectations.html.jinja"

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from targen.quality.collector import Measure, Sheet
 from targen.quality.metrics import METRICS
-from targen.quality.sheet import Measure, Sheet
-from targen.task_parts import Gate
-from targen.yamlfile import nearest
+from targen.tasks.sections import Gate
+from targen.tasks.yamlfile import nearest
 
 WHOLE = "all"
 REVIEWED = "reviewed"

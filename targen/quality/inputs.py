@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.answers import Kind
 from targen.errors import TargenError
-from targen.task_parts import Gate
+from targen.tasks.answers import Kind
+from targen.tasks.sections import Gate
 
 TEXT_TYPES = ("text", "texts")
 """Field types that hold free text; the others (choice, integer) are compared, never tokenised."""
@@ -57,7 +57,7 @@ class ReportInputs:
             unless `answer_kind` is none, `label`; the columns and tables that are missing
             make the metrics on them skipped, with a reason.
         labels: the label set; empty for span and none.
-        rejected: step -> rejected items, as `targen.tables.REJECTED`.
+        rejected: step -> rejected items, as `targen.steps.REJECTED`.
         completions: the completions that the tables descend from, one row each, as
             `COMPLETIONS`; None where nothing is known of them.
         planned: field -> the values that the plan spreads evenly (say, `question` of copa).

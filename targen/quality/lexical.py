@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import percentiles
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import Ints, Tokens, generator, tokens
 
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)

@@ -7,6 +7,8 @@ heavy is imported: task files are checked against these names.
 from dataclasses import dataclass
 from typing import Final
 
+from targen.tasks.registry import register_metrics
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -118,3 +120,6 @@ def title(metric: str) -> str:
 def section(metric: str) -> str:
     """Return the name of the section of the page that shows a metric."""
     return _SECTION_OF[metric]
+
+
+register_metrics(METRICS)

@@ -13,9 +13,9 @@ import polars as pl
 
 from targen.quality.agreement import annotated, rate
 from targen.quality.balance import label_set
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles, wilson
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import Ints, generator
 
 READINGS = ("intended", "annotated", "corrected")

@@ -23,14 +23,14 @@ from targen.quality import (
     gates,
     lexical,
     noise,
-    selfsim,
+    self_similarity,
     semantic,
     shortcuts,
     utility,
     verdict,
 )
+from targen.quality.collector import Sheet, rounded
 from targen.quality.inputs import ReportInputs
-from targen.quality.sheet import Sheet, rounded
 
 BANNER = "made by the embedded demonstration model; not training data"
 REVIEW_ROWS = 50
@@ -39,8 +39,8 @@ SAMPLES = 3
 LONGEST = 4000
 """Characters of one text that the JSON keeps; the whole stands in the tables."""
 SECTIONS = (
-    accounting, balance, agreement, noise, duplicates, lexical, selfsim, semantic, difficulty,
-    shortcuts, bias, entities, coverage, contamination, utility,
+    accounting, balance, agreement, noise, duplicates, lexical, self_similarity, semantic,
+    difficulty, shortcuts, bias, entities, coverage, contamination, utility,
 )  # fmt: skip
 """Modules with a `measure`, in the order of the table."""
 
@@ -52,7 +52,7 @@ class Report:
     """A computed report.
 
     Attributes:
-        table: the long table, `targen.tables.schema("quality_report", {})`.
+        table: the long table, `targen.steps.schema("quality_report", {})`.
         json: the same figures and everything the page shows, ready for `json.dumps`.
     """
 

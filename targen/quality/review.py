@@ -15,12 +15,12 @@ import polars as pl
 
 from targen.errors import TableError, TargenError
 from targen.hashing import digest, short_id
-from targen.places import Place, drafted
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
-from targen.tables import DAMAGED
-from targen.task import TaskSpec
-from targen.yamlfile import nearest
+from targen.steps import DAMAGED
+from targen.tables.storage import Place, drafted
+from targen.tasks.spec import TaskSpec
+from targen.tasks.yamlfile import nearest
 
 HEAD: Final = ("task", "instance_id", "content", "stratum", "weight")
 TAIL: Final = ("label", "verdict", "comment")

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.balance import label_set
+from targen.quality.collector import Measure, Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Z95
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import generator
 
 Floats = npt.NDArray[np.float64]

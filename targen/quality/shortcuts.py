@@ -14,11 +14,11 @@ import polars as pl
 from targen.quality import learner
 from targen.quality.balance import label_set
 from targen.quality.choices import Choices
+from targen.quality.collector import Measure, Sheet
 from targen.quality.difficulty import FEWEST, ROWS, chosen, why_no_labels, why_not
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
-from targen.quality.selfsim import sample
-from targen.quality.sheet import Measure, Sheet
+from targen.quality.self_similarity import sample
 from targen.quality.text import Ints, tokens
 
 BINS = 8

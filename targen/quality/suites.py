@@ -5,17 +5,14 @@ file adds. Great Expectations itself is not imported: `expectations` hands it th
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
-from targen import tables
-from targen.contracts import IDS, REFERENCES
-from targen.task import TaskSpec
-from targen.task_parts import Expectation
+from targen import steps
+from targen.tables.contracts import IDS, REFERENCES
+from targen.tasks.sections import Expectation
+from targen.tasks.spec import TaskSpec
 
 REPORT: Final = "quality_report"
 EVEN: Final = 0.1
@@ -27,19 +24,6 @@ _TYPES: Final[Mapping[Any, tuple[str, ...]]] = {
     pl.Float64: ("float64",),
     pl.Boolean: ("bool",),
 }
-_NEEDS_A_DATABASE: Final = frozenset({"expect_query_results_to_match_comparison"})
-
-
-@lru_cache(maxsize=1)
-def shipped() -> frozenset[str]:
-    """Return the names of the expectations that Great Expectations ships for tables in memory.
-
-    Read from its files' names, because importing it takes seconds; empty where it is missing.
-    """
-    found = find_spec("great_expectations")
-    folders = found.submodule_search_locations if found else None
-    paths = [path for folder in folders or () for path in Path(folder).glob("expectations/core/*")]
-    return frozenset(p.stem for p in paths if p.stem.startswith("expect_")) - _NEEDS_A_DATABASE
 
 
 def build(
@@ -52,13 +36,13 @@ def build(
     """Return the suite of one table.
 
     Args:
-        step: one of `targen.tables.STEPS`.
+        step: one of `targen.steps.STEPS`.
         spec: the task.
         table: the table, to know what was planned.
         upstream: the tables it was made from, for references.
         judged: the gates as the report judged them, for the table quality_report.
     """
-    schema = tables.schema(step, spec.field_types, spec.answer.kind)
+    schema = steps.schema(step, spec.field_types, spec.answer.kind)
     suite = [_expect("table_columns_to_match_ordered_list", column_list=list(schema))]
     for column, dtype in schema.items():
         names = ("list",) if isinstance(dtype, pl.List) else _TYPES[dtype]

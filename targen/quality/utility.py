@@ -11,12 +11,12 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.choices import Choices
+from targen.quality.collector import Measure, Sheet
 from targen.quality.difficulty import FEWEST, ROWS, learner_of, why_not
 from targen.quality.duplicates import normalised
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles
 from targen.quality.learner import Labels
-from targen.quality.sheet import Measure, Sheet
 from targen.quality.text import generator, joined
 
 SEEDS = 5

@@ -7,9 +7,9 @@ that a user sets are gates; the rules here only decide what is worth a sentence.
 from collections.abc import Sequence
 from typing import Any
 
+from targen.quality.collector import Sheet
 from targen.quality.inputs import ReportInputs
 from targen.quality.metrics import section
-from targen.quality.sheet import Sheet
 
 Finding = tuple[str, str, str]
 """Level, sentence, and the metric that it is drawn from."""

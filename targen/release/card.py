@@ -17,17 +17,16 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import targen
-from targen.export.lines import one_line
-from targen.export.rows import label_counts
-from targen.operators import RECIPE_STEP
-from targen.operators.registry import resolve
-from targen.prompting import fenced, template_digest
+from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
-from targen.recipe import RECIPE_STEPS
-from targen.release.material import Material
-from targen.tables import FIELD_DTYPES
-from targen.task import TaskSpec
+from targen.release.inputs import Material
+from targen.release.lines import one_line
+from targen.release.rows import label_counts
+from targen.steps import FIELD_DTYPES, RECIPE_STEP
+from targen.tasks.recipe import RECIPE_STEPS
+from targen.tasks.registry import resolve
+from targen.tasks.spec import TaskSpec
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
                 (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from targen.operators.constants import ASKED, DIMENSIONS, about
-from targen.stored import Stored
+from targen.steps import ASKED, DIMENSIONS, about
+from targen.tables.files import Stored
 
 SCHEMA: Final[dict[str, Any]] = {
     "instance_id": pl.String,

@@ -9,9 +9,9 @@ import re
 from typing import Any, Final
 
 from targen.errors import ReleaseError
-from targen.places import Place
-from targen.release.contents import MANIFEST
-from targen.release.shelf import verify
+from targen.release.manifest import MANIFEST
+from targen.release.registry import verify
+from targen.tables.storage import Place
 
 TOKEN: Final = "HF_TOKEN"  # noqa: S105 - the variable's name
 ENDPOINT: Final = "HF_ENDPOINT"

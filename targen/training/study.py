@@ -12,11 +12,11 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
-from targen.export.instructions import conversations
 from targen.quality.intervals import bootstrap_mean
 from targen.quality.text import generator
 from targen.quality.utility import summary
-from targen.task import TaskSpec
+from targen.release.instructions import conversations
+from targen.tasks.spec import TaskSpec
 from targen.training.finetune import Examples, Fit, Tuned
 
 SEEDS = 3

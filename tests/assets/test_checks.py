@@ -1,16 +1,16 @@
-"""The report's own contract; those of the other tables are tested with `targen.contracts`."""
+"""The contract of the report."""
 
 import polars as pl
 from dagster import AssetCheckSeverity
 
 from assets.checks import gates_result, report_violations
-from targen import tables
+from targen import steps
 
-COLUMNS = tables.schema("quality_report", {})
+COLUMNS = steps.schema("quality_report", {})
 
 
 def report(*rows: dict) -> pl.DataFrame:
-    return tables.frame(list(rows), COLUMNS)
+    return steps.frame(list(rows), COLUMNS)
 
 
 def test_a_proper_report_holds() -> None:

@@ -3,29 +3,29 @@
 import pytest
 
 from assets.columns import fixed_schema, lineage, table_schema
-from targen import tables
+from targen import steps
 
 FIELDS = {"premise": "text", "hypothesis": "text"}
 
 
-@pytest.mark.parametrize("step", tables.STEPS)
+@pytest.mark.parametrize("step", steps.STEPS)
 def test_every_fixed_column_is_described(step: str) -> None:
     shown = fixed_schema(step)
-    assert [column.name for column in shown.columns] == list(tables.schema(step, {}))
+    assert [column.name for column in shown.columns] == list(steps.schema(step, {}))
     undescribed = [c.name for c in shown.columns if not c.description]
     assert undescribed == []
 
 
-@pytest.mark.parametrize("step", tables.STEPS)
+@pytest.mark.parametrize("step", steps.STEPS)
 def test_lineage_names_columns_that_exist(step: str) -> None:
     found = lineage(step, FIELDS).deps_by_column
-    assert set(found) <= set(tables.schema(step, FIELDS))
+    assert set(found) <= set(steps.schema(step, FIELDS))
     for sources in found.values():
         assert sources
         for source in sources:
             above = source.asset_key.path[-1]
-            assert tables.STEPS.index(above) < tables.STEPS.index(step)
-            assert source.column_name in tables.schema(above, FIELDS)
+            assert steps.STEPS.index(above) < steps.STEPS.index(step)
+            assert source.column_name in steps.schema(above, FIELDS)
 
 
 def test_a_field_comes_from_the_field_of_its_name() -> None:
@@ -35,7 +35,7 @@ def test_a_field_comes_from_the_field_of_its_name() -> None:
 
 
 def test_a_field_is_described_by_its_task() -> None:
-    columns = tables.schema("instances", FIELDS)
+    columns = steps.schema("instances", FIELDS)
     shown = table_schema("instances", columns, {"premise": "what is given", "slot": "not this"})
     described = {column.name: column.description for column in shown.columns}
     assert described["premise"] == "what is given"

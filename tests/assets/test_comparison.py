@@ -11,12 +11,12 @@ from assets import comparison
 from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
 from resources.tasks import TaskFolder
-from targen import tables as schemas
-from targen.places import place
+from targen import steps as schemas
 from targen.quality.report import build
-from targen.stored import Stored, Tables
-from tests.quality.sample import inputs
-from tests.specs import MOOD, RECIPES, write_task
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import place
+from tests.support.report_inputs import inputs
+from tests.support.specs import MOOD, RECIPES, write_task
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_report_of_another_schema_or_release_does_not_hide_the_others(
     content = json.loads(path.read_text())
     del content["made_from"]
     path.write_text(json.dumps(content))
-    monkeypatch.setattr("targen.stored.SCHEMA_VERSION", schemas.SCHEMA_VERSION + 1)
+    monkeypatch.setattr("targen.tables.files.SCHEMA_VERSION", schemas.SCHEMA_VERSION + 1)
     report(data, "mood-zerogen")
     monkeypatch.undo()
     said = cautions(tasks, data)

@@ -4,8 +4,8 @@ import pytest
 
 from assets import dictionary
 from assets.columns import meaning
-from targen import tables
-from tests.specs import ROOT
+from targen import steps
+from tests.support.specs import ROOT
 
 
 def test_the_page_is_what_the_tables_are() -> None:
@@ -13,6 +13,6 @@ def test_the_page_is_what_the_tables_are() -> None:
     assert shown == dictionary.render(), "write it anew with `make dictionary`"
 
 
-@pytest.mark.parametrize("table", [*tables.STEPS, "comparison", "rejected", "planted"])
+@pytest.mark.parametrize("table", [*steps.STEPS, "comparison", "rejected", "planted"])
 def test_every_column_has_a_meaning(table: str) -> None:
-    assert all(meaning(table, column) for column in tables.schema(table, {}))
+    assert all(meaning(table, column) for column in steps.schema(table, {}))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from assets.quality_report import corrector_blind, options, report_digest
-from tests.specs import real_task
+from tests.support.specs import real_task
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from dagster import AssetsDefinition, DagsterInstance, ExecuteInProcessResult, m
 from dagster_project import failure
 from dagster_project.definitions import build_defs, resources_from_environment
 from targen.hashing import digest
-from targen.tables import ROW_STEPS
-from tests.models import random_value
-from tests.specs import MOOD, RECIPES, write_task
+from targen.steps import ROW_STEPS
+from tests.support.models import random_value
+from tests.support.specs import MOOD, RECIPES, write_task
 
 MIXED = MOOD.replace(
     "  contexts: {count: 2}",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 QUIET = (

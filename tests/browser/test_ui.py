@@ -2,9 +2,9 @@
 
 import re
 
-from targen.loading import load_task_names
-from targen.tables import STEPS
-from tests.specs import TASKS
+from targen.steps import STEPS
+from targen.tasks.loading import load_task_names
+from tests.support.specs import TASKS
 
 WAIT_MS = 60_000
 

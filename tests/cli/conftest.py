@@ -1,3 +1,3 @@
-from tests.audit.conftest import data, original
+from tests.lineage.conftest import data, opened, original
 
-__all__ = ["data", "original"]
+__all__ = ["data", "opened", "original"]

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.hashing import digest
-from targen.places import LocalPlace
-from targen.stored import Tables
-from targen.tables import PLANTED, frame
+from targen.steps import PLANTED, frame
+from targen.tables.files import Tables
+from targen.tables.storage import LocalPlace
 
 RUNNER = CliRunner()
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from targen.cli import app
-from tests.specs import MOOD, RECIPES, write_task
+from tests.support.specs import MOOD, RECIPES, write_task
 
 runner = CliRunner()
 

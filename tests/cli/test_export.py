@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from targen.cli import app
-from targen.stored import Stored
-from tests.export.samples import corrected, corrected_of, instances_of, stored
-from tests.specs import RECIPES, TASKS, real_task
+from targen.tables.files import Stored
+from tests.support.samples import corrected, corrected_of, instances_of, stored
+from tests.support.specs import RECIPES, TASKS, real_task
 
 runner = CliRunner()
 

@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from targen.cli import app
-from targen.places import LocalPlace
-from targen.release import shelf
-from targen.release.contents import MANIFEST, Contents, version_of
-from targen.release.material import fingerprint
+from targen.release import registry
+from targen.release.inputs import fingerprint
+from targen.release.manifest import MANIFEST, Contents, version_of
+from targen.tables.storage import LocalPlace
 
 runner = CliRunner()
 
@@ -22,7 +22,7 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     said["files"] = {"README.md": fingerprint(b"a card")}
     said["version"] = version_of(said)
     files = {"README.md": b"a card", MANIFEST: json.dumps(said).encode()}
-    shelf.put(LocalPlace(str(tmp_path)), "rte", Contents(files, said))
+    registry.put(LocalPlace(str(tmp_path)), "rte", Contents(files, said))
     return str(said["version"])
 
 
@@ -43,7 +43,7 @@ def test_a_release_is_listed_checked_and_withdrawn(tmp_path: Path, version: str)
     assert "is withdrawn" in told("withdraw", "rte", version, "--reason", "a wrong card")
     assert told("list") == f"rte {version} 3 rows, withdrawn: a wrong card\n"
     assert "was withdrawn: a wrong card" in told("verify", path, status=1)
-    assert sorted(file.name for file in Path(path).iterdir()) == [MANIFEST, shelf.TOMBSTONE]
+    assert sorted(file.name for file in Path(path).iterdir()) == [MANIFEST, registry.TOMBSTONE]
 
 
 def test_what_is_no_release(tmp_path: Path, version: str) -> None:

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from targen.cli import app
-from tests.llm.endpoint import Endpoint, failure
 from tests.quality.test_shortcuts import entailment
-from tests.specs import RECIPES, TASKS
+from tests.support.endpoint import Endpoint, failure
+from tests.support.specs import RECIPES, TASKS
 
 runner = CliRunner()
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.llm.engine import EngineSettings
-from targen.llm.store import Store
-from tests.llm.endpoint import Endpoint, ask, requests
+from targen.store.completions import Store
+from tests.support.endpoint import Endpoint, ask, requests
 
 runner = CliRunner()
 

@@ -26,8 +26,7 @@ from dagster_project.home import ROOT
 from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB, RELEASE, RELEASE_JOB
 from dagster_project.run import DEMO_TASKS
 from targen.errors import TargenError
-from targen.operators import UPSTREAM
-from targen.tables import STEPS
+from targen.steps import STEPS, UPSTREAM
 
 HEAVY = ("great_expectations", "pandas", "sklearn", "dagster_aws")
 

@@ -12,8 +12,8 @@ from dagster import (
 )
 
 from dagster_project import home, run
-from targen.tables import STEPS
-from tests.specs import MOOD, RECIPES, write_task
+from targen.steps import STEPS
+from tests.support.specs import MOOD, RECIPES, write_task
 
 GATED = """\
 gates:

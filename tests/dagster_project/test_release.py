@@ -6,7 +6,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 
 from dagster_project import home, run
-from tests.specs import MOOD, RECIPES, write_task
+from tests.support.specs import MOOD, RECIPES, write_task
 
 
 @pytest.fixture(autouse=True)

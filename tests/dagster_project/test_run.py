@@ -18,7 +18,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus
 
 from dagster_project import failure, home, run
 from resources.data import DataFolder
-from targen.tables import STEPS
+from targen.steps import STEPS
 
 OURS = ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "OPENAI_BASE_URL")
 Shell = Callable[..., tuple[int, str, str]]
@@ -244,7 +244,7 @@ def test_no_key(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_that_breaks_its_contract_stops_the_run(
     first: str, work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from targen import contracts
+    from targen.tables import contracts
 
     def broken(step: str, *arguments: object) -> list[str]:
         return ["two rows share an id"] if step == "seeds" else []
@@ -258,7 +258,7 @@ def test_a_table_that_breaks_its_contract_stops_the_run(
 def test_a_mistake_of_ours_keeps_its_traceback(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from targen import contracts
+    from targen.tables import contracts
 
     monkeypatch.setattr(contracts, "violations", lambda *arguments: 1 / 0)
     status, _, err = shell("rte")
@@ -290,7 +290,7 @@ def test_a_killed_run_leaves_whole_tables_and_the_next_goes_on(
 def test_a_group_is_made_and_compared(
     work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from targen.loading import load_tasks
+    from targen.tasks.loading import load_tasks
 
     data = work / "compared"
     monkeypatch.setenv("TARGEN_DATA_DIR", str(data))

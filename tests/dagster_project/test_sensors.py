@@ -23,8 +23,8 @@ from dagster_project.definitions import build_defs
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.quality import review
-from targen.tables import STEPS
-from tests.specs import MOOD, RECIPES, write_task
+from targen.steps import STEPS
+from tests.support.specs import MOOD, RECIPES, write_task
 
 
 @pytest.fixture

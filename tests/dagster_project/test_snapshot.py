@@ -10,7 +10,7 @@ from typing import Any
 from dagster import Definitions
 
 from dagster_project.definitions import build_defs
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 SNAPSHOT = ROOT / "tests/dagster_project/definitions.json"
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from dagster_project import summary
-from targen import tables
-from targen.places import place
-from targen.stored import Stored, Tables
+from targen import steps
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import place
 
 
 def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:
@@ -15,9 +15,7 @@ def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:
         {"instance_id": "3", "label": "yes", "verdict": "kept"},
     ]
     store = Tables(place(str(tmp_path)))
-    store.write(
-        "corrected_set", "t", Stored(tables.frame(rows, tables.schema("corrected_set", {})))
-    )
+    store.write("corrected_set", "t", Stored(steps.frame(rows, steps.schema("corrected_set", {}))))
     one = {"calls": 2, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25}
     last = {**one, "rejected_by_reason": {"dropped": 4, "surplus": 9}}
     made = {"contexts": one, "corrected_set": last, "quality_report": {}}

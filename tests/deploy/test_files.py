@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 DEPLOY = ROOT / "deploy"
 OURS = ("code", "webserver", "daemon", "worker")

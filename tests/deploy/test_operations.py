@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 BLOCKS = re.findall(r"^ *```sh ?([a-z-]*)\n(.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE)

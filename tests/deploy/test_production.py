@@ -9,7 +9,7 @@ from dagster._core.instance.config import dagster_instance_config
 from dagster._core.test_utils import instance_for_test
 from ruamel.yaml import YAML
 
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 FILE = ROOT / "deploy" / "production" / "dagster.yaml"
 VARIABLES = (

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+import simulator
 from targen.llm.engine import EngineSettings
-
-from .endpoint import Endpoint
+from tests.support.endpoint import Endpoint
 
 
 @pytest.fixture
@@ -26,6 +26,7 @@ def settings(tmp_path: Path) -> Callable[..., EngineSettings]:
                 "task": "t",
                 "step": "s",
                 "timeout_s": 5.0,
+                "simulator": simulator.application,
             }
             | more
         )

@@ -8,10 +8,9 @@ import pytest
 
 from targen.errors import BudgetError
 from targen.llm import batch
-from targen.llm.store import Store
-
-from .batch_endpoint import BatchEndpoint, good
-from .endpoint import ask, number, requests
+from targen.store.completions import Store
+from tests.support.batch_endpoint import BatchEndpoint, good
+from tests.support.endpoint import ask, number, requests
 
 
 @pytest.fixture(autouse=True)

@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+import simulator
 from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
 from targen.llm import engine as engines
 from targen.llm.batch_results import TRIES
-from targen.llm.budget import bound
+from targen.llm.cost_bound import bound
 from targen.llm.engine import Engine, EngineSettings
 from targen.llm.prices import price_of
-from targen.llm.store import Store
-
-from .batch_endpoint import BatchEndpoint, bad, expired, good
-from .endpoint import Endpoint, ask, number, requests
+from targen.store.completions import Store
+from tests.support.batch_endpoint import BatchEndpoint, bad, expired, good
+from tests.support.endpoint import Endpoint, ask, number, requests
 
 
 @pytest.fixture(autouse=True)
@@ -204,11 +204,11 @@ async def test_an_endpoint_without_batches_is_one_error(batched: Any, prices: fl
 
 CHILD = """
 import asyncio, sys
-import targen.llm.ledger
-targen.llm.ledger.LEASE_S = 2.0
+import targen.store.ledger
+targen.store.ledger.LEASE_S = 2.0
 from targen.llm import batch
 batch._QUIET_S, batch._POLL_LEAST_S = 0.1, 0.02
-from tests.llm.endpoint import ask, requests
+from tests.support.endpoint import ask, requests
 from targen.llm.engine import EngineSettings
 asyncio.run(ask(EngineSettings(**eval(sys.argv[1])), requests(int(sys.argv[2]))))
 """
@@ -229,7 +229,7 @@ async def test_killed_while_waiting_the_rerun_submits_nothing_again(
         # With a budget that the batch fills: its answers must be fetched all the same.
         made = batched(endpoint, budget_usd=most * 1.01)
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CHILD, repr(asdict(made)), "40"
+            sys.executable, "-c", CHILD, repr({**asdict(made), "simulator": None}), "40"
         )
         async with asyncio.timeout(20):
             while endpoint.looks < 2:  # noqa: ASYNC110
@@ -251,7 +251,7 @@ async def test_killed_while_reading_the_rerun_reads_the_rest(batched: Any, price
     async with BatchEndpoint() as endpoint:
         made = batched(endpoint)
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", CHILD, repr(asdict(made)), "1500"
+            sys.executable, "-c", CHILD, repr({**asdict(made), "simulator": None}), "1500"
         )
         async with asyncio.timeout(20):
             while not endpoint.looks or not stored(made):  # noqa: ASYNC110
@@ -343,7 +343,9 @@ async def test_a_budget_holds_for_batches(batched: Any, prices: float) -> None:
 
 async def test_the_embedded_model_works_in_batches(settings: Any, tmp_path: Any) -> None:
     live, _ = await ask(settings("x", model=None), requests(12))
-    made = EngineSettings(mode="batch", store_url=f"sqlite:///{tmp_path}/batch.db")
+    made = EngineSettings(
+        simulator=simulator.application, mode="batch", store_url=f"sqlite:///{tmp_path}/batch.db"
+    )
     outcomes, engine = await ask(made, requests(12))
     assert sorted(o.raw for o in outcomes) == sorted(o.raw for o in live)
     assert {o.request_id for o in outcomes} == {o.request_id for o in live}

@@ -4,8 +4,7 @@ from typing import Any
 import pytest
 
 from targen.errors import BudgetError
-
-from .endpoint import GOOD, Endpoint, ask, completion, requests
+from tests.support.endpoint import GOOD, Endpoint, ask, completion, requests
 
 
 async def test_the_sum_spent_never_exceeds_the_budget_and_a_higher_one_goes_on(

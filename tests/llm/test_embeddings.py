@@ -12,16 +12,15 @@ import pytest
 import sqlalchemy as sa
 from aiohttp import web
 
+from simulator.app import embed
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError, StoreError
-from targen.llm import maintenance
 from targen.llm.embedding_engine import EmbeddingEngine
 from targen.llm.embeddings_wire import BYTES, TEXTS, parts, read_answer
 from targen.llm.engine import EngineSettings
-from targen.llm.schema import BUDGETS, EMBEDDINGS, VERSION
-from targen.llm.store import Store
-from targen.offline.app import embed
-
-from .endpoint import Endpoint, ask, failure, requests
+from targen.store import maintenance
+from targen.store.completions import Store
+from targen.store.schema import BUDGETS, EMBEDDINGS, VERSION
+from tests.support.endpoint import Endpoint, ask, failure, requests
 
 
 def vector(text: str) -> list[float]:

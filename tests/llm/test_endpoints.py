@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from targen.errors import EndpointError, SpecError
-from targen.llm.endpoints import load_endpoints, with_key
+from targen.llm.endpoints import with_key
 from targen.llm.prices import Price
 from targen.llm.settings import EngineSettings
-
-from .endpoint import Endpoint, ask, requests
+from targen.tasks.endpoints import load_endpoints
+from tests.support.endpoint import Endpoint, ask, requests
 
 GOOD = """\
 endpoints:

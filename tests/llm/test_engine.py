@@ -15,10 +15,18 @@ from targen.errors import EndpointError, StoreError
 from targen.llm import retry
 from targen.llm.client import Client
 from targen.llm.engine import Engine
-from targen.llm.store import Store
 from targen.llm.types import Outcome, Request, Sampling
-
-from .endpoint import GOOD, Endpoint, ask, completion, failure, number, request, requests
+from targen.store.completions import Store
+from tests.support.endpoint import (
+    GOOD,
+    Endpoint,
+    ask,
+    completion,
+    failure,
+    number,
+    request,
+    requests,
+)
 
 
 async def test_every_request_gets_one_outcome_and_a_rerun_makes_no_call(settings: Any) -> None:

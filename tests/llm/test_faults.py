@@ -10,11 +10,11 @@ from aiohttp import web
 
 from targen.hashing import digest
 from targen.llm.engine import Engine
-from targen.operators import UPSTREAM, run_step
-from tests.models import random_value
-from tests.specs import real_task
-
-from .endpoint import GOOD, Endpoint, ask, completion, failure, number, requests
+from targen.operators import run_step
+from targen.steps import UPSTREAM
+from tests.support.endpoint import GOOD, Endpoint, ask, completion, failure, number, requests
+from tests.support.models import random_value
+from tests.support.specs import real_task
 
 PASSING = (500, 503, "cut", "hang", "empty", "html", 429)
 """What is over when the same request is sent again."""

@@ -5,8 +5,7 @@ import pytest
 
 from targen.llm.engine import Engine
 from targen.llm.progress import Progress, watched
-
-from .endpoint import Endpoint, requests
+from tests.support.endpoint import Endpoint, requests
 
 
 async def test_progress_is_logged_and_reported(

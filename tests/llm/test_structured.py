@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from targen.llm.structured import parse
-
-from .endpoint import SCHEMA
+from tests.support.endpoint import SCHEMA
 
 ONE = {"items": [{"text": "a"}, {"text": 'say "b", {c}]\n end'}]}
 WHOLE = json.dumps(ONE)

@@ -8,8 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from targen.llm.types import Sampling
-
-from .endpoint import GOOD, Endpoint, ask, completion, requests
+from tests.support.endpoint import GOOD, Endpoint, ask, completion, requests
 
 PER_MINUTE = 24_000
 PER_CALL = 200

@@ -4,8 +4,7 @@ import pytest
 
 from targen.llm.types import Request, Sampling
 from targen.llm.wire import Profile, adapted, body, first_profile, strict_fits, without_bounds
-
-from .endpoint import SCHEMA, request
+from tests.support.endpoint import SCHEMA, request
 
 
 def test_the_body_holds_what_was_asked_for() -> None:

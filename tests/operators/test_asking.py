@@ -3,17 +3,11 @@
 import pytest
 
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
-    empty_field,
-    first_violation,
-    missing_reason,
-    needed,
-    numbered_items,
-    tally,
-)
-from targen.tables import REASONS
-from tests.models import ok
-from tests.specs import real_task
+from targen.operators.asking import missing_reason, numbered_items, tally
+from targen.steps import REASONS
+from targen.tasks.rows import empty_field, first_violation, needed
+from tests.support.models import ok
+from tests.support.specs import real_task
 
 REQUEST = Request(({"role": "user", "content": "x"},), {"type": "object"})
 

@@ -6,10 +6,10 @@ import pytest
 
 from targen.errors import SpecError, StepError
 from targen.operators import run_step
-from targen.operators.constants import ASKED
-from tests.models import ScriptedModel, block_of, failing, random_model, request_id
+from targen.steps import ASKED
 from tests.operators.test_generation import tables_of
-from tests.specs import MOOD, spec_of
+from tests.support.models import ScriptedModel, block_of, failing, random_model, request_id
+from tests.support.specs import MOOD, spec_of
 
 ATTRIBUTED = (
     MOOD[: MOOD.index("steps:")]

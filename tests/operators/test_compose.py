@@ -5,9 +5,9 @@ import json
 import pytest
 
 from targen.errors import StepError
-from tests.models import ScriptedModel, block_of, failing, random_model
 from tests.operators.test_generation import tables_of
-from tests.specs import real_task
+from tests.support.models import ScriptedModel, block_of, failing, random_model
+from tests.support.specs import real_task
 
 
 async def test_a_story_is_asked_for_with_its_words_and_its_features():

@@ -6,9 +6,9 @@ import pytest
 
 from targen.errors import SpecError, StepError
 from targen.operators.correction import decide
-from tests.models import ScriptedModel, block_of, failing
 from tests.operators.test_generation import mood_model, tables_of
-from tests.specs import MOOD, spec_of
+from tests.support.models import ScriptedModel, block_of, failing
+from tests.support.specs import MOOD, spec_of
 
 PAPER = MOOD.replace("rows: 8", "rows: 8\nrecipe: targen-paper")
 

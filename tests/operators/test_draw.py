@@ -6,9 +6,9 @@ import pytest
 
 from targen.errors import SpecError, StepError
 from targen.operators import run_step, step_digest
-from tests.models import block_of, random_model
 from tests.operators.test_generation import tables_of
-from tests.specs import MOOD, real_task, spec_of
+from tests.support.models import block_of, random_model
+from tests.support.specs import MOOD, real_task, spec_of
 
 DRAWN = (
     MOOD[: MOOD.index("steps:")]
@@ -80,7 +80,7 @@ async def test_values_of_a_label_are_drawn_for_its_slots_alone(tmp_path):
     for row in rows:
         if row["category"] == "tone":
             row["label"] = "glad" if row["term"] == "calm" else "sad"
-    from targen.tables import frame, schema
+    from targen.steps import frame, schema
 
     changed = frame(rows, schema("vocabularies", {}))
     table = (await run_step("contexts", spec, {"vocabularies": changed}, None)).table
@@ -119,7 +119,7 @@ def test_drawing_from_no_vocabulary_is_told_when_the_task_is_read(tmp_path):
 
 async def test_no_term_is_one_error(tmp_path):
     spec = spec_of(tmp_path, DRAWN)
-    from targen.tables import frame, schema
+    from targen.steps import frame, schema
 
     nothing = frame([], schema("vocabularies", {}))
     with pytest.raises(StepError, match="there is no term to draw from"):

@@ -4,9 +4,9 @@ import pytest
 
 from targen.errors import SpecError, StepError
 from targen.operators import run_step, step_digest
-from tests.models import ScriptedModel, block_of, random_model
 from tests.operators.test_generation import tables_of
-from tests.specs import MOOD, real_task, spec_of
+from tests.support.models import ScriptedModel, block_of, random_model
+from tests.support.specs import MOOD, real_task, spec_of
 
 OWN = MOOD[: MOOD.index("contexts:")].replace("rows: 8", "rows: 4\nrecipe: label-own-data") + (
     "rows_file: rows.csv\nheadroom: 1\n"

@@ -5,11 +5,12 @@ from collections import Counter
 
 import pytest
 
-from targen import contracts
 from targen.errors import StepError
-from targen.operators import UPSTREAM, run_step
-from tests.models import ScriptedModel, block_of, failing, random_model
-from tests.specs import MOOD, real_task, spec_of
+from targen.operators import run_step
+from targen.steps import UPSTREAM
+from targen.tables import contracts
+from tests.support.models import ScriptedModel, block_of, failing, random_model
+from tests.support.specs import MOOD, real_task, spec_of
 
 
 async def tables_of(spec, model, last="corrected_set"):

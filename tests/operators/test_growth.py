@@ -7,13 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
+import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
 from targen.llm.embedding_engine import EmbeddingEngine
 from targen.llm.settings import EngineSettings
 from targen.operators.growth import likeness
-from tests.models import ScriptedModel, block_of, failing, ok, random_model
 from tests.operators.test_generation import tables_of
-from tests.specs import real_task, spec_of
+from tests.support.models import ScriptedModel, block_of, failing, ok, random_model
+from tests.support.specs import real_task, spec_of
 
 CLAIMS = """\
 name: claims
@@ -345,14 +346,18 @@ async def test_growth_by_stored_embeddings_is_the_same_again_without_a_call(tmp_
     spec = claims(tmp_path / "tasks", f"strategy: {strategy}", rows=30)
     found = []
     for _ in range(2):
-        async with EmbeddingEngine(EngineSettings(store_url=url)) as engine:
+        async with EmbeddingEngine(
+            EngineSettings(simulator=simulator.application, store_url=url)
+        ) as engine:
             found.append((await tables_of(spec, engine, "instances"))["instances"].table)
     assert found[0].equals(found[1])
     assert engine.stats.calls == 0
     assert engine.stats.from_store > 30
     # More rows begin with these.
     longer = claims(tmp_path / "tasks", f"strategy: {strategy}", rows=45)
-    async with EmbeddingEngine(EngineSettings(store_url=url)) as engine:
+    async with EmbeddingEngine(
+        EngineSettings(simulator=simulator.application, store_url=url)
+    ) as engine:
         more = (await tables_of(longer, engine, "instances"))["instances"].table
     assert more.head(30).equals(found[0])
 

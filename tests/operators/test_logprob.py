@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from targen.errors import EndpointError, StepError
-from tests.models import ScriptedModel, block_of, ok
 from tests.operators.test_generation import tables_of
-from tests.specs import MOOD, spec_of
+from tests.support.models import ScriptedModel, block_of, ok
+from tests.support.specs import MOOD, spec_of
 
 SELECTED = (
     MOOD[: MOOD.index("steps:")]

@@ -2,11 +2,11 @@
 
 import pytest
 
-from targen.answers import agreement, majority
 from targen.operators.correction import decide
-from tests.models import ScriptedModel, block_of
+from targen.tasks.answers import agreement, majority
 from tests.operators.test_generation import tables_of
-from tests.specs import MOOD, real_task, spec_of
+from tests.support.models import ScriptedModel, block_of
+from tests.support.specs import MOOD, real_task, spec_of
 
 
 @pytest.mark.parametrize(

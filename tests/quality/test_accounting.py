@@ -2,9 +2,8 @@ import polars as pl
 import pytest
 
 from targen.quality import accounting
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def measured(given):

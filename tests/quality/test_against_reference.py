@@ -4,12 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen.offline.app import embed
+from simulator.app import embed
 from targen.quality import report
 from targen.quality.embedding import with_embeddings
-
-from .sample import inputs
-from .test_shortcuts import entailment
+from tests.quality.test_shortcuts import entailment
+from tests.support.report_inputs import inputs
 
 COUNTRIES = ("Kenya", "Peru", "Norway", "Nepal")
 

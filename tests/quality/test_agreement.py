@@ -4,9 +4,8 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from targen.quality import agreement
-from targen.quality.sheet import Sheet
-
-from .sample import LABELS, inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import LABELS, inputs
 
 
 def measured(given):

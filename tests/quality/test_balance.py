@@ -5,9 +5,8 @@ import pytest
 from scipy import stats
 
 from targen.quality import balance
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 @pytest.mark.parametrize("counts", [[5, 5], [1, 9, 30], [3, 0, 4, 4], [7, 0]])

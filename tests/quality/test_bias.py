@@ -1,10 +1,9 @@
 import polars as pl
 
 from targen.quality import bias
+from targen.quality.collector import Sheet
 from targen.quality.lexicons import AGE, COUNTRIES, GENDER
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 def found(texts, groups, case):

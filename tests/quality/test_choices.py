@@ -7,9 +7,8 @@ from scipy.special import softmax
 
 from targen.quality import choices, difficulty, report, shortcuts, utility
 from targen.quality.choices import Choices
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 BY = Choices(["question"], ["options"])
 

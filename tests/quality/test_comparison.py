@@ -6,12 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen import tables
+from targen import steps
 from targen.quality.comparison import METRICS, Method, compare, groups
 from targen.quality.inputs import Embedded
 from targen.quality.report import build
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 def figure(metric, value, slice_="all", low=None, high=None, n=100):
@@ -48,7 +47,7 @@ def test_groups_follow_extends_to_its_end_and_leave_out_who_stands_alone():
 
 def test_a_row_per_task_made_or_not_and_the_table_has_its_schema():
     found = pair(report(figure("calls", 250)), None)
-    assert dict(found.table.schema) == tables.schema("comparison", {})
+    assert dict(found.table.schema) == steps.schema("comparison", {})
     assert found.table.select("base", "task", "made", "rows", "calls_per_row").rows() == [
         ("rte", "rte", True, 100, 2.5),
         ("rte", "other", False, None, None),

@@ -8,10 +8,9 @@ import pytest
 from targen.quality.comparison import Method, compare
 from targen.quality.comparison_page import render, written
 from targen.quality.report import BANNER, build
-
-from .sample import inputs
-from .test_page import HOSTILE, Reader
-from .test_page_browser import CHROMIUM
+from tests.quality.test_page import HOSTILE, Reader
+from tests.quality.test_page_browser import CHROMIUM
+from tests.support.report_inputs import inputs
 
 
 def methods(title="A task", **changes):

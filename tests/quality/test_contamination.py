@@ -4,9 +4,8 @@ import polars as pl
 import pytest
 
 from targen.quality import contamination
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def brute(rows, reference, size):

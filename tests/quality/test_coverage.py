@@ -1,15 +1,14 @@
 import polars as pl
 
-from targen import tables
+from targen import steps
 from targen.quality import coverage
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def test_values_and_pairs_used_over_drawn():
     given = inputs(20)
-    contexts = tables.frame(
+    contexts = steps.frame(
         [
             {
                 "context_id": f"c{i}",
@@ -21,7 +20,7 @@ def test_values_and_pairs_used_over_drawn():
                 [("dry", "sea"), ("dry", "town"), ("warm", "sea"), ("cold", "hill")]
             )
         ],
-        tables.schema("contexts", {}),
+        steps.schema("contexts", {}),
     )
     instances = given.tables["instances"].with_columns(
         context_id=pl.when(pl.col("slot") % 2 == 0).then(pl.lit("c0")).otherwise(pl.lit("c2"))
@@ -70,14 +69,14 @@ def test_required_words_count_in_any_form_and_length_is_kept():
 
 def test_a_map_of_combinations_that_never_share_a_value_is_left_out():
     given = inputs(20)
-    contexts = tables.frame(
+    contexts = steps.frame(
         [
             {"context_id": f"c{i}", "text": "", "term_ids": [], "attributes": [
                 {"name": "noun", "value": f"n{i:02}"}, {"name": "verb", "value": f"v{39 - i:02}"},
             ]}
             for i in range(40)
         ],
-        tables.schema("contexts", {}),
+        steps.schema("contexts", {}),
     )  # fmt: skip
     instances = given.tables["instances"].with_columns(
         context_id=pl.lit("c") + pl.col("slot").cast(pl.String)

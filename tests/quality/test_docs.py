@@ -3,7 +3,7 @@
 import re
 
 from targen.quality.metrics import METRICS, SECTIONS
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 DOC = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 

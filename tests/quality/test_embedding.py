@@ -5,8 +5,7 @@ import pytest
 from targen.errors import EndpointError, NoEmbeddingsError
 from targen.quality import embedding
 from targen.quality.embedding import with_embeddings
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 class Lengths:

@@ -5,10 +5,9 @@ import pytest
 
 from targen.errors import TargenError
 from targen.quality import entities, report
+from targen.quality.collector import Sheet
 from targen.quality.page import render
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 class Entity:

@@ -5,13 +5,13 @@ import json
 import polars as pl
 import pytest
 
-from targen import tables
+from targen import steps
 from targen.errors import SpecError
-from targen.places import LocalPlace
 from targen.quality import expectations, suites
-from targen.task_parts import Expectation
-from targen.yamlfile import YamlFile
-from tests.specs import MOOD, spec_of
+from targen.tables.storage import LocalPlace
+from targen.tasks.sections import Expectation
+from targen.tasks.yamlfile import YamlFile
+from tests.support.specs import MOOD, spec_of
 
 HOSTILE = "</td><script>alert(1)</script> $column \u202e\x00 =1+1 " + "x" * 4000
 
@@ -28,7 +28,7 @@ def corrected(spec, notes, labels=None):
         }
         for i, note in enumerate(notes)
     ]
-    return tables.frame(rows, tables.schema("corrected_set", spec.field_types))
+    return steps.frame(rows, steps.schema("corrected_set", spec.field_types))
 
 
 def looked_at(spec, table, step="corrected_set"):
@@ -94,15 +94,15 @@ def test_hostile_rows_stand_on_the_page_as_text(spec, tmp_path):
     found = looked_at(spec, table)
     json.dumps(found, allow_nan=False)
     place = LocalPlace(str(tmp_path / "data"))
-    address = expectations.write(place, spec, tables.STEPS, found)
+    address = expectations.write(place, spec, steps.STEPS, found)
     assert address.endswith("expectations/mood/index.html")
     page = (tmp_path / "data/expectations/mood/index.html").read_text()
     assert "<script" not in page and "&lt;script&gt;" in page
     assert "://" not in page and "\x00" not in page and "\u202e" not in page
     assert len(page) < 60_000
     # A second table joins the first on the same page.
-    labels = tables.frame([], tables.schema("labels", spec.field_types))
-    expectations.write(place, spec, tables.STEPS, looked_at(spec, labels, "labels"))
+    labels = steps.frame([], steps.schema("labels", spec.field_types))
+    expectations.write(place, spec, steps.STEPS, looked_at(spec, labels, "labels"))
     both = (tmp_path / "data/expectations/mood/index.html").read_text()
     assert both.index('id="labels"') < both.index('id="corrected_set"')
 

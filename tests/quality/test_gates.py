@@ -3,11 +3,10 @@
 import pytest
 
 from targen.quality import gates, report, verdict
+from targen.quality.collector import Measure, Sheet
 from targen.quality.metrics import METRICS
-from targen.quality.sheet import Measure, Sheet
-from targen.task_parts import Gate
-
-from .sample import inputs
+from targen.tasks.sections import Gate
+from tests.support.report_inputs import inputs
 
 
 def sheet_of(*measures, **skipped):

@@ -9,9 +9,8 @@ from targen.quality.inputs import Embedded
 from targen.quality.metrics import METRICS
 from targen.quality.page import render
 from targen.quality.report import build
-
-from .sample import inputs
-from .test_page import Reader
+from tests.quality.test_page import Reader
+from tests.support.report_inputs import inputs
 
 WORDS = [f"w{i}" for i in range(5000)]
 

@@ -4,9 +4,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from targen.quality import difficulty, learner
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def rows_of(count, cue=1.0, seed=0):

@@ -4,10 +4,9 @@ import pytest
 from nltk import ngrams
 
 from targen.quality import lexical
-from targen.quality.sheet import Sheet
+from targen.quality.collector import Sheet
 from targen.quality.text import tokens
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 def test_distinct_n_of_a_whole_text_equals_nltk():

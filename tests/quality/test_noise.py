@@ -3,9 +3,8 @@ import polars as pl
 import pytest
 
 from targen.quality import noise
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def simulated(seed, rows, labels, errors=(0.1, 0.05, 0.05)):

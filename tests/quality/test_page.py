@@ -7,13 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen import tables
+from targen import steps
 from targen.quality.inputs import Embedded
 from targen.quality.page import money, number, render, shade, visible
 from targen.quality.report import BANNER, build
-from targen.task_parts import Gate
-
-from .sample import inputs
+from targen.tasks.sections import Gate
+from tests.support.report_inputs import inputs
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -69,7 +68,7 @@ def hostile_inputs():
         annotated_label=pl.Series([HOSTILE[i % 5] for i in range(count)]),
         corrected_label=pl.Series([HOSTILE[(i + 1) % 6] for i in range(count)]),
     )
-    contexts = tables.frame(
+    contexts = steps.frame(
         [
             {"context_id": f"c{i}", "text": HOSTILE[i], "term_ids": [], "attributes": [
                 {"name": HOSTILE[1], "value": HOSTILE[i % 3]},
@@ -77,7 +76,7 @@ def hostile_inputs():
             ]}
             for i in range(len(HOSTILE))
         ],
-        tables.schema("contexts", {}),
+        steps.schema("contexts", {}),
     )  # fmt: skip
     instances = given.tables["instances"].head(count).with_columns(
         instance_id=rows["instance_id"],

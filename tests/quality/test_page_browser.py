@@ -17,10 +17,9 @@ from targen.quality.comparison import Method, compare
 from targen.quality.inputs import Embedded
 from targen.quality.page import render
 from targen.quality.report import build
-from targen.task_parts import Gate
-
-from .sample import inputs
-from .test_page import HOSTILE, hostile_page
+from targen.tasks.sections import Gate
+from tests.quality.test_page import HOSTILE, hostile_page
+from tests.support.report_inputs import inputs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"light": (1200, "light"), "dark": (1200, "dark"), "narrow": (400, "light")}

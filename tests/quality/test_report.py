@@ -5,19 +5,18 @@ import sys
 import polars as pl
 import pytest
 
-from targen import tables
+from targen import steps
 from targen.errors import TargenError
 from targen.quality.inputs import Gate
 from targen.quality.report import build
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 def test_same_inputs_same_bytes_and_the_table_has_its_schema():
     first, again = build(inputs(60)), build(inputs(60))
     assert first.json_text() == again.json_text()
     assert first.table.equals(again.table)
-    assert dict(first.table.schema) == tables.schema("quality_report", {})
+    assert dict(first.table.schema) == steps.schema("quality_report", {})
     keys = first.table.select("metric", "slice")
     assert keys.is_unique().all()
     assert json.loads(first.json_text())["figures"] == first.table.to_dicts()

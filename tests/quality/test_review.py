@@ -7,13 +7,13 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from targen import tables
+from targen import steps
 from targen.cli import app
 from targen.errors import TargenError
-from targen.places import LocalPlace
 from targen.quality import noise, review
-from targen.stored import Stored, Tables
-from tests.specs import MOOD, RECIPES, spec_of, write_task
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import LocalPlace
+from tests.support.specs import MOOD, RECIPES, spec_of, write_task
 
 runner = CliRunner()
 
@@ -33,7 +33,7 @@ def corrected(spec, count=60, **changes):
         }
         for i in range(count)
     ]
-    return tables.frame(rows, tables.schema("corrected_set", spec.field_types))
+    return steps.frame(rows, steps.schema("corrected_set", spec.field_types))
 
 
 @pytest.fixture

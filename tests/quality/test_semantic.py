@@ -5,10 +5,9 @@ from scipy import stats
 from sklearn.metrics.pairwise import cosine_similarity
 
 from targen.quality import semantic
+from targen.quality.collector import Sheet
 from targen.quality.inputs import Embedded
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from tests.support.report_inputs import inputs
 
 
 def vectors(rows=60, width=8, seed=0):

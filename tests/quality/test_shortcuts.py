@@ -5,9 +5,8 @@ import polars as pl
 import pytest
 
 from targen.quality import report, shortcuts
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
+from targen.quality.collector import Sheet
+from tests.support.report_inputs import inputs
 
 
 def entailment(count, cue, seed=0):

@@ -5,15 +5,16 @@ import sys
 
 import polars as pl
 
-from targen import tables
+from targen import steps
 from targen.quality import gates, suites
-from targen.quality.sheet import Measure, Sheet
-from targen.task_parts import Gate
-from tests.specs import MOOD, real_task, spec_of
+from targen.quality.collector import Measure, Sheet
+from targen.tasks import checks
+from targen.tasks.sections import Gate
+from tests.support.specs import MOOD, real_task, spec_of
 
 
 def empty(step, spec):
-    return pl.DataFrame(schema=tables.schema(step, spec.field_types, spec.answer.kind))
+    return pl.DataFrame(schema=steps.schema(step, spec.field_types, spec.answer.kind))
 
 
 def types(suite, column=None):
@@ -26,7 +27,7 @@ def test_the_suite_says_columns_labels_lengths_and_references():
     suite = suites.build("corrected_set", spec, empty("corrected_set", spec), {
         "instances": instances})  # fmt: skip
     (columns,) = [e for e in suite if e.type == "expect_table_columns_to_match_ordered_list"]
-    assert columns.kwargs["column_list"] == list(tables.schema("corrected_set", spec.field_types))
+    assert columns.kwargs["column_list"] == list(steps.schema("corrected_set", spec.field_types))
     sets = {e.kwargs["column"]: e.kwargs["value_set"] for e in suite if "value_set" in e.kwargs}
     assert sets["label"] == ["entailment", "not_entailment"]
     assert sets["instance_id"] == []
@@ -37,12 +38,12 @@ def test_the_suite_says_columns_labels_lengths_and_references():
 
 
 def test_every_expectation_of_ours_is_shipped():
-    assert len(suites.shipped()) > 40
+    assert len(checks.shipped()) > 40
     for name in ("rte", "record", "inbox", "copa", "instructions", "bioasq"):
         spec = real_task(name)
-        for step in tables.STEPS:
+        for step in steps.STEPS:
             for one in suites.build(step, spec, empty(step, spec), {}):
-                assert one.type in suites.shipped()
+                assert one.type in checks.shipped()
 
 
 def test_balance_is_expected_where_labels_were_planned():
@@ -82,7 +83,7 @@ def test_the_tasks_own_come_last(tmp_path):
 
 def test_names_are_known_without_the_library():
     code = (
-        "import sys; from targen.quality import suites; assert suites.shipped();"
+        "import sys; from targen.tasks import checks; assert checks.shipped();"
         "assert not {'great_expectations', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,10 +2,9 @@ import numpy as np
 import polars as pl
 
 from targen.quality import utility
-from targen.quality.sheet import Sheet
-
-from .sample import inputs
-from .test_shortcuts import entailment
+from targen.quality.collector import Sheet
+from tests.quality.test_shortcuts import entailment
+from tests.support.report_inputs import inputs
 
 
 def measured(rows, gold, **changes):

@@ -1,9 +1,8 @@
 import pytest
 
 from targen.quality import verdict
-from targen.quality.sheet import Measure, Sheet
-
-from .sample import inputs
+from targen.quality.collector import Measure, Sheet
+from tests.support.report_inputs import inputs
 
 
 def sheet_of(*measures, **details):

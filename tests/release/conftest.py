@@ -13,15 +13,16 @@ import pytest
 from assets.quality_report import gather as report_inputs
 from assets.quality_report import report_digest
 from resources.llm import LLMResource
-from targen.operators import UPSTREAM, run_step, step_digest
-from targen.places import LocalPlace, Place
+from targen.operators import run_step, step_digest
 from targen.quality import page, report
-from targen.release import contents, material
-from targen.release.contents import Contents
-from targen.release.material import Material
-from targen.stored import Stored, Tables
-from targen.task import TaskSpec
-from tests.specs import real_task
+from targen.release import inputs, manifest
+from targen.release.inputs import Material
+from targen.release.manifest import Contents
+from targen.steps import UPSTREAM
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import LocalPlace, Place
+from targen.tasks.spec import TaskSpec
+from tests.support.specs import real_task
 
 ROWS = 24
 
@@ -41,11 +42,11 @@ class Made:
         spec = spec or self.spec
         with closing(LLMResource(data_dir=str(self.folder)).store()) as store:
             tables = Tables(place or self.place)
-            return material.gather(spec, tables, store, report_digest(spec))
+            return inputs.gather(spec, tables, store, report_digest(spec))
 
     @cached_property
     def release(self) -> Contents:
-        return contents.build(self.gathered())
+        return manifest.build(self.gathered())
 
 
 async def _tables(spec: TaskSpec, folder: Path) -> dict[str, Stored]:

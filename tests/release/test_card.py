@@ -4,7 +4,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from targen.release import card
-from tests.specs import real_task
+from tests.support.specs import real_task
 
 
 @pytest.mark.parametrize(

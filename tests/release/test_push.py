@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from targen.errors import ReleaseError
-from targen.places import LocalPlace
-from targen.release import shelf
-from targen.release.contents import Contents
+from targen.release import registry
+from targen.release.manifest import Contents
 from targen.release.push import push
+from targen.tables.storage import LocalPlace
 
 SECRET = "hf_a_very_secret_token"
 
@@ -79,8 +79,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
 def released(ready, tmp_path: Path) -> tuple[LocalPlace, Contents]:
     made = ready("rte").release
     at = LocalPlace(str(tmp_path))
-    shelf.put(at, "rte", made)
-    return LocalPlace(str(tmp_path / shelf.folder("rte", made.version))), made
+    registry.put(at, "rte", made)
+    return LocalPlace(str(tmp_path / registry.folder("rte", made.version))), made
 
 
 def test_exactly_the_files_are_sent_in_one_commit(hub: type[Hub], released) -> None:

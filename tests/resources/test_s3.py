@@ -17,11 +17,11 @@ from dagster import ExecuteInProcessResult
 from dagster_project.jobs import DATASET_JOB
 from resources.data import DataFolder
 from targen.errors import TableError
-from targen.llm.schema import HOLDS
-from targen.llm.store import Store, now
-from targen.places import place
-from targen.stored import Stored, Tables
-from targen.tables import STEPS
+from targen.steps import STEPS
+from targen.store.completions import Store, now
+from targen.store.schema import HOLDS
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import place
 
 pytest.importorskip("moto", reason="the S3 server is not installed")
 

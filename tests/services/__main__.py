@@ -24,13 +24,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from targen.places import place
-from targen.stored import Tables
-from targen.tables import STEPS
+from targen.steps import STEPS
+from targen.tables.files import Tables
+from targen.tables.storage import place
 from tests.services import graphql
 from tests.services.faults import FaultyProxy
 from tests.services.stack import BUCKET, Stack, stop_in_order, wait_for
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 PARTITIONS = (
     "axg",
@@ -216,7 +216,7 @@ import sys
 from dagster import DagsterInstance
 from dagster_project.definitions import defs
 from dagster_project.jobs import DATASET_JOB
-from targen.tables import STEPS
+from targen.steps import STEPS
 job = defs.resolve_job_def(DATASET_JOB)
 with DagsterInstance.ephemeral() as instance:
     for task in sys.argv[1:]:

@@ -15,11 +15,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from targen.tables import STEPS
+from targen.steps import STEPS
 from tests.browser.conftest import CHROMIUM, QUIET
 from tests.services import graphql
 from tests.services.stack import Stack, stop_in_order, wait_for
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 CALLS_PER_S = 60
 BUDGET_USD = 50.0

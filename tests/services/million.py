@@ -13,8 +13,8 @@ from pathlib import Path
 
 import polars as pl
 
-from targen.places import place
-from targen.stored import Stored, Tables
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import place
 from tests.services import s3
 from tests.services.stack import BUCKET, answers, free_port, wait_for
 

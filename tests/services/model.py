@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 from starlette.responses import JSONResponse
 
-from targen.offline.app import create_app
+from simulator.app import create_app
 
 
 class Counting:

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tests.services import s3
-from tests.specs import ROOT
+from tests.support.specs import ROOT
 
 BIN = Path(sys.executable).parent
 BUCKET, LOGS = "tables", "logs"

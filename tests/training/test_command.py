@@ -9,10 +9,10 @@ pytest.importorskip("torch", reason="the extra `train` is not installed: make te
 from typer.testing import CliRunner
 
 from targen.cli import app
-from targen.places import place
-from targen.stored import Stored, Tables
-from targen.tables import frame, schema
-from tests.specs import RECIPES, write_task
+from targen.steps import frame, schema
+from targen.tables.files import Stored, Tables
+from targen.tables.storage import place
+from tests.support.specs import RECIPES, write_task
 from tests.training.test_finetune import folders, rows, spec  # noqa: F401
 
 

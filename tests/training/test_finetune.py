@@ -20,10 +20,10 @@ from transformers import (  # noqa: E402
 )
 
 from targen.errors import TargenError  # noqa: E402
-from targen.export.instructions import conversations  # noqa: E402
+from targen.release.instructions import conversations  # noqa: E402
 from targen.training import study  # noqa: E402
 from targen.training.finetune import Examples, Fit, Tuned, family  # noqa: E402
-from tests.specs import spec_of  # noqa: E402
+from tests.support.specs import spec_of  # noqa: E402
 
 FAMILIES = {"encoder": BertConfig, "encoder-decoder": T5Config, "decoder": GPT2Config}
 GLAD = ["what", "a", "fine", "sunny", "happy", "morning", "it", "was"]

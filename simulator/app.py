@@ -1,0 +1,223 @@
+"""The embedded model's HTTP surface: an OpenAI-compatible ASGI application.
+
+Here belong the routes of chat completions, models and embeddings, and the errors as OpenAI words
+them. Files and batches have a module of their own; what is answered comes from `brain`.
+"""
+
+import base64
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from simulator.batches import Batches
+from simulator.brain import answer
+from simulator.errors import ErrorRates
+from simulator.likelihood import content
+from simulator.prompt import read
+from simulator.wire import CREATED, ApiError, error_response, render
+
+MODEL: Final = "targen-embedded"
+FINGERPRINT: Final = "fp_simulated_embedded_1"
+DIMENSIONS: Final = 256
+_WORD: Final = re.compile(r"\w+")
+
+
+def create_app(rates: ErrorRates | None = None, batch_seconds: float = 0.0) -> Starlette:
+    """Return the application.
+
+    Args:
+        rates: how often the model errs; the defaults of `ErrorRates` where None.
+        batch_seconds: how long a batch stays in progress.
+    """
+    chosen = ErrorRates() if rates is None else rates
+
+    def chat(body: Mapping[str, Any]) -> dict[str, Any]:
+        return completion(body, chosen)
+
+    async def chat_route(request: Request) -> Response:
+        return render(chat(await _body(request)))
+
+    async def embeddings_route(request: Request) -> Response:
+        return render(embeddings(await _body(request)))
+
+    async def models_route(_: Request) -> Response:
+        return render({"object": "list", "data": [_model()]})
+
+    async def model_route(request: Request) -> Response:
+        _check_model(request.path_params["model"])
+        return render(_model())
+
+    batches = Batches(
+        {"/v1/chat/completions": chat, "/v1/embeddings": embeddings}, seconds=batch_seconds
+    )
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat_route, methods=["POST"]),
+            Route("/v1/embeddings", embeddings_route, methods=["POST"]),
+            Route("/v1/models", models_route),
+            Route("/v1/models/{model}", model_route),
+            *batches.routes(),
+        ],
+        exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error},
+    )
+
+
+def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
+    """Answer one chat completion request.
+
+    Raises:
+        ApiError: the request is not one that the API takes.
+    """
+    _check_model(body.get("model"))
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise ApiError("'messages' must be a list with at least one message.", param="messages")
+    if not all(isinstance(message, dict) and "role" in message for message in messages):
+        raise ApiError("Every message must be an object with a role.", param="messages")
+    if body.get("stream"):
+        raise ApiError("The embedded model does not stream.", param="stream")
+    bound = body.get("max_completion_tokens") or body.get("max_tokens")
+    seed = body.get("seed") or 0
+    if not isinstance(seed, int):
+        raise ApiError("'seed' must be an integer.", param="seed")
+    count = body.get("n") or 1
+    if not isinstance(count, int) or not 1 <= count <= 128:
+        raise ApiError("'n' must be between 1 and 128.", param="n")
+    choices = []
+    key = ""
+    prompt_tokens = written = 0
+    for index in range(count):
+        prompt = read(messages, body.get("response_format"), seed + index)
+        text, reason = answer(prompt, rates)
+        if bound and tokens(text) > bound:
+            text, reason = text.encode()[: int(bound) * 4].decode("utf-8", "ignore"), "length"
+        key = key or prompt.key.hex()[:24]
+        prompt_tokens = tokens(prompt.text) + 4 * len(messages)
+        written += tokens(text)
+        message = {"role": "assistant", "content": text, "refusal": None}
+        likely = {"content": content(text), "refusal": None} if body.get("logprobs") else None
+        choices.append(
+            {"index": index, "message": message, "logprobs": likely, "finish_reason": reason}
+        )
+    return {
+        "id": f"chatcmpl-{key}",
+        "object": "chat.completion",
+        "created": CREATED,
+        "model": MODEL,
+        "choices": choices,
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": written,
+            "total_tokens": prompt_tokens + written,
+        },
+        "system_fingerprint": FINGERPRINT,
+    }
+
+
+def tokens(text: str) -> int:
+    """Estimate the tokens of a text: four UTF-8 bytes each, as OpenAI's rule of thumb has it."""
+    return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+
+
+def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer one embeddings request.
+
+    Raises:
+        ApiError: the request is not one that the API takes.
+    """
+    _check_model(body.get("model"))
+    given = body.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        raise ApiError("'input' must be a string or a list of strings.", param="input")
+    if body.get("encoding_format") not in (None, "float", "base64"):
+        raise ApiError("'encoding_format' must be float or base64.", param="encoding_format")
+    data = []
+    for index, text in enumerate(texts):
+        vector = embed(text)
+        packed = _base64(vector) if body.get("encoding_format") == "base64" else vector
+        data.append({"object": "embedding", "index": index, "embedding": packed})
+    used = sum(map(tokens, texts))
+    usage = {"prompt_tokens": used, "total_tokens": used}
+    return {"object": "list", "data": data, "model": MODEL, "usage": usage}
+
+
+def embed(text: str) -> list[float]:
+    """Return the unit vector (256 numbers) of a text: hashed words, word pairs and letter trigrams.
+
+    Feature hashing with signs (Weinberger et al., 2009); each feature counts with the square root
+    of its frequency, so that frequent ones do not drown the rest.
+    """
+    words = _WORD.findall(text.casefold())
+    features = list(words)
+    features += [f"{a} {b}" for a, b in pairwise(words)]
+    features += [f"#{w}#"[i : i + 3] for w in words for i in range(len(w))]
+    counts: dict[str, int] = {}
+    for feature in features or ["#"]:
+        counts[feature] = counts.get(feature, 0) + 1
+    vector = [0.0] * DIMENSIONS
+    for feature, count in counts.items():
+        mark = _mark(feature)
+        vector[mark % DIMENSIONS] += math.sqrt(count) * (1 if mark >> 31 else -1)
+    length = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
+    return [x / length for x in vector]
+
+
+@lru_cache(maxsize=1 << 16)
+def _mark(feature: str) -> int:
+    """Return the number that decides a feature's place and sign."""
+    digest = blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _base64(vector: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _model() -> dict[str, Any]:
+    return {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "targen (simulated)"}
+
+
+def _check_model(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise ApiError("You must provide a model parameter.", param="model")
+    if name != MODEL:
+        raise ApiError(
+            f"The model '{name}' does not exist; this server has '{MODEL}'.",
+            status=404,
+            param="model",
+            code="model_not_found",
+        )
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise ApiError(f"The body is not valid JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ApiError("The body must be a JSON object.")
+    return body
+
+
+async def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error_response(error)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    message = f"{error.detail}: {request.method} {request.url.path}"
+    return error_response(ApiError(message, status=error.status_code, code="unknown_url"))

@@ -1,0 +1,355 @@
+"""The composer for tasks that no grammar knows: it speaks with the prompt's own words.
+
+It tells from names and descriptions what role a text plays (a person, a thing, a trouble, a
+title, prose ...) and fills the role from a general lexicon or from what the slot gives; what a
+label means it takes, sentence by sentence, from the label's constraint. No task, field or label
+is named in this module, and none may be.
+
+Here belongs what works for any task.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+from typing import Any, Final
+
+from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot
+from simulator.prompt import Prompt
+from simulator.wording import Lexicon, Template, article, capital, lexicons, tidy
+
+_SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
+_ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
+_META: Final = re.compile(
+    r"\b(?:need(?:s)? not|avoid|do not|example|label|must not|slot|such as|instead|rather|ask it"
+    r"|state|write|wording|text|sentence|field|copy|seeds?|word)\b",
+    re.IGNORECASE,
+)
+_SINGULAR: Final = re.compile(
+    r"(?<!there )(?<!that )(?<!how )"
+    r"\b(?:wants?|asks?|wishes|points|says|shows|is|has|does|was|can)\b"
+)
+_FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
+
+
+_MANY: Final = 8
+_TITLE: Final = 10
+
+
+@cache
+def _words() -> Mapping[str, Lexicon]:
+    return lexicons("words.txt", "generic.txt")
+
+
+def role(*texts: str) -> str:
+    """Return the role that a name and its description speak of; `topic` where they do not say."""
+    said = " ".join(texts).casefold().replace("_", " ")
+    for name, lexicon in _words().items():
+        if name.startswith("cue ") and any(
+            re.search(rf"\b{re.escape(cue)}s?\b", said) for cue in lexicon.entries
+        ):
+            return name.removeprefix("cue ")
+    return "topic"
+
+
+def _role(name: str, description: str) -> str:
+    """Return the role of something named; the name says more than its description."""
+    by_name = role(name)
+    return by_name if by_name != "topic" else role(description)
+
+
+def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> list[str]:
+    """Return what a constraint says, as clauses that may stand in a text of that label.
+
+    Requirements become facts (`must be`, `may be` -> `is`); what is said of the person who
+    speaks is put in the first person; what speaks of examples and fields is left out.
+
+    Args:
+        constraint: the constraint's text.
+        who: nouns for the person who speaks.
+        about: nouns for the kind of text that is written; it speaks of itself as `this`.
+    """
+    out = []
+    speaker = "|".join(sorted(map(re.escape, who))) or "(?!)"
+    itself = "|".join(sorted(map(re.escape, about))) or "(?!)"
+    for part in _SPLIT.split(" ".join(constraint.split())):
+        clause = re.sub(r"\b(?:must|may|have to) be\b", "is", part.strip(" .;:,!"))
+        clause = re.sub(rf"\b[Tt]h(?:e|is) (?:{itself})\b", "this", clause)
+        if _META.search(clause):
+            continue
+        clause, first = re.subn(rf"\b[Tt]he (?:{speaker})\b", "we", clause)
+        clauses = [clause]
+        if first:
+            before, we, after = clause.partition("we ")
+            marked = _SINGULAR.sub(lambda m: "\0" + _first_person(m.group()), after)
+            head, *rest = _ALSO.split(before + we + marked)
+            clauses = [one.replace("\0", "") for one in (head, *(f"we {one}" for one in rest))]
+        for one in clauses:
+            if 3 <= len(one.split()) <= 30 and not re.search(r"\b(?:must|may)\b", one):
+                out.append(one if one.startswith("I ") else one[:1].lower() + one[1:])
+    return out
+
+
+def _first_person(verb: str) -> str:
+    return _FIRST.get(verb, verb.removesuffix("s") if verb.endswith("s") else verb)
+
+
+class Generic:
+    """A composer for one prompt; its methods are those of a grammar."""
+
+    def __init__(self, prompt: Prompt) -> None:
+        self._prompt = prompt
+        self._task: Mapping[str, Any] = prompt.block.get("task") or {}
+
+    def completed(self, value: Fields) -> Fields:
+        """Return a value with all that the prompt's schema asks for and it does not have."""
+        if not self._prompt.schema:
+            return value or {"text": self._phrase("topic", self._prompt.random("value"))}
+        found = self._fitted(value, self._prompt.schema, "")
+        return found if isinstance(found, dict) else value
+
+    def _fitted(self, value: Any, schema: Mapping[str, Any], name: str) -> Any:
+        kind = schema.get("type")
+        if kind == "object" and isinstance(value, dict):
+            parts = (schema.get("properties") or {}).items()
+            return {key: self._fitted(value.get(key), one, f"{name} {key}") for key, one in parts}
+        if kind == "array" and isinstance(value, list):
+            least = int(schema.get("minItems") or 0)
+            more = [None] * (least - len(value))
+            one = schema.get("items") or {}
+            return [self._fitted(v, one, f"{name} {n}") for n, v in enumerate([*value, *more])]
+        allowed = schema.get("enum")
+        if value is None or (allowed and value not in allowed):
+            return self._instance(schema, self._prompt.random(f"value {name}"), name)
+        return value
+
+    def _instance(self, schema: Mapping[str, Any], rng: Random, name: str = "") -> Any:
+        if allowed := schema.get("enum"):
+            return rng.choice(allowed)
+        kind = schema.get("type")
+        if kind == "object":
+            properties = (schema.get("properties") or {}).items()
+            return {key: self._instance(one, rng, key) for key, one in properties}
+        if kind == "array":
+            count = max(1, int(schema.get("minItems") or 1))
+            return [self._instance(schema.get("items") or {}, rng, name) for _ in range(count)]
+        if kind in ("integer", "number"):
+            return rng.randint(1, 9)
+        if kind == "boolean":
+            return rng.random() < 0.5
+        return capital(self._phrase(_role(name, str(schema.get("description", ""))), rng))
+
+    def terms(self, category: str, rng: Random) -> Iterator[str]:
+        """Yield vocabulary terms: of the category's role, or made from its name."""
+        kind = role(category)
+        while True:
+            if kind in ("topic", "title", "prose"):
+                aspect, setting = (_words()[name].draw(rng) for name in ("aspect", "setting"))
+                yield tidy(f"x {aspect} {category} of {setting}")[2:]
+            else:
+                yield self._phrase(kind, rng)
+
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield contexts: attributes by their roles, and a text that holds them all."""
+        described = (self._prompt.block.get("wanted") or {}).get("attributes") or {}
+        while True:
+            attributes = {}
+            for name, values in ask.attributes.items():
+                about = described.get(name) or {}
+                text = about.get("description", "") if isinstance(about, dict) else about
+                given = ask.terms.get(name) or values
+                attributes[name] = (
+                    rng.choice(given) if given else self._phrase(_role(name, str(text)), rng)
+                )
+            place = self._phrase("setting", rng)
+            whole = " and ".join(attributes.values())
+            yield {
+                "text": f"{whole}: {place}" if whole else self._phrase("topic", rng),
+                **attributes,
+            }
+
+    def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
+        """Yield seeds: every field by its role."""
+        thing = _thing(ask.attributes)
+        while True:
+            out = {}
+            for name, description in ask.wanted.items():
+                kind = _role(name, description)
+                out[name] = self._phrase(kind, rng, thing) or ask.context
+            yield out
+
+    def _phrase(self, kind: str, rng: Random, thing: str = "") -> str:
+        """Return a phrase of a role: a clause for troubles, a noun phrase for the others."""
+        words = _words()
+        if kind == "trouble":
+            part, does = words["part"].draw(rng), words["does"].draw(rng)
+            of = f" of the {_bare(thing)}" if thing and rng.random() < 0.3 else ""
+            return _fill(f"the {part}{of} {does}", {}, rng)
+        if kind == "time":
+            return _fill("{weekday} in {month}", {}, rng)
+        if kind in ("topic", "title", "prose"):
+            return f"{words['setting'].draw(rng)} in {words['place'].draw(rng)}"
+        return _fill(words[kind].draw(rng), {}, rng)
+
+    def instances(
+        self, slot: Slot, label: str, names: list[str], wrong: bool, rng: Random
+    ) -> Iterator[Fields]:
+        """Yield rows: each field as its description wants it, from the slot's material.
+
+        Rows that are to be wrong say nothing of what the label's constraint asks for.
+        """
+        if not (slot.given or slot.attributes or slot.context or slot.answer):
+            slot = self._imagined(rng)
+        fields = self._task.get("fields") or {}
+        about = {name: _description(fields.get(name)) for name in names}
+        who = frozenset(n for n in slot.attributes if _role(n, "") == "person")
+        kind = frozenset(
+            w.removesuffix("s") for w in re.findall(r"\w{4,}", str(self._task.get("title")).lower())
+        )
+        block = self._prompt.block
+        constraint = str((block.get("label") or {}).get("constraint", ""))
+        constraint = constraint or str((block.get("labels") or {}).get(label, ""))
+        said = statements(constraint, who, kind)
+        said = [] if wrong else [s for s in said if not any(name in s.split() for name in fields)]
+        material = _Material(slot, said)
+        parts = {
+            name: material.options(_role(name, text), text, rng, self._values(fields.get(name)))
+            for name, text in about.items()
+        }
+        while True:
+            yield {
+                name: " ".join(filter(None, map(rng.choice, options)))
+                for name, options in parts.items()
+            }
+
+    def _imagined(self, rng: Random) -> Slot:
+        """Return a slot with somebody and something to write about, where the recipe gives none."""
+        told = f"{self._task.get('title')} {self._task.get('description')}".casefold()
+        people = (cue for cue in _words()["cue person"].entries if re.search(rf"\b{cue}\b", told))
+        attributes = {next(people, "person"): "person", "product": "thing"}
+        drawn = {name: self._phrase(kind, rng) for name, kind in attributes.items()}
+        given = {kind: self._phrase(kind, rng) for kind in ("trouble", "effect")}
+        return Slot(self._phrase("setting", rng), drawn, given)
+
+    @staticmethod
+    def _values(field: object) -> tuple[str, ...]:
+        values = field.get("values") if isinstance(field, dict) else None
+        return tuple(map(str, values or ()))
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
+        """Return the reasons for a label."""
+        texts = [str(v) for v in row.values() if isinstance(v, str) and len(v) > 20]
+        shown = rng.choice(texts)[:90] if texts else "the row"
+        how = rng.choice(("points to", "speaks for", "is best explained by"))
+        return f"Among other things, the row says: “{shown}”. That {how} the label {label}."
+
+
+class _Material:
+    """What a slot gives to write from.
+
+    A text is written as a row of parts, each with some wordings to choose from: so the many
+    candidates that the search needs cost little.
+    """
+
+    def __init__(self, slot: Slot, said: list[str]) -> None:
+        texts = [str(v) for v in slot.given.values() if isinstance(v, str) and v]
+        clauses = [text for text in texts if _is_clause(text)]
+        nouns = [text for text in texts if text not in clauses and len(text.split()) <= 15]
+        self._said = said
+        self._context = slot.context or "an ordinary day"
+        self._answer = slot.answer
+        self._values = {
+            "a": clauses[0] if clauses else "",
+            "b": nouns[0] if nouns else "",
+            "t": _thing(slot.attributes) or "the matter",
+            "p": _person(slot.attributes) or "people like us",
+            "c": self._context,
+        }
+
+    def options(
+        self, kind: str, description: str, rng: Random, allowed: tuple[str, ...]
+    ) -> list[list[str]]:
+        """Return the parts of a field's text, each with its wordings; some may be left out."""
+        if allowed:
+            return [list(allowed)]
+        if kind == "title":
+            return [self._titles(rng)]
+        if "question" in description.casefold():
+            return [[tidy(f"is it true that {one}?") for one in self._statements(rng)]]
+        if kind == "prose":
+            return self._prose(rng)
+        return [[_sentence(one) for one in self._statements(rng)]]
+
+    def _frames(self, name: str, rng: Random, count: int, **more: str) -> list[str]:
+        frames = _words()[name].entries
+        chosen = rng.sample(frames, min(count, len(frames)))
+        return [_fill(frame, {**self._values, **more}, rng) for frame in chosen]
+
+    def _titles(self, rng: Random) -> list[str]:
+        if not (self._values["a"] and self._values["b"]):
+            return [capital(self._values["a"] or self._values["b"] or self._values["t"])]
+        titles = [tidy(one) for one in self._frames("title clause", rng, _MANY)]
+        return [one for one in titles if len(one.split()) <= _TITLE] or titles
+
+    def _prose(self, rng: Random) -> list[list[str]]:
+        told = bool(self._values["a"])
+        parts = [self._frames("open" if told else "plain open", rng, 4) + [""] * 2]
+        if told:
+            parts.append(self._frames("clause", rng, 4))
+        if self._values["b"]:
+            parts.append(self._frames("noun", rng, 4))
+        said = rng.sample(self._said, min(len(self._said), 2))
+        for number, one in enumerate(said):
+            parts.append(self._frames("state", rng, 4, s=one) + [""] * (2 * number))
+        parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 3 else 0))
+        return [[_sentence(one) if one else "" for one in part] for part in parts]
+
+    def _statements(self, rng: Random) -> list[str]:
+        if self._answer:
+            return [f"{self._answer} belongs to {self._context}"]
+        said = [*self._said, *filter(None, [self._values["a"]])]
+        if not said:
+            return self._frames("plain open", rng, _MANY)
+        return [one for s in said for one in self._frames("state", rng, _MANY, s=s)]
+
+
+def _sentence(clause: str) -> str:
+    text = tidy(clause)
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _fill(frame: str, values: Mapping[str, str], rng: Random) -> str:
+    """Fill a frame; `{A}`, `{T}` are `{a}`, `{t}` without their articles."""
+    known = dict(values)
+    known |= {k.upper(): _bare(v) for k, v in values.items() if len(k) == 1}
+    drawn = _template(frame).draft(known, rng)
+    return " ".join(drawn.split())
+
+
+@cache
+def _template(frame: str) -> Template:
+    return Template(frame, _words())
+
+
+def _bare(phrase: str) -> str:
+    return re.sub(r"^(?:an?|the|our) ", "", phrase)
+
+
+def _thing(attributes: Mapping[str, str]) -> str:
+    found = next((str(v) for n, v in attributes.items() if role(n) == "thing"), "")
+    return f"the {_bare(found)}" if found else ""
+
+
+def _person(attributes: Mapping[str, str]) -> str:
+    found = next((str(v) for n, v in attributes.items() if role(n) == "person"), "")
+    return found if not found or found[:1].isupper() else f"{article(_bare(found))} {_bare(found)}"
+
+
+def _is_clause(text: str) -> bool:
+    return any(does.split("{")[0].strip() in text for does in _words()["does"].entries)
+
+
+def _description(field: object) -> str:
+    if isinstance(field, dict):
+        return str(field.get("description", ""))
+    return str(field or "")

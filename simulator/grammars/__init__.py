@@ -1,0 +1,1 @@
+"""One grammar per task that the simulator knows."""

@@ -1,0 +1,186 @@
+"""AX-g: a sentence with two people and a gendered pronoun, and whether a hypothesis follows.
+
+The frames say who the pronoun means, and what then holds of that person; the hypothesis says it
+of that person (it follows) or of the other (it does not). The trade of a person never matters, so
+any pair of nouns will do.
+
+Here belongs what follows for whom; pairs and frames stand in `data/axg_*.txt`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from simulator.frames import frame, lines, wanted_terms
+from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from simulator.wording import Lexicon, Template, Values, article, lexicons, tidy
+
+_MARKS: Final = {
+    "o": Lexicon(["@o"]),
+    "p": Lexicon(["@p"]),
+    "he": Lexicon(["he", "she"]),
+    # The objective and the possessive of the feminine look alike; only the masculine forms can be
+    # swapped back and forth without a parser, so the seeds hold no others.
+    "him": Lexicon(["him"]),
+    "his": Lexicon(["his"]),
+}
+_PRONOUNS: Final = {
+    True: {"he": "she", "him": "her", "his": "her"},
+    False: {"he": "he", "him": "him", "his": "his"},
+}
+_CLEFTS: Final = (
+    "it was {x} who {rest}",
+    "the one who {rest} was {x}",
+    "the person who {rest} was {x}",
+    "of the two, it was {x} who {rest}",
+    "of the two, {x} was the one who {rest}",
+)
+
+_CLEFT_FIRST: Final = 0.35
+# Where no plainer wording will do.
+_LEADS: Final = ("clearly, ", "it is true that ", "we learn that ", "the fact is that ", "so ")
+
+
+class _Frame(NamedTuple):
+    """A premise, whom its pronoun means ("o" or "p"), and what holds of that person."""
+
+    referent: str
+    premise: Template
+    claims: tuple[str, ...]
+
+
+@cache
+def _frames() -> tuple[_Frame, ...]:
+    found: list[tuple[str, Template, list[str]]] = []
+    for line in lines("axg_frames.txt"):
+        if line.startswith("- "):
+            found[-1][2].append(line[2:].rstrip("."))
+        else:
+            referent, _, premise = line.partition("> ")
+            found.append((referent, frame(premise, _MARKS), []))
+    return tuple(_Frame(referent, premise, tuple(claims)) for referent, premise, claims in found)
+
+
+class AxgGrammar(Grammar):
+    """Pairs of people in a sentence with one pronoun, and what follows of one of them."""
+
+    name = "axg"
+    fields = frozenset({"premise", "hypothesis"})
+    labels = ("entailment", "not_entailment")
+    cues = frozenset({"pronoun", "pronouns", "gendered", "gender", "occupation", "participant"})
+
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield pairs of an occupation and a participant; pairs that belong together first."""
+        own = _own_pairs()
+        jobs = wanted_terms(ask.terms, "occupation") or tuple(dict.fromkeys(o for o, _ in own))
+        others = wanted_terms(ask.terms, "participant") or tuple(dict.fromkeys(p for _, p in own))
+        pairs = [(o, p) for o in jobs for p in others if o != p]
+        rng.shuffle(pairs)
+        pairs.sort(key=lambda pair: pair not in own)
+        for job, other in _spread(pairs):
+            text = f"{article(job)} {job} and {article(other)} {other}"
+            yield {"text": text, "occupation": job, "participant": other}
+
+    def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
+        """Yield premises; every frame before any comes twice."""
+        asked = _people(ask.context, ask.attributes)
+        while True:
+            for one in rng.sample(_frames(), len(_frames())):
+                people = asked or rng.choice(_own_pairs())
+                values = {"o": people[0], "p": people[1], "he": "he", "him": "him", "his": "his"}
+                premise = one.premise.fill(values, rng)
+                # The text decides on the gender: were it drawn, one seed could be another's twin.
+                if sum(map(ord, premise)) % 2:
+                    premise = re.sub(r"\bhe\b", "she", premise)
+                yield {"premise": premise}
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        """Yield hypotheses about the person meant, or about the other one."""
+        premise = str(slot.given.get("premise", ""))
+        people = _people(slot.context, slot.attributes) or _known_people(premise)
+        found = people and _read(premise, people)
+        if not people or not found:
+            return
+        one, values = found
+        meant = people[one.referent == "p"]
+        other = people[one.referent == "o"]
+        values["x"] = "the " + (meant if label == "entailment" else other)
+        while True:
+            plain = [_say(claim, values) for claim in one.claims]
+            clefts = [_say(claim, values) for claim in _clefts(one.claims)]
+            led = [_say(rng.choice(_LEADS) + claim, values) for claim in one.claims]
+            groups = [clefts, plain] if rng.random() < _CLEFT_FIRST else [plain, clefts]
+            for group in (*groups, led):
+                for text in rng.sample(group, len(group)):
+                    yield {"hypothesis": text}
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
+        """Return the reason in terms of whom the pronoun means."""
+        if label == "entailment":
+            how = "means the very person whom the hypothesis speaks of, so the hypothesis follows"
+        else:
+            how = "means the other of the two people, so nothing of the kind follows"
+        lead = rng.choice(("Read in its context, the pronoun", "The pronoun in the premise"))
+        return f"{lead} {how}."
+
+
+@cache
+def _own_pairs() -> tuple[tuple[str, str], ...]:
+    own = lexicons("axg_pairs.txt")
+    return tuple((job, other) for job in own for other in own[job].entries)
+
+
+def _known_people(premise: str) -> tuple[str, str] | None:
+    """Find a pair of the grammar's own in a premise that came without a context."""
+    words = set(re.findall(r"\w+", premise.casefold()))
+    return next((pair for pair in _own_pairs() if words.issuperset(pair)), None)
+
+
+def _spread(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the pairs such that no occupation comes twice before all have come once."""
+    while pairs:
+        used: set[str] = set()
+        later: list[tuple[str, str]] = []
+        for pair in pairs:
+            if pair[0] in used:
+                later.append(pair)
+            else:
+                used.add(pair[0])
+                yield pair
+        pairs = later
+
+
+def _people(context: str, attributes: Mapping[str, str]) -> tuple[str, str] | None:
+    job, other = attributes.get("occupation"), attributes.get("participant")
+    if not job or not other:
+        named = re.fullmatch(r"(?:an?|the) (.+?) and (?:an?|the) (.+)", context, re.IGNORECASE)
+        if named is None:
+            return None
+        job, other = named.groups()
+    return re.sub(r"(?i)^(?:an?|the) ", "", job), re.sub(r"(?i)^(?:an?|the) ", "", other)
+
+
+def _read(premise: str, people: tuple[str, str]) -> tuple[_Frame, Values] | None:
+    """Find the frame of a premise and its values."""
+    marked = premise
+    for mark, noun in zip(("@o", "@p"), people, strict=True):
+        marked = re.sub(rf"\b{re.escape(noun)}\b", mark, marked, flags=re.IGNORECASE)
+    for one in _frames():
+        values = one.premise.read(marked)
+        if values is not None:
+            return one, values | _PRONOUNS[values.get("he") == "she"]
+    return None
+
+
+def _clefts(claims: tuple[str, ...]) -> Iterator[str]:
+    for claim in claims:
+        if claim.startswith("{x} ") and not re.search(",|the one", claim):
+            for cleft in _CLEFTS:
+                yield cleft.replace("{rest}", claim.removeprefix("{x} "))
+
+
+def _say(claim: str, values: Values) -> str:
+    text = re.sub(r"\{(\w+)\}", lambda slot: values[slot.group(1)], claim)
+    return tidy(text) + "."

@@ -1,0 +1,223 @@
+"""ReCoRD: a news passage, its entities, and a query with a gap that one of them fills.
+
+A story has roles (the firm, the town, the person in charge); the passage tells it with invented
+names, the queries say of each role what only that role can be meant by.
+
+Here belong casting and reading the stories; they themselves stand in `data/record_stories.txt`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from simulator.frames import frame, lines
+from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from simulator.wording import Lexicon, Template, Values, lexicons, sentences, tidy
+
+_PRONOUNS: Final = {
+    True: {"he": "she", "his": "her", "him": "her", "himself": "herself"},
+    False: {"he": "he", "his": "his", "him": "him", "himself": "himself"},
+}
+_MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
+# Kinds whose names stand with the article.
+_ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
+_WRAPPED: Final = 0.4
+_SECOND_END: Final = 0.5
+# Queries that name their source already take no second one, only an aside.
+_REPORTED: Final = re.compile(r"\b(?:sa(?:ys?|id)|told|promised|replied|assured|repeated|hinted)\b")
+_ANY: Final = 0.25
+
+
+class _Story(NamedTuple):
+    """What can happen.
+
+    Attributes:
+        themes: what it is about.
+        roles: role -> the kind of its name.
+        places: the sentences for each place in the passage; the last may come twice or not at all.
+        queries: role -> the queries that it is the answer to.
+    """
+
+    themes: frozenset[str]
+    roles: Mapping[str, str]
+    places: tuple[tuple[Template, ...], ...]
+    queries: Mapping[str, tuple[Template, ...]]
+
+
+@cache
+def _words() -> Mapping[str, Lexicon]:
+    return lexicons("words.txt", "record_words.txt")
+
+
+@cache
+def _stories() -> tuple[_Story, ...]:
+    blocks: list[list[str]] = []
+    for line in lines("record_stories.txt"):
+        if line.startswith("= "):
+            blocks.append([])
+        blocks[-1].append(line)
+    return tuple(_story(block) for block in blocks)
+
+
+def _story(block: list[str]) -> _Story:
+    themes = frozenset(block[0].partition(" | ")[2].split())
+    roles = dict(re.findall(r"(\w+)=(\w+)", block[1]))
+    words = dict(_words())
+    for role in roles:
+        words[role] = _MARKS
+        words[f"{role}_last"] = words["surname"]
+        words[f"{role}_first"] = Lexicon([*words["female"].entries, *words["male"].entries])
+        for form in _PRONOUNS[False]:
+            words[f"{role}_{form}"] = Lexicon([forms[form] for forms in _PRONOUNS.values()])
+    places: dict[str, list[Template]] = {}
+    queries: dict[str, list[Template]] = {role: [] for role in roles}
+    for line in block[2:]:
+        head, _, text = line.partition(" ")
+        if head != "?":
+            places.setdefault(head, []).append(frame(text, words))
+            continue
+        role, _, text = text.partition(" ")
+        if roles[role] in _ARTICLED:
+            text = text.replace("@placeholder", "the @placeholder")
+        queries[role].append(frame(text, words))
+    return _Story(
+        themes,
+        roles,
+        tuple(tuple(one) for one in places.values()),
+        {role: tuple(one) for role, one in queries.items()},
+    )
+
+
+class RecordGrammar(Grammar):
+    """Invented news with a cloze query."""
+
+    name = "record"
+    fields = frozenset({"passage", "query", "entities"})
+    labels = ()
+
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield domains of news."""
+        domains = [entry.split(" > ")[0] for entry in _words()["domain"].entries]
+        for domain in rng.sample(domains, len(domains)):
+            # Attributes are no part of the task; whoever asks for some gets the domain.
+            yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
+
+    def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
+        """Yield passages with their entities, mostly of stories that fit the context."""
+        stories = _fitting(" ".join([ask.context, *map(str, ask.attributes.values())]))
+        while True:
+            # Some news are of any domain; else a domain of few stories would tell them too often.
+            story = rng.choice(_stories() if rng.random() < _ANY else stories)
+            values = _cast(story, rng)
+            passage = _passage(story, values, rng)
+            entities = [values[role] for role in story.roles]
+            yield {"passage": passage, "entities": sorted(entities, key=passage.index)}
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        """Yield queries to which the entity `label` is the answer."""
+        entities = [str(one) for one in slot.given.get("entities") or ()]
+        reading = _read(str(slot.given.get("passage", "")), entities)
+        if reading is None:
+            return
+        story, values = reading
+        role = next((one for one in story.roles if values.get(one) == label), None)
+        if role is None:
+            return
+        while True:
+            for query in rng.sample(story.queries[role], len(story.queries[role])):
+                yield {"query": _query(query, dict(values), rng)}
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
+        """Return the reason in terms of the parts that the entities play."""
+        lead = rng.choice(("In the passage", "According to the passage"))
+        return f"{lead}, only {label} plays the part that the query describes."
+
+
+def _fitting(context: str) -> tuple[_Story, ...]:
+    """Return the stories that fit a context; all of them where nothing tells."""
+    text = context.casefold()
+    themes = set(re.findall(r"\w+", text))
+    for entry in _words()["domain"].entries:
+        domain, _, of_domain = entry.partition(" > ")
+        if domain.casefold() in text:
+            themes.update(of_domain.split())
+    return tuple(s for s in _stories() if s.themes & themes) or _stories()
+
+
+def _cast(story: _Story, rng: Random) -> Values:
+    """Invent a name for each role; no word stands in two of them."""
+    values: Values = {}
+    taken: set[str] = set()
+    for role, kind in story.roles.items():
+        female = rng.random() < 0.5
+        while True:
+            first = _words()["female" if female else "male"].draw(rng)
+            last = _words()["surname"].draw(rng)
+            name = f"{first} {last}" if kind == "person" else _name(kind, rng)
+            parts = set(re.findall(r"\w{3,}", name))
+            if taken.isdisjoint(parts) and first != last:
+                break
+        taken |= parts
+        values[role] = name
+        if kind == "person":
+            values |= _forms(role, name)
+    return values
+
+
+def _name(kind: str, rng: Random) -> str:
+    name = _words()[kind].draw(rng)
+    return re.sub(r"\{([a-z]+)\d?\}", lambda slot: _words()[slot.group(1)].draw(rng), name)
+
+
+def _forms(role: str, name: str) -> Values:
+    """Return the other ways to speak of a person."""
+    first, _, last = name.partition(" ")
+    female = _words()["female"].find(first) is not None
+    pronouns = {f"{role}_{form}": text for form, text in _PRONOUNS[female].items()}
+    return {f"{role}_first": first, f"{role}_last": last, **pronouns}
+
+
+def _passage(story: _Story, values: Values, rng: Random) -> str:
+    told = [rng.choice(one) for one in story.places[:-1]]
+    ends = story.places[-1]
+    told += rng.sample(ends, 2 if rng.random() < _SECOND_END else 1)
+    return " ".join(sentence.fill(values, rng) for sentence in told)
+
+
+def _read(passage: str, entities: list[str]) -> tuple[_Story, Values] | None:
+    """Find the story of a passage, who plays which role in it, and what else is known."""
+    told = [_marked(sentence, entities) for sentence in sentences(passage)]
+    for story in _stories():
+        if not told or not any(one.read(told[0]) is not None for one in story.places[0]):
+            continue
+        found: Values = {}
+        templates = [one for place in story.places for one in place]
+        for sentence in told:
+            found |= next((v for one in templates if (v := one.read(sentence)) is not None), {})
+        values = {k: v for k, v in found.items() if "_" not in k and k not in story.roles}
+        for role, kind in story.roles.items():
+            if role in found:
+                values[role] = entities[int(found[role][1:])]
+                values |= _forms(role, values[role]) if kind == "person" else {}
+        return (story, values) if set(story.roles) <= set(values) else None
+    return None
+
+
+def _marked(sentence: str, entities: list[str]) -> str:
+    for entity in sorted(entities[:10], key=len, reverse=True):
+        pattern = rf"(?<!\w){re.escape(entity)}(?!\w)"
+        sentence = re.sub(pattern, f"@{entities.index(entity)}", sentence)
+    return sentence
+
+
+def _query(query: Template, values: Values, rng: Random) -> str:
+    text = query.fill(values, rng)
+    if rng.random() > _WRAPPED or '"' in text:
+        return text
+    opening = rng.choice(_words()["aside" if _REPORTED.search(text) else "opening"].entries)
+    # Names come from slots alone, so a template that begins with a letter begins with no name.
+    if not opening.startswith("...") and query.pattern[0].isalpha():
+        text = text[0].lower() + text[1:]
+    return tidy(opening.replace("...", text.rstrip(".")) + ".")

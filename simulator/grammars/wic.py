@@ -1,0 +1,140 @@
+"""WiC: a word in two sentences, and whether it has the same sense in both.
+
+The lexicon lists the senses of each word with sentences for each. A row is true where both
+sentences come from one sense, false where they come from two.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import zip_longest
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from simulator.frames import frame, lines
+from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from simulator.wording import Template, capital, lexicons, uncapital
+
+_PARTS: Final = ("noun", "verb", "adjective")
+_THEMES: Final = {
+    "money": "money and trade",
+    "nature": "nature and weather",
+    "sport": "sport and games",
+    "home": "house and home",
+    "work": "work and offices",
+    "travel": "travel and transport",
+    "science": "science and technology",
+    "art": "art and music",
+    "food": "food and drink",
+    "body": "health and the body",
+    "law": "law and order",
+    "society": "people and society",
+}
+# He and she may go by a name, so that a sentence has many forms.
+_SUBJECT: Final = re.compile(r"(?:He|She)\b")
+_NAMED: Final = 0.5
+# A short plain statement may be put into a frame of its own: else too many rows would be built
+# alike. The word keeps its sense in all of them.
+_SHORT: Final = 8
+_OPENED: Final = 0.4
+_STATEMENT: Final = re.compile(
+    r"(?!.*[?!:“‘])(?:The|She|He|They|His|Her|There|It|This|These|That|An?|Some(?:body|one)|Nobody)\b"
+)
+
+
+class _Word(NamedTuple):
+    """A word with the sentences of each of its senses."""
+
+    themes: tuple[str, ...]
+    senses: tuple[tuple[Template, ...], ...]
+
+
+@cache
+def _lexicon(part: str) -> Mapping[str, _Word]:
+    found: dict[str, tuple[tuple[str, ...], list[list[Template]]]] = {}
+    last = ""
+    for line in lines(f"wic_{part}.txt"):
+        if line == "--":
+            found[last][1].append([])
+        elif "*" in line:
+            found[last][1][-1].append(frame(line.replace("*", ""), {}))
+        else:
+            last, _, themes = line.partition(": ")
+            found[last] = (tuple(themes.split()), [[]])
+    return {
+        word: _Word(themes, tuple(tuple(sense) for sense in senses))
+        for word, (themes, senses) in found.items()
+    }
+
+
+class WicGrammar(Grammar):
+    """Words of several senses in two sentences each."""
+
+    name = "wic"
+    fields = frozenset({"word", "sentence1", "sentence2"})
+    labels = ("true", "false")
+
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield parts of speech with a theme, the parts in turn."""
+        parts = [p for p in ask.attributes.get("part_of_speech") or _PARTS if p in _PARTS]
+        themes = ask.attributes.get("theme") or tuple(_THEMES.values())
+        orders = [rng.sample(themes, len(themes)) for _ in parts]
+        for turn in zip_longest(*orders):
+            for part, theme in zip(parts, turn, strict=True):
+                yield {"text": f"{part}s: {theme}", "part_of_speech": part, "theme": theme}
+
+    def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
+        """Yield words of the part of speech, those of the theme first."""
+        asked = ask.attributes.get("theme", ask.context).casefold()
+        theme = next((name for name in _THEMES if re.search(rf"\b{name}", asked)), "")
+        words = _lexicon(_part(ask.attributes, ask.context) or rng.choice(_PARTS))
+        order = rng.sample(list(words), len(words))
+        for word in sorted(order, key=lambda word: theme not in words[word].themes):
+            yield {"word": word}
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        """Yield pairs of sentences from one sense of the word, or from two."""
+        word = _find(str(slot.given.get("word", "")), _part(slot.attributes, slot.context))
+        if word is None:
+            return
+        while True:
+            first, other = rng.sample(range(len(word.senses)), 2)
+            pair = [rng.choice(word.senses[first]), rng.choice(word.senses[other])]
+            if label == "true":
+                pair = rng.sample(word.senses[first], 2)
+            one, two = (_write(template, rng) for template in pair)
+            yield {"sentence1": one, "sentence2": two}
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
+        """Return the reason in terms of senses."""
+        word = row.get("word", "")
+        if label == "true":
+            return f"A dictionary would list both uses of “{word}” under one and the same sense."
+        return f"The two uses of “{word}” belong to different senses of the dictionary entry."
+
+
+def _part(attributes: Mapping[str, str], context: str) -> str:
+    """Return the part of speech asked for; empty where none is."""
+    text = attributes.get("part_of_speech") or context
+    return next((part for part in _PARTS if part in text.casefold()), "")
+
+
+def _find(word: str, part: str) -> _Word | None:
+    """Look a word up, first in the part of speech asked for."""
+    for name in filter(None, (part, *_PARTS)):
+        if word.casefold() in _lexicon(name):
+            return _lexicon(name)[word.casefold()]
+    return None
+
+
+def _write(template: Template, rng: Random) -> str:
+    text = template.fill({}, rng)
+    subject = _SUBJECT.match(text)
+    if subject and rng.random() < _NAMED:
+        names = lexicons()["female" if subject.group() == "She" else "male"]
+        text = names.draw(rng) + text[subject.end() :]
+    if len(text.split()) > _SHORT or not _STATEMENT.match(text) or rng.random() > _OPENED:
+        return text
+    opening = rng.choice(lexicons("wic_openings.txt")["opening"].entries)
+    whole = opening.replace("...", uncapital(text)[:-1])
+    return capital(whole if whole.endswith("?") else whole + ".")

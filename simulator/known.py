@@ -1,0 +1,48 @@
+"""The tasks that the embedded model knows, one grammar each; a new one is a line here.
+
+Nothing else belongs here: which grammar a prompt means is for the brain to find out.
+"""
+
+from typing import Final
+
+from simulator.grammar import Grammar
+from simulator.grammars.axg import AxgGrammar
+from simulator.grammars.boolq import BoolqGrammar
+from simulator.grammars.cb import CbGrammar
+from simulator.grammars.choices import CHOICES
+from simulator.grammars.claims import CLAIMS, CLOSED, STRATEGY
+from simulator.grammars.copa import CopaGrammar
+from simulator.grammars.documents import DocumentGrammar
+from simulator.grammars.german import GermanTicketGrammar
+from simulator.grammars.instructions import InstructionGrammar
+from simulator.grammars.passages import PASSAGES
+from simulator.grammars.record import RecordGrammar
+from simulator.grammars.reviews import ReviewGrammar
+from simulator.grammars.rte import RteGrammar
+from simulator.grammars.stories import StoryGrammar
+from simulator.grammars.textbook import TextbookGrammar
+from simulator.grammars.wic import WicGrammar
+from simulator.grammars.wsc import WscGrammar
+
+GRAMMARS: Final[tuple[Grammar, ...]] = (
+    RteGrammar(),
+    CopaGrammar(),
+    BoolqGrammar(),
+    CbGrammar(),
+    AxgGrammar(),
+    WscGrammar(),
+    WicGrammar(),
+    RecordGrammar(),
+    *CHOICES,
+    *PASSAGES,
+    CLOSED,
+    STRATEGY,
+    CLAIMS,
+    InstructionGrammar(),
+    ReviewGrammar(),
+    StoryGrammar(),
+    TextbookGrammar(),
+    GermanTicketGrammar(),
+    DocumentGrammar(),
+)
+"""The tasks that the model knows; the first that matches is the one."""

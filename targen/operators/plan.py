@@ -1,0 +1,122 @@
+"""The plan: which label, planned values, context and seed each slot has.
+
+Everything here follows from the task's content and the slot's number alone, never from how many
+rows are wanted, so that a data set that grows keeps what it has. Asking a model does not belong
+here.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from targen.hashing import rng
+from targen.tasks.answers import Label
+from targen.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One place in the data set, filled by one instance (or one pair).
+
+    Attributes:
+        number: from 0.
+        label: the intended label, a sorted list for `multi`; None where the task has no label set.
+        planned: planned field -> value.
+    """
+
+    number: int
+    label: Label | None
+    planned: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The slots of one generation call: consecutive slots of one label.
+
+    Where a row has several labels, or none, they are consecutive slots, and the label is None.
+    """
+
+    label: str | None
+    slots: tuple[Slot, ...]
+
+
+class Plan:
+    """The slots of a task.
+
+    Labels come in permuted blocks: each block of as many slots as there are labels holds each
+    label once, in seeded order, so that any prefix is balanced to within one. The planned values
+    of one label's slots come in permuted blocks of their own. (Permuted-block allocation: Zelen,
+    1974, The randomization and stratification of patients to clinical trials.) Where a row has
+    several labels, the sets of labels come so: each set once before any comes twice.
+
+    Args:
+        spec: the task; its answer, planned fields and edition are read, nothing else.
+        per_call: slots in one generation call.
+    """
+
+    def __init__(self, spec: TaskSpec, per_call: int) -> None:
+        self._labels: list[str | None] = list(spec.labels) if spec.answer.kind == "class" else []
+        self._labels = self._labels or [None]
+        self._sets = spec.label_sets
+        self._planned = spec.planned
+        self._combinations = list(itertools.product(*self._planned.values()))
+        self._edition = spec.edition
+        self._per_call = per_call
+        self._orders: dict[tuple[Any, ...], list[str]] = {}
+
+    def _order(self, items: Sequence[str], *seed: Any) -> list[str]:
+        """Return the items in an order that follows from the seed; each order is drawn once."""
+        if seed not in self._orders:
+            self._orders[seed] = rng(*seed, list(items)).sample(list(items), len(items))
+        return self._orders[seed]
+
+    def _label(self, number: int) -> str | None:
+        block, place = divmod(number, len(self._labels))
+        names = [label or "" for label in self._labels]
+        return self._order(names, "labels", self._edition, block)[place] or None
+
+    def _values(self, label: str | None, block: int) -> dict[str, str]:
+        cycle, place = divmod(block, len(self._combinations))
+        indices = [str(index) for index in range(len(self._combinations))]
+        order = self._order(indices, "planned", self._edition, label, *self._planned, cycle)
+        return dict(zip(self._planned, self._combinations[int(order[place])], strict=True))
+
+    def slot(self, number: int) -> Slot:
+        """Return the slot of this number, from 0."""
+        label = self._label(number)
+        planned = self._values(label, number // len(self._labels))
+        return Slot(number, self._set(number) if self._sets else label, planned)
+
+    def _set(self, number: int) -> list[str]:
+        """Return the labels of a slot of a task whose rows have several."""
+        cycle, place = divmod(number, len(self._sets))
+        indices = [str(index) for index in range(len(self._sets))]
+        order = self._order(indices, "sets", self._edition, cycle)
+        return self._sets[int(order[place])]
+
+    def ordinal(self, number: int) -> int:
+        """Return how many slots of the same label come before a slot, for class labels."""
+        return number // len(self._labels)
+
+    def group_of(self, number: int) -> Group:
+        """Return the generation call that holds a slot, whole."""
+        label = self._label(number)
+        size = len(self._labels)
+        first = number // size // self._per_call * self._per_call
+        slots = []
+        for block in range(first, first + self._per_call):
+            inside = range(block * size, (block + 1) * size)
+            slots += [self.slot(n) for n in inside if self._label(n) == label]
+        return Group(label, tuple(slots))
+
+    def groups(self, numbers: range) -> list[Group]:
+        """Return the generation calls that hold these slots, each once, in slot order."""
+        seen: dict[int, Group] = {}
+        covered: set[int] = set()
+        for number in numbers:
+            if number not in covered:
+                group = self.group_of(number)
+                covered.update(slot.number for slot in group.slots)
+                seen[number] = group
+        return list(seen.values())

@@ -1,0 +1,223 @@
+"""Whether a release is what was made, and its rows those of the finished set.
+
+Here belongs reading a release's manifest and holding files, tables and rows against it. Making,
+listing and withdrawing releases does not.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import polars as pl
+
+from targen.hashing import rng, sha256_of
+from targen.lineage import completions
+from targen.lineage.audit import Audit, Auditor
+from targen.lineage.graph import Finding, read_rows
+from targen.operators.verify_rows import written
+from targen.release.manifest import MANIFEST, version_of
+from targen.release.registry import TOMBSTONE
+from targen.store import table_digests
+from targen.tables.contracts import SHOWN
+from targen.tables.storage import Place
+
+ROWS_AUDITED: Final = 1000
+"""Rows of a release whose completions are read again; all of its rows are compared."""
+ROWS: Final = re.compile(r"data/[^/]+\.parquet")
+ORIGINS: Final = "provenance.parquet"
+
+
+@dataclass
+class ReleaseAudit:
+    """What was found of a release.
+
+    Attributes:
+        manifest: what it says of itself; empty where it cannot be believed.
+        rows: how many it holds.
+        audits: of its rows that stand in the finished set, at most `ROWS_AUDITED`.
+        findings: what is wrong with it.
+    """
+
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    rows: int = 0
+    audits: list[Audit] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check(auditor: Auditor, release: Place, seed: int = 0) -> ReleaseAudit:
+    """Return what there is to say of a release.
+
+    Args:
+        auditor: of the data folder that it was made from.
+        release: its folder.
+        seed: chooses the rows whose completions are read, where there are too many.
+
+    Raises:
+        TableError: the folder cannot be read.
+        StoreError: the store cannot be read.
+    """
+    made = ReleaseAudit()
+    gone = release.read(TOMBSTONE)
+    if gone is not None:
+        made.findings.append(Finding("note", TOMBSTONE, f"the release was withdrawn: {_why(gone)}"))
+    said = _manifest(release, made)
+    if not said:
+        return made
+    made.manifest = said
+    if gone is not None:
+        return made
+    contents = _files(release, said, made)
+    made.findings += _tables(auditor, said)
+    rows = _frames(contents, made)
+    made.rows = sum(frame.height for frame in rows.values())
+    _rows(auditor, str(said["task"]), rows, contents.get(ORIGINS), made, seed)
+    return made
+
+
+def _why(tombstone: bytes) -> str:
+    try:
+        return str(json.loads(tombstone)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "its tombstone cannot be read"
+
+
+def _manifest(release: Place, made: ReleaseAudit) -> dict[str, Any]:
+    """Return the manifest; empty, with a finding, where it is not what it was."""
+    text = release.read(MANIFEST)
+    if text is None:
+        what = f"there is none: {release.address('')} is no release, or an incomplete one"
+        made.findings.append(Finding("wrong", MANIFEST, what))
+        return {}
+    try:
+        said: dict[str, Any] = json.loads(text)
+        right = said["version"] == version_of(said) and all(
+            isinstance(said[name], dict) for name in ("files", "upstream")
+        )
+        right = right and isinstance(said["task"], str)
+        # As it is written, to the byte: what JSON reads alike is not the same file.
+        same = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        right = right and same.encode() == text
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        right = False
+    if not right:
+        what = "it was changed: it does not give the version that it names"
+        made.findings.append(Finding("wrong", MANIFEST, what))
+        return {}
+    return said
+
+
+def _files(release: Place, said: Mapping[str, Any], made: ReleaseAudit) -> dict[str, bytes]:
+    """Return path -> content of every file, noting those that are not what they were."""
+    found = {}
+    for path, wanted in said["files"].items():
+        content = release.read(path)
+        if content is None:
+            made.findings.append(Finding("wrong", path, "it is missing"))
+            continue
+        found[path] = content
+        if sha256_of(content) != wanted["sha256"]:
+            made.findings.append(Finding("wrong", path, "it was changed (sha256)"))
+    for path in release.keys(""):
+        hidden = any(part.startswith(".") for part in path.split("/"))
+        if path not in said["files"] and path != MANIFEST and not hidden:
+            made.findings.append(Finding("wrong", path, "it is no part of the release"))
+    return found
+
+
+def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield which tables that it was made from nobody wrote, or are others by now."""
+    for key, wanted in said["upstream"].items():
+        content = auditor.place.read(key)
+        now = None if content is None else sha256_of(content)
+        if auditor.store is None:
+            yield Finding("unknown", key, f"nobody can tell whether it was written: {auditor.why}")
+            continue
+        known = table_digests.recorded(auditor.store, key, wanted["sha256"])
+        if known is None:
+            what = "no run wrote the version of it that the release names"
+            yield Finding("wrong" if now == wanted["sha256"] else "unknown", key, what)
+        elif now != wanted["sha256"]:
+            what = f"run {known.run_id} wrote the version that the release was made from"
+            yield Finding("note", key, f"{what}; another lies there now")
+
+
+def _frames(contents: Mapping[str, bytes], made: ReleaseAudit) -> dict[str, pl.DataFrame]:
+    frames = {}
+    for path, content in contents.items():
+        if ROWS.fullmatch(path):
+            frame, _ = read_rows(content)
+            if frame is None or "instance_id" not in frame.columns:
+                made.findings.append(Finding("wrong", path, "its rows cannot be read"))
+            else:
+                frames[path] = frame
+    return frames
+
+
+def _rows(
+    auditor: Auditor,
+    task: str,
+    frames: Mapping[str, pl.DataFrame],
+    origins: bytes | None,
+    made: ReleaseAudit,
+    seed: int,
+) -> None:
+    """Compare every row with the finished set; audit those that stand there."""
+    book = auditor.book(task)
+    found: list[str] = []
+    lost: list[tuple[str, dict[str, Any]]] = []
+    changed = 0
+    for path, frame in frames.items():
+        for row in frame.iter_rows(named=True):
+            held = book.row("corrected_set", row["instance_id"])
+            if held is None:
+                lost.append((path, row))
+                continue
+            found.append(row["instance_id"])
+            other = [name for name, value in row.items() if held.get(name, value) != value]
+            changed += bool(other)
+            if other and changed <= SHOWN:
+                where = f"{path}, row {row['instance_id']}, column {', '.join(other)}"
+                made.findings.append(Finding("wrong", where, "it is not the finished set's"))
+    if changed > SHOWN:
+        what = f"{changed - SHOWN} more rows are not the finished set's"
+        made.findings.append(Finding("wrong", "data", what))
+    chosen = found
+    if len(found) > ROWS_AUDITED:
+        places = rng("audit release", task, seed).sample(range(len(found)), ROWS_AUDITED)
+        chosen = [found[place] for place in sorted(places)]
+    made.audits = auditor.audit(task, chosen)
+    made.findings += _lost(auditor, lost, origins)
+
+
+def _lost(
+    auditor: Auditor, lost: list[tuple[str, dict[str, Any]]], origins: bytes | None
+) -> list[Finding]:
+    """Check rows that the finished set holds no more, by the requests that the release names."""
+    if not lost:
+        return []
+    named: dict[str, list[str]] = {}
+    frame = None if origins is None else read_rows(origins)[0]
+    if frame is not None and {"instance_id", "request_ids"} <= set(frame.columns):
+        named = dict(frame.select("instance_id", "request_ids").iter_rows())
+    kept = {}
+    if auditor.store is not None:
+        asked = (name for _, row in lost for name in named.get(row["instance_id"]) or ())
+        kept = completions.read(auditor.store, asked)
+    bad = [
+        (path, row["instance_id"])
+        for path, row in lost
+        if not any(
+            one in kept and not kept[one].problems and written(row, kept[one])
+            for one in named.get(row["instance_id"]) or ()
+        )
+    ]
+    what = "the finished set does not hold it, and no completion that the release names either"
+    findings = [Finding("unknown", f"{path}, row {name}", what) for path, name in bad[:SHOWN]]
+    if len(bad) > SHOWN:
+        findings.append(Finding("unknown", "data", f"the same of {len(bad) - SHOWN} more rows"))
+    if len(bad) < len(lost):
+        what = f"{len(lost) - len(bad)} rows stand in the finished set no more; their completions "
+        findings.append(Finding("note", "data", what + "still say them"))
+    return findings

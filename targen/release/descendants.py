@@ -1,0 +1,93 @@
+"""All that came of a request, a term, a context, a seed or a row: in the tables and in releases.
+
+Here belongs gathering. Walking down one task's tables is `targen.lineage.graph`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from targen.lineage import completions
+from targen.lineage.audit import Auditor
+from targen.lineage.graph import Finding, below, read_rows
+from targen.release.audit import ORIGINS, ROWS
+from targen.release.registry import FOLDER
+from targen.tables.contracts import IDS
+from targen.tables.storage import Place
+
+
+def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, Any]:
+    """Return all rows that come from `name`, JSON-like.
+
+    A request that was asked again counts with all that asked it again. Rows of the same text in
+    two tasks have one seed or context id, so all tasks are looked at.
+
+    Returns:
+        `rows`: task, table, id and, for released rows, release; `known`: whether the store has a
+        completion of that name; `findings`: what could not be read.
+
+    Raises:
+        TableError: the data folder cannot be read.
+        StoreError: the store cannot be read.
+    """
+    names, known = {name}, False
+    if auditor.store is not None:
+        names = completions.descendants(auditor.store, [name])
+        known = bool(auditor.store.known([name]))
+    rows: list[dict[str, Any]] = []
+    findings: list[Finding] = []
+    finished: dict[str, set[str]] = {}
+    for task in tasks:
+        book = auditor.book(task)
+        found = below(book, sorted(names))
+        rows += [{"task": task, "table": item.asset, "id": item.item_id} for item in found]
+        finished[task] = {i.item_id for i in found if IDS.get(i.asset) == "instance_id"}
+        findings += [
+            Finding("unknown", file.key, str(file.error))
+            for file in book.files.values()
+            if file.error and file.sha256
+        ]
+    for release in _releases(auditor.place):
+        held, error = _released(auditor.place, release, names, finished)
+        if error:
+            findings.append(Finding("unknown", release, error))
+        task = release.split("/")[1]
+        rows += [{"task": task, "table": "release", "id": i, "release": release} for i in held]
+    return {"rows": rows, "known": known, "findings": [asdict(one) for one in findings]}
+
+
+def _releases(place: Place) -> list[str]:
+    """Return the keys of the releases' folders."""
+    found = (key.split("/") for key in place.keys(FOLDER))
+    return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
+
+
+def _released(
+    place: Place, release: str, names: set[str], finished: Mapping[str, set[str]]
+) -> tuple[list[str], str]:
+    """Return the rows of a release that come from any of the names, and what cannot be read.
+
+    Some rows stand in the finished set no more: then the release itself tells where they are from.
+    """
+    held: set[str] = set()
+    told: set[str] = set()
+    for key in place.keys(release):
+        path = key.removeprefix(f"{release}/")
+        if not (ROWS.fullmatch(path) or path == ORIGINS):
+            continue
+        frame, _ = read_rows(place.read(key) or b"")
+        if frame is None or "instance_id" not in frame.columns:
+            return [], f"{path} cannot be read"
+        if path == ORIGINS:
+            rows = frame.iter_rows(named=True)
+            told = {row["instance_id"] for row in rows if names & set(_named(row))}
+        else:
+            held |= set(frame["instance_id"])
+    task = release.split("/")[1]
+    return sorted(held & (told | finished.get(task, set()))), ""
+
+
+def _named(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every id that the origin of a released row names."""
+    for value in row.values():
+        yield from value if isinstance(value, list) else [value]

@@ -1,0 +1,122 @@
+"""The files of a release and its manifest: the same inputs give the same bytes.
+
+Here belongs what a release holds. Where it lies, and that it stays whole, belongs to `shelf`.
+Nothing here looks at time, place or run.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+import targen
+from targen.errors import TargenError
+from targen.hashing import digest
+from targen.release import card, superglue
+from targen.release.export import parquet
+from targen.release.inputs import Material, fingerprint, task_dump
+from targen.release.lines import json_lines
+from targen.release.provenance import provenance
+from targen.release.rows import finished, label_counts
+from targen.release.splits import divide
+from targen.tasks.spec import TaskSpec
+
+FORMAT: Final = 1
+"""Raised when a release is laid out otherwise than before."""
+VERSION_DIGITS: Final = 16
+MANIFEST: Final = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A release, not written yet.
+
+    Attributes:
+        files: path -> bytes; the manifest last.
+        manifest: what `manifest.json` says.
+    """
+
+    files: Mapping[str, bytes]
+    manifest: Mapping[str, Any]
+
+    @property
+    def version(self) -> str:
+        """The name of the release: 16 hex digits of a sha256 over everything it says."""
+        return str(self.manifest["version"])
+
+
+def build(material: Material) -> Contents:
+    """Return the release of what was gathered.
+
+    Raises:
+        TableError: the corrected set is of another edition of the task.
+    """
+    spec = material.spec
+    rows = finished(spec, material.rows)
+    parts = divide(spec, rows, material.tables["instances"].table)
+    lines = _superglue(spec, parts)
+    files = {f"data/{name}.parquet": parquet(part) for name, part in parts.items()}
+    files |= {f"superglue/{path}": json_lines(objects) for path, objects in lines.items()}
+    files["provenance.parquet"] = parquet(provenance(parts, material.tables))
+    files["README.md"] = card.render(material, parts, bool(lines)).encode()
+    manifest = _manifest(material, parts, files)
+    content = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    return Contents({**files, MANIFEST: content.encode()}, manifest)
+
+
+def version_of(manifest: Mapping[str, Any]) -> str:
+    """Return the version that a manifest has by what it says: any change gives another one."""
+    said = {name: value for name, value in manifest.items() if name != "version"}
+    return digest(said)[:VERSION_DIGITS]
+
+
+def _superglue(
+    spec: TaskSpec, parts: Mapping[str, pl.DataFrame]
+) -> Mapping[str, list[dict[str, Any]]]:
+    """Return the lines of SuperGLUE's files; none where the task has no such format."""
+    try:
+        superglue.format_of(spec)
+    except TargenError:
+        return {}
+    return superglue.files(spec, parts)
+
+
+def _manifest(
+    material: Material, parts: Mapping[str, pl.DataFrame], files: Mapping[str, bytes]
+) -> dict[str, Any]:
+    spec = material.spec
+    steps = {step: one.step_digest for step, one in material.tables.items()}
+    task_digest = digest(task_dump(spec))
+    recipe_digest = digest(spec.recipe.model_dump(mode="json"))
+    manifest = {
+        "format": FORMAT,
+        "task": spec.name,
+        "task_digest": task_digest,
+        "recipe": spec.recipe.name,
+        "recipe_digest": recipe_digest,
+        "step_digests": {**steps, "quality_report": material.report_digest},
+        "license": spec.release.license,
+        "simulated": bool(material.report.get("simulated")),
+        "project_version": targen.__version__,
+        # The same rows may be other bytes in a Parquet file that another release wrote.
+        "written_by": f"polars {pl.__version__}",
+        "inputs": inputs_digest(material, task_digest, recipe_digest),
+        "splits": {
+            name: {"rows": part.height, "labels": label_counts(spec, part)}
+            for name, part in parts.items()
+        },
+        "files": {path: fingerprint(content) for path, content in sorted(files.items())},
+        "upstream": material.upstream,
+    }
+    return {**manifest, "version": version_of(manifest)}
+
+
+def inputs_digest(material: Material, task_digest: str, recipe_digest: str) -> str:
+    """Return the sha256 of task, recipe and rows, whatever wrote their files.
+
+    It tells a release again that was withdrawn, also where other software would write it.
+    """
+    tables = {step: stored.data_version for step, stored in material.tables.items()}
+    return digest([FORMAT, task_digest, recipe_digest, tables])

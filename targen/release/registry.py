@@ -1,0 +1,251 @@
+"""Where releases lie: `releases/<task>/<version>/`, each whole, never changed, or withdrawn.
+
+Here belongs putting releases down, listing, checking and withdrawing them. What one holds belongs
+to `contents`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from targen.errors import ReleaseError
+from targen.release.inputs import fingerprint
+from targen.release.manifest import MANIFEST, VERSION_DIGITS, Contents, version_of
+from targen.tables.storage import Place
+from targen.tasks.recipe import NAME_PATTERN
+
+FOLDER: Final = "releases"
+TOMBSTONE: Final = "withdrawn.json"
+REASON_AT_MOST: Final = 2000
+_PATH: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+_VERSION: Final = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A release as the list shows it.
+
+    Attributes:
+        task, version: its name.
+        state: whole (as far as its manifest is there; nothing is read again), withdrawn, or
+            incomplete.
+        rows: in all splits; 0 where nobody knows.
+        reason: why it was withdrawn.
+    """
+
+    task: str
+    version: str
+    state: Literal["whole", "withdrawn", "incomplete"]
+    rows: int = 0
+    reason: str = ""
+
+    @property
+    def standing(self) -> bool:
+        """Whether it is there to be used, and so has to be whole."""
+        return self.state != "withdrawn"
+
+
+def folder(task: str, version: str) -> str:
+    """Return the key of a release's folder.
+
+    Raises:
+        ReleaseError: the task or the version has not the form of one.
+    """
+    if not re.fullmatch(NAME_PATTERN, task) or not _VERSION.fullmatch(version):
+        raise ReleaseError(
+            f"{task!r} {version!r} is no task and version: a version is {VERSION_DIGITS} hex "
+            "digits; `targen release list` shows them."
+        )
+    return f"{FOLDER}/{task}/{version}"
+
+
+def put(place: Place, task: str, contents: Contents) -> bool:
+    """Put a release down, unless it stands there already; then compare every byte.
+
+    Returns:
+        Whether it was written now.
+
+    Raises:
+        ReleaseError: it was withdrawn, or what stands there was changed.
+        TableError: the place cannot be read or written.
+    """
+    at = folder(task, contents.version)
+    _refuse_withdrawn(place, task, contents)
+    if place.read(f"{at}/{MANIFEST}") is None:
+        # The manifest comes last: without it this is what a killed run left.
+        for key in place.keys(at):
+            place.delete(key)
+        place.write_folder(at, contents.files)
+        return True
+    problems = list(_changes(place, at, contents))
+    if problems:
+        raise ReleaseError(
+            f"The release {place.address(at)} was changed after it was made: "
+            f"{'; '.join(problems)}. It is not written over: move it away to make it again."
+        )
+    return False
+
+
+def _changes(place: Place, at: str, contents: Contents) -> Iterator[str]:
+    for path, content in contents.files.items():
+        found = place.read(f"{at}/{path}")
+        if found is None:
+            yield f"{path} is missing"
+        elif found != content:
+            yield f"{path} is another file"
+    yield from _strangers(place, at, set(contents.files))
+
+
+def _strangers(place: Place, at: str, known: set[str]) -> Iterator[str]:
+    """Yield files that nobody put there; hidden ones belong to git and the like."""
+    prefix = f"{at}/" if at else ""
+    for key in place.keys(at):
+        path = key.removeprefix(prefix)
+        if path not in known and not any(part.startswith(".") for part in path.split("/")):
+            yield f"{path} is no part of it"
+
+
+def _refuse_withdrawn(place: Place, task: str, contents: Contents) -> None:
+    for entry in listed(place, task):
+        if entry.state != "withdrawn":
+            continue
+        at = folder(task, entry.version)
+        same = entry.version == contents.version
+        old = {} if same else json.loads(place.read(f"{at}/{MANIFEST}") or b"{}")
+        if same or old.get("inputs") == contents.manifest["inputs"]:
+            raise ReleaseError(
+                f"{task} is not released: these rows were withdrawn as version {entry.version} "
+                f"({entry.reason}). Mend the task or its rows; to release them all the same, "
+                f"remove {place.address(f'{at}/{TOMBSTONE}')} first."
+            )
+
+
+def manifest(place: Place, at: str = "") -> dict[str, Any]:
+    """Return the manifest of a release, checked against its version.
+
+    Args:
+        place: where it lies.
+        at: key of its folder.
+
+    Raises:
+        ReleaseError: there is none, or it was changed.
+        TableError: the place cannot be read.
+    """
+    prefix = f"{at}/" if at else ""
+    where = place.address(at) if at else place.address("").rstrip("/")
+    text = place.read(f"{prefix}{MANIFEST}")
+    if text is None:
+        raise ReleaseError(f"{where} is no release, or an incomplete one: it has no {MANIFEST}.")
+    try:
+        said = json.loads(text)
+        right = isinstance(said, dict) and said["version"] == version_of(said)
+        paths = list(said["files"]) if right else []
+    except (ValueError, KeyError, TypeError):
+        right, paths = False, []
+    if not right or not all(_PATH.fullmatch(path) for path in paths):
+        raise ReleaseError(f"{where}: {MANIFEST} was changed; what it says cannot be believed.")
+    return dict(said)
+
+
+def verify(place: Place, at: str = "") -> dict[str, Any]:
+    """Return the manifest of a release whose every file is what it was.
+
+    Args:
+        place: where it lies.
+        at: key of its folder.
+
+    Raises:
+        ReleaseError: what is missing, changed or too much, by name; or it was withdrawn.
+        TableError: the place cannot be read.
+    """
+    prefix = f"{at}/" if at else ""
+    said = manifest(place, at)
+    where = place.address(at) if at else place.address("").rstrip("/")
+    gone = place.read(f"{prefix}{TOMBSTONE}")
+    if gone is not None:
+        raise ReleaseError(f"The release {where} was withdrawn: {_reason(gone)}")
+    problems = []
+    for path, wanted in said["files"].items():
+        content = place.read(f"{prefix}{path}")
+        if content is None:
+            problems.append(f"{path} is missing")
+        elif fingerprint(content) != wanted:
+            problems.append(f"{path} was changed")
+    problems += _strangers(place, at, {*said["files"], MANIFEST})
+    if at and at.rsplit("/", 1)[-1] != said["version"]:
+        problems.append(f"it is version {said['version']} and lies in the folder of another")
+    if problems:
+        raise ReleaseError(f"The release {where} is damaged: {'; '.join(problems)}.")
+    return said
+
+
+def listed(place: Place, task: str | None = None) -> list[Entry]:
+    """Return all releases, or those of one task, by task and version.
+
+    Raises:
+        ReleaseError: the task has not the form of one.
+        TableError: the place cannot be read.
+    """
+    if task is not None and not re.fullmatch(NAME_PATTERN, task):
+        raise ReleaseError(f"{task!r} is no task's name.")
+    found: dict[tuple[str, str], set[str]] = {}
+    for key in place.keys(FOLDER if task is None else f"{FOLDER}/{task}"):
+        parts = key.split("/", 3)
+        if len(parts) == 4 and _VERSION.fullmatch(parts[2]):
+            found.setdefault((parts[1], parts[2]), set()).add(parts[3])
+    return [_entry(place, name, version, files) for (name, version), files in sorted(found.items())]
+
+
+def _entry(place: Place, task: str, version: str, files: set[str]) -> Entry:
+    at = f"{FOLDER}/{task}/{version}"
+    if MANIFEST not in files:
+        return Entry(task, version, "incomplete")
+    rows = 0
+    try:
+        said = json.loads(place.read(f"{at}/{MANIFEST}") or b"")
+        rows = sum(split["rows"] for split in said["splits"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # A list shows what there is; what is wrong with one is for `verify` to say.
+        return Entry(task, version, "incomplete")
+    if TOMBSTONE in files:
+        reason = _reason(place.read(f"{at}/{TOMBSTONE}") or b"")
+        return Entry(task, version, "withdrawn", rows, reason)
+    return Entry(task, version, "whole", rows)
+
+
+def _reason(tombstone: bytes) -> str:
+    try:
+        return str(json.loads(tombstone)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "its tombstone cannot be read"
+
+
+def withdraw(place: Place, task: str, version: str, reason: str) -> None:
+    """Take a release back: its files go, its manifest stays with the reason.
+
+    Whoever is interrupted does it again with the same words: what is left of the files goes then.
+    A damaged release can be withdrawn like any other.
+
+    Raises:
+        ReleaseError: there is no such release, no reason, or it was withdrawn for another one.
+        TableError: the place cannot be read or written.
+    """
+    words = " ".join(reason.split())
+    if not words or len(words) > REASON_AT_MOST:
+        raise ReleaseError(f"Give a --reason, of at most {REASON_AT_MOST} characters.")
+    at = folder(task, version)
+    if place.read(f"{at}/{MANIFEST}") is None:
+        raise ReleaseError(
+            f"There is no release {version} of {task}; `targen release list {task}` shows them."
+        )
+    before = place.read(f"{at}/{TOMBSTONE}")
+    if before is not None and _reason(before) != words:
+        raise ReleaseError(f"{task} {version} is withdrawn already: {_reason(before)}")
+    note = {"task": task, "version": version, "reason": words}
+    # First: from here on nobody takes the release for a good one.
+    place.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
+    for key in place.keys(at):
+        if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
+            place.delete(key)

@@ -1,0 +1,408 @@
+"""The completion store: opening it, and reading what it knows.
+
+Here belong the connection, the check of its version, the packing of a completion into a row, and
+the reads for lineage and costs. Writing happens in one thread (`writer`); repairs in
+`maintenance`.
+"""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import polars as pl
+import sqlalchemy as sa
+import zstandard
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from targen.errors import StoreError
+from targen.hashing import sha256_of
+from targen.store import schema
+from targen.store.schema import COMPLETIONS
+
+T = TypeVar("T")
+
+_LOCAL = threading.local()
+
+CHUNK = 500
+"""Keys in one statement; below SQLite's oldest limit of 999 variables."""
+
+PATIENCE_S = 60.0
+"""How long a database server that was reached before may be away."""
+
+BUSY_S = 30.0
+"""How long a SQLite file may be held by other processes."""
+
+_SILENT_S = 20
+"""How long a transaction of an engine may do nothing before PostgreSQL ends it."""
+
+_TURN = 4712
+"""The advisory lock of the engines' transactions; any number that nothing else takes."""
+
+_REACHED: set[str] = set()
+"""Servers that this process has reached."""
+
+COLUMNS: dict[str, Any] = {
+    "request_id": pl.String,
+    "parent_request_id": pl.String,
+    "status": pl.String,
+    "endpoint": pl.String,
+    "model": pl.String,
+    "served_model": pl.String,
+    "fingerprint": pl.String,
+    "provider_id": pl.String,
+    "prompt": pl.String,
+    "raw": pl.String,
+    "error": pl.String,
+    "finish": pl.String,
+    "prompt_tokens": pl.Int64,
+    "completion_tokens": pl.Int64,
+    "cost_usd": pl.Float64,
+    "simulated": pl.Boolean,
+    "mean_logprob": pl.Float64,
+    "latency": pl.Float64,
+    "attempts": pl.Int64,
+    "mode": pl.String,
+    "run_id": pl.String,
+    "project_version": pl.String,
+    "created_at": pl.Float64,
+}
+"""Columns of `Store.completions`; `prompt` is the messages as JSON, `created_at` seconds UTC."""
+
+
+class Store:
+    """A completion store; safe to share between threads, each call takes its own connection."""
+
+    def __init__(self, url: str, make: bool = True) -> None:
+        """Open the store.
+
+        Args:
+            url: SQLAlchemy's, of SQLite or PostgreSQL.
+            make: make its tables where there are none.
+
+        Raises:
+            StoreError: it cannot be opened or written, is damaged, or is from a newer version; or
+                there is none and none is to be made.
+        """
+        self._make = make
+        try:
+            parsed = sa.make_url(url)
+            if parsed.drivername in ("postgres", "postgresql"):
+                parsed = parsed.set(drivername="postgresql+psycopg2")
+            self.shown = parsed.render_as_string(hide_password=True)
+            self.sqlite = parsed.get_backend_name() == "sqlite"
+            if self.sqlite and parsed.database:
+                file = Path(parsed.database)
+                if not make and not file.exists():
+                    # Connecting would make the file.
+                    raise self._none()
+                file.parent.mkdir(parents=True, exist_ok=True)
+            self.engine = sa.create_engine(parsed, poolclass=NullPool)
+        except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
+            raise StoreError(
+                f"The completion store {_hidden(url)} cannot be opened: {error}. "
+                "TARGEN_STORE_URL must be a SQLite or PostgreSQL URL at a place you may write."
+            ) from error
+        if self.sqlite:
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        else:
+            sa.event.listen(self.engine, "do_connect", _connect_patiently)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        with self.guarded("opened"):
+            version = self._version()
+            if version == schema.VERSION:
+                return
+            if version is None and not self._make:
+                raise self._none()
+            if version is not None and version not in schema.OLDER:
+                raise StoreError(
+                    f"The completion store {self.shown} has version {version}, this TarGEN knows "
+                    f"{schema.VERSION}: use the TarGEN that wrote it, or a newer one."
+                )
+            with self.engine.begin() as connection:
+                if not self.sqlite:
+                    # Several processes may find it new at once; SQLite's lock is taken already.
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711)")
+                from targen.store.migrations.upgrade import upgrade  # noqa: PLC0415
+
+                upgrade(connection)
+
+    def _none(self) -> StoreError:
+        return StoreError(
+            f"There is no completion store {self.shown}: the first run makes it, or "
+            "TARGEN_STORE_URL must name another."
+        )
+
+    def _version(self) -> str | None:
+        """Return the schema's version; None where there is no store yet.
+
+        Raises:
+            StoreError: there is a database, but it is no completion store.
+        """
+        with self.engine.connect().execution_options(targen_read=True) as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+            if "alembic_version" in tables:
+                found = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+                version = found.scalar()
+                return None if version is None else str(version)
+            if tables:
+                raise StoreError(
+                    f"{self.shown} is a database, but no completion store: name another place."
+                )
+            return None
+
+    @contextmanager
+    def guarded(self, what: str) -> Iterator[None]:
+        """Turn database errors into `StoreError`s that name the store and what could not be."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            raise StoreError(
+                f"The completion store {self.shown} cannot be {what}: {cause[0] if cause else '?'}."
+                " Check that the place exists, is writable and has room."
+            ) from error
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading, which never waits for writers."""
+        with (
+            self.guarded("read"),
+            self.engine.connect().execution_options(targen_read=True) as connection,
+        ):
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Give a connection in one write transaction."""
+        with self.guarded("written"), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def completions(self, request_ids: Iterable[str]) -> pl.DataFrame:
+        """Return the stored completions of `request_ids`, one row each, in no given order.
+
+        Ids that the store does not know are absent. Columns: see `COLUMNS`.
+        """
+        rows: list[dict[str, Any]] = []
+        with self.read() as connection:
+            for ids in chunks(request_ids):
+                found = connection.execute(
+                    sa.select(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(ids))
+                )
+                rows.extend(_readable(row._mapping) for row in found)
+        return pl.DataFrame(
+            {name: [row[name] for row in rows] for name in COLUMNS}, schema=COLUMNS, strict=True
+        )
+
+    def served(self, request_ids: Iterable[str]) -> pl.DataFrame:
+        """Return who answered: request_id, endpoint, model and served_model, sorted by id.
+
+        Nothing that a model wrote is read, so that a million rows fit into memory.
+        """
+        columns = ("request_id", "endpoint", "model", "served_model")
+        rows: list[Any] = []
+        with self.read() as connection:
+            for ids in chunks(request_ids):
+                chosen = sa.select(*(COMPLETIONS.c[name] for name in columns))
+                rows += connection.execute(chosen.where(COMPLETIONS.c.request_id.in_(ids))).all()
+        schema_ = dict.fromkeys(columns, pl.String)
+        return pl.DataFrame([tuple(row) for row in rows], schema=schema_, orient="row").sort(
+            "request_id"
+        )
+
+    def known(self, request_ids: Iterable[str]) -> set[str]:
+        """Return those of `request_ids` that are answered."""
+        found: set[str] = set()
+        with self.read() as connection:
+            for ids in chunks(request_ids):
+                rows = connection.execute(
+                    sa.select(COMPLETIONS.c.request_id).where(
+                        COMPLETIONS.c.request_id.in_(ids), COMPLETIONS.c.status != "failed"
+                    )
+                )
+                found.update(row[0] for row in rows)
+        return found
+
+    def with_chain(self, request_ids: Iterable[str]) -> list[str]:
+        """Return `request_ids` and all requests that they were asked again from, sorted.
+
+        A table's row points to the last request of a chain; the chain holds all that was paid.
+        """
+        known = set(request_ids)
+        fresh = known
+        with self.read() as connection:
+            while fresh:
+                parents: set[str] = set()
+                for ids in chunks(sorted(fresh)):
+                    found = connection.execute(
+                        sa.select(COMPLETIONS.c.parent_request_id).where(
+                            COMPLETIONS.c.request_id.in_(ids),
+                            COMPLETIONS.c.parent_request_id.is_not(None),
+                        )
+                    )
+                    parents.update(row[0] for row in found)
+                fresh = parents - known
+                known |= fresh
+        return sorted(known)
+
+
+def now(connection: sa.Connection) -> float:
+    """Return the time by the store's clock: many machines share PostgreSQL, one owns SQLite."""
+    if connection.dialect.name == "sqlite":
+        return time.time()
+    return float(
+        connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one()
+    )
+
+
+def take_turns(connection: sa.Connection) -> None:
+    """Let this transaction be the only one of all engines: the first that it does.
+
+    In SQLite all are so by themselves. In PostgreSQL two that lock the same rows in another order
+    would block each other, and one of them would be broken off.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    # A machine that is gone in the middle must not hold the others up until TCP notices.
+    connection.exec_driver_sql(
+        f"SET LOCAL idle_in_transaction_session_timeout = '{_SILENT_S}s'; "
+        f"SELECT pg_advisory_xact_lock({_TURN})"
+    )
+
+
+def pack(data: bytes) -> bytes:
+    """Compress; prompts and answers shrink to about a third."""
+    # A compressor is dear to make and not safe between threads.
+    compressor = getattr(_LOCAL, "compressor", None)
+    if compressor is None:
+        compressor = _LOCAL.compressor = zstandard.ZstdCompressor(level=1)
+    return bytes(compressor.compress(data))
+
+
+def unpack(data: bytes) -> bytes:
+    """Undo `pack`.
+
+    Raises:
+        StoreError: the bytes are damaged.
+    """
+    try:
+        return zstandard.decompress(data, max_output_size=1 << 30)
+    except zstandard.ZstdError as error:
+        raise StoreError(
+            f"A stored completion is damaged ({error}): run `targen store verify`."
+        ) from error
+
+
+def _readable(row: Any) -> dict[str, Any]:
+    made = dict(row)
+    identity = json.loads(unpack(made.pop("identity")).decode("utf-8", "surrogatepass"))
+    made["prompt"] = json.dumps(identity["messages"])
+    if made["raw"] is not None:
+        made["raw"] = unpack(made["raw"]).decode("utf-8", "replace")
+    return made
+
+
+def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    """Yield the distinct ids, sorted, as many at a time as one statement takes."""
+    unique = sorted(set(ids))
+    for start in range(0, len(unique), CHUNK):
+        yield unique[start : start + CHUNK]
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    del record
+    # The driver's own transactions begin too late; ours begin in _begin_sqlite.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    # NORMAL: what is committed survives the process's death. To survive a power cut too, every
+    # commit would wait for the disk, with answers unsaved meanwhile that a killed process loses.
+    cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
+    _log_ahead(cursor)
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _log_ahead(cursor: Any) -> None:
+    """Switch to the write-ahead log; what several processes do to a new file at once.
+
+    SQLite does not wait for its busy timeout where two readers both want to change the mode.
+    """
+    give_up = time.monotonic() + BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
+    """Connect; where the server was there before, wait out its restart."""
+    del record
+    name = repr(sorted(settings.items(), key=str)) + repr(arguments)
+    give_up = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            connection = dialect.connect(*arguments, **settings)
+        except dialect.loaded_dbapi.OperationalError:
+            # A server that was never reached is a wrong address: nobody wants to wait for that.
+            if name not in _REACHED or time.monotonic() > give_up:
+                _REACHED.discard(name)
+                raise
+            time.sleep(0.3)
+        else:
+            _REACHED.add(name)
+            return connection
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A transaction that reads first and then writes fails when another wrote between: take the
+    # write lock at once, except where only reading is meant.
+    reading = connection.get_execution_options().get("targen_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _hidden(url: str) -> str:
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return "(not a URL)"
+
+
+Work = Callable[[sa.Connection], T]
+"""Something to do inside a transaction of the store."""
+
+
+def checksum(row: Mapping[str, Any]) -> str:
+    """Return the sha256 of a stored completion: of every column but the checksum itself.
+
+    A value counts as the database gives it back, so that the same row has the same checksum
+    before it is stored and after, in SQLite and in PostgreSQL.
+    """
+    parts = []
+    for name, kind in _STORED:
+        value = row[name]
+        if value is None:
+            parts.append(f"{name}:-")
+        elif kind is bytes:
+            parts.append(f"{name}:{sha256_of(value)}")
+        else:
+            parts.append(f"{name}:{kind(value)!a}")
+    return sha256_of("\n".join(parts).encode())
+
+
+_STORED = [(c.name, c.type.python_type) for c in COMPLETIONS.columns if c.name != "checksum"]

@@ -1,0 +1,99 @@
+"""Vectors in the completion store: packing, reading and the work of writing them.
+
+Here belong the rows of the table `embeddings`. Asking an endpoint belongs to `embeddings`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+import targen
+from targen.errors import StoreError
+from targen.store.completions import CHUNK, Store, now, pack, unpack
+from targen.store.ledger import insert
+from targen.store.schema import EMBEDDINGS
+
+Vector = npt.NDArray[np.float32]
+
+
+def read(store: Store, keys: Sequence[str]) -> dict[str, Vector]:
+    """Return the stored vectors by key; keys that the store does not know are absent.
+
+    Raises:
+        StoreError: a vector is damaged, or the store cannot be read.
+    """
+    found: dict[str, Vector] = {}
+    of = EMBEDDINGS.c
+    with store.read() as connection:
+        for start in range(0, len(keys), CHUNK):
+            rows = connection.execute(
+                sa.select(of.embedding_id, of.dimensions, of.vector).where(
+                    of.embedding_id.in_(keys[start : start + CHUNK])
+                )
+            )
+            for key, dimensions, data in rows:
+                raw = unpack(data)
+                if len(raw) != 4 * dimensions:
+                    raise StoreError(
+                        f"The stored embedding {key} is damaged: `targen store drop {key}` has the "
+                        "text embedded anew."
+                    )
+                found[key] = np.frombuffer(raw, dtype="<f4")
+    return found
+
+
+def rows(
+    texts: Sequence[tuple[str, str]],
+    vectors: npt.NDArray[np.float32],
+    tokens: int | None,
+    cost: float | None,
+    common: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Return one row per text; the request's tokens and cost are shared out by length.
+
+    Args:
+        texts: key and text, as sent.
+        vectors: one per text.
+        tokens: of the whole request, None where not counted.
+        cost: of the whole request in US dollars, None where not known.
+        common: columns that are the same in all rows.
+    """
+    ends = np.cumsum([max(len(text), 1) for _, text in texts]) / sum(
+        max(len(text), 1) for _, text in texts
+    )
+    starts = np.concatenate([[0.0], ends[:-1]])
+    made = []
+    for (key, _), vector, start, end in zip(texts, vectors, starts, ends, strict=True):
+        made.append(
+            {
+                "embedding_id": key,
+                "dimensions": int(vector.size),
+                "vector": pack(vector.astype("<f4").tobytes()),
+                "prompt_tokens": None
+                if tokens is None
+                else round(end * tokens) - round(start * tokens),
+                "cost_usd": None if cost is None else float(end - start) * cost,
+                "project_version": targen.__version__,
+                **common,
+            }
+        )
+    return made
+
+
+def put(
+    made: Sequence[Mapping[str, Any]], charge: Callable[[sa.Connection], None]
+) -> Callable[[sa.Connection], None]:
+    """Return the work that stores rows and charges for them; what stands already stays."""
+
+    def work(connection: sa.Connection) -> None:
+        moment = now(connection)
+        connection.execute(
+            insert(connection, EMBEDDINGS).on_conflict_do_nothing(),
+            [{**row, "created_at": moment} for row in made],
+        )
+        charge(connection)
+
+    return work

@@ -1,0 +1,194 @@
+"""What the engine writes to the store: completions, uses, and leases on requests under way.
+
+Here belong the statements, each a piece of work for the `writer`. They hold for SQLite and
+PostgreSQL alike.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from targen.store.bulk import delete_keys, insert_rows
+from targen.store.completions import checksum, now, unpack
+from targen.store.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES, Status
+
+ALL = "*"
+"""The scope of everything spent in a store."""
+
+LEASE_S = 6.0
+"""How long a silent process is believed to be alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored completion, as far as the engine needs it to answer a request.
+
+    `parsed` is there where the answer has just come and was read already.
+    """
+
+    status: Status
+    raw: str | None
+    error: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float | None
+    mean_logprob: float | None
+    parsed: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look-up of requests found: known answers, and requests that are now ours to ask.
+
+    Whatever is in neither is being asked by another process, or lacks the money: then `short`
+    holds, for each ceiling, what is spent and what is reserved. `batched` are those, ours or not,
+    that have gone out in a batch whose answers nobody has read yet.
+    """
+
+    known: dict[str, Record]
+    claimed: frozenset[str]
+    short: dict[str, tuple[float, float]] | None = None
+    batched: frozenset[str] = frozenset()
+
+
+# Made once: to make a statement costs more than to run it.
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_FIND = sa.select(
+    COMPLETIONS.c.request_id,
+    COMPLETIONS.c.status,
+    COMPLETIONS.c.raw,
+    COMPLETIONS.c.error,
+    COMPLETIONS.c.prompt_tokens,
+    COMPLETIONS.c.completion_tokens,
+    COMPLETIONS.c.cost_usd,
+    COMPLETIONS.c.mean_logprob,
+).where(COMPLETIONS.c.request_id.in_(_IDS), COMPLETIONS.c.status != "failed")
+_ALIVE = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > sa.bindparam("moment"))
+_END_DEAD = sa.delete(LEASES).where(LEASES.c.request_id.in_(_IDS), LEASES.c.owner.not_in(_ALIVE))
+_OURS = sa.select(LEASES.c.request_id).where(
+    LEASES.c.request_id.in_(_IDS), LEASES.c.owner == sa.bindparam("holder")
+)
+
+
+# Only a failure is ever replaced: a stored answer stays what it was.
+_KEEP_ANSWERS = (
+    "ON CONFLICT (request_id) DO UPDATE SET "
+    + ", ".join(f"{column.name} = excluded.{column.name}" for column in COMPLETIONS.columns)
+    + " WHERE completions.status = 'failed'"
+)
+_KEEP = "ON CONFLICT DO NOTHING"
+_ADD = "ON CONFLICT (scope) DO UPDATE SET spent_usd = budgets.spent_usd + excluded.spent_usd"
+_VALUES = itemgetter(*(column.name for column in COMPLETIONS.columns))
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def add_spent(connection: sa.Connection, amounts: Mapping[str, float]) -> None:
+    """Add to what was spent in each scope."""
+    insert_rows(connection, BUDGETS, list(amounts.items()), _ADD)
+
+
+class Ledger:
+    """The works of one process, which goes by the name `owner`."""
+
+    def __init__(self, owner: str, run_id: str, task: str, step: str) -> None:
+        self.owner = owner
+        self._use = (run_id, task, step)
+        self._ahead_s = 0.0
+
+    def beat(self, connection: sa.Connection) -> None:
+        """Tell the others that this process lives."""
+        # Asked for once a beat: in PostgreSQL the clock is a round trip away.
+        self._ahead_s = now(connection) - time.time()
+        expires = self._now() + LEASE_S
+        statement = insert(connection, OWNERS).values(owner=self.owner, expires_at=expires)
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["owner"], set_={"expires_at": expires})
+        )
+
+    def leave(self, connection: sa.Connection) -> None:
+        """Give everything back that this process holds."""
+        for table in (LEASES, RESERVATIONS, OWNERS):
+            connection.execute(sa.delete(table).where(table.c.owner == self.owner))
+
+    def find_or_claim(self, ids: Sequence[str]) -> Callable[[sa.Connection], Found]:
+        """Look requests up and take a lease on those that nobody has answered or is asking."""
+
+        def work(connection: sa.Connection) -> Found:
+            known = self._known(connection, ids)
+            wanted = sorted(set(ids) - set(known))
+            if not wanted:
+                return Found(known, frozenset())
+            return Found(known, frozenset(self._claim(connection, wanted)))
+
+        return work
+
+    def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
+        found = connection.execute(_FIND, {"ids": ids})
+        known = {
+            row.request_id: Record(
+                row.status,
+                None if row.raw is None else unpack(row.raw).decode("utf-8", "replace"),
+                row.error,
+                row.prompt_tokens or 0,
+                row.completion_tokens or 0,
+                row.cost_usd,
+                row.mean_logprob,
+            )
+            for row in found
+        }
+        self._note_uses(connection, list(known), paid=False)
+        return known
+
+    def _claim(self, connection: sa.Connection, ids: Sequence[str]) -> set[str]:
+        connection.execute(_END_DEAD, {"ids": ids, "moment": self._now()})
+        insert_rows(connection, LEASES, [(request_id, self.owner) for request_id in ids], _KEEP)
+        ours = connection.execute(_OURS, {"ids": ids, "holder": self.owner})
+        return {row[0] for row in ours}
+
+    def put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Store completions, note their use and cost, end their leases.
+
+        `created_at` and `checksum` are set here; `charge_usd` of a row is no column but what
+        counts as spent.
+        """
+        moment = self._now()
+        self.charge(connection, sum(row["charge_usd"] for row in rows))
+        stored = [{**row, "created_at": moment} for row in rows]
+        for row in stored:
+            row["checksum"] = checksum(row)
+        insert_rows(connection, COMPLETIONS, [_VALUES(row) for row in stored], _KEEP_ANSWERS)
+        paid = [row["request_id"] for row in rows if row["status"] != "failed"]
+        self._note_uses(connection, paid, paid=True)
+        self._release(connection, [row["request_id"] for row in rows])
+
+    def charge(self, connection: sa.Connection, amount: float) -> None:
+        """Note what was spent, in all and for the task."""
+        if amount:
+            add_spent(connection, {ALL: amount, f"task:{self._use[1]}": amount})
+
+    def release(self, ids: Sequence[str]) -> Callable[[sa.Connection], None]:
+        """End leases without an answer."""
+        return lambda connection: self._release(connection, ids)
+
+    def _release(self, connection: sa.Connection, ids: Sequence[str]) -> None:
+        if ids:
+            delete_keys(connection, LEASES, ids, self.owner)
+
+    def _note_uses(self, connection: sa.Connection, ids: Sequence[str], paid: bool) -> None:
+        if ids:
+            moment = self._now()
+            uses = [(request_id, *self._use, paid, moment) for request_id in ids]
+            insert_rows(connection, USES, uses, _KEEP)
+
+    def _now(self) -> float:
+        """Return the time by the store's clock, as it was when the process last beat."""
+        return time.time() + self._ahead_s

@@ -1,0 +1,377 @@
+"""Looking after a completion store: figures, checks, backup, pruning, costs.
+
+Here belong the functions behind `targen store` and `targen costs`. Deciding which requests the
+tables descend from is the caller's: it hands the ids in.
+"""
+
+import base64
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+import sqlalchemy as sa
+
+from targen.errors import StoreError
+from targen.hashing import sha256_of
+from targen.steps import STEPS
+from targen.store.completions import CHUNK, Store, checksum, now, unpack
+from targen.store.ledger import insert
+from targen.store.schema import (
+    BUDGETS,
+    COMPLETIONS,
+    EMBEDDINGS,
+    OWNERS,
+    TABLE_DIGESTS,
+    USES,
+)
+
+VECTORS = "(embeddings)"
+"""What stands for the key in the sum of all vectors."""
+
+Key = Literal["task", "step", "model", "day", "run"]
+
+
+def stats(store: Store) -> dict[str, Any]:
+    """Return the number of completions by status, their tokens and cost, and what was spent.
+
+    `cost_usd` sums the known prices; `unpriced` counts completions without one. `embeddings` holds
+    the number of texts that were embedded, their tokens and cost (None: a price is unknown).
+    """
+    of = COMPLETIONS.c
+    with store.read() as connection:
+        statuses = connection.execute(
+            sa.select(of.status, sa.func.count()).group_by(of.status).order_by(of.status)
+        )
+        sums = connection.execute(
+            sa.select(
+                sa.func.sum(of.prompt_tokens),
+                sa.func.sum(of.completion_tokens),
+                sa.func.sum(of.cost_usd),
+                sa.func.sum(sa.case((of.cost_usd.is_(None), 1), else_=0)),
+                sa.func.min(of.created_at),
+                sa.func.max(of.created_at),
+            )
+        ).one()
+        spent = connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd))
+        return {
+            "completions": {row[0]: row[1] for row in statuses},
+            "prompt_tokens": sums[0] or 0,
+            "completion_tokens": sums[1] or 0,
+            "cost_usd": sums[2] or 0.0,
+            "unpriced": sums[3] or 0,
+            "embeddings": _embedded(connection),
+            "first_at": sums[4],
+            "last_at": sums[5],
+            "spent_usd": {row[0]: row[1] for row in spent},
+        }
+
+
+def _embedded(connection: sa.Connection) -> dict[str, Any]:
+    of = EMBEDDINGS.c
+    texts, tokens, cost, known = connection.execute(
+        sa.select(
+            sa.func.count(),
+            sa.func.sum(of.prompt_tokens),
+            sa.func.sum(of.cost_usd),
+            sa.func.count(of.cost_usd),
+        )
+    ).one()
+    return {
+        "texts": texts,
+        "prompt_tokens": tokens or 0,
+        "cost_usd": (cost or 0.0) if known == texts else None,
+    }
+
+
+def verify(store: Store) -> list[str]:
+    """Return what is wrong with the store, one line a finding; empty where all is well.
+
+    Every completion's id is taken anew from what it was asked, its checksum from all that is
+    stored of it; every text is unpacked.
+    """
+    found = []
+    with store.read() as connection:
+        if store.sqlite:
+            check = connection.exec_driver_sql("PRAGMA quick_check").scalar()
+            if check != "ok":
+                found.append(f"SQLite says: {check}")
+        for row in _all(connection):
+            if problem := _problem(dict(row)):
+                found.append(f"{row['request_id']}: {problem}")
+    return found
+
+
+def export(store: Store, target: Path) -> int:
+    """Write completions, uses, amounts and file digests to `target`; return how many lines.
+
+    The file is gzipped JSON lines. The caller writes to a draft, so that an older backup survives
+    a failure.
+
+    Raises:
+        OSError: the file cannot be written.
+        StoreError: the store cannot be read.
+    """
+    count = 0
+    with (
+        gzip.open(target, "wt", encoding="utf-8") as file,
+        store.read() as connection,
+    ):
+        for name, rows in (
+            ("completions", _all(connection)),
+            ("uses", connection.execute(sa.select(USES)).mappings()),
+            ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
+            ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
+            ("embeddings", connection.execute(sa.select(EMBEDDINGS)).mappings()),
+        ):
+            for row in rows:
+                file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
+                count += 1
+    return count
+
+
+def load(store: Store, source: Path) -> int:
+    """Take completions and uses from a file that `export` wrote; return how many were new.
+
+    What the store has already stays as it is. Amounts spent are taken only into a store that has
+    spent nothing: two stores that are merged have spent the sum of what each says itself.
+
+    Raises:
+        StoreError: the file cannot be read, is no export, or holds a damaged completion; then
+            nothing of it was taken.
+    """
+    new = 0
+    read = 0
+    try:
+        with gzip.open(source, "rt", encoding="utf-8") as file, store.write() as connection:
+            for line in file:
+                table, values = _read_line(line)
+                read += 1
+                statement = insert(connection, table).values(values).on_conflict_do_nothing()
+                new += connection.execute(statement).rowcount
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise StoreError(
+            f"The backup {source} cannot be read{f' after line {read}' if read else ''}: {cause}. "
+            "Nothing of it was taken; it must be a whole file that `targen store export` wrote."
+        ) from error
+    return new
+
+
+_TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)}
+
+
+def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
+    """Return the table and the values of a line of a backup; ValueError where it is none."""
+    row = json.loads(text)
+    table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
+    names = set() if table is None else {column.name for column in table.columns}
+    # What an older version wrote has no checksums.
+    if table is None or not names - {"checksum"} <= set(row) <= names:
+        raise ValueError("a line is not what an export writes")
+    values = {
+        name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
+        for name, value in row.items()
+    }
+    if table is COMPLETIONS and (problem := _problem(values)):
+        raise ValueError(f"request {str(values['request_id'])[:64]}: {problem}")
+    return table, values
+
+
+def _problem(row: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a stored completion, None where all is well."""
+    try:
+        if sha256_of(unpack(row["identity"])) != row["request_id"]:
+            return "its request is not the one it is named for"
+        if row["raw"] is not None:
+            unpack(row["raw"])
+        if row.get("checksum") not in (None, checksum(row)):
+            return "it is not what was stored (checksum)"
+    except StoreError as error:
+        return str(error)
+    return None
+
+
+def unneeded(store: Store, needed: Iterable[str]) -> pl.DataFrame:
+    """Return what `prune` would delete, by the task and step that paid for it.
+
+    Columns: task, step (null where the paying use is not known), completions, cost_usd (null: a
+    price is unknown).
+    """
+    kept = set(store.with_chain(needed))
+    of = COMPLETIONS.c
+    paid = sa.outerjoin(
+        COMPLETIONS, USES, (of.request_id == USES.c.request_id) & USES.c.paid.is_(True)
+    )
+    rows: dict[str, tuple[str | None, str | None, float | None]] = {}
+    with store.read() as connection:
+        found = connection.execute(
+            sa.select(of.request_id, USES.c.task, USES.c.step, of.cost_usd).select_from(paid)
+        )
+        for request_id, task, step, cost in found:
+            if request_id not in kept:
+                rows[request_id] = (task, step, cost)
+    schema = {"task": pl.String, "step": pl.String, "cost_usd": pl.Float64}
+    frame = pl.DataFrame(list(rows.values()), schema=schema, orient="row")
+    known = pl.col("cost_usd").is_not_null().all()
+    return (
+        frame.group_by("task", "step")
+        .agg(completions=pl.len(), cost_usd=pl.when(known).then(pl.col("cost_usd").sum()))
+        .sort("task", "step")
+    )
+
+
+def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
+    """Return what the last run of every step of `tasks` used.
+
+    Not all of it stands in a table: questions whose answer decided that a word goes, and what a
+    run had paid for when it was interrupted.
+    """
+    of = USES.c
+    last: dict[tuple[str, str], tuple[float, str]] = {}
+    wanted = set(tasks)
+    with store.read() as connection:
+        runs = connection.execute(
+            sa.select(of.task, of.step, of.run_id, sa.func.max(of.used_at)).group_by(
+                of.task, of.step, of.run_id
+            )
+        )
+        for task, step, run, moment in runs:
+            if task in wanted:
+                last[task, step] = max(last.get((task, step), (0.0, "")), (moment, run))
+        found: set[str] = set()
+        for (task, step), (_, run) in last.items():
+            found.update(
+                connection.execute(
+                    sa.select(of.request_id).where(
+                        of.task == task, of.step == step, of.run_id == run
+                    )
+                ).scalars()
+            )
+    return found
+
+
+def prune(store: Store, needed: Iterable[str]) -> int:
+    """Delete completions that nothing descends from; return how many.
+
+    Args:
+        store: the store.
+        needed: requests that must stay; what they were asked again from is kept with them.
+
+    Raises:
+        StoreError: a run is using the store: what it has paid for stands in no table yet.
+    """
+    kept = set(store.with_chain(needed))
+    with store.write() as connection:
+        alive = sa.select(sa.func.count()).where(OWNERS.c.expires_at > now(connection))
+        if connection.execute(alive).scalar():
+            raise StoreError(
+                f"A run is using the completion store {store.shown}, and what it has paid for "
+                "stands in no table yet: prune when it has ended."
+            )
+        every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
+        gone = sorted(set(every) - kept)
+        _delete(connection, gone)
+    return len(gone)
+
+
+def drop(store: Store, request_id: str) -> int:
+    """Delete a completion and those it was asked again from, or a text's vector: it is asked anew.
+
+    Raises:
+        StoreError: the store does not have it.
+    """
+    chain = store.with_chain([request_id])
+    with store.write() as connection:
+        count = _delete(connection, chain)
+        vector = sa.delete(EMBEDDINGS).where(EMBEDDINGS.c.embedding_id == request_id)
+        count += connection.execute(vector).rowcount
+    if not count:
+        raise StoreError(
+            f"The completion store {store.shown} has no request {request_id[:64]!r}: take the 64 "
+            "hex digits from a table's column request_id or request_ids."
+        )
+    return count
+
+
+def costs(store: Store, by: Key) -> pl.DataFrame:
+    """Return calls, tokens and US dollars of what was paid, by task, step, model, day or run.
+
+    Steps come in the order of `targen.steps.STEPS`, all else by its name.
+    A completion counts for the use that paid for it, not for those that found it stored. Vectors of
+    texts stand in one row of their own, where there are any: who paid for them is not noted.
+    Columns: the key, calls (null for vectors), prompt_tokens, completion_tokens, cost_usd (null: a
+    price is unknown).
+    """
+    of = COMPLETIONS.c
+    keys: dict[str, Any] = {
+        "task": USES.c.task,
+        "step": USES.c.step,
+        "model": of.model,
+        "day": of.created_at,
+        "run": USES.c.run_id,
+    }
+    joined = sa.join(COMPLETIONS, USES, of.request_id == USES.c.request_id)
+    with store.read() as connection:
+        rows = connection.execute(
+            sa.select(keys[by], of.prompt_tokens, of.completion_tokens, of.cost_usd)
+            .select_from(joined)
+            .where(USES.c.paid)
+        ).all()
+        vectors = _embedded(connection)
+    frame = pl.DataFrame(
+        [tuple(row) for row in rows],
+        schema={
+            by: pl.Float64 if by == "day" else pl.String,
+            "prompt_tokens": pl.Int64,
+            "completion_tokens": pl.Int64,
+            "cost_usd": pl.Float64,
+        },
+        orient="row",
+    )
+    if by == "day":
+        moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
+        frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
+    known = pl.col("cost_usd").is_not_null().all()
+    place = {step: at for at, step in enumerate(STEPS)}
+    order = [pl.col(by).replace_strict(place, default=len(place))] if by == "step" else []
+    summed = (
+        frame.group_by(by)
+        .agg(
+            calls=pl.len(),
+            prompt_tokens=pl.col("prompt_tokens").sum(),
+            completion_tokens=pl.col("completion_tokens").sum(),
+            cost_usd=pl.when(known).then(pl.col("cost_usd").sum()),
+        )
+        .sort(*order, by)
+    )
+    row = {by: VECTORS, "calls": None, "completion_tokens": 0} | vectors
+    return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])
+
+
+def _all(connection: sa.Connection) -> Iterator[sa.RowMapping]:
+    """Yield all completions, never all in memory."""
+    found = connection.execution_options(yield_per=CHUNK).execute(sa.select(COMPLETIONS))
+    yield from found.mappings()
+
+
+def _plain(row: sa.RowMapping) -> dict[str, Any]:
+    return {
+        name: {"zstd": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in row.items()
+    }
+
+
+def _delete(connection: sa.Connection, ids: list[str]) -> int:
+    count = 0
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        connection.execute(sa.delete(USES).where(USES.c.request_id.in_(part)))
+        deleted = connection.execute(
+            sa.delete(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(part))
+        )
+        count += deleted.rowcount
+    return count

@@ -1,0 +1,11 @@
+"""What Alembic runs to migrate a store: always on the connection that `Store` hands over.
+
+Here belongs what Alembic needs to be told; no change of a table does.
+"""
+
+from alembic import context
+
+from targen.store.schema import METADATA
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
+context.run_migrations()

@@ -1,0 +1,187 @@
+"""The tables of the completion store.
+
+Here belong table definitions and the version of the schema. Statements belong to the modules that
+use the tables; the way from an older version to this one to `migrations`.
+"""
+
+from typing import Literal
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+VERSION = "0004"
+"""The Alembic revision that this code reads and writes."""
+
+OLDER: frozenset[str] = frozenset({"0001", "0002", "0003"})
+"""Revisions that `migrations` brings to this one."""
+
+Status = Literal["ok", "refused", "filtered", "truncated", "malformed", "failed"]
+"""What became of a request."""
+
+METADATA = MetaData()
+
+COMPLETIONS = Table(
+    "completions",
+    METADATA,
+    Column("request_id", String(64), primary_key=True),
+    Column("parent_request_id", String(64)),
+    Column("status", String(16), nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("served_model", Text),
+    Column("fingerprint", Text),
+    Column("provider_id", Text),
+    Column("identity", LargeBinary, nullable=False),
+    Column("raw", LargeBinary),
+    Column("error", Text),
+    Column("finish", String(32)),
+    Column("prompt_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("simulated", Boolean, nullable=False),
+    Column("mean_logprob", Float),
+    Column("latency", Float),
+    Column("attempts", Integer, nullable=False),
+    Column("mode", String(8), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("project_version", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("checksum", String(64)),
+)
+"""One row per request that was answered (or failed for good). `identity` and `raw` are zstd;
+`created_at` is seconds since 1970 UTC, `latency` seconds; `checksum` is of all other columns
+(`identity.checksum`), null where an older version stored it."""
+
+Index("completions_parent", COMPLETIONS.c.parent_request_id)
+
+USES = Table(
+    "uses",
+    METADATA,
+    Column("request_id", String(64), primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("step", Text, primary_key=True),
+    Column("paid", Boolean, nullable=False),
+    Column("used_at", Float, nullable=False),
+)
+"""Who used a completion; `paid` where the call was made for this use."""
+
+OWNERS = Table(
+    "owners",
+    METADATA,
+    Column("owner", String(32), primary_key=True),
+    Column("expires_at", Float, nullable=False),
+)
+"""Processes that hold leases and reservations, with the moment until which they are believed."""
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("request_id", String(64), primary_key=True),
+    Column("owner", String(32), ForeignKey("owners.owner"), nullable=False, index=True),
+)
+"""Requests that a process is asking right now, so that no other asks them too."""
+
+BUDGETS = Table(
+    "budgets",
+    METADATA,
+    Column("scope", String(128), primary_key=True),
+    Column("spent_usd", Float, nullable=False),
+)
+"""What was spent in all (`*`) and by task (`task:<name>`), in US dollars."""
+
+RESERVATIONS = Table(
+    "reservations",
+    METADATA,
+    Column("owner", String(32), primary_key=True),
+    Column("scope", String(128), primary_key=True),
+    Column("reserved_usd", Float, nullable=False),
+)
+"""Upper bounds of what a process's open calls may cost."""
+
+GATES = Table(
+    "gates",
+    METADATA,
+    Column("endpoint", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+)
+"""The rate limit found at an endpoint and its bucket, shared by all processes; JSON."""
+
+BATCHES = Table(
+    "batches",
+    METADATA,
+    Column("batch_key", String(64), primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("batch_id", Text),
+    Column("file_id", Text),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+"""Batches under way at an endpoint."""
+
+BATCH_ITEMS = Table(
+    "batch_items",
+    METADATA,
+    Column("request_id", String(64), primary_key=True),
+    Column("batch_key", String(64), nullable=False, index=True),
+)
+"""Which batch a request went out with."""
+
+EMBEDDINGS = Table(
+    "embeddings",
+    METADATA,
+    Column("embedding_id", String(64), primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("dimensions", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("prompt_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("simulated", Boolean, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("project_version", String(32), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+"""One row per text that was embedded; `embedding_id` is the sha256 of text, model and endpoint,
+`vector` zstd of little-endian floats of 4 bytes. Tokens and cost are the text's share of its
+request."""
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("place", Text, primary_key=True),
+    Column("task", Text, primary_key=True),
+    Column("token", String(32), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+"""Which run holds a task's partition at an S3 prefix, and until when it is believed to live."""
+
+TABLE_DIGESTS = Table(
+    "table_digests",
+    METADATA,
+    Column("key", String(300), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("data_version", String(64)),
+    Column("cells", LargeBinary),
+    Column("made_by", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("recorded_at", Float, nullable=False),
+)
+"""What each file in the data folder was when it was written, for audits.
+
+`key` is its place in the folder, `sha256` of its bytes; `data_version` of a table's rows, `cells`
+as `digests.cells` makes them; `made_by` is JSON; `run_id` and `recorded_at` (seconds since 1970
+UTC) are of the last time that these bytes were written there."""

@@ -1,0 +1,196 @@
+"""What every stored file was when it was written: the record that audits compare with.
+
+Here belong the digests of a file, its columns and its rows, their record in the completion store,
+and telling where a file differs from it. What an audit makes of a difference stands in `audit`.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from targen.hashing import canonical, digest, sha256_of
+from targen.store.completions import Store, now
+from targen.store.ledger import insert
+from targen.store.schema import TABLE_DIGESTS
+
+_ROW_BYTES: Final = 4
+"""Of each row's digest: one changed row in four billion goes unseen, the file's digest sees it."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was just written.
+
+    Attributes:
+        key: where in the data folder.
+        sha256: of its bytes.
+        frame: the rows that it holds, None for a page.
+        data_version: of the step's result, None for a page.
+    """
+
+    key: str
+    sha256: str
+    frame: pl.DataFrame | None
+    data_version: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was recorded of a file.
+
+    Attributes:
+        key: where it lies in the data folder.
+        sha256: of its bytes.
+        data_version: of a table's rows, None for a page.
+        cells: as `cells` made it, None for a page.
+        made_by: how the file was made: task, step, recipe, operator, parameters, prompt, digests,
+            project version, and the digests of the files it was made from.
+        run_id: the last run that wrote these bytes.
+        recorded_at: when that was, seconds since 1970 UTC.
+        latest: whether no other bytes were written there since.
+    """
+
+    key: str
+    sha256: str
+    data_version: str | None
+    cells: bytes | None
+    made_by: Mapping[str, Any]
+    run_id: str
+    recorded_at: float
+    latest: bool
+
+
+def record(
+    store: Store,
+    written: Iterable[Written],
+    made_by: Mapping[str, Any],
+    run_id: str,
+    upstream: Mapping[str, str] | None = None,
+) -> None:
+    """Note what files were written just now.
+
+    Args:
+        store: where to note it.
+        written: the files.
+        made_by: how they were made, JSON-like.
+        run_id: the run that wrote them.
+        upstream: step -> key of the file that they were made from; its digest is noted, too.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    with store.write() as connection:
+        sources = {
+            step: found.sha256 if (found := _latest(connection, key)) else None
+            for step, key in (upstream or {}).items()
+        }
+        note = canonical({**made_by, "upstream": sources})
+        moment = now(connection)
+        for file in written:
+            values = {
+                "key": file.key,
+                "sha256": file.sha256,
+                "data_version": file.data_version,
+                "cells": None if file.frame is None else cells(file.frame),
+                "made_by": note,
+                "run_id": run_id,
+                "recorded_at": moment,
+            }
+            changed = {name: values[name] for name in ("made_by", "run_id", "recorded_at")}
+            connection.execute(
+                insert(connection, TABLE_DIGESTS)
+                .values(values)
+                .on_conflict_do_update(index_elements=["key", "sha256"], set_=changed)
+            )
+
+
+def recorded(store: Store, key: str, sha256: str | None = None) -> Record | None:
+    """Return what was recorded last for a file, or what was recorded for these bytes of it.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with store.read() as connection:
+        latest = _latest(connection, key)
+        if sha256 is None or latest is None or latest.sha256 == sha256:
+            return latest
+        row = connection.execute(
+            sa.select(TABLE_DIGESTS).where(
+                TABLE_DIGESTS.c.key == key, TABLE_DIGESTS.c.sha256 == sha256
+            )
+        ).first()
+        return None if row is None else _record(row, latest=False)
+
+
+def _latest(connection: sa.Connection, key: str) -> Record | None:
+    of = TABLE_DIGESTS.c
+    row = connection.execute(
+        sa.select(TABLE_DIGESTS)
+        .where(of.key == key)
+        .order_by(of.recorded_at.desc(), of.sha256)
+        .limit(1)
+    ).first()
+    return None if row is None else _record(row, latest=True)
+
+
+def _record(row: Any, *, latest: bool) -> Record:
+    return Record(
+        row.key,
+        row.sha256,
+        row.data_version,
+        None if row.cells is None else bytes(row.cells),
+        json.loads(row.made_by),
+        row.run_id,
+        row.recorded_at,
+        latest,
+    )
+
+
+def cells(frame: pl.DataFrame) -> bytes:
+    """Return the digests of every column and every row, by which a changed cell is found.
+
+    One line of JSON (column -> digest), then four bytes for each row.
+    """
+    columns = {name: digest(frame.select(name).write_ndjson())[:16] for name in frame.columns}
+    return canonical(columns).encode() + b"\n" + b"".join(_rows(frame))
+
+
+def _rows(frame: pl.DataFrame) -> list[bytes]:
+    # Not splitlines: texts may hold other line ends, which JSON does not escape.
+    lines = frame.write_ndjson().split("\n")[: frame.height]
+    return [bytes.fromhex(sha256_of(line.encode())[: 2 * _ROW_BYTES]) for line in lines]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a table differs from its record.
+
+    Attributes:
+        columns: those whose values changed, came or went.
+        rows: places of the rows that changed, from 0; empty where rows came or went.
+        count: rows then and now.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[int, ...]
+    count: tuple[int, int]
+
+
+def difference(recorded_cells: bytes, frame: pl.DataFrame) -> Difference:
+    """Return where a table differs from what `cells` recorded of it."""
+    head, _, tail = recorded_cells.partition(b"\n")
+    then: dict[str, str] = json.loads(head)
+    head, _, _ = cells(frame).partition(b"\n")
+    now_: dict[str, str] = json.loads(head)
+    columns = [name for name in [*then, *now_] if then.get(name) != now_.get(name)]
+    count = (len(tail) // _ROW_BYTES, frame.height)
+    changed: tuple[int, ...] = ()
+    if count[0] == count[1]:
+        old = [tail[i : i + _ROW_BYTES] for i in range(0, len(tail), _ROW_BYTES)]
+        pairs = zip(old, _rows(frame), strict=True)
+        changed = tuple(i for i, (a, b) in enumerate(pairs) if a != b)
+    return Difference(tuple(dict.fromkeys(columns)), changed, count)

@@ -1,0 +1,234 @@
+"""What must be true of a table, checked after it is made: the contract, and statistics that warn.
+
+Here belong checks over whole tables against the task and the tables before them. Hard invariants
+of a row are enforced while it is made (`targen.tasks.validators`); these checks find what slipped
+through, a changed file, or a mistake of ours.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from targen import steps
+from targen.tasks.rows import empty_field, first_violation, needed
+from targen.tasks.spec import TaskSpec
+
+IDS: Final[Mapping[str, str]] = {
+    "vocabularies": "term_id",
+    "contexts": "context_id",
+    "seeds": "seed_id",
+    "instances": "instance_id",
+    "labels": "instance_id",
+    "corrected_set": "instance_id",
+}
+"""Table -> the column that names its rows."""
+
+REFERENCES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
+    "contexts": (("term_ids", "vocabularies", "term_id"),),
+    "seeds": (("context_id", "contexts", "context_id"),),
+    "instances": (("context_id", "contexts", "context_id"), ("seed_id", "seeds", "seed_id")),
+    "labels": (("instance_id", "instances", "instance_id"),),
+    "corrected_set": (("instance_id", "instances", "instance_id"),),
+}
+SHOWN: Final = 3
+"""How many offending ids a message names."""
+
+
+def violations(
+    step: str,
+    spec: TaskSpec,
+    table: pl.DataFrame,
+    rejected: pl.DataFrame,
+    upstream: Mapping[str, pl.DataFrame],
+    asked: int | None = None,
+) -> list[str]:
+    """Return every way in which a table breaks its contract, in words; empty when it holds.
+
+    Args:
+        step: a key of `targen.operators.UPSTREAM`.
+        spec: the task.
+        table: the step's table.
+        rejected: the items of the step that are no rows.
+        upstream: the tables it was made from.
+        asked: items asked for, where the writer noted it.
+    """
+    expected = steps.schema(step, spec.field_types, spec.answer.kind)
+    if dict(table.schema) != expected:
+        return [f"the columns are {dict(table.schema)}, expected {expected}"]
+    found = [*_ids(step, table), *lost_references(step, table, upstream)]
+    if step in ("instances", "corrected_set"):
+        found += _rows_invalid(spec, table)
+    if step == "labels":
+        found += _labels_unknown(spec, table, "label")
+    if step == "corrected_set" and spec.answer.kind != "none":
+        found += _labels_unknown(spec, table, "label")
+        if table["label"].null_count():
+            found.append(f"{table['label'].null_count()} rows have no label")
+    return found + _accounting(step, spec, table, rejected, upstream, asked)
+
+
+def _some(values: Iterable[Any]) -> str:
+    shown = [str(value) for value in values]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return ", ".join(shown[:SHOWN]) + more
+
+
+def _ids(step: str, table: pl.DataFrame) -> list[str]:
+    ids = table[IDS[step]]
+    if ids.null_count():
+        return [f"{ids.null_count()} rows have no {ids.name}"]
+    if ids.is_duplicated().any():
+        return [
+            f"{ids.name} is not unique: {_some(ids.filter(ids.is_duplicated()).unique().sort())}"
+        ]
+    return []
+
+
+def lost_references(
+    step: str, table: pl.DataFrame, upstream: Mapping[str, pl.DataFrame]
+) -> list[str]:
+    """Return one sentence per column that names a row which no table of `upstream` holds."""
+    found = []
+    for column, other, key in REFERENCES.get(step, ()):
+        if other not in upstream:
+            continue
+        values = table[column]
+        if isinstance(values.dtype, pl.List):
+            values = values.explode()
+        known = upstream[other][key].implode()
+        lost = values.drop_nulls().filter(~values.drop_nulls().is_in(known))
+        if len(lost):
+            found.append(f"{column} names no row of {other}: {_some(lost)}")
+    return found
+
+
+def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
+    found = []
+    for row in table.iter_rows(named=True):
+        fields = {name: row[name] for name in spec.fields}
+        checked = dict(fields)
+        problem = empty_field(needed(fields, spec)) or first_violation(
+            checked, spec.validators, language=spec.language
+        )
+        if problem is None and checked != fields:
+            problem = "derived fields differ from what they are derived from"
+        if problem is not None:
+            found.append(f"{row['instance_id']}: {problem}")
+    return [f"invariants broken: {_some(found)}"] if found else []
+
+
+def _labels_unknown(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[str]:
+    if spec.answer.kind == "class":
+        known = list(spec.labels)
+        lost = table.filter(~pl.col(column).is_in(known))[column].drop_nulls().unique()
+        return [f"labels outside the task's: {_some(lost.sort())}"] if len(lost) else []
+    if spec.answer.kind == "multi":
+        named = table[column].explode().drop_nulls()
+        lost = named.filter(~named.is_in(list(spec.labels))).unique().sort()
+        return [f"labels outside the task's: {_some(lost)}"] if len(lost) else []
+    if spec.answer.kind == "span" and spec.answer.choices in table.columns:
+        lost = table.filter(~pl.col(column).is_in(pl.col(spec.answer.choices)))["instance_id"]
+        return [f"answers that the row does not offer: {_some(lost)}"] if len(lost) else []
+    return []
+
+
+def _accounting(
+    step: str,
+    spec: TaskSpec,
+    table: pl.DataFrame,
+    rejected: pl.DataFrame,
+    upstream: Mapping[str, pl.DataFrame],
+    asked: int | None,
+) -> list[str]:
+    """Check that every item that was asked for is a row or rejected, exactly once."""
+    found = []
+    items = len(table) // spec.unit if step == "instances" else len(table)
+    if asked is not None and items + len(rejected) != asked:
+        found.append(f"{items} rows and {len(rejected)} rejected do not make {asked} asked")
+    odd = rejected.filter(~pl.col("reason").is_in(list(steps.REASONS)))["reason"].unique()
+    if len(odd):
+        found.append(f"reasons unknown: {_some(odd.sort())}")
+    if rejected["item_id"].is_duplicated().any():
+        found.append("an item is rejected twice")
+    if "instances" in upstream:
+        wanted = upstream["instances"]["instance_id"]
+        gone = rejected["item_id"] if step == "corrected_set" else pl.Series([], dtype=pl.String)
+        ended = pl.concat([table["instance_id"], gone])
+        lost = wanted.filter(~wanted.is_in(ended.implode()))
+        if len(lost):
+            found.append(f"instances that ended nowhere: {_some(lost)}")
+        if len(ended) != len(wanted) and not len(lost):
+            found.append(f"{len(wanted)} instances ended in {len(ended)} places")
+    if step == "instances":
+        filled, lost_slots = table["slot"].unique(), rejected["slot"].unique()
+        last = filled.max()
+        every = range(int(str(last)) + 1 if last is not None else 0)
+        holes = sorted(set(every) - set(filled) - set(lost_slots))
+        if holes:
+            found.append(f"slots that ended nowhere: {_some(holes)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Figures of a table that a person should see, and what of them is worth a warning.
+
+    Attributes:
+        passed: True where nothing is worth a warning.
+        metadata: name -> number.
+        warnings: sentences.
+    """
+
+    passed: bool
+    metadata: dict[str, float | int]
+    warnings: list[str]
+
+
+YIELD_AT_LEAST: Final = 0.5
+DUPLICATES_AT_MOST: Final = 0.1
+IMBALANCE_AT_MOST: Final = 1
+
+
+def statistics(
+    step: str, spec: TaskSpec, table: pl.DataFrame, rejected: pl.DataFrame
+) -> Statistics:
+    """Return yield, duplicates, balance and shortfall of a table.
+
+    The thresholds are rules of thumb: less than half of what was asked accepted, more than a
+    tenth duplicate, labels further apart than one unit.
+    """
+    warnings: list[str] = []
+    # Neither is a failure: one waits to be used, the other was good, too.
+    surplus = rejected.filter(pl.col("reason").is_in(["surplus", "outranked"]))
+    lost = len(rejected) - len(surplus)
+    accepted = len(table) // spec.unit if step == "instances" else len(table)
+    total = accepted + lost
+    share = accepted / total if total else 0.0
+    doubles = rejected.filter(pl.col("reason") == "duplicate").height
+    metadata: dict[str, float | int] = {
+        "rows": len(table),
+        "rejected": lost,
+        "surplus": len(surplus),
+        "yield": round(share, 4),
+        "duplicates": doubles,
+    }
+    if share < YIELD_AT_LEAST:
+        warnings.append(f"only {share:.0%} of what was asked for was accepted")
+    if total and doubles / total > DUPLICATES_AT_MOST:
+        warnings.append(f"{doubles} of {total} were duplicates")
+    label = {"instances": "intended_label", "corrected_set": "label"}.get(step)
+    if label and spec.answer.kind == "class":
+        counts = {name: int((table[label] == name).sum()) for name in spec.labels}
+        metadata |= {f"label {name}": count for name, count in counts.items()}
+        apart = max(counts.values()) - min(counts.values())
+        planned = table["intended_label"].null_count() < len(table)
+        if step == "corrected_set" and planned and apart > IMBALANCE_AT_MOST * spec.unit:
+            warnings.append(f"labels are {apart} rows apart: {counts}")
+    if label and spec.answer.kind == "multi":
+        named = table[label].explode().drop_nulls()
+        metadata |= {f"label {name}": int((named == name).sum()) for name in spec.labels}
+    if step == "corrected_set" and len(table) < spec.wanted_rows:
+        warnings.append(f"{len(table)} rows of {spec.wanted_rows} wanted")
+    return Statistics(not warnings, metadata, warnings)

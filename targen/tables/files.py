@@ -1,0 +1,201 @@
+"""The tables as files: what lies where, and how a step's result is stored and read back.
+
+Here belong file names, the Parquet metadata and the schema version's check. Moving bytes belongs
+to `places`, the columns to `targen.steps`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from io import BytesIO
+from typing import Any
+
+import polars as pl
+
+from targen.errors import TableError
+from targen.hashing import digest, sha256_of
+from targen.steps import DAMAGED, SCHEMA_VERSION
+from targen.store.table_digests import Written
+from targen.tables.storage import Place
+
+VERSION_KEY = "targen.schema_version"
+_ASKED_KEY = "targen.asked"
+PLANTED_KEY = "targen.planted"
+DIGEST_KEY = "targen.step_digest"
+_SLICE_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One step's result for one task, as it is handed from step to step.
+
+    Attributes:
+        table: the rows.
+        rejected: what was asked for and is no row; None where the step rejects nothing.
+        asked: how many items were asked for; None where the step asks for no items.
+        step_digest: identity of everything that the step's task and recipe say about it.
+        planted: rows that were corrected a second time under a wrong label, beside the table; None
+            where none were planted.
+        pages: file suffix -> text, written beside the table (the report's page).
+        made_by: how it was made, JSON-like, for the record that audits read; not in the file.
+    """
+
+    table: pl.DataFrame
+    rejected: pl.DataFrame | None = None
+    asked: int | None = None
+    step_digest: str = ""
+    planted: pl.DataFrame | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def data_version(self) -> str:
+        """A digest of the content: equal content, equal version, whatever wrote the file."""
+        content = {
+            "table": _content(self.table),
+            "rejected": None if self.rejected is None else _content(self.rejected),
+        }
+        if self.planted is not None:
+            content["planted"] = _content(self.planted)
+        return digest(content)
+
+
+class Tables:
+    """Reads and writes the tables at one place."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def address(self, asset: str, task: str, suffix: str = "parquet") -> str:
+        """Return where the table, or the page with this suffix, lies."""
+        return self.place.address(key_of(asset, task, suffix))
+
+    def write(self, asset: str, task: str, stored: Stored) -> list[Written]:
+        """Store a step's result; the table last, so that it never precedes what belongs to it.
+
+        Returns:
+            The files, as they were written.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        metadata = {VERSION_KEY: str(SCHEMA_VERSION), DIGEST_KEY: stored.step_digest}
+        if stored.asked is not None:
+            metadata[_ASKED_KEY] = str(stored.asked)
+        # All bytes are ready before the first is written: what cannot be written changes nothing.
+        files = {key_of(asset, task, name): text.encode() for name, text in stored.pages.items()}
+        frames = {key_of(asset, task): stored.table}
+        if stored.rejected is not None:
+            frames = {key_of(f"rejected/{asset}", task): stored.rejected} | frames
+        if stored.planted is not None:
+            metadata[PLANTED_KEY] = "yes"
+            files[key_of(f"planted/{asset}", task)] = _parquet(stored.planted, metadata)
+        files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
+        for key, content in files.items():
+            self.place.write(key, content)
+        version = stored.data_version
+        return [
+            Written(
+                key,
+                sha256_of(content),
+                frames.get(key),
+                version if key in frames else None,
+            )
+            for key, content in files.items()
+        ]
+
+    def write_failed(self, asset: str, task: str, rejected: pl.DataFrame) -> str:
+        """Store what a step rejected before it gave up, beside the last good table's rejected.
+
+        Returns:
+            Where it lies.
+
+        Raises:
+            TableError: the place cannot be written.
+        """
+        key = key_of(f"rejected/{asset}", task, "failed.parquet")
+        self.place.write(key, _parquet(rejected, {VERSION_KEY: str(SCHEMA_VERSION)}))
+        return self.place.address(key)
+
+    def read(self, asset: str, task: str) -> Stored:
+        """Return a step's result as it was stored, without its pages.
+
+        Raises:
+            TableError: the table is missing, unreadable or of another schema version.
+        """
+        table, metadata = self._frame(key_of(asset, task), asset, task)
+        rejected = None
+        if self.place.read(key_of(f"rejected/{asset}", task)) is not None:
+            rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
+        planted = None
+        # The table says whether the file beside it is its own or an older table's.
+        if PLANTED_KEY in metadata:
+            planted, _ = self._frame(key_of(f"planted/{asset}", task), asset, task)
+        asked = metadata.get(_ASKED_KEY)
+        return Stored(
+            table=table,
+            rejected=rejected,
+            asked=None if asked is None else int(asked),
+            step_digest=metadata.get(DIGEST_KEY, ""),
+            planted=planted,
+        )
+
+    def read_json(self, asset: str, task: str) -> dict[str, Any] | None:
+        """Return the JSON page beside a table, None where the table or the page is not there.
+
+        Raises:
+            TableError: the page or its table is unreadable, or of another schema version.
+        """
+        text = self.place.read(key_of(asset, task, "json"))
+        if text is None or self.place.read(key_of(asset, task)) is None:
+            return None
+        # The page carries no version of its own; its table does.
+        self.read(asset, task)
+        try:
+            content: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise TableError(
+                f"{self.address(asset, task, 'json')} is no readable JSON. Materialise {asset} of "
+                f"{task} again."
+            ) from error
+        return content
+
+    def _frame(self, key: str, asset: str, task: str) -> tuple[pl.DataFrame, dict[str, str]]:
+        address = self.place.address(key)
+        remedy = f"Materialise {asset} of {task} again."
+        content = self.place.read(key)
+        if content is None:
+            raise TableError(f"The table {address} is missing. {remedy}")
+        try:
+            metadata = pl.read_parquet_metadata(BytesIO(content))
+            frame = pl.read_parquet(BytesIO(content))
+        except DAMAGED as error:
+            raise TableError(
+                f"The table {address} is no readable Parquet file. {remedy}"
+            ) from error
+        version = metadata.get(VERSION_KEY)
+        if version != str(SCHEMA_VERSION):
+            raise TableError(
+                f"The table {address} has schema version {version or 'none'}, and this release "
+                f"reads {SCHEMA_VERSION}. {remedy}"
+            )
+        return frame, metadata
+
+
+def key_of(asset: str, task: str, suffix: str = "parquet") -> str:
+    """Return where a file of a step lies in the data folder."""
+    return f"{asset}/{task}.{suffix}"
+
+
+def _parquet(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
+    buffer = BytesIO()
+    frame.write_parquet(buffer, metadata=metadata)
+    return buffer.getvalue()
+
+
+def _content(frame: pl.DataFrame) -> list[str]:
+    # Rows as text and not the file's bytes: another Polars release may write other bytes.
+    parts = [",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())]
+    parts += [digest(part.write_ndjson()) for part in frame.iter_slices(_SLICE_ROWS)]
+    return parts

@@ -1,0 +1,275 @@
+"""Checks across the keys of a task: names that must exist, parts that belong together.
+
+Here belong mistakes that no single key shows. What one key may hold stands in its model.
+"""
+
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from targen.steps import CONFUSABLE, LABEL, RESERVED, STEPS, schema
+from targen.tasks.endpoints import load_endpoints, unknown
+from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.recipe import RECIPE_STEPS, Recipe
+from targen.tasks.registry import metrics, resolve
+from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import VALIDATORS
+from targen.tasks.yamlfile import Loc, YamlFile, nearest
+
+_NEEDS_A_DATABASE: Final = frozenset({"expect_query_results_to_match_comparison"})
+
+
+def problems(spec: TaskSpec, file: YamlFile) -> list[str]:
+    """Return everything that is wrong across keys, one line each."""
+    return [f"{file.where(loc)}: {text}" for loc, text in _cross_checks(spec)]
+
+
+def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> list[str]:
+    """Return which steps name an endpoint that is not defined, one line each.
+
+    Raises:
+        SpecError: what is wrong with the file of endpoints, where a step names any.
+    """
+    if not recipe.endpoints:
+        return []
+    known = load_endpoints(endpoints_file)
+    return [
+        f"{file.where(('steps', step, 'endpoint'))}: {unknown(name, known, endpoints_file)}"
+        for step, name in recipe.endpoints.items()
+        if name not in known
+    ]
+
+
+def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
+    found += check_examples(spec)
+    found += _check_foreign(spec)
+    found += _check_gates(spec)
+    found += _check_expectations(spec)
+    if spec.language not in LANGUAGES:
+        found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
+    if spec.seeds is not None and not spec.seeds.fields:
+        found.append((("seeds", "fields"), "a seed needs one field or more"))
+    for name, vocabulary in spec.vocabularies.items():
+        if vocabulary.terms and vocabulary.file:
+            found.append((("vocabularies", name), "give terms or a file, not both"))
+        if name in (LABEL, CONFUSABLE):
+            found.append((("vocabularies", name), "this name is the project's own; choose another"))
+        if vocabulary.requirement and vocabulary.requirement.count("{}") != 1:
+            found.append((("vocabularies", name, "requirement"), "it needs `{}` exactly once"))
+    if LABEL in spec.contexts.attributes:
+        loc: Loc = ("contexts", "attributes", LABEL)
+        found.append((loc, "this name is the project's own; choose another"))
+    if spec.twin:
+        if spec.language != ENGLISH:
+            found.append((("twin", "swap"), "swapping the gender is known for English only"))
+        for name in spec.twin.fields:
+            found += _unknown_field(spec, name, ("twin", "fields"))
+        found += _unknown_field(spec, spec.twin.id_field, ("twin", "id_field"))
+    return found
+
+
+def _check_foreign(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    """Check what columns and labels of other people's files are said to be."""
+    found: list[tuple[Loc, str]] = []
+    parts: list[tuple[Loc, dict[str, str], dict[str, str]]] = [((), spec.columns, {})]
+    if spec.reference is not None:
+        parts.append((("reference",), spec.reference.columns, spec.reference.labels))
+    for name, rows in spec.elsewhere.items():
+        parts.append((("elsewhere", name), rows.columns, rows.labels))
+        if rows.file is None and rows.hf is None:
+            found.append((("elsewhere", name), "it needs a `file` or `hf`"))
+    fields = [*spec.fields, "label"]
+    for loc, columns, labels in parts:
+        for column, field in columns.items():
+            if field not in fields:
+                text = f"no field '{field}'; {nearest(field, fields)}"
+                found.append(((*loc, "columns", column), text))
+        for label, own in labels.items():
+            if spec.labels and own not in spec.labels:
+                text = f"no label '{own}'; {nearest(own, spec.labels)}"
+                found.append(((*loc, "labels", label), text))
+    return found
+
+
+def _check_fields(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    found: list[tuple[Loc, str]] = []
+    for name, field in spec.fields.items():
+        loc: Loc = ("fields", name)
+        if name in RESERVED:
+            found.append((loc, "a table has a column of this name; choose another"))
+        if not name.isidentifier():
+            found.append((loc, "a field's name is letters, digits and underscores"))
+        if field.type == "choice" and not field.values:
+            found.append((loc, "a choice needs `values`"))
+        if field.planned and field.type != "choice":
+            found.append((loc, "only a choice can be planned"))
+    return found
+
+
+def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    answer = spec.answer
+    loc: Loc = ("answer", "labels")
+    found: list[tuple[Loc, str]] = []
+    if answer.kind in ("class", "multi") and len(answer.labels) < 2:
+        found.append((loc, f"an answer of kind '{answer.kind}' needs two labels or more"))
+    if answer.kind in ("span", "none") and answer.labels:
+        found.append((loc, f"an answer of kind '{answer.kind}' has no labels"))
+    if answer.at_least > answer.at_most:
+        found.append((("answer", "at_least"), "it is more than `at_most`"))
+    if answer.choices is not None:
+        found += _unknown_field(spec, answer.choices, ("answer", "choices"))
+    if answer.kind == "span" and answer.choices is None:
+        found.append((("answer",), "a span needs `choices`: the field to choose from"))
+    for name in answer.options:
+        found += _unknown_field(spec, name, ("answer", "options"))
+    numbers = [str(i) for i in range(len(answer.options))]
+    if numbers and list(answer.labels) != numbers:
+        wanted = ", ".join(f'"{number}"' for number in numbers)
+        found.append((("answer", "options"), f"the labels must number them: {wanted}"))
+    return found
+
+
+def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
+    """Return what the recipe's operators need that the task does not have, a line each."""
+    where, found = file.where(("recipe",)), []
+    chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEPS}
+    for step, operator in chosen.items():
+        if operator.needs_labels and spec.answer.kind == "none":
+            found.append(
+                f"{file.where(('answer', 'kind'))}: the recipe '{recipe.name}' uses "
+                f"'{operator.name}' for {step}, which needs labels; this task has none"
+            )
+    names = {step: operator.name for step, operator in chosen.items()}
+    if names["seeds"] in ("llm_per_context", "expand") and spec.seeds is None:
+        found.append(
+            f"{where}: the recipe '{recipe.name}' makes seeds, so the task needs a section `seeds`"
+        )
+    if names["seeds"] == "examples" and not (spec.examples or spec.examples_file):
+        found.append(f"{where}: '{recipe.name}' grows from examples by people: give `examples`")
+    if names["seeds"] == "file" and (spec.seeds is None or spec.seeds.file is None):
+        found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
+    if names["instances"] == "file" and spec.rows_file is None:
+        found.append(f"{where}: '{recipe.name}' labels rows of a file: name it in `rows_file`")
+    if names["instances"] == "file" and spec.twin:
+        found.append(f"{where}: rows of a file have no twin; leave `twin` out")
+    if names["vocabularies"] == "attribute_values" and not spec.vocabularies:
+        _, params = resolve(recipe.choice("vocabularies"), "vocabularies")
+        if not getattr(params, "dimensions", 0):
+            found.append(
+                f"{where}: 'attribute_values' needs `vocabularies`, or `dimensions` to find"
+            )
+    if chosen["contexts"].per_slot and names["vocabularies"] == "none":
+        found.append(f"{where}: '{names['contexts']}' needs terms; `vocabularies` is none")
+    return found
+
+
+def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    """Return what is wrong with the examples, as (key, sentence)."""
+    found: list[tuple[Loc, str]] = []
+    needed = {name for name, field in spec.fields.items() if not field.derived}
+    for index, example in enumerate(spec.examples):
+        loc: Loc = ("examples", index)
+        for name in sorted(example.fields.keys() - needed):
+            found.append(((*loc, "fields", name), f"unknown field; {nearest(name, needed)}"))
+        for name in sorted(needed - example.fields.keys()):
+            found.append((loc, f"the example lacks the field '{name}'"))
+        named = example.label if isinstance(example.label, list) else [example.label]
+        if spec.labels and any(label not in spec.labels for label in named):
+            found.append((loc, f"no label '{example.label}'; {nearest(named[0], spec.labels)}"))
+        if spec.answer.kind == "span":
+            options = example.fields.get(spec.answer.choices or "") or []
+            if example.label not in options:
+                hint = f"its label must be one of its {spec.answer.choices}"
+                found.append(((*loc, "label"), hint))
+    return found
+
+
+def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    found: list[tuple[Loc, str]] = []
+    for index, entry in enumerate(spec.validators):
+        for name, roles in entry.items():
+            loc: Loc = ("validators", index, name)
+            known = VALIDATORS.get(name)
+            if known is None:
+                found.append((loc, f"unknown validator; {nearest(name, VALIDATORS)}"))
+                continue
+            for role in sorted(known.roles.keys() - roles.keys()):
+                found.append((loc, f"'{name}' needs `{role}`"))
+            for role, field in roles.items():
+                if role not in known.roles:
+                    hint = nearest(role, known.roles)
+                    found.append(((*loc, role), f"'{name}' has no role of this name; {hint}"))
+                else:
+                    found += _unknown_field(spec, field, (*loc, role))
+    return found
+
+
+def _check_gates(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    found: list[tuple[Loc, str]] = []
+    for index, gate in enumerate(spec.gates):
+        loc: Loc = ("gates", index)
+        metric = metrics().get(gate.metric)
+        if metric is None:
+            hint = nearest(gate.metric, metrics())
+            found.append(((*loc, "metric"), f"no metric is named '{gate.metric}'; {hint}"))
+        if gate.at_least is None and gate.at_most is None:
+            found.append((loc, "a gate needs a bound: `at_least`, `at_most` or both"))
+        elif None not in (gate.at_least, gate.at_most) and gate.at_least > gate.at_most:  # type: ignore[operator]
+            found.append(((*loc, "at_least"), "it is more than `at_most`: nothing can pass"))
+        for bound in ("at_least", "at_most"):
+            value = getattr(gate, bound)
+            if metric is not None and metric.share and value is not None and not 0 <= value <= 1:
+                hint = (
+                    f"'{gate.metric}' is a share from 0 to 1: write 0.1 for 10% (found {value:g})"
+                )
+                found.append(((*loc, bound), hint))
+    return found
+
+
+_COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
+
+
+def _check_expectations(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    """Check names, which takes no import; arguments are checked by the library itself."""
+    found: list[tuple[Loc, str]] = []
+    for table, wanted in spec.expectations.items():
+        loc: Loc = ("expectations", table)
+        if table not in STEPS:
+            found.append((loc, f"there is no table of this name; {nearest(table, STEPS)}"))
+            continue
+        columns = schema(table, spec.field_types, spec.answer.kind)
+        known = shipped()
+        for index, one in enumerate(wanted):
+            if known and one.type not in known:
+                hint = f"Great Expectations ships no '{one.type}'; {nearest(one.type, known)}"
+                found.append(((*loc, index, "type"), hint))
+            for key in _COLUMN_KEYS:
+                given = one.kwargs.get(key)
+                for name in given if isinstance(given, list) else [given]:
+                    if isinstance(name, str) and name not in columns:
+                        hint = f"{table} has no column '{name}'; {nearest(name, columns)}"
+                        found.append(((*loc, index, "kwargs", key), hint))
+            if isinstance(one.kwargs.get("row_condition"), str):
+                hint = "write it as the mapping that Great Expectations keeps, not as code"
+                found.append(((*loc, index, "kwargs", "row_condition"), hint))
+    return found
+
+
+def _unknown_field(spec: TaskSpec, name: str, loc: Loc) -> list[tuple[Loc, str]]:
+    if name in spec.fields:
+        return []
+    return [(loc, f"the task has no field '{name}'; {nearest(name, spec.fields)}")]
+
+
+@lru_cache(maxsize=1)
+def shipped() -> frozenset[str]:
+    """Return the names of the expectations that Great Expectations ships for tables in memory.
+
+    Read from its files' names, because importing it takes seconds; empty where it is missing.
+    """
+    found = find_spec("great_expectations")
+    folders = found.submodule_search_locations if found else None
+    paths = [path for folder in folders or () for path in Path(folder).glob("expectations/core/*")]
+    return frozenset(p.stem for p in paths if p.stem.startswith("expect_")) - _NEEDS_A_DATABASE

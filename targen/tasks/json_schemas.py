@@ -1,0 +1,163 @@
+"""JSON Schemas of task and recipe files, for completion and hints in editors.
+
+Here belongs what an editor can be told. Whether a file is right is for `targen validate` to say:
+a schema cannot see that a task extends another, or that a validator's field exists.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from targen.tasks import sections
+from targen.tasks.languages import LANGUAGES
+from targen.tasks.recipe import RECIPE_STEPS, Recipe
+from targen.tasks.registry import Operator, operators
+from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import VALIDATORS
+
+Schema = dict[str, Any]
+_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_ENTRY: Final = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.*)$")
+
+
+def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
+    """Return attribute -> what the docstrings of a model and its bases say of it."""
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        doc = inspect.cleandoc(kind.__doc__ or "") if kind is not BaseModel else ""
+        _, _, section = doc.partition("Attributes:\n")
+        names: list[str] = []
+        for line in section.splitlines():
+            if not line.startswith("    "):
+                break
+            entry = _ENTRY.match(line.strip()) if not line.startswith("     ") else None
+            if entry:
+                names = entry[1].split(", ")
+                found |= dict.fromkeys(names, entry[2])
+            else:
+                found |= {name: f"{found[name]} {line.strip()}" for name in names}
+    return found
+
+
+def _described(schema: Schema, model: type[BaseModel]) -> Schema:
+    """Return a model's schema with descriptions of its keys, and without generated titles."""
+    by_key = {(f.alias or name): name for name, f in model.model_fields.items()}
+    texts = attribute_texts(model)
+    for key, part in schema.get("properties", {}).items():
+        part.pop("title", None)
+        text = texts.get(by_key.get(key, key))
+        if text:
+            part["description"] = text
+    schema.pop("title", None)
+    schema["description"] = inspect.cleandoc(model.__doc__ or "").splitlines()[0]
+    return schema
+
+
+def _model(model: type[BaseModel]) -> Schema:
+    schema = model.model_json_schema(by_alias=True)
+    parts = {
+        kind.__name__: kind
+        for kind in vars(sections).values()
+        if inspect.isclass(kind) and issubclass(kind, BaseModel)
+    }
+    for name, part in schema.get("$defs", {}).items():
+        if name in parts:
+            _described(part, parts[name])
+    return _described(schema, model)
+
+
+def task_schema() -> Schema:
+    """Return the JSON Schema of a file in the folder of tasks."""
+    schema = _model(TaskSpec)
+    required = schema.pop("required")
+    for part in schema["$defs"].values():
+        # What a task extends may hold the rest of a section.
+        part.pop("required", None)
+    label = schema["$defs"]["Label"]
+    schema["$defs"]["Label"] = {"anyOf": [{"type": "string"}, label]}
+    schema["$defs"]["PartialSteps"] = _object({name: _any_operator(name) for name in RECIPE_STEPS})
+    schema["properties"]["language"]["enum"] = list(LANGUAGES)
+    schema["properties"]["validators"]["items"] = _object(
+        {
+            name: _object({role: {"type": "string"} for role in known.roles}, list(known.roles))
+            for name, known in VALIDATORS.items()
+        }
+    )
+    return {
+        "$schema": _DIALECT,
+        "title": "A task of TarGEN on Dagster",
+        **schema,
+        "required": ["name"],
+        "if": {"required": ["extends"]},
+        "else": {"required": [key for key in required if key != "name"]},
+    }
+
+
+def recipe_schema() -> Schema:
+    """Return the JSON Schema of a file in the folder of recipes."""
+    schema = _model(Recipe)
+    schema.pop("$defs")
+    steps = {name: _one_operator(name) for name in RECIPE_STEPS}
+    schema["properties"]["steps"] = _object(steps, ["instances", "labels"])
+    return {"$schema": _DIALECT, "title": "A recipe of TarGEN on Dagster", **schema}
+
+
+def _object(properties: Mapping[str, Any], required: list[str] | None = None) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "properties": dict(properties),
+        "additionalProperties": False,
+    }
+    return schema | ({"required": required} if required else {})
+
+
+def _params(operator: Operator) -> Schema:
+    """Return parameter -> schema of an operator."""
+    schema = _described(operator.params.model_json_schema(), operator.params)
+    properties: Schema = schema.get("properties", {})
+    return properties
+
+
+def _summary(operator: Operator) -> str:
+    return inspect.cleandoc(operator.run.__doc__ or "").splitlines()[0]
+
+
+def _one_operator(step: str) -> Schema:
+    """Return the schema of a step of a recipe: an operator's name, or it and its parameters."""
+    known = operators(step).values()
+    named = [{"const": operator.name, "description": _summary(operator)} for operator in known]
+    whole = [
+        _object(
+            {"operator": {"const": operator.name, "description": _summary(operator)}}
+            | _params(operator),
+            ["operator"],
+        )
+        for operator in known
+    ]
+    return {"anyOf": [*named, *whole]}
+
+
+def _any_operator(step: str) -> Schema:
+    """Return the schema of what a task changes of a step, whose operator the recipe may name."""
+    properties: Schema = {"operator": {"enum": list(operators(step))}}
+    for operator in operators(step).values():
+        for name, part in _params(operator).items():
+            bare = {key: value for key, value in part.items() if key != "default"}
+            known = properties.setdefault(name, bare)
+            if known != bare and bare not in known.get("anyOf", []):
+                several = known["anyOf"] if set(known) == {"anyOf"} else [known]
+                properties[name] = {"anyOf": [*several, bare]}
+    return _object(properties)
+
+
+def files() -> dict[str, str]:
+    """Return file name -> text of both schemas."""
+    made = {"task.schema.json": task_schema(), "recipe.schema.json": recipe_schema()}
+    return {
+        name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in made.items()
+    }

@@ -1,0 +1,248 @@
+"""Loading: the folders of tasks and recipes, read and checked.
+
+Here belong finding a task's file and what it extends, and the errors about all of them. The checks
+across a task's keys stand in `task_checks`, the files that a task names in `task_files`.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from targen.errors import SpecError
+from targen.tasks import checks
+from targen.tasks import files as task_files
+from targen.tasks.recipe import NAME_PATTERN, RECIPE_STEPS, Recipe, with_overrides
+from targen.tasks.registry import operators, resolve
+from targen.tasks.spec import Attached, TaskSpec
+from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
+
+
+def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
+    """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
+    problems: list[str] = []
+    for step in RECIPE_STEPS:
+        choice = recipe.choice(step)
+        try:
+            resolve(choice, step)
+        except LookupError as error:
+            problems.append(f"{file.where((*prefix, step, 'operator'))}: {error.args[0]}")
+        except ValidationError as error:
+            known = operators(step)[choice.operator].params.model_fields
+            for item in error.errors():
+                where = file.where((*prefix, step, *item["loc"]))
+                if item["type"] == "extra_forbidden":
+                    hint = nearest(item["loc"][-1], known)
+                    problems.append(f"{where}: '{choice.operator}' has no such parameter; {hint}")
+                else:
+                    problems.append(f"{where}: {item['msg'].lower()} (found {item['input']!r})")
+    return problems
+
+
+def load_recipes(folder: Path) -> dict[str, Recipe]:
+    """Return the recipes of a folder by name.
+
+    Raises:
+        SpecError: all problems of all files, one a line.
+    """
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder of recipes; set TARGEN_RECIPES_DIR")
+    recipes: dict[str, Recipe] = {}
+    problems: list[str] = []
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = YamlFile(path)
+            recipe = validate(Recipe, file.data, file)
+            problems += check_steps(recipe, file)
+            if recipe.name in recipes:
+                problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
+            recipes[recipe.name] = recipe
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(problems))
+    return recipes
+
+
+def _merged(base: Any, child: Any) -> Any:
+    """Lay `child` over `base`: mappings key by key, everything else replaced."""
+    if isinstance(base, Mapping) and isinstance(child, Mapping):
+        return {**base, **{k: _merged(base[k], v) if k in base else v for k, v in child.items()}}
+    return child
+
+
+def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] = ()) -> Any:
+    """Return the data of a task with everything that it extends below it."""
+    file = files[name]
+    parent = file.data.get("extends")
+    if parent is None:
+        return file.data
+    if parent not in files:
+        raise SpecError(f"{file.where(('extends',))}: no task '{parent}'; {nearest(parent, files)}")
+    if parent in (*chain, name):
+        circle = " -> ".join((*chain, name, parent))
+        raise SpecError(f"{file.where(('extends',))}: `extends` runs in a circle: {circle}")
+    return _merged(_extended(parent, files, (*chain, name)), file.data)
+
+
+def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
+    """Return the names that a task extends; `_extended` has found that they run in no circle."""
+    parent = files[name].data.get("extends")
+    return () if parent is None else (parent, *_ancestors(parent, files))
+
+
+def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
+    """Return task name -> file for every file of the folder, and what is wrong with the others.
+
+    Nothing but the name is checked. A file whose name cannot be had goes by that of the file, so
+    that one broken file is one broken task.
+    """
+    if not folder.is_dir():
+        raise SpecError(f"{folder}: there is no such folder of tasks; set TARGEN_TASKS_DIR")
+    files: dict[str, YamlFile] = {}
+    broken: dict[str, str] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            file = YamlFile(path)
+        except SpecError as error:
+            broken[path.stem] = str(error)
+            continue
+        name = file.data.get("name")
+        if not isinstance(name, str):
+            broken[path.stem] = f"{file.where(('name',))}: a task needs a `name` that is text"
+            continue
+        first = files.setdefault(name, file)
+        if first is not file:
+            # The copy is the one that is called otherwise than its task.
+            copy = first if path.stem == name else file
+            files[name] = other = file if copy is first else first
+            broken[copy.path.stem] = (
+                f"{copy.where(('name',))}: {other.path.name} already has a task named '{name}'; "
+                f"give this one another name, such as {copy.path.stem}"
+            )
+    if not files and not broken:
+        raise SpecError(f"{folder}: holds no task file (*.yaml)")
+    return files, broken
+
+
+def load_task_names(folder: Path) -> list[str]:
+    """Return the names of all tasks, sorted; nothing else of them is checked.
+
+    A file that does not parse or has no name of its own stands there by the file's name, if that
+    can be a task's: loading it says what is wrong.
+
+    Raises:
+        SpecError: there is no such folder, or no task in it.
+    """
+    files, broken = _read_files(folder)
+    return sorted({*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))})
+
+
+def load_tasks(
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+) -> dict[str, TaskSpec]:
+    """Return every task of a folder by name, sorted, with its recipe.
+
+    Args:
+        tasks_dir: folder of task files.
+        recipes_dir: folder of recipe files.
+        rows: overrides the `rows` of every task.
+        references: folder with a file of gold rows for tasks, named like the task or one that it
+            extends; it goes before the task's own.
+        endpoints_file: where the endpoints that steps name are defined; None: they are not checked.
+
+    Raises:
+        SpecError: all problems of all files, one a line.
+    """
+    recipes = load_recipes(recipes_dir)
+    files, broken = _read_files(tasks_dir)
+    tasks: dict[str, TaskSpec] = {}
+    problems = [*broken.values()]
+    for name in sorted(files):
+        try:
+            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
+        except SpecError as error:
+            problems.append(str(error))
+    if problems:
+        raise SpecError("\n".join(problems))
+    return tasks
+
+
+def load_task(
+    name: str,
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+) -> TaskSpec:
+    """Return one task, as `load_tasks` does; problems of the other files do not matter.
+
+    Raises:
+        SpecError: there is no such task (with the nearest name), or what is wrong with it.
+    """
+    files, broken = _read_files(tasks_dir)
+    if name not in files:
+        unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"
+        raise SpecError(broken.get(name, unknown))
+    return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
+
+
+def _load(
+    name: str,
+    files: Mapping[str, YamlFile],
+    recipes: Mapping[str, Recipe],
+    rows: int | None,
+    references: Path | None,
+    endpoints_file: Path | None,
+) -> TaskSpec:
+    file = files[name]
+    spec = validate(TaskSpec, _extended(name, files), file)
+    problems = checks.problems(spec, file)
+    recipe = recipes.get(spec.recipe_name)
+    if recipe is None:
+        hint = nearest(spec.recipe_name, recipes)
+        problems.append(f"{file.where(('recipe',))}: unknown recipe '{spec.recipe_name}'; {hint}")
+    else:
+        recipe = with_overrides(recipe, spec.steps)
+        step_problems = check_steps(recipe, file)
+        problems += step_problems or checks.recipe_needs(spec, recipe, file)
+        if endpoints_file is not None:
+            problems += checks.unknown_endpoints(recipe, file, endpoints_file)
+    if problems or recipe is None:
+        raise SpecError("\n".join(problems))
+    spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
+    if rows is not None:
+        spec = spec.model_copy(update={"rows": rows})
+    ancestors = _ancestors(name, files)
+    spec.attach(
+        Attached(
+            source=file.path,
+            recipe=recipe,
+            **_plan_of(recipe),
+            ancestors=ancestors,
+            reference_file=task_files.reference_file(spec, ancestors, file, references),
+            elsewhere_files=task_files.elsewhere_files(spec, file),
+            seed_rows=task_files.seed_rows(spec, file),
+            given_rows=task_files.given_rows(spec, file),
+        )
+    )
+    return spec
+
+
+def _plan_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what of a recipe's operators a task's plan depends on."""
+    contexts, _ = resolve(recipe.choice("contexts"), "contexts")
+    _, instances = resolve(recipe.choice("instances"), "instances")
+    _, correction = resolve(recipe.choice("correction"), "correction")
+    return {
+        "per_slot": contexts.per_slot,
+        "per_call": int(getattr(instances, "per_call", 1)),
+        "drops": getattr(correction, "policy", None) != "keep",
+    }

@@ -1,0 +1,130 @@
+"""The gold rows of a task: found, read, and brought into its columns.
+
+Here belongs which source goes first. What is computed with gold rows belongs to
+`targen.quality`; the forms of files to `foreign_files`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from targen.hashing import sha256_of
+from targen.tasks import import_files, imports
+from targen.tasks.imports import Mapped
+
+if TYPE_CHECKING:
+    from targen.tasks.sections import ForeignRows
+    from targen.tasks.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class References:
+    """Gold rows in a task's columns.
+
+    Attributes:
+        name: what the page calls `rows`.
+        rows: of the task itself, None where it has none.
+        elsewhere: name -> rows of another task.
+    """
+
+    name: str
+    rows: pl.DataFrame | None
+    elsewhere: dict[str, pl.DataFrame]
+
+
+def mapped(
+    spec: "TaskSpec",
+    source: "ForeignRows | None" = None,
+    columns: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+) -> Mapped:
+    """Return what a file's columns and labels mean; what is given here goes first.
+
+    Args:
+        spec: the task.
+        source: the section of the task that names the file, if any.
+        columns: column -> field, as given for this file alone.
+        labels: label -> label, likewise.
+    """
+    own = (source.columns, source.labels) if source is not None else ({}, {})
+    # A dictionary keeps the place of its first mention: what goes first is looked for first.
+    merged = {**(columns or {}), **own[0], **spec.columns}
+    merged |= {**spec.columns, **own[0], **(columns or {})}
+    return Mapped(merged, {**own[1], **(labels or {})})
+
+
+def of(
+    spec: "TaskSpec",
+    given: Path | None = None,
+    columns: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+) -> References:
+    """Return the gold rows of a task.
+
+    Args:
+        spec: the task.
+        given: a file that goes before what the task names.
+        columns: column -> field, before what the task says.
+        labels: label -> label, likewise.
+
+    Raises:
+        TableError: a file or data set cannot be read, or does not fit the task.
+    """
+    source = spec.reference
+    meant = mapped(spec, source, columns, labels)
+    path = given or spec.reference_file
+    name, rows = "reference", None
+    if path is not None:
+        name, rows = path.stem, imports.read_file(path, spec, meant)
+    elif source is not None and source.hf is not None:
+        name, rows = source.hf.dataset, _from_hub(spec, source, meant)
+    elsewhere = {}
+    for other, part in spec.elsewhere.items():
+        meant = mapped(spec, part)
+        file = spec.elsewhere_files.get(other)
+        elsewhere[other] = (
+            imports.read_file(file, spec, meant)
+            if file is not None
+            else _from_hub(spec, part, meant)
+        )
+    return References(name, None if rows is None else _whole(rows, spec), elsewhere)
+
+
+def _from_hub(spec: "TaskSpec", source: "ForeignRows", meant: Mapped) -> pl.DataFrame:
+    from targen.tasks import hub  # noqa: PLC0415 - not where everything is a file
+
+    assert source.hf is not None
+    rows = import_files.of_frame(source.hf.dataset, hub.read(source.hf))
+    return imports.shaped(rows, spec, meant)
+
+
+def _whole(rows: pl.DataFrame, spec: "TaskSpec") -> pl.DataFrame:
+    """Return gold rows with a column for every field: derived ones may be absent, and are null."""
+    from targen.steps import FIELD_DTYPES  # noqa: PLC0415
+
+    absent = [name for name in spec.fields if name not in rows.columns]
+    types = spec.field_types
+    return rows.with_columns(
+        pl.lit(None, dtype=FIELD_DTYPES[types[name]]).alias(name) for name in absent
+    )
+
+
+def identity(spec: "TaskSpec") -> dict[str, Any]:
+    """Return what the report reads of references: sections of the task, and digests of files."""
+    files = {"reference": spec.reference_file, **spec.elsewhere_files}
+    return {
+        "columns": spec.columns,
+        "reference": None if spec.reference is None else spec.reference.model_dump(mode="json"),
+        "elsewhere": {name: rows.model_dump(mode="json") for name, rows in spec.elsewhere.items()},
+        "files": {name: _digest(path) for name, path in files.items() if path is not None},
+    }
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256_of(path.read_bytes())
+    except OSError:
+        # Whoever reads it will say so.
+        return "unreadable"

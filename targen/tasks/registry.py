@@ -1,0 +1,122 @@
+"""Operators by step and name, what they are given and what they return.
+
+Here belong the registry and the types that every operator shares. Each operator itself stands in
+the module of its step.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from targen.tasks.recipe import StepChoice
+from targen.tasks.yamlfile import nearest
+
+
+class Params(BaseModel):
+    """Parameters of an operator: unknown ones are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Run = Callable[[Any, Any], Awaitable[Any]]
+"""Takes a `StepInput` and the operator's parameters, returns a `StepResult`."""
+AnyRun = TypeVar("AnyRun", bound=Run)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator as recipes name it.
+
+    Attributes:
+        step: one of the recipe's steps.
+        name: unique in its step.
+        params: the model of its parameters.
+        run: the function itself.
+        prompt: its template below `targen/prompts`, or None where it asks no model.
+        needs_labels: True where it makes no sense for a task without labels.
+        reads: parts of the task that it reads beyond what every operator of its step does: keys
+            of the task or properties of `TaskSpec`, for the step's digest.
+        per_slot: for contexts: row i belongs to slot i of the plan, and to no other.
+    """
+
+    step: str
+    name: str
+    params: type[Params]
+    run: Run
+    prompt: str | None
+    needs_labels: bool
+    reads: tuple[str, ...] = ()
+    per_slot: bool = False
+
+
+_OPERATORS: dict[str, dict[str, Operator]] = {
+    step: {} for step in ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
+}
+
+
+def operator(
+    step: str,
+    name: str,
+    params: type[Params] = Params,
+    prompt: str | None = None,
+    needs_labels: bool = False,
+    reads: tuple[str, ...] = (),
+    per_slot: bool = False,
+) -> Callable[[AnyRun], AnyRun]:
+    """Register a function as the operator `name` of a step."""
+
+    def register(run: AnyRun) -> AnyRun:
+        _OPERATORS[step][name] = Operator(
+            step, name, params, run, prompt, needs_labels, reads, per_slot
+        )
+        return run
+
+    return register
+
+
+_BUILT_IN: Final = ("targen.operators", "targen.quality.metrics")
+"""Modules that register what the project ships. They are imported by name, because they import
+this package."""
+
+_METRICS: dict[str, Any] = {}
+
+
+def register_metrics(metrics: Mapping[str, Any]) -> None:
+    """Add metrics by name; gates may then name them."""
+    _METRICS.update(metrics)
+
+
+def _load_built_in() -> None:
+    for name in _BUILT_IN:
+        import_module(name)
+
+
+def operators(step: str) -> dict[str, Operator]:
+    """Return the operators of a recipe's step by name."""
+    _load_built_in()
+    return _OPERATORS[step]
+
+
+def metrics() -> Mapping[str, Any]:
+    """Return the metrics that a gate may name."""
+    _load_built_in()
+    return _METRICS
+
+
+def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
+    """Return the operator that a step names and its checked parameters.
+
+    Raises:
+        LookupError: there is no such operator; the message names the nearest.
+        pydantic.ValidationError: its parameters are wrong.
+    """
+    known = operators(step)
+    if choice.operator not in known:
+        raise LookupError(
+            f"unknown operator '{choice.operator}'; {nearest(choice.operator, known)}"
+        )
+    operator = known[choice.operator]
+    return operator, operator.params.model_validate(choice.params)

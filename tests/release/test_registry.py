@@ -1,0 +1,205 @@
+"""Releases where they lie: immutable, checked byte by byte, withdrawn with a tombstone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from targen.errors import ReleaseError, TableError
+from targen.release import checks, registry
+from targen.release.manifest import MANIFEST, Contents, version_of
+from targen.tables.storage import LocalPlace, Place, place
+from tests.tables.test_storage import bucket
+
+__all__ = ["bucket"]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def at(request: pytest.FixtureRequest, tmp_path: Path, bucket: dict[str, bytes]) -> Place:
+    return place("s3://mine/data" if request.param == "s3" else str(tmp_path / "shelf"))
+
+
+@pytest.fixture
+def made(ready) -> Contents:
+    return ready("rte").release
+
+
+def test_a_release_is_put_down_once_and_then_compared(at: Place, made: Contents) -> None:
+    assert registry.put(at, "rte", made) is True
+    key = registry.folder("rte", made.version)
+    assert {k.removeprefix(f"{key}/") for k in at.keys(key)} == set(made.files)
+    assert registry.verify(at, key)["version"] == made.version
+    assert registry.put(at, "rte", made) is False
+
+
+@pytest.mark.parametrize("path", ["README.md", "data/train.parquet", "superglue/RTE/val.jsonl"])
+def test_one_flipped_byte_is_found_and_named(at: Place, made: Contents, path: str) -> None:
+    registry.put(at, "rte", made)
+    key = f"{registry.folder('rte', made.version)}/{path}"
+    content = bytearray(at.read(key) or b"")
+    content[len(content) // 2] ^= 1
+    at.write(key, bytes(content))
+    with pytest.raises(ReleaseError, match=f"is damaged: {path} was changed"):
+        registry.verify(at, registry.folder("rte", made.version))
+    with pytest.raises(ReleaseError, match=f"changed after it was made: {path} is another file"):
+        registry.put(at, "rte", made)
+    assert at.read(key) == bytes(content)
+
+
+def test_missing_and_foreign_files_are_named(at: Place, made: Contents) -> None:
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    at.delete(f"{key}/README.md")
+    at.write(f"{key}/data/extra.parquet", b"")
+    at.write(f"{key}/.gitattributes", b"")
+    for call in (lambda: registry.verify(at, key), lambda: registry.put(at, "rte", made)):
+        with pytest.raises(
+            ReleaseError, match=r"README.md is missing; data/extra.parquet is no part of it\."
+        ):
+            call()
+
+
+@pytest.mark.parametrize("said", ["[]", "{", '{"version": "x"}', '{"files": 1, "version": null}'])
+def test_a_manifest_that_is_none(at: Place, made: Contents, said: str) -> None:
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    at.write(f"{key}/{MANIFEST}", said.encode())
+    with pytest.raises(ReleaseError, match="manifest.json was changed"):
+        registry.verify(at, key)
+    assert [entry.state for entry in registry.listed(at)] == ["incomplete"]
+
+
+def test_a_manifest_made_to_fit_other_files_has_another_version(at: Place, made: Contents) -> None:
+    forged = {**made.manifest, "license": "mit"}
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    at.write(f"{key}/{MANIFEST}", json.dumps(forged).encode())
+    with pytest.raises(ReleaseError, match="manifest.json was changed"):
+        registry.verify(at, key)
+    forged["version"] = version_of(forged)
+    at.write(f"{key}/{MANIFEST}", json.dumps(forged).encode())
+    with pytest.raises(ReleaseError, match=f"it is version {forged['version']} and lies in"):
+        registry.verify(at, key)
+
+
+@pytest.mark.parametrize("path", ["../../secret", "/etc/passwd", "a/../../b", ".hidden", "a//b"])
+def test_a_manifest_cannot_name_files_outside_its_folder(at: Place, path: str) -> None:
+    said = {"files": {path: {"sha256": "", "size": 0}}}
+    said["version"] = version_of(said)
+    at.write(f"{MANIFEST}", json.dumps(said).encode())
+    with pytest.raises(ReleaseError, match="cannot be believed"):
+        registry.verify(at)
+
+
+def test_what_a_killed_run_left_is_made_whole(at: Place, made: Contents) -> None:
+    key = registry.folder("rte", made.version)
+    at.write(f"{key}/data/train.parquet", b"half")
+    at.write(f"{key}/stale.txt", b"")
+    assert [entry.state for entry in registry.listed(at, "rte")] == ["incomplete"]
+    with pytest.raises(ReleaseError, match="incomplete one: it has no manifest"):
+        registry.verify(at, key)
+    assert registry.put(at, "rte", made) is True
+    registry.verify(at, key)
+
+
+def test_a_failed_write_leaves_no_release(made: Contents, tmp_path: Path, monkeypatch) -> None:
+    at = LocalPlace(str(tmp_path))
+    write, count = LocalPlace.write, 0
+
+    def fail(self: LocalPlace, key: str, content: bytes) -> None:
+        nonlocal count
+        count += 1
+        if count == 3:
+            raise TableError("no room")
+        write(self, key, content)
+
+    monkeypatch.setattr(LocalPlace, "write", fail)
+    with pytest.raises(TableError, match="no room"):
+        registry.put(at, "rte", made)
+    assert registry.listed(at) == [] and not list(tmp_path.rglob("*.parquet"))
+
+
+def test_withdrawing_leaves_a_tombstone_and_nothing_makes_it_again(
+    at: Place, made: Contents
+) -> None:
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    registry.withdraw(at, "rte", made.version, "names of\nreal people")
+    assert at.keys(key) == [f"{key}/{MANIFEST}", f"{key}/{registry.TOMBSTONE}"]
+    (entry,) = registry.listed(at, "rte")
+    assert (entry.state, entry.reason, entry.rows) == ("withdrawn", "names of real people", 24)
+    with pytest.raises(ReleaseError, match="was withdrawn: names of real people"):
+        registry.verify(at, key)
+    with pytest.raises(ReleaseError, match=f"withdrawn as version {made.version}"):
+        registry.put(at, "rte", made)
+    # Another release of Polars writes other bytes of the same rows.
+    other = {**made.manifest, "written_by": "polars 99"}
+    other["version"] = version_of(other)
+    files = {**made.files, MANIFEST: json.dumps(other).encode()}
+    with pytest.raises(ReleaseError, match="these rows were withdrawn as version"):
+        registry.put(at, "rte", Contents(files, other))
+    at.delete(f"{key}/{registry.TOMBSTONE}")
+    at.delete(f"{key}/{MANIFEST}")
+    assert registry.put(at, "rte", made) is True
+
+
+def test_withdrawing_again_ends_what_was_begun(at: Place, made: Contents) -> None:
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    registry.withdraw(at, "rte", made.version, "why")
+    at.write(f"{key}/README.md", b"left over")
+    registry.withdraw(at, "rte", made.version, "why")
+    assert len(at.keys(key)) == 2
+    with pytest.raises(ReleaseError, match="withdrawn already: why"):
+        registry.withdraw(at, "rte", made.version, "another reason")
+
+
+@pytest.mark.parametrize(
+    ("task", "version", "reason", "message"),
+    [
+        ("rte", "0" * 16, "why", "There is no release 0000000000000000 of rte"),
+        ("rte", "../../..", "why", "is no task and version"),
+        ("../x", "0" * 16, "why", "is no task and version"),
+        ("rte", "0" * 16, "  ", "Give a --reason"),
+        ("rte", "0" * 16, "x" * 3000, "at most 2000 characters"),
+    ],
+)
+def test_what_cannot_be_withdrawn(
+    at: Place, task: str, version: str, reason: str, message: str
+) -> None:
+    with pytest.raises(ReleaseError, match=message):
+        registry.withdraw(at, task, version, reason)
+
+
+def test_only_releases_are_listed(at: Place, made: Contents) -> None:
+    registry.put(at, "rte", made)
+    at.write("releases/rte/notes.txt", b"")
+    at.write("releases/rte/not-a-version/manifest.json", b"{}")
+    assert [(entry.task, entry.version) for entry in registry.listed(at)] == [("rte", made.version)]
+    assert registry.listed(at, "boolq") == []
+    with pytest.raises(ReleaseError, match="no task's name"):
+        registry.listed(at, "..")
+
+
+def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_path: Path) -> None:
+    spec = ready("rte").spec
+    at = LocalPlace(str(tmp_path))
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    assert checks.violations(at, key, spec) == []
+    # A release that was wrong from the start: its own manifest fits it.
+    train = made.files["data/train.parquet"]
+    wrong = {**made.files, "data/test.parquet": train}
+    said = {**made.manifest, "files": {**made.manifest["files"]}}
+    said["files"]["data/test.parquet"] = said["files"]["data/train.parquet"]
+    said["version"] = version_of(said)
+    wrong[MANIFEST] = json.dumps(said).encode()
+    registry.put(at, "rte", Contents(wrong, said))
+    found = checks.violations(at, registry.folder("rte", said["version"]), spec)
+    assert "rows stand in more than one place" in " ".join(found)
+    assert "the manifest says" in found[0]
+    assert "provenance.parquet is on other rows" in " ".join(found)
+    assert "in several splits" in found[-1]
+    at.write(f"{key}/README.md", b"")
+    (only,) = checks.violations(at, key, spec)
+    assert "README.md was changed" in only

@@ -1,0 +1,130 @@
+"""The rows of RTE, CB, COPA, BoolQ and of a task that no grammar knows: right, varied, distinct."""
+
+import re
+from functools import cache
+
+import pytest
+
+from simulator.grammar import Grammar, SeedAsk
+from simulator.grammars.boolq import BoolqGrammar
+from simulator.grammars.cb import CbGrammar
+from simulator.grammars.copa import CopaGrammar
+from simulator.grammars.rte import RteGrammar
+from simulator.reports import Bank, bank
+from simulator.truth import truth
+from targen.hashing import rng
+from tests.support.simulated import shares
+from tests.support.simulated_tasks import TASKS, Row, public, rows_of
+
+KNOWN = ("rte", "cb", "copa", "boolq")
+LIMIT = {"tickets": 0.05}
+GRAMMARS: dict[str, Grammar] = {
+    g.name: g for g in (RteGrammar(), CbGrammar(), CopaGrammar(), BoolqGrammar())
+}
+
+
+@cache
+def rows(name: str) -> list[Row]:
+    return rows_of(name, 500 if name == "tickets" else 1000)
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "tickets"])
+def test_no_skeleton_is_common(name: str) -> None:
+    share, field, skeleton = shares([public(row) for row in rows(name)])[0]
+    assert share <= LIMIT.get(name, 0.03), (field, skeleton)
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "tickets"])
+def test_rows_are_distinct(name: str) -> None:
+    texts = {" ".join(map(str, public(row).values())).casefold() for row in rows(name)}
+    assert len(texts) >= len(rows(name)) - 2
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "tickets"])
+def test_rows_bear_the_label_that_was_asked_for(name: str) -> None:
+    labels = list(TASKS[name]["labels"])
+    right = [truth(public(row), labels) == row["_label"] for row in rows(name)]
+    assert sum(right) >= (0.985 if name == "tickets" else 0.998) * len(right)
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "tickets"])
+def test_texts_are_clean(name: str) -> None:
+    for row in rows(name):
+        for field, text in public(row).items():
+            assert text.strip() == text != ""
+            assert not re.search(r"[{}|\[\]_]|  | [,.?]|\.\.|\b(?:a a|a an|the the)\b", text), text
+            if field not in ("question", "subject"):
+                assert text[0].isupper() or text[0].isdigit(), text
+                assert text.endswith((".", "?")), text
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_context_has_seeds_for_all_of_its_rows(name: str) -> None:
+    wanted = dict.fromkeys(TASKS[name]["seed_fields"], "text")
+    ask = SeedAsk("a place that no lexicon knows", {}, {}, wanted)
+    seeds = GRAMMARS[name].seeds(ask, rng("seeds", name))
+    texts = {str(next(seeds)) for _ in range(400)}
+    assert len(texts) >= 380
+
+
+@pytest.mark.parametrize("name", ["rte.txt", "boolq.txt"])
+def test_every_scenario_can_be_read_back(name: str) -> None:
+    whole: Bank = bank(name)
+    for scenarios in whole.domains.values():
+        for number, scenario in enumerate(scenarios):
+            random = rng(name, number)
+            values: dict[str, str] = {}
+            said = [scenario.main, *scenario.further]
+            text = " ".join(random.choice(one.wordings).fill(values, random) for one in said)
+            reading = whole.read(text)
+            assert reading is not None, text
+            assert reading.values == values, text
+            assert len(reading.true) == sum(len(one.true) for one in said), text
+            assert len(reading.denied) == sum(len(one.denied) for one in said), text
+
+
+def test_rte_negates_seldom_so_that_the_label_is_no_matter_of_signal_words() -> None:
+    negated = [row for row in rows("rte") if re.search(r"\bnot\b|n’t\b", row["hypothesis"])]
+    assert len(negated) < 150
+
+
+def test_cb_embeds_under_the_operator_that_was_asked_for() -> None:
+    ask = SeedAsk("", {}, {"operator": "question"}, {"premise": "text"})
+    seeds = GRAMMARS["cb"].seeds(ask, rng("operator"))
+    assert all(next(seeds)["premise"].endswith("?") for _ in range(50))
+
+
+def test_cb_hypotheses_of_each_label_come_with_and_without_a_negation() -> None:
+    for label in ("entailment", "contradiction", "neutral"):
+        texts = [row["hypothesis"] for row in rows("cb") if row["_label"] == label]
+        negated = sum(bool(re.search(r"\bnot\b", text)) for text in texts)
+        assert 0.08 * len(texts) < negated < 0.92 * len(texts), label
+
+
+def test_copa_places_the_answer_where_the_label_says() -> None:
+    grammar = CopaGrammar()
+    first = [row for row in rows("copa") if row["_label"] == "0"]
+    second = [row for row in rows("copa") if row["_label"] == "1"]
+    assert abs(len(first) - len(second)) <= 5
+    for row in rows("copa")[:200]:
+        assert row["choice1"] != row["choice2"]
+        chosen = row["choice1"] if row["_label"] == "0" else row["choice2"]
+        assert grammar.explains(row["premise"], row["question"], chosen), row
+        other = row["choice2"] if row["_label"] == "0" else row["choice1"]
+        assert not grammar.explains(row["premise"], row["question"], other), row
+
+
+def test_boolq_questions_are_lower_case_without_a_question_mark() -> None:
+    questions = [row["question"] for row in rows("boolq")]
+    assert all(q == q.lower() and not q.endswith("?") for q in questions)
+    assert all(45 <= len(row["passage"].split()) <= 150 for row in rows("boolq")[:100])
+
+
+def test_tickets_of_a_label_speak_of_what_its_constraint_says() -> None:
+    critical = [row["body"] for row in rows("tickets") if row["_label"] == "critical"]
+    told = sum(
+        any(cue in body.lower() for cue in ("has stopped", "data is being lost", "minute counts"))
+        for body in critical
+    )
+    assert told == len(critical)
+    assert len({row["subject"] for row in rows("tickets")}) > 300

@@ -1,0 +1,202 @@
+"""Reviews, stories, textbook sections and German tickets: what is asked for stands in the text."""
+
+import ast
+import json
+import re
+from itertools import islice
+from random import Random
+
+import pytest
+
+from simulator.app import completion
+from simulator.errors import NONE, ErrorRates
+from simulator.grammar import ContextAsk, SeedAsk, Slot
+from simulator.grammars.documents import DocumentGrammar, opposite
+from simulator.grammars.german import GermanTicketGrammar
+from simulator.grammars.reviews import ReviewGrammar
+from simulator.grammars.rte import RteGrammar
+from simulator.grammars.stories import StoryGrammar, wanted_words
+from simulator.grammars.textbook import TextbookGrammar
+from simulator.likelihood import content, logprob
+from simulator.truth import truths
+from targen.prompts.render import items_schema, messages
+
+WORDS = (
+    '1. the story uses the noun "kite"',
+    '2. the story uses the verb "dig", in any form',
+    '3. the story uses the adjective "odd"',
+)
+TEXT = {"type": "string"}
+
+
+def asked(block, properties, seed=0, rates=NONE, **body):
+    schema = items_schema(properties, 1)
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    said = completion(
+        {
+            "model": "targen-embedded",
+            "messages": list(messages("instances/compose.md", block, rationale=False)),
+            "response_format": form,
+            "seed": seed,
+            **body,
+        },
+        rates,
+    )
+    return said["choices"][0]
+
+
+def story(labels, seed=0, rates=NONE, **body):
+    slot = {"slot": 1, "requirements": list(WORDS), "labels": dict.fromkeys(labels, "c")}
+    block = {"task": {"fields": {"story": "the story"}}, "slots": [slot]}
+    choice = asked(block, {"slot": {"type": "integer"}, "story": TEXT}, seed, rates, **body)
+    return json.loads(choice["message"]["content"])["items"][0]["story"]
+
+
+def test_requirements_are_read():
+    more = ('4. the first word of the story is "Today"', "5. the story has 4 paragraphs")
+    words = {"noun": "kite", "verb": "dig", "adjective": "odd"}
+    assert wanted_words(WORDS + more) == (words, "Today", 4)
+    assert wanted_words(()) == ({}, "", 0)
+
+
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_a_story_has_its_words_its_opening_and_its_paragraphs(count):
+    more = ('4. the first word is "Behind"', f"5. the story has {count} paragraphs")
+    slot = Slot("", {}, {"sentence": "It was as big as the moon."}, None, WORDS + more, ())
+    for row in islice(StoryGrammar().instances(slot, "", Random(count)), 50):
+        text = row["story"]
+        assert text.startswith("Behind")
+        assert len(text.split("\n\n")) == count
+        assert all(re.search(rf"\b{word}\b", text) for word in ("kite", "dig", "odd"))
+        assert "It was as big as the moon." in text
+        assert not re.search(r"[{}\[\]|]", text)
+
+
+def test_dialogue_stands_in_quotation_marks_where_it_is_asked_for():
+    for n in range(20):
+        slot = Slot("", {}, {}, None, (), ("dialogue",))
+        text = next(StoryGrammar().instances(slot, "", Random(n)))["story"]
+        assert text.count('"') >= 4
+
+
+@pytest.mark.parametrize("labels", [(), ("twist",), ("bad_ending", "conflict", "dialogue")])
+def test_a_story_bears_exactly_the_features_that_are_meant(labels):
+    for seed in range(5):
+        text = story(labels, seed)
+        assert truths({"story": text}, StoryGrammar.labels) == sorted(labels)
+
+
+def test_a_wrong_story_bears_one_feature_more_or_less():
+    text = story(("twist",), rates=ErrorRates(1, 0, 0, 0, 0))
+    assert len(set(truths({"story": text}, StoryGrammar.labels)) ^ {"twist"}) == 1
+
+
+def test_annotators_err_in_one_feature_at_their_rate():
+    row = {"story": story(("twist", "dialogue"))}
+    options = {"type": "array", "items": {"type": "string", "enum": list(StoryGrammar.labels)}}
+    schema = {"type": "object", "properties": {"label": options}}
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    block = {"task": {"fields": {"story": "s"}}, "labels": {}, "row": row}
+    body = {"model": "targen-embedded", "messages": list(messages("labels/annotate.md", block))}
+    for rate in (0, 1):
+        said = completion(body | {"response_format": form}, ErrorRates(0, 0, 0, rate, 0))
+        label = json.loads(said["choices"][0]["message"]["content"])["label"]
+        assert len(set(label) ^ {"dialogue", "twist"}) == rate
+
+
+def test_a_plan_speaks_of_the_drawn_words():
+    ask = SeedAsk("", {}, {}, {}, WORDS)
+    plans = list(islice(StoryGrammar().seeds(ask, Random(1)), 40))
+    assert any("kite" in plan["summary"] for plan in plans)
+    assert len({json.dumps(plan) for plan in plans}) > 35
+
+
+def test_snippets_parse_but_for_a_few_slips():
+    slot = Slot("", {}, {}, None, ("1. the topic: recursion", "2. the reader: a pupil"))
+    rows = list(islice(TextbookGrammar().instances(slot, "", Random(5)), 200))
+    codes = [code for row in rows for code in row["snippets"]]
+    slips = 0
+    for code in codes:
+        try:
+            ast.parse(code)
+        except SyntaxError:
+            slips += 1
+    assert 0 < slips < 0.08 * len(codes)
+    assert all("recursion" in row["overview"] + row["example"] for row in rows[:5])
+
+
+@pytest.mark.parametrize("label", ReviewGrammar.labels)
+def test_reviews_keep_to_product_and_length(label):
+    for length, low, high in (("one sentence", 1, 1), ("four to six sentences", 3, 6)):
+        needs = ("1. it is about this product: dog bed", f"2. its length: {length}")
+        slot = Slot("", {}, {}, None, needs)
+        for row in islice(ReviewGrammar().instances(slot, label, Random(7)), 60):
+            assert "dog bed" in row["review"]
+            assert low <= len(re.findall(r"[.!?](?: |$)", row["review"])) <= high
+
+
+def test_german_tickets_are_german():
+    grammar = GermanTicketGrammar()
+    context = next(grammar.contexts(ContextAsk({"produkt": (), "kunde": ()}, {}), Random(1)))
+    seed = next(grammar.seeds(SeedAsk("", {}, {}, {"problem": "", "wirkung": ""}), Random(1)))
+    english = re.compile(r"\b(?:the|and|of|is|with|to)\b")
+    for label in grammar.labels:
+        attributes = {name: context[name] for name in ("produkt", "kunde")}
+        slot = Slot(context["text"], attributes, seed)
+        rows = list(islice(grammar.instances(slot, label, Random(3)), 100))
+        assert len({row["nachricht"] for row in rows}) > 90
+        assert not any(english.search(row["nachricht"]) for row in rows)
+        assert any(seed["problem"] in row["nachricht"] for row in rows)
+    assert list(grammar.instances(Slot("", {}), "high", Random(1))) == []
+
+
+def test_log_probabilities_come_where_they_are_asked_for():
+    slot = {"slot": 1, "requirements": [], "labels": {}}
+    block = {"task": {"fields": {"story": "s"}}, "slots": [slot]}
+    properties = {"slot": {"type": "integer"}, "story": TEXT}
+    assert asked(block, properties)["logprobs"] is None
+    choice = asked(block, properties, logprobs=True)
+    tokens = choice["logprobs"]["content"]
+    assert "".join(one["token"] for one in tokens) == choice["message"]["content"]
+    assert all(-12 <= one["logprob"] < 0 for one in tokens)
+
+
+def test_a_token_is_as_likely_everywhere_and_rare_letters_make_it_less_so():
+    assert logprob("the") == logprob(" The")
+    assert logprob("tea") > logprob("zyzzyva")
+    assert "".join(one["token"] for one in content("a  b.\n")) == "a  b.\n"
+
+
+PASSAGE = "A lock lifts a boat. Most locks need no pump, for the water comes from above."
+
+
+def test_questions_about_foreign_passages_say_what_a_sentence_says_or_its_opposite():
+    slot = Slot("", {}, {"passage": PASSAGE})
+    yes = {
+        row["question"] for row in islice(DocumentGrammar().instances(slot, "true", Random(1)), 90)
+    }
+    no = {
+        row["question"] for row in islice(DocumentGrammar().instances(slot, "false", Random(1)), 90)
+    }
+    assert len(yes) > 20 and len(no) > 20 and not yes & no
+    assert all("most locks need no pump" in q or "a lock lifts a boat" in q for q in yes)
+    assert all("few locks need" in q or re.match("is it (?:wrong|untrue|a mistake)", q) for q in no)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "turned"),
+    [
+        ("It is cold", "It is not cold"),
+        ("Most of them left", "few of them left"),
+        ("Nothing here to turn", None),
+    ],
+)
+def test_the_first_telling_word_is_turned_round(sentence, turned):
+    assert opposite(sentence) == turned
+
+
+def test_entailment_has_values_for_its_dimensions():
+    grammar = RteGrammar()
+    assert len(set(grammar.terms("domain", Random(1)))) >= 20
+    assert len(set(grammar.terms("relation", Random(1)))) >= 8
+    assert list(grammar.terms("colour", Random(1))) == []

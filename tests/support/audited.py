@@ -1,0 +1,42 @@
+"""A small data folder as runs leave it: tables, store and records, on the embedded model."""
+
+from pathlib import Path
+
+import simulator
+from targen.llm.engine import Engine
+from targen.llm.settings import EngineSettings
+from targen.operators import made_by, run_step, step_digest
+from targen.steps import UPSTREAM
+from targen.store import table_digests
+from targen.store.completions import Store
+from targen.tables.files import Stored, Tables, key_of
+from targen.tables.storage import LocalPlace
+from tests.support.specs import real_task
+
+
+def store_url(folder: Path) -> str:
+    return f"sqlite:///{folder}/completions.db"
+
+
+async def make(folder: Path, task: str, rows: int) -> None:
+    """Make all tables of a task in `folder`, and record them."""
+    spec = real_task(task, rows)
+    tables = Tables(LocalPlace(str(folder)))
+    made = {}
+    for step in UPSTREAM:
+        settings = EngineSettings(
+            simulator=simulator.application,
+            store_url=store_url(folder),
+            run_id="run-1",
+            task=task,
+            step=step,
+        )
+        async with Engine(settings) as engine:
+            output = await run_step(step, spec, made, engine)
+        made[step] = output.table
+        stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
+        origin = made_by(step, spec)
+        store = Store(store_url(folder))
+        upstream = {name: key_of(name, task) for name in origin["upstream"]}
+        table_digests.record(store, tables.write(step, task, stored), origin, "run-1", upstream)
+        store.close()

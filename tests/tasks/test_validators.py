@@ -1,0 +1,120 @@
+"""The hard invariants, each with what it accepts, fills in and rejects."""
+
+import pytest
+
+from targen.tasks.validators import VALIDATORS, find_span, fold
+from tests.support.specs import ROOT
+
+
+def check(name, row, **roles):
+    return VALIDATORS[name].check(row, roles)
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence", "form"),
+    [
+        ("bank", "They sat on the river banks all day.", "banks"),
+        ("run", "She was running late.", "running"),
+        ("bear", "He bore the cost.", "bore"),
+        ("light", "The lighter of the two won.", "lighter"),
+        ("carry", "It carried weight.", "carried"),
+        ("building", "Two buildings burned.", "buildings"),
+        ("cold", "Cold water helps.", "Cold"),
+        ("match", "«Matches» are sold here.", "Matches"),
+    ],
+)
+def test_word_form_cuts_the_form_out(word, sentence, form):
+    row = {"w": word, "s": sentence}
+    assert check("word_form", row, word="w", sentence="s", start="a", end="b") is None
+    assert sentence[row["a"] : row["b"]] == form
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [("bank", "The embankment broke."), ("run", "A rune was found."), ("ring", "Spring came.")],
+)
+def test_word_form_rejects_other_words(word, sentence):
+    row = {"w": word, "s": sentence}
+    assert "no form" in check("word_form", row, word="w", sentence="s", start="a", end="b")
+
+
+def test_spans_count_whitespace_tokens():
+    text = (
+        "The city councilmen refused the demonstrators' permit because they feared it, they said."
+    )
+    assert find_span(text, "the city councilmen") == 0
+    assert find_span(text, "permit") == 6
+    assert find_span(text, "they", 9) == 11
+    assert find_span(text, "it") == 10
+    assert find_span(text, "men") is None
+    assert find_span(text, "...") is None
+
+
+def test_the_pronoun_is_the_one_after_the_antecedent():
+    row = {"t": "When she arrived, Anna saw Eva because she waved.", "a": "Eva", "p": "she"}
+    roles = {"text": "t", "span": "p", "antecedent": "a", "index": "i"}
+    assert check("pronoun_span", row, **roles) is None
+    assert row["i"] == 7
+    row["p"] = "Eva because"
+    assert "not one word" in check("pronoun_span", row, **roles)
+
+
+@pytest.mark.parametrize(
+    ("query", "good"),
+    [("@placeholder won", True), ("nobody", False), ("@placeholder @placeholder", False)],
+)
+def test_placeholder_exactly_once(query, good):
+    assert (check("placeholder", {"q": query}, query="q") is None) is good
+
+
+@pytest.mark.parametrize(
+    ("parts", "good"),
+    [(["Oslo", "Ann Lee"], True), (["Oslo", "oslo "], False), (["Os"], False), (["Bergen"], False)],
+)
+def test_parts_stand_in_the_whole(parts, good):
+    row = {"p": parts, "w": "Ann Lee went to Oslo."}
+    assert (check("parts_of", row, parts="p", whole="w") is None) is good
+
+
+def test_differ_folds_case_and_space():
+    assert check("differ", {"a": "It  rained", "b": "it rained "}, a="a", b="b")
+    assert check("differ", {"a": "It rained", "b": "It snowed"}, a="a", b="b") is None
+    assert fold(" A\n b") == "a b"
+
+
+def test_gendered_and_lists():
+    assert check("gendered", {"t": "They left."}, text="t")
+    assert check("gendered", {"t": "She left."}, text="t") is None
+    assert check("at_least_two", {"p": ["a"]}, parts="p")
+
+
+@pytest.mark.parametrize(
+    ("code", "problem"),
+    [
+        (["x = 1", "def f():\n    return 2\n"], None),
+        (["async def f():\n    await g()"], None),
+        (["x = 1", "x ="], "snippet 2 of code is no Python: SyntaxError"),
+        (["print 'a'"], "snippet 1 of code is no Python: SyntaxError"),
+        (["x = '\\d'"], None),
+        (["a\x00b"], "snippet 1 of code is no Python"),
+        (["(" * 5000], "snippet 1 of code is no Python"),
+        (["-" * 19000 + "1"], "snippet 1 of code is no Python"),
+        (["x" * 20001], "snippet 1 of code has more than 20000 characters"),
+    ],
+)
+def test_snippets_are_parsed_as_python(code, problem):
+    found = check("python_syntax", {"code": code}, code="code")
+    assert (found is None) if problem is None else problem in found
+
+
+def test_snippets_are_never_run(tmp_path):
+    mark = tmp_path / "mark"
+    assert check("python_syntax", {"code": [f"open({str(mark)!r}, 'w')"]}, code="code") is None
+    assert not mark.exists()
+
+
+def test_the_page_on_tasks_tells_of_each_with_its_roles():
+    page = (ROOT / "docs/tasks.md").read_text(encoding="utf-8")
+    for name, known in VALIDATORS.items():
+        roles = ", ".join(f"`{role}`" for role in known.roles)
+        assert f"| `{name}` | {roles} |" in page
