@@ -30,7 +30,7 @@ from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
 from targen.steps import SCHEMA_VERSION
 from targen.tables.files import Stored
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
 STEP = "quality_report"
@@ -165,7 +165,7 @@ def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Place) -> pl.DataFrame | None:
+def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Storage) -> pl.DataFrame | None:
     """Return people's verdicts that hold for the rows as they are, None where nobody looked.
 
     Raises:
@@ -179,7 +179,7 @@ def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Place) -> pl.Da
     return review.in_force(spec, above["corrected_set"].table, above["labels"].table, verdicts)
 
 
-def digest_now(spec: TaskSpec, place: Place) -> str:
+def digest_now(spec: TaskSpec, place: Storage) -> str:
     """Return `report_digest` with what people have said by now.
 
     Raises:

@@ -13,7 +13,7 @@ from pydantic import Field, PrivateAttr
 
 from resources.locks import FileLock, Lock, StoreLease
 from targen.tables.files import Tables
-from targen.tables.storage import LocalPlace, S3Place, place
+from targen.tables.storage import LocalStorage, S3Storage, place
 
 S3_FIELD: Any = Field(
     default=None,
@@ -37,7 +37,7 @@ class DataFolder(ConfigurableResource[Any]):
     )
     s3: ResourceDependency[Any] = S3_FIELD
     _held: dict[str, Lock] = PrivateAttr(default_factory=dict)
-    _place: LocalPlace | S3Place | None = PrivateAttr(default=None)
+    _place: LocalStorage | S3Storage | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: InitResourceContext) -> Iterator["DataFolder"]:
@@ -65,7 +65,7 @@ class DataFolder(ConfigurableResource[Any]):
             self._held[task].check()
             return
         at = self.tables().place
-        if isinstance(at, LocalPlace):
+        if isinstance(at, LocalStorage):
             path = at.root / ".locks" / f"{task}.lock"
             self._held[task] = FileLock(path, task, run_id, self.data_dir)
             return

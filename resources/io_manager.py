@@ -19,7 +19,7 @@ from resources.data import S3_FIELD
 from targen.errors import TargenError
 from targen.store.table_digests import Written
 from targen.tables.files import Stored, Tables, key_of
-from targen.tables.storage import LocalPlace, S3Place, place
+from targen.tables.storage import LocalStorage, S3Storage, place
 
 
 class TablesIOManager(ConfigurableIOManager):
@@ -34,7 +34,7 @@ class TablesIOManager(ConfigurableIOManager):
         "unset is completions.db in the data folder. From TARGEN_STORE_URL.",
     )
     s3: ResourceDependency[Any] = S3_FIELD
-    _place: LocalPlace | S3Place | None = PrivateAttr(default=None)
+    _place: LocalStorage | S3Storage | None = PrivateAttr(default=None)
 
     @property
     def tables(self) -> Tables:

@@ -84,11 +84,11 @@ class StoreLease:
             TableError: another run holds the partition.
             StoreError: the store cannot be written.
         """
-        from targen.store.partition_locks import Hold  # noqa: PLC0415 - not when loading the code location
+        from targen.store.partition_locks import PartitionLease  # noqa: PLC0415 - not when loading the code location
 
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._store = store
-        self._hold = Hold(place, task, uuid.uuid4().hex, run_id, holder)
+        self._hold = PartitionLease(place, task, uuid.uuid4().hex, run_id, holder)
         self._taken_by: str | None = None
         if (other := self._hold.take(store)) is not None:
             store.close()

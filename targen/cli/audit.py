@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 from targen.errors import StoreError, TargenError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ VERDICTS = {"wrong": "NOT VERIFIED", "unverifiable": "UNVERIFIABLE", "verified":
 
 
 @app.command()
-@told
+@report_errors
 def audit(
     item: Annotated[
         str | None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from targen.cli import audit_story as story
 from targen.lineage.audit import Audit, verdict_of
-from targen.lineage.completions import Kept
+from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
 from targen.tables.files import key_of
 
@@ -60,7 +60,7 @@ def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -
     }
 
 
-def totals(completions: Iterable[Kept]) -> dict[str, Any]:
+def totals(completions: Iterable[StoredCompletion]) -> dict[str, Any]:
     """Return calls, tokens and cost; a cost is null where a price is unknown."""
     columns = [one.columns for one in completions]
     costs = [row["cost_usd"] for row in columns]
@@ -90,7 +90,7 @@ def _item(item: Item) -> dict[str, Any]:
     return {"table": item.asset, "id": item.item_id, "role": item.role, "row": row}
 
 
-def _completion(one: Kept, audit: Audit) -> dict[str, Any]:
+def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
     kept = one.columns
     asked = one.asked or {}
     used = [
@@ -132,7 +132,7 @@ def _completion(one: Kept, audit: Audit) -> dict[str, Any]:
     }
 
 
-def _with_parents(request_ids: Iterable[str], kept: dict[str, Kept]) -> set[str]:
+def _with_parents(request_ids: Iterable[str], kept: dict[str, StoredCompletion]) -> set[str]:
     found: set[str] = set()
     for name in request_ids:
         at: str | None = name

@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 
 
-def told(command: Callable[..., Any]) -> Callable[..., Any]:
+def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command end in one message and exit status 1 where it meets a `TargenError`."""
 
     @wraps(command)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 
 class Key(StrEnum):
@@ -24,7 +24,7 @@ class Key(StrEnum):
 
 
 @app.command()
-@told
+@report_errors
 def costs(
     by: Annotated[Key, typer.Option(help="What to sum by.")] = Key.task,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -14,7 +14,7 @@ import typer
 import simulator
 from targen import environment
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -25,7 +25,7 @@ _SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch
 
 
 @app.command()
-@told
+@report_errors
 def estimate(
     task: Annotated[str, typer.Argument(help="The task.")],
     rows: Annotated[int | None, typer.Option(min=1, help="Rows instead of the task's own.")] = None,

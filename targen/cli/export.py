@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @app.command()
-@told
+@report_errors
 def export(
     task: Annotated[str | None, typer.Argument(help="One task.")] = None,
     form: Annotated[

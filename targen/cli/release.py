@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 releases = typer.Typer(help="List, check, withdraw and push releases.", no_args_is_help=True)
 app.add_typer(releases, name="release")
 
 
 @releases.command("list")
-@told
+@report_errors
 def list_(
     task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
 ) -> None:
@@ -32,7 +32,7 @@ def list_(
 
 
 @releases.command()
-@told
+@report_errors
 def verify(
     path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
 ) -> None:
@@ -45,7 +45,7 @@ def verify(
 
 
 @releases.command()
-@told
+@report_errors
 def withdraw(
     task: Annotated[str, typer.Argument(help="The task.")],
     version: Annotated[str, typer.Argument(help="The version.")],
@@ -60,7 +60,7 @@ def withdraw(
 
 
 @releases.command()
-@told
+@report_errors
 def push(
     path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
     repo: Annotated[str, typer.Argument(help="Dataset repository, owner/name.")],

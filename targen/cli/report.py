@@ -13,7 +13,7 @@ import typer
 
 from targen import environment
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ STEP = "report"
 
 
 @app.command()
-@told
+@report_errors
 def report(
     file: Annotated[Path, typer.Argument(help="Parquet, JSON lines (.jsonl), CSV or TSV.")],
     task: Annotated[str, typer.Option(help="The task that the rows are of.")],

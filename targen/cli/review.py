@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ app.add_typer(review, name="review")
 
 
 @review.command()
-@told
+@report_errors
 def export(
     task: Annotated[str, typer.Argument(help="The task.")],
     rows: Annotated[int, typer.Option(min=1, help="How many rows to look at.")] = 100,
@@ -48,7 +48,7 @@ def export(
 
 
 @review.command(name="import")
-@told
+@report_errors
 def import_(
     file: Annotated[Path, typer.Argument(help="The filled-in sheet; a part of it is enough.")],
 ) -> None:

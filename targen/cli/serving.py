@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def serve(
     port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8321,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
     from targen.store.completions import Store
@@ -35,7 +35,7 @@ def _opened(make: bool = False) -> "Iterator[Store]":
 
 
 @store.command()
-@told
+@report_errors
 def stats(as_json: AsJson = False) -> None:
     """Show how many completions there are, their tokens, and what was spent."""
     from targen.cli.printing import usd  # noqa: PLC0415 - a quick command needs none
@@ -67,7 +67,7 @@ def stats(as_json: AsJson = False) -> None:
 
 
 @store.command()
-@told
+@report_errors
 def verify() -> None:
     """Check every completion against its own name; exit status 1 where one is damaged."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
@@ -88,7 +88,7 @@ def verify() -> None:
 
 
 @store.command()
-@told
+@report_errors
 def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lines.")]) -> None:
     """Write a backup of all completions, who used them, and what was spent."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
@@ -100,7 +100,7 @@ def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lin
 
 
 @store.command("import")
-@told
+@report_errors
 def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) -> None:
     """Take from a backup what the store does not have; all of it or, where it is bad, nothing."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
@@ -112,7 +112,7 @@ def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) 
 
 
 @store.command()
-@told
+@report_errors
 def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show.")] = False,
 ) -> None:
@@ -148,7 +148,7 @@ def prune(
 
 
 @store.command()
-@told
+@report_errors
 def drop(
     request_id: Annotated[str, typer.Argument(help="64 hex digits, as tables name it.")],
 ) -> None:

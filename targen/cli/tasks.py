@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def validate(
     task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
 ) -> None:
@@ -35,7 +35,7 @@ def validate(
 
 
 @app.command()
-@told
+@report_errors
 def schema(
     folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
 ) -> None:

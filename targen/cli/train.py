@@ -11,14 +11,14 @@ from typing import Annotated, Literal, cast
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, told
+from targen.cli.base import app, report_errors
 from targen.errors import TargenError
 
 CORRECTED = "corrected_set"
 
 
 @app.command()
-@told
+@report_errors
 def train(
     task: Annotated[str, typer.Argument(help="The task whose rows are trained on.")],
     model: Annotated[str, typer.Option(help="A model of the Hugging Face hub, or a folder.")],

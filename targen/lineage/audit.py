@@ -11,17 +11,17 @@ from typing import Any, Literal
 from targen.errors import StoreError
 from targen.hashing import rng
 from targen.lineage import completions, file_checks
-from targen.lineage.completions import Kept
-from targen.lineage.graph import Book, Finding, Item, Level, Way, trace
+from targen.lineage.completions import StoredCompletion
+from targen.lineage.graph import Finding, Item, Level, RowLineage, TaskTables, trace
 from targen.steps import ROW_STEPS, UPSTREAM
 from targen.store.completions import Store
 from targen.store.table_digests import Record
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 Problems = Iterable[tuple[str, str]]
 """Column and what is wrong with it."""
 
-Verify = Callable[[Item, Way, Mapping[str, Kept], Mapping[str, Any]], Problems]
+Verify = Callable[[Item, RowLineage, Mapping[str, StoredCompletion], Mapping[str, Any]], Problems]
 """Checks a row against its completions (by request id) and the record of how its table was made."""
 
 Verdict = Literal["verified", "unverifiable", "wrong"]
@@ -48,8 +48,8 @@ class Audit:
         file_findings: the same of the files that it stands in.
     """
 
-    way: Way
-    completions: dict[str, Kept] = field(default_factory=dict)
+    way: RowLineage
+    completions: dict[str, StoredCompletion] = field(default_factory=dict)
     own: list[str] = field(default_factory=list)
     made: dict[str, Record | None] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -72,11 +72,11 @@ class Auditor:
     """
 
     def __init__(
-        self, place: Place, verify: Mapping[str, Verify], store: Store | None, why: str = ""
+        self, place: Storage, verify: Mapping[str, Verify], store: Store | None, why: str = ""
     ) -> None:
         self.place, self.store, self.why = place, store, why
         self._verify = verify
-        self._books: dict[str, Book] = {}
+        self._books: dict[str, TaskTables] = {}
         self._checked: dict[tuple[str, str], tuple[Record | None, list[Finding]]] = {}
 
     def tasks(self) -> list[str]:
@@ -93,9 +93,9 @@ class Auditor:
         }
         return sorted(found)
 
-    def book(self, task: str) -> Book:
+    def book(self, task: str) -> TaskTables:
         """Return the tables of a task."""
-        return self._books.setdefault(task, Book(self.place, task))
+        return self._books.setdefault(task, TaskTables(self.place, task))
 
     def find(self, item_id: str, tasks: Sequence[str]) -> list[str]:
         """Return those of the tasks that have a row or a rejected item of this id."""
@@ -116,12 +116,12 @@ class Auditor:
         """
         book = self.book(task)
         ways = [way for name in ids if (way := trace(book, name)) is not None]
-        kept: dict[str, Kept] = {}
+        kept: dict[str, StoredCompletion] = {}
         if self.store is not None:
             kept = completions.read(self.store, (r for way in ways for r in way.request_ids))
         return [self._one(way, kept) for way in ways]
 
-    def _one(self, way: Way, kept: Mapping[str, Kept]) -> Audit:
+    def _one(self, way: RowLineage, kept: Mapping[str, StoredCompletion]) -> Audit:
         made = Audit(way, findings=list(way.holes))
         for asset in dict.fromkeys(item.asset for item in way.items):
             record, findings = self._file(way.task, asset)
@@ -167,7 +167,7 @@ class Auditor:
                     found.append(Finding("note", f"{asset}/{made.way.task}.parquet", what))
         return found
 
-    def _ended(self, way: Way, level: Level) -> list[Finding]:
+    def _ended(self, way: RowLineage, level: Level) -> list[Finding]:
         """Return whether an instance is lost that the finished set should know, or has left out."""
         ends = ("corrected_set", "rejected/corrected_set")
         own = way.one("instances")
@@ -191,7 +191,7 @@ class Auditor:
         return found
 
 
-def _chain(request_ids: Iterable[str], kept: Mapping[str, Kept]) -> list[str]:
+def _chain(request_ids: Iterable[str], kept: Mapping[str, StoredCompletion]) -> list[str]:
     """Return these requests, each after those that it asks again."""
     ordered: list[str] = []
     for name in request_ids:
@@ -205,7 +205,11 @@ def _chain(request_ids: Iterable[str], kept: Mapping[str, Kept]) -> list[str]:
 
 
 def _checked(
-    verify: Verify, item: Item, way: Way, kept: Mapping[str, Kept], made: Mapping[str, Any]
+    verify: Verify,
+    item: Item,
+    way: RowLineage,
+    kept: Mapping[str, StoredCompletion],
+    made: Mapping[str, Any],
 ) -> list[Finding]:
     """Return what is wrong with a row, column by column."""
     try:
@@ -218,7 +222,7 @@ def _checked(
         return [Finding("wrong", item.place, f"it cannot be checked: {error!r}")]
 
 
-def _unknown(item: Item, kept: Mapping[str, Kept]) -> list[Finding]:
+def _unknown(item: Item, kept: Mapping[str, StoredCompletion]) -> list[Finding]:
     """Return which completions of a row the store does not have."""
     return [
         Finding("unknown", item.place, f"the store does not have its request {name}")

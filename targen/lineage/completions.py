@@ -20,7 +20,7 @@ from targen.store.schema import COMPLETIONS, USES
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredCompletion:
     """One stored completion.
 
     Attributes:
@@ -54,7 +54,7 @@ class Kept:
         return list(self.asked["messages"]) if self.asked else []
 
 
-def read(store: Store, request_ids: Iterable[str]) -> dict[str, Kept]:
+def read(store: Store, request_ids: Iterable[str]) -> dict[str, StoredCompletion]:
     """Return request_id -> completion, for these and for all that they ask again.
 
     Requests that the store does not know are absent.
@@ -63,7 +63,7 @@ def read(store: Store, request_ids: Iterable[str]) -> dict[str, Kept]:
         StoreError: the store cannot be read. A single damaged completion raises nothing.
     """
     wanted = {request_id for request_id in request_ids if request_id}
-    found: dict[str, Kept] = {}
+    found: dict[str, StoredCompletion] = {}
     with store.read() as connection:
         while wanted:
             fresh: set[str] = set()
@@ -114,7 +114,7 @@ def uses(store: Store, request_ids: Iterable[str]) -> dict[str, list[dict[str, A
     return found
 
 
-def _kept(row: dict[str, Any]) -> Kept:
+def _kept(row: dict[str, Any]) -> StoredCompletion:
     problems, unsure = [], []
     if row["checksum"] is None:
         unsure.append("was stored by a version without checksums")
@@ -138,7 +138,9 @@ def _kept(row: dict[str, Any]) -> Kept:
         if row["status"] == "ok" and parsed.error is not None:
             problems.append(f"was stored as ok, read again it is not: {parsed.error}")
     columns = {name: v for name, v in row.items() if name not in ("identity", "raw")}
-    return Kept(row["request_id"], columns, asked, raw, value, tuple(problems), tuple(unsure))
+    return StoredCompletion(
+        row["request_id"], columns, asked, raw, value, tuple(problems), tuple(unsure)
+    )
 
 
 def _checksum(row: Mapping[str, Any]) -> str:
@@ -149,7 +151,7 @@ def _checksum(row: Mapping[str, Any]) -> str:
         return ""
 
 
-def _linked(kept: Kept, all_kept: Mapping[str, Kept]) -> Kept:
+def _linked(kept: StoredCompletion, all_kept: Mapping[str, StoredCompletion]) -> StoredCompletion:
     """Return a completion with what is wrong between it and the one it asks again."""
     if not kept.parent:
         return kept

@@ -11,7 +11,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.steps import DAMAGED
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 _COLUMNS = ("request_id", "request_ids")
 _ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -19,7 +19,7 @@ _RELEASES = "releases/"
 _HIDDEN = re.compile(r"(^|/)\.")
 
 
-def request_ids(place: Place) -> set[str]:
+def request_ids(place: Storage) -> set[str]:
     """Return every request that a table, a rejected item or a release names.
 
     What lies under `releases/` is searched for ids whatever its form, so that nothing that was
@@ -39,13 +39,13 @@ def request_ids(place: Place) -> set[str]:
     return found
 
 
-def tasks(place: Place) -> set[str]:
+def tasks(place: Storage) -> set[str]:
     """Return the tasks that have a table; releases do not count."""
     current = (key for key in place.keys("") if not key.startswith((_RELEASES, ".")))
     return {key.rsplit("/", 1)[-1].split(".")[0] for key in current if key.endswith(".parquet")}
 
 
-def _named(place: Place, key: str) -> set[str]:
+def _named(place: Storage, key: str) -> set[str]:
     content = place.read(key)
     if content is None:
         return set()

@@ -27,7 +27,7 @@ from targen.steps import (
 )
 from targen.tables.contracts import IDS
 from targen.tables.files import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 Row = Mapping[str, Any]
 Level = Literal["wrong", "unknown", "note"]
@@ -74,7 +74,7 @@ class File:
     planted: bool = False
 
 
-def read_file(place: Place, key: str) -> File:
+def read_file(place: Storage, key: str) -> File:
     """Return a table file; whatever is wrong with it is told in `error`."""
     try:
         content = place.read(key)
@@ -133,10 +133,10 @@ def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
     ]
 
 
-class Book:
+class TaskTables:
     """The tables of one task, looked up by id; each file is read once, when it is needed."""
 
-    def __init__(self, place: Place, task: str) -> None:
+    def __init__(self, place: Storage, task: str) -> None:
         self.place, self.task = place, task
         self._files: dict[str, File] = {}
         self._places: dict[tuple[str, str], dict[str, list[int]]] = {}
@@ -221,7 +221,7 @@ class Item:
 
 
 @dataclass
-class Way:
+class RowLineage:
     """Everything that made a row, from the first term to the row itself.
 
     Attributes:
@@ -262,7 +262,7 @@ def fields_of(row: Row) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in known}
 
 
-def trace(book: Book, item_id: str) -> Way | None:
+def trace(book: TaskTables, item_id: str) -> RowLineage | None:
     """Return everything that made a row or a rejected item; None where no table holds it.
 
     Args:
@@ -272,7 +272,7 @@ def trace(book: Book, item_id: str) -> Way | None:
     found = book.where(item_id)
     if not found:
         return None
-    way = Way(book.task, item_id)
+    way = RowLineage(book.task, item_id)
     walk = _Walk(book, way)
     for asset in found:
         row = book.row(asset, item_id)
@@ -290,7 +290,7 @@ def trace(book: Book, item_id: str) -> Way | None:
 class _Walk:
     """One walk upwards; each item is taken once, in the first role in which it is met."""
 
-    def __init__(self, book: Book, way: Way) -> None:
+    def __init__(self, book: TaskTables, way: RowLineage) -> None:
         self.book, self.way = book, way
         self._seen: set[tuple[str, str]] = set()
 
@@ -362,7 +362,7 @@ class _Walk:
                 yield Item("vocabularies", other["term_id"], other, item.role)
 
 
-def below(book: Book, ids: Iterable[str]) -> list[Item]:
+def below(book: TaskTables, ids: Iterable[str]) -> list[Item]:
     """Return all rows of a task that come from any of these ids, a row of that name among them.
 
     Args:
@@ -388,7 +388,7 @@ def below(book: Book, ids: Iterable[str]) -> list[Item]:
     return sorted(found.values(), key=lambda i: (order.index(i.asset), i.row["#"]))
 
 
-def _decided(book: Book, asset: str, row: Row) -> set[str]:
+def _decided(book: TaskTables, asset: str, row: Row) -> set[str]:
     """Return the terms that a call decided on which brought none itself."""
     if asset != "vocabularies" or row["category"] != ASKED:
         return set()

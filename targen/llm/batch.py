@@ -24,8 +24,8 @@ from targen.llm.batch_wire import ENDED, RefusedError, Service
 from targen.llm.client import Client
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
-from targen.store.batches import Book, Submission
-from targen.store.budgets import Budget
+from targen.store.batches import BatchRegistry, Submission
+from targen.store.budgets import BudgetLedger
 from targen.store.ledger import Ledger
 from targen.store.writer import Writer
 
@@ -55,7 +55,7 @@ class Batches:
         client: Client,
         writer: Writer,
         ledger: Ledger,
-        budget: Budget | None,
+        budget: BudgetLedger | None,
         hooks: Hooks,
         attach: bool = False,
     ) -> None:
@@ -76,7 +76,7 @@ class Batches:
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._hooks = hooks
         self._service = Service(client.sdk, client.base_url)
-        self._book = Book(endpoint, ledger)
+        self._book = BatchRegistry(endpoint, ledger)
         self._results = Results(
             settings, endpoint, self._service, self._book, writer, ledger, hooks
         )

@@ -20,7 +20,7 @@ from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
 from targen.llm.wire import Profile
-from targen.store.batches import Book
+from targen.store.batches import BatchRegistry
 from targen.store.ledger import Ledger
 from targen.store.schema import Status
 from targen.store.writer import Writer
@@ -86,7 +86,7 @@ class Results:
         settings: EngineSettings,
         endpoint: str,
         service: Service,
-        book: Book,
+        book: BatchRegistry,
         writer: Writer,
         ledger: Ledger,
         hooks: Hooks,

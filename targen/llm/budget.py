@@ -16,12 +16,12 @@ from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.types import Request
 from targen.store import batches
-from targen.store.budgets import DOLLAR_DUST, Budget
+from targen.store.budgets import DOLLAR_DUST, BudgetLedger
 from targen.store.ledger import ALL, Found, Ledger
 from targen.store.writer import Writer
 
 
-class Purse:
+class Budget:
     """Reserves, prices and gives back. Without a ceiling nothing is reserved."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Purse:
             f"task:{settings.task}": settings.task_budget_usd,
         }
         known = {scope: usd for scope, usd in ceilings.items() if usd is not None}
-        self.budget = Budget(ledger.owner, known) if known else None
+        self.budget = BudgetLedger(ledger.owner, known) if known else None
 
     def claim(self, jobs: list[Job]) -> Callable[[sa.Connection], Found]:
         """Return the work that looks jobs up, claims what is new and reserves its money."""
@@ -136,7 +136,7 @@ class Purse:
         """Return why no call fits; None where one that is open may still give something back."""
         if self.budget is None or any(left > DOLLAR_DUST for _, left in short.values()):
             return None
-        words = Budget.words(short, self.budget.ceilings)
+        words = BudgetLedger.words(short, self.budget.ceilings)
         return BudgetError(
             f"The budget does not allow the next call ({words}). Everything paid for is "
             "stored: raise the budget, and the run goes on where it stopped."

@@ -26,12 +26,12 @@ from targen.llm import reply as replies
 from targen.llm.client import Client
 from targen.llm.embeddings_wire import Vectors, parts, read_answer, sendable
 from targen.llm.prices import Price, price_of
-from targen.llm.rate_limiter import Gate
+from targen.llm.rate_limiter import RateLimiter
 from targen.llm.refusals import key_advice
 from targen.llm.settings import EngineSettings
 from targen.llm.stats import Stats
 from targen.store import embeddings as kept
-from targen.store.budgets import DOLLAR_DUST, Budget
+from targen.store.budgets import DOLLAR_DUST, BudgetLedger
 from targen.store.completions import Store
 from targen.store.ledger import Ledger
 from targen.store.writer import Writer
@@ -59,7 +59,7 @@ class Embeddings:
         store: Store,
         writer: Writer,
         ledger: Ledger,
-        budget: Budget | None,
+        budget: BudgetLedger | None,
         stats: Stats,
     ) -> None:
         """Make it; nothing is opened yet.
@@ -145,7 +145,7 @@ class Embeddings:
         shared = None
         if not self._settings.embedded:
             shared = (self._writer, f"{self._endpoint} {self.model}", self._ledger.owner)
-        self._gate = Gate(
+        self._gate = RateLimiter(
             self._settings.concurrency, shared, self._free.set, self._settings.requests_per_minute
         )
 
@@ -313,7 +313,7 @@ class Embeddings:
             if fits:
                 return amount
             if all(held <= DOLLAR_DUST for _, held in state.values()):
-                words = Budget.words(state, budget.ceilings)
+                words = BudgetLedger.words(state, budget.ceilings)
                 raise BudgetError(
                     f"The budget does not allow to embed the next texts ({words}). Everything "
                     "paid for is stored: raise the budget, and the run goes on where it stopped."

@@ -27,13 +27,13 @@ from targen.errors import StoreError, TargenError
 from targen.llm import retry
 from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
-from targen.llm.budget import Purse
+from targen.llm.budget import Budget
 from targen.llm.client import Client
 from targen.llm.identity import identify
 from targen.llm.lookup import GROUP, Lookup
 from targen.llm.prices import price_of
 from targen.llm.progress import EVERY_S, Clock, Progress
-from targen.llm.rate_limiter import Gate
+from targen.llm.rate_limiter import RateLimiter
 from targen.llm.refusals import Refusals
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job, Run
@@ -107,11 +107,13 @@ class Engine:
         settings, owner = self.settings, uuid.uuid4().hex
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
         self._writer = Writer(self._store, self._put, self._ledger.beat, _COMMIT_PAUSE_S)
-        self._purse = Purse(settings, self._endpoint, self._writer, self._ledger, self._room)
+        self._purse = Budget(settings, self._endpoint, self._writer, self._ledger, self._room)
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
         shared = None if settings.embedded else (self._writer, name, owner)
-        self._gate = Gate(settings.concurrency, shared, self._pump, settings.requests_per_minute)
+        self._gate = RateLimiter(
+            settings.concurrency, shared, self._pump, settings.requests_per_minute
+        )
         self._health = retry.Health()
         self._refusals = Refusals(settings, self._client.base_url, self._health, self.stop)
         self._storing = Storing(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from targen.errors import TargenError
-from targen.llm.budget import Purse
+from targen.llm.budget import Budget
 from targen.llm.runs import Job
 from targen.store.ledger import Found, Record
 from targen.store.writer import Writer
@@ -58,7 +58,7 @@ class Lookup:
         self,
         desk: Desk,
         writer: Writer,
-        purse: Purse,
+        purse: Budget,
         known: Callable[[Job, Record], None],
         enough: Callable[[], bool],
         elsewhere_s: float,

@@ -36,7 +36,7 @@ NEVER = float("inf")
 """Until somebody calls `pump`."""
 
 
-class Gate:
+class RateLimiter:
     """Bounds calls in flight and their rate for one process; `pump` is called when leave comes.
 
     With `shared` None nothing is limited but the calls in flight: the embedded model.

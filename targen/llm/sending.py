@@ -14,9 +14,9 @@ from typing import Protocol
 
 from targen.errors import EndpointError, TargenError
 from targen.llm import retry
-from targen.llm.budget import Purse
+from targen.llm.budget import Budget
 from targen.llm.client import Client
-from targen.llm.rate_limiter import Gate
+from targen.llm.rate_limiter import RateLimiter
 from targen.llm.refusals import Refusals
 from targen.llm.reply import Reply
 from targen.llm.runs import Job, Run
@@ -75,8 +75,8 @@ class Sender:
         self,
         desk: Desk,
         client: Client,
-        gate: Gate,
-        purse: Purse,
+        gate: RateLimiter,
+        purse: Budget,
         storing: Storing,
         refusals: Refusals,
         health: retry.Health,

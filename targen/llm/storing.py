@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from targen.llm import structured
-from targen.llm.budget import Purse
+from targen.llm.budget import Budget
 from targen.llm.outcomes import outcome_of, record_of, row_of, status_of
 from targen.llm.reply import Answer
 from targen.llm.runs import Job
@@ -34,7 +34,7 @@ class Storing:
         settings: EngineSettings,
         endpoint: str,
         writer: Writer,
-        purse: Purse,
+        purse: Budget,
         stats: Stats,
         closed: Callable[[Job], None],
         ask: Callable[[Job], None],

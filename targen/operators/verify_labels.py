@@ -9,23 +9,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from targen.lineage.audit import Verify
-from targen.lineage.completions import Kept
-from targen.lineage.graph import Item, Row, Way, fields_of
+from targen.lineage.completions import StoredCompletion
+from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators import verify_rows
 from targen.operators.correction import decide
 from targen.operators.verify_rows import Problems, prompt_data
 from targen.steps import ROW_STEPS
 from targen.tasks.answers import agreement, label_key, majority
 
-Keep = Mapping[str, Kept]
+Keep = Mapping[str, StoredCompletion]
 Made = Mapping[str, Any]
 """How a table was made, from its record; empty where nobody knows."""
 
 
-def _made(check: Callable[[Item, Way, Kept | None], Problems]) -> Verify:
+def _made(check: Callable[[Item, RowLineage, StoredCompletion | None], Problems]) -> Verify:
     """Return a check that reads one completion in the form that audits call."""
 
-    def verify(item: Item, way: Way, kept: Keep, made: Made) -> Problems:
+    def verify(item: Item, way: RowLineage, kept: Keep, made: Made) -> Problems:
         del made
         names = item.request_ids
         return check(item, way, kept.get(names[-1]) if names else None)
@@ -33,7 +33,7 @@ def _made(check: Callable[[Item, Way, Kept | None], Problems]) -> Verify:
     return verify
 
 
-def said_label(kept: Kept) -> Any:
+def said_label(kept: StoredCompletion) -> Any:
     """Return the label that an answer names, a sorted list where it names several."""
     said = (kept.value or {}).get("label")
     if isinstance(said, list):
@@ -41,7 +41,7 @@ def said_label(kept: Kept) -> Any:
     return said if isinstance(said, str) else None
 
 
-def labels(item: Item, way: Way, kept: Keep, made: Made) -> Problems:
+def labels(item: Item, way: RowLineage, kept: Keep, made: Made) -> Problems:
     """Check a row of labels against its instance and the annotators' answers."""
     row = item.row
     above = way.by_id.get(("instances", item.item_id))
@@ -68,7 +68,7 @@ def labels(item: Item, way: Way, kept: Keep, made: Made) -> Problems:
         yield "agreement", "it is not the share of the votes"
 
 
-def corrected(item: Item, way: Way, kept: Keep, made: Made) -> Problems:
+def corrected(item: Item, way: RowLineage, kept: Keep, made: Made) -> Problems:
     """Check a finished row, or one that correction left out, against all before it."""
     row = dict(item.row)
     lost = item.asset.startswith("rejected/")
@@ -101,7 +101,9 @@ def corrected(item: Item, way: Way, kept: Keep, made: Made) -> Problems:
         yield from _settled(item, way, made)
 
 
-def _correction(item: Item, above: Item, corrector: Kept | None, *, asked: bool) -> Problems:
+def _correction(
+    item: Item, above: Item, corrector: StoredCompletion | None, *, asked: bool
+) -> Problems:
     """Check what a finished or rejected row holds of its correction."""
     row, lost = item.row, item.asset.startswith("rejected/")
     if asked and corrector is None:
@@ -117,7 +119,7 @@ def _correction(item: Item, above: Item, corrector: Kept | None, *, asked: bool)
         yield "reason", f"it is not {who}"
 
 
-def _row_shown(above: Item | None, asked: list[Kept]) -> Problems:
+def _row_shown(above: Item | None, asked: list[StoredCompletion]) -> Problems:
     """Check that whoever judged a row was shown that row."""
     for one in asked:
         shown = prompt_data(one).get("row")
@@ -128,7 +130,7 @@ def _row_shown(above: Item | None, asked: list[Kept]) -> Problems:
             yield "request_ids", f"{one.request_id} was asked about another row"
 
 
-def _settled(item: Item, way: Way, made: Made) -> Problems:
+def _settled(item: Item, way: RowLineage, made: Made) -> Problems:
     """Check label and verdict of a finished row against its unit's votes and the policy."""
     row = item.row
     intended = row["intended_label"]

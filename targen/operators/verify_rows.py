@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from targen.hashing import canonical, short_id
-from targen.lineage.completions import Kept
-from targen.lineage.graph import Item, Row, Way, fields_of
+from targen.lineage.completions import StoredCompletion
+from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.operators.examples import KIND
 from targen.operators.materials import attributes, context_block
@@ -21,7 +21,7 @@ Problems = Iterator[tuple[str, str]]
 """Column and what is wrong with it."""
 
 
-def prompt_data(kept: Kept) -> dict[str, Any]:
+def prompt_data(kept: StoredCompletion) -> dict[str, Any]:
     """Return the data block of a prompt; empty where there is none."""
     try:
         text = str(kept.messages[1]["content"]).split("```json\n", 1)[1].rsplit("\n```", 1)[0]
@@ -31,7 +31,9 @@ def prompt_data(kept: Kept) -> dict[str, Any]:
     return block if isinstance(block, dict) else {}
 
 
-def pairs(kept: Kept, entries: str, number: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def pairs(
+    kept: StoredCompletion, entries: str, number: str
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return what was asked and what was answered, item by item.
 
     Where a model numbers wrongly, any item may answer any entry; so where the numbers do not
@@ -48,7 +50,7 @@ def pairs(kept: Kept, entries: str, number: str) -> list[tuple[dict[str, Any], d
     return matched + [(e, i) for e in asked for i in answered if (e, i) not in matched]
 
 
-def term(item: Item, way: Way, kept: Kept | None) -> Problems:
+def term(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of vocabularies."""
     del way
     row = item.row
@@ -64,7 +66,7 @@ def term(item: Item, way: Way, kept: Kept | None) -> Problems:
         yield "term", "its completion does not say it"
 
 
-def context(item: Item, way: Way, kept: Kept | None) -> Problems:
+def context(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of contexts: one of a list, or one that was drawn."""
     row = item.row
     if row["context_id"] == NONE_CONTEXT_ID:
@@ -97,7 +99,7 @@ def context(item: Item, way: Way, kept: Kept | None) -> Problems:
     yield "text", "its completion does not say it"
 
 
-def seed(item: Item, way: Way, kept: Kept | None) -> Problems:
+def seed(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of seeds: of a context, of a file, or an example by people."""
     row = item.row
     if row["kind"] == NONE_SEED_KIND:
@@ -119,7 +121,7 @@ def seed(item: Item, way: Way, kept: Kept | None) -> Problems:
     yield "fields", "its completion does not say it"
 
 
-def instance(item: Item, way: Way, kept: Kept | None) -> Problems:
+def instance(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of instances: written, grown, swapped from its twin, or the user's own."""
     row, fields = item.row, fields_of(item.row)
     content = ["instance", way.task, row["slot"], row["intended_label"], fields]
@@ -145,7 +147,7 @@ def instance(item: Item, way: Way, kept: Kept | None) -> Problems:
     yield from _sources_shown(item, way, block, entry)
 
 
-def rejected(item: Item, way: Way, kept: Kept | None) -> Problems:
+def rejected(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a rejected item of any step before the last: its id, and that it was answered so."""
     row = item.row
     identity = ["rejected", way.task, row["step"], row["#"], row["request_ids"], row["slot"]]
@@ -167,7 +169,7 @@ def rejected(item: Item, way: Way, kept: Kept | None) -> Problems:
         yield "text", "its completion does not say it"
 
 
-def written(row: Row, kept: Kept) -> bool:
+def written(row: Row, kept: StoredCompletion) -> bool:
     """Tell whether a completion holds the fields of a row, where nothing else is known of it."""
     shown = {n for e, i in pairs(kept, "slots", "slot") for n in (*e.get("given", {}), *i)}
     fields = {name: value for name, value in row.items() if name in shown}
@@ -181,7 +183,9 @@ def _named(item: Item, column: str, contents: list[Any]) -> Problems:
         yield column, "it is not the digest of the row's content"
 
 
-def _answered(row: Row, fields: Mapping[str, Any], kept: Kept) -> tuple[dict[str, Any], bool]:
+def _answered(
+    row: Row, fields: Mapping[str, Any], kept: StoredCompletion
+) -> tuple[dict[str, Any], bool]:
     """Return the prompt's entry that a row answers, and whether there is one."""
     label = prompt_data(kept).get("label", {}).get("name")
     for entry, said in pairs(kept, "slots", "slot"):
@@ -216,7 +220,7 @@ def _label_fits(
     return not named or intended in named
 
 
-def _original(item: Item, way: Way) -> dict[str, Any] | None:
+def _original(item: Item, way: RowLineage) -> dict[str, Any] | None:
     """Return the row that a twin was swapped from, None where it is no twin.
 
     Which texts were swapped follows from the two rows; that the swap is right is recomputed.
@@ -236,7 +240,7 @@ def _original(item: Item, way: Way) -> dict[str, Any] | None:
     return None
 
 
-def _context_shown(item: Item, way: Way, entry: Mapping[str, Any]) -> Problems:
+def _context_shown(item: Item, way: RowLineage, entry: Mapping[str, Any]) -> Problems:
     """Check that the context that a row names is the one that its prompt showed."""
     found = way.by_id.get(("contexts", item.row["context_id"] or ""))
     block = None if found is None else context_block(found.row)
@@ -255,7 +259,7 @@ def _context_shown(item: Item, way: Way, entry: Mapping[str, Any]) -> Problems:
 
 
 def _sources_shown(
-    item: Item, way: Way, block: Mapping[str, Any], entry: Mapping[str, Any]
+    item: Item, way: RowLineage, block: Mapping[str, Any], entry: Mapping[str, Any]
 ) -> Problems:
     """Check that context, seed and parents of a row are those that its prompt showed."""
     row = item.row

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.steps import REASONS, STEPS
@@ -67,7 +67,7 @@ def spent(completions: pl.DataFrame, owner: Mapping[str, str]) -> list[dict[str,
     return found
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add rows, acceptance and rejections per step, calls, tokens and cost per accepted row."""
     rows = inputs.rows.height
     sheet.add(Measure("rows", rows, rows))
@@ -86,7 +86,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     _spending(by_step, rows, inputs, sheet)
 
 
-def _rejections(inputs: ReportInputs, sheet: Sheet) -> None:
+def _rejections(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Count rejected items by step and reason; surplus rows are no failure."""
     listed: list[dict[str, Any]] = []
     for step in STEPS:
@@ -113,7 +113,9 @@ def _rejections(inputs: ReportInputs, sheet: Sheet) -> None:
     sheet.details["rejected"] = listed
 
 
-def _spending(by_step: list[dict[str, Any]], rows: int, inputs: ReportInputs, sheet: Sheet) -> None:
+def _spending(
+    by_step: list[dict[str, Any]], rows: int, inputs: ReportInputs, sheet: MetricCollector
+) -> None:
     """Add calls, tokens and cost per step and per accepted row."""
     for part in by_step:
         step, calls = part["step"], part["calls"]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.balance import label_set
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, wilson
 from targen.tasks.answers import label_key, normalise_span
@@ -77,7 +77,7 @@ def annotated(inputs: ReportInputs) -> bool:
     return bool(labels.height) and int(labels["votes"].list.len().fill_null(0).sum()) > 0
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add flip rates, matrices, kappa, vote agreement and the rows to review."""
     names = ("flip_rate", "kappa")
     if inputs.answer_kind == "none":
@@ -97,7 +97,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     sheet.details["review"] = review(inputs)
 
 
-def _annotation(inputs: ReportInputs, sheet: Sheet) -> None:
+def _annotation(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Compare the intended label with the annotator's, on all annotated instances."""
     source = inputs.tables.get("labels")
     if source is None:
@@ -122,7 +122,7 @@ def _annotation(inputs: ReportInputs, sheet: Sheet) -> None:
         _kappa(sheet, counts, "intended, annotated")
 
 
-def _kappa(sheet: Sheet, counts: npt.NDArray[np.int64], slice_: str) -> None:
+def _kappa(sheet: MetricCollector, counts: npt.NDArray[np.int64], slice_: str) -> None:
     """Add kappa with its bootstrap interval, or say why there is none."""
     value = kappa(counts)
     if not np.isfinite(value):
@@ -132,7 +132,7 @@ def _kappa(sheet: Sheet, counts: npt.NDArray[np.int64], slice_: str) -> None:
     sheet.add(Measure("kappa", value, int(counts.sum()), slice_, low, high))
 
 
-def _final(inputs: ReportInputs, sheet: Sheet) -> None:
+def _final(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Compare the intended label with the final one, and count what correction dropped."""
     rows = inputs.rows
     same = equal(rows["intended_label"], rows["label"], inputs.answer_kind)
@@ -156,7 +156,7 @@ def _final(inputs: ReportInputs, sheet: Sheet) -> None:
 
 
 def _keep_matrix(
-    sheet: Sheet,
+    sheet: MetricCollector,
     name: str,
     counts: npt.NDArray[np.int64],
     rows: Sequence[str],

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 
 
@@ -89,7 +89,7 @@ def label_set(inputs: ReportInputs) -> list[str]:
     return [*inputs.labels, *seen]
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add label shares and entropy, the spread of planned fields, and answer positions."""
     rows, gold = inputs.rows, inputs.reference
     labels = label_set(inputs)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from targen.quality.agreement import rate
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.lexicons import LEXICONS
@@ -36,7 +36,7 @@ def mentions(
     return {group: found.list.contains(group).fill_null(False) for group in groups}
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of rows that mention each group, and agreement across gender-swapped twins.
 
     mention: rows with at least one form of the group over all rows, 0 to 1, by small English
@@ -46,7 +46,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     _twins(inputs, sheet)
 
 
-def _mentions(inputs: ReportInputs, sheet: Sheet) -> None:
+def _mentions(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of rows that mention each group."""
     if not inputs.text_fields:
         sheet.skip("mention", "the task has no text field")
@@ -74,7 +74,7 @@ def _mentions(inputs: ReportInputs, sheet: Sheet) -> None:
     sheet.details["mentions"] = kept
 
 
-def _twins(inputs: ReportInputs, sheet: Sheet) -> None:
+def _twins(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of twin pairs whose annotated labels agree.
 
     Source: the gender parity score of Winogender (Rudinger et al. 2018), as SuperGLUE uses it.

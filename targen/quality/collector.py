@@ -58,7 +58,7 @@ class Measure:
 
 
 @dataclass
-class Sheet:
+class MetricCollector:
     """Collects figures, the reasons for absent ones, and what the page shows beside them."""
 
     measures: list[Measure] = field(default_factory=list)

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.text import tokens
@@ -37,7 +37,7 @@ def shared(rows: pl.Series, reference: pl.Series, size: int = WORDS) -> npt.NDAr
     return out[: rows.len()]
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of rows that repeat reference text, by field and over all.
 
     A row counts over all where a text of at least `WORDS` words is shared, or where every text

@@ -9,7 +9,7 @@ from collections import Counter
 import polars as pl
 
 from targen.quality.agreement import rate
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.text import joined, words
 
@@ -52,7 +52,7 @@ def lemmas(found: pl.Series) -> pl.Series:
     )
 
 
-def _adherence(inputs: ReportInputs, sheet: Sheet) -> None:
+def _adherence(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of rows that hold all required words, and that keep the length asked for.
 
     A word counts in any inflected form (equal lemma, by simplemma, English). From 0 to 1. It
@@ -84,7 +84,7 @@ def _adherence(inputs: ReportInputs, sheet: Sheet) -> None:
         sheet.add(rate("adherence", "length", bounded))
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add adherence and, per attribute and pair, the share of its values that kept rows use.
 
     Used over expected: distinct values among the kept rows over distinct values drawn for
@@ -116,7 +116,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         sheet.skip("coverage", "contexts and seeds have no attributes")
 
 
-def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: Sheet) -> None:
+def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricCollector) -> None:
     """Add coverage of the combinations of the first two attributes, and their heat map.
 
     A cell of the map is the number of kept rows, None where the combination was never drawn.

@@ -10,7 +10,7 @@ import polars as pl
 from targen.quality import learner
 from targen.quality.balance import label_set
 from targen.quality.choices import Choices
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
 from targen.quality.learner import Labels
@@ -88,7 +88,7 @@ def why_no_labels(inputs: ReportInputs) -> str | None:
     return None
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add V-information in bits, the share of rows with negative PVI, and the hardest rows."""
     why = why_not(inputs)
     if why is not None:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen import hashing
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.text import Ints, joined, spans
@@ -256,7 +256,7 @@ def _overlap(column: Sequence[str], first: Ints, second: Ints) -> tuple[Ints, In
     return both, either
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the shares of exactly and nearly repeated rows, with examples for the page."""
     rows, fields = inputs.rows, inputs.text_fields
     if not fields:

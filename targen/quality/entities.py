@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from targen.errors import TargenError
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.self_similarity import sample
@@ -57,7 +57,7 @@ def shares(found: list[list[tuple[str, str]]]) -> dict[str, float]:
     return {kind: number / len(found) for kind, number in counts.items()}
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of rows that name an entity, by type, and the commonest of each type.
 
     Without unit, 0 to 1; what an entity is, is the pipeline's idea, and its mistakes count.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from targen.errors import SpecError
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 from targen.tasks.sections import Expectation
 from targen.tasks.yamlfile import Loc, YamlFile
 
@@ -229,7 +229,7 @@ def _cut(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else str(value)[:_LONGEST]
 
 
-def write(place: Place, spec: "TaskSpec", steps: Sequence[str], found: Mapping[str, Any]) -> str:
+def write(place: Storage, spec: "TaskSpec", steps: Sequence[str], found: Mapping[str, Any]) -> str:
     """Store what was found of one table, and the page of all tables anew.
 
     Args:

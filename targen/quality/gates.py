@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.metrics import METRICS
 from targen.tasks.sections import Gate
 from targen.tasks.yamlfile import nearest
@@ -19,7 +19,7 @@ REVIEWED = "reviewed"
 """The slice of `label_noise` that people made; it stands for the metric where it is there."""
 
 
-def looked_at(gate: Gate, sheet: Sheet) -> list[Measure]:
+def looked_at(gate: Gate, sheet: MetricCollector) -> list[Measure]:
     """Return the figures that a gate bounds.
 
     With a slice, that one. Without: the figure for all rows; where there is none, what people
@@ -35,7 +35,7 @@ def looked_at(gate: Gate, sheet: Sheet) -> list[Measure]:
     return found
 
 
-def judge(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
+def judge(wanted: Sequence[Gate], sheet: MetricCollector) -> list[dict[str, Any]]:
     """Judge each gate.
 
     Returns:
@@ -47,7 +47,7 @@ def judge(wanted: Sequence[Gate], sheet: Sheet) -> list[dict[str, Any]]:
     return [_judge(gate, sheet) for gate in wanted]
 
 
-def _judge(gate: Gate, sheet: Sheet) -> dict[str, Any]:
+def _judge(gate: Gate, sheet: MetricCollector) -> dict[str, Any]:
     found = looked_at(gate, sheet)
     known = [measure for measure in found if measure.value is not None]
     worst = max(known, key=lambda measure: _excess(gate, measure), default=None)
@@ -85,7 +85,7 @@ def _excess(gate: Gate, measure: Measure) -> float:
     return max(below, above)
 
 
-def _absent(gate: Gate, sheet: Sheet, found: Sequence[Measure]) -> str:
+def _absent(gate: Gate, sheet: MetricCollector, found: Sequence[Measure]) -> str:
     """Say why a gate has nothing to look at."""
     if found:
         return "its value is unknown"

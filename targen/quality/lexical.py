@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import percentiles
 from targen.quality.text import Ints, Tokens, generator, tokens
@@ -118,7 +118,7 @@ def _figure(
     return Measure(metric, value, n, slice_, low, high, gold)
 
 
-def measure(inputs: ReportInputs, sheet: Sheet, shown: Sequence[int] = (1, 2, 3)) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector, shown: Sequence[int] = (1, 2, 3)) -> None:
     """Add vocabulary and distinct-n at each budget that the rows reach, and words per field."""
     fields = inputs.text_fields
     mine = tokens(inputs.rows, fields)

@@ -13,7 +13,7 @@ import polars as pl
 
 from targen.quality.agreement import annotated, rate
 from targen.quality.balance import label_set
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles, wilson
 from targen.quality.text import Ints, generator
@@ -232,7 +232,7 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     return whole.filter(pl.col("rows") == 2).drop("slot", "rows")
 
 
-def _planted(inputs: ReportInputs, sheet: Sheet) -> None:
+def _planted(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add how often correction notices a wrong label, and how often it doubts a right one.
 
     detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
@@ -256,7 +256,7 @@ def _planted(inputs: ReportInputs, sheet: Sheet) -> None:
         sheet.add(rate("false_alarm", "all", changed))
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add the share of wrong final labels, and how often each reading is right."""
     _planted(inputs, sheet)
     if inputs.reviewed is not None and inputs.reviewed.height:

@@ -29,7 +29,7 @@ from targen.quality import (
     utility,
     verdict,
 )
-from targen.quality.collector import Sheet, rounded
+from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
 
 BANNER = "made by the embedded demonstration model; not training data"
@@ -77,7 +77,7 @@ def build(inputs: ReportInputs) -> Report:
 
     Nothing here depends on time, place or run: the same inputs give the same bytes.
     """
-    sheet = Sheet()
+    sheet = MetricCollector()
     for section in SECTIONS:
         section.measure(inputs, sheet)
     judged = gates.judge(inputs.gates, sheet)

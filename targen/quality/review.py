@@ -18,7 +18,7 @@ from targen.hashing import digest, short_id
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
 from targen.steps import DAMAGED
-from targen.tables.storage import Place, drafted
+from targen.tables.storage import Storage, drafted
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
@@ -273,7 +273,7 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
     return {"right": same, "label": None if same else given}
 
 
-def stored(place: Place, task: str) -> pl.DataFrame | None:
+def stored(place: Storage, task: str) -> pl.DataFrame | None:
     """Return the verdicts that are kept for a task, None where there are none.
 
     Raises:
@@ -291,7 +291,7 @@ def stored(place: Place, task: str) -> pl.DataFrame | None:
         ) from error
 
 
-def keep(place: Place, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
+def keep(place: Storage, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
     """Add verdicts to those that are kept, newer ones in place of older, and return all.
 
     Raises:

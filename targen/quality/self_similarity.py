@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import bootstrap_mean, wilson
 from targen.quality.text import Ints, Tokens, generator, joined, tokens
@@ -159,7 +159,7 @@ def _cut(frame: pl.DataFrame, fields: list[str], budget: int) -> str:
     return text.encode()[:budget].decode(errors="ignore")
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add self-BLEU, ROUGE-L to the nearest row, INGF and compression, also of the reference."""
     fields, gold = inputs.text_fields, inputs.reference
     size = min(SAMPLE, inputs.rows.height, gold.height if gold is not None else SAMPLE)

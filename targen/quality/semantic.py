@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.balance import label_set
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Z95
 from targen.quality.text import generator
@@ -116,7 +116,7 @@ def similarity_across(mine: Floats, theirs: Floats) -> tuple[float, float | None
     return value, value - half, value + half
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add mean similarity, also to the reference and by label, Vendi score, and drift by depth."""
     made, gold = inputs.embeddings, inputs.reference_embeddings
     why = inputs.no_embeddings if made is None else "needs two rows" if len(made.rows) < 2 else None
@@ -146,7 +146,9 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
     _drift(inputs, mine, sheet)
 
 
-def _by_label(inputs: ReportInputs, mine: Floats, theirs: Floats | None, sheet: Sheet) -> None:
+def _by_label(
+    inputs: ReportInputs, mine: Floats, theirs: Floats | None, sheet: MetricCollector
+) -> None:
     """Add the mean cosine within each label and between each two."""
     assert inputs.embeddings is not None
     names = label_set(inputs)
@@ -186,7 +188,7 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
     return found
 
 
-def _drift(inputs: ReportInputs, vectors: Floats, sheet: Sheet) -> None:
+def _drift(inputs: ReportInputs, vectors: Floats, sheet: MetricCollector) -> None:
     """Add the mean cosine of grown rows to the row they grew from, by depth."""
     instances = inputs.tables.get("instances")
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():

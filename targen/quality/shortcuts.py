@@ -14,7 +14,7 @@ import polars as pl
 from targen.quality import learner
 from targen.quality.balance import label_set
 from targen.quality.choices import Choices
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import FEWEST, ROWS, chosen, why_no_labels, why_not
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
@@ -130,7 +130,7 @@ def parts_of(inputs: ReportInputs) -> dict[str, list[str]]:
     return parts
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add accuracy over guessing from parts of the input and length, and the words that tell.
 
     Where the options of a span differ from row to row, there is one part: the options without
@@ -164,7 +164,7 @@ def measure(inputs: ReportInputs, sheet: Sheet) -> None:
         sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
 
 
-def _options_only(inputs: ReportInputs, sheet: Sheet) -> None:
+def _options_only(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add what is gained over an option at random by looking at nothing but the options."""
     why, by, gold = (
         why_not(inputs),

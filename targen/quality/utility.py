@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.choices import Choices
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import FEWEST, ROWS, learner_of, why_not
 from targen.quality.duplicates import normalised
 from targen.quality.inputs import ReportInputs
@@ -62,7 +62,7 @@ def halves(gold: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return gold[order[:middle]], gold[order[middle:]]
 
 
-def measure(inputs: ReportInputs, sheet: Sheet) -> None:
+def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """Add accuracy on gold of training on the set, on gold, and of always naming one label.
 
     Accuracy of a TF-IDF logistic regression, share of rows, 0 to 1, over `SEEDS` seeded splits:

@@ -7,7 +7,7 @@ that a user sets are gates; the rules here only decide what is worth a sentence.
 from collections.abc import Sequence
 from typing import Any
 
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.metrics import section
 
@@ -38,7 +38,7 @@ def percent(value: float | None) -> str:
     return (text[:-2] if text.endswith(".0") else text) + "%"
 
 
-def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
+def findings(inputs: ReportInputs, sheet: MetricCollector) -> list[dict[str, str]]:
     """Return sentences, what to act on first.
 
     Each has a level, good, note (read it) or warn (act on it), and in `at` the id of the section
@@ -76,7 +76,7 @@ def findings(inputs: ReportInputs, sheet: Sheet) -> list[dict[str, str]]:
     return [{"level": level, "text": text, "at": section(metric)} for level, text, metric in found]
 
 
-def _labels(sheet: Sheet) -> list[Finding]:
+def _labels(sheet: MetricCollector) -> list[Finding]:
     """Say how even the labels are."""
     labels = sheet.details.get("labels")
     if labels is None or len(labels["names"]) < 2 or not sum(labels["counts"]):
@@ -95,7 +95,7 @@ def _labels(sheet: Sheet) -> list[Finding]:
     return [("note" if counts[least] * 2 >= counts[most] else "warn", text, "label_share")]
 
 
-def _duplicates(sheet: Sheet) -> list[Finding]:
+def _duplicates(sheet: MetricCollector) -> list[Finding]:
     """Say how many rows repeat others."""
     exact, near = sheet.get("exact_duplicates"), sheet.get("near_duplicates")
     if exact is None or near is None or exact.value is None or near.value is None:
@@ -113,7 +113,7 @@ def _duplicates(sheet: Sheet) -> list[Finding]:
     return found or [("good", "No row repeats another, exactly or nearly.", "exact_duplicates")]
 
 
-def _noise(sheet: Sheet) -> list[Finding]:
+def _noise(sheet: MetricCollector) -> list[Finding]:
     """Say how many labels are thought to be wrong."""
     for slice_, source in (("reviewed", "people’s review"), ("latent classes", "three readings")):
         noise = sheet.get("label_noise", slice_)
@@ -126,7 +126,7 @@ def _noise(sheet: Sheet) -> list[Finding]:
     return []
 
 
-def _cues(sheet: Sheet) -> list[Finding]:
+def _cues(sheet: MetricCollector) -> list[Finding]:
     """Name the strongest shortcut, the copied rows and what they mean."""
     found: list[Finding] = []
     parts = [m for m in sheet.measures if m.metric == "shortcut" and (m.low or 0) > TELLING]

@@ -21,7 +21,7 @@ from targen.release.manifest import MANIFEST, version_of
 from targen.release.registry import TOMBSTONE
 from targen.store import table_digests
 from targen.tables.contracts import SHOWN
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 ROWS_AUDITED: Final = 1000
 """Rows of a release whose completions are read again; all of its rows are compared."""
@@ -46,7 +46,7 @@ class ReleaseAudit:
     findings: list[Finding] = field(default_factory=list)
 
 
-def check(auditor: Auditor, release: Place, seed: int = 0) -> ReleaseAudit:
+def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
     """Return what there is to say of a release.
 
     Args:
@@ -83,7 +83,7 @@ def _why(tombstone: bytes) -> str:
         return "its tombstone cannot be read"
 
 
-def _manifest(release: Place, made: ReleaseAudit) -> dict[str, Any]:
+def _manifest(release: Storage, made: ReleaseAudit) -> dict[str, Any]:
     """Return the manifest; empty, with a finding, where it is not what it was."""
     text = release.read(MANIFEST)
     if text is None:
@@ -108,7 +108,7 @@ def _manifest(release: Place, made: ReleaseAudit) -> dict[str, Any]:
     return said
 
 
-def _files(release: Place, said: Mapping[str, Any], made: ReleaseAudit) -> dict[str, bytes]:
+def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dict[str, bytes]:
     """Return path -> content of every file, noting those that are not what they were."""
     found = {}
     for path, wanted in said["files"].items():

@@ -13,11 +13,11 @@ from targen.release import registry
 from targen.release.rows import label_counts
 from targen.release.splits import together
 from targen.steps import DAMAGED
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
 
-def violations(place: Place, at: str, spec: TaskSpec) -> list[str]:
+def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     """Return every way in which a release breaks its contract, in words.
 
     Its files are what the manifest says; the splits hold the rows and labels that the manifest

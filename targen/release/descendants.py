@@ -13,7 +13,7 @@ from targen.lineage.graph import Finding, below, read_rows
 from targen.release.audit import ORIGINS, ROWS
 from targen.release.registry import FOLDER
 from targen.tables.contracts import IDS
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 
 def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, Any]:
@@ -56,14 +56,14 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
     return {"rows": rows, "known": known, "findings": [asdict(one) for one in findings]}
 
 
-def _releases(place: Place) -> list[str]:
+def _releases(place: Storage) -> list[str]:
     """Return the keys of the releases' folders."""
     found = (key.split("/") for key in place.keys(FOLDER))
     return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
 
 
 def _released(
-    place: Place, release: str, names: set[str], finished: Mapping[str, set[str]]
+    place: Storage, release: str, names: set[str], finished: Mapping[str, set[str]]
 ) -> tuple[list[str], str]:
     """Return the rows of a release that come from any of the names, and what cannot be read.
 

@@ -19,7 +19,7 @@ from targen.release.mixture import mix
 from targen.release.rows import finished
 from targen.release.splits import divide
 from targen.tables.files import Tables
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
 
 Form = Literal["superglue", "instructions", "parquet", "jsonl"]
@@ -191,7 +191,7 @@ def _put(
     folder: Path, made: Mapping[str, bytes], counts: dict[str, int], simulated: tuple[str, ...]
 ) -> Exported:
     """Write the files, and remove what an earlier export left beside them."""
-    place = LocalPlace(str(folder), "--output")
+    place = LocalStorage(str(folder), "--output")
     for path, content in made.items():
         place.write(path, content)
     # An older split beside the new ones would hold rows that are now in another.

@@ -11,14 +11,14 @@ from typing import Any, Final
 from targen.errors import ReleaseError
 from targen.release.manifest import MANIFEST
 from targen.release.registry import verify
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 TOKEN: Final = "HF_TOKEN"  # noqa: S105 - the variable's name
 ENDPOINT: Final = "HF_ENDPOINT"
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def push(place: Place, repo: str, *, private: bool = False) -> str:
+def push(place: Storage, repo: str, *, private: bool = False) -> str:
     """Send a release to a dataset repository in one commit, tagged with its version.
 
     The repository is made where there is none. The token comes from HF_TOKEN.
@@ -61,7 +61,7 @@ def push(place: Place, repo: str, *, private: bool = False) -> str:
         raise ReleaseError(f"{repo} does not take the release: {told}") from None
 
 
-def _send(api: Any, place: Place, repo: str, said: dict[str, Any], private: bool) -> str:
+def _send(api: Any, place: Storage, repo: str, said: dict[str, Any], private: bool) -> str:
     from huggingface_hub import CommitOperationAdd  # noqa: PLC0415 - an optional extra
 
     version = said["version"]

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from targen.errors import ReleaseError
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST, VERSION_DIGITS, Contents, version_of
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 from targen.tasks.recipe import NAME_PATTERN
 
 FOLDER: Final = "releases"
@@ -61,7 +61,7 @@ def folder(task: str, version: str) -> str:
     return f"{FOLDER}/{task}/{version}"
 
 
-def put(place: Place, task: str, contents: Contents) -> bool:
+def put(place: Storage, task: str, contents: Contents) -> bool:
     """Put a release down, unless it stands there already; then compare every byte.
 
     Returns:
@@ -88,7 +88,7 @@ def put(place: Place, task: str, contents: Contents) -> bool:
     return False
 
 
-def _changes(place: Place, at: str, contents: Contents) -> Iterator[str]:
+def _changes(place: Storage, at: str, contents: Contents) -> Iterator[str]:
     for path, content in contents.files.items():
         found = place.read(f"{at}/{path}")
         if found is None:
@@ -98,7 +98,7 @@ def _changes(place: Place, at: str, contents: Contents) -> Iterator[str]:
     yield from _strangers(place, at, set(contents.files))
 
 
-def _strangers(place: Place, at: str, known: set[str]) -> Iterator[str]:
+def _strangers(place: Storage, at: str, known: set[str]) -> Iterator[str]:
     """Yield files that nobody put there; hidden ones belong to git and the like."""
     prefix = f"{at}/" if at else ""
     for key in place.keys(at):
@@ -107,7 +107,7 @@ def _strangers(place: Place, at: str, known: set[str]) -> Iterator[str]:
             yield f"{path} is no part of it"
 
 
-def _refuse_withdrawn(place: Place, task: str, contents: Contents) -> None:
+def _refuse_withdrawn(place: Storage, task: str, contents: Contents) -> None:
     for entry in listed(place, task):
         if entry.state != "withdrawn":
             continue
@@ -122,7 +122,7 @@ def _refuse_withdrawn(place: Place, task: str, contents: Contents) -> None:
             )
 
 
-def manifest(place: Place, at: str = "") -> dict[str, Any]:
+def manifest(place: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release, checked against its version.
 
     Args:
@@ -149,7 +149,7 @@ def manifest(place: Place, at: str = "") -> dict[str, Any]:
     return dict(said)
 
 
-def verify(place: Place, at: str = "") -> dict[str, Any]:
+def verify(place: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release whose every file is what it was.
 
     Args:
@@ -181,7 +181,7 @@ def verify(place: Place, at: str = "") -> dict[str, Any]:
     return said
 
 
-def listed(place: Place, task: str | None = None) -> list[Entry]:
+def listed(place: Storage, task: str | None = None) -> list[Entry]:
     """Return all releases, or those of one task, by task and version.
 
     Raises:
@@ -198,7 +198,7 @@ def listed(place: Place, task: str | None = None) -> list[Entry]:
     return [_entry(place, name, version, files) for (name, version), files in sorted(found.items())]
 
 
-def _entry(place: Place, task: str, version: str, files: set[str]) -> Entry:
+def _entry(place: Storage, task: str, version: str, files: set[str]) -> Entry:
     at = f"{FOLDER}/{task}/{version}"
     if MANIFEST not in files:
         return Entry(task, version, "incomplete")
@@ -222,7 +222,7 @@ def _reason(tombstone: bytes) -> str:
         return "its tombstone cannot be read"
 
 
-def withdraw(place: Place, task: str, version: str, reason: str) -> None:
+def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
     """Take a release back: its files go, its manifest stays with the reason.
 
     Whoever is interrupted does it again with the same words: what is left of the files goes then.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from targen.store.budgets import Budget
+from targen.store.budgets import BudgetLedger
 from targen.store.completions import Work, now
 from targen.store.ledger import Ledger, insert
 from targen.store.schema import BATCH_ITEMS, BATCHES
@@ -35,7 +35,7 @@ class Submission:
     age_s: float = 0.0
 
 
-class Book:
+class BatchRegistry:
     """The batches of one endpoint; `endpoint` is its logical name."""
 
     def __init__(self, endpoint: str, ledger: Ledger) -> None:
@@ -43,7 +43,7 @@ class Book:
         self._ledger = ledger
 
     def open(
-        self, key: str, charges: Mapping[str, float], budget: Budget | None, reserved: float
+        self, key: str, charges: Mapping[str, float], budget: BudgetLedger | None, reserved: float
     ) -> Work[None]:
         """Note a new batch before anything of it is sent.
 

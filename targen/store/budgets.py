@@ -23,7 +23,7 @@ machine that is far too busy a live process may be silent longer than a lease, a
 be counted twice; whoever waits for a dead one's only waits."""
 
 
-class Budget:
+class BudgetLedger:
     """The ceilings of one engine and its reservations."""
 
     def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:

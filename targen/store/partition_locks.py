@@ -18,7 +18,7 @@ HOLD_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class PartitionLease:
     """One run's claim on one partition.
 
     Attributes:

@@ -17,7 +17,7 @@ from targen.errors import TableError
 from targen.hashing import digest, sha256_of
 from targen.steps import DAMAGED, SCHEMA_VERSION
 from targen.store.table_digests import Written
-from targen.tables.storage import Place
+from targen.tables.storage import Storage
 
 VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
@@ -64,7 +64,7 @@ class Stored:
 class Tables:
     """Reads and writes the tables at one place."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Storage) -> None:
         self.place = place
 
     def address(self, asset: str, task: str, suffix: str = "parquet") -> str:

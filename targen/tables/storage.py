@@ -24,7 +24,7 @@ _READS = 5
 """Tries of a download that breaks off in its middle, which botocore does not try again."""
 
 
-class Place(Protocol):
+class Storage(Protocol):
     """A folder-like place; keys are relative paths with forward slashes."""
 
     def address(self, key: str) -> str:
@@ -120,7 +120,7 @@ def write_file(path: Path, content: bytes, named_by: str) -> None:
         draft.write_bytes(content)
 
 
-class LocalPlace:
+class LocalStorage:
     """A folder on this machine."""
 
     def __init__(self, root: str, named_by: str = environment.DATA_DIR) -> None:
@@ -190,7 +190,7 @@ class LocalPlace:
             raise TableError(_advice("delete", self.address(key), error, self._named_by)) from error
 
 
-class S3Place:
+class S3Storage:
     """A prefix in a bucket; keys, region and endpoint come from the environment, as boto3 reads it.
 
     A put on S3 replaces the object at once or not at all, so no temporary object is needed. One put
@@ -303,7 +303,7 @@ def place(
     data_dir: str,
     make_client: Callable[[], Any] | None = None,
     named_by: str = environment.DATA_DIR,
-) -> LocalPlace | S3Place:
+) -> LocalStorage | S3Storage:
     """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
 
     Args:
@@ -315,13 +315,13 @@ def place(
         TableError: it is a URL of another kind, or of no bucket.
     """
     if data_dir.startswith("s3://"):
-        return S3Place(data_dir, make_client)
+        return S3Storage(data_dir, make_client)
     if "://" in data_dir:
         raise TableError(
             f"{data_dir!r} is neither a folder nor s3://bucket/prefix: name one of these as "
             f"{named_by}."
         )
-    return LocalPlace(data_dir, named_by)
+    return LocalStorage(data_dir, named_by)
 
 
 def _advice(verb: str, address: str, error: Exception, named_by: str) -> str:

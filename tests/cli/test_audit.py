@@ -14,7 +14,7 @@ from targen.cli import app
 from targen.hashing import digest
 from targen.steps import PLANTED, frame
 from targen.tables.files import Tables
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 
 RUNNER = CliRunner()
 
@@ -109,7 +109,7 @@ def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:
 
 
 def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> None:
-    tables = Tables(LocalPlace(str(data)))
+    tables = Tables(LocalStorage(str(data)))
     stored = tables.read("corrected_set", "rte")
     row, request = stored.table["instance_id"][0], "a" * 64
     error = {"instance_id": row, "planted_label": "x", "corrected_label": "y"}

@@ -10,7 +10,7 @@ from targen.cli import app
 from targen.release import registry
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST, Contents, version_of
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 
 runner = CliRunner()
 
@@ -22,7 +22,7 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     said["files"] = {"README.md": fingerprint(b"a card")}
     said["version"] = version_of(said)
     files = {"README.md": b"a card", MANIFEST: json.dumps(said).encode()}
-    registry.put(LocalPlace(str(tmp_path)), "rte", Contents(files, said))
+    registry.put(LocalStorage(str(tmp_path)), "rte", Contents(files, said))
     return str(said["version"])
 
 

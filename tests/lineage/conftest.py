@@ -9,7 +9,7 @@ import pytest
 from targen.lineage.audit import Auditor
 from targen.operators.verify_labels import ROW_CHECKS
 from targen.store.completions import Store
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from tests.support.audited import make, store_url
 
 TASKS = {
@@ -45,6 +45,6 @@ def opened() -> Iterator[Callable[[Path], Auditor]]:
 
         def make_auditor(folder: Path) -> Auditor:
             store = stack.enter_context(closing(Store(store_url(folder))))
-            return Auditor(LocalPlace(str(folder)), ROW_CHECKS, store)
+            return Auditor(LocalStorage(str(folder)), ROW_CHECKS, store)
 
         yield make_auditor

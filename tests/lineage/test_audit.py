@@ -13,7 +13,7 @@ import zstandard
 from targen.lineage.audit import Audit, Auditor, verdict_of
 from targen.operators.verify_labels import ROW_CHECKS
 from targen.steps import ROW_STEPS
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from tests.lineage.conftest import TASKS
 
 Opened = Callable[[Path], Auditor]
@@ -269,7 +269,7 @@ def test_a_lost_completion_makes_a_row_unverifiable(data: Path, opened: Opened) 
 
 
 def test_a_lost_store_leaves_the_way_and_no_proof(original: Path) -> None:
-    auditor = Auditor(LocalPlace(str(original)), ROW_CHECKS, None, "there is no completion store")
+    auditor = Auditor(LocalStorage(str(original)), ROW_CHECKS, None, "there is no completion store")
     (made,) = auditor.audit("rte", auditor.sample("rte", 1, 0))
     assert made.verdict == "unverifiable"
     assert {item.asset for item in made.way.items} >= {"contexts", "seeds", "instances", "labels"}

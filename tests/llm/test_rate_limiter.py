@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from targen.llm.rate_limiter import Gate, duration
+from targen.llm.rate_limiter import RateLimiter, duration
 from targen.llm.reply import Reply
 from targen.store.completions import Store
 from targen.store.ledger import Ledger
@@ -27,7 +27,7 @@ async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
     store.close()
 
 
-async def send(gate: Gate, seconds: float, headers: dict[str, str] | None = None) -> int:
+async def send(gate: RateLimiter, seconds: float, headers: dict[str, str] | None = None) -> int:
     """Send whenever the gate lets, each call answered at once; return how many left."""
     count, end = 0, time.monotonic() + seconds
     while (now := time.monotonic()) < end:
@@ -41,7 +41,7 @@ async def send(gate: Gate, seconds: float, headers: dict[str, str] | None = None
 
 
 async def test_no_more_are_in_flight_than_asked_for() -> None:
-    gate = Gate(3, None, lambda: None)
+    gate = RateLimiter(3, None, lambda: None)
     for _ in range(3):
         assert gate.wait(0.0) == 0
         gate.sent(0.0)
@@ -54,13 +54,13 @@ async def test_no_more_are_in_flight_than_asked_for() -> None:
 
 
 async def test_the_user_s_own_limit_holds(writer: Writer) -> None:
-    gate = Gate(100, (writer, "endpoint", "me"), lambda: None, per_minute=1200)
+    gate = RateLimiter(100, (writer, "endpoint", "me"), lambda: None, per_minute=1200)
     # Twenty a second; a tenth of a second's calls may leave at once.
     assert 10 <= await send(gate, 1.0) <= 24
 
 
 async def test_an_overloaded_endpoint_gets_fewer_at_a_time(writer: Writer) -> None:
-    gate = Gate(10, (writer, "endpoint", "me"), lambda: None)
+    gate = RateLimiter(10, (writer, "endpoint", "me"), lambda: None)
     now = time.monotonic()
     for _ in range(8):
         gate.sent(now)
@@ -74,7 +74,7 @@ async def test_an_overloaded_endpoint_gets_fewer_at_a_time(writer: Writer) -> No
 
 
 async def test_calls_that_lie_unread_make_the_window_smaller(writer: Writer) -> None:
-    gate = Gate(100, (writer, "endpoint", "me"), lambda: None)
+    gate = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
     before = gate._own
     for _ in range(20):
         gate.sent(0.0)
@@ -88,7 +88,7 @@ async def test_calls_that_lie_unread_make_the_window_smaller(writer: Writer) -> 
 
 
 async def test_what_the_headers_leave_is_not_exceeded(writer: Writer) -> None:
-    gate = Gate(100, (writer, "endpoint", "me"), lambda: None)
+    gate = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
     headers = {
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-limit-requests": "10",
@@ -103,7 +103,7 @@ async def test_what_the_headers_leave_is_not_exceeded(writer: Writer) -> None:
 async def test_refusals_that_no_rate_avoids_are_told_once(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate = Gate(100, (writer, "endpoint", "me"), lambda: None)
+    gate = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
     for _ in range(2):
         grant: Any = type("Grant", (), {"rate": 9.0, "cuts": 3, "chance": 0.3})
         gate._granted(([], grant, 1))

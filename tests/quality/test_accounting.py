@@ -2,12 +2,12 @@ import polars as pl
 import pytest
 
 from targen.quality import accounting
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
 def measured(given):
-    sheet = Sheet()
+    sheet = MetricCollector()
     accounting.measure(given, sheet)
     return sheet
 

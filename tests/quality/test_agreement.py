@@ -4,12 +4,12 @@ import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from targen.quality import agreement
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import LABELS, inputs
 
 
 def measured(given):
-    sheet = Sheet()
+    sheet = MetricCollector()
     agreement.measure(given, sheet)
     return sheet
 

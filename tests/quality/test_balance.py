@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from targen.quality import balance
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -44,7 +44,7 @@ def test_positions_in_a_list_expect_one_over_its_size():
 def test_label_shares_name_unknown_labels_too():
     given = inputs(20)
     rows = given.rows.with_columns(label=pl.lit("maybe"))
-    sheet = Sheet()
+    sheet = MetricCollector()
     balance.measure(inputs(20, tables={**given.tables, "corrected_set": rows}), sheet)
     assert sheet.get("label_share", "maybe").value == 1
     assert sheet.get("label_entropy").value == 0

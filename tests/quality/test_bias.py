@@ -1,7 +1,7 @@
 import polars as pl
 
 from targen.quality import bias
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.lexicons import AGE, COUNTRIES, GENDER
 from tests.support.report_inputs import inputs
 
@@ -47,7 +47,7 @@ def test_shares_of_rows_and_of_the_reference():
         premise=pl.Series(["She left France."] * 5 + ["It rained."] * 15), hypothesis=pl.lit("x")
     )
     gold = rows.head(10)
-    sheet = Sheet()
+    sheet = MetricCollector()
     bias.measure(inputs(20, tables={"corrected_set": rows}, reference=gold), sheet)
     figure = sheet.get("mention", "country: France")
     assert (figure.value, figure.reference) == (0.25, 0.5)
@@ -65,13 +65,13 @@ def test_twins_agree_or_not():
             "pair_id": ["1", "1", "2", "2", "3"],
         }
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     bias.measure(inputs(1, tables={"corrected_set": rows}, pair_field="pair_id"), sheet)
     assert (sheet.get("gender_parity").value, sheet.get("gender_parity").n) == (0.5, 2)
 
 
 def test_english_word_lists_say_nothing_of_german_rows():
-    sheet = Sheet()
+    sheet = MetricCollector()
     bias.measure(inputs(20, language="de"), sheet)
     assert sheet.skipped["mention"] == "the word lists are English, the rows German"
     assert not [measure for measure in sheet.measures if measure.metric == "mention"]

@@ -7,7 +7,7 @@ from scipy.special import softmax
 
 from targen.quality import choices, difficulty, report, shortcuts, utility
 from targen.quality.choices import Choices
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 BY = Choices(["question"], ["options"])
@@ -203,7 +203,7 @@ def test_the_report_measures_what_is_chosen():
 
 
 def test_a_set_answered_at_random_is_of_no_use():
-    sheet = Sheet()
+    sheet = MetricCollector()
     gold = riddles(160, 2)
     utility.measure(given(shuffled(riddles(120, 1)), reference=gold), sheet)
     assert sheet.get("utility", "set to gold").value == pytest.approx(0.2, abs=0.1)
@@ -217,7 +217,7 @@ def test_words_that_only_right_answers_have_are_a_shortcut():
         for held, label in rows.select("options", "label").iter_rows()
     ]
     rows = rows.with_columns(options=pl.Series(told), label=pl.col("label") + " of wood")
-    sheet = Sheet()
+    sheet = MetricCollector()
     shortcuts.measure(given(rows), sheet)
     assert sheet.get("shortcut", "options only").value == pytest.approx(4 / 5, abs=0.05)
 
@@ -230,12 +230,12 @@ def test_a_tested_question_is_not_trained_on_whatever_the_order_of_its_options()
 
 def test_too_few_rows_are_skipped_with_a_reason():
     for rows in (riddles(29), riddles(60).with_columns(label=pl.lit("not offered"))):
-        sheet = Sheet()
+        sheet = MetricCollector()
         for metric in (difficulty, utility, shortcuts):
             metric.measure(given(rows, reference=riddles(160)), sheet)
         for name in ("v_information", "utility", "shortcut"):
             assert sheet.skipped[name] == "needs 30 rows that offer their answer"
-    sheet = Sheet()
+    sheet = MetricCollector()
     utility.measure(given(riddles(100), reference=riddles(40)), sheet)
     assert sheet.skipped["utility"].startswith("the reference needs 60 rows")
 
@@ -244,7 +244,7 @@ def test_ten_thousand_rows_take_seconds():
     rows = riddles(10_000)
     BY.scored(rows[:50])
     started = time.process_time()
-    sheet = Sheet()
+    sheet = MetricCollector()
     difficulty.measure(given(rows), sheet)
     assert sheet.get("v_information").n == difficulty.ROWS
     assert time.process_time() - started < 20

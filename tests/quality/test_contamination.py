@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from targen.quality import contamination
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -37,10 +37,10 @@ def test_equals_the_definition_on_sets(size):
 
 def test_the_data_against_itself_is_wholly_copied_and_against_none_not_measured():
     given = inputs(50)
-    sheet = Sheet()
+    sheet = MetricCollector()
     contamination.measure(inputs(50, reference=given.rows), sheet)
     assert {m.value for m in sheet.measures} == {1.0}
-    sheet = Sheet()
+    sheet = MetricCollector()
     contamination.measure(given, sheet)
     assert "contamination" in sheet.skipped
 

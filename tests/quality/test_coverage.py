@@ -2,7 +2,7 @@ import polars as pl
 
 from targen import steps
 from targen.quality import coverage
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -25,7 +25,7 @@ def test_values_and_pairs_used_over_drawn():
     instances = given.tables["instances"].with_columns(
         context_id=pl.when(pl.col("slot") % 2 == 0).then(pl.lit("c0")).otherwise(pl.lit("c2"))
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     coverage.measure(
         inputs(20, tables={**given.tables, "contexts": contexts, "instances": instances}), sheet
     )
@@ -41,7 +41,7 @@ def test_values_and_pairs_used_over_drawn():
 
 def test_skipped_where_nothing_is_known():
     for changes in ({}, {"tables": {"corrected_set": inputs(20).rows}}):
-        sheet = Sheet()
+        sheet = MetricCollector()
         coverage.measure(inputs(20, **changes), sheet)
         assert "coverage" in sheet.skipped
 
@@ -60,7 +60,7 @@ def test_required_words_count_in_any_form_and_length_is_kept():
             "most": [None, 20, None, 10, None],
         }
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     coverage.measure(inputs(20, tables={"corrected_set": rows}, required=required), sheet)
     words, length = sheet.get("adherence", "required words"), sheet.get("adherence", "length")
     assert (words.value, words.n) == (3 / 4, 4)
@@ -81,7 +81,7 @@ def test_a_map_of_combinations_that_never_share_a_value_is_left_out():
     instances = given.tables["instances"].with_columns(
         context_id=pl.lit("c") + pl.col("slot").cast(pl.String)
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     coverage.measure(
         inputs(20, tables={**given.tables, "contexts": contexts, "instances": instances}), sheet
     )

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from targen.quality import duplicates
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -102,7 +102,7 @@ def test_rows_tied_on_purpose_are_no_duplicates():
     )
     fields = {"premise": "text", "hypothesis": "text"}
     for pair_field, wanted in ((None, 0.5), ("pair", 0.0)):
-        sheet = Sheet()
+        sheet = MetricCollector()
         duplicates.measure(
             inputs(2, fields=fields, tables={"corrected_set": rows}, pair_field=pair_field), sheet
         )
@@ -110,7 +110,7 @@ def test_rows_tied_on_purpose_are_no_duplicates():
 
 
 def test_the_planted_copies_are_found():
-    sheet = Sheet()
+    sheet = MetricCollector()
     duplicates.measure(inputs(100), sheet)
     assert sheet.get("exact_duplicates").value == 0
     assert sheet.get("near_duplicates").value >= 0.04

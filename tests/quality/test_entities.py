@@ -5,7 +5,7 @@ import pytest
 
 from targen.errors import TargenError
 from targen.quality import entities, report
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.page import render
 from tests.support.report_inputs import inputs
 
@@ -41,7 +41,7 @@ def given(**changes):
 
 def test_shares_by_type_count_rows_not_mentions(monkeypatch):
     monkeypatch.setattr(entities, "pipeline", lambda name: Model())
-    sheet = Sheet()
+    sheet = MetricCollector()
     entities.measure(given(), sheet)
     person, date = sheet.get("entity", "PERSON"), sheet.get("entity", "DATE")
     assert (person.value, person.n, person.reference) == (0.5, 4, 0.5)
@@ -69,7 +69,7 @@ def test_a_pipeline_from_a_folder(tmp_path):
 
 
 def test_what_is_missing_is_said(monkeypatch):
-    sheet = Sheet()
+    sheet = MetricCollector()
     entities.measure(given(entity_model=None), sheet)
     assert "word lists" in sheet.skipped["entity"]
     monkeypatch.setitem(sys.modules, "spacy", None)

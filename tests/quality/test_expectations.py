@@ -8,7 +8,7 @@ import pytest
 from targen import steps
 from targen.errors import SpecError
 from targen.quality import expectations, suites
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from targen.tasks.sections import Expectation
 from targen.tasks.yamlfile import YamlFile
 from tests.support.specs import MOOD, spec_of
@@ -93,7 +93,7 @@ def test_hostile_rows_stand_on_the_page_as_text(spec, tmp_path):
     table = corrected(spec, [HOSTILE] * 8, [HOSTILE] * 8)
     found = looked_at(spec, table)
     json.dumps(found, allow_nan=False)
-    place = LocalPlace(str(tmp_path / "data"))
+    place = LocalStorage(str(tmp_path / "data"))
     address = expectations.write(place, spec, steps.STEPS, found)
     assert address.endswith("expectations/mood/index.html")
     page = (tmp_path / "data/expectations/mood/index.html").read_text()

@@ -3,14 +3,14 @@
 import pytest
 
 from targen.quality import gates, report, verdict
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.metrics import METRICS
 from targen.tasks.sections import Gate
 from tests.support.report_inputs import inputs
 
 
 def sheet_of(*measures, **skipped):
-    sheet = Sheet(skipped=dict(skipped))
+    sheet = MetricCollector(skipped=dict(skipped))
     sheet.add(*measures)
     return sheet
 

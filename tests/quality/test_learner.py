@@ -4,7 +4,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from targen.quality import difficulty, learner
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -92,16 +92,16 @@ def test_mislabelled_rows_have_the_lowest_pvi():
 
 
 def test_the_report_names_the_hardest_rows_or_says_why_not():
-    sheet = Sheet()
+    sheet = MetricCollector()
     difficulty.measure(inputs(100), sheet)
     assert sheet.get("v_information").value > 0.3
     for row in sheet.details["hardest"]:
         assert row["pvi"] < 0
         assert {"premise", "label", "predicted"} <= set(row)
     for change in ({"answer_kind": "span"}, {"answer_kind": "none"}):
-        sheet = Sheet()
+        sheet = MetricCollector()
         difficulty.measure(inputs(20, **change), sheet)
         assert "v_information" in sheet.skipped
-    sheet = Sheet()
+    sheet = MetricCollector()
     difficulty.measure(inputs(10), sheet)
     assert sheet.skipped["v_information"].startswith("needs 30 rows")

@@ -4,7 +4,7 @@ import pytest
 from nltk import ngrams
 
 from targen.quality import lexical
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.text import tokens
 from tests.support.report_inputs import inputs
 
@@ -44,7 +44,7 @@ def test_diversity_does_not_change_with_the_number_of_rows():
 
 def test_the_reference_is_cut_to_the_same_number_of_words():
     given = inputs(100)
-    sheet = Sheet()
+    sheet = MetricCollector()
     lexical.measure(inputs(100, reference=given.rows), sheet)
     for n in (1, 2, 3):
         figure = sheet.get(f"distinct_{n}", "1000 words")
@@ -62,6 +62,6 @@ def test_histogram_counts_everything_once():
 def test_rows_without_a_word_are_skipped():
     given = inputs(10)
     rows = given.rows.with_columns(premise=pl.lit(""), hypothesis=pl.lit("!"))
-    sheet = Sheet()
+    sheet = MetricCollector()
     lexical.measure(inputs(10, tables={"corrected_set": rows}), sheet)
     assert "distinct_1" in sheet.skipped

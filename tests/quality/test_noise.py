@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from targen.quality import noise
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -103,7 +103,7 @@ def test_planted_errors_give_detection_and_false_alarms():
     planted = pl.DataFrame(
         {"planted_label": ["a", "a", "b", "b"], "corrected_label": ["b", "a", "a", "a"]}
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     noise.measure(inputs(60, planted_errors=planted, corrector_blind=False), sheet)
     assert sheet.get("detection", "planted errors").value == 0.75
     seen = [*given.rows.to_dicts(), *given.rejected["corrected_set"].to_dicts()]
@@ -134,7 +134,7 @@ def test_skipped_with_a_reason():
         given = inputs(20 if not change else 60, **change)
         if not change:
             given = inputs(10)
-        sheet = Sheet()
+        sheet = MetricCollector()
         noise.measure(given, sheet)
         assert sheet.get("label_noise", "latent classes") is None
         assert len(sheet.skipped["label_noise"]) > 10
@@ -148,7 +148,7 @@ def test_shared_errors_are_missed_as_the_assumption_says():
 
 
 def test_the_report_has_it():
-    sheet = Sheet()
+    sheet = MetricCollector()
     noise.measure(inputs(200), sheet)
     figure = sheet.get("label_noise", "latent classes")
     assert figure.low <= figure.value <= figure.high < 0.1
@@ -160,6 +160,6 @@ def test_the_report_has_it():
 def test_readings_that_are_none_of_the_labels_do_not_count():
     given = inputs(100)
     rows = given.rows.with_columns(annotated_label=pl.lit("perhaps"))
-    sheet = Sheet()
+    sheet = MetricCollector()
     noise.measure(inputs(100, tables={"corrected_set": rows}, rejected={}), sheet)
     assert sheet.skipped["label_noise"] == "fewer than 30 rows have all three readings"

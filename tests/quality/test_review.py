@@ -12,7 +12,7 @@ from targen.cli import app
 from targen.errors import TargenError
 from targen.quality import noise, review
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from tests.support.specs import MOOD, RECIPES, spec_of, write_task
 
 runner = CliRunner()
@@ -151,7 +151,7 @@ def test_a_spreadsheets_semicolons_and_mark_are_read(spec, tmp_path):
 
 
 def test_kept_verdicts_are_replaced_by_newer_ones(spec, tmp_path):
-    table, place = corrected(spec), LocalPlace(str(tmp_path / "data"))
+    table, place = corrected(spec), LocalStorage(str(tmp_path / "data"))
     assert review.stored(place, "mood") is None and review.identity(None) is None
     for word in ("right", "wrong"):
         path = filled(spec, table, tmp_path / "a.csv", lambda n, row, w=word: w)
@@ -184,7 +184,7 @@ def test_the_commands(tmp_path, monkeypatch):
     monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
     spec = spec_of(tmp_path / "other", MOOD)
-    stored = Tables(LocalPlace(str(tmp_path / "data")))
+    stored = Tables(LocalStorage(str(tmp_path / "data")))
     table = corrected(spec)
     stored.write("corrected_set", "mood", Stored(table, table.clear()))
     labels = table.select(

@@ -8,7 +8,7 @@ import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from targen.quality import self_similarity
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.text import tokens
 from tests.support.report_inputs import inputs
 
@@ -76,7 +76,7 @@ def test_compression_is_gzips_without_its_header():
 
 def test_the_data_against_itself_is_equal_in_everything():
     given = inputs(80)
-    sheet = Sheet()
+    sheet = MetricCollector()
     self_similarity.measure(inputs(80, reference=given.rows), sheet)
     assert len(sheet.measures) == 5
     for measure in sheet.measures:

@@ -5,7 +5,7 @@ from scipy import stats
 from sklearn.metrics.pairwise import cosine_similarity
 
 from targen.quality import semantic
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import Embedded
 from tests.support.report_inputs import inputs
 
@@ -75,7 +75,7 @@ def test_drift_follows_the_first_parents_to_the_root():
     )
     assert semantic.roots(instances) == {ids[1]: ids[0], ids[2]: ids[0]}
     e = vectors(20)
-    sheet = Sheet()
+    sheet = MetricCollector()
     semantic.measure(
         inputs(20, tables={**given.tables, "instances": instances}, embeddings=embedded(e)), sheet
     )
@@ -88,13 +88,13 @@ def test_a_circle_has_no_root():
 
 
 def test_without_embeddings_it_is_skipped():
-    sheet = Sheet()
+    sheet = MetricCollector()
     semantic.measure(inputs(20), sheet)
     assert sheet.skipped["mean_similarity"] == "no embeddings were given"
 
 
 def test_without_embeddings_the_reason_is_given():
-    sheet = Sheet()
+    sheet = MetricCollector()
     semantic.measure(inputs(20, no_embeddings="m answers 404"), sheet)
     assert sheet.measures == []
     assert set(sheet.skipped.values()) == {"m answers 404"}
@@ -129,7 +129,7 @@ def test_a_sample_of_the_rows_keeps_its_labels():
     rows = [1, 4, 5, 9, 15, 17]
     e = vectors(6)
     gold = given.rows.head(8)
-    sheet = Sheet()
+    sheet = MetricCollector()
     semantic.measure(
         inputs(
             20,

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from targen.quality import report, shortcuts
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
 
@@ -42,7 +42,7 @@ def test_a_planted_cue_in_the_hypothesis_is_named_as_the_top_shortcut():
 
 
 def test_without_a_cue_nothing_is_named():
-    sheet = Sheet()
+    sheet = MetricCollector()
     shortcuts.measure(given(entailment(200, " w1")), sheet)
     assert sheet.details["cues"] == []
     for part in ("premise only", "hypothesis only", "length only"):
@@ -59,7 +59,7 @@ def test_length_alone_is_seen_even_where_it_is_not_monotonic():
             pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("a b")).otherwise(pl.lit("a " * 9))
         )
     )
-    sheet = Sheet()
+    sheet = MetricCollector()
     shortcuts.measure(given(middle), sheet)
     assert sheet.get("shortcut", "length only").value > 0.4
 

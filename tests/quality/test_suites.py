@@ -7,7 +7,7 @@ import polars as pl
 
 from targen import steps
 from targen.quality import gates, suites
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from targen.tasks import checks
 from targen.tasks.sections import Gate
 from tests.support.specs import MOOD, real_task, spec_of
@@ -61,7 +61,7 @@ def test_balance_is_expected_where_labels_were_planned():
 
 def test_gates_become_expectations_on_the_report():
     spec = real_task("rte")
-    sheet = Sheet()
+    sheet = MetricCollector()
     sheet.add(Measure("kappa", 0.7, 9, "a"), Measure("kappa", 0.4, 9, "b"))
     judged = gates.judge([Gate(metric="kappa", at_least=0.5, severity="warn")], sheet)
     suite = suites.build("quality_report", spec, empty("quality_report", spec), {}, judged)

@@ -2,13 +2,13 @@ import numpy as np
 import polars as pl
 
 from targen.quality import utility
-from targen.quality.collector import Sheet
+from targen.quality.collector import MetricCollector
 from tests.quality.test_shortcuts import entailment
 from tests.support.report_inputs import inputs
 
 
 def measured(rows, gold, **changes):
-    sheet = Sheet()
+    sheet = MetricCollector()
     utility.measure(
         inputs(1, tables={"corrected_set": rows}, reference=gold, rejected={}, **changes), sheet
     )
@@ -48,7 +48,7 @@ def test_interval_of_a_known_share():
 
 
 def test_skipped_without_gold():
-    sheet = Sheet()
+    sheet = MetricCollector()
     utility.measure(inputs(40), sheet)
     assert sheet.skipped["utility"] == "there is no reference data to test on"
     small = measured(entailment(60, " w1"), pl.concat([entailment(20, " w1")]))

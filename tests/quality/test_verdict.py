@@ -1,12 +1,12 @@
 import pytest
 
 from targen.quality import verdict
-from targen.quality.collector import Measure, Sheet
+from targen.quality.collector import Measure, MetricCollector
 from tests.support.report_inputs import inputs
 
 
 def sheet_of(*measures, **details):
-    sheet = Sheet(details=details)
+    sheet = MetricCollector(details=details)
     sheet.add(*measures)
     return sheet
 

@@ -20,7 +20,7 @@ from targen.release.inputs import Material
 from targen.release.manifest import Contents
 from targen.steps import UPSTREAM
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import LocalPlace, Place
+from targen.tables.storage import LocalStorage, Storage
 from targen.tasks.spec import TaskSpec
 from tests.support.specs import real_task
 
@@ -35,10 +35,10 @@ class Made:
     folder: Path
 
     @property
-    def place(self) -> LocalPlace:
-        return LocalPlace(str(self.folder))
+    def place(self) -> LocalStorage:
+        return LocalStorage(str(self.folder))
 
-    def gathered(self, spec: TaskSpec | None = None, place: Place | None = None) -> Material:
+    def gathered(self, spec: TaskSpec | None = None, place: Storage | None = None) -> Material:
         spec = spec or self.spec
         with closing(LLMResource(data_dir=str(self.folder)).store()) as store:
             tables = Tables(place or self.place)
@@ -65,7 +65,7 @@ def make(spec: TaskSpec, folder: Path) -> Made:
     stored = asyncio.run(_tables(spec, folder))
     made = report.build(report_inputs(spec, stored, LLMResource(data_dir=str(folder))))
     pages = {"json": made.json_text(), "html": page.render(made)}
-    tables = Tables(LocalPlace(str(folder)))
+    tables = Tables(LocalStorage(str(folder)))
     for step, one in stored.items():
         tables.write(step, spec.name, one)
     digest = report_digest(spec)

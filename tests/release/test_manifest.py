@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from assets.quality_report import report_digest
-from targen.lineage.graph import Book, trace
+from targen.lineage.graph import TaskTables, trace
 from targen.release import manifest
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST
@@ -24,7 +24,7 @@ Ready = Callable[[str], Made]
 PRINT = """
 import sys
 from targen.store.completions import Store
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from targen.release import manifest
 from targen.release import inputs
 from targen.release.inputs import fingerprint
@@ -33,7 +33,7 @@ from tests.support.specs import real_task
 for task, folder, digest in zip(*[iter(sys.argv[2:])] * 3):
     spec = real_task(task, int(sys.argv[1])).model_copy(update={"gates": []})
     store = Store(f"sqlite:///{folder}/completions.db")
-    made = manifest.build(inputs.gather(spec, Tables(LocalPlace(folder)), store, digest))
+    made = manifest.build(inputs.gather(spec, Tables(LocalStorage(folder)), store, digest))
     print(made.version, [(path, fingerprint(file)) for path, file in made.files.items()])
 """
 
@@ -138,7 +138,7 @@ def test_each_row_leads_to_its_completions(ready: Ready) -> None:
 @pytest.mark.parametrize("task", ["rte", "rte-attrprompt"])
 def test_the_completions_of_a_row_are_those_that_an_audit_names(task: str, ready: Ready) -> None:
     made = ready(task)
-    book = Book(made.place, task)
+    book = TaskTables(made.place, task)
     origins = pl.read_parquet(BytesIO(made.release.files["provenance.parquet"]))
     for instance_id, ids in origins.select("instance_id", "request_ids").iter_rows():
         way = trace(book, instance_id)

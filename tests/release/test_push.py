@@ -14,7 +14,7 @@ from targen.errors import ReleaseError
 from targen.release import registry
 from targen.release.manifest import Contents
 from targen.release.push import push
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 
 SECRET = "hf_a_very_secret_token"
 
@@ -76,11 +76,11 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
 
 
 @pytest.fixture
-def released(ready, tmp_path: Path) -> tuple[LocalPlace, Contents]:
+def released(ready, tmp_path: Path) -> tuple[LocalStorage, Contents]:
     made = ready("rte").release
-    at = LocalPlace(str(tmp_path))
+    at = LocalStorage(str(tmp_path))
     registry.put(at, "rte", made)
-    return LocalPlace(str(tmp_path / registry.folder("rte", made.version))), made
+    return LocalStorage(str(tmp_path / registry.folder("rte", made.version))), made
 
 
 def test_exactly_the_files_are_sent_in_one_commit(hub: type[Hub], released) -> None:

@@ -8,14 +8,14 @@ import pytest
 from targen.errors import ReleaseError, TableError
 from targen.release import checks, registry
 from targen.release.manifest import MANIFEST, Contents, version_of
-from targen.tables.storage import LocalPlace, Place, place
+from targen.tables.storage import LocalStorage, Storage, place
 from tests.tables.test_storage import bucket
 
 __all__ = ["bucket"]
 
 
 @pytest.fixture(params=["folder", "s3"])
-def at(request: pytest.FixtureRequest, tmp_path: Path, bucket: dict[str, bytes]) -> Place:
+def at(request: pytest.FixtureRequest, tmp_path: Path, bucket: dict[str, bytes]) -> Storage:
     return place("s3://mine/data" if request.param == "s3" else str(tmp_path / "shelf"))
 
 
@@ -24,7 +24,7 @@ def made(ready) -> Contents:
     return ready("rte").release
 
 
-def test_a_release_is_put_down_once_and_then_compared(at: Place, made: Contents) -> None:
+def test_a_release_is_put_down_once_and_then_compared(at: Storage, made: Contents) -> None:
     assert registry.put(at, "rte", made) is True
     key = registry.folder("rte", made.version)
     assert {k.removeprefix(f"{key}/") for k in at.keys(key)} == set(made.files)
@@ -33,7 +33,7 @@ def test_a_release_is_put_down_once_and_then_compared(at: Place, made: Contents)
 
 
 @pytest.mark.parametrize("path", ["README.md", "data/train.parquet", "superglue/RTE/val.jsonl"])
-def test_one_flipped_byte_is_found_and_named(at: Place, made: Contents, path: str) -> None:
+def test_one_flipped_byte_is_found_and_named(at: Storage, made: Contents, path: str) -> None:
     registry.put(at, "rte", made)
     key = f"{registry.folder('rte', made.version)}/{path}"
     content = bytearray(at.read(key) or b"")
@@ -46,7 +46,7 @@ def test_one_flipped_byte_is_found_and_named(at: Place, made: Contents, path: st
     assert at.read(key) == bytes(content)
 
 
-def test_missing_and_foreign_files_are_named(at: Place, made: Contents) -> None:
+def test_missing_and_foreign_files_are_named(at: Storage, made: Contents) -> None:
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
     at.delete(f"{key}/README.md")
@@ -60,7 +60,7 @@ def test_missing_and_foreign_files_are_named(at: Place, made: Contents) -> None:
 
 
 @pytest.mark.parametrize("said", ["[]", "{", '{"version": "x"}', '{"files": 1, "version": null}'])
-def test_a_manifest_that_is_none(at: Place, made: Contents, said: str) -> None:
+def test_a_manifest_that_is_none(at: Storage, made: Contents, said: str) -> None:
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
     at.write(f"{key}/{MANIFEST}", said.encode())
@@ -69,7 +69,9 @@ def test_a_manifest_that_is_none(at: Place, made: Contents, said: str) -> None:
     assert [entry.state for entry in registry.listed(at)] == ["incomplete"]
 
 
-def test_a_manifest_made_to_fit_other_files_has_another_version(at: Place, made: Contents) -> None:
+def test_a_manifest_made_to_fit_other_files_has_another_version(
+    at: Storage, made: Contents
+) -> None:
     forged = {**made.manifest, "license": "mit"}
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
@@ -83,7 +85,7 @@ def test_a_manifest_made_to_fit_other_files_has_another_version(at: Place, made:
 
 
 @pytest.mark.parametrize("path", ["../../secret", "/etc/passwd", "a/../../b", ".hidden", "a//b"])
-def test_a_manifest_cannot_name_files_outside_its_folder(at: Place, path: str) -> None:
+def test_a_manifest_cannot_name_files_outside_its_folder(at: Storage, path: str) -> None:
     said = {"files": {path: {"sha256": "", "size": 0}}}
     said["version"] = version_of(said)
     at.write(f"{MANIFEST}", json.dumps(said).encode())
@@ -91,7 +93,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(at: Place, path: str) -
         registry.verify(at)
 
 
-def test_what_a_killed_run_left_is_made_whole(at: Place, made: Contents) -> None:
+def test_what_a_killed_run_left_is_made_whole(at: Storage, made: Contents) -> None:
     key = registry.folder("rte", made.version)
     at.write(f"{key}/data/train.parquet", b"half")
     at.write(f"{key}/stale.txt", b"")
@@ -103,24 +105,24 @@ def test_what_a_killed_run_left_is_made_whole(at: Place, made: Contents) -> None
 
 
 def test_a_failed_write_leaves_no_release(made: Contents, tmp_path: Path, monkeypatch) -> None:
-    at = LocalPlace(str(tmp_path))
-    write, count = LocalPlace.write, 0
+    at = LocalStorage(str(tmp_path))
+    write, count = LocalStorage.write, 0
 
-    def fail(self: LocalPlace, key: str, content: bytes) -> None:
+    def fail(self: LocalStorage, key: str, content: bytes) -> None:
         nonlocal count
         count += 1
         if count == 3:
             raise TableError("no room")
         write(self, key, content)
 
-    monkeypatch.setattr(LocalPlace, "write", fail)
+    monkeypatch.setattr(LocalStorage, "write", fail)
     with pytest.raises(TableError, match="no room"):
         registry.put(at, "rte", made)
     assert registry.listed(at) == [] and not list(tmp_path.rglob("*.parquet"))
 
 
 def test_withdrawing_leaves_a_tombstone_and_nothing_makes_it_again(
-    at: Place, made: Contents
+    at: Storage, made: Contents
 ) -> None:
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
@@ -143,7 +145,7 @@ def test_withdrawing_leaves_a_tombstone_and_nothing_makes_it_again(
     assert registry.put(at, "rte", made) is True
 
 
-def test_withdrawing_again_ends_what_was_begun(at: Place, made: Contents) -> None:
+def test_withdrawing_again_ends_what_was_begun(at: Storage, made: Contents) -> None:
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
     registry.withdraw(at, "rte", made.version, "why")
@@ -165,13 +167,13 @@ def test_withdrawing_again_ends_what_was_begun(at: Place, made: Contents) -> Non
     ],
 )
 def test_what_cannot_be_withdrawn(
-    at: Place, task: str, version: str, reason: str, message: str
+    at: Storage, task: str, version: str, reason: str, message: str
 ) -> None:
     with pytest.raises(ReleaseError, match=message):
         registry.withdraw(at, task, version, reason)
 
 
-def test_only_releases_are_listed(at: Place, made: Contents) -> None:
+def test_only_releases_are_listed(at: Storage, made: Contents) -> None:
     registry.put(at, "rte", made)
     at.write("releases/rte/notes.txt", b"")
     at.write("releases/rte/not-a-version/manifest.json", b"{}")
@@ -183,7 +185,7 @@ def test_only_releases_are_listed(at: Place, made: Contents) -> None:
 
 def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_path: Path) -> None:
     spec = ready("rte").spec
-    at = LocalPlace(str(tmp_path))
+    at = LocalStorage(str(tmp_path))
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
     assert checks.violations(at, key, spec) == []

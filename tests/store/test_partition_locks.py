@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from targen.store.completions import Store
-from targen.store.partition_locks import HOLD_S, Hold
+from targen.store.partition_locks import HOLD_S, PartitionLease
 from targen.store.schema import HOLDS
 
 POSTGRES = os.environ.get("TARGEN_TEST_POSTGRES", "")
@@ -35,8 +35,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def hold(token: str, task: str = "rte", place: str = "s3://a/b") -> Hold:
-    return Hold(place, task, token * 32, f"run-{token}", f"process {token}")
+def hold(token: str, task: str = "rte", place: str = "s3://a/b") -> PartitionLease:
+    return PartitionLease(place, task, token * 32, f"run-{token}", f"process {token}")
 
 
 def test_the_first_holds_and_the_second_is_told(store: Store) -> None:

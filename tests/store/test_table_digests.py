@@ -9,7 +9,7 @@ import pytest
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 
 FRAME = pl.DataFrame(
     {"a": ["x\u2028y", "line\nbreak", "z"], "n": [1, 2, None], "l": [["p"], [], None]}
@@ -46,7 +46,7 @@ def test_rows_and_columns_that_came_or_went_are_found() -> None:
 def test_the_last_record_of_a_file_counts_and_the_ones_before_are_kept(
     store: Store, tmp_path: Path
 ) -> None:
-    tables = Tables(LocalPlace(str(tmp_path)))
+    tables = Tables(LocalStorage(str(tmp_path)))
     for rows, run in ((FRAME, "one"), (FRAME.head(1), "two"), (FRAME, "three")):
         stored = Stored(rows, rejected=rows, pages={"html": "<p>"})
         written = tables.write("labels", "t", stored)

@@ -10,7 +10,7 @@ from targen.steps import UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.tables.files import Stored, Tables, key_of
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from tests.support.specs import real_task
 
 
@@ -21,7 +21,7 @@ def store_url(folder: Path) -> str:
 async def make(folder: Path, task: str, rows: int) -> None:
     """Make all tables of a task in `folder`, and record them."""
     spec = real_task(task, rows)
-    tables = Tables(LocalPlace(str(folder)))
+    tables = Tables(LocalStorage(str(folder)))
     made = {}
     for step in UPSTREAM:
         settings = EngineSettings(

@@ -7,7 +7,7 @@ import polars as pl
 
 from targen.steps import frame, schema
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import LocalPlace
+from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
 from tests.support.specs import real_task
 
@@ -97,7 +97,7 @@ def instances_of(
 
 def stored(folder: Path, spec: TaskSpec, rows: pl.DataFrame) -> Tables:
     """Store a corrected set and its instances, and return the tables."""
-    tables = Tables(LocalPlace(str(folder)))
+    tables = Tables(LocalStorage(str(folder)))
     tables.write("corrected_set", spec.name, Stored(rows))
     tables.write("instances", spec.name, Stored(instances_of(spec, rows)))
     return tables

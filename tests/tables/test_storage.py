@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from targen.errors import TableError
-from targen.tables.storage import LocalPlace, S3Place, drafted, place, write_file
+from targen.tables.storage import LocalStorage, S3Storage, drafted, place, write_file
 
 NOT_FOUND = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -91,7 +91,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
 
 def test_s3_keeps_bytes_under_its_prefix(bucket: dict[str, bytes]) -> None:
     s3 = place("s3://mine/some/prefix/")
-    assert isinstance(s3, S3Place)
+    assert isinstance(s3, S3Storage)
     assert s3.read("contexts/rte.parquet") is None
     s3.write("contexts/rte.parquet", b"\x00bytes\xff")
     assert s3.read("contexts/rte.parquet") == b"\x00bytes\xff"
@@ -109,7 +109,7 @@ def test_s3_that_refuses_is_one_error(bucket: dict[str, bytes]) -> None:
 
 
 def test_a_folder_by_default() -> None:
-    assert isinstance(place("data"), LocalPlace)
+    assert isinstance(place("data"), LocalStorage)
 
 
 @pytest.mark.parametrize("data_dir", ["gs://bucket/x", "s3://", "http://x/y"])
@@ -118,7 +118,7 @@ def test_other_urls_are_refused(data_dir: str) -> None:
         place(data_dir)
 
 
-def places_under_test(kind: str, folder: Path) -> LocalPlace | S3Place:
+def places_under_test(kind: str, folder: Path) -> LocalStorage | S3Storage:
     return place("s3://mine/some/prefix" if kind == "s3" else str(folder / "data"))
 
 
@@ -138,7 +138,7 @@ def test_a_folder_is_written_listed_and_emptied(
         at.delete(f"made/one/{name}")
     at.delete("made/one/never.txt")
     assert at.keys("made") == ["made/other.txt"]
-    if isinstance(at, LocalPlace):
+    if isinstance(at, LocalStorage):
         assert [path.name for path in (at.root / "made").iterdir()] == ["other.txt"]
 
 
@@ -158,7 +158,7 @@ def test_what_a_killed_run_left_of_a_folder_is_no_part_of_it(tmp_path: Path) -> 
     left = tmp_path / ".made.tmp" / "stale.txt"
     left.parent.mkdir()
     left.write_bytes(b"half")
-    at = LocalPlace(str(tmp_path))
+    at = LocalStorage(str(tmp_path))
     assert at.keys("") == []
     at.write_folder("made", {"a": b"1"})
     assert at.keys("") == ["made/a"] and not left.exists()
