@@ -1,8 +1,6 @@
 """The checks that stand beside every asset: `contract` blocks, `statistics` warns.
 
 The report has one more, `gates`: the task's bounds, blocking where their severity is `error`.
-
-Here belongs how Dagster is told. What a contract demands belongs to `targen.tables.contracts`.
 """
 
 import warnings

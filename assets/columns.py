@@ -1,7 +1,4 @@
-"""What the columns of each table mean, and which columns they are made from.
-
-Here belong descriptions and lineage for the UI. Names and types belong to `targen.steps`.
-"""
+"""What the columns of each table mean, and which columns they are made from."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final

@@ -1,7 +1,4 @@
-"""The comparison: the methods of each group of tasks side by side, from their reports.
-
-Here belongs gathering the reports that are there. Comparing them belongs to `targen.quality`.
-"""
+"""The comparison: the methods of each group of tasks side by side, from their reports."""
 
 import time
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,4 @@
-"""The contexts: situations, domains or settings that the texts are about.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The contexts: situations, domains or settings that the texts are about."""
 
 from dagster import (
     AssetChecksDefinition,

@@ -1,7 +1,4 @@
-"""The corrected set: the instances that survive self-correction, with their labels.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The corrected set: the instances that survive self-correction, with their labels."""
 
 from dagster import (
     AssetChecksDefinition,

@@ -1,8 +1,4 @@
-"""The data dictionary: every column of every table, as a page.
-
-Here belongs its form. Names and types come from `targen.steps`, meanings from `columns`, so the
-page cannot say anything else than the UI does. `make dictionary` writes it.
-"""
+"""The data dictionary: every column of every table, as a page."""
 
 import sys
 from collections.abc import Iterator

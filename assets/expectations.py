@@ -1,8 +1,4 @@
-"""The check `expectations`: Great Expectations' own result on a table, and the page of all of them.
-
-Here belongs how Dagster is told, and where the page lies. What is expected, and how the library is
-run, belongs to `targen.quality`, which is imported where a check runs and nowhere else.
-"""
+"""Asset checks that run Great Expectations, and their page."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,4 @@
-"""The instances: texts written for an intended label, from a seed.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The instances: texts written for an intended label, from a seed."""
 
 from dagster import (
     AssetChecksDefinition,

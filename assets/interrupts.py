@@ -1,8 +1,4 @@
-"""A clean end for a step that is interrupted: by Ctrl-C, a cancelled run, or the system.
-
-Here belongs turning signals into the cancellation of the step's own task, so that what was paid
-for is stored before the process goes. What a run does about it does not.
-"""
+"""A clean end for a step that is interrupted: by Ctrl-C, a cancelled run, or the system."""
 
 import asyncio
 import signal

@@ -1,7 +1,4 @@
-"""The labels: what an annotator who does not know the intended label says.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The labels: what an annotator who does not know the intended label says."""
 
 from dagster import (
     AssetChecksDefinition,

@@ -1,7 +1,4 @@
-"""Rows as a Markdown table that is safe to show.
-
-Here belongs making hostile text harmless in the UI. Which rows to show does not.
-"""
+"""Rows as a Markdown table that is safe to show."""
 
 import json
 import re

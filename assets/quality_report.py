@@ -1,7 +1,4 @@
-"""The quality report: what the finished rows are worth, and what they took.
-
-Here belongs gathering what the report is computed from. Computing it belongs to `targen.quality`.
-"""
+"""The quality report: what the finished rows are worth, and what they took."""
 
 import time
 from collections.abc import Mapping

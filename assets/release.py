@@ -1,8 +1,4 @@
-"""The release: finished rows as an immutable folder, once all gates are passed.
-
-Here belongs the asset and its check. What a release holds, and what keeps it whole, belongs to
-`targen.release`.
-"""
+"""The release: finished rows as an immutable folder, once all gates are passed."""
 
 import time
 import warnings

@@ -1,7 +1,4 @@
-"""The seeds: the first piece of each instance, within a context.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The seeds: the first piece of each instance, within a context."""
 
 from dagster import (
     AssetChecksDefinition,

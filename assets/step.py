@@ -1,8 +1,4 @@
-"""What all assets have in common: attributes, running a step, metadata.
-
-Here belongs the one shape that every asset has. What a step does belongs to `targen.operators`;
-the report, which is made otherwise, stands in its own module.
-"""
+"""What all assets have in common: attributes, running a step, metadata."""
 
 import time
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,4 @@
-"""The vocabularies: word lists that a task's texts are made with.
-
-Here belongs only the asset; how its rows are made belongs to `targen.operators`.
-"""
+"""The vocabularies: word lists that a task's texts are made with."""
 
 from dagster import (
     AssetChecksDefinition,

@@ -1,9 +1,4 @@
-"""What self-correction mends on the embedded model, before selection.
-
-Here belongs the count of wrongly labelled instances that end right or dropped, and of right ones
-made wrong, against the private truth of the embedded model. The alternative in the same run is no
-correction at all: the share of wrong labels that the generator leaves.
-"""
+"""What self-correction mends on the embedded model, before selection."""
 
 import asyncio
 import os

@@ -1,9 +1,4 @@
-"""Does the noise estimate's interval hold the true share of wrong labels, and is it narrow?
-
-Here belongs a count over many editions of tasks on the embedded model, whose private truth says
-which final labels are wrong. The alternative in the same run is the share of final labels that
-differ from the annotator's: what one would have without a model of who errs.
-"""
+"""Does the noise estimate's interval hold the true share of wrong labels, and is it narrow?"""
 
 import asyncio
 import os

@@ -1,9 +1,4 @@
-"""What the quality report costs: time and memory against rows, and against the obvious ways.
-
-Here belong measurements of `targen.quality` on made-up rows. The obvious ways (NLTK's self-BLEU,
-datasketch's MinHash, all pairs of cosines) run in the same process, one after the other, at sizes
-that they can take.
-"""
+"""What the quality report costs: time and memory against rows, and against the obvious ways."""
 
 import json
 import os

@@ -1,7 +1,4 @@
-"""Alerts: telling people that a run failed, or that a gate was not kept.
-
-Here belongs what is sent, and where. Why a run failed belongs to `failure`.
-"""
+"""Alerts: telling people that a run failed, or that a gate was not kept."""
 
 import time
 from collections.abc import Iterable

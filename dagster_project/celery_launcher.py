@@ -1,8 +1,5 @@
 """Runs as Celery tasks on other machines, and how a dead one is noticed.
 
-Here belong launching, stopping and looking after a run's worker. What a worker does belongs to
-`celery_worker`, the settings to deploy/production/dagster.yaml.
-
 A worker that is killed never reports: Celery goes on calling its task started, and so Dagster's own
 launcher goes on calling the run healthy. Here every run's process renews a key in Redis instead
 (`BEAT_S`, `SILENT_S`), and a run whose key is gone for longer than `GRACE_S` is dead. The same

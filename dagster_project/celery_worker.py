@@ -1,8 +1,4 @@
-"""What a Celery worker runs: `celery --app dagster_project.celery_worker worker`.
-
-Here belongs the worker's side of `celery_launcher`: the application, set up by the instance's
-dagster.yaml, and the signs of life of a run's process.
-"""
+"""What a Celery worker runs: `celery --app dagster_project.celery_worker worker`."""
 
 import threading
 from typing import Any

@@ -1,8 +1,4 @@
-"""The code location: what Dagster loads.
-
-Here belongs the assembly, with settings from the environment. Nothing heavy is imported here:
-Dagster loads this module in every process that it starts.
-"""
+"""The code location: what Dagster loads."""
 
 import warnings
 from collections.abc import Mapping

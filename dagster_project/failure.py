@@ -1,7 +1,4 @@
-"""Why a run failed, in one message.
-
-Here belongs reading Dagster's events. Showing the message does not.
-"""
+"""Why a run failed, in one message."""
 
 from collections.abc import Iterable
 

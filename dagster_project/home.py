@@ -1,7 +1,5 @@
 """DAGSTER_HOME: where Dagster keeps runs and events, for the shell and the UI alike.
 
-Here belongs making it ready, once. What Dagster writes into it is Dagster's own.
-
 Run as a module, it makes the folder ready and prints its path.
 """
 

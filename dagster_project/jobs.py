@@ -1,7 +1,4 @@
-"""Jobs: what is run together.
-
-Here belongs the choice of assets. When a job runs belongs to schedules and sensors.
-"""
+"""Jobs: what is run together."""
 
 from dagster import AssetSelection, define_asset_job
 

@@ -1,7 +1,4 @@
-"""One partition per task file.
-
-Here belongs turning task names into partitions. Tasks themselves belong to `targen.tasks.spec`.
-"""
+"""One partition per task file."""
 
 from dagster import StaticPartitionsDefinition
 

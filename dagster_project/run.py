@@ -1,8 +1,4 @@
-"""The commands behind `make run`, `demo`, `compare` and `release`: headless, in this process.
-
-Here belongs what the shell gives and wants back: names, lines, an exit status. What a run does
-stands in the assets. Dagster records the runs, so that the UI shows them like its own.
-"""
+"""The commands behind `make run`, `demo`, `compare` and `release`: headless, in this process."""
 
 import argparse
 import os

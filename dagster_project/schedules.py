@@ -1,8 +1,4 @@
-"""Schedules: what is made by the clock.
-
-Here belongs when runs are asked for, and for which partitions. What a run makes belongs to `jobs`;
-what runs because something changed, to `sensors`.
-"""
+"""Schedules: what is made by the clock."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime

@@ -1,8 +1,5 @@
 """Sensors: what is made because something changed.
 
-Here belongs noticing that a task, a recipe or a prompt is no longer what its tables were made
-from. What runs by the clock belongs to `schedules`, telling people to `alerts`.
-
 Three things start runs, and no two for the same reason, so that nothing is paid for twice:
 `nightly` by the clock, `changed_steps` by what the files say, and automation for what asks no
 model (`comparison`). All are off until somebody switches them on.

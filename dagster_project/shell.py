@@ -1,7 +1,4 @@
-"""The log of a run as a few lines for a terminal, in place of Dagster's own.
-
-Here belongs what a person at a shell wants to see while a run goes on.
-"""
+"""The log of a run as a few lines for a terminal, in place of Dagster's own."""
 
 import logging
 import sys

@@ -1,7 +1,4 @@
-"""The table at the end of `make run` and `make demo`.
-
-Here belongs adding up what the assets' metadata say of one run, and aligning columns.
-"""
+"""The table at the end of `make run` and `make demo`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""A bar for each step while it asks, where the shell is a terminal.
-
-Here belongs drawing. The figures are the engine's; lines for finished tables are the log's.
-"""
+"""A bar for each step while it asks, where the shell is a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""The command behind `make ui`: Dagster's webserver and daemon, on this machine only.
-
-Here belongs starting them on the same DAGSTER_HOME as `make run`. What they show does not.
-"""
+"""The command behind `make ui`: Dagster's webserver and daemon, on this machine only."""
 
 import os
 import signal

@@ -1,8 +1,4 @@
-"""The data folder as a Dagster resource, and the lock that one run holds on a partition.
-
-Here belongs who may write where. The files' form belongs to `targen.tables.files`, the two kinds of
-locks to `locks`.
-"""
+"""The data folder as a Dagster resource, and the lock that one run holds on a partition."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

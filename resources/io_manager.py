@@ -1,7 +1,4 @@
-"""The IO manager: one Parquet file per asset and partition.
-
-Here belongs only what Dagster wants to know; files are written and read by `tables`.
-"""
+"""The IO manager: one Parquet file per asset and partition."""
 
 from contextlib import closing
 from typing import Any

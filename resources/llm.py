@@ -1,8 +1,4 @@
-"""The model as a Dagster resource: which one, where, how fast and at what price at most.
-
-Here belong the settings that a user sees in the UI. Sending, storing and counting belong to
-`targen.llm`.
-"""
+"""The model as a Dagster resource: which one, where, how fast and at what price at most."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""The locks that keep every run but one off a partition.
-
-Here belong the two kinds: a locked file where the tables lie in a folder, a lease in the
-completion store where they lie on S3.
-"""
+"""The locks that keep every run but one off a partition."""
 
 import fcntl
 import os

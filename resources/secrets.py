@@ -1,8 +1,4 @@
-"""Settings that may hold a secret, as Dagster takes them, and secrets that are kept elsewhere.
-
-Here belongs keeping a secret out of what Dagster shows and stores. The variables' names belong to
-`targen.environment`.
-"""
+"""Settings that may hold a secret, as Dagster takes them, and secrets that are kept elsewhere."""
 
 import json
 from typing import Any

@@ -1,8 +1,4 @@
-"""The embedded model's HTTP surface: an OpenAI-compatible ASGI application.
-
-Here belong the routes of chat completions, models and embeddings, and the errors as OpenAI words
-them. Files and batches have a module of their own; what is answered comes from `brain`.
-"""
+"""The embedded model's HTTP surface: an OpenAI-compatible ASGI application."""
 
 import base64
 import json

@@ -1,8 +1,4 @@
-"""Files and batches of the embedded model, kept in the application's memory.
-
-Here belongs the batch API: upload, create, retrieve, list, cancel, download. What the lines of a
-batch are answered with comes from the handlers that the application hands in.
-"""
+"""Files and batches of the embedded model, kept in the application's memory."""
 
 import asyncio
 import json

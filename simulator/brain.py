@@ -1,9 +1,4 @@
-"""The embedded model's mind: from a prompt to the text of an answer.
-
-Here belongs the finding out of what is asked, the search among wordings for one whose hash names
-the right label, and the set errors. What the tasks say belongs to their grammars; HTTP does not
-appear here.
-"""
+"""The embedded model's mind: from a prompt to the text of an answer."""
 
 import json
 import re

@@ -1,8 +1,4 @@
-"""How the embedded model errs: at set rates, and in the ways in which real models err.
-
-Here belong the rates and the spoiling of an answer's form. Wrong labels and near-duplicates are
-made where the content is made, in `brain`.
-"""
+"""How the embedded model errs: at set rates, and in the ways in which real models err."""
 
 from dataclasses import dataclass, fields
 from random import Random

@@ -4,8 +4,6 @@ It tells from names and descriptions what role a text plays (a person, a thing, 
 title, prose ...) and fills the role from a general lexicon or from what the slot gives; what a
 label means it takes, sentence by sentence, from the label's constraint. No task, field or label
 is named in this module, and none may be.
-
-Here belongs what works for any task.
 """
 
 import re

@@ -6,8 +6,6 @@ and takes the first one whose text bears the right label (`truth`). So every ite
 many different candidates (a hundred and more for `instances`), cheaply, the best ones first.
 
 To add a task: subclass `Grammar` in a module of its own and name it in `known.GRAMMARS`.
-
-Here belong the protocol and what it is asked with; no task does.
 """
 
 from abc import ABC, abstractmethod

@@ -1,8 +1,4 @@
-"""What the embedded model knows of common things and animals, and facts that follow from it.
-
-Here belongs reading `things.txt` and telling facts with their truth. How a task words them belongs
-to its grammar.
-"""
+"""What the embedded model knows of common things and animals, and facts that follow from it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

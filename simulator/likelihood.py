@@ -1,8 +1,4 @@
-"""Log-probabilities of the embedded model's tokens, for methods that choose by them.
-
-Here belongs a made-up unigram model: each word has a probability of its own, told from its
-letters; rare letters and long words are less likely. It says nothing of how good a text is.
-"""
+"""Log-probabilities of the embedded model's tokens, for methods that choose by them."""
 
 import math
 import re

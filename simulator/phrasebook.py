@@ -1,7 +1,4 @@
-"""Phrase books: lexicons whose entries are templates with choices of their own.
-
-Here belongs their reading. Words without choices are lexicons (`wording`).
-"""
+"""Phrase books: lexicons whose entries are templates with choices of their own."""
 
 from collections.abc import Mapping
 from functools import cache

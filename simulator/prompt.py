@@ -1,7 +1,4 @@
-"""What the embedded model reads of a request: the data block, the schema, and a key of it all.
-
-Here belongs everything that looks at messages and `response_format`. What to answer does not.
-"""
+"""What the embedded model reads of a request: the data block, the schema, and a key of it all."""
 
 import json
 import re

@@ -1,8 +1,5 @@
 """Reports: passages whose facts are known, with statements that they bear out, deny or leave open.
 
-Here belongs what RTE and BoolQ share: the bank of scenarios (a data file), the writing of passages
-from it and the reading of facts out of them. What is asked about the facts belongs to the tasks.
-
 A bank file is read line by line; the first character says what the rest is:
 
     @ name: phrase | phrase     a domain and the contexts that it offers

@@ -1,7 +1,4 @@
-"""Contexts for tasks whose contexts are domains or topics: what RTE, BoolQ, CB and COPA share.
-
-Here belongs their order; the phrases belong to each task's data file.
-"""
+"""Contexts for tasks whose contexts are domains or topics: what RTE, BoolQ, CB and COPA share."""
 
 import re
 from collections.abc import Iterator, Mapping

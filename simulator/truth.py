@@ -8,8 +8,6 @@ measure what correction mended.
 The hash is rendezvous hashing (Thaler and Ravishankar, 1998): every label gets a number from the
 text and the label, the lowest wins. So a writer that knows only its own label can look for a
 wording whose number is so low that hardly any other label can win.
-
-Here belongs telling a label from a text. The search for a wording belongs to the brain.
 """
 
 import re

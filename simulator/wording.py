@@ -1,8 +1,4 @@
-"""The small toolkit that the grammars write with: lexicons, templates, inflection.
-
-Here belong means of expression that no single task owns. What a task says, and when that is
-right, belongs to its grammar; the words themselves stand in `data/*.txt`.
-"""
+"""The small toolkit that the grammars write with: lexicons, templates, inflection."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,8 +1,4 @@
-"""The environment variables that settings start from.
-
-Here belong their names and the rule that an empty one counts as unset. What a setting means
-stands with the Dagster resource that has it as a field.
-"""
+"""The environment variables that settings start from."""
 
 import os
 from typing import Literal

@@ -1,8 +1,4 @@
-"""The one family of errors that a user is meant to read.
-
-Here belong the exception classes that cross a module border. Each message says what happened,
-where, and what to do about it. Programming mistakes stay what Python makes of them.
-"""
+"""The one family of errors that a user is meant to read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

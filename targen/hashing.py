@@ -1,9 +1,4 @@
-"""Content hashes and the random numbers derived from them.
-
-Here belongs what every id, seed and digest of the project is made with, so that the same content
-gives the same bytes on every machine; the embedded model alone, which stands for a foreign service,
-has marks of its own. Nothing here looks at time, process or dictionary order.
-"""
+"""Content hashes and the random numbers derived from them."""
 
 import hashlib
 import json

@@ -1,8 +1,4 @@
-"""The schema of every table, in one place.
-
-Here belong column names, types and the schema version. Reading and writing files does not: that
-is the IO manager's work. Nothing here knows of operators.
-"""
+"""The schema of every table, in one place."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
 SOURCES = [
-    *(path for name in ("targen", "resources", "assets", "dagster_project") for path in
+    *(path for name in ("targen", "simulator", "resources", "assets", "dagster_project") for path in
       (ROOT / name).rglob("*.py")),
     *(path for path in (ROOT / "deploy").rglob("*") if path.is_file()),
 ]  # fmt: skip
@@ -90,7 +90,7 @@ def test_every_setting_is_told_and_every_told_one_is_read() -> None:
     told = set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(TEXTS.values())))
     assert told - own <= read
     # Those of the code stand in one table, those of the deployment's files in the other.
-    tables = [TEXTS[ROOT / f"docs/{page}.md"] for page in ("architecture", "operations")]
+    tables = [TEXTS[ROOT / f"docs/{page}.md"] for page in ("settings", "operations")]
     tables = [text.partition("\n## Settings")[2].partition("\n## ")[0] for text in tables]
     assert read - own <= set(re.findall(r"\bTARGEN_[A-Z_]+\b", "".join(tables)))
 

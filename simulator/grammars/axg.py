@@ -3,8 +3,6 @@
 The frames say who the pronoun means, and what then holds of that person; the hypothesis says it
 of that person (it follows) or of the other (it does not). The trade of a person never matters, so
 any pair of nouns will do.
-
-Here belongs what follows for whom; pairs and frames stand in `data/axg_*.txt`.
 """
 
 import re

@@ -1,7 +1,4 @@
-"""The grammar of BoolQ: an encyclopedia passage and a yes-or-no question that it answers.
-
-Here belong the questions. The passages belong to `reports` and `data/boolq.txt`.
-"""
+"""The grammar of BoolQ: an encyclopedia passage and a yes-or-no question that it answers."""
 
 from collections.abc import Iterator, Mapping
 from random import Random

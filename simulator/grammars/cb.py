@@ -3,8 +3,6 @@
 Every discourse tells of a matter (`data/cb.txt`), embeds one clause in its last sentence under
 the operator that was asked for, and brings in another one before. Of the two, one is a matter of
 fact for the speaker and the other one stays open, so that each label has its hypothesis.
-
-Here belong the embedding and what follows from it; how a matter is told stands in `data/cb.txt`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Grammars of questions that bring their own options: goals, gaps, common sense, riddles.
-
-Here belong the questions and which options are wrong. What is right belongs to `knowledge`.
-"""
+"""Grammars of questions that bring their own options: goals, gaps, common sense, riddles."""
 
 from collections.abc import Iterator, Mapping
 from random import Random

@@ -1,7 +1,4 @@
-"""Grammars of closed questions and claims: nothing to read, only the world to know.
-
-Here belong the wordings of what is asked or claimed. The facts belong to `knowledge`.
-"""
+"""Grammars of closed questions and claims: nothing to read, only the world to know."""
 
 from collections.abc import Iterator, Mapping
 from random import Random

@@ -2,8 +2,6 @@
 
 The events with their causes and effects stand in `data/copa.txt`. The wrong alternative is either
 what would answer the opposite question, or the cause or effect of an event of another domain.
-
-Here belongs choosing among them.
 """
 
 import re

@@ -1,8 +1,6 @@
 """The grammar of questions about passages that the model did not write: documents of a user's.
 
 It cannot read them; it asks whether one of their sentences is so, or whether the opposite is.
-
-Here belongs asking; the passages belong to the user's task.
 """
 
 import re

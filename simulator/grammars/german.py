@@ -1,8 +1,6 @@
 """The grammar of support tickets in German: what happened, and what shows how urgent it is.
 
 The words stand in `data/german.txt`. The labels are German words, too.
-
-Here belongs how a ticket is put together.
 """
 
 import re

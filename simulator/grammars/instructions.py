@@ -2,8 +2,6 @@
 
 Each kind of task is a function that makes up its input and output; how it is put into words
 stands in `instructions.txt`, under the function's name.
-
-Here belong solutions that are right because they are computed.
 """
 
 from collections.abc import Callable, Iterator

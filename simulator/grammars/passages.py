@@ -1,7 +1,4 @@
-"""Grammars of a question and the context that answers it, where a row is written as a whole.
-
-Here belong the forms of questions. What there is to tell belongs to `reports` and its data files.
-"""
+"""Grammars of a question and the context that answers it, where a row is written as a whole."""
 
 from collections.abc import Iterator
 from random import Random

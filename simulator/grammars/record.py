@@ -2,8 +2,6 @@
 
 A story has roles (the firm, the town, the person in charge); the passage tells it with invented
 names, the queries say of each role what only that role can be meant by.
-
-Here belong casting and reading the stories; they themselves stand in `data/record_stories.txt`.
 """
 
 import re

@@ -2,8 +2,6 @@
 
 What can happen stands in `data/reviews.txt`. A review leans one way by most of what it tells; a
 small matter may lean the other.
-
-Here belongs how a review is put together and what it leans to.
 """
 
 import re

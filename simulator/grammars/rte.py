@@ -1,7 +1,4 @@
-"""The grammar of RTE: a short news premise and a hypothesis that follows from it or does not.
-
-Here belong the hypotheses. The premises belong to `reports` and `data/rte.txt`.
-"""
+"""The grammar of RTE: a short news premise and a hypothesis that follows from it or does not."""
 
 from collections.abc import Iterator, Mapping
 from random import Random

@@ -2,8 +2,6 @@
 
 The sentences stand in `data/stories.txt`. Words, openings and numbers of paragraphs are taken from
 the requirements of a prompt: what stands in quotation marks, and what counts paragraphs.
-
-Here belongs their order, and what a requirement asks for.
 """
 
 import re

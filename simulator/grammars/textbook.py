@@ -2,8 +2,6 @@
 
 The sentences stand in `data/textbook.txt`; the code is made here, from a few shapes with names and
 numbers of their own.
-
-Here belongs how a section is put together.
 """
 
 import re

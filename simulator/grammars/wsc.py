@@ -4,8 +4,6 @@ The frames say which of the two is meant. Since text and pronoun are fixed once 
 and a row adds nothing but one of the two noun phrases, there is no wording left to choose when
 the row is written: this grammar, alone among all, must see to the private check when it writes
 the seed.
-
-Here belongs putting pairs into frames and telling who is meant; both stand in `data/wsc_*.txt`.
 """
 
 import re

@@ -1,8 +1,4 @@
-"""An audit as plain data, which all its forms are made from.
-
-Here belongs what `--json` prints. The words stand in `story`, the page in `page`: neither shows
-anything that these data lack.
-"""
+"""An audit as plain data, which all its forms are made from."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict

@@ -1,7 +1,4 @@
-"""`targen estimate`: what a task would cost, before a cent is spent.
-
-Here belongs the command. The rehearsal stands in `targen.operators.rehearsal`.
-"""
+"""`targen estimate`: what a task would cost, before a cent is spent."""
 
 import asyncio
 import json

@@ -1,7 +1,4 @@
-"""`targen serve`: the embedded model on a port.
-
-Here belongs what listens. Only ever on loopback.
-"""
+"""`targen serve`: the embedded model on a port."""
 
 from typing import Annotated
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Ids, and the graph from a row to everything that produced it."""

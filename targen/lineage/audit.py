@@ -1,8 +1,4 @@
-"""Audits of rows: their way, their completions, and a verdict that is recomputed.
-
-Here belongs putting the checks together. How each kind of row is checked stands in `answers` and
-`judgement`, files in `files`, telling it in `story` and `page`.
-"""
+"""Audits of rows: their way, their completions, and a verdict that is recomputed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

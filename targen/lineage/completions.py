@@ -1,9 +1,4 @@
-"""Stored completions as an audit reads them: whole, taken apart, and held against themselves.
-
-Here belongs what a completion proves of itself: that its request is the one it is named for, that
-nothing stored of it changed, that its answer can be read again. What its answer proves of a table
-belongs to `targen.audit`.
-"""
+"""Stored completions as an audit reads them: whole, taken apart, and held against themselves."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,4 @@
-"""Which requests the tables of a data folder descend from.
-
-Here belongs reading their ids, from whatever lies there. What is done with what nothing descends
-from belongs to `targen.store.maintenance`.
-"""
+"""Which requests the tables of a data folder descend from."""
 
 import re
 from io import BytesIO

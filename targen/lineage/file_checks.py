@@ -1,7 +1,4 @@
-"""Whether the files of a task are what was written, and where they are not.
-
-Here belongs holding a file against its record. Making records is `targen.store.table_digests`.
-"""
+"""Whether the files of a task are what was written, and where they are not."""
 
 from collections.abc import Iterable
 

@@ -1,9 +1,4 @@
-"""From a row of any task back to everything that made it, and down again to all that came of it.
-
-Here belongs walking the tables' references. What the completions say, and whether all this is
-true, belongs to `targen.audit`. A table that is missing or unreadable is a hole in the way, told
-as such: whatever stands is walked.
-"""
+"""From a row of any task back to everything that made it, and down again to all that came of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,5 @@
 """Batch mode: requests go out in files and come back within a day, at half the price.
 
-Here belong the collecting of requests into batches, handing them in, and waiting for them. What
-they bring belongs to `batch_results`, statements to `batch_store`, calls to `batch_wire`.
-
 Questions that are asked again after an answer that cannot be used go out in a batch, too: at the
 same half price, and a killed run finds them again in the same way.
 """

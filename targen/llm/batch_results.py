@@ -1,8 +1,4 @@
-"""What an ended batch has brought: each line stored, and the rest looked up again.
-
-Here belong the reading of result files, what a line's reply means for its job, and the jobs that a
-batch left out. Submitting and waiting belong to `batch`.
-"""
+"""What an ended batch has brought: each line stored, and the rest looked up again."""
 
 import asyncio
 import logging

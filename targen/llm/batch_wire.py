@@ -1,8 +1,4 @@
-"""The files and batches of an endpoint.
-
-Here belong the calls to /files and /batches with their retries, and the reading of a result line.
-Which requests go out, and what becomes of a reply, belongs to `batch`.
-"""
+"""The files and batches of an endpoint."""
 
 import asyncio
 import json

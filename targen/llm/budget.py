@@ -1,8 +1,4 @@
-"""The money of one engine: what a request may cost and did cost, reserved and given back.
-
-Here belongs everything between a job and its price. The ceilings themselves, shared by all
-processes, belong to `budget`.
-"""
+"""The money of one engine: what a request may cost and did cost, reserved and given back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""The way to an endpoint: one SDK client with one connection pool.
-
-Here belong making the client, sending one body and turning what goes wrong on the way into a
-`Reply`. When to send, and how often, belongs to the engine.
-"""
+"""The way to an endpoint: one SDK client with one connection pool."""
 
 import os
 import socket

@@ -1,8 +1,4 @@
-"""The engine that also embeds: what operators and the report are given.
-
-Here belongs nothing but the joining of the two. Requests belong to `engine`, vectors to
-`embeddings`.
-"""
+"""The engine that also embeds: what operators and the report are given."""
 
 from collections.abc import Sequence
 from types import TracebackType

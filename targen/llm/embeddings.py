@@ -1,8 +1,5 @@
 """Embeddings through the same endpoint settings, store, budget and gate as chat.
 
-Here belongs the way of a text to its vector: look-up, batching, asking, reading, storing. What
-vectors are compared for belongs to the report and the operators.
-
 Two processes that embed the same text at the same moment both pay: there is no lease on a text.
 """
 

@@ -1,8 +1,4 @@
-"""What goes to an embeddings endpoint in one request, and the reading of its reply.
-
-Here belong the bounds of a request and the forms that vectors come in. When requests are sent,
-and how often, belongs to `embeddings`.
-"""
+"""What goes to an embeddings endpoint in one request, and the reading of its reply."""
 
 import base64
 import binascii

@@ -1,9 +1,4 @@
-"""The engine: requests in, outcomes out, everything paid for stored before it is handed on.
-
-Here belong opening and closing, and who of the parts hears of what. A request's way leads through
-`runs` (drawn), `lookup` (known, or ours to ask), `sending` (asked) and `storing` (stored), and back
-to its run.
-"""
+"""The engine: requests in, outcomes out, everything paid for stored before it is handed on."""
 
 import asyncio
 import contextlib

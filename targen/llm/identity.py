@@ -1,9 +1,4 @@
-"""The identity of a request: what decides whether a stored completion answers it.
-
-Here belong the one definition of `request_id` and the checksum of a stored completion. The id is
-taken from what the caller asked, before anything is adapted to an endpoint, so that an endpoint's
-quirks never split or merge completions.
-"""
+"""The identity of a request: what decides whether a stored completion answers it."""
 
 from typing import Any
 

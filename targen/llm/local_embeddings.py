@@ -1,8 +1,4 @@
-"""Embeddings by a sentence-transformers model on this machine: the extra `embeddings`.
-
-Here belongs everything that knows of that package; it is imported nowhere else, and here only
-when a text is embedded.
-"""
+"""Embeddings by a sentence-transformers model on this machine: the extra `embeddings`."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,8 +1,4 @@
-"""Finding out of each job whether it is answered already, ours to ask, or another process's.
-
-Here belong the jobs that are not sorted yet and those that wait for another process. The
-statements belong to `ledger`, money to `purse`; what is ours goes on to `sending`.
-"""
+"""Finding out of each job whether it is answered already, ours to ask, or another process's."""
 
 import asyncio
 import logging

@@ -1,7 +1,4 @@
-"""From an answer to what is stored of it, and from that to an outcome.
-
-Here belongs the shape of both. When they are made, and whether to ask again, belongs to the engine.
-"""
+"""From an answer to what is stored of it, and from that to an outcome."""
 
 from collections.abc import Mapping
 from dataclasses import replace

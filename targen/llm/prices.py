@@ -1,8 +1,4 @@
-"""What tokens cost.
-
-Here belongs the price of a model at a day, read from a dated YAML file that a user can replace
-(TARGEN_PRICES). An unknown price is None, never 0.
-"""
+"""What tokens cost."""
 
 import os
 from dataclasses import dataclass

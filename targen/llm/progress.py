@@ -1,8 +1,4 @@
-"""How a run is getting on, every few seconds.
-
-Here belong the figures, their one line for the log, and the clock. Where they are shown besides
-the log is the caller's matter: whoever draws a bar watches.
-"""
+"""How a run is getting on, every few seconds."""
 
 import asyncio
 import logging

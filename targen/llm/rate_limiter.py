@@ -1,8 +1,4 @@
-"""The gate in front of one endpoint: when the next call may leave this process.
-
-Here belong the window of calls in flight, the granted slots, and the endpoint's own word on what
-is left (x-ratelimit headers). The shared estimate of the limit belongs to `rate`.
-"""
+"""The gate in front of one endpoint: when the next call may leave this process."""
 
 import asyncio
 import logging

@@ -1,8 +1,5 @@
 """The rate limit of an endpoint, found from its refusals alone.
 
-Here belongs the estimate, as a pure function of what was sent and refused when; it is shared by
-all processes as one JSON row. Waiting and sending belong to `gate`.
-
 How it works. Most limits are token buckets. A refusal says that the bucket was empty at that
 moment, so what passed between two refusals divided by the time between them is the bucket's rate,
 whatever its size. Sends start slowly and speed up with every call (`ramp`); the first refusal

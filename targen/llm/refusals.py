@@ -1,7 +1,4 @@
-"""What an endpoint refuses, and what is done about it: adapt the requests, or stop.
-
-Here belong the profile of each model and the words for refusals that no adapting helps.
-"""
+"""What an endpoint refuses, and what is done about it: adapt the requests, or stop."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,8 +1,4 @@
-"""What an endpoint's reply means: an answer, a reason to wait, to retry, to adapt or to stop.
-
-Here belong the taxonomy of errors and the reading of a chat completion. What is then done about
-it belongs to the engine.
-"""
+"""What an endpoint's reply means: an answer, a reason to wait, to retry, to adapt or to stop."""
 
 import email.utils
 import json

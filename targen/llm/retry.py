@@ -1,7 +1,4 @@
-"""When to try again, and when to see that nobody is there.
-
-Here belong backoff and the watch over the endpoint's health. How fast to send belongs to `rate`.
-"""
+"""When to try again, and when to see that nobody is there."""
 
 from targen.hashing import rng
 from targen.llm.reply import Reply

@@ -1,7 +1,4 @@
-"""One call of `Engine.run`: drawing its requests and handing on its outcomes.
-
-Here belongs back-pressure in both directions. What happens in between belongs to the engine.
-"""
+"""One call of `Engine.run`: drawing its requests and handing on its outcomes."""
 
 import asyncio
 from collections import deque

@@ -1,8 +1,4 @@
-"""Sending: jobs that are ours go out as the gate lets them, and come back answered or not at all.
-
-Here belong the jobs that are ready or held back, and the calls under way. What an answer comes to
-belongs to `storing`, what a refusal means to `refusals`, how fast to send to `gate`.
-"""
+"""Sends claimed requests within the rate limit."""
 
 import asyncio
 import heapq

@@ -1,8 +1,4 @@
-"""What an engine is told when it is opened.
-
-Here belong the settings of one engine and their checks. Reading the environment does not: that is
-the Dagster resource's work.
-"""
+"""What an engine is told when it is opened."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

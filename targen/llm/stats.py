@@ -1,7 +1,4 @@
-"""What an engine has done: the figures that assets show as metadata.
-
-Here belong counting and percentiles. Reporting while it runs belongs to `progress`.
-"""
+"""What an engine has done: the figures that assets show as metadata."""
 
 from array import array
 from dataclasses import dataclass, field

@@ -1,8 +1,4 @@
-"""From an answer to a stored row, and from that to the outcomes of all who wait for it.
-
-Here belong the answers that are not stored yet, and the decision to ask again. The shape of rows
-and outcomes belongs to `outcomes`.
-"""
+"""From an answer to a stored row, and from that to the outcomes of all who wait for it."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,8 +1,4 @@
-"""From a model's text to an object that fits the schema.
-
-Here belong tolerant parsing, salvage item by item, validation, and the question that asks again.
-What the endpoint is asked for (JSON schema, JSON mode, text) belongs to `wire`.
-"""
+"""From a model's text to an object that fits the schema."""
 
 import json
 import re

@@ -1,9 +1,4 @@
-"""A limit on tokens a minute, beside the gate that limits calls.
-
-Here belong the bucket that all processes of a store share, and the estimate of what a request will
-use. Requests are taken out of the bucket as they leave, with what they will probably use, and
-settled with what they did use.
-"""
+"""A limit on tokens a minute, beside the gate that limits calls."""
 
 import json
 import time

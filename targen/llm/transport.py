@@ -1,9 +1,4 @@
-"""An HTTP client for the SDK that does less for each call.
-
-Here belongs a client with the SDK's own transport library (aiohttp) for the one kind of request
-that matters, a POST with a body and a plain reply. Everything else, and everything behind a
-proxy, takes the SDK's own client, which this one extends.
-"""
+"""An HTTP client for the SDK that does less for each call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,4 @@
-"""What goes into the engine and what comes out: requests and outcomes.
-
-Here belong the plain data types that operators share with the engine. How a request is sent,
-stored or paid for does not.
-"""
+"""What goes into the engine and what comes out: requests and outcomes."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,4 @@
-"""The body of a chat completion request, adapted to what an endpoint takes.
-
-Here belong the wire format, the profile of a model (which parameters and which kind of structured
-output it takes), and how a refusal changes the profile. Sending belongs to `client`.
-"""
+"""The body of a chat completion request, adapted to what an endpoint takes."""
 
 import json
 import logging

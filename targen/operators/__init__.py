@@ -1,8 +1,4 @@
-"""Operators: what each step of a recipe can be, and how one step of a task is run.
-
-Here belongs running one step by name and telling which of its inputs changed. Each operator
-stands in the module of its step; files, databases and Dagster do not belong here.
-"""
+"""Operators: what each step of a recipe can be, and how one step of a task is run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

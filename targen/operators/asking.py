@@ -1,8 +1,4 @@
-"""What operators share when they ask a model for items: sending, and telling what became of each.
-
-Here belong helpers over requests, outcomes and rejected items. What to ask stands in each
-operator.
-"""
+"""Shared by operators: sending requests and turning outcomes into items and rejections."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any

@@ -1,7 +1,4 @@
-"""Step 1: attribute values for drawing: dimensions, values of each, and those that mislead.
-
-Here belongs the operator attribute_values. Drawing from the values is the contexts' business.
-"""
+"""Step 1: attribute values for drawing: dimensions, values of each, and those that mislead."""
 
 import re
 from dataclasses import dataclass, field

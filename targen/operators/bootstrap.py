@@ -1,8 +1,4 @@
-"""Step 4, Self-Instruct: rows from examples of people and of the model's own, round after round.
-
-Here belong the operator bootstrap and the filters that were published with it. ROUGE-L stands in
-`novelty`, the keeping of accounts in `growing`.
-"""
+"""Step 4, Self-Instruct: rows from examples of people and of the model's own, round after round."""
 
 import re
 import string

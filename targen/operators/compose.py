@@ -1,7 +1,4 @@
-"""Step 4: whole texts composed under requirements, one a call.
-
-Here belongs the operator compose. Examples of a label belong to `instances`.
-"""
+"""Step 4: whole texts composed under requirements, one a call."""
 
 from pydantic import Field
 

@@ -1,7 +1,4 @@
-"""Step 2: contexts, the settings that make instances differ.
-
-Here belong the operators none and llm_list. Seeds inside a context are the next step's.
-"""
+"""Step 2: contexts, the settings that make instances differ."""
 
 from typing import Any
 

@@ -1,8 +1,4 @@
-"""Step 6: the corrected set: self-correction, a policy for disagreement, and the selection.
-
-Here belong the operators none and self_correct, the policies, and which rows are kept. Judging
-the whole data set is the quality report's work.
-"""
+"""Step 6: the corrected set: self-correction, a policy for disagreement, and the selection."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal

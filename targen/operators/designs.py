@@ -1,8 +1,4 @@
-"""Which values to draw: sequences of combinations that cover every dimension evenly.
-
-Here belong the three designs, as pure functions of a number. What is drawn from is the business of
-`draw`.
-"""
+"""Which values to draw: sequences of combinations that cover every dimension evenly."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,8 +1,4 @@
-"""Step 2: contexts drawn by code, one for each slot: a value of every dimension.
-
-Here belongs the operator draw. Which combinations come stands in `designs`; where the values come
-from is the vocabularies' business.
-"""
+"""Step 2: contexts drawn by code, one for each slot: a value of every dimension."""
 
 from typing import Any
 

@@ -1,9 +1,4 @@
-"""A model that costs nothing in place of the real one: what a run would ask, and at what price.
-
-Here belongs the rehearsal of one step: each request is answered from the completion store where
-it can be, else by the embedded model, and counted. Which steps there are belongs to
-`targen.operators.rehearsal`.
-"""
+"""A model that costs nothing in place of the real one: what a run would ask, and at what price."""
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable

@@ -1,7 +1,4 @@
-"""Step 3, for methods that grow from rows made by people: the task's examples as seeds.
-
-Here belongs the operator examples. What grows from its rows is the next step's.
-"""
+"""Step 3, for methods that grow from rows made by people: the task's examples as seeds."""
 
 from typing import Any, Final
 

@@ -1,7 +1,4 @@
-"""Step 3: a seed worked out for each drawn context, say a summary and then a sentence.
-
-Here belongs the operator expand. Seeds that come in lists belong to `seeds`.
-"""
+"""Step 3: a seed worked out for each drawn context, say a summary and then a sentence."""
 
 from typing import Any
 

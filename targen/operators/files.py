@@ -1,7 +1,4 @@
-"""What the user brings in files: documents as seeds, rows to label.
-
-Here belong the operators `file` of seeds and of instances. The files were read with the task.
-"""
+"""What the user brings in files: documents as seeds, rows to label."""
 
 from typing import Any
 

@@ -1,8 +1,4 @@
-"""Filling the slots of the plan: one instance each, asked for, checked, asked again.
-
-Here belongs what every operator for instances shares that writes slots of the plan. How such an
-operator asks stands in its own module; whether a row's label is right is for later steps to say.
-"""
+"""Filling the slots of the plan: one instance each, asked for, checked, asked again."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final

@@ -1,8 +1,4 @@
-"""What methods share that grow a data set from its own rows: examples, and rows as they come in.
-
-Here belongs the keeping of accounts: which row came from which, what was rejected, what is left
-over. Which examples are shown, and what is asked, stands in each operator.
-"""
+"""What methods share that grow a data set from its own rows: examples, and rows as they come in."""
 
 import json
 from collections.abc import Mapping, Sequence

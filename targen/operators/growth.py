@@ -1,8 +1,4 @@
-"""Step 4, example-based data creation: rows from one formatting example, and from their own kind.
-
-Here belong the operator example_growth and its strategies. What rows of such methods have in
-common stands in `growing`.
-"""
+"""Growing rows from examples, level by level (data-creator)."""
 
 import math
 from collections import Counter

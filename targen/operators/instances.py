@@ -1,9 +1,4 @@
-"""Step 4: instances, one for each slot of the plan.
-
-Here belong the operators that write a row for a label or under requirements, and the one that
-takes rows from a file. How slots are filled stands in `filling`; whether a row is right is for
-later steps to say.
-"""
+"""Step 4: instances, one for each slot of the plan."""
 
 from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots

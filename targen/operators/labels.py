@@ -1,8 +1,4 @@
-"""Step 5: labels, what an annotator says who does not know what was intended.
-
-Here belong the operators intended, from_constraints and annotate. Mending labels is the next
-step's.
-"""
+"""Step 5: labels, what an annotator says who does not know what was intended."""
 
 from collections.abc import Mapping
 from typing import Any

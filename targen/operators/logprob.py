@@ -1,7 +1,4 @@
-"""Step 4: instances over-generated, and kept by how likely the model found their tokens.
-
-Here belongs the operator select_by_logprob. Writing for a label belongs to `instances`.
-"""
+"""Step 4: instances over-generated, and kept by how likely the model found their tokens."""
 
 from dataclasses import replace
 

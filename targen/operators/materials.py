@@ -1,8 +1,4 @@
-"""How rows of the tables look to a prompt and to a plan: contexts and seeds as plain dicts.
-
-Here belong the views that several operators need of upstream rows. Rows themselves are defined in
-`targen.steps`.
-"""
+"""How rows of the tables look to a prompt and to a plan: contexts and seeds as plain dicts."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""Whether a text is new: ROUGE-L against a pool that grows, exact and fast.
-
-Here belongs the search for the nearest text of a pool. What is done with a text that is not new
-stands in the operators.
-"""
+"""Whether a text is new: ROUGE-L against a pool that grows, exact and fast."""
 
 import re
 from array import array

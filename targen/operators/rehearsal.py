@@ -1,7 +1,4 @@
-"""A whole task played through without a cent: what each step would ask.
-
-Here belongs the order of the steps. What one step asks is counted in `targen.operators.estimate`.
-"""
+"""A whole task played through without a cent: what each step would ask."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

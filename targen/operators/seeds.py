@@ -1,7 +1,4 @@
-"""Step 3: instance seeds, what instances grow from.
-
-Here belong the operators none and llm_per_context. Making instances of seeds is the next step's.
-"""
+"""Step 3: instance seeds, what instances grow from."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final

@@ -1,8 +1,4 @@
-"""Whether a row's labels are what annotator and corrector said, and the policy made of them.
-
-Here belong votes, the majority, the corrector's word, and the finished row. How a text came about
-stands in `answers`.
-"""
+"""Whether a row's labels are what annotator and corrector said, and the policy made of them."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,8 +1,4 @@
-"""Whether rows stand in the answers that they name: terms, contexts, seeds and instances.
-
-Here belongs holding a row against its prompt and its answer, and against its own id, which is the
-digest of its content. Labels and the finished row are judged in `judgement`.
-"""
+"""Whether rows stand in the answers that they name: terms, contexts, seeds and instances."""
 
 import json
 from collections.abc import Iterator, Mapping

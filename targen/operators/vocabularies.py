@@ -1,8 +1,4 @@
-"""Step 1: vocabularies, the terms that contexts draw from.
-
-Here belong the operators none, inline, file and llm_list. What is drawn from the terms is the
-contexts' business.
-"""
+"""Step 1: vocabularies, the terms that contexts draw from."""
 
 from typing import Any
 

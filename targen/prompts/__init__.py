@@ -1,1 +1,1 @@
-"""TODO."""
+"""Prompt templates and their rendering."""

@@ -1,8 +1,4 @@
-"""Prompts: templates rendered in a sandbox, data in one fenced block, JSON schemas for answers.
-
-Here belongs how a prompt is put together. The words stand in `targen/prompts`; which data a step
-shows is the operator's choice.
-"""
+"""Prompts: templates rendered in a sandbox, data in one fenced block, JSON schemas for answers."""
 
 import json
 from collections.abc import Mapping, Sequence

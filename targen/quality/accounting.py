@@ -1,8 +1,4 @@
-"""What the rows took: calls, tokens, money, and what was thrown away.
-
-Here belong counts over tables, rejected items and completions. Prices do not: each completion
-brings the cost at which it was first paid.
-"""
+"""What the rows took: calls, tokens, money, and what was thrown away."""
 
 from collections.abc import Mapping
 from typing import Any

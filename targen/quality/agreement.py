@@ -1,8 +1,4 @@
-"""How far the intended, the annotated and the final label agree.
-
-Here belong flip rates, the flip matrix, kappa and the rows to look at. An estimate of how many
-labels are wrong belongs in `noise`.
-"""
+"""How far the intended, the annotated and the final label agree."""
 
 from collections.abc import Sequence
 from typing import Any

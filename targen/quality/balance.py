@@ -1,7 +1,4 @@
-"""Are labels, planned fields and answer positions spread evenly?
-
-Here belong measures of the shape of the label column. Whether labels are right does not.
-"""
+"""Are labels, planned fields and answer positions spread evenly?"""
 
 import math
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""Who and what is spoken of, and whether a swap of gender changes the label.
-
-Here belong shares of mentions. What share would be fair is for the reader to say.
-"""
+"""Who and what is spoken of, and whether a swap of gender changes the label."""
 
 import re
 from collections.abc import Mapping

@@ -1,9 +1,4 @@
-"""The small learner for rows that bring their options along: which of them is the answer?
-
-Here belong the features of an option beside the rest of its row, and the fit on them. Rows of
-which each has a label of one fixed set are learned in `learner`; what scores mean belongs to the
-metrics.
-"""
+"""The small learner for rows that bring their options along: which of them is the answer?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Where metrics put their results, and the rounding that keeps reports the same everywhere.
-
-Here belong the collector and the type of one figure. Computing figures does not.
-"""
+"""Where metrics put their results, and the rounding that keeps reports the same everywhere."""
 
 import math
 from dataclasses import dataclass, field

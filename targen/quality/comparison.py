@@ -1,8 +1,4 @@
-"""Methods side by side: the reports of tasks that extend one base, one line per task.
-
-Here belongs what is taken from each report, and what may be said of the differences. Measuring
-belongs to the report's own modules, the page to `comparison_page`.
-"""
+"""Methods side by side: the reports of tasks that extend one base, one line per task."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

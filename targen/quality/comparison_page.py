@@ -1,8 +1,4 @@
-"""The comparison as one self-contained HTML page.
-
-Here belong rendering and the words of its sentences. Like the report's page it is made from the
-JSON alone, so it cannot show a figure that the JSON lacks.
-"""
+"""The comparison as one self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

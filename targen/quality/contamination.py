@@ -1,7 +1,4 @@
-"""Does the set repeat the reference data it may be tested on?
-
-Here belongs overlap with reference rows. Overlap within the set belongs in `duplicates`.
-"""
+"""Does the set repeat the reference data it may be tested on?"""
 
 import numpy as np
 import numpy.typing as npt

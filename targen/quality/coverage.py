@@ -1,8 +1,4 @@
-"""How much of what was planned for the set turns up in it.
-
-Here belong the attributes that contexts and seeds were drawn with. Balance of labels belongs in
-`balance`.
-"""
+"""How much of what was planned for the set turns up in it."""
 
 from collections import Counter
 

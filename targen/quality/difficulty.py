@@ -1,8 +1,4 @@
-"""How much of the label can be told from the text, over all and row by row.
-
-Here belong V-information and pointwise V-information. Cues that give the label away for the
-wrong reason belong in `shortcuts`.
-"""
+"""How much of the label can be told from the text, over all and row by row."""
 
 import numpy as np
 import polars as pl

@@ -1,8 +1,4 @@
-"""Rows that repeat each other, exactly or nearly.
-
-Here belong the search for equal and almost equal texts. Which rows to reject is decided by the
-operators, not here.
-"""
+"""Rows that repeat each other, exactly or nearly."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,4 @@
-"""Embeddings for a report: of which rows, and by whom.
-
-Here belongs asking the model for vectors. What is computed from them belongs to `semantic`.
-"""
+"""Embeddings for a report: of which rows, and by whom."""
 
 from collections.abc import Sequence
 from dataclasses import replace

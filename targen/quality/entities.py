@@ -1,8 +1,4 @@
-"""Named entities by a spaCy pipeline of the user's choice.
-
-Here belongs what needs the optional package `spacy`, imported nowhere else. Groups of people by
-word lists, which need nothing, belong in `bias`.
-"""
+"""Named entities by a spaCy pipeline of the user's choice."""
 
 from collections import Counter
 from typing import Any

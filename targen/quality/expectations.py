@@ -1,8 +1,4 @@
-"""Great Expectations at work: a table held against its suite, and the page of what it found.
-
-Here belongs everything that touches the library. It is imported inside functions alone: it takes
-seconds and some 240 MB. What is expected stands in `suites`.
-"""
+"""Great Expectations at work: a table held against its suite, and the page of what it found."""
 
 import json
 import math

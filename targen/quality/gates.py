@@ -1,8 +1,4 @@
-"""Gates: bounds that a task sets for its metrics, judged and told in words.
-
-Here belongs what a gate looks at and whether that passes. Rules of ours about what is worth a
-sentence belong to `verdict`.
-"""
+"""Gates: bounds that a task sets for its metrics, judged and told in words."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""What a report is computed from.
-
-Here belong the plain data that a caller gathers: tables, names, completions. How they are read
-from files, tasks or the completion store does not.
-"""
+"""What a report is computed from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,8 +1,4 @@
-"""95% intervals.
-
-Here belong the ways to say how far a figure may be off because rows are a sample. They say
-nothing of errors that all rows share.
-"""
+"""95% intervals."""
 
 import math
 from collections.abc import Callable, Sequence

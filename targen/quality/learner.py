@@ -1,9 +1,4 @@
-"""The small classifier that difficulty, shortcuts and utility are measured with.
-
-Here belong features and fitting: TF-IDF per field and logistic regression, which need no model
-files and give the same on every machine. Rows whose answer is one of options that they bring
-along are learned in `choices`. What scores mean belongs to the metrics.
-"""
+"""The small classifier that difficulty, shortcuts and utility are measured with."""
 
 import warnings
 from collections import Counter

@@ -1,8 +1,4 @@
-"""How varied the wording is, measured at equal amounts of text.
-
-Here belong measures of words and n-grams. Likeness of meaning belongs in `semantic`, repeated
-rows in `duplicates`.
-"""
+"""How varied the wording is, measured at equal amounts of text."""
 
 from collections.abc import Sequence
 from typing import Any

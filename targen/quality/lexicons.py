@@ -1,9 +1,4 @@
-"""Small word lists: who and what is spoken of.
-
-Here belong surface forms, grouped under the name that the report shows. They are short on
-purpose and in English; a name that also means something else (Georgia, Jordan) counts as
-written.
-"""
+"""Small word lists: who and what is spoken of."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,8 +1,4 @@
-"""Every metric of the report by name: what a gate may name, and how a sentence calls it.
-
-Here belong names, words and ranges. How a metric is computed stands with its own module. Nothing
-heavy is imported: task files are checked against these names.
-"""
+"""Every metric of the report by name: what a gate may name, and how a sentence calls it."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,9 +1,4 @@
-"""How many of the final labels are wrong?
-
-Here belong estimates of the label noise that is left: by latent classes over three readings,
-by planted errors, and by people's review, which overrides the others. Disagreement between
-readings belongs in `agreement`.
-"""
+"""How many of the final labels are wrong?"""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,8 +1,4 @@
-"""The report as one self-contained HTML page.
-
-Here belong rendering and the forms numbers take on the page. The page is made from the report's
-JSON alone, so it cannot show a figure that the JSON lacks.
-"""
+"""The report as one self-contained HTML page."""
 
 import re
 import unicodedata

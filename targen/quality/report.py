@@ -1,8 +1,4 @@
-"""The quality report of one data set: every figure, once, in three forms.
-
-Here belongs the order of the figures and what the table, the JSON and the page share. How a
-figure is computed stands in the module of its metric; how it looks in `page`.
-"""
+"""The quality report of one data set: every figure, once, in three forms."""
 
 from dataclasses import dataclass
 from typing import Any

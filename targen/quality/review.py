@@ -1,8 +1,4 @@
-"""People's review of finished rows: the sheet that they fill in, and what they said.
-
-Here belong the sample, the CSV in both directions and the file that keeps verdicts. What they say
-of the label noise is computed in `noise`.
-"""
+"""People's review of finished rows: the sheet that they fill in, and what they said."""
 
 import csv
 import io

@@ -1,8 +1,4 @@
-"""How like the other rows a row is worded: self-BLEU, ROUGE-L, shared 3-grams, compression.
-
-Here belong comparisons of each row with the rest, on seeded samples of equal size. Counts of
-distinct words belong in `lexical`, verified duplicates in `duplicates`.
-"""
+"""How like the other rows a row is worded: self-BLEU, ROUGE-L, shared 3-grams, compression."""
 
 import zlib
 from dataclasses import replace

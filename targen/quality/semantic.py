@@ -1,8 +1,4 @@
-"""How alike rows are in meaning, over embeddings that the caller brings.
-
-Here belong closed forms over raw embeddings. Making embeddings does not; and no figure is ever
-computed on a projection, whose distances are the projection's own.
-"""
+"""How alike rows are in meaning, over embeddings that the caller brings."""
 
 import math
 from collections import Counter

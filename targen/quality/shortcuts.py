@@ -1,8 +1,4 @@
-"""Cues that give the label away without the task being solved.
-
-Here belong accuracy from part of the input, from length alone, and words that go with a label.
-How hard the rows are as a whole belongs in `difficulty`.
-"""
+"""Cues that give the label away without the task being solved."""
 
 from collections.abc import Sequence
 from statistics import NormalDist

@@ -1,8 +1,4 @@
-"""What Great Expectations is asked of each table, as plain data.
-
-Here belongs the suite of a table, drawn from the task, its gates and the expectations that its
-file adds. Great Expectations itself is not imported: `expectations` hands it the suite.
-"""
+"""What Great Expectations is asked of each table, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

@@ -1,9 +1,4 @@
-"""Charts as inline SVG: bars, histograms, curves, dots with intervals.
-
-Here belongs drawing. Every text goes through `Markup.format` and is escaped; colours are CSS
-classes of the page, so that a chart follows light, dark and print. Choosing what to draw belongs
-in the page's template.
-"""
+"""Charts as inline SVG: bars, histograms, curves, dots with intervals."""
 
 from collections.abc import Sequence
 from itertools import pairwise

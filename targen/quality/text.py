@@ -1,7 +1,4 @@
-"""Words and n-grams of a frame's text fields, as arrays that every text metric shares.
-
-Here belong splitting and counting. What a count says about a data set does not.
-"""
+"""Words and n-grams of a frame's text fields, as arrays that every text metric shares."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Is the set of use? Train on it, test on gold.
-
-Here belongs the comparison of classifiers trained on the set and on gold, at equal sizes.
-"""
+"""Is the set of use? Train on it, test on gold."""
 
 from collections.abc import Sequence
 from typing import Any

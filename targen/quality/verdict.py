@@ -1,8 +1,4 @@
-"""What a reader should take away, in words.
-
-Here belong the sentences that the page leads with, drawn from figures by fixed rules. Bounds
-that a user sets are gates; the rules here only decide what is worth a sentence.
-"""
+"""What a reader should take away, in words."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""Whether a release is what was made, and its rows those of the finished set.
-
-Here belongs reading a release's manifest and holding files, tables and rows against it. Making,
-listing and withdrawing releases does not.
-"""
+"""Whether a release is what was made, and its rows those of the finished set."""
 
 import json
 import re

@@ -1,8 +1,4 @@
-"""The dataset card: what a reader must know of a release, with a header that Hugging Face reads.
-
-Here belong the card's words and their escaping. It is made from what was gathered alone, so it
-says nothing that the report, the tables or the store do not.
-"""
+"""The dataset card: what a reader must know of a release, with a header that Hugging Face reads."""
 
 import html
 import json

@@ -1,8 +1,4 @@
-"""What every release must keep, told from its files alone.
-
-Here belongs reading a release back and counting. Whether its bytes are what they were is for
-`shelf` to say, and asked first.
-"""
+"""What every release must keep, told from its files alone."""
 
 from io import BytesIO
 

@@ -1,8 +1,4 @@
-"""What `targen export` writes: the finished rows of a task, or a mixture, as a folder of files.
-
-Here belongs which files a format has and putting them there. Files are replaced by the next
-export; what must stay as it is belongs into a release.
-"""
+"""What `targen export` writes: the finished rows of a task, or a mixture, as a folder of files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

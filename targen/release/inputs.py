@@ -1,8 +1,4 @@
-"""What a release is made from: a task, its tables, its report, and who answered.
-
-Here belongs gathering these and refusing what does not fit together or did not pass. What is
-written of them does not.
-"""
+"""What a release is made from: a task, its tables, its report, and who answered."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""The files of a release and its manifest: the same inputs give the same bytes.
-
-Here belongs what a release holds. Where it lies, and that it stays whole, belongs to `shelf`.
-Nothing here looks at time, place or run.
-"""
+"""The files of a release and its manifest: the same inputs give the same bytes."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""Where releases lie: `releases/<task>/<version>/`, each whole, never changed, or withdrawn.
-
-Here belongs putting releases down, listing, checking and withdrawing them. What one holds belongs
-to `contents`.
-"""
+"""Where releases lie: `releases/<task>/<version>/`, each whole, never changed, or withdrawn."""
 
 import json
 import re

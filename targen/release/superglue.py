@@ -1,9 +1,4 @@
-"""The eight tasks as SuperGLUE's own files have them, so that existing loaders read them.
-
-Here belong the keys and types of each task's lines. Dividing rows into files does not. Sources:
-the files of SuperGLUE v2 (Wang et al. 2019), as the loaders of jiant and of Hugging Face's
-`super_glue` read them.
-"""
+"""The eight tasks as SuperGLUE's own files have them, so that existing loaders read them."""
 
 import re
 from collections.abc import Callable, Mapping

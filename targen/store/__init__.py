@@ -1,1 +1,1 @@
-"""TODO."""
+"""The database of completions, leases, budgets and table digests."""

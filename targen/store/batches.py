@@ -1,8 +1,5 @@
 """Which batches are under way, as the completion store knows it.
 
-Here belong the statements on the tables of batches and their items, each a piece of work for the
-`writer`. When to submit, wait and read belongs to `batch`.
-
 A request that goes out in a batch counts as spent with the most it can cost from that moment on,
 whatever becomes of the process; once its line is read, that is taken back and the real cost counts.
 """

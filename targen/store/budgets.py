@@ -1,8 +1,5 @@
 """The ceiling on what may be spent: reserved before a call, settled after.
 
-Here belong the upper bound of a call's cost and the statements that reserve and settle, shared by
-all processes of a store. What happens to a request that does not fit belongs to the engine.
-
 Two ceilings hold at once: one over everything in the store (`*`), one for a task (`task:<name>`).
 What a process had reserved when it died counts as spent, because the endpoint may have charged it.
 """

@@ -1,9 +1,4 @@
-"""SQL for many rows at once, as text made once per number of rows.
-
-Here belong the few statements that run for every group of answers. All others are written with
-SQLAlchemy where they are used. It takes longer over each of these than the database does, and with
-one statement a row the driver would give the interpreter's lock away for every row.
-"""
+"""SQL for many rows at once, as text made once per number of rows."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache

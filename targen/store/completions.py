@@ -1,9 +1,4 @@
-"""The completion store: opening it, and reading what it knows.
-
-Here belong the connection, the check of its version, the packing of a completion into a row, and
-the reads for lineage and costs. Writing happens in one thread (`writer`); repairs in
-`maintenance`.
-"""
+"""The completion store: opening it, and reading what it knows."""
 
 import json
 import sqlite3

@@ -1,7 +1,4 @@
-"""Vectors in the completion store: packing, reading and the work of writing them.
-
-Here belong the rows of the table `embeddings`. Asking an endpoint belongs to `embeddings`.
-"""
+"""Vectors in the completion store: packing, reading and the work of writing them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -1,8 +1,4 @@
-"""Settings of the whole Python process that hold while answers are on their way to a store.
-
-Here belongs what cannot be set for one engine alone: whatever stops the process for milliseconds
-is time in which a kill loses answers that are paid for.
-"""
+"""Settings of the whole Python process that hold while answers are on their way to a store."""
 
 import gc
 import sys

@@ -1,8 +1,4 @@
-"""What the engine writes to the store: completions, uses, and leases on requests under way.
-
-Here belong the statements, each a piece of work for the `writer`. They hold for SQLite and
-PostgreSQL alike.
-"""
+"""What the engine writes to the store: completions, uses, and leases on requests under way."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

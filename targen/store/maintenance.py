@@ -1,8 +1,4 @@
-"""Looking after a completion store: figures, checks, backup, pruning, costs.
-
-Here belong the functions behind `targen store` and `targen costs`. Deciding which requests the
-tables descend from is the caller's: it hands the ids in.
-"""
+"""Looking after a completion store: figures, checks, backup, pruning, costs."""
 
 import base64
 import gzip

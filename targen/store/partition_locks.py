@@ -1,9 +1,4 @@
-"""Leases on partitions, for tables on S3, where no file can be locked.
-
-Here belong the statements of taking, renewing and giving back a lease, by the store's clock, which
-all machines share. When to renew, and what to say where another run holds it, belongs to the
-caller.
-"""
+"""Leases on partitions, for tables on S3, where no file can be locked."""
 
 from dataclasses import dataclass
 

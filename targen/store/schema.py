@@ -1,8 +1,4 @@
-"""The tables of the completion store.
-
-Here belong table definitions and the version of the schema. Statements belong to the modules that
-use the tables; the way from an older version to this one to `migrations`.
-"""
+"""The tables of the completion store."""
 
 from typing import Literal
 

@@ -1,8 +1,4 @@
-"""What every stored file was when it was written: the record that audits compare with.
-
-Here belong the digests of a file, its columns and its rows, their record in the completion store,
-and telling where a file differs from it. What an audit makes of a difference stands in `audit`.
-"""
+"""What every stored file was when it was written: the record that audits compare with."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,4 @@
-"""The one thread of a process that writes to the store.
-
-Here belongs group commit: whatever has piled up is done in one transaction, and nobody hears of
-it before that is committed. No two such transactions overlap, whatever machine they are of, so that
-what is done in one may look first and write then. What is written belongs to the callers.
-"""
+"""The one thread of a process that writes to the store."""
 
 import asyncio
 import threading

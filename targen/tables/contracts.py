@@ -1,9 +1,4 @@
-"""What must be true of a table, checked after it is made: the contract, and statistics that warn.
-
-Here belong checks over whole tables against the task and the tables before them. Hard invariants
-of a row are enforced while it is made (`targen.tasks.validators`); these checks find what slipped
-through, a changed file, or a mistake of ours.
-"""
+"""Checks of a finished table against its task and the tables above it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""The tables as files: what lies where, and how a step's result is stored and read back.
-
-Here belong file names, the Parquet metadata and the schema version's check. Moving bytes belongs
-to `places`, the columns to `targen.steps`.
-"""
+"""The tables as files: what lies where, and how a step's result is stored and read back."""
 
 import json
 from collections.abc import Mapping

@@ -1,7 +1,4 @@
-"""Where files lie: a local folder or an S3 prefix, behind the same few verbs.
-
-Here belongs moving bytes, whole and atomically. What the bytes mean does not.
-"""
+"""Where files lie: a local folder or an S3 prefix, behind the same few verbs."""
 
 import os
 import shutil

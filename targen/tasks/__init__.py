@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a task is: the YAML file, its checks, and the rows that users bring."""

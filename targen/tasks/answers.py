@@ -1,8 +1,4 @@
-"""The four kinds of answer, and when two answers are the same.
-
-Here belongs equality of labels, for majority votes, agreement and selection. How labels are asked
-for does not.
-"""
+"""The four kinds of answer, and when two answers are the same."""
 
 import re
 import string

@@ -1,7 +1,4 @@
-"""Checks across the keys of a task: names that must exist, parts that belong together.
-
-Here belong mistakes that no single key shows. What one key may hold stands in its model.
-"""
+"""Checks across the keys of a task: names that must exist, parts that belong together."""
 
 from functools import lru_cache
 from importlib.util import find_spec

@@ -1,9 +1,4 @@
-"""Named endpoints: where a step may send its questions instead of the default endpoint.
-
-Here belong the file that defines them (TARGEN_ENDPOINTS_FILE) and what one of them changes in an
-engine's settings. A task names an endpoint; addresses, limits and prices stand in this file, and
-secrets in neither: the file names the environment variable that holds one.
-"""
+"""Named endpoints: where a step may send its questions instead of the default endpoint."""
 
 import re
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""The files that a task names, read when the task is loaded, so that operators stay pure.
-
-Here belong word lists, examples, seeds and rows of the user's own. The task file itself is read
-by `task`.
-"""
+"""The files that a task names, read when the task is loaded, so that operators stay pure."""
 
 import csv
 import io

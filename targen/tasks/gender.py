@@ -1,8 +1,4 @@
-"""The deterministic swap of gender in English text, for the twins of AX-g.
-
-Here belongs the word list and the one ambiguous case (`her` is `him` or `his`, `his` is `her` or
-`hers`). Measuring gender bias does not belong here.
-"""
+"""The deterministic swap of gender in English text, for the twins of AX-g."""
 
 import re
 from typing import Final

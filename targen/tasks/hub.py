@@ -1,8 +1,4 @@
-"""Data sets of the Hugging Face hub: the extra `datasets`.
-
-Here belongs everything that knows of that package; it is imported nowhere else, and here only
-when a task names a data set.
-"""
+"""Data sets of the Hugging Face hub: the extra `datasets`."""
 
 import polars as pl
 

@@ -1,8 +1,4 @@
-"""Files that somebody else made, read as rows with the place that each stood at.
-
-Here belong suffixes, encodings and the forms of Parquet, JSON lines, CSV and TSV. Which column is
-which field of a task is for `foreign` to say.
-"""
+"""Files that somebody else made, read as rows with the place that each stood at."""
 
 import csv
 import io

@@ -1,8 +1,4 @@
-"""Rows that somebody else made, brought into a task's columns: own data, and reference data.
-
-Here belongs which column is which field, which label is which, and what is wrong with either.
-Reading files belongs to `foreign_files`.
-"""
+"""Rows that somebody else made, brought into a task's columns: own data, and reference data."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

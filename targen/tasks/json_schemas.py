@@ -1,8 +1,4 @@
-"""JSON Schemas of task and recipe files, for completion and hints in editors.
-
-Here belongs what an editor can be told. Whether a file is right is for `targen validate` to say:
-a schema cannot see that a task extends another, or that a validator's field exists.
-"""
+"""JSON Schemas of task and recipe files, for completion and hints in editors."""
 
 import inspect
 import json

@@ -1,7 +1,4 @@
-"""The languages that a task can be in.
-
-Here belong codes and names. What a validator does in a language belongs to the validator.
-"""
+"""The languages that a task can be in."""
 
 from typing import Final
 

@@ -1,8 +1,4 @@
-"""Loading: the folders of tasks and recipes, read and checked.
-
-Here belong finding a task's file and what it extends, and the errors about all of them. The checks
-across a task's keys stand in `task_checks`, the files that a task names in `task_files`.
-"""
+"""Loading: the folders of tasks and recipes, read and checked."""
 
 import re
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""Recipes: one operator and its parameters for each step of the method.
-
-Here belongs what a recipe file says. Whether there are such operators is the work of `loading`,
-what they do that of `operators`.
-"""
+"""Recipes: one operator and its parameters for each step of the method."""
 
 from typing import Any, Final
 

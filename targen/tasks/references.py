@@ -1,8 +1,4 @@
-"""The gold rows of a task: found, read, and brought into its columns.
-
-Here belongs which source goes first. What is computed with gold rows belongs to
-`targen.quality`; the forms of files to `foreign_files`.
-"""
+"""The gold rows of a task: found, read, and brought into its columns."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,8 +1,4 @@
-"""Operators by step and name, what they are given and what they return.
-
-Here belong the registry and the types that every operator shares. Each operator itself stands in
-the module of its step.
-"""
+"""Operators by step and name, what they are given and what they return."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

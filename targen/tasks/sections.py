@@ -1,8 +1,4 @@
-"""The sections of a task file, one model each.
-
-Here belongs what one section may hold. What must fit together across sections stands in
-`task_checks`; the task as a whole, and reading it, in `task`.
-"""
+"""The sections of a task file, one model each."""
 
 from typing import Any, Literal
 

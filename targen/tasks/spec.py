@@ -1,8 +1,4 @@
-"""Tasks: what a data set is about, as one YAML file says it.
-
-Here belongs the model of a task, and what follows from it alone. Reading and checking the files is
-the work of `loading`; how instances are made, that of the recipe and the operators.
-"""
+"""Tasks: what a data set is about, as one YAML file says it."""
 
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,8 +1,4 @@
-"""The hard invariants of rows: checked, and where code knows better than a model, filled in.
-
-Here belong small functions over one row, registered by name, which a task lists under
-`validators`. Judgements that need a model do not belong here.
-"""
+"""The hard invariants of rows: checked, and where code knows better than a model, filled in."""
 
 import ast
 import re

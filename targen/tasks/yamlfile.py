@@ -1,8 +1,4 @@
-"""YAML files read safely, with the line of every key, and validated into pydantic models.
-
-Here belongs everything between a file and a checked model: parsing, lines, and the wording of
-errors. What a task or a recipe means does not.
-"""
+"""YAML files read safely, with the line of every key, and validated into pydantic models."""
 
 import difflib
 from collections.abc import Iterable, Sequence

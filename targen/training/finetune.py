@@ -1,9 +1,4 @@
-"""A transformer, fine-tuned on labelled rows by Hugging Face's Trainer.
-
-Here belong the three families (encoder only, encoder-decoder, decoder only) and the two formats
-(a classification head; an instruction whose answer is the label). What is compared with what
-belongs to `study`.
-"""
+"""A transformer, fine-tuned on labelled rows by Hugging Face's Trainer."""
 
 import tempfile
 from collections.abc import Sequence

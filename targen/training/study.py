@@ -1,8 +1,4 @@
-"""What a transformer learns from the set, beside what it learns from gold.
-
-Here belong the two studies: utility (train on the set, test on gold) and V-information. How one
-model is trained belongs to `finetune`.
-"""
+"""What a transformer learns from the set, beside what it learns from gold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""An installation on loopback: PostgreSQL, Redis, S3, code server, daemon, web server, workers.
-
-Here belong starting and stopping. Everything lies in one folder and listens on free ports; all that
-is started is stopped again, by its process id.
-"""
+"""An installation on loopback: PostgreSQL, Redis, S3, code server, daemon, web server, workers."""
 
 import os
 import shutil

@@ -1,7 +1,4 @@
-"""What Alembic runs to migrate a store: always on the connection that `Store` hands over.
-
-Here belongs what Alembic needs to be told; no change of a table does.
-"""
+"""What Alembic runs to migrate a store: always on the connection that `Store` hands over."""
 
 from alembic import context
 

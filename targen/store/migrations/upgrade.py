@@ -1,7 +1,4 @@
-"""Running the migrations on an open connection.
-
-Here belongs calling Alembic. When that is needed is for `Store` to tell.
-"""
+"""Running the migrations on an open connection."""
 
 from pathlib import Path
 

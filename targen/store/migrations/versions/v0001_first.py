@@ -1,7 +1,4 @@
-"""The first schema.
-
-Here belong the tables as they were in the first release; later ones belong to later revisions.
-"""
+"""The first schema."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,4 @@
-"""Vectors of texts.
-
-Here belongs their table alone.
-"""
+"""Vectors of texts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,4 @@
-"""Who holds a partition whose tables lie on S3.
-
-Here belongs their table alone.
-"""
+"""Who holds a partition whose tables lie on S3."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,7 +1,4 @@
-"""What audits compare with: a checksum of every completion, and the digests of table files.
-
-Here belong these columns and tables; what is compared belongs to `targen.audit`.
-"""
+"""What audits compare with: a checksum of every completion, and the digests of table files."""
 
 import sqlalchemy as sa
 from alembic import op
