@@ -8,7 +8,8 @@ import polars as pl
 
 import targen
 from targen import steps
-from targen.hashing import digest, short_id
+from targen.hashing import digest
+from targen.lineage import ids
 from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
     attributes,
@@ -105,8 +106,8 @@ def rejected_frame(
     """Return rejected items as the `rejected` table, those of a `StepError` as well."""
     rows = []
     for place, given in enumerate(rejected):
-        identity = ["rejected", spec.name, step, place, given["request_ids"], given.get("slot")]
-        row = {"item_id": short_id(identity), **given, "step": step}
+        item_id = ids.rejected_id(spec.name, step, place, given["request_ids"], given.get("slot"))
+        row = {"item_id": item_id, **given, "step": step}
         for name in ("intended_label", "annotated_label", "corrected_label"):
             if isinstance(row.get(name), list):
                 row[name] = ", ".join(row[name])

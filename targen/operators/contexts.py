@@ -6,8 +6,7 @@ import polars as pl
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import short_id
-from targen.lineage.ids import NONE_CONTEXT_ID
+from targen.lineage import ids
 from targen.operators.asking import (
     answers,
     items_of,
@@ -29,7 +28,7 @@ PROMPT = "contexts/llm_list.md"
 @operator("contexts", "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no context: one row says so."""
-    row = {"context_id": NONE_CONTEXT_ID, "text": "none", "attributes": [], "term_ids": []}
+    row = {"context_id": ids.NONE_CONTEXT_ID, "text": "none", "attributes": [], "term_ids": []}
     return StepResult(rows=[row], asked=1)
 
 
@@ -66,7 +65,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
     }
     vocabulary = step.tables["vocabularies"]
     terms = _terms(vocabulary)
-    ids = {term: term_id for term_id, term in vocabulary.select("term_id", "term").iter_rows()}
+    term_ids = {term: term_id for term_id, term in vocabulary.select("term_id", "term").iter_rows()}
     result = StepResult()
     found: dict[str, dict[str, Any]] = {}
     for sample in range(params.retries + 1):
@@ -100,10 +99,10 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
             text = values.pop("text")
             named = [{"name": name, "value": value} for name, value in values.items()]
             found[key] = {
-                "context_id": short_id(["context", text, named]),
+                "context_id": ids.context_id(text, named),
                 "text": text,
                 "attributes": named,
-                "term_ids": [ids[v] for v in values.values() if v in ids],
+                "term_ids": [term_ids[v] for v in values.values() if v in term_ids],
                 "request_id": outcome.request_id,
             }
         lost = rejection(*missing_reason(outcome), None, outcome.request_id)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import short_id
+from targen.lineage import ids
 from targen.operators.base import StepInput, StepResult
 from targen.operators.designs import Design, point
 from targen.operators.plan import Plan, Slot
@@ -98,7 +98,7 @@ def _context(
         named[LABEL] = slot.label if isinstance(slot.label, str) else ", ".join(slot.label)
     attributes = [{"name": name, "value": value} for name, value in named.items()]
     return {
-        "context_id": short_id(["context", slot.number, text, attributes]),
+        "context_id": ids.drawn_context_id(slot.number, text, attributes),
         "text": text,
         "attributes": attributes,
         "term_ids": [term_id for _, term_id in [*drawn.values(), *unlike]],

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from targen.errors import StepError
-from targen.hashing import canonical, short_id
+from targen.hashing import canonical
+from targen.lineage import ids
 from targen.operators.base import StepInput, StepResult
 from targen.tasks.registry import operator
 
@@ -19,7 +20,7 @@ async def examples(step: StepInput, params: Any) -> StepResult:
         label = example.label if example.label is None else str(example.label)
         result.rows.append(
             {
-                "seed_id": short_id(["seed", KIND, example.fields, label]),
+                "seed_id": ids.example_id(KIND, example.fields, label),
                 "context_id": None,
                 "kind": KIND,
                 "fields": canonical(example.fields),

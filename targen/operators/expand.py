@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import canonical, short_id
+from targen.hashing import canonical
+from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
@@ -128,7 +129,7 @@ def _take(
         result.rejected.append(rejection("invalid", problem, items[0], outcome.request_id))
         return None
     return {
-        "seed_id": short_id(["seed", context_id, wanted.kind, fields]),
+        "seed_id": ids.seed_id(context_id, wanted.kind, fields),
         "context_id": context_id,
         "kind": wanted.kind,
         "fields": canonical(fields),

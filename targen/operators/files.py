@@ -3,7 +3,8 @@
 from typing import Any
 
 from targen.errors import StepError
-from targen.hashing import canonical, short_id
+from targen.hashing import canonical
+from targen.lineage import ids
 from targen.operators.asking import rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
 from targen.tasks.registry import operator
@@ -53,7 +54,7 @@ async def seeds_file(step: StepInput, params: Any) -> StepResult:
     for _, row in _checked(step, step.spec.seed_rows, result, True, None):
         result.rows.append(
             {
-                "seed_id": short_id(["seed", None, kind, row]),
+                "seed_id": ids.seed_id(None, kind, row),
                 "context_id": None,
                 "kind": kind,
                 "fields": canonical(row),
@@ -77,7 +78,7 @@ async def instances_file(step: StepInput, params: Any) -> StepResult:
         content = {name: row.get(name) for name in spec.fields}
         result.rows.append(
             {
-                "instance_id": short_id(["instance", spec.name, place, None, content]),
+                "instance_id": ids.instance_id(spec.name, place, None, content),
                 "slot": place,
                 "parent_ids": [],
                 "depth": 0,

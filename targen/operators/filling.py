@@ -6,7 +6,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import rng, short_id
+from targen.hashing import rng
+from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
@@ -281,8 +282,9 @@ class Filling:
             rows = [{**r, twin.id_field: row["slot"]} for r in (row, {**row, **swapped})]
         for r in rows:
             content = {name: r[name] for name in self.spec.fields}
-            identity = ["instance", self.spec.name, r["slot"], r["intended_label"], content]
-            r["instance_id"] = short_id(identity)
+            r["instance_id"] = ids.instance_id(
+                self.spec.name, r["slot"], r["intended_label"], content
+            )
         return rows
 
     def unique(self, opened: int) -> tuple[list[Filled], set[int]]:

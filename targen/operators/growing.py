@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from targen.errors import StepError
-from targen.hashing import short_id
+from targen.lineage import ids
 from targen.llm.types import Outcome
 from targen.operators.asking import missing_reason, rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
@@ -146,7 +146,7 @@ class Harvest:
             return None
         self._seen.add(key)
         slot = len(self.rows)
-        instance_id = short_id(["instance", self.spec.name, slot, label, fields])
+        instance_id = ids.instance_id(self.spec.name, slot, label, fields)
         depth = 1 + max(parent.depth for parent in parents)
         self.rows.append(
             {

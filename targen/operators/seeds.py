@@ -6,7 +6,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import canonical, short_id
+from targen.hashing import canonical
+from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
@@ -35,7 +36,7 @@ EXCLUDE_WORDS: Final = 12
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no seeds: one row says so."""
     row: dict[str, Any] = {
-        "seed_id": short_id(["seed", "none"]),
+        "seed_id": ids.NONE_SEED_ID,
         "context_id": None,
         "kind": NONE_SEED_KIND,
         "fields": "{}",
@@ -209,7 +210,7 @@ def _take(
         given = types[number - 1]
         context.rows.append(
             {
-                "seed_id": short_id(["seed", context.context_id, wanted.kind, fields]),
+                "seed_id": ids.seed_id(context.context_id, wanted.kind, fields),
                 "context_id": context.context_id,
                 "kind": wanted.kind,
                 "fields": canonical(fields),

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from targen.hashing import canonical, short_id
+from targen.hashing import canonical
+from targen.lineage import ids
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
-from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.operators.examples import KIND
 from targen.operators.materials import attributes, context_block
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND
@@ -50,10 +50,7 @@ def term(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems
     """Check a row of vocabularies."""
     del way
     row = item.row
-    content = ["term", row["category"], row["term"]]
-    if row["label"] is not None:
-        content.append(row["label"])
-    yield from _named(item, "term_id", [content])
+    yield from _named(item, "term_id", ids.term_id(row["category"], row["term"], row["label"]))
     if kept is None or row["category"] == ASKED:
         return
     key = "label" if row["category"] == CONFUSABLE else "term"
@@ -65,13 +62,12 @@ def term(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems
 def context(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of contexts: one of a list, or one that was drawn."""
     row = item.row
-    if row["context_id"] == NONE_CONTEXT_ID:
+    if row["context_id"] == ids.NONE_CONTEXT_ID:
         return
     named = [{"name": p["name"], "value": p["value"]} for p in row["attributes"] or ()]
-    drawn = ["context", row["#"], row["text"], named]
-    yield from _named(
-        item, "context_id", [["context", row["text"], named] if item.request_ids else drawn]
-    )
+    written = ids.context_id(row["text"], named)
+    drawn = ids.drawn_context_id(row["#"], row["text"], named)
+    yield from _named(item, "context_id", written if item.request_ids else drawn)
     values = attributes(row)
     terms = [way.by_id.get(("vocabularies", name)) for name in row["term_ids"] or ()]
     for found in terms:
@@ -101,10 +97,10 @@ def seed(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems
     if row["kind"] == NONE_SEED_KIND:
         return
     fields, typed = json.loads(row["fields"]), attributes(row)
-    own = ["seed", row["context_id"], row["kind"], fields]
-    shown = ["seed", KIND, fields, typed.get(LABEL)]
+    own = ids.seed_id(row["context_id"], row["kind"], fields)
+    shown = ids.example_id(KIND, fields, typed.get(LABEL))
     yield from _named(
-        item, "seed_id", [shown if row["kind"] == KIND and not item.request_ids else own]
+        item, "seed_id", shown if row["kind"] == KIND and not item.request_ids else own
     )
     if kept is None:
         return
@@ -120,8 +116,11 @@ def seed(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems
 def instance(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a row of instances: written, grown, swapped from its twin, or the user's own."""
     row, fields = item.row, fields_of(item.row)
-    content = ["instance", way.task, row["slot"], row["intended_label"], fields]
-    yield from _named(item, "instance_id", [content])
+    yield from _named(
+        item,
+        "instance_id",
+        ids.instance_id(way.task, row["slot"], row["intended_label"], fields),
+    )
     depths = [
         above.row["depth"]
         for name in row["parent_ids"] or ()
@@ -146,8 +145,11 @@ def instance(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Prob
 def rejected(item: Item, way: RowLineage, kept: StoredCompletion | None) -> Problems:
     """Check a rejected item of any step before the last: its id, and that it was answered so."""
     row = item.row
-    identity = ["rejected", way.task, row["step"], row["#"], row["request_ids"], row["slot"]]
-    yield from _named(item, "item_id", [identity])
+    yield from _named(
+        item,
+        "item_id",
+        ids.rejected_id(way.task, row["step"], row["#"], row["request_ids"], row["slot"]),
+    )
     if kept is None or row["text"] is None:
         return
     said = [answered for _, answered in pairs(kept, "none", "none")]
@@ -173,9 +175,9 @@ def written(row: Row, kept: StoredCompletion) -> bool:
     return bool(fields) and _answered(loose, fields, kept)[1]
 
 
-def _named(item: Item, column: str, contents: list[Any]) -> Problems:
-    """Check that an id is the digest of what it names; one of the contents must give it."""
-    if item.item_id not in [short_id(content) for content in contents]:
+def _named(item: Item, column: str, expected: str) -> Problems:
+    """Check that an id is the digest of the row's content."""
+    if item.item_id != expected:
         yield column, "it is not the digest of the row's content"
 
 

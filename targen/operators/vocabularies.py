@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import short_id
+from targen.lineage import ids
 from targen.operators.asking import (
     answers,
     items_of,
@@ -26,9 +26,8 @@ def term_row(
     category: str, term: str, request_id: str | None = None, label: str | None = None
 ) -> dict[str, Any]:
     """Return a row of the table; the id follows from category, term and, where given, label."""
-    content = ["term", category, term] if label is None else ["term", category, term, label]
     return {
-        "term_id": short_id(content),
+        "term_id": ids.term_id(category, term, label),
         "category": category,
         "term": term,
         "label": label,
