@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from targen.release.lines import one_line
+from targen.release.rows import one_line
 
 _WIDTH = 160
 

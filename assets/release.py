@@ -137,10 +137,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
     def check(
         context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> AssetCheckResult:
-        from targen.release import (  # noqa: PLC0415 - not when loading
-            checks,
-            registry,
-        )
+        from targen.release import registry  # noqa: PLC0415 - not when loading
 
         with readable_errors():
             task = tasks.load(context.partition_key)
@@ -148,7 +145,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
             version = latest(context.instance, task.name) or ""
             known = {one.version: one.standing for one in registry.listed(place, task.name)}
             if known.get(version):
-                found = checks.violations(place, registry.folder(task.name, version), task)
+                found = registry.violations(place, registry.folder(task.name, version), task)
             else:
                 # A version that was withdrawn is gone on purpose.
                 found = [] if version in known else [f"release '{version}' is not there any more"]

@@ -13,7 +13,7 @@ from resources.secrets import from_secrets_manager
 from targen.tasks.endpoints import ENDPOINTS_DEFAULT, load_endpoints
 
 if TYPE_CHECKING:
-    from targen.llm.embedding_engine import EmbeddingEngine
+    from targen.llm.engine import EmbeddingEngine
     from targen.llm.settings import EngineSettings
     from targen.store.completions import Store
 
@@ -122,14 +122,14 @@ class LLMResource(ConfigurableResource[None]):
                 cannot be read.
         """
         # Not at the top: the code location loads in half the time without the engine.
-        from targen.llm import endpoints  # noqa: PLC0415
-        from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
+        from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
+        from targen.llm.settings import with_key  # noqa: PLC0415
 
         settings = replace(self.settings(run_id, task, step), task_budget_usd=task_budget_usd)
         if endpoint is not None:
             path = Path(self.endpoints_file)
             known = load_endpoints(path)
-            settings = endpoints.with_key(endpoint, known, path, settings)
+            settings = with_key(endpoint, known, path, settings)
         return EmbeddingEngine(settings)
 
     def embedder(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
@@ -138,7 +138,7 @@ class LLMResource(ConfigurableResource[None]):
         Raises:
             StoreError: the store must be named and is not.
         """
-        from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
+        from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
 
         return EmbeddingEngine(self.settings(run_id, task, step).to_embed())
 
@@ -183,12 +183,11 @@ class LLMResource(ConfigurableResource[None]):
             SpecError: the file of endpoints is wrong.
             EndpointError: there is no such endpoint, or its key is not set.
         """
-        from targen.llm import endpoints  # noqa: PLC0415 - not when loading
-        from targen.llm.settings import EngineSettings  # noqa: PLC0415
+        from targen.llm.settings import EngineSettings, with_key  # noqa: PLC0415 - not when loading
 
         for name in names:
             path = Path(self.endpoints_file)
-            endpoints.with_key(name, load_endpoints(path), path, EngineSettings())
+            with_key(name, load_endpoints(path), path, EngineSettings())
 
     def store(self) -> "Store":
         """Return the completion store, open; the caller closes it.

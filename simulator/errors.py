@@ -1,7 +1,11 @@
 """How the embedded model errs: at set rates, and in the ways in which real models err."""
 
+import json
 from dataclasses import dataclass, fields
 from random import Random
+from typing import Any, Final
+
+from starlette.responses import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +52,36 @@ def spoil(answer: str, rng: Random) -> tuple[str, str]:
         # Strings where numbers belong and lists where strings belong.
         return answer.replace('":"', '":["', 1).replace('","', '"],"', 1), "stop"
     return f"[{answer}, ]", "stop"
+
+
+CREATED: Final = 1_767_225_600
+"""The time that every object bears, 2026-01-01: the same request gets the same bytes."""
+
+
+class ApiError(Exception):
+    """A request that cannot be served, with what OpenAI's error object says of it."""
+
+    def __init__(
+        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.content: dict[str, Any] = {
+            "error": {
+                "message": message,
+                "type": "invalid_request_error",
+                "param": param,
+                "code": code,
+            }
+        }
+
+
+def render(content: dict[str, Any], status: int = 200) -> Response:
+    """Return a JSON response."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
+
+
+def error_response(error: ApiError) -> Response:
+    """Return the response of an error."""
+    return render(error.content, error.status)

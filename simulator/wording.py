@@ -1,7 +1,7 @@
 """The small toolkit that the grammars write with: lexicons, templates, inflection."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from random import Random
@@ -321,3 +321,81 @@ def lightly_changed(fields: Mapping[str, object], rng: Random) -> dict[str, obje
         return [exchanged(one) for one in value] if isinstance(value, list) else value
 
     return {name: exchanged(value) for name, value in fields.items()}
+
+
+_NAMED: Final = re.compile(r"\{([a-z]+)=([^{}]*)\}")
+_BRACED: Final = re.compile(r"\{((?:[^{}]|\{\w+\})*)\}")
+
+
+def frame(line: str, words: Mapping[str, Lexicon]) -> Template:
+    """Return the template of a line with inline choices.
+
+    Args:
+        line: `{v=a|b}` is a named choice, `{a|b|}` a free one, whose options may hold slots; all
+            else as in `Template`. A choice that may be empty brings its own space along:
+            `{| again}`.
+        words: the lexicons of the slots that the line does not define itself.
+    """
+    own = {name: Lexicon(options.split("|")) for name, options in _NAMED.findall(line)}
+    pattern = _BRACED.sub(
+        lambda field: f"[{field.group(1)}]" if "|" in field.group(1) else field.group(),
+        _NAMED.sub(r"{\1}", line),
+    )
+    return Template(pattern, {**words, **own})
+
+
+def lines(name: str) -> Iterator[str]:
+    """Yield the lines of a data file that are neither empty nor comments."""
+    yield from (line.strip() for line in load(name).splitlines() if line.strip())
+
+
+def wanted_terms(terms: Mapping[str, tuple[str, ...]], attribute: str) -> tuple[str, ...]:
+    """Return the terms of the category that is named like an attribute, singular or plural."""
+    stem = attribute.casefold().rstrip("s")
+    for category, entries in terms.items():
+        if category.casefold().rstrip("s") == stem or stem in category.casefold():
+            return entries
+    return ()
+
+
+class Phrasebook:
+    """Patterns by name, to be filled with words.
+
+    Args:
+        name: the data file, lines `name: pattern | pattern`, the bars with spaces around them;
+            bars without belong to the choices of a pattern (`[said|told]`).
+        shared: files of lexicons that patterns may draw from besides.
+    """
+
+    def __init__(self, name: str, *shared: str) -> None:
+        found: dict[str, list[str]] = {}
+        for line in load(name).splitlines():
+            key, colon, rest = line.partition(": ")
+            if colon:
+                found.setdefault(key, []).extend(part.strip() for part in rest.split(" | "))
+        self.entries: Mapping[str, tuple[str, ...]] = {k: tuple(v) for k, v in found.items()}
+        words = dict(lexicons(*shared)) if shared else {}
+        self._words: Mapping[str, Lexicon] = words | {k: Lexicon(v) for k, v in found.items()}
+        self._templates: dict[str, Template] = {}
+
+    def draw(self, name: str, values: Values, rng: Random) -> str:
+        """Return a filled pattern of this name; what it draws is not kept in `values`."""
+        return self.fill(rng.choice(self.entries[name]), values, rng)
+
+    def sample(self, name: str, count: int, values: Values, rng: Random) -> list[str]:
+        """Return `count` different patterns of this name, filled; fewer where there are fewer."""
+        entries = self.entries[name]
+        chosen = rng.sample(entries, min(count, len(entries)))
+        return [self.fill(pattern, values, rng) for pattern in chosen]
+
+    def fill(self, pattern: str, values: Values, rng: Random) -> str:
+        """Return a pattern filled, its spaces put right."""
+        if pattern not in self._templates:
+            self._templates[pattern] = Template(pattern, self._words)
+        return " ".join(self._templates[pattern].draft(dict(values), rng).split())
+
+
+@cache
+def phrasebook(name: str, *shared: str) -> Phrasebook:
+    """Return a phrase book, read once."""
+    return Phrasebook(name, *shared)

@@ -11,9 +11,18 @@ from functools import cache
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from simulator.frames import frame, lines, wanted_terms
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Lexicon, Template, Values, article, lexicons, tidy
+from simulator.wording import (
+    Lexicon,
+    Template,
+    Values,
+    article,
+    frame,
+    lexicons,
+    lines,
+    tidy,
+    wanted_terms,
+)
 
 _MARKS: Final = {
     "o": Lexicon(["@o"]),

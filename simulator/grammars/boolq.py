@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, Final
 
-from simulator import topics
+from simulator import grammar
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.reports import bank
 from simulator.wording import tidy
@@ -30,12 +30,12 @@ class BoolqGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield topics of articles."""
-        return topics.contexts(bank(_BANK).phrases, ask, rng)
+        return grammar.contexts(bank(_BANK).phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield passages of four or five sentences."""
         articles = bank(_BANK)
-        domain = topics.domain(articles.phrases, ask.context, *map(str, ask.attributes.values()))
+        domain = grammar.domain(articles.phrases, ask.context, *map(str, ask.attributes.values()))
         while True:
             yield {"passage": articles.passage(domain, rng, 4, 5)}
 

@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from simulator import topics
+from simulator import grammar
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.reports import Fact
 from simulator.wording import Lexicon, Template, Values, lexicons, load, tidy
@@ -99,12 +99,12 @@ class CbGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield situations in which people talk."""
-        return topics.contexts(_bank().phrases, ask, rng)
+        return grammar.contexts(_bank().phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield discourses with the operator that the item names."""
         bank = _bank()
-        domain = topics.domain(bank.phrases, ask.context, *map(str, ask.attributes.values()))
+        domain = grammar.domain(bank.phrases, ask.context, *map(str, ask.attributes.values()))
         asked = [str(v) for v in ask.item.values() if str(v) in _OPERATORS]
         while True:
             operator = asked[0] if asked else rng.choice(_OPERATORS)

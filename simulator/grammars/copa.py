@@ -11,7 +11,7 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from simulator import topics
+from simulator import grammar
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.wording import Lexicon, Template, Values, lexicons, load, tidy
 
@@ -100,12 +100,12 @@ class CopaGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield settings of everyday life."""
-        return topics.contexts(_bank().phrases, ask, rng)
+        return grammar.contexts(_bank().phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield events of the setting's domain."""
         known = _bank()
-        domain = topics.domain(known.phrases, ask.context, *map(str, ask.attributes.values()))
+        domain = grammar.domain(known.phrases, ask.context, *map(str, ask.attributes.values()))
         events = known.of(domain) if domain else list(known.events)
         while True:
             event = rng.choice(events)

@@ -9,8 +9,7 @@ from random import Random
 from typing import Any
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.phrasebook import phrasebook
-from simulator.wording import Values, capital
+from simulator.wording import Values, capital, phrasebook
 
 
 def _draw(name: str, values: Values, rng: Random) -> str:

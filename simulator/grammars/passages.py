@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from simulator import topics
+from simulator import grammar
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.reports import bank
 from simulator.wording import tidy
@@ -45,12 +45,12 @@ class PassageGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield topics."""
-        return topics.contexts(bank(self._file).phrases, ask, rng)
+        return grammar.contexts(bank(self._file).phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield contexts of three to five sentences."""
         reports = bank(self._file)
-        domain = topics.domain(reports.phrases, ask.context, *map(str, ask.attributes.values()))
+        domain = grammar.domain(reports.phrases, ask.context, *map(str, ask.attributes.values()))
         while True:
             yield {"context": reports.passage(domain, rng, 2, 4)}
 

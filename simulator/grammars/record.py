@@ -10,9 +10,8 @@ from functools import cache
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from simulator.frames import frame, lines
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Lexicon, Template, Values, lexicons, sentences, tidy
+from simulator.wording import Lexicon, Template, Values, frame, lexicons, lines, sentences, tidy
 
 _PRONOUNS: Final = {
     True: {"he": "she", "his": "her", "him": "her", "himself": "herself"},

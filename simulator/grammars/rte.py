@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, Final
 
-from simulator import topics
+from simulator import grammar
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.reports import Fact, bank, sentence
 
@@ -46,13 +46,13 @@ class RteGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield domains of news."""
-        return topics.contexts(bank("rte.txt").phrases, ask, rng)
+        return grammar.contexts(bank("rte.txt").phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""
         reports = bank("rte.txt")
         told = (ask.context, *map(str, ask.attributes.values()), *ask.requirements)
-        domain = topics.domain(reports.phrases, *told)
+        domain = grammar.domain(reports.phrases, *told)
         while True:
             yield {"premise": reports.passage(domain, rng, 1, 3)}
 

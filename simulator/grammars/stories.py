@@ -11,8 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.phrasebook import Phrasebook, phrasebook
-from simulator.wording import Values, capital, tidy
+from simulator.wording import Phrasebook, Values, capital, phrasebook, tidy
 
 _QUOTED: Final = re.compile(r"[\"“](.+?)[\"”]")
 _KINDS: Final = ("noun", "verb", "adjective")

@@ -10,8 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.phrasebook import Phrasebook, phrasebook
-from simulator.wording import capital, tidy
+from simulator.wording import Phrasebook, capital, phrasebook, tidy
 
 _CODE: Final = (
     "{l} = [{x}, {y}, {z}]\nfor {i} in {l}:\n    print({i})",

@@ -11,9 +11,8 @@ from itertools import zip_longest
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from simulator.frames import frame, lines
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Template, capital, lexicons, uncapital
+from simulator.wording import Template, capital, frame, lexicons, lines, uncapital
 
 _PARTS: Final = ("noun", "verb", "adjective")
 _THEMES: Final = {

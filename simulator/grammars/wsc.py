@@ -13,10 +13,9 @@ from itertools import cycle
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from simulator.frames import frame, lines
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.truth import truth
-from simulator.wording import Lexicon, Template, lexicons
+from simulator.wording import Lexicon, Template, frame, lexicons, lines
 
 _LABELS: Final = ("true", "false")
 _KINDS: Final = ("person", "group", "person", "rival", "person", "fit")

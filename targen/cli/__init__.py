@@ -1,14 +1,12 @@
 """The command `targen`: what one does with tasks and data outside of Dagster."""
 
-from targen.cli import (  # noqa: F401 - their commands register themselves
+from targen.cli import (  # noqa: F401 - importing them registers their commands
     audit,
-    costs,
     estimate,
     export,
     release,
     report,
     review,
-    serving,
     store,
     tasks,
     train,

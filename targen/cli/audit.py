@@ -104,7 +104,7 @@ def _auditor(stack: ExitStack) -> "Auditor":
 def _row(
     auditor: "Auditor", item: str, tasks: Sequence[str], as_json: bool, html: Path | None
 ) -> bool:
-    from targen.cli.audit_facts import facts  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import facts  # noqa: PLC0415 - a quick command needs none
 
     found = auditor.find(item, tasks)
     if not found:
@@ -121,7 +121,7 @@ def _row(
         )
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]
     if html is not None:
-        from targen.cli.audit_page import render  # noqa: PLC0415
+        from targen.cli.audit_report import render  # noqa: PLC0415
         from targen.tables.storage import write_file  # noqa: PLC0415
 
         write_file(html, render(known[0]).encode(), "--html")
@@ -136,7 +136,7 @@ def _row(
 
 
 def _tell(known: dict[str, Any]) -> None:
-    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
 
     for sentence in known["story"]:
         typer.echo(sentence)
@@ -145,26 +145,24 @@ def _tell(known: dict[str, Any]) -> None:
         used = ", ".join(dict.fromkeys(use["table"] for use in one["used_by"]))
         again = "  asks again" if one["asks_again"] else ""
         typer.echo(
-            f"  {one['request_id'][:16]}  {one['created_at']}  {story.shown(one['status']):9} "
+            f"  {one['request_id'][:16]}  {one['created_at']}  {shown(one['status']):9} "
             f"{(one['prompt_tokens'] or 0) + (one['completion_tokens'] or 0):>6} tokens  "
-            f"{story.shown(one['model'], 30)}  {used}{again}"
+            f"{shown(one['model'], 30)}  {used}{again}"
         )
     _findings(known["findings"])
 
 
 def _findings(findings: Sequence[dict[str, Any]]) -> None:
-    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
 
     for one in findings[:FINDINGS_SHOWN]:
-        typer.echo(
-            f"  {one['level']:8} {story.shown(one['where'], 300)}: {story.shown(one['what'], 300)}"
-        )
+        typer.echo(f"  {one['level']:8} {shown(one['where'], 300)}: {shown(one['what'], 300)}")
     if len(findings) > FINDINGS_SHOWN:
         typer.echo(f"  and {len(findings) - FINDINGS_SHOWN} more; --json lists them all")
 
 
 def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.cli.audit_facts import summary  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import summary  # noqa: PLC0415 - a quick command needs none
 
     started = time.monotonic()
     audits, files = [], []
@@ -186,7 +184,7 @@ def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_
 
 
 def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.cli import audit_story as story  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
     from targen.release.descendants import descendants  # noqa: PLC0415
 
     found = descendants(auditor, name, tasks)
@@ -195,7 +193,7 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
     else:
         for one in found["rows"]:
             place = one.get("release") or one["task"]
-            typer.echo(f"{place:40} {one['table']:24} {story.shown(one['id'])}")
+            typer.echo(f"{place:40} {one['table']:24} {shown(one['id'])}")
         typer.echo(f"{len(found['rows'])} rows come from {name}.")
         _findings(found["findings"])
     if not found["rows"] and not found["known"]:
@@ -207,7 +205,7 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
 
 
 def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
-    from targen.cli.audit_facts import summary  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_report import summary  # noqa: PLC0415 - a quick command needs none
     from targen.release.audit import check  # noqa: PLC0415
     from targen.tables.storage import place  # noqa: PLC0415
 

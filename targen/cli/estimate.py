@@ -15,7 +15,7 @@ from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
-    from targen.operators.rehearsal import Estimate
+    from targen.operators.estimate import Estimate
     from targen.tasks.spec import TaskSpec
 
 _SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch_usd", "most_usd")
@@ -32,7 +32,7 @@ def estimate(
 
     The task is played through on the embedded model. What the completion store has is not counted.
     """
-    from targen.operators.rehearsal import rehearse  # noqa: PLC0415 - a quick command needs none
+    from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
 
     spec = base.task(task, rows)
     opened = base.store(make=True)
@@ -56,7 +56,7 @@ def estimate(
 
 def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
     """Return the settings that a step would have in a real run; no key is needed."""
-    from targen.llm import endpoints  # noqa: PLC0415 - a quick command needs none
+    from targen.llm import settings  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
     from targen.operators import endpoints as named_endpoints  # noqa: PLC0415
     from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
@@ -72,7 +72,7 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
 
     def of(step: str) -> EngineSettings:
         name = named.get(step)
-        return default if name is None else endpoints.at(name, known, path, default)
+        return default if name is None else settings.at(name, known, path, default)
 
     return of
 
@@ -88,7 +88,7 @@ def _total(lines: list[dict[str, Any]]) -> dict[str, Any]:
 def _show(
     spec: "TaskSpec", found: "Estimate", lines: list[dict[str, Any]], total: dict[str, Any]
 ) -> None:
-    from targen.cli.printing import table, usd  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.base import table, usd  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EMBEDDED_MODEL  # noqa: PLC0415
 
     shown = [

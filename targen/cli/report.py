@@ -123,7 +123,7 @@ def gather(
 
 async def _measured(inputs: "ReportInputs") -> "Report":
     """Return the report, with embeddings by the model that the environment names."""
-    from targen.llm.embedding_engine import EmbeddingEngine  # noqa: PLC0415
+    from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
     from targen.quality import report as quality  # noqa: PLC0415
     from targen.quality.embedding import with_embeddings  # noqa: PLC0415
 

@@ -13,6 +13,7 @@ from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
     from targen.store.completions import Store
+from enum import StrEnum
 
 store = typer.Typer(
     help="The completion store: everything that was paid for.", no_args_is_help=True
@@ -35,7 +36,7 @@ def _opened(make: bool = False) -> "Iterator[Store]":
 @report_errors
 def stats(as_json: AsJson = False) -> None:
     """Show how many completions there are, their tokens, and what was spent."""
-    from targen.cli.printing import usd  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.base import usd  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
     with _opened() as opened:
@@ -117,14 +118,14 @@ def prune(
 
     What the last runs of tasks with tables used stays as well, so that a rerun asks nothing.
     """
-    from targen.cli.printing import table, usd  # noqa: PLC0415
-    from targen.lineage import descent  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.base import table, usd  # noqa: PLC0415
+    from targen.lineage import graph  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
     place = base.tables().place
-    needed = descent.request_ids(place)
+    needed = graph.request_ids(place)
     with _opened() as opened:
-        needed |= maintenance.last_used(opened, descent.tasks(place))
+        needed |= maintenance.last_used(opened, graph.tasks(place))
         found = maintenance.unneeded(opened, needed)
         total = int(found["completions"].sum())
         if total:
@@ -164,3 +165,50 @@ def _moment(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+class Key(StrEnum):
+    """What costs can be summed by."""
+
+    task = "task"
+    step = "step"
+    model = "model"
+    day = "day"
+    run = "run"
+
+
+@app.command()
+@report_errors
+def costs(
+    by: Annotated[Key, typer.Option(help="What to sum by.")] = Key.task,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show calls, tokens and US dollars of everything that was paid for.
+
+    A completion counts where it was paid for, not where it was found in the store.
+    """
+    from targen.cli.base import table, usd  # noqa: PLC0415 - a quick command needs none
+    from targen.store import maintenance  # noqa: PLC0415
+
+    opened = base.store()
+    try:
+        frame = maintenance.costs(opened, by.value)
+    finally:
+        opened.close()
+    rows = frame.to_dicts()
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    if not rows:
+        typer.echo("nothing was paid for yet")
+        return
+    known = all(row["cost_usd"] is not None for row in rows)
+    total = {
+        by.value: "in all",
+        "calls": sum(row["calls"] or 0 for row in rows),
+        "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
+        "completion_tokens": sum(row["completion_tokens"] for row in rows),
+        "cost_usd": sum(row["cost_usd"] for row in rows) if known else None,
+    }
+    shown = [{**row, "cost_usd": usd(row["cost_usd"])} for row in [*rows, total]]
+    table(shown, frame.columns, foot=True)

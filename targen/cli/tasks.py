@@ -43,3 +43,17 @@ def schema(
     for name, text in json_schemas.files().items():
         write_file(folder / name, text.encode(), "FOLDER")
         typer.echo(f"{folder / name}")
+
+
+@app.command()
+@report_errors
+def serve(
+    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8321,
+) -> None:
+    """Serve the embedded demonstration model as an OpenAI-compatible endpoint on loopback."""
+    import uvicorn  # noqa: PLC0415 - only this command needs a server
+
+    from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
+
+    typer.echo(f"the embedded model (a simulation) listens on http://127.0.0.1:{port}/v1")
+    uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="warning")

@@ -10,11 +10,11 @@ from typing import Any
 from openai.types import Batch
 
 from targen.llm.batch_wire import Service, read_line
-from targen.llm.cost_bound import bound
+from targen.llm.prices import bound
+from targen.llm.progress import Stats
 from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
-from targen.llm.stats import Stats
 from targen.llm.wire import Profile
 from targen.store.batches import BatchRegistry
 from targen.store.ledger import Ledger

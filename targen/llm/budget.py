@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from targen.errors import BudgetError
-from targen.llm.cost_bound import bound
+from targen.llm.prices import bound
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
 from targen.llm.types import Request

@@ -24,20 +24,19 @@ from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
 from targen.llm.budget import Budget
 from targen.llm.client import Client
-from targen.llm.identity import identify
+from targen.llm.embeddings import Embeddings, Floats
 from targen.llm.lookup import GROUP, Lookup
 from targen.llm.prices import price_of
-from targen.llm.progress import EVERY_S, Clock, Progress
+from targen.llm.progress import EVERY_S, Clock, Progress, Stats
 from targen.llm.rate_limiter import RateLimiter
-from targen.llm.refusals import Refusals
 from targen.llm.reply import Answer, Reply
+from targen.llm.retry import Refusals
 from targen.llm.runs import Job, Run
 from targen.llm.sending import Sender
 from targen.llm.settings import EngineSettings
-from targen.llm.stats import Stats
 from targen.llm.storing import Storing
 from targen.llm.tokens import TokenLimit
-from targen.llm.types import Outcome, Request
+from targen.llm.types import Outcome, Request, identify
 from targen.llm.wire import Profile
 from targen.store.completions import Store
 from targen.store.ledger import Found, Ledger
@@ -361,3 +360,38 @@ class Engine:
             tokens=stats.prompt_tokens + stats.completion_tokens,
             cost_usd=stats.cost_usd,
         )
+
+
+class EmbeddingEngine(Engine):
+    """An engine with an embedding model beside its chat model, over the same store and budget."""
+
+    async def __aenter__(self) -> Self:
+        """Open the store and the client; see `Engine`."""
+        await super().__aenter__()
+        self.embeddings = Embeddings(
+            self.settings, self._store, self._writer, self._ledger, self._purse.budget, self.stats
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close everything; see `Engine`."""
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            await self.embeddings.close()
+
+    async def embed(self, texts: Sequence[str]) -> Floats:
+        """Return one vector per text, (texts, dimensions); see `Embeddings.of`.
+
+        Raises:
+            NoEmbeddingsError: the endpoint gives none.
+            EndpointError: the endpoint cannot be used at all.
+            BudgetError: the budget is used up.
+            StoreError: the completion store fails.
+        """
+        return await self.embeddings.of(texts)

@@ -12,11 +12,11 @@ from targen.errors import EndpointError, TargenError
 from targen.llm import retry
 from targen.llm.budget import Budget
 from targen.llm.client import Client
+from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter
-from targen.llm.refusals import Refusals
 from targen.llm.reply import Reply
+from targen.llm.retry import Refusals
 from targen.llm.runs import Job, Run
-from targen.llm.stats import Stats
 from targen.llm.storing import Storing
 from targen.llm.tokens import TokenLimit
 from targen.llm.wire import Profile

@@ -18,13 +18,11 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     contexts,
     correction,
     draw,
-    examples,
     expand,
     files,
     growth,
     instances,
     labels,
-    logprob,
     seeds,
     vocabularies,
 )

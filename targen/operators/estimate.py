@@ -1,4 +1,4 @@
-"""A model that costs nothing in place of the real one: what a run would ask, and at what price."""
+"""A whole task played through without a cent: what each step would ask."""
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -7,16 +7,18 @@ from typing import Any
 
 import polars as pl
 
+from targen.errors import StepError
 from targen.llm import reply as replies
 from targen.llm import structured
-from targen.llm.cost_bound import prompt_bound
-from targen.llm.identity import identify
-from targen.llm.outcomes import status_of
+from targen.llm.prices import prompt_bound
 from targen.llm.settings import DEFAULT_BASE_URL, EMBEDDED_MODEL, EngineSettings
-from targen.llm.storing import ASK_AGAIN
-from targen.llm.types import Outcome, Request
+from targen.llm.storing import ASK_AGAIN, status_of
+from targen.llm.types import Outcome, Request, identify
 from targen.llm.wire import Profile, body
+from targen.operators import run_step
+from targen.steps import UPSTREAM
 from targen.store.completions import Store
+from targen.tasks.spec import TaskSpec
 
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -181,3 +183,48 @@ def _for(root: Request, outcome: Outcome) -> Outcome:
         from_store=outcome.from_store,
         mean_logprob=outcome.mean_logprob,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a task would need.
+
+    Attributes:
+        steps: table -> what its step asks, one entry a model; steps that ask nothing are left out.
+        problem: why the rest could not be played through; None where all of it was.
+    """
+
+    steps: dict[str, list[Asked]]
+    problem: str | None = None
+
+
+async def rehearse(
+    spec: TaskSpec, settings: Callable[[str], EngineSettings], store: Store, complete: Complete
+) -> Estimate:
+    """Play a task through on the embedded model and count.
+
+    Args:
+        spec: the task.
+        settings: table -> the settings that its step would have in a real run.
+        store: what is in it is not counted as a call.
+        complete: body of a chat completion request -> the reply's body (the simulator).
+
+    Raises:
+        StoreError: the completion store cannot be read.
+        SpecError: the price file cannot be read.
+    """
+    tables: dict[str, pl.DataFrame] = {}
+    steps: dict[str, list[Asked]] = {}
+    for step, upstream in UPSTREAM.items():
+        model = Rehearsal(settings(step), store, complete)
+        try:
+            output = await run_step(step, spec, {name: tables[name] for name in upstream}, model)
+        except StepError as error:
+            return Estimate(_with(steps, step, model), f"{step}: {error}")
+        tables[step] = output.table
+        steps = _with(steps, step, model)
+    return Estimate(steps)
+
+
+def _with(steps: dict[str, list[Asked]], step: str, model: Rehearsal) -> dict[str, list[Asked]]:
+    return {**steps, step: model.asked} if model.asked else steps

@@ -10,8 +10,8 @@ from targen.lineage import ids
 from targen.llm.types import Outcome
 from targen.operators.asking import missing_reason, rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
-from targen.operators.examples import KIND, LABEL
 from targen.operators.materials import attributes
+from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.tasks.rows import empty_field, first_violation, needed, too_long
 from targen.tasks.spec import TaskSpec

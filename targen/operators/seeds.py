@@ -26,6 +26,34 @@ from targen.steps import NONE_SEED_KIND
 from targen.tasks.registry import operator
 from targen.tasks.rows import empty_field, first_violation, too_long
 
+KIND: Final = "example"
+LABEL: Final = "label"
+
+
+@operator("seeds", "examples", reads=("examples",))
+async def examples(step: StepInput, params: Any) -> StepResult:
+    """Take the task's `examples`, each as one seed; its label is an attribute."""
+    result = StepResult(asked=len(step.spec.examples))
+    for example in step.spec.examples:
+        label = example.label if example.label is None else str(example.label)
+        result.rows.append(
+            {
+                "seed_id": ids.example_id(KIND, example.fields, label),
+                "context_id": None,
+                "kind": KIND,
+                "fields": canonical(example.fields),
+                "attributes": [{"name": LABEL, "value": label}] if label is not None else [],
+                "request_id": None,
+            }
+        )
+    if not result.rows:
+        raise StepError(
+            "the recipe grows rows from examples made by people, and the task "
+            "has none; add `examples` (or `examples_file`), each with its `fields` and `label`"
+        )
+    return result
+
+
 PROMPT = "seeds/llm_per_context.md"
 
 EXCLUDE_AT_MOST: Final = 40

@@ -8,8 +8,8 @@ from targen.hashing import canonical
 from targen.lineage import ids
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
-from targen.operators.examples import KIND
 from targen.operators.materials import attributes, context_block
+from targen.operators.seeds import KIND
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND
 from targen.tasks.gender import swap_gender
 

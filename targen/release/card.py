@@ -17,8 +17,7 @@ from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import Material
-from targen.release.lines import one_line
-from targen.release.rows import label_counts
+from targen.release.rows import label_counts, one_line
 from targen.steps import FIELD_DTYPES, RECIPE_STEP
 from targen.tasks.recipe import RECIPE_STEPS
 from targen.tasks.registry import resolve

@@ -10,10 +10,8 @@ import polars as pl
 
 from targen.errors import TableError, TargenError
 from targen.release import instructions, superglue
-from targen.release.lines import json_lines
-from targen.release.mixture import mix
-from targen.release.rows import finished
-from targen.release.splits import divide
+from targen.release.rows import finished, json_lines
+from targen.release.splits import divide, mix
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec

@@ -13,9 +13,8 @@ from targen.hashing import digest
 from targen.release import card, superglue
 from targen.release.export import parquet
 from targen.release.inputs import Material, fingerprint, task_dump
-from targen.release.lines import json_lines
 from targen.release.provenance import provenance
-from targen.release.rows import finished, label_counts
+from targen.release.rows import finished, json_lines, label_counts
 from targen.release.splits import divide
 from targen.tasks.spec import TaskSpec
 

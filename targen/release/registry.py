@@ -4,13 +4,20 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Final, Literal
+
+import polars as pl
 
 from targen.errors import ReleaseError
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST, VERSION_DIGITS, Contents, version_of
+from targen.release.rows import label_counts
+from targen.release.splits import together
+from targen.steps import DAMAGED
 from targen.tables.storage import Storage
 from targen.tasks.recipe import NAME_PATTERN
+from targen.tasks.spec import TaskSpec
 
 FOLDER: Final = "releases"
 TOMBSTONE: Final = "withdrawn.json"
@@ -245,3 +252,48 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
     for key in place.keys(at):
         if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
             place.delete(key)
+
+
+def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
+    """Return every way in which a release breaks its contract, in words.
+
+    Its files are what the manifest says; the splits hold the rows and labels that the manifest
+    says; no row stands twice; no duplicates, near duplicates or pairs are parted; the origin of
+    each row, and of no other, is told.
+
+    Args:
+        place: the data folder.
+        at: key of the release's folder.
+        spec: the task.
+
+    Raises:
+        TableError: the place cannot be read.
+    """
+    try:
+        said = verify(place, at)
+        parts = {
+            name: pl.read_parquet(BytesIO(place.read(f"{at}/data/{name}.parquet") or b""))
+            for name in said["splits"]
+        }
+        origins = pl.read_parquet(BytesIO(place.read(f"{at}/provenance.parquet") or b""))
+    except (ReleaseError, *DAMAGED) as error:
+        return [str(error)]
+    found = []
+    for name, part in parts.items():
+        counted = {"rows": part.height, "labels": label_counts(spec, part)}
+        if counted != said["splits"][name]:
+            found.append(f"{name} holds {counted}, the manifest says {said['splits'][name]}")
+    whole = pl.concat(
+        [part.with_columns(split=pl.lit(name)) for name, part in parts.items()], how="vertical"
+    )
+    doubled = int(whole["instance_id"].is_duplicated().sum())
+    if doubled:
+        found.append(f"{doubled} rows stand in more than one place")
+    told = origins.select("instance_id", "split").sort("instance_id")
+    if not told.equals(whole.select("instance_id", "split").sort("instance_id")):
+        found.append("provenance.parquet is on other rows than data/")
+    groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
+    parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
+    if parted.height:
+        found.append(f"{parted.height} groups of rows that repeat each other are in several splits")
+    return found

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from targen.cli import audit_story as story
-from targen.cli.audit_facts import facts
-from targen.cli.audit_page import render
+from targen.cli import audit_report
+from targen.cli.audit_report import facts, render
 from targen.lineage.audit import Auditor
 from targen.release.registry import FOLDER
 
@@ -47,7 +46,7 @@ def test_what_a_model_wrote_is_shown_and_never_done(
         one["messages"] = [{"role": HOSTILE, "content": HOSTILE}]
     known["findings"] = [{"level": "wrong", "where": HOSTILE, "what": HOSTILE}]
     known["verdict"] = "wrong"
-    words = story.tell(known)
+    words = audit_report.tell(known)
     page = render(known | {"story": words})
     for text in (page, *words):
         assert "\x1b" not in text
@@ -58,6 +57,6 @@ def test_what_a_model_wrote_is_shown_and_never_done(
 
 
 def test_a_cost_that_nobody_knows_is_not_nothing() -> None:
-    assert story.money({"cost_usd": None, "simulated": False}) == "cost unknown"
-    assert story.money({"cost_usd": 0.0, "simulated": True}) == "0 USD (simulated)"
-    assert story.money({"cost_usd": 0.00125, "simulated": False}) == "0.001250 USD"
+    assert audit_report.money({"cost_usd": None, "simulated": False}) == "cost unknown"
+    assert audit_report.money({"cost_usd": 0.0, "simulated": True}) == "0 USD (simulated)"
+    assert audit_report.money({"cost_usd": 0.00125, "simulated": False}) == "0.001250 USD"

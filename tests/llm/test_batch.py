@@ -13,9 +13,8 @@ from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
 from targen.llm import engine as engines
 from targen.llm.batch_results import TRIES
-from targen.llm.cost_bound import bound
 from targen.llm.engine import Engine, EngineSettings
-from targen.llm.prices import price_of
+from targen.llm.prices import bound, price_of
 from targen.store.completions import Store
 from tests.support.batch_endpoint import BatchEndpoint, bad, expired, good
 from tests.support.endpoint import Endpoint, ask, number, requests

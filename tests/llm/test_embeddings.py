@@ -14,9 +14,8 @@ from aiohttp import web
 
 from simulator.app import embed
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError, StoreError
-from targen.llm.embedding_engine import EmbeddingEngine
-from targen.llm.embeddings_wire import BYTES, TEXTS, parts, read_answer
-from targen.llm.engine import EngineSettings
+from targen.llm.embeddings import BYTES, TEXTS, parts, read_answer
+from targen.llm.engine import EmbeddingEngine, EngineSettings
 from targen.store import maintenance
 from targen.store.completions import Store
 from targen.store.schema import BUDGETS, EMBEDDINGS, VERSION

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from targen.errors import EndpointError, SpecError
-from targen.llm.endpoints import with_key
 from targen.llm.prices import Price
-from targen.llm.settings import EngineSettings
+from targen.llm.settings import EngineSettings, with_key
 from targen.tasks.endpoints import load_endpoints
 from tests.support.endpoint import Endpoint, ask, requests
 

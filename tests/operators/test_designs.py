@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from targen.operators.designs import latin, point
+from targen.operators.draw import latin, point
 
 SIZES = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 

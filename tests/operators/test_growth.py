@@ -9,7 +9,7 @@ import pytest
 
 import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
-from targen.llm.embedding_engine import EmbeddingEngine
+from targen.llm.engine import EmbeddingEngine
 from targen.llm.settings import EngineSettings
 from targen.operators.growth import likeness
 from tests.operators.test_generation import tables_of

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from targen.release.lines import json_lines, one_line
+from targen.release.rows import json_lines, one_line
 
 NASTY = 'a\nb\r\x85\u2028\u2029\x00\x0b"\\ \u200f<script>\U0001f600'
 

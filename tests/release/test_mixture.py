@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.release.mixture import mix
+from targen.release.splits import mix
 
 IDS = {task: [short_id([task, n]) for n in range(size)] for task, size in
        {"a": 100, "b": 60, "c": 30}.items()}  # fmt: skip

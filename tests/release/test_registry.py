@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from targen.errors import ReleaseError, TableError
-from targen.release import checks, registry
+from targen.release import registry
 from targen.release.manifest import MANIFEST, Contents, version_of
 from targen.tables.storage import LocalStorage, Storage, place
 from tests.tables.test_storage import bucket
@@ -188,7 +188,7 @@ def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_p
     at = LocalStorage(str(tmp_path))
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
-    assert checks.violations(at, key, spec) == []
+    assert registry.violations(at, key, spec) == []
     # A release that was wrong from the start: its own manifest fits it.
     train = made.files["data/train.parquet"]
     wrong = {**made.files, "data/test.parquet": train}
@@ -197,11 +197,11 @@ def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_p
     said["version"] = version_of(said)
     wrong[MANIFEST] = json.dumps(said).encode()
     registry.put(at, "rte", Contents(wrong, said))
-    found = checks.violations(at, registry.folder("rte", said["version"]), spec)
+    found = registry.violations(at, registry.folder("rte", said["version"]), spec)
     assert "rows stand in more than one place" in " ".join(found)
     assert "the manifest says" in found[0]
     assert "provenance.parquet is on other rows" in " ".join(found)
     assert "in several splits" in found[-1]
     at.write(f"{key}/README.md", b"")
-    (only,) = checks.violations(at, key, spec)
+    (only,) = registry.violations(at, key, spec)
     assert "README.md was changed" in only

@@ -7,8 +7,7 @@ import pytest
 
 from targen.errors import TargenError
 from targen.release import superglue
-from targen.release.lines import json_lines
-from targen.release.rows import finished
+from targen.release.rows import finished, json_lines
 from targen.tasks.loading import load_task
 from tests.support.samples import PASSAGE, ROWS, corrected, corrected_of
 from tests.support.specs import MOOD, RECIPES, TASKS, real_task, spec_of

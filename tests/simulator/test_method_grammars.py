@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from simulator.app import completion
+from simulator.app import completion, content, logprob
 from simulator.errors import NONE, ErrorRates
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.documents import DocumentGrammar, opposite
@@ -17,7 +17,6 @@ from simulator.grammars.reviews import ReviewGrammar
 from simulator.grammars.rte import RteGrammar
 from simulator.grammars.stories import StoryGrammar, wanted_words
 from simulator.grammars.textbook import TextbookGrammar
-from simulator.likelihood import content, logprob
 from simulator.truth import truths
 from targen.prompts.render import items_schema, messages
 

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from simulator.frames import frame, lines
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.wic import WicGrammar, _lexicon
 from simulator.truth import truth
+from simulator.wording import frame, lines
 from targen.tasks.validators import VALIDATORS
 from tests.support.simulated import TEXT, Client, shares, write_rows
 

@@ -10,7 +10,7 @@ import simulator
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
 from targen.operators import run_step
-from targen.operators.rehearsal import Estimate, rehearse
+from targen.operators.estimate import Estimate, rehearse
 from targen.steps import UPSTREAM
 from targen.store.completions import Store
 from targen.tasks.spec import TaskSpec

@@ -1,0 +1,408 @@
+"""An audit as plain data, which all its forms are made from."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from targen.lineage.audit import Audit, verdict_of
+from targen.lineage.completions import StoredCompletion
+from targen.lineage.graph import Finding, Item
+from targen.quality.page import template, visible
+from targen.tables.contracts import IDS
+from targen.tables.files import key_of
+
+Facts = Mapping[str, Any]
+_WORDS = 140
+
+
+def tell(known: Facts) -> list[str]:
+    """Return the row's way, a sentence or two each: origin, labels, end, costs, verdict."""
+    parts = [_origin(known), _sources(known), _labels(known), _correction(known), _end(known)]
+    return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
+
+
+def verdict(known: Facts) -> str:
+    """Return the verdict in a sentence."""
+    count = len(known["completions"])
+    files = sum(table["recorded"] for table in known["tables"])
+    if known["verdict"] == "verified":
+        return (
+            f"Verified: {_many(count, 'completion')} read and parsed again, "
+            f"{_many(files, 'file')} held against the record, every reference resolved."
+        )
+    level = "wrong" if known["verdict"] == "wrong" else "unknown"
+    first = [f for f in known["findings"] if f["level"] == level]
+    more = f" (and {len(first) - 1} more)" if len(first) > 1 else ""
+    start = "NOT VERIFIED" if level == "wrong" else "UNVERIFIABLE"
+    return f"{start}: {shown(first[0]['where'], 300)}: {shown(first[0]['what'], 300)}{more}."
+
+
+def shown(value: Any, limit: int = _WORDS) -> str:
+    """Return a value as one line that can do nothing to a terminal."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return visible(" ".join(text.split()), limit)
+
+
+def money(totals: Facts) -> str:
+    """Return a cost in words; an unknown price is never 0."""
+    if totals["cost_usd"] is None:
+        return "cost unknown"
+    if totals["simulated"]:
+        return "0 USD (simulated)"
+    return f"{totals['cost_usd']:.6f} USD".replace("0.000000 USD", "0 USD")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _row(known: Facts, table: str, role: str = "own") -> Any:
+    for item in known["items"]:
+        if (item["table"], item["role"]) == (table, role):
+            return item
+    return None
+
+
+def _made(known: Facts, table: str) -> Any:
+    return next((one for one in known["tables"] if one["table"] == table and one["recorded"]), {})
+
+
+def _calls(known: Facts, table: str) -> list[Any]:
+    """Return the completions of the row's own item of a table, as it names them."""
+    item = _row(known, table)
+    if item is None:
+        return []
+    return [
+        one
+        for one in known["completions"]
+        if any((u["table"], u["id"]) == (table, item["id"]) for u in one["used_by"])
+    ]
+
+
+def _by(one: Facts) -> str:
+    served = one["served_model"]
+    as_served = f", served as {shown(served)}," if served and served != one["model"] else ""
+    return (
+        f"{shown(one['model'])}{as_served} at {shown(one['endpoint'])} on "
+        f"{one['created_at'].replace('T', ' ').replace('Z', ' UTC')} in run "
+        f"{shown(one['run_id'][:8])} (TarGEN {shown(one['project_version'])}, {shown(one['mode'])})"
+    )
+
+
+def _judge(one: Facts | None) -> str:
+    if one is None:
+        return ""
+    when = one["created_at"].replace("T", " ").replace("Z", " UTC")
+    return f", {shown(one['model'])} on {when},"
+
+
+def _origin(known: Facts) -> str:
+    item = _row(known, "instances")
+    if item is None:
+        return _elsewhere(known)
+    row, made = item["row"], _made(known, "instances")
+    label = f", label {shown(row['intended_label'])}," if row["intended_label"] is not None else ""
+    start = f"This row of {known['task']} is slot {row['slot']}{label}"
+    calls = _calls(known, "instances")
+    how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
+    if not calls:
+        gone = "its call is not in the store" if row["request_id"] else "no model was asked for it"
+        return f"{start} made{how}: {gone}."
+    again = len(calls) - 1
+    asked = f", asked again {_many(again, 'time')}" if again else ""
+    text = f"{start} written{how} by {_by(calls[-1])}{asked}."
+    twin = _row(known, "instances", "twin")
+    return text + (f" Its pair's other half is {shown(twin['id'])}." if twin else "")
+
+
+def _elsewhere(known: Facts) -> str:
+    """Return what an item is that is no instance: rejected, or a row of an earlier table."""
+    item = known["items"][-1]
+    table, row = item["table"], item["row"]
+    if not table.startswith("rejected/"):
+        return f"This is a row of {table} of {known['task']}."
+    text = f": {shown(row['text'])}" if row["text"] else ""
+    return (
+        f"This item of {known['task']} was asked for in {shown(row['step'])} and rejected as "
+        f"{shown(row['reason'])} ({shown(row['detail'])}){text}."
+    )
+
+
+def _sources(known: Facts) -> str:
+    seed, context = _row(known, "seeds"), _row(known, "contexts")
+    parts = []
+    if seed and seed["row"]["kind"] != "none":
+        parts.append(f"from seed {shown(seed['id'])} ({shown(seed['row']['fields'])})")
+    if context and context["row"]["text"] != "none":
+        parts.append(f"in context {shown(context['id'])} ({shown(context['row']['text'])})")
+    terms = [i for i in known["items"] if i["table"] == "vocabularies" and i["role"] == "own"]
+    named = [shown(i["row"]["term"], 40) for i in terms if not i["row"]["category"].startswith("(")]
+    if named:
+        parts.append(f"with the terms {', '.join(named)}")
+    above = sum(i["table"] == "instances" and i["role"] == "parent" for i in known["items"])
+    if above:
+        parts.append(f"after {_many(above, 'earlier row')} shown as examples, parents of parents "
+                     "included")  # fmt: skip
+    text = "; ".join(parts)
+    return f"It comes {text}." if text else ""
+
+
+def _labels(known: Facts) -> str:
+    item = _row(known, "labels")
+    if item is None:
+        return ""
+    row, calls = item["row"], _calls(known, "labels")
+    if not row["request_ids"]:
+        return "Nobody annotated it: the plan's label was believed." if row["label"] else ""
+    who = _judge(calls[-1] if calls else None)
+    votes = [shown(vote) for vote in row["votes"]]
+    if not votes:
+        return f"The annotator{who} gave no label."
+    said = votes[0] if len(votes) == 1 else f"{shown(row['label'])} of the votes {'; '.join(votes)}"
+    return f"The annotator{who} said {said}."
+
+
+def _correction(known: Facts) -> str:
+    item = _row(known, "corrected_set") or _row(known, "rejected/corrected_set")
+    if item is None:
+        return ""
+    row = item["row"]
+    earlier = [_row(known, "instances"), _row(known, "labels")]
+    asked = sum(1 for one in earlier if one and one["row"].get("request_id"))
+    asked += len(earlier[1]["row"]["request_ids"]) if earlier[1] else 0
+    if len(row["request_ids"]) <= asked:
+        return "Nobody was asked to correct it."
+    last = row["request_ids"][-1]
+    call = next((one for one in known["completions"] if one["request_id"] == last), None)
+    who = _judge(call)
+    said = shown(row["corrected_label"]) if row["corrected_label"] is not None else "no label"
+    because = f", because: {shown(row['reason'], 300).rstrip('.')}" if row.get("reason") else ""
+    return f"The corrector{who} said {said}{because}."
+
+
+def _end(known: Facts) -> str:
+    item = _row(known, "corrected_set")
+    policy = _made(known, "corrected_set").get("params", {}).get("policy")
+    by = f" by the policy {policy}" if policy else ""
+    if item:
+        row = item["row"]
+        final = f" as {shown(row['label'])}" if row["label"] is not None else ""
+        return f"It was {shown(row['verdict'])}{final}{by}."
+    lost = _row(known, "rejected/corrected_set")
+    if lost:
+        reason, detail = shown(lost["row"]["reason"]), shown(lost["row"]["detail"])
+        return f"It was left out as {reason}: {detail}."
+    return ""
+
+
+def _costs(totals: Facts) -> str:
+    tokens = totals["prompt_tokens"] + totals["completion_tokens"]
+    return f"{_many(totals['calls'], 'call')}, {_many(tokens, 'token')}, {money(totals)}."
+
+
+_LAST = 253402300800.0
+"""The year 10000, of which Python knows nothing."""
+
+
+def facts(audit: Audit) -> dict[str, Any]:
+    """Return everything that an audit of one row knows, JSON-like."""
+    way = audit.way
+    known: dict[str, Any] = {
+        "task": way.task,
+        "item_id": way.item_id,
+        "verdict": audit.verdict,
+        "findings": [asdict(f) for f in _unique([*audit.findings, *audit.file_findings])],
+        "totals": totals([audit.completions[name] for name in audit.own]),
+        "items": [_item(item) for item in way.items],
+        "completions": [_completion(one, audit) for one in audit.completions.values()],
+        "tables": [_table(asset, audit) for asset in audit.made],
+    }
+    return known | {"story": tell(known)}
+
+
+def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -> dict[str, Any]:
+    """Return what audits of many rows come to, JSON-like: by task, and every finding once.
+
+    Args:
+        audits: of the rows.
+        files: what was found of the tables' files.
+        seconds: what it took.
+    """
+    by_task: dict[str, dict[str, int]] = {}
+    for audit in audits:
+        task = by_task.setdefault(audit.way.task, {"rows": 0, "verified": 0})
+        task["rows"] += 1
+        task["verified"] += verdict_of(audit.findings) == "verified"
+    findings = [*files, *(f for audit in audits for f in [*audit.findings, *audit.file_findings])]
+    checked = {name for audit in audits for name in audit.completions}
+    return {
+        "verdict": verdict_of(findings),
+        "tasks": by_task,
+        "rows": len(audits),
+        "completions": len(checked),
+        "seconds": round(seconds, 2),
+        "findings": [asdict(finding) for finding in _unique(findings)],
+    }
+
+
+def totals(completions: Iterable[StoredCompletion]) -> dict[str, Any]:
+    """Return calls, tokens and cost; a cost is null where a price is unknown."""
+    columns = [one.columns for one in completions]
+    costs = [row["cost_usd"] for row in columns]
+    return {
+        "calls": len(columns),
+        "prompt_tokens": sum(row["prompt_tokens"] or 0 for row in columns),
+        "completion_tokens": sum(row["completion_tokens"] or 0 for row in columns),
+        "cost_usd": None if None in costs else sum(costs),
+        "simulated": bool(columns) and all(row["simulated"] for row in columns),
+    }
+
+
+def moment(seconds: float) -> str:
+    """Return a time as text: UTC, to the second; changed bytes may have made it none."""
+    if not 0 <= seconds < _LAST:
+        return "at an impossible time"
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unique(findings: Iterable[Finding]) -> list[Finding]:
+    order = {"wrong": 0, "unknown": 1, "note": 2}
+    return sorted(dict.fromkeys(findings), key=lambda finding: order[finding.level])
+
+
+def _item(item: Item) -> dict[str, Any]:
+    row = {name: value for name, value in item.row.items() if name != "#"}
+    return {"table": item.asset, "id": item.item_id, "role": item.role, "row": row}
+
+
+def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
+    kept = one.columns
+    asked = one.asked or {}
+    used = [
+        {"table": item.asset, "id": item.item_id, "role": item.role}
+        for item in audit.way.items
+        if one.request_id in _with_parents(item.request_ids, audit.completions)
+    ]
+    return {
+        "request_id": one.request_id,
+        "asks_again": one.parent,
+        "used_by": used,
+        "own": one.request_id in audit.own,
+        "model": kept["model"],
+        "served_model": kept["served_model"],
+        "fingerprint": kept["fingerprint"],
+        "provider_id": kept["provider_id"],
+        "endpoint": kept["endpoint"],
+        "parameters": {
+            **asked.get("sampling", {}),
+            **{name: asked.get(name) for name in ("sample", "edition", "schema_name")},
+        },
+        "messages": one.messages,
+        "raw": one.raw,
+        "status": kept["status"],
+        "error": kept["error"],
+        "finish": kept["finish"],
+        "prompt_tokens": kept["prompt_tokens"],
+        "completion_tokens": kept["completion_tokens"],
+        "cost_usd": kept["cost_usd"],
+        "simulated": kept["simulated"],
+        "mean_logprob": kept["mean_logprob"],
+        "mode": kept["mode"],
+        "run_id": kept["run_id"],
+        "project_version": kept["project_version"],
+        "created_at": moment(kept["created_at"]),
+        "attempts": kept["attempts"],
+        "latency": kept["latency"],
+        "problems": list(one.problems),
+    }
+
+
+def _with_parents(request_ids: Iterable[str], kept: dict[str, StoredCompletion]) -> set[str]:
+    found: set[str] = set()
+    for name in request_ids:
+        at: str | None = name
+        while at and at in kept and at not in found:
+            found.add(at)
+            at = kept[at].parent
+    return found
+
+
+def _table(asset: str, audit: Audit) -> dict[str, Any]:
+    record = audit.made[asset]
+    known: dict[str, Any] = {"table": asset, "file": key_of(asset, audit.way.task)}
+    if record is None:
+        return known | {"recorded": False}
+    made = {name: value for name, value in record.made_by.items() if name not in ("task", "step")}
+    return known | {
+        "recorded": True,
+        "sha256": record.sha256,
+        "data_version": record.data_version,
+        "run_id": record.run_id,
+        "recorded_at": moment(record.recorded_at),
+        **made,
+    }
+
+
+TEMPLATE = "audit.html.jinja"
+HEADINGS = {
+    "vocabularies": "Terms",
+    "contexts": "Context",
+    "seeds": "Seed",
+    "instances": "Text",
+    "labels": "Annotation",
+    "corrected_set": "Correction and verdict",
+}
+"""Table -> heading of its part of the page."""
+
+
+def render(known: Mapping[str, Any]) -> str:
+    """Return the page of one row: no script, nothing fetched, every text escaped.
+
+    Args:
+        known: as `facts.facts` returns it.
+    """
+    return template(TEMPLATE).render(a=known, stages=_stages(known), money=money(known["totals"]))
+
+
+def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the timeline: table by table its rows, each with the calls that it used first.
+
+    Rows of twins and parents stand in their table after the row's own.
+    """
+    tables = {table["table"]: table for table in known["tables"]}
+    order = sorted(tables, key=lambda name: (*HEADINGS, name).index(name.removeprefix("rejected/")))
+    told: set[str] = set()
+    stages = []
+    for name in order:
+        rows = []
+        items = [item for item in known["items"] if item["table"] == name]
+        for item in sorted(items, key=lambda one: one["role"] != "own"):
+            calls = [
+                one
+                for one in known["completions"]
+                if one["request_id"] not in told
+                and any((u["table"], u["id"]) == (name, item["id"]) for u in one["used_by"])
+            ]
+            told.update(one["request_id"] for one in calls)
+            rows.append({**item, "shown": _shown(name, item["row"]), "calls": calls})
+        heading = HEADINGS.get(name.removeprefix("rejected/"), name)
+        if name.startswith("rejected/"):
+            heading += ": left out"
+        stages.append({"name": name, "heading": heading, "made": tables[name], "rows": rows})
+    return stages
+
+
+def _shown(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a row that the page lists: no requests, nothing that is empty."""
+    hidden = ("request_id", "request_ids", IDS.get(table, "item_id"))
+    shown = {n: v for n, v in row.items() if n not in hidden and v is not None and v != []}
+    if table == "seeds":
+        # Changed bytes may have made it something else than JSON.
+        with suppress(ValueError):
+            shown["fields"] = json.loads(row["fields"])
+    if "attributes" in shown:
+        shown["attributes"] = {one["name"]: one["value"] for one in shown["attributes"]}
+    return shown
