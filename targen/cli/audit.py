@@ -116,7 +116,7 @@ def _row(
         ]
         more = f" These could not be read: {'; '.join(unread[:3])}." if unread else ""
         raise TargenError(
-            f"No table in {base.data_dir()} holds {item!r}; ids stand in the tables' columns "
+            f"No table in {base.data_dir()} holds {item!r}; ids are in the tables' columns "
             f"`instance_id`, `item_id` and the like.{more}"
         )
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]

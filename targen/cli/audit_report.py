@@ -204,7 +204,7 @@ def _costs(totals: Facts) -> str:
 
 
 _LAST = 253402300800.0
-"""The year 10000, of which Python knows nothing."""
+"""The year 10000, which Python's datetime cannot hold."""
 
 
 def facts(audit: Audit) -> dict[str, Any]:
@@ -370,11 +370,11 @@ def render(known: Mapping[str, Any]) -> str:
 def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the timeline: table by table its rows, each with the calls that it used first.
 
-    Rows of twins and parents stand in their table after the row's own.
+    Rows of twins and parents follow the row's own in their table.
     """
     tables = {table["table"]: table for table in known["tables"]}
     order = sorted(tables, key=lambda name: (*HEADINGS, name).index(name.removeprefix("rejected/")))
-    told: set[str] = set()
+    shown_before: set[str] = set()
     stages = []
     for name in order:
         rows = []
@@ -383,10 +383,10 @@ def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
             calls = [
                 one
                 for one in known["completions"]
-                if one["request_id"] not in told
+                if one["request_id"] not in shown_before
                 and any((u["table"], u["id"]) == (name, item["id"]) for u in one["used_by"])
             ]
-            told.update(one["request_id"] for one in calls)
+            shown_before.update(one["request_id"] for one in calls)
             rows.append({**item, "shown": _shown(name, item["row"]), "calls": calls})
         heading = HEADINGS.get(name.removeprefix("rejected/"), name)
         if name.startswith("rejected/"):

@@ -25,7 +25,7 @@ def list_(
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
         typer.echo(f"{entry.task} {entry.version} {entry.rows} rows, {state}")
     if not found:
-        typer.echo("there is no release")
+        typer.echo("no releases found")
 
 
 @releases.command()

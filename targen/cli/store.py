@@ -141,7 +141,7 @@ def prune(
     else:
         typer.echo(
             f"nothing in {where} needs these {total:,} completions: --yes deletes them, and "
-            "whoever wants one again pays for it again"
+            "asking for one of them again costs money"
         )
 
 

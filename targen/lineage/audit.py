@@ -98,9 +98,9 @@ class Audit:
         way: everything that made it.
         completions: the completions on the way, in the order in which they were asked.
         own: the requests that its own rows name, re-asks included, without twin and parents.
-        made: table -> how it was made, as recorded; None where there is no record.
-        findings: what is wrong with the row or not to be told, and what is worth knowing.
-        file_findings: the same of the files that it stands in.
+        made: table -> how it was made, as recorded; None without a record.
+        findings: what is wrong with the row, cannot be verified, or is worth knowing.
+        file_findings: the same for the files that hold it.
     """
 
     way: RowLineage
@@ -211,14 +211,14 @@ class Auditor:
         return self._checked[task, asset]
 
     def _older(self, made: Audit) -> list[Finding]:
-        """Return which tables were made from another version of a table above than lies there."""
+        """Return the tables made from another version of an upstream table than the current one."""
         found = []
         for asset, record in made.made.items():
             for above in UPSTREAM.get(asset, ()):
                 was = (record.made_by.get("upstream") or {}).get(above) if record else None
                 file = self.book(made.way.task).file(above)
                 if was and file.sha256 and was != file.sha256:
-                    what = f"it was made from another version of {above} than lies there now"
+                    what = f"it was made from another version of {above} than the current one"
                     found.append(Finding("note", f"{asset}/{made.way.task}.parquet", what))
         return found
 
@@ -229,7 +229,7 @@ class Auditor:
         made = self.book(way.task).file("corrected_set").frame is not None
         if own is None or not made or any(way.one(asset) for asset in ends):
             return []
-        what = "it stands neither in corrected_set nor among what that left out"
+        what = "it is neither in corrected_set nor among its rejected rows"
         return [Finding(level, own.place, what)]
 
     def check_files(self, task: str) -> list[Finding]:
@@ -240,7 +240,7 @@ class Auditor:
         """
         found = []
         for asset in ROW_STEPS:
-            # Where there is no file of rejected items or planted errors, there need not be one.
+            # Files of rejected items and planted errors are optional.
             for name in (asset, f"rejected/{asset}", f"planted/{asset}"):
                 found += self._file(task, name)[1]
         return found

@@ -26,7 +26,7 @@ class StoredCompletion:
         raw: the answer's text, None where there is none.
         value: the answer, read again by its schema; None where it holds none.
         problems: what is wrong with it, in words.
-        unsure: what cannot be told of it, in words.
+        unsure: what cannot be verified, as sentences.
     """
 
     request_id: str

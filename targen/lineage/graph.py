@@ -35,7 +35,7 @@ class Finding:
     """Something that an audit found.
 
     Attributes:
-        level: `wrong`: it is not as it should be; `unknown`: nobody can tell; `note`: worth
+        level: `wrong`: incorrect; `unknown`: cannot be verified; `note`: worth
             knowing and no fault.
         where: the file, row and column, or the request.
         what: what is the matter, in words.
@@ -52,13 +52,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class File:
-    """A table file as it lies there.
+    """A table file as stored.
 
     Attributes:
         key: where in the data folder.
-        sha256: of its bytes, None where there is no file.
-        frame: its rows, None where there is none or it cannot be read.
-        error: why there is no frame, None where there is one.
+        sha256: of its bytes, None if the file is missing.
+        frame: its rows, None if it is missing or unreadable.
+        error: why `frame` is None.
         step_digest: as the file itself says.
         planted: whether it says that the planted errors beside it are its own.
     """
@@ -72,7 +72,7 @@ class File:
 
 
 def read_file(place: Storage, key: str) -> File:
-    """Return a table file; whatever is wrong with it is told in `error`."""
+    """Return a table file; problems are reported in `error`."""
     try:
         content = place.read(key)
     except TableError as error:
@@ -104,7 +104,7 @@ def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
     try:
         return pl.read_parquet(BytesIO(content)), pl.read_parquet_metadata(BytesIO(content))
     except Exception:
-        # Damaged bytes make Polars raise whatever it likes.
+        # Polars raises exceptions of many kinds for damaged bytes.
         return None, {}
     except BaseException as error:
         # A panic of its native part is no Exception, and nothing else may be swallowed here.
@@ -213,7 +213,7 @@ class Item:
 
     @property
     def place(self) -> str:
-        """Where it stands, for people."""
+        """Table and row, for messages."""
         return f"{self.asset}, row {self.item_id}"
 
 
@@ -277,7 +277,7 @@ def trace(book: TaskTables, item_id: str) -> RowLineage | None:
             walk.add(Item(asset, item_id, row))
     order = {asset: place for place, asset in enumerate(ROW_STEPS)}
     last = len(ROW_STEPS)
-    # Parents stand before their offspring: the walk met them later, and they are less deep.
+    # Parents come before their offspring: the walk meets them later, and their depth is lower.
     way.items.sort(
         key=lambda i: (order.get(i.asset, last), i.row.get("depth") or 0, i.role == "own")
     )
@@ -350,7 +350,7 @@ class _Walk:
                     yield Item(asset, name, row, "twin")
 
     def _deciders(self, item: Item) -> Iterator[Item]:
-        """Yield the calls that brought no term, and yet decided that this one stands."""
+        """Yield the calls that added no term but decided that this one is kept."""
         row = item.row
         if row["category"] == ASKED:
             return
@@ -434,11 +434,11 @@ _HIDDEN = re.compile(r"(^|/)\.")
 def request_ids(place: Storage) -> set[str]:
     """Return every request that a table, a rejected item or a release names.
 
-    What lies under `releases/` is searched for ids whatever its form, so that nothing that was
+    All files under `releases/` are searched for ids in any format, so that nothing that was
     given out loses its origin.
 
     Raises:
-        TableError: a table cannot be read. Then nobody knows what descends from it.
+        TableError: a table cannot be read. Its descendants are then unknown.
     """
     found: set[str] = set()
     for key in place.keys(""):
@@ -471,7 +471,7 @@ def _named(place: Storage, key: str) -> set[str]:
             found |= set(flat.drop_nulls().cast(pl.String).to_list())
     except DAMAGED as error:
         raise TableError(
-            f"{place.address(key)} is no readable Parquet file, so nobody knows which completions "
+            f"{place.address(key)} is not a readable Parquet file: it is unknown which completions "
             "it descends from. Materialise it again or remove it."
         ) from error
     return found

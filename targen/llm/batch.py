@@ -172,7 +172,7 @@ class Batches:
 
     async def _send_new(self, jobs: list[Job]) -> None:
         """Cut jobs of one model into batches within the limits, and begin each."""
-        content: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by whoever sends it)
+        content: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the sender)
         batch: Open | None = None
         size = 0
         for count, job in enumerate(jobs, 1):
@@ -213,7 +213,7 @@ class Batches:
         batch.task = self._spawn(self._follow(batch, content))
 
     async def _follow(self, batch: Open, content: IO[bytes] | None) -> None:
-        """Bring one batch from wherever it stands to its end."""
+        """Follow one batch from its current state to its end."""
         try:
             if batch.batch_id is None:
                 # Other processes are kept out by a lease, other tasks of this one by a lock.
@@ -279,7 +279,7 @@ class Batches:
     async def _wait(self, batch: Open) -> Batch | None:
         """Look at a batch until it has ended; None where the endpoint does not know it.
 
-        Between two looks lies a tenth of the batch's age, from half a second to a minute.
+        The interval is a tenth of the batch's age, between half a second and a minute.
         """
         assert batch.batch_id is not None
         said = float("-inf")

@@ -38,7 +38,7 @@ class Hooks:
         stats: the engine's counts.
         keep: tells whether anybody still wants a job; else it is forgotten.
         body: returns a job's body and the profile that it was made with.
-        answered: stores an answer and hands it on; gets the seconds it took.
+        answered: stores an answer and returns it to its run; gets the seconds it took.
         failed: stores that there is none, with the status and the words.
         adapt: changes the model's profile after a refusal and makes the job ready again; False
             where that is no help.
@@ -127,7 +127,7 @@ class Results:
                         lines = []
                 await self._settle(batch, lines)
         state = ended.status if ended else "gone"
-        # For results that nobody can see any more, the money may be spent.
+        # Results that can no longer be read may have been paid for.
         left = Reply("transient", words=f"left out by a batch that is {state}", ambiguous=lost)
         for part in parts(list(batch.jobs.values())):
             await self._settle(batch, [(job, left) for job in part])

@@ -63,7 +63,7 @@ class Service:
         Args:
             file_id: the file.
             key: our name for the batch.
-            first: True where it is sure that nobody has tried this before.
+            first: True if this is certainly the first attempt.
 
         Raises:
             RefusedError: the endpoint has no batches, or does not take this one.
@@ -106,7 +106,7 @@ class Service:
         return None
 
     async def retrieve(self, batch_id: str) -> Batch | None:
-        """Return how a batch stands; None where the endpoint does not know it.
+        """Return the state of a batch; None if the endpoint does not know it.
 
         Raises:
             EndpointError: the endpoint cannot be reached, or does not let us look.

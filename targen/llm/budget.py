@@ -18,7 +18,9 @@ from targen.store.writer import Writer
 
 
 class Budget:
-    """Reserves, prices and gives back. Without a ceiling nothing is reserved."""
+    """Prices requests, reserves their cost and releases reservations.
+
+    Without a limit nothing is reserved."""
 
     def __init__(
         self,

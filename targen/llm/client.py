@@ -124,7 +124,7 @@ class Client:
         return self.read(response), response.headers
 
     def read(self, response: httpx2.Response) -> replies.Reply:
-        """Return the meaning of a response, without our key wherever it repeats it."""
+        """Interpret a response, with the API key removed from its text."""
         return replies.read(response.status_code, response.headers, response.content, self._secret)
 
     def _lost(self, error: openai.APIConnectionError) -> replies.Reply:

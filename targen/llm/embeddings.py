@@ -1,6 +1,6 @@
 """Embeddings through the same endpoint settings, store, budget and gate as chat.
 
-Two processes that embed the same text at the same moment both pay: there is no lease on a text.
+Two processes that embed the same text at the same moment both pay: texts are not leased.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ def parts(texts: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def read_answer(content: bytes, count: int) -> Vectors:
-    """Return the vectors of a reply in the order of the texts, whatever order they came in.
+    """Return the vectors of a reply in the order of the texts.
 
     Raises:
         ValueError: it is not `count` finite vectors of one length.
@@ -156,7 +156,7 @@ class Embeddings:
 
     @property
     def model(self) -> str:
-        """The model's name, as it stands in the store."""
+        """The model's name in the store."""
         return self.local or self._settings.model_name
 
     @property
@@ -266,7 +266,7 @@ class Embeddings:
             attempt += reply.kind == "transient"
             throttled += reply.kind == "throttled"
             if dead or attempt >= retry.MAX_ATTEMPTS:
-                words = dead or f"{reply.told(self._endpoint)} (tried {attempt} times)"
+                words = dead or f"{reply.message(self._endpoint)} (tried {attempt} times)"
                 raise EndpointError(f"Texts cannot be embedded by {self.model}: {words}.")
             self._stats.throttled += reply.kind == "throttled"
             self._stats.retried += reply.kind == "transient"

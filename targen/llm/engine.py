@@ -144,7 +144,7 @@ class Engine:
             self._purse,
             self._storing.known,
             self._sender.enough,
-            # Where others wait for hours, there is no hurry.
+            # In batch mode other processes wait for hours.
             _AWAIT_BATCHES_S if self._batches else _AWAIT_OTHERS_S,
         )
 
@@ -220,9 +220,9 @@ class Engine:
         job.request_id, job.identity = identify(
             job.request, self.settings.model_name, self._endpoint
         )
-        twin = self._open.get(job.request_id)
-        if twin is not None:
-            twin.twins.append(job)
+        duplicate = self._open.get(job.request_id)
+        if duplicate is not None:
+            duplicate.duplicates.append(job)
             return
         self._open[job.request_id] = job
         self._lookup.add([job])
@@ -243,7 +243,7 @@ class Engine:
 
     def keep(self, job: Job) -> bool:
         """Tell whether anybody still wants `job`; else forget it and give its lease back."""
-        if not job.run.closed or any(not twin.run.closed for twin in job.twins):
+        if not job.run.closed or any(not duplicate.run.closed for duplicate in job.duplicates):
             return True
         self._forget(job)
         self._purse.give_back(job)
@@ -288,8 +288,8 @@ class Engine:
         # It may have been paid.
         self._purse.give_back(job, charge=job.reserved)
         self.release(job)
-        for twin in job.twins:
-            self._enqueue(twin)
+        for duplicate in job.duplicates:
+            self._enqueue(duplicate)
 
     def stop(self, error: BaseException) -> None:
         """End everything because of `error`; calls under way may still bring their answers."""

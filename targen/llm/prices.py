@@ -31,7 +31,7 @@ class Price:
 def price_of(model: str, endpoint: str) -> Price | None:
     """Return the price of `model` at `endpoint`, or None where the file does not name it.
 
-    An entry may name an endpoint; without one it holds for the model wherever it is served.
+    An entry may name an endpoint; without one it applies to the model at any endpoint.
 
     Raises:
         SpecError: the file that TARGEN_PRICES names cannot be read.
@@ -77,7 +77,7 @@ TOKENS_PER_MESSAGE = 16
 """Tokens that a chat format adds around one message, generously."""
 
 WORDS_ADDED = 200
-"""Bytes of the words around a schema that is told in words."""
+"""Bytes added around a schema that is described in the prompt."""
 
 
 def prompt_bound(request: Request) -> int:

@@ -53,7 +53,7 @@ class Stats:
         self.latencies.append(latency)
 
     def percentile(self, share: float) -> float | None:
-        """Return the latency in seconds below which `share` of the calls lie (nearest rank)."""
+        """Return the latency in seconds of the `share` quantile of the calls (nearest rank)."""
         if not self.latencies:
             return None
         ordered = sorted(self.latencies)
@@ -89,16 +89,16 @@ _OVER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
         task, step: what it makes.
-        done: outcomes ready; `total`: requests in all, None where nobody knows.
+        done: outcomes ready; `total`: number of requests, None if unknown.
         from_store, failed, calls: as in `Stats`.
         per_s: calls per second over the last few seconds.
         limit: calls per second that the endpoint seems to allow, None while none was found.
         tokens: prompt and output together; `cost_usd`: None where a price is unknown.
-        left_s: seconds left at the present speed, None where it cannot be told.
+        left_s: seconds left at the present speed, None if unknown.
         ended: True in the last report of an engine.
     """
 
@@ -136,7 +136,7 @@ _WATCHERS: list[Watcher] = []
 
 @contextmanager
 def watched(watcher: Watcher) -> Iterator[None]:
-    """Have `watcher` told of every engine of this process a few times a second, and of its end.
+    """Report the progress of every engine of this process to `watcher` a few times a second.
 
     It is called on the engine's event loop: it must be quick and never raise.
     """

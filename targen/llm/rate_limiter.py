@@ -29,7 +29,7 @@ _LEEWAY_S = 0.003
 _FIRST_OWN = 48.0
 _LEAST_OWN = 24.0
 NEVER = float("inf")
-"""Until somebody calls `pump`."""
+"""Until `pump` is called."""
 
 
 class RateLimiter:
@@ -138,7 +138,7 @@ class RateLimiter:
         """
         unread = self._replies * seconds / (seconds + every_s)
         self._answering += 0.2 * (self._replies / (seconds + every_s) - self._answering)
-        # Calls that leave together are answered together, and then lie unread together.
+        # Calls sent together are answered together, and their replies queue up together.
         self._pace = max(_FIRST_PACE, _PACE_OVER_REPLIES * self._answering)
         self._replies = 0
         if unread > _UNREAD:

@@ -9,7 +9,7 @@ to see whether the limit has been raised. Where two refusals follow too closely 
 the rate is halved: plain additive increase and multiplicative decrease, which also fits limits
 that are no buckets.
 
-Some endpoints refuse many calls at random, whatever the rate. So where refusals keep coming after
+Some endpoints refuse many calls at random, at any rate. So where refusals keep coming after
 few calls although the rate is lowered, it is doubled step by step (`trial`): of a limit, twice the
 rate meets far more refusals, of chance the same share. If it is chance, refusals no longer lower
 the rate (`free`) unless their share rises.
@@ -58,7 +58,7 @@ class Grant:
     """Leave to send `count` calls, the first at `start`, the next every 1 / `rate` seconds.
 
     With a new number of `cuts`, all leave that was given before is void. `chance` is the share of
-    calls that are refused whatever the rate, None where refusals mean a limit.
+    calls that are refused at any rate, None if refusals mean a limit.
     """
 
     start: float

@@ -58,7 +58,7 @@ class Reply:
     retry_after: float | None = None
     ambiguous: bool = False
 
-    def told(self, address: str) -> str:
+    def message(self, address: str) -> str:
         """Return in one line what came of a call to `address`, without a stop at its end."""
         words = " ".join(self.words.split()).rstrip(".")
         if self.code == 0:

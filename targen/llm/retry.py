@@ -1,4 +1,4 @@
-"""When to try again, and when to see that nobody is there."""
+"""When a request is retried or given up, and when an endpoint counts as dead."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +46,7 @@ class Health:
         self._throttled_since: float | None = None
 
     def good(self) -> None:
-        """Note an answer, or a refusal that only somebody alive can give."""
+        """Record an answer, or a refusal that proves that the endpoint is up."""
         self.answered = True
         self._since = self._throttled_since = None
         self._failures = 0
@@ -71,16 +71,16 @@ class Health:
         if self.answered:
             hopeless = lasted > self._known_s and self._failures >= 10
         else:
-            # Someone who answers with errors may be starting up: more patience than with nobody.
+            # A server that answers with errors may be starting up: wait longer than for a dead one.
             patience = self._fresh_s if reply.code == 0 else 3 * self._fresh_s
             hopeless = lasted > patience and self._failures >= 4 and still_open == 0
             hopeless = hopeless or (lasted > 2 * patience and self._failures >= 20)
-        told = reply.told(address)
+        told = reply.message(address)
         return f"{told}; {self._failures} calls failed in a row" if hopeless else None
 
 
 class Refusals:
-    """The profiles of an engine's models, as far as the endpoint's refusals have told."""
+    """Adapts requests to what an endpoint refuses, or stops the engine."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Refusals:
             404: f"check the base URL and the model name {self._settings.model_name!r}",
             429: "the account's quota is used up",
         }.get(reply.code, "check the settings")
-        said = reply.told(self.base_url)
+        said = reply.message(self.base_url)
         please = "; " if reply.code == 429 else ". Please "
         self._stop(EndpointError(f"{said}{please}{advice}."))
         return True

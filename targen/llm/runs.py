@@ -40,7 +40,7 @@ class Job:
         parent_id: id of the request whose bad answer it was asked again for.
         asks: how often it has been asked again.
         before: outcome of the request before, where it is asked again.
-        twins: jobs with the same identity, answered together with this one.
+        duplicates: jobs with the same identity, answered together with this one.
         attempts: tries so far; `throttled`: how often the rate limit sent it back.
         reserved: US dollars set aside for it.
     """
@@ -53,14 +53,14 @@ class Job:
     before: Outcome | None = None
     request_id: str = ""
     identity: bytes = b""
-    twins: "list[Job]" = field(default_factory=list)
+    duplicates: "list[Job]" = field(default_factory=list)
     attempts: int = 0
     throttled: int = 0
     reserved: float = 0.0
 
 
 class Run:
-    """Draws requests while fewer than `most` are open, and hands outcomes on as they come."""
+    """Draws requests while fewer than `most` are open, and yields outcomes as they arrive."""
 
     def __init__(
         self, host: Host, requests: Iterable[Request] | AsyncIterable[Request], most: int

@@ -103,11 +103,11 @@ class Sender:
         self.pump()
 
     def enough(self) -> bool:
-        """Tell whether so much is ready that there is no hurry to find more."""
+        """Return whether enough requests are ready to send."""
         return len(self._ready) >= ENOUGH_READY
 
     def pump(self) -> None:
-        """Send whatever may be sent now, and set the timer for what may be sent later."""
+        """Send what the rate limit allows now, and set a timer for the rest."""
         if self._closed or self._desk.fatal:
             return
         now = time.monotonic()

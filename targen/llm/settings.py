@@ -1,4 +1,4 @@
-"""What an engine is told when it is opened."""
+"""Settings of an engine, also for named endpoints."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class EngineSettings:
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
         embedding_model: model that embeds texts at the endpoint, or
             `sentence-transformers:NAME`; None is the embedded model.
-        mode: `live` asks request by request; `batch` hands files of requests in, whose answers
+        mode: `live` sends request by request; `batch` submits files of requests, whose answers
             come within a day at the batch price.
         concurrency: requests in flight at most; of no meaning in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
@@ -114,13 +114,13 @@ def store_address(store_url: str | None, data_dir: str) -> str:
     """Return the SQLAlchemy URL of the completion store: the one named, else beside the data.
 
     Raises:
-        StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
+        StoreError: the data is on S3, which cannot hold SQLite, and no store is named.
     """
     if store_url:
         return store_url
     if "://" in data_dir:
         raise StoreError(
-            f"The data is on {data_dir}, where no SQLite file can lie: set TARGEN_STORE_URL to a "
+            f"The data is on {data_dir}, which cannot hold SQLite: set TARGEN_STORE_URL to a "
             "database, such as postgresql+psycopg2://user@host/name."
         )
     return f"sqlite:///{Path(data_dir).expanduser() / 'completions.db'}"
@@ -136,7 +136,7 @@ def at(
     """Return `base` with everything that the endpoint `name` has of its own, but for its key.
 
     Raises:
-        EndpointError: there is no such endpoint.
+        EndpointError: the endpoint is not defined.
     """
     endpoint = known.get(name)
     if endpoint is None:
@@ -169,7 +169,7 @@ def with_key(
     """Return what `at` does, and the endpoint's key in it: what an engine can be opened with.
 
     Raises:
-        EndpointError: there is no such endpoint, or its key's variable is not set.
+        EndpointError: the endpoint is not defined, or its key's variable is not set.
     """
     settings = at(name, known, path, base)
     variable = known[name].api_key_env

@@ -166,7 +166,7 @@ class Storing:
         return self._unsaved >= UNSAVED_MOST
 
     def answered(self, job: Job, answer: Answer, latency: float, batch: bool = False) -> None:
-        """Store an answer that took `latency` seconds, from a batch or not, and hand it on."""
+        """Store an answer that took `latency` seconds, then return it to its run."""
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         cost = self._purse.cost(job.request, prompt, completion, batch)
         self._stats.paid(prompt, completion, cost, latency)
@@ -191,7 +191,7 @@ class Storing:
         )
 
     def failed(self, job: Job, status: Status, words: str) -> None:
-        """Store that there is no answer, and why, and hand that on."""
+        """Store a failure with its reason, then return it to its run."""
         if status == "failed":
             self._stats.failed += 1
         self._write(job, status, words, cost_usd=0.0)
@@ -228,14 +228,23 @@ class Storing:
         self._closed(job)
         outcome = outcome_of(job, record, from_store)
         broken = outcome.status in ("malformed", "truncated") and outcome.value is None
-        for twin in (job, *job.twins):
-            mine = outcome if twin is job else outcome_of(twin, record, from_store=True)
-            if mine.from_store and twin.asks == 0:
+        for duplicate in (job, *job.duplicates):
+            mine = outcome if duplicate is job else outcome_of(duplicate, record, from_store=True)
+            if mine.from_store and duplicate.asks == 0:
                 self._stats.from_store += 1
-            if broken and twin.asks < ASK_AGAIN and not twin.run.closed:
+            if broken and duplicate.asks < ASK_AGAIN and not duplicate.run.closed:
                 error = record.error or "it is malformed"
-                again = structured.ask_again(twin.request, record.raw or "", error)
-                self._ask(Job(twin.run, twin.root, again, twin.request_id, twin.asks + 1, mine))
+                again = structured.ask_again(duplicate.request, record.raw or "", error)
+                self._ask(
+                    Job(
+                        duplicate.run,
+                        duplicate.root,
+                        again,
+                        duplicate.request_id,
+                        duplicate.asks + 1,
+                        mine,
+                    )
+                )
             else:
                 self.done += 1
-                twin.run.hand_on(mine)
+                duplicate.run.hand_on(mine)

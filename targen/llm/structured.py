@@ -72,7 +72,7 @@ def ask_again(request: Request, raw: str, error: str) -> Request:
 
 
 def _objects(text: str, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the whole top-level objects of `text`; a bare array stands for its `items`."""
+    """Yield the whole top-level objects of `text`; a bare array is read as `items`."""
     listed = "items" in schema.get("properties", {})
     start = 0
     while True:

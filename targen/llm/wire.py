@@ -16,11 +16,11 @@ Format = Literal["json_schema", "json_object", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a model takes, as far as its refusals have told.
+    """What a model accepts, learned from its refusals.
 
     Attributes:
         format: kind of structured output.
-        bounds: whether minItems and maxItems may stand in the schema.
+        bounds: whether the schema may contain minItems and maxItems.
         strict: whether strict mode may be asked for.
         token_name: name of the parameter that bounds the output.
         seed: whether a seed may be sent.
@@ -98,7 +98,7 @@ _FORMATS: dict[tuple[int, str, Profile], tuple[Mapping[str, Any], dict[str, Any]
 
 
 def _told(request: Request) -> list[Mapping[str, str]]:
-    """Return the messages with the schema told in words, at the end of the last user message."""
+    """Return the messages with the schema described at the end of the last user message."""
     words = (
         "\n\nAnswer with one JSON object and nothing else. It must fit this JSON schema:\n"
         + json.dumps(request.schema, ensure_ascii=False)

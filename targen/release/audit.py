@@ -32,7 +32,7 @@ class ReleaseAudit:
     Attributes:
         manifest: what it says of itself; empty where it cannot be believed.
         rows: how many it holds.
-        audits: of its rows that stand in the finished set, at most `ROWS_AUDITED`.
+        audits: of at most `ROWS_AUDITED` of its rows that are in the corrected set.
         findings: what is wrong with it.
     """
 
@@ -123,12 +123,12 @@ def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dic
 
 
 def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield which tables that it was made from nobody wrote, or are others by now."""
+    """Yield the tables it was made from that have no record or have changed since."""
     for key, wanted in said["upstream"].items():
         content = auditor.place.read(key)
         now = None if content is None else sha256_of(content)
         if auditor.store is None:
-            yield Finding("unknown", key, f"nobody can tell whether it was written: {auditor.why}")
+            yield Finding("unknown", key, f"unknown whether it was written: {auditor.why}")
             continue
         known = table_digests.recorded(auditor.store, key, wanted["sha256"])
         if known is None:
@@ -136,7 +136,7 @@ def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("wrong" if now == wanted["sha256"] else "unknown", key, what)
         elif now != wanted["sha256"]:
             what = f"run {known.run_id} wrote the version that the release was made from"
-            yield Finding("note", key, f"{what}; another lies there now")
+            yield Finding("note", key, f"{what}; the current file is another")
 
 
 def _frames(contents: Mapping[str, bytes], made: ReleaseAudit) -> dict[str, pl.DataFrame]:
@@ -159,7 +159,7 @@ def _rows(
     made: ReleaseAudit,
     seed: int,
 ) -> None:
-    """Compare every row with the finished set; audit those that stand there."""
+    """Compare every row with the corrected set; audit those that are in it."""
     book = auditor.book(task)
     found: list[str] = []
     lost: list[tuple[str, dict[str, Any]]] = []
@@ -214,6 +214,6 @@ def _lost(
     if len(bad) > SHOWN:
         findings.append(Finding("unknown", "data", f"the same of {len(bad) - SHOWN} more rows"))
     if len(bad) < len(lost):
-        what = f"{len(lost) - len(bad)} rows stand in the finished set no more; their completions "
+        what = f"{len(lost) - len(bad)} rows are no longer in the corrected set; their completions "
         findings.append(Finding("note", "data", what + "still say them"))
     return findings

@@ -31,7 +31,7 @@ ACCOUNTS: Final = frozenset(
     ("rows", "rows_asked", "rejected", "calls", "prompt_tokens", "completion_tokens", "cost_usd",
      "accepted_per_call", "tokens_per_row", "cost_per_row_usd", "flips_annotated", "flips_final")
 )  # fmt: skip
-"""Metrics that the table of figures leaves out: counts, and what stands in other tables."""
+"""Metrics left out of the table of figures: counts, and figures shown in other tables."""
 _MARKS: Final = re.compile(r"([\\`*_\[\]#|~$])")
 _LABEL_MEANINGS: Final = {
     "label": "the label that counts",
@@ -87,7 +87,7 @@ def render(material: Material, parts: Mapping[str, pl.DataFrame], superglue: boo
 
 
 def header(material: Material, parts: Mapping[str, pl.DataFrame]) -> str:
-    """Return the YAML header; texts stand in JSON's quotes, which YAML reads as its own."""
+    """Return the YAML header; texts are quoted as JSON, which is valid YAML."""
     spec = material.spec
     rows = sum(part.height for part in parts.values())
     size = next((name for bound, name in SIZES if rows < bound), LARGEST)

@@ -64,10 +64,10 @@ def _released(
 ) -> tuple[list[str], str]:
     """Return the rows of a release that come from any of the names, and what cannot be read.
 
-    Some rows stand in the finished set no more: then the release itself tells where they are from.
+    Rows that are no longer in the corrected set are traced through the release's own origins.
     """
     held: set[str] = set()
-    told: set[str] = set()
+    named: set[str] = set()
     for key in place.keys(release):
         path = key.removeprefix(f"{release}/")
         if not (ROWS.fullmatch(path) or path == ORIGINS):
@@ -77,11 +77,11 @@ def _released(
             return [], f"{path} cannot be read"
         if path == ORIGINS:
             rows = frame.iter_rows(named=True)
-            told = {row["instance_id"] for row in rows if names & set(_named(row))}
+            named = {row["instance_id"] for row in rows if names & set(_named(row))}
         else:
             held |= set(frame["instance_id"])
     task = release.split("/")[1]
-    return sorted(held & (told | finished.get(task, set()))), ""
+    return sorted(held & (named | finished.get(task, set()))), ""
 
 
 def _named(row: Mapping[str, Any]) -> Iterator[str]:

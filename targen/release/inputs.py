@@ -57,7 +57,7 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
         report_digest: what the report would be made from of the task as it is now.
 
     Raises:
-        ReleaseError: a gate is not passed, there is no row, or task, tables and report do not
+        ReleaseError: a gate failed, there are no rows, or task, tables and report do not
             belong together.
         TableError: a table or the report is missing or cannot be read.
         StoreError: the store cannot be read.
@@ -86,7 +86,7 @@ def _other_rows(spec: TaskSpec, report: Mapping[str, Any]) -> str:
         return ""
     return (
         f" (they are for {made_for} rows, and {spec.rows} are wanted now: TARGEN_ROWS={made_for} "
-        "releases them as they stand)"
+        "releases the current tables)"
     )
 
 
@@ -109,12 +109,16 @@ def _fits_together(
         if lost := lost_references(step, frame, frames):
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} do not descend from the tables above "
-                f"that stand now ({lost[0]}). Materialise {step} and all below again."
+                f"in the current tables ({lost[0]}). Materialize {step} and all steps below."
             )
     on = report.get("made_from", {})
     other = [step for step, one in stored.items() if on.get(step) != one.data_version]
     if other or made.step_digest != report_digest:
-        why = f"on other tables ({other[0]}) than stand now" if other else "for another task file"
+        why = (
+            f"on other tables ({other[0]}) than the current ones"
+            if other
+            else "for another task file"
+        )
         raise ReleaseError(
             f"{spec.name} is not released: its quality report was made {why}. Materialise {REPORT} "
             "again."
@@ -129,9 +133,9 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
     found = [
         f"gate {gate['metric']}: {gate['text']}" for gate in missed if gate["severity"] == "error"
     ]
-    told = {(gate["metric"], part) for gate in missed for part in gate["slices"]}
+    shown = {(gate["metric"], part) for gate in missed for part in gate["slices"]}
     for metric, part in table.filter(~pl.col("passed")).select("metric", "slice").iter_rows():
-        if (metric, part) not in told:
+        if (metric, part) not in shown:
             found.append(f"gate {metric} ({part}): it is not passed.")
     if found:
         raise ReleaseError(
@@ -143,7 +147,7 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
 def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[str, Any]]:
     """Return the digest and size of every file of the task that the release descends from.
 
-    Planted errors are among them where the tables that stand now have some: older tables may have
+    They include planted errors if the current tables have some: older tables may have
     left theirs.
     """
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]

@@ -109,7 +109,7 @@ def _manifest(
 
 
 def inputs_digest(material: Material, task_digest: str, recipe_digest: str) -> str:
-    """Return the sha256 of task, recipe and rows, whatever wrote their files.
+    """Return the sha256 of task, recipe and rows, independent of file formats.
 
     It tells a release again that was withdrawn, also where other software would write it.
     """

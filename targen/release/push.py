@@ -51,10 +51,10 @@ def push(place: Storage, repo: str, *, private: bool = False) -> str:
     try:
         return _send(api, place, repo, said, private)
     except (HfHubHTTPError, OSError, ValueError) as error:
-        # The library's errors name addresses and request ids; the token never stands in them, but
+        # The library's errors name addresses and request ids; they never contain the token, but
         # a proxy's answer might repeat what was sent.
-        told = " ".join(str(error).replace(token, "…").split())[:500]
-        raise ReleaseError(f"{repo} does not take the release: {told}") from None
+        message = " ".join(str(error).replace(token, "…").split())[:500]
+        raise ReleaseError(f"{repo} does not accept the release: {message}") from None
 
 
 def _send(api: Any, place: Storage, repo: str, said: dict[str, Any], private: bool) -> str:

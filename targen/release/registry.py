@@ -1,4 +1,4 @@
-"""Where releases lie: `releases/<task>/<version>/`, each whole, never changed, or withdrawn."""
+"""The releases in a data folder: `releases/<task>/<version>/`, immutable or withdrawn."""
 
 import json
 import re
@@ -34,7 +34,7 @@ class Entry:
         task, version: its name.
         state: whole (as far as its manifest is there; nothing is read again), withdrawn, or
             incomplete.
-        rows: in all splits; 0 where nobody knows.
+        rows: in all splits; 0 if unknown.
         reason: why it was withdrawn.
     """
 
@@ -65,13 +65,13 @@ def folder(task: str, version: str) -> str:
 
 
 def put(place: Storage, task: str, contents: Contents) -> bool:
-    """Put a release down, unless it stands there already; then compare every byte.
+    """Write a release. If it exists already, compare every byte instead.
 
     Returns:
         Whether it was written now.
 
     Raises:
-        ReleaseError: it was withdrawn, or what stands there was changed.
+        ReleaseError: it was withdrawn, or the existing files were changed.
         TableError: the place cannot be read or written.
     """
     at = folder(task, contents.version)
@@ -102,7 +102,7 @@ def _changes(place: Storage, at: str, contents: Contents) -> Iterator[str]:
 
 
 def _strangers(place: Storage, at: str, known: set[str]) -> Iterator[str]:
-    """Yield files that nobody put there; hidden ones belong to git and the like."""
+    """Yield files that are not part of the release; hidden files are ignored."""
     prefix = f"{at}/" if at else ""
     for key in place.keys(at):
         path = key.removeprefix(prefix)
@@ -129,7 +129,7 @@ def manifest(place: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release, checked against its version.
 
     Args:
-        place: where it lies.
+        place: the storage.
         at: key of its folder.
 
     Raises:
@@ -156,7 +156,7 @@ def verify(place: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release whose every file is what it was.
 
     Args:
-        place: where it lies.
+        place: the storage.
         at: key of its folder.
 
     Raises:
@@ -178,7 +178,7 @@ def verify(place: Storage, at: str = "") -> dict[str, Any]:
             problems.append(f"{path} was changed")
     problems += _strangers(place, at, {*said["files"], MANIFEST})
     if at and at.rsplit("/", 1)[-1] != said["version"]:
-        problems.append(f"it is version {said['version']} and lies in the folder of another")
+        problems.append(f"it is version {said['version']} but is stored in the folder of another")
     if problems:
         raise ReleaseError(f"The release {where} is damaged: {'; '.join(problems)}.")
     return said
@@ -232,7 +232,8 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
     A damaged release can be withdrawn like any other.
 
     Raises:
-        ReleaseError: there is no such release, no reason, or it was withdrawn for another one.
+        ReleaseError: the release does not exist, the reason is empty, or it was withdrawn for
+            another reason.
         TableError: the place cannot be read or written.
     """
     words = " ".join(reason.split())
@@ -247,7 +248,7 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
     if before is not None and _reason(before) != words:
         raise ReleaseError(f"{task} {version} is withdrawn already: {_reason(before)}")
     note = {"task": task, "version": version, "reason": words}
-    # First: from here on nobody takes the release for a good one.
+    # First, so that the release no longer counts as valid from here on.
     place.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
     for key in place.keys(at):
         if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
@@ -258,8 +259,8 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     """Return every way in which a release breaks its contract, in words.
 
     Its files are what the manifest says; the splits hold the rows and labels that the manifest
-    says; no row stands twice; no duplicates, near duplicates or pairs are parted; the origin of
-    each row, and of no other, is told.
+    says; no row occurs twice; no duplicates, near duplicates or pairs are split; the
+    origins list each row and no other.
 
     Args:
         place: the data folder.
@@ -288,9 +289,9 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     )
     doubled = int(whole["instance_id"].is_duplicated().sum())
     if doubled:
-        found.append(f"{doubled} rows stand in more than one place")
-    told = origins.select("instance_id", "split").sort("instance_id")
-    if not told.equals(whole.select("instance_id", "split").sort("instance_id")):
+        found.append(f"{doubled} rows occur in more than one split")
+    listed = origins.select("instance_id", "split").sort("instance_id")
+    if not listed.equals(whole.select("instance_id", "split").sort("instance_id")):
         found.append("provenance.parquet is on other rows than data/")
     groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)

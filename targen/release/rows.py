@@ -31,7 +31,7 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
 
 
 LABELS = ("label", "intended_label", "annotated_label", "corrected_label", "verdict")
-"""What is told of a label: the one that counts, the three readings, and whether it was changed."""
+"""Columns about a row's label: the final one, the three readings, and whether it was changed."""
 
 
 def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:

@@ -147,7 +147,7 @@ def mix(
 ) -> Drawn:
     """Return which rows make the mixture, in its order; no row is taken twice.
 
-    Which rows of a task are taken, and where they stand, follows from a hash of the seed and
+    Which rows of a task are taken, and in which order, follows from a hash of the seed and
     their ids: raising the number of rows adds rows and takes none away.
 
     Args:

@@ -14,7 +14,7 @@ from targen.tasks.spec import TaskSpec
 Row = Mapping[str, Any]
 
 SOURCE: Final = "TarGEN"
-"""What stands in ReCoRD's `source`, where SuperGLUE has the newspaper."""
+"""Value of ReCoRD's `source`, which is the newspaper in SuperGLUE."""
 
 WIC_VERSION: Final = 1.1
 FILES: Final = {"train": "train", "validation": "val", "test": "test"}
@@ -163,8 +163,8 @@ def _wsc(row: Row, idx: int) -> dict[str, Any]:
 def mentions(passage: str, entities: list[str]) -> list[tuple[int, int, str]]:
     """Return start, end (inclusive) and text of every mention of the entities, in order.
 
-    A mention stands at word boundaries. Inside a longer entity a shorter one counts as no
-    mention, unless it stands nowhere else.
+    A mention begins and ends at word boundaries. Inside a longer entity a shorter one counts as no
+    mention, unless it occurs nowhere else.
     """
     if not entities:
         return []

@@ -1,7 +1,7 @@
 """Which batches are under way, as the completion store knows it.
 
 A request that goes out in a batch counts as spent with the most it can cost from that moment on,
-whatever becomes of the process; once its line is read, that is taken back and the real cost counts.
+even if the process ends; once its line is read, that is reversed and the real cost counts.
 """
 
 from collections.abc import Mapping, Sequence

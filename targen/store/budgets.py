@@ -17,7 +17,7 @@ DOLLAR_DUST = 1e-9
 BURY_S = 30.0
 """Seconds beyond the end of its lease until a silent process's reservations count as spent. On a
 machine that is far too busy a live process may be silent longer than a lease, and its money would
-be counted twice; whoever waits for a dead one's only waits."""
+be counted twice; waiting for the reservation of a dead process only costs time."""
 
 
 class BudgetLedger:
@@ -88,7 +88,7 @@ class BudgetLedger:
 
     @staticmethod
     def words(state: Mapping[str, tuple[float, float]], ceilings: Mapping[str, float]) -> str:
-        """Return what stands, for the user."""
+        """Return spent amounts and limits as text."""
         return "; ".join(
             f"{'all runs' if scope == ALL else scope}: ceiling ${ceilings[scope]:.4f}, "
             f"spent ${spent:.4f}"

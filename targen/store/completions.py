@@ -137,7 +137,7 @@ class Store:
         )
 
     def _version(self) -> str | None:
-        """Return the schema's version; None where there is no store yet.
+        """Return the schema's version; None if the store does not exist yet.
 
         Raises:
             StoreError: there is a database, but it is no completion store.
@@ -354,7 +354,7 @@ def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any)
         try:
             connection = dialect.connect(*arguments, **settings)
         except dialect.loaded_dbapi.OperationalError:
-            # A server that was never reached is a wrong address: nobody wants to wait for that.
+            # A server that was never reached has a wrong address: do not wait for it.
             if name not in _REACHED or time.monotonic() > give_up:
                 _REACHED.discard(name)
                 raise

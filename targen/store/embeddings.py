@@ -83,7 +83,7 @@ def rows(
 def put(
     made: Sequence[Mapping[str, Any]], charge: Callable[[sa.Connection], None]
 ) -> Callable[[sa.Connection], None]:
-    """Return the work that stores rows and charges for them; what stands already stays."""
+    """Return the transaction that stores rows and charges for them; existing rows are kept."""
 
     def work(connection: sa.Connection) -> None:
         moment = now(connection)

@@ -114,7 +114,7 @@ class Found:
 
     Whatever is in neither is being asked by another process, or lacks the money: then `short`
     holds, for each ceiling, what is spent and what is reserved. `batched` are those, ours or not,
-    that have gone out in a batch whose answers nobody has read yet.
+    that were submitted in a batch whose answers have not been read yet.
     """
 
     known: dict[str, Record]
@@ -187,7 +187,7 @@ class Ledger:
             connection.execute(sa.delete(table).where(table.c.owner == self.owner))
 
     def find_or_claim(self, ids: Sequence[str]) -> Callable[[sa.Connection], Found]:
-        """Look requests up and take a lease on those that nobody has answered or is asking."""
+        """Look requests up and lease those that are neither answered nor leased."""
 
         def work(connection: sa.Connection) -> Found:
             known = self._known(connection, ids)

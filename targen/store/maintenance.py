@@ -26,7 +26,7 @@ from targen.store.schema import (
 )
 
 VECTORS = "(embeddings)"
-"""What stands for the key in the sum of all vectors."""
+"""The key of the row that sums up all vectors."""
 
 Key = Literal["task", "step", "model", "day", "run"]
 
@@ -223,7 +223,7 @@ def unneeded(store: Store, needed: Iterable[str]) -> pl.DataFrame:
 def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
     """Return what the last run of every step of `tasks` used.
 
-    Not all of it stands in a table: questions whose answer decided that a word goes, and what a
+    Not all requests are named in a table: questions whose answer removed a word, and what a
     run had paid for when it was interrupted.
     """
     of = USES.c
@@ -258,7 +258,7 @@ def prune(store: Store, needed: Iterable[str]) -> int:
         needed: requests that must stay; what they were asked again from is kept with them.
 
     Raises:
-        StoreError: a run is using the store: what it has paid for stands in no table yet.
+        StoreError: a run is using the store: its answers are not in a table yet.
     """
     kept = set(store.with_chain(needed))
     with store.write() as connection:
@@ -266,7 +266,7 @@ def prune(store: Store, needed: Iterable[str]) -> int:
         if connection.execute(alive).scalar():
             raise StoreError(
                 f"A run is using the completion store {store.shown}, and what it has paid for "
-                "stands in no table yet: prune when it has ended."
+                "is in no table yet: prune after it has ended."
             )
         every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
         gone = sorted(set(every) - kept)
@@ -298,7 +298,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
 
     Steps come in the order of `targen.steps.STEPS`, all else by its name.
     A completion counts for the use that paid for it, not for those that found it stored. Vectors of
-    texts stand in one row of their own, where there are any: who paid for them is not noted.
+    texts have a row of their own if there are any: the store does not record who paid for them.
     Columns: the key, calls (null for vectors), prompt_tokens, completion_tokens, cost_usd (null: a
     price is unknown).
     """

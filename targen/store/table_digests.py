@@ -39,7 +39,7 @@ class Record:
     """What was recorded of a file.
 
     Attributes:
-        key: where it lies in the data folder.
+        key: path in the data folder.
         sha256: of its bytes.
         data_version: of a table's rows, None for a page.
         cells: as `cells` made it, None for a page.

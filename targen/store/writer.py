@@ -59,7 +59,7 @@ _ROLLED_BACK = "40"
 class Writer:
     """Runs work in group transactions and tells the event loop when it is committed.
 
-    `beat` is run in a transaction of its own every second or two, whatever the event loop does: it
+    `beat` is run in a transaction of its own every second or two, independent of the event loop: it
     keeps the process's leases alive.
     """
 
@@ -124,7 +124,7 @@ class Writer:
             self._fail_all(StoreError(f"The completion store {self._store.shown}: {error}"))
             return
         with connection:
-            # At once: whoever looks after the store must see that a run is using it.
+            # At once, so that maintenance commands see that a run is using the store.
             beaten = time.monotonic()
             self._deliver(self._commit(connection, [(self._beat, _ignore)]))
             while True:
@@ -185,7 +185,7 @@ class Writer:
 
         try:
             self._loop.call_soon_threadsafe(tell)
-        except RuntimeError:  # the loop is closed: nobody is left to be told
+        except RuntimeError:  # the loop is closed, so no one is waiting
             return
 
     def _fail_all(self, error: StoreError) -> None:
@@ -203,4 +203,4 @@ def _again(error: Exception) -> bool:
 
 
 def _ignore(result: Any) -> None:
-    """Nobody waits for a beat: whoever cannot write hears of it with the next work."""
+    """No caller waits for a heartbeat: a failure surfaces with the next transaction."""

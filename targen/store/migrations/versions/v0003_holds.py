@@ -1,4 +1,4 @@
-"""Who holds a partition whose tables lie on S3."""
+"""Leases on partitions whose tables are on S3."""
 
 import sqlalchemy as sa
 from alembic import op

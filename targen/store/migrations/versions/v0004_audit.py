@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add both. What was stored before has no checksum: nobody knows what it was then."""
+    """Add both. Rows stored before have no checksum, because their original content is unknown."""
     op.add_column("completions", sa.Column("checksum", sa.String(64)))
     op.create_table(
         "table_digests",
