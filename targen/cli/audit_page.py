@@ -10,7 +10,7 @@ from typing import Any
 
 from targen.cli import audit_story as story
 from targen.quality.page import template
-from targen.tables.contracts import IDS
+from targen.steps import IDS
 
 TEMPLATE = "audit.html.jinja"
 HEADINGS = {

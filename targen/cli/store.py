@@ -124,7 +124,7 @@ def prune(
     from targen.lineage import descent  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
-    place = base.tables().place
+    place = base.tables().storage
     needed = descent.request_ids(place)
     with _opened() as opened:
         needed |= maintenance.last_used(opened, descent.tasks(place))

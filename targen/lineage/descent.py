@@ -59,7 +59,7 @@ def _named(place: Storage, key: str) -> set[str]:
             found |= set(flat.drop_nulls().cast(pl.String).to_list())
     except DAMAGED as error:
         raise TableError(
-            f"{place.address(key)} is no readable Parquet file, so nobody knows which completions "
+            f"{place.address(key)} is not a readable Parquet file, so nobody knows which completions "
             "it descends from. Materialise it again or remove it."
         ) from error
     return found

@@ -6,10 +6,11 @@ Here belongs holding a file against its record. Making records is `targen.store.
 from collections.abc import Iterable
 
 from targen.lineage.graph import File, Finding
+from targen.steps import IDS
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
-from targen.tables.contracts import IDS, SHOWN
+from targen.tables.contracts import SHOWN
 
 
 def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]]:

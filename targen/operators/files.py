@@ -10,7 +10,7 @@ from targen.hashing import canonical, short_id
 from targen.operators.asking import rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
 from targen.tasks.registry import operator
-from targen.tasks.rows import empty_field, first_violation, needed, too_long
+from targen.tasks.validators import empty_field, first_violation, needed, too_long
 
 
 def _checked(

@@ -15,7 +15,7 @@ from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.operators.examples import KIND
 from targen.operators.materials import attributes, context_block
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND
-from targen.tasks.gender import swap_gender
+from targen.tasks.validators import swap_gender
 
 Problems = Iterator[tuple[str, str]]
 """Column and what is wrong with it."""

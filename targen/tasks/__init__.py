@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tasks: YAML files read and checked, recipes, gold and own files, validators, JSON Schemas."""
