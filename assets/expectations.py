@@ -32,7 +32,7 @@ def result(
 
     suite = suites.build(step, spec, table, above, judged or ())
     found = expectations.validate(step, spec, table, suite)
-    expectations.write(data.tables().place, spec, STEPS, found)
+    expectations.write(data.tables().storage, spec, STEPS, found)
     missed = [one for one in found["results"] if not one["success"]]
     blocks = [one for one in missed if one["expectation_config"]["severity"] == "critical"]
     sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]
@@ -52,7 +52,7 @@ def result(
 
 def link(data: DataFolder, task: str) -> MetadataValue:
     """Return where the page lies, to copy: a browser opens no file from a link."""
-    return MetadataValue.path(data.tables().place.address(_key(task)))
+    return MetadataValue.path(data.tables().storage.address(_key(task)))
 
 
 def relative_page(task: str) -> str:

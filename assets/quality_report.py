@@ -25,7 +25,7 @@ from resources.tasks import TaskFolder
 from targen import environment
 from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
-from targen.steps import SCHEMA_VERSION
+from targen.steps import CORRECTED_SET, SCHEMA_VERSION
 from targen.tables.files import Stored
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
@@ -65,7 +65,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         with readable_errors():
             spec = start(context, tasks, data)
             docs = expectations.relative_page(spec.name) if environment.expectations() else None
-            place = data.tables().place
+            place = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, place))
             with cancelled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
@@ -197,7 +197,7 @@ def corrector_blind(spec: TaskSpec) -> bool:
     """Return whether nobody showed the corrector the label that the row was written for."""
     from targen.tasks.registry import resolve  # noqa: PLC0415 - not when loading
 
-    _, params = resolve(spec.recipe.choice("correction"), "correction")
+    _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
     return not getattr(params, "shown", False)
 
 

@@ -71,10 +71,10 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             spec = start(context, tasks, data)
             tables = data.tables()
             with closing(llm.store()) as store:
-                gathered = inputs.gather(spec, tables, store, digest_now(spec, tables.place))
+                gathered = inputs.gather(spec, tables, store, digest_now(spec, tables.storage))
             made = manifest.build(gathered)
-            new = registry.put(tables.place, spec.name, made)
-            address = tables.place.address(registry.folder(spec.name, made.version))
+            new = registry.put(tables.storage, spec.name, made)
+            address = tables.storage.address(registry.folder(spec.name, made.version))
         if not new:
             context.log.info(f"version {made.version} stands already, and every byte is the same")
         metadata = described(made) | {
@@ -141,7 +141,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
 
         with readable_errors():
             task = tasks.load(context.partition_key)
-            place = data.tables().place
+            place = data.tables().storage
             version = latest(context.instance, task.name) or ""
             known = {one.version: one.standing for one in registry.listed(place, task.name)}
             if known.get(version):

@@ -12,7 +12,7 @@ import simulator
 from simulator.truth import truth
 from targen.llm.engine import Engine, EngineSettings
 from targen.operators import run_step
-from targen.steps import UPSTREAM
+from targen.steps import CORRECTED_SET, UPSTREAM
 from targen.tasks.loading import load_tasks
 from targen.tasks.spec import TaskSpec
 
@@ -50,7 +50,7 @@ def mended(
 
     final = dict(corrected.select("instance_id", "label").iter_rows())
     votes = {row["item_id"]: row for row in rejected.iter_rows(named=True)}
-    policy = spec.recipe.choice("correction").params.get("policy", "majority")
+    policy = spec.recipe.choice(CORRECTED_SET).params.get("policy", "majority")
     units: dict[int, list[dict[str, Any]]] = {}
     for row in instances.iter_rows(named=True):
         units.setdefault(row["slot"], []).append(row)

@@ -146,7 +146,7 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
 
     spec = tasks.load(task)
     steps = {step: step_digest(step, spec) for step in ROW_STEPS}
-    return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().place)}
+    return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().storage)}
 
 
 def materialised(

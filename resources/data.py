@@ -9,7 +9,7 @@ from pydantic import Field, PrivateAttr
 
 from resources.locks import FileLock, Lock, StoreLease
 from targen.tables.files import Tables
-from targen.tables.storage import LocalStorage, S3Storage, place
+from targen.tables.storage import LocalStorage, S3Storage, open_storage
 
 S3_FIELD: Any = Field(
     default=None,
@@ -47,7 +47,7 @@ class DataFolder(ConfigurableResource[Any]):
         """Return the tables in this folder."""
         # A client of S3 takes a while to make, and keeps its connections.
         if self._place is None:
-            self._place = place(self.data_dir, self.s3 and self.s3.get_client)
+            self._place = open_storage(self.data_dir, self.s3 and self.s3.get_client)
         return Tables(self._place)
 
     def hold(self, task: str, run_id: str) -> None:
@@ -60,7 +60,7 @@ class DataFolder(ConfigurableResource[Any]):
         if task in self._held:
             self._held[task].check()
             return
-        at = self.tables().place
+        at = self.tables().storage
         if isinstance(at, LocalStorage):
             path = at.root / ".locks" / f"{task}.lock"
             self._held[task] = FileLock(path, task, run_id, self.data_dir)

@@ -16,7 +16,7 @@ from resources.data import S3_FIELD
 from targen.errors import TargenError
 from targen.store.table_digests import Written
 from targen.tables.files import Stored, Tables, key_of
-from targen.tables.storage import LocalStorage, S3Storage, place
+from targen.tables.storage import LocalStorage, S3Storage, open_storage
 
 
 class TablesIOManager(ConfigurableIOManager):
@@ -37,7 +37,7 @@ class TablesIOManager(ConfigurableIOManager):
     def tables(self) -> Tables:
         """The tables in the data folder."""
         if self._place is None:
-            self._place = place(self.data_dir, self.s3 and self.s3.get_client)
+            self._place = open_storage(self.data_dir, self.s3 and self.s3.get_client)
         return Tables(self._place)
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:

@@ -1,113 +1,37 @@
-"""The schema of every table, in one place."""
+"""The registry of the seven steps, and the schema of every table.
+
+For each step: its upstream steps, id column, references, columns, and what it reads of a task.
+"""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
 SCHEMA_VERSION: Final = 1
-"""Raised when a column is added, removed or changes its meaning."""
+"""Raised when a column is added or removed, or when its meaning changes."""
 
 DAMAGED: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-"""What reading a damaged Parquet file raises; a panic of Polars' native part is no `Exception`."""
+"""Raised by Polars for a damaged Parquet file; its native `PanicException` is no `Exception`."""
 
-ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
-"""A list of named values: what was drawn for a context or a seed."""
+VOCABULARIES: Final = "vocabularies"
+CONTEXTS: Final = "contexts"
+SEEDS: Final = "seeds"
+INSTANCES: Final = "instances"
+LABELS: Final = "labels"
+CORRECTED_SET: Final = "corrected_set"
+QUALITY_REPORT: Final = "quality_report"
 
-VOCABULARIES: Final = {
-    "term_id": pl.String,
-    "category": pl.String,
-    "term": pl.String,
-    "label": pl.String,
-    "request_id": pl.String,
-}
-CONTEXTS: Final = {
-    "context_id": pl.String,
-    "text": pl.String,
-    "attributes": ATTRIBUTES,
-    "term_ids": pl.List(pl.String),
-    "request_id": pl.String,
-}
-SEEDS: Final = {
-    "seed_id": pl.String,
-    "context_id": pl.String,
-    "kind": pl.String,
-    "fields": pl.String,
-    "attributes": ATTRIBUTES,
-    "request_id": pl.String,
-}
-INSTANCES_HEAD: Final = {
-    "instance_id": pl.String,
-    "slot": pl.Int64,
-    "seed_id": pl.String,
-    "context_id": pl.String,
-    "parent_ids": pl.List(pl.String),
-    "depth": pl.Int64,
-    "intended_label": pl.String,
-}
-INSTANCES_TAIL: Final = {"rationale": pl.String, "request_id": pl.String}
-CORRECTED_TAIL: Final = {
-    "label": pl.String,
-    "intended_label": pl.String,
-    "annotated_label": pl.String,
-    "corrected_label": pl.String,
-    "verdict": pl.String,
-    "reason": pl.String,
-    "request_ids": pl.List(pl.String),
-}
-QUALITY_REPORT: Final = {
-    "metric": pl.String,
-    "slice": pl.String,
-    "value": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "n": pl.Int64,
-    "reference": pl.Float64,
-    "passed": pl.Boolean,
-}
-COMPARISON: Final = {
-    "base": pl.String,
-    "task": pl.String,
-    "recipe": pl.String,
-    "made": pl.Boolean,
-    "rows": pl.Int64,
-    "calls_per_row": pl.Float64,
-    "tokens_per_row": pl.Float64,
-    "cost_per_row_usd": pl.Float64,
-    "words": pl.Int64,
-    "compared_rows": pl.Int64,
-    "shortcut_part": pl.String,
-    **{
-        name + end: pl.Float64
-        for name in (
-            "yield", "label_noise", "distinct_1", "distinct_2", "distinct_3", "self_bleu",
-            "nearest_rouge_l", "similarity", "v_information", "shortcut", "utility",
-        )
-        for end in ("", "_low", "_high")
-    },
-}  # fmt: skip
-"""The methods side by side, one row per task; not partitioned."""
+COMPARISON: Final = "comparison"
+"""One row per task, to compare recipes; not partitioned."""
 
-REJECTED: Final = {
-    "item_id": pl.String,
-    "step": pl.String,
-    "slot": pl.Int64,
-    "reason": pl.String,
-    "detail": pl.String,
-    "text": pl.String,
-    "intended_label": pl.String,
-    "annotated_label": pl.String,
-    "corrected_label": pl.String,
-    "request_ids": pl.List(pl.String),
-}
+REJECTED: Final = "rejected"
+"""Items of a step that did not become rows."""
 
-PLANTED: Final = {
-    "instance_id": pl.String,
-    "planted_label": pl.String,
-    "corrected_label": pl.String,
-    "request_id": pl.String,
-}
-"""Rows that went through correction a second time under a label known to be wrong."""
+PLANTED: Final = "planted"
+"""Rows that went through correction a second time, under a label known to be wrong."""
 
 REASONS: Final = (
     "malformed",
@@ -123,7 +47,7 @@ REASONS: Final = (
     "dropped",
     "surplus",
 )
-"""Why an item that was asked for is not a row: the values of `rejected.reason`."""
+"""Values of `rejected.reason`: why a requested item did not become a row."""
 
 FIELD_DTYPES: Final[Mapping[str, Any]] = {
     "text": pl.String,
@@ -131,28 +55,339 @@ FIELD_DTYPES: Final[Mapping[str, Any]] = {
     "integer": pl.Int64,
     "texts": pl.List(pl.String),
 }
-"""Field type of a task -> column type."""
+"""Type of a task's field -> column type."""
 
-STEPS: Final = (
-    "vocabularies",
-    "contexts",
-    "seeds",
-    "instances",
-    "labels",
-    "corrected_set",
-    "quality_report",
-)
-"""The tables in the order in which each is made from those before it."""
-
-ROW_STEPS: Final = STEPS[:-1]
-"""The tables that rows are made in: all but the report."""
-
-RESERVED: Final = frozenset(
-    {*INSTANCES_HEAD, *INSTANCES_TAIL, *CORRECTED_TAIL, "votes", "agreement"}
-)
-"""Column names that a task's field must not take."""
+ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
+"""The named values drawn for a context or a seed."""
 
 Schema = dict[str, Any]
+
+
+class TaskType(Enum):
+    """Column types that depend on the task."""
+
+    FIELDS = "one column per field of the task"
+    LABEL = "String, or List(String) for `multi`"
+    LABELS = "a list of labels"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: of the column; `FIELDS_NAME` for the task's fields.
+        dtype: a Polars type or a `TaskType`.
+        description: one sentence for the UI and the data dictionary.
+    """
+
+    name: str
+    dtype: Any
+    description: str
+
+
+class Reference(NamedTuple):
+    """A column that holds ids of rows of another table.
+
+    Attributes:
+        column: holds one id per row, or a list of ids.
+        table: the other table.
+        key: its id column.
+    """
+
+    column: str
+    table: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One of the seven steps.
+
+    Attributes:
+        name: of the asset and its table.
+        upstream: the steps whose tables it reads.
+        columns: of its table, in order.
+        id_column: the unique id of a row; None where rows have no id.
+        references: columns that point to rows of upstream tables.
+        recipe_key: its key in recipes and under a task's `steps`; None for the report.
+        reads: keys of the task, or properties of `TaskSpec`, that it reads besides `READ_BY_ALL`.
+            They are part of the step's digest. An operator may add more.
+        answer: what it reads of the task's `answer`: the names of the labels, what a writer sees
+            (constraints), or what an annotator sees (question and definitions).
+    """
+
+    name: str
+    upstream: tuple[str, ...]
+    columns: tuple[Column, ...]
+    id_column: str | None = None
+    references: tuple[Reference, ...] = ()
+    recipe_key: str | None = None
+    reads: tuple[str, ...] = ()
+    answer: Literal["nothing", "names", "writing", "judging"] = "nothing"
+
+
+READ_BY_ALL: Final = ("title", "description", "language", "fields", "edition")
+"""The parts of a task that every step reads."""
+
+FIELDS_NAME: Final = "*"
+"""Name of the placeholder for the columns of the task's fields."""
+
+_FIELDS: Final = Column(
+    FIELDS_NAME, TaskType.FIELDS, "One column per field of the task, in the task's order."
+)
+_TERM_ID: Final = Column("term_id", pl.String, "Content hash of the term.")
+_CONTEXT_ID: Final = Column("context_id", pl.String, "Content hash of the context.")
+_SEED_ID: Final = Column("seed_id", pl.String, "Content hash of the seed.")
+_INSTANCE_ID: Final = Column("instance_id", pl.String, "Content hash of the instance.")
+_ATTRIBUTES: Final = Column("attributes", ATTRIBUTES, "Named values that were drawn for the row.")
+_INTENDED: Final = Column(
+    "intended_label", TaskType.LABEL, "The label that the text was written for."
+)
+_ANNOTATED: Final = Column("annotated_label", TaskType.LABEL, "The label that the annotator gave.")
+_CORRECTED: Final = Column("corrected_label", TaskType.LABEL, "The label that the corrector gave.")
+_REQUEST_ID: Final = Column(
+    "request_id", pl.String, "Id of the completion that the row came from; null without a model."
+)
+_REQUEST_IDS: Final = Column(
+    "request_ids", pl.List(pl.String), "Ids of the completions that the row came from."
+)
+
+REGISTRY: Final[Mapping[str, Step]] = {
+    step.name: step
+    for step in (
+        Step(
+            VOCABULARIES,
+            upstream=(),
+            columns=(
+                _TERM_ID,
+                Column(
+                    "category",
+                    pl.String,
+                    "The kind of term; (asked) for a call that returned no term.",
+                ),
+                Column("term", pl.String, "The term itself."),
+                Column("label", pl.String, "The label that the term belongs to; null for all."),
+                _REQUEST_ID,
+            ),
+            id_column="term_id",
+            recipe_key="vocabularies",
+            reads=("vocabularies",),
+        ),
+        Step(
+            CONTEXTS,
+            upstream=(VOCABULARIES,),
+            columns=(
+                _CONTEXT_ID,
+                Column("text", pl.String, "The situation, domain or setting."),
+                _ATTRIBUTES,
+                Column("term_ids", pl.List(pl.String), "Terms that the context was made with."),
+                _REQUEST_ID,
+            ),
+            id_column="context_id",
+            references=(Reference("term_ids", VOCABULARIES, "term_id"),),
+            recipe_key="contexts",
+            reads=("contexts",),
+        ),
+        Step(
+            SEEDS,
+            upstream=(CONTEXTS,),
+            columns=(
+                _SEED_ID,
+                _CONTEXT_ID,
+                Column("kind", pl.String, "sentence, passage, word, tuple, example or none."),
+                Column("fields", pl.String, "The seed's own fields, as JSON."),
+                _ATTRIBUTES,
+                _REQUEST_ID,
+            ),
+            id_column="seed_id",
+            references=(Reference("context_id", CONTEXTS, "context_id"),),
+            recipe_key="seeds",
+            reads=("seeds", "validators", "rows", "slots_seeded"),
+            answer="names",
+        ),
+        Step(
+            INSTANCES,
+            upstream=(CONTEXTS, SEEDS),
+            columns=(
+                _INSTANCE_ID,
+                Column("slot", pl.Int64, "Place in the plan, from 0."),
+                _SEED_ID,
+                _CONTEXT_ID,
+                Column("parent_ids", pl.List(pl.String), "Instances that this one grew from."),
+                Column("depth", pl.Int64, "Steps of growth from a root; 0 for a root."),
+                _INTENDED,
+                _FIELDS,
+                Column("rationale", pl.String, "The writer's reason for the label."),
+                _REQUEST_ID,
+            ),
+            id_column="instance_id",
+            references=(
+                Reference("context_id", CONTEXTS, "context_id"),
+                Reference("seed_id", SEEDS, "seed_id"),
+            ),
+            recipe_key="instances",
+            reads=("seeds", "validators", "rows", "wanted_instances", "twin"),
+            answer="writing",
+        ),
+        Step(
+            LABELS,
+            upstream=(INSTANCES,),
+            columns=(
+                _INSTANCE_ID,
+                _INTENDED,
+                Column("label", TaskType.LABEL, "The label that the annotator gave."),
+                Column("votes", TaskType.LABELS, "Every vote of the annotator."),
+                Column("agreement", pl.Float64, "Share of the votes that went to the label."),
+                _REQUEST_IDS,
+            ),
+            id_column="instance_id",
+            references=(Reference("instance_id", INSTANCES, "instance_id"),),
+            recipe_key="labels",
+            answer="judging",
+        ),
+        Step(
+            CORRECTED_SET,
+            upstream=(INSTANCES, LABELS),
+            columns=(
+                _INSTANCE_ID,
+                _FIELDS,
+                Column("label", TaskType.LABEL, "The final label."),
+                _INTENDED,
+                _ANNOTATED,
+                _CORRECTED,
+                Column(
+                    "verdict",
+                    pl.String,
+                    "kept, or relabelled if the label is not the intended one.",
+                ),
+                Column("reason", pl.String, "The corrector's reason."),
+                _REQUEST_IDS,
+            ),
+            id_column="instance_id",
+            references=(Reference("instance_id", INSTANCES, "instance_id"),),
+            recipe_key="correction",
+            reads=("rows", "twin"),
+            answer="judging",
+        ),
+        Step(
+            QUALITY_REPORT,
+            upstream=(VOCABULARIES, CONTEXTS, SEEDS, INSTANCES, LABELS, CORRECTED_SET),
+            columns=(
+                Column("metric", pl.String, "Name of the metric."),
+                Column("slice", pl.String, "The part of the rows that it was measured on."),
+                Column("value", pl.Float64, "The metric's value."),
+                Column("low", pl.Float64, "Lower end of the 95% interval."),
+                Column("high", pl.Float64, "Upper end of the 95% interval."),
+                Column("n", pl.Int64, "Number of rows that it was computed from."),
+                Column("reference", pl.Float64, "The same metric on gold data."),
+                Column("passed", pl.Boolean, "Whether it passed its gate; null without a gate."),
+            ),
+        ),
+    )
+}
+
+STEPS: Final = tuple(REGISTRY)
+"""All steps, in the order in which they run."""
+
+ROW_STEPS: Final = tuple(step.name for step in REGISTRY.values() if step.recipe_key)
+"""The steps that make rows: all but the report."""
+
+UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
+    name: REGISTRY[name].upstream for name in ROW_STEPS
+}
+"""Step -> the steps whose tables it reads; without the report."""
+
+RECIPE_STEP: Final[Mapping[str, str]] = {
+    step.name: step.recipe_key for step in REGISTRY.values() if step.recipe_key
+}
+"""Step -> its key in recipes and under a task's `steps`."""
+
+IDS: Final[Mapping[str, str]] = {
+    step.name: step.id_column for step in REGISTRY.values() if step.id_column
+}
+"""Step -> the id column of its table."""
+
+REFERENCES: Final[Mapping[str, tuple[Reference, ...]]] = {
+    step.name: step.references for step in REGISTRY.values() if step.references
+}
+"""Step -> the columns of its table that point to upstream rows."""
+
+COMPARED: Final = (
+    "yield",
+    "label_noise",
+    "distinct_1",
+    "distinct_2",
+    "distinct_3",
+    "self_bleu",
+    "nearest_rouge_l",
+    "similarity",
+    "v_information",
+    "shortcut",
+    "utility",
+)
+"""The metrics of the comparison, each with its 95% interval: three columns per metric."""
+
+_OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
+    COMPARISON: (
+        Column("base", pl.String, "The task that the group extends."),
+        Column("task", pl.String, "The task, which is the partition."),
+        Column("recipe", pl.String, "The method that made the rows."),
+        Column("made", pl.Boolean, "Whether the task has a report; without one, figures are null."),
+        Column("rows", pl.Int64, "Rows of the corrected set."),
+        Column("calls_per_row", pl.Float64, "Model calls of all steps per final row."),
+        Column("tokens_per_row", pl.Float64, "Tokens in and out per final row."),
+        Column(
+            "cost_per_row_usd",
+            pl.Float64,
+            "US dollars per final row, at the prices first paid; null if unknown.",
+        ),
+        Column("words", pl.Int64, "Word count for distinct-n, the same for the whole group."),
+        Column("compared_rows", pl.Int64, "Number of rows that self-BLEU compares."),
+        Column("shortcut_part", pl.String, "The part of the input that best predicts the label."),
+        *(
+            Column(metric + end, pl.Float64, text.format(metric=metric))
+            for metric in COMPARED
+            for end, text in (
+                ("", "The metric {metric}."),
+                ("_low", "Lower end of the 95% interval of {metric}."),
+                ("_high", "Upper end of the 95% interval of {metric}."),
+            )
+        ),
+    ),
+    REJECTED: (
+        Column("item_id", pl.String, "Content hash of the item."),
+        Column("step", pl.String, "The step that requested it."),
+        Column("slot", pl.Int64, "Place in the plan; null for items without one."),
+        Column("reason", pl.String, "Why it was rejected, in one word."),
+        Column("detail", pl.String, "Why it was rejected, in one sentence."),
+        Column("text", pl.String, "The model's answer, or the row as JSON."),
+        replace(_INTENDED, dtype=pl.String),
+        replace(_ANNOTATED, dtype=pl.String),
+        replace(_CORRECTED, dtype=pl.String),
+        _REQUEST_IDS,
+    ),
+    PLANTED: (
+        _INSTANCE_ID,
+        Column("planted_label", pl.String, "The wrong label that the corrector was shown."),
+        replace(_CORRECTED, dtype=pl.String),
+        _REQUEST_ID,
+    ),
+}
+
+TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
+    **{step.name: step.columns for step in REGISTRY.values()},
+    **_OTHER_TABLES,
+}
+"""Table -> its columns, for every table."""
+
+RESERVED: Final = frozenset(
+    column.name
+    for table in (INSTANCES, LABELS, CORRECTED_SET)
+    for column in TABLES[table]
+    if column is not _FIELDS
+)
+"""Column names that a task's field must not take."""
 
 
 def label_dtype(answer_kind: str) -> Any:
@@ -164,91 +399,54 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
     """Return column -> dtype of `table`.
 
     Args:
-        table: one of `STEPS`, `comparison`, `rejected` or `planted`.
+        table: a key of `TABLES`.
         fields: the task's fields, name -> type, in the task's order.
         answer_kind: class, span, multi or none.
     """
-    columns = {name: FIELD_DTYPES[kind] for name, kind in fields.items()}
     label = label_dtype(answer_kind)
-    if table == "instances":
-        head = dict(INSTANCES_HEAD) | {"intended_label": label}
-        return head | columns | dict(INSTANCES_TAIL)
-    if table == "labels":
-        return {
-            "instance_id": pl.String,
-            "intended_label": label,
-            "label": label,
-            "votes": pl.List(label),
-            "agreement": pl.Float64,
-            "request_ids": pl.List(pl.String),
-        }
-    if table == "corrected_set":
-        names = ("label", "intended_label", "annotated_label", "corrected_label")
-        tail = {**CORRECTED_TAIL, **dict.fromkeys(names, label)}
-        return {"instance_id": pl.String} | columns | tail
-    fixed: dict[str, Schema] = {
-        "vocabularies": dict(VOCABULARIES),
-        "contexts": dict(CONTEXTS),
-        "seeds": dict(SEEDS),
-        "quality_report": dict(QUALITY_REPORT),
-        "comparison": dict(COMPARISON),
-        "rejected": dict(REJECTED),
-        "planted": dict(PLANTED),
-    }
-    return fixed[table]
+    found: Schema = {}
+    for column in TABLES[table]:
+        match column.dtype:
+            case TaskType.FIELDS:
+                found |= {name: FIELD_DTYPES[kind] for name, kind in fields.items()}
+            case TaskType.LABEL:
+                found[column.name] = label
+            case TaskType.LABELS:
+                found[column.name] = pl.List(label)
+            case dtype:
+                found[column.name] = dtype
+    return found
 
 
 def frame(rows: list[dict[str, Any]], columns: Schema) -> pl.DataFrame:
-    """Return `rows` as a frame of exactly these columns; a missing value is null."""
+    """Return `rows` as a frame with exactly these columns; a missing value is null."""
     return pl.DataFrame(
         {name: [row.get(name) for row in rows] for name in columns}, schema=columns, strict=True
     )
 
 
 NONE_SEED_KIND: Final = "none"
-"""`kind` of the one row of a recipe without seeds."""
+"""`kind` of the only row of a recipe without seeds."""
 
 LABEL: Final = "label"
-"""The attribute of a drawn context that names its slot's label; prompts show labels elsewhere."""
+"""The attribute of a drawn context that holds its slot's label; prompts show labels elsewhere."""
 
 CONFUSABLE: Final = "confusable"
-"""The vocabulary category that lists, for each label, the labels it is easily taken for."""
+"""The vocabulary category that lists, for each label, the labels it is easily confused with."""
 
 ASKED: Final = "(asked)"
-"""The vocabulary category of calls that brought no term and yet decided which there are: what is
-drawn passes them over, and they keep such calls in the lineage and the costs."""
-
+"""The vocabulary category of calls that decided on terms without returning one. Draws skip these
+rows; they keep the calls in lineage and costs."""
 
 DIMENSIONS: Final = "dimensions"
-"""What the call was about that named the categories themselves."""
+"""What `ASKED` rows say of the call that named the categories themselves."""
 
 
 def asked_about(category: str, turn: int) -> str:
-    """Return the term that stands for the `turn`-th call about a category's terms."""
+    """Return the term of an `ASKED` row: the `turn`-th call about a category's terms."""
     return f"about {category}, turn {turn}"
 
 
 def about(row: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return which category and label a row of the category `ASKED` decided on."""
+    """Return the category and label that the call of an `ASKED` row was about."""
     return row["term"].removeprefix("about ").rsplit(", turn ", 1)[0], row["label"]
-
-
-RECIPE_STEP: Final[Mapping[str, str]] = {
-    "vocabularies": "vocabularies",
-    "contexts": "contexts",
-    "seeds": "seeds",
-    "instances": "instances",
-    "labels": "labels",
-    "corrected_set": "correction",
-}
-"""Table -> the recipe's step that makes it."""
-
-UPSTREAM: Final[Mapping[str, tuple[str, ...]]] = {
-    "vocabularies": (),
-    "contexts": ("vocabularies",),
-    "seeds": ("contexts",),
-    "instances": ("contexts", "seeds"),
-    "labels": ("instances",),
-    "corrected_set": ("instances", "labels"),
-}
-"""Table -> the tables that it is made from."""

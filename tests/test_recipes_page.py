@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from targen.operators.base import StepInput
+from targen.steps import RECIPE_STEP
 from targen.tasks.loading import load_recipes, load_task
-from targen.tasks.recipe import RECIPE_STEPS
 from targen.tasks.registry import operators
 from targen.tasks.yamlfile import YamlFile
 from tests.support.specs import RECIPES, ROOT, TASKS, real_task, write_task
@@ -25,7 +25,7 @@ def test_a_recipe_has_a_section_that_draws_its_steps(name: str) -> None:
     recipe = RECIPE_FILES[name]
     section = re.search(rf"^####? {name}\n(.*?)(?=^#|\Z)", PAGE, re.S | re.M)
     assert section is not None
-    chosen = {step: recipe.choice(step).operator for step in RECIPE_STEPS}
+    chosen = {key: recipe.choice(step).operator for step, key in RECIPE_STEP.items()}
     steps = " → ".join(f"{step}: {op}" for step, op in chosen.items() if op != "none")
     assert f"\n    {steps}\n" in section.group(1)
 
@@ -46,7 +46,8 @@ def test_the_endpoints_of_ones_own_are_valid(tmp_path) -> None:
     spec = load_task(
         "rte-two-models", write_task(folder, task, "two"), RECIPES, endpoints_file=file
     )
-    assert spec.recipe.endpoints == {"contexts": "cheap", "seeds": "cheap", "correction": "strong"}
+    named = {"contexts": "cheap", "seeds": "cheap", "corrected_set": "strong"}
+    assert spec.recipe.endpoints == named
     assert spec.budget_usd == 20
 
 

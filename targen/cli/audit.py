@@ -94,7 +94,7 @@ def _auditor(stack: ExitStack) -> "Auditor":
     from targen.lineage.audit import Auditor  # noqa: PLC0415 - a quick command needs none
     from targen.operators.verify_labels import ROW_CHECKS  # noqa: PLC0415
 
-    place = base.tables().place
+    place = base.tables().storage
     try:
         return Auditor(place, ROW_CHECKS, stack.enter_context(closing(base.store())))
     except StoreError as error:
@@ -207,10 +207,10 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
 def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
     from targen.cli.audit_report import summary  # noqa: PLC0415 - a quick command needs none
     from targen.release.audit import check  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415
+    from targen.tables.storage import open_storage  # noqa: PLC0415
 
     started = time.monotonic()
-    made = check(auditor, place(path, named_by="--release"), seed)
+    made = check(auditor, open_storage(path, named_by="--release"), seed)
     known = summary(made.audits, made.findings, time.monotonic() - started)
     known |= {"release": path, "released_rows": made.rows, "manifest": dict(made.manifest)}
     if as_json:

@@ -11,7 +11,7 @@ from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
 from targen.quality.page import template, visible
-from targen.tables.contracts import IDS
+from targen.steps import IDS
 from targen.tables.files import key_of
 
 Facts = Mapping[str, Any]

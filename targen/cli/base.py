@@ -99,9 +99,9 @@ def tables() -> "Tables":
         TableError: the data folder is no folder and no S3 prefix.
     """
     from targen.tables.files import Tables  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    return Tables(place(data_dir()))
+    return Tables(open_storage(data_dir()))
 
 
 def store(make: bool = False) -> "Store":

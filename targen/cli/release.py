@@ -18,9 +18,9 @@ def list_(
 ) -> None:
     """Show what releases there are."""
     from targen.release import registry  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    found = registry.listed(place(base.data_dir()), task)
+    found = registry.listed(open_storage(base.data_dir()), task)
     for entry in found:
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
         typer.echo(f"{entry.task} {entry.version} {entry.rows} rows, {state}")
@@ -35,9 +35,9 @@ def verify(
 ) -> None:
     """Compare every file of a release with its manifest."""
     from targen.release import registry  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    said = registry.verify(place(path, named_by="PATH"))
+    said = registry.verify(open_storage(path, named_by="PATH"))
     typer.echo(f"{said['task']} {said['version']}: {len(said['files'])} files are what they were")
 
 
@@ -50,9 +50,9 @@ def withdraw(
 ) -> None:
     """Remove a release's files; its manifest and the reason stay."""
     from targen.release import registry  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    registry.withdraw(place(base.data_dir()), task, version, reason)
+    registry.withdraw(open_storage(base.data_dir()), task, version, reason)
     typer.echo(f"{task} {version} is withdrawn; copies that were given out are not reached")
 
 
@@ -65,6 +65,6 @@ def push(
 ) -> None:
     """Send a release to the Hugging Face hub; the token comes from HF_TOKEN."""
     from targen.release.push import push as send  # noqa: PLC0415
-    from targen.tables.storage import place  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    typer.echo(send(place(path, named_by="PATH"), repo, private=private))
+    typer.echo(send(open_storage(path, named_by="PATH"), repo, private=private))

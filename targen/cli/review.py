@@ -56,7 +56,7 @@ def import_(
     spec, tables = _task(name), base.tables()
     table, _ = _rows(tables, name)
     found = sheets.read_sheet(spec, table, file)
-    kept = sheets.keep(tables.place, name, found.verdicts)
+    kept = sheets.keep(tables.storage, name, found.verdicts)
     wrong = found.verdicts.height - int(found.verdicts["right"].sum())
     notes = [f"{found.empty} not filled in"] * bool(found.empty)
     notes += [f"{found.lapsed} lapsed, because their rows have changed"] * bool(found.lapsed)

@@ -122,7 +122,7 @@ def prune(
     from targen.lineage import graph  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
-    place = base.tables().place
+    place = base.tables().storage
     needed = graph.request_ids(place)
     with _opened() as opened:
         needed |= maintenance.last_used(opened, graph.tasks(place))

@@ -9,11 +9,11 @@ from targen.hashing import rng
 from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import File, Finding, Item, Level, RowLineage, TaskTables, trace
-from targen.steps import ROW_STEPS, UPSTREAM
+from targen.steps import IDS, ROW_STEPS, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
-from targen.tables.contracts import IDS, SHOWN
+from targen.tables.contracts import SHOWN
 from targen.tables.storage import Storage
 
 

@@ -15,14 +15,13 @@ from targen.steps import (
     ASKED,
     DAMAGED,
     DIMENSIONS,
-    INSTANCES_HEAD,
-    INSTANCES_TAIL,
+    IDS,
+    INSTANCES,
     ROW_STEPS,
     SCHEMA_VERSION,
     about,
     schema,
 )
-from targen.tables.contracts import IDS
 from targen.tables.files import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
 from targen.tables.storage import Storage
 
@@ -255,7 +254,7 @@ class RowLineage:
 
 def fields_of(row: Row) -> dict[str, Any]:
     """Return the task's fields of a row of instances."""
-    known = {*INSTANCES_HEAD, *INSTANCES_TAIL, "#"}
+    known = {*schema(INSTANCES, {}), "#"}
     return {name: value for name, value in row.items() if name not in known}
 
 

@@ -20,7 +20,8 @@ from targen.store.writer import Writer
 class Budget:
     """Prices requests, reserves their cost and releases reservations.
 
-    Without a limit nothing is reserved."""
+    Without a limit nothing is reserved.
+    """
 
     def __init__(
         self,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -28,20 +28,9 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
 )
 from targen.operators.base import StepInput
 from targen.prompts.render import template_digest
-from targen.steps import RECIPE_STEP, UPSTREAM
+from targen.steps import INSTANCES, UPSTREAM
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
-
-_HEAD: Final = ("title", "description", "language", "fields", "edition")
-_PARTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "vocabularies": ("vocabularies",),
-    "contexts": ("contexts",),
-    "seeds": ("seeds", "validators", "rows", "slots_seeded"),
-    "instances": ("seeds", "validators", "rows", "wanted_instances", "twin"),
-    "labels": (),
-    "corrected_set": ("rows", "twin"),
-}
-"""Table -> the parts of a task that its step reads beyond the head and the labels."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +55,7 @@ class StepOutput:
 
 def endpoints(spec: TaskSpec) -> dict[str, str]:
     """Return table -> the endpoint that its step names; without those that name none."""
-    named = spec.recipe.endpoints
-    return {table: named[step] for table, step in RECIPE_STEP.items() if step in named}
+    return spec.recipe.endpoints
 
 
 async def run_step(
@@ -85,8 +73,7 @@ async def run_step(
         StepError: the step cannot make its table.
         EndpointError, BudgetError, StoreError: as the engine raises them.
     """
-    recipe_step = RECIPE_STEP[step]
-    operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
+    operator, params = resolve(spec.recipe.choice(step), step)
     result = await operator.run(StepInput(spec, upstream, llm), params)
     kind = spec.answer.kind
     return StepOutput(
@@ -94,7 +81,9 @@ async def run_step(
         rejected=rejected_frame(step, spec, result.rejected),
         asked=result.asked,
         warnings=result.warnings,
-        planted=None if result.planted is None else steps.frame(result.planted, steps.PLANTED),
+        planted=None
+        if result.planted is None
+        else steps.frame(result.planted, steps.schema(steps.PLANTED, {})),
     )
 
 
@@ -110,19 +99,25 @@ def rejected_frame(
             if isinstance(row.get(name), list):
                 row[name] = ", ".join(row[name])
         rows.append(row)
-    return steps.frame(rows, steps.schema("rejected", {}))
+    return steps.frame(rows, steps.schema(steps.REJECTED, {}))
 
 
-def _labels_read(step: str, spec: TaskSpec) -> Any:
-    """Return what a step reads of the answer: constraints to write, definitions to judge."""
+def _answer_read(step: str, spec: TaskSpec) -> Any:
+    """Return the parts of the task's answer that a step reads."""
     answer = spec.answer
-    if step in ("vocabularies", "contexts", "seeds"):
-        return list(answer.labels) if step == "seeds" else None
-    if step == "instances":
-        written = {name: label.constraint for name, label in answer.labels.items()}
-        return [answer.kind, written, answer.choices, answer.constraint]
-    judged = {n: label.definition or label.constraint for n, label in answer.labels.items()}
-    return [answer.kind, answer.question, judged, answer.choices]
+    match steps.REGISTRY[step].answer:
+        case "names":
+            return list(answer.labels)
+        case "writing":
+            constraints = {name: label.constraint for name, label in answer.labels.items()}
+            return [answer.kind, constraints, answer.choices, answer.constraint]
+        case "judging":
+            meanings = {
+                n: label.definition or label.constraint for n, label in answer.labels.items()
+            }
+            return [answer.kind, answer.question, meanings, answer.choices]
+        case _:
+            return None
 
 
 def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
@@ -130,8 +125,7 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
 
     The task and recipe files may have changed by then, so it stands for itself.
     """
-    recipe_step = RECIPE_STEP[step]
-    operator, params = resolve(spec.recipe.choice(recipe_step), recipe_step)
+    operator, params = resolve(spec.recipe.choice(step), step)
     prompt = operator.prompt
     return {
         "task": spec.name,
@@ -154,11 +148,10 @@ def step_digest(step: str, spec: TaskSpec) -> str:
     That is: operator, parameters, prompt, schema version, and the parts of the task that the step
     reads (files that the task names were read into it). A sensor compares these per partition.
     """
-    recipe_step = RECIPE_STEP[step]
-    choice = spec.recipe.choice(recipe_step)
-    operator, params = resolve(choice, recipe_step)
+    choice = spec.recipe.choice(step)
+    operator, params = resolve(choice, step)
     whole = spec.model_dump(mode="json")
-    names = (*_HEAD, *_PARTS[step], *operator.reads)
+    names = (*steps.READ_BY_ALL, *steps.REGISTRY[step].reads, *operator.reads)
     parts = {name: whole[name] if name in whole else getattr(spec, name) for name in names}
     return digest(
         {
@@ -168,7 +161,7 @@ def step_digest(step: str, spec: TaskSpec) -> str:
             "params": params.model_dump(mode="json"),
             "prompt": template_digest(operator.prompt) if operator.prompt else None,
             "task": parts,
-            "answer": _labels_read(step, spec),
-            "plan": spec.planned_labels if operator.per_slot or step == "instances" else None,
+            "answer": _answer_read(step, spec),
+            "plan": spec.planned_labels if operator.per_slot or step == INSTANCES else None,
         }
     )

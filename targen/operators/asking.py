@@ -7,7 +7,7 @@ from targen.hashing import canonical
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.base import LLMParams
 from targen.steps import REASONS
-from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
 

@@ -19,8 +19,7 @@ from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED
 from targen.tasks.registry import operator
-from targen.tasks.rows import empty_field
-from targen.tasks.validators import fold
+from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 

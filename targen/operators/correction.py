@@ -12,6 +12,7 @@ from targen.operators.asking import answers, make_request, rejection
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.labels import label_schema, row_block, said_label
 from targen.prompts.render import messages, object_schema
+from targen.steps import CORRECTED_SET
 from targen.tasks.answers import Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
 from targen.tasks.spec import TaskSpec
@@ -85,7 +86,7 @@ class NoneParams(Params):
     policy: Policy = "keep"
 
 
-@operator("correction", "none", NoneParams)
+@operator(CORRECTED_SET, "none", NoneParams)
 async def none(step: StepInput, params: NoneParams) -> StepResult:
     """Correct nothing; the policy still weighs intended against annotated labels."""
     return _select(step.spec, _units(step), params.policy)
@@ -115,7 +116,7 @@ class SelfCorrectParams(LLMParams):
         return self
 
 
-@operator("correction", "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
+@operator(CORRECTED_SET, "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
 async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult:
     """Ask for reasons and then a label for every row, and settle each by the policy.
 

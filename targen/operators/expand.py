@@ -23,8 +23,8 @@ from targen.operators.plan import Plan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.tasks.answers import Label
 from targen.tasks.registry import operator
-from targen.tasks.rows import empty_field, first_violation, too_long
 from targen.tasks.sections import Seeds
+from targen.tasks.validators import empty_field, first_violation, too_long
 
 PROMPT = "seeds/expand.md"
 

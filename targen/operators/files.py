@@ -8,7 +8,7 @@ from targen.lineage import ids
 from targen.operators.asking import rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
 from targen.tasks.registry import operator
-from targen.tasks.rows import empty_field, first_violation, needed, too_long
+from targen.tasks.validators import empty_field, first_violation, needed, too_long
 
 
 def _checked(

@@ -24,8 +24,7 @@ from targen.operators.materials import Material, Materials, requirements
 from targen.operators.plan import Plan, Slot
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.tasks.answers import Label
-from targen.tasks.gender import swap_gender
-from targen.tasks.rows import empty_field, first_violation, needed, too_long
+from targen.tasks.validators import empty_field, first_violation, needed, swap_gender, too_long
 
 PILOT: Final = 40
 """Slots tried before the rest: where not one of them can be filled, the step stops at once."""

@@ -13,9 +13,8 @@ from targen.operators.base import StepInput, StepResult
 from targen.operators.materials import attributes
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
-from targen.tasks.rows import empty_field, first_violation, needed, too_long
 from targen.tasks.spec import TaskSpec
-from targen.tasks.validators import fold
+from targen.tasks.validators import empty_field, first_violation, fold, needed, too_long
 
 
 @dataclass(frozen=True)

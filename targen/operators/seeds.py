@@ -24,7 +24,7 @@ from targen.operators.materials import context_block
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import NONE_SEED_KIND
 from targen.tasks.registry import operator
-from targen.tasks.rows import empty_field, first_violation, too_long
+from targen.tasks.validators import empty_field, first_violation, too_long
 
 KIND: Final = "example"
 LABEL: Final = "label"

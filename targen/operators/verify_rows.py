@@ -11,7 +11,7 @@ from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.materials import attributes, context_block
 from targen.operators.seeds import KIND
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND
-from targen.tasks.gender import swap_gender
+from targen.tasks.validators import swap_gender
 
 Problems = Iterator[tuple[str, str]]
 """Column and what is wrong with it."""

@@ -11,7 +11,7 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
 from targen.quality.lexicons import LEXICONS
 from targen.quality.text import joined
-from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.sections import ENGLISH, LANGUAGES
 
 SHOWN = 12
 

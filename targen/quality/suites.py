@@ -6,7 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen import steps
-from targen.tables.contracts import IDS, REFERENCES
+from targen.steps import IDS, REFERENCES
 from targen.tasks.sections import Expectation
 from targen.tasks.spec import TaskSpec
 

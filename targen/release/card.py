@@ -18,8 +18,7 @@ from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import Material
 from targen.release.rows import label_counts, one_line
-from targen.steps import FIELD_DTYPES, RECIPE_STEP
-from targen.tasks.recipe import RECIPE_STEPS
+from targen.steps import CORRECTED_SET, FIELD_DTYPES, RECIPE_STEP
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
 
@@ -157,7 +156,7 @@ def _columns(spec: TaskSpec, rows: pl.DataFrame) -> list[dict[str, str]]:
 
 def _steps(spec: TaskSpec) -> list[dict[str, str]]:
     found = []
-    for step in RECIPE_STEPS:
+    for step, key in RECIPE_STEP.items():
         operator, params = resolve(spec.recipe.choice(step), step)
         changed = params.model_dump(mode="json", exclude_none=True)
         shown_params = ", ".join(
@@ -165,7 +164,7 @@ def _steps(spec: TaskSpec) -> list[dict[str, str]]:
         )
         prompt = f"`{template_digest(operator.prompt)}`" if operator.prompt else ""
         found.append(
-            {"name": step, "operator": f"`{operator.name}`", "params": plain(shown_params),
+            {"name": key, "operator": f"`{operator.name}`", "params": plain(shown_params),
              "prompt": prompt}
         )  # fmt: skip
     return found
@@ -202,7 +201,7 @@ def _labelling(material: Material) -> str:
             f"An annotating model was asked {often} for the label of each row, without being "
             "told the label that the text was written for."
         )
-    correction, how = resolve(spec.recipe.choice("correction"), "correction")
+    correction, how = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
     policy = getattr(how, "policy", "keep")
     decided = {
         "majority": "the majority of the intended, the annotated and the corrected label stands, "

@@ -9,7 +9,7 @@ from targen.lineage.audit import Auditor
 from targen.lineage.graph import Finding, below, read_rows
 from targen.release.audit import ORIGINS, ROWS
 from targen.release.registry import FOLDER
-from targen.tables.contracts import IDS
+from targen.steps import IDS
 from targen.tables.storage import Storage
 
 

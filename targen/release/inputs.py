@@ -154,7 +154,7 @@ def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[s
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
     keys += [f"planted/corrected_set/{spec.name}.parquet"] * planted
     keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
-    contents = {key: tables.place.read(key) for key in sorted(keys)}
+    contents = {key: tables.storage.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.hashing import rng
-from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 
 Row = Mapping[str, Any]

@@ -1,1 +1,1 @@
-"""Tables as files, on disk or on S3, and their contracts."""
+"""Tables as files: storage on disk or S3, reading and writing, and contracts."""

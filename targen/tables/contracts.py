@@ -1,4 +1,4 @@
-"""Checks of a finished table against its task and the tables above it."""
+"""Checks of a finished table: its contract, and statistics that warn."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,28 +7,16 @@ from typing import Any, Final
 import polars as pl
 
 from targen import steps
-from targen.tasks.rows import empty_field, first_violation, needed
+from targen.steps import CORRECTED_SET, IDS, INSTANCES, LABELS, REFERENCES
 from targen.tasks.spec import TaskSpec
+from targen.tasks.validators import empty_field, first_violation, needed
 
-IDS: Final[Mapping[str, str]] = {
-    "vocabularies": "term_id",
-    "contexts": "context_id",
-    "seeds": "seed_id",
-    "instances": "instance_id",
-    "labels": "instance_id",
-    "corrected_set": "instance_id",
-}
-"""Table -> the column that names its rows."""
-
-REFERENCES: Final[Mapping[str, tuple[tuple[str, str, str], ...]]] = {
-    "contexts": (("term_ids", "vocabularies", "term_id"),),
-    "seeds": (("context_id", "contexts", "context_id"),),
-    "instances": (("context_id", "contexts", "context_id"), ("seed_id", "seeds", "seed_id")),
-    "labels": (("instance_id", "instances", "instance_id"),),
-    "corrected_set": (("instance_id", "instances", "instance_id"),),
-}
 SHOWN: Final = 3
-"""How many offending ids a message names."""
+"""Number of offending ids that a message names."""
+
+YIELD_AT_LEAST: Final = 0.5
+DUPLICATES_AT_MOST: Final = 0.1
+IMBALANCE_AT_MOST: Final = 1
 
 
 def violations(
@@ -39,25 +27,25 @@ def violations(
     upstream: Mapping[str, pl.DataFrame],
     asked: int | None = None,
 ) -> list[str]:
-    """Return every way in which a table breaks its contract, in words; empty when it holds.
+    """Return one sentence for each way in which a table breaks its contract.
 
     Args:
-        step: a key of `targen.operators.UPSTREAM`.
+        step: a key of `targen.steps.UPSTREAM`.
         spec: the task.
         table: the step's table.
-        rejected: the items of the step that are no rows.
+        rejected: the step's rejected items.
         upstream: the tables it was made from.
-        asked: items asked for, where the writer noted it.
+        asked: number of requested items, if it was recorded.
     """
     expected = steps.schema(step, spec.field_types, spec.answer.kind)
     if dict(table.schema) != expected:
         return [f"the columns are {dict(table.schema)}, expected {expected}"]
     found = [*_ids(step, table), *lost_references(step, table, upstream)]
-    if step in ("instances", "corrected_set"):
+    if step in (INSTANCES, CORRECTED_SET):
         found += _rows_invalid(spec, table)
-    if step == "labels":
+    if step == LABELS:
         found += _labels_unknown(spec, table, "label")
-    if step == "corrected_set" and spec.answer.kind != "none":
+    if step == CORRECTED_SET and spec.answer.kind != "none":
         found += _labels_unknown(spec, table, "label")
         if table["label"].null_count():
             found.append(f"{table['label'].null_count()} rows have no label")
@@ -84,7 +72,7 @@ def _ids(step: str, table: pl.DataFrame) -> list[str]:
 def lost_references(
     step: str, table: pl.DataFrame, upstream: Mapping[str, pl.DataFrame]
 ) -> list[str]:
-    """Return one sentence per column that names a row which no table of `upstream` holds."""
+    """Return one sentence per column that refers to a row missing from its upstream table."""
     found = []
     for column, other, key in REFERENCES.get(step, ()):
         if other not in upstream:
@@ -95,7 +83,7 @@ def lost_references(
         known = upstream[other][key].implode()
         lost = values.drop_nulls().filter(~values.drop_nulls().is_in(known))
         if len(lost):
-            found.append(f"{column} names no row of {other}: {_some(lost)}")
+            found.append(f"{column} refers to missing rows of {other}: {_some(lost)}")
     return found
 
 
@@ -108,7 +96,7 @@ def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
             checked, spec.validators, language=spec.language
         )
         if problem is None and checked != fields:
-            problem = "derived fields differ from what they are derived from"
+            problem = "derived fields do not match their sources"
         if problem is not None:
             found.append(f"{row['instance_id']}: {problem}")
     return [f"invariants broken: {_some(found)}"] if found else []
@@ -125,7 +113,7 @@ def _labels_unknown(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[st
         return [f"labels outside the task's: {_some(lost)}"] if len(lost) else []
     if spec.answer.kind == "span" and spec.answer.choices in table.columns:
         lost = table.filter(~pl.col(column).is_in(pl.col(spec.answer.choices)))["instance_id"]
-        return [f"answers that the row does not offer: {_some(lost)}"] if len(lost) else []
+        return [f"answers outside the row's choices: {_some(lost)}"] if len(lost) else []
     return []
 
 
@@ -137,68 +125,59 @@ def _accounting(
     upstream: Mapping[str, pl.DataFrame],
     asked: int | None,
 ) -> list[str]:
-    """Check that every item that was asked for is a row or rejected, exactly once."""
+    """Check that every requested item is a row or is rejected, exactly once."""
     found = []
-    items = len(table) // spec.unit if step == "instances" else len(table)
+    items = len(table) // spec.unit if step == INSTANCES else len(table)
     if asked is not None and items + len(rejected) != asked:
-        found.append(f"{items} rows and {len(rejected)} rejected do not make {asked} asked")
+        found.append(
+            f"{items} rows and {len(rejected)} rejected items do not add up to {asked} requested"
+        )
     odd = rejected.filter(~pl.col("reason").is_in(list(steps.REASONS)))["reason"].unique()
     if len(odd):
-        found.append(f"reasons unknown: {_some(odd.sort())}")
+        found.append(f"unknown reasons: {_some(odd.sort())}")
     if rejected["item_id"].is_duplicated().any():
         found.append("an item is rejected twice")
-    if "instances" in upstream:
-        wanted = upstream["instances"]["instance_id"]
-        gone = rejected["item_id"] if step == "corrected_set" else pl.Series([], dtype=pl.String)
+    if INSTANCES in upstream:
+        wanted = upstream[INSTANCES]["instance_id"]
+        gone = rejected["item_id"] if step == CORRECTED_SET else pl.Series([], dtype=pl.String)
         ended = pl.concat([table["instance_id"], gone])
         lost = wanted.filter(~wanted.is_in(ended.implode()))
         if len(lost):
-            found.append(f"instances that ended nowhere: {_some(lost)}")
+            found.append(f"instances neither labeled nor rejected: {_some(lost)}")
         if len(ended) != len(wanted) and not len(lost):
-            found.append(f"{len(wanted)} instances ended in {len(ended)} places")
-    if step == "instances":
+            found.append(f"{len(wanted)} instances became {len(ended)} rows and rejected items")
+    if step == INSTANCES:
         filled, lost_slots = table["slot"].unique(), rejected["slot"].unique()
         last = filled.max()
         every = range(int(str(last)) + 1 if last is not None else 0)
         holes = sorted(set(every) - set(filled) - set(lost_slots))
         if holes:
-            found.append(f"slots that ended nowhere: {_some(holes)}")
+            found.append(f"slots neither filled nor rejected: {_some(holes)}")
     return found
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of a table that a person should see, and what of them is worth a warning.
-
-    Attributes:
-        passed: True where nothing is worth a warning.
-        metadata: name -> number.
-        warnings: sentences.
-    """
+    """Figures of a table for the UI, and warnings about them."""
 
     passed: bool
     metadata: dict[str, float | int]
     warnings: list[str]
 
 
-YIELD_AT_LEAST: Final = 0.5
-DUPLICATES_AT_MOST: Final = 0.1
-IMBALANCE_AT_MOST: Final = 1
-
-
 def statistics(
     step: str, spec: TaskSpec, table: pl.DataFrame, rejected: pl.DataFrame
 ) -> Statistics:
-    """Return yield, duplicates, balance and shortfall of a table.
+    """Return yield, duplicates, label balance and shortfall of a table.
 
-    The thresholds are rules of thumb: less than half of what was asked accepted, more than a
-    tenth duplicate, labels further apart than one unit.
+    It warns if less than half of the requested items were accepted, if more than a tenth were
+    duplicates, or if label counts differ by more than one unit. These limits are rules of thumb.
     """
     warnings: list[str] = []
-    # Neither is a failure: one waits to be used, the other was good, too.
+    # Not failures: valid items that were not needed.
     surplus = rejected.filter(pl.col("reason").is_in(["surplus", "outranked"]))
     lost = len(rejected) - len(surplus)
-    accepted = len(table) // spec.unit if step == "instances" else len(table)
+    accepted = len(table) // spec.unit if step == INSTANCES else len(table)
     total = accepted + lost
     share = accepted / total if total else 0.0
     doubles = rejected.filter(pl.col("reason") == "duplicate").height
@@ -210,20 +189,20 @@ def statistics(
         "duplicates": doubles,
     }
     if share < YIELD_AT_LEAST:
-        warnings.append(f"only {share:.0%} of what was asked for was accepted")
+        warnings.append(f"only {share:.0%} of the requested items were accepted")
     if total and doubles / total > DUPLICATES_AT_MOST:
         warnings.append(f"{doubles} of {total} were duplicates")
-    label = {"instances": "intended_label", "corrected_set": "label"}.get(step)
+    label = {INSTANCES: "intended_label", CORRECTED_SET: "label"}.get(step)
     if label and spec.answer.kind == "class":
         counts = {name: int((table[label] == name).sum()) for name in spec.labels}
         metadata |= {f"label {name}": count for name, count in counts.items()}
         apart = max(counts.values()) - min(counts.values())
         planned = table["intended_label"].null_count() < len(table)
-        if step == "corrected_set" and planned and apart > IMBALANCE_AT_MOST * spec.unit:
-            warnings.append(f"labels are {apart} rows apart: {counts}")
+        if step == CORRECTED_SET and planned and apart > IMBALANCE_AT_MOST * spec.unit:
+            warnings.append(f"label counts differ by {apart} rows: {counts}")
     if label and spec.answer.kind == "multi":
         named = table[label].explode().drop_nulls()
         metadata |= {f"label {name}": int((named == name).sum()) for name in spec.labels}
-    if step == "corrected_set" and len(table) < spec.wanted_rows:
-        warnings.append(f"{len(table)} rows of {spec.wanted_rows} wanted")
+    if step == CORRECTED_SET and len(table) < spec.wanted_rows:
+        warnings.append(f"{len(table)} of {spec.wanted_rows} wanted rows")
     return Statistics(not warnings, metadata, warnings)

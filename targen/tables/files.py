@@ -1,4 +1,4 @@
-"""The tables as files: what lies where, and how a step's result is stored and read back."""
+"""Reading and writing of steps' results as files: keys, Parquet metadata, schema version."""
 
 import json
 from collections.abc import Mapping
@@ -24,17 +24,16 @@ _SLICE_ROWS = 50_000
 
 @dataclass(frozen=True)
 class Stored:
-    """One step's result for one task, as it is handed from step to step.
+    """One step's result for one task.
 
     Attributes:
         table: the rows.
-        rejected: what was asked for and is no row; None where the step rejects nothing.
-        asked: how many items were asked for; None where the step asks for no items.
-        step_digest: identity of everything that the step's task and recipe say about it.
-        planted: rows that were corrected a second time under a wrong label, beside the table; None
-            where none were planted.
-        pages: file suffix -> text, written beside the table (the report's page).
-        made_by: how it was made, JSON-like, for the record that audits read; not in the file.
+        rejected: requested items that did not become rows; None if the step rejects nothing.
+        asked: number of requested items; None if the step requests no items.
+        step_digest: hash of everything that the step read of task and recipe.
+        planted: rows that were corrected a second time under a wrong label; None without any.
+        pages: file suffix -> text of files beside the table (the report's page).
+        made_by: how it was made, JSON-like, for audits; recorded in the store, not in the file.
     """
 
     table: pl.DataFrame
@@ -47,7 +46,7 @@ class Stored:
 
     @cached_property
     def data_version(self) -> str:
-        """A digest of the content: equal content, equal version, whatever wrote the file."""
+        """A digest of the content, independent of how the files were encoded."""
         content = {
             "table": _content(self.table),
             "rejected": None if self.rejected is None else _content(self.rejected),
@@ -58,28 +57,27 @@ class Stored:
 
 
 class Tables:
-    """Reads and writes the tables at one place."""
+    """Reads and writes the tables in one storage."""
 
-    def __init__(self, place: Storage) -> None:
-        self.place = place
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
 
     def address(self, asset: str, task: str, suffix: str = "parquet") -> str:
-        """Return where the table, or the page with this suffix, lies."""
-        return self.place.address(key_of(asset, task, suffix))
+        """Return the path or URL of a table, or of the page with this suffix."""
+        return self.storage.address(key_of(asset, task, suffix))
 
     def write(self, asset: str, task: str, stored: Stored) -> list[Written]:
-        """Store a step's result; the table last, so that it never precedes what belongs to it.
+        """Store a step's result and return the written files.
 
-        Returns:
-            The files, as they were written.
+        The table is written last, after the files that belong to it.
 
         Raises:
-            TableError: the place cannot be written.
+            TableError: the storage cannot be written.
         """
         metadata = {VERSION_KEY: str(SCHEMA_VERSION), DIGEST_KEY: stored.step_digest}
         if stored.asked is not None:
             metadata[_ASKED_KEY] = str(stored.asked)
-        # All bytes are ready before the first is written: what cannot be written changes nothing.
+        # Encode everything before the first write, so that an encoding error changes nothing.
         files = {key_of(asset, task, name): text.encode() for name, text in stored.pages.items()}
         frames = {key_of(asset, task): stored.table}
         if stored.rejected is not None:
@@ -89,7 +87,7 @@ class Tables:
             files[key_of(f"planted/{asset}", task)] = _parquet(stored.planted, metadata)
         files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
         for key, content in files.items():
-            self.place.write(key, content)
+            self.storage.write(key, content)
         version = stored.data_version
         return [
             Written(
@@ -102,30 +100,29 @@ class Tables:
         ]
 
     def write_failed(self, asset: str, task: str, rejected: pl.DataFrame) -> str:
-        """Store what a step rejected before it gave up, beside the last good table's rejected.
+        """Store the rejected items of a failed step and return the file's address.
 
-        Returns:
-            Where it lies.
+        The rejected items of the last good table are kept.
 
         Raises:
-            TableError: the place cannot be written.
+            TableError: the storage cannot be written.
         """
         key = key_of(f"rejected/{asset}", task, "failed.parquet")
-        self.place.write(key, _parquet(rejected, {VERSION_KEY: str(SCHEMA_VERSION)}))
-        return self.place.address(key)
+        self.storage.write(key, _parquet(rejected, {VERSION_KEY: str(SCHEMA_VERSION)}))
+        return self.storage.address(key)
 
     def read(self, asset: str, task: str) -> Stored:
-        """Return a step's result as it was stored, without its pages.
+        """Return a stored result, without its pages.
 
         Raises:
             TableError: the table is missing, unreadable or of another schema version.
         """
         table, metadata = self._frame(key_of(asset, task), asset, task)
         rejected = None
-        if self.place.read(key_of(f"rejected/{asset}", task)) is not None:
+        if self.storage.read(key_of(f"rejected/{asset}", task)) is not None:
             rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
         planted = None
-        # The table says whether the file beside it is its own or an older table's.
+        # Without this key, the file beside the table belongs to an older table.
         if PLANTED_KEY in metadata:
             planted, _ = self._frame(key_of(f"planted/{asset}", task), asset, task)
         asked = metadata.get(_ASKED_KEY)
@@ -138,29 +135,29 @@ class Tables:
         )
 
     def read_json(self, asset: str, task: str) -> dict[str, Any] | None:
-        """Return the JSON page beside a table, None where the table or the page is not there.
+        """Return the JSON page beside a table, or None if the table or the page is missing.
 
         Raises:
             TableError: the page or its table is unreadable, or of another schema version.
         """
-        text = self.place.read(key_of(asset, task, "json"))
-        if text is None or self.place.read(key_of(asset, task)) is None:
+        text = self.storage.read(key_of(asset, task, "json"))
+        if text is None or self.storage.read(key_of(asset, task)) is None:
             return None
-        # The page carries no version of its own; its table does.
+        # The page has no version; check that of its table.
         self.read(asset, task)
         try:
             content: dict[str, Any] = json.loads(text)
         except ValueError as error:
             raise TableError(
-                f"{self.address(asset, task, 'json')} is no readable JSON. Materialise {asset} of "
+                f"{self.address(asset, task, 'json')} is not valid JSON. Materialize {asset} of "
                 f"{task} again."
             ) from error
         return content
 
     def _frame(self, key: str, asset: str, task: str) -> tuple[pl.DataFrame, dict[str, str]]:
-        address = self.place.address(key)
-        remedy = f"Materialise {asset} of {task} again."
-        content = self.place.read(key)
+        address = self.storage.address(key)
+        remedy = f"Materialize {asset} of {task} again."
+        content = self.storage.read(key)
         if content is None:
             raise TableError(f"The table {address} is missing. {remedy}")
         try:
@@ -168,19 +165,19 @@ class Tables:
             frame = pl.read_parquet(BytesIO(content))
         except DAMAGED as error:
             raise TableError(
-                f"The table {address} is no readable Parquet file. {remedy}"
+                f"The table {address} is not a readable Parquet file. {remedy}"
             ) from error
         version = metadata.get(VERSION_KEY)
         if version != str(SCHEMA_VERSION):
             raise TableError(
-                f"The table {address} has schema version {version or 'none'}, and this release "
+                f"The table {address} has schema version {version or 'none'}; this release "
                 f"reads {SCHEMA_VERSION}. {remedy}"
             )
         return frame, metadata
 
 
 def key_of(asset: str, task: str, suffix: str = "parquet") -> str:
-    """Return where a file of a step lies in the data folder."""
+    """Return the key of a step's file in the data folder."""
     return f"{asset}/{task}.{suffix}"
 
 
@@ -191,7 +188,7 @@ def _parquet(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
 
 
 def _content(frame: pl.DataFrame) -> list[str]:
-    # Rows as text and not the file's bytes: another Polars release may write other bytes.
+    # Rows as text, because another Polars release may write other bytes.
     parts = [",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())]
     parts += [digest(part.write_ndjson()) for part in frame.iter_slices(_SLICE_ROWS)]
     return parts

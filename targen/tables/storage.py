@@ -1,4 +1,4 @@
-"""Where files lie: a local folder or an S3 prefix, behind the same few verbs."""
+"""Storage of files, written atomically: a local folder or an S3 prefix."""
 
 import os
 import shutil
@@ -13,81 +13,65 @@ from targen import environment
 from targen.errors import TableError
 
 S3_ATTEMPTS = 12
-"""Tries of one S3 call, where AWS_MAX_ATTEMPTS says nothing. botocore's standard mode waits a
-random part of 1, 2, 4, 8, 16, then 20 s each: 75 s on average before it gives up, and less than
-30 s in one case of 800."""
+"""Attempts of one S3 call, unless AWS_MAX_ATTEMPTS is set. botocore's standard mode waits a random
+part of 1, 2, 4, 8, 16, then 20 s each: 75 s on average before it gives up, and less than 30 s in
+one case of 800."""
 
 _READS = 5
-"""Tries of a download that breaks off in its middle, which botocore does not try again."""
+"""Attempts of a download that breaks off in the middle, which botocore does not retry."""
 
 
 class Storage(Protocol):
-    """A folder-like place; keys are relative paths with forward slashes."""
+    """A folder or prefix; keys are relative paths with forward slashes.
+
+    All methods but `address` raise TableError if the storage cannot be read or written.
+    """
 
     def address(self, key: str) -> str:
         """Return the full path or URL of `key`, for people."""
         ...
 
     def read(self, key: str) -> bytes | None:
-        """Return the bytes under `key`, None where there are none.
-
-        Raises:
-            TableError: the place cannot be read.
-        """
+        """Return the bytes under `key`, or None if the key does not exist."""
         ...
 
     def write(self, key: str, content: bytes) -> None:
-        """Put `content` under `key`: readers see the old bytes or the new, never a part.
-
-        Raises:
-            TableError: the place cannot be written.
-        """
+        """Put `content` under `key`; readers see the old bytes or the new, never a part."""
         ...
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Make a folder that is not there yet; nobody takes it for complete before it is.
+        """Make a new folder; it is an error if the folder exists.
 
         Args:
             key: the folder.
             files: path below it -> content. The last one is written last: a folder without it
                 is incomplete.
-
-        Raises:
-            TableError: the place cannot be written, or the folder is there already.
         """
         ...
 
     def keys(self, key: str) -> list[str]:
-        """Return the keys of all files below the folder `key`, sorted; none where it is missing.
-
-        Raises:
-            TableError: the place cannot be read.
-        """
+        """Return the keys of all files below the folder `key`, sorted; none if it is missing."""
         ...
 
     def delete(self, key: str) -> None:
-        """Remove the file under `key`, where there is one.
-
-        Raises:
-            TableError: the place cannot be written.
-        """
+        """Remove the file under `key`, if it exists."""
         ...
 
 
 @contextmanager
 def drafted(path: Path, named_by: str) -> Iterator[Path]:
-    """Hand out a file beside `path`, which takes its name once all is written.
+    """Yield a draft file that replaces `path` when the block ends without an error.
 
     Args:
-        path: where the file goes; folders are made. What is there stays where anything fails.
+        path: the target; its folders are made.
         named_by: the setting or option that names it, for the error.
 
     Raises:
         TableError: it cannot be written.
     """
-    # `.` has no name to put one beside.
+    # `.` has no name to derive the draft's from.
     path = path.absolute()
-    # One name per target, so that what a killed run leaves is overwritten by the next.
+    # One name per target, so that the next run overwrites the draft of a killed one.
     draft = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,16 +87,7 @@ def drafted(path: Path, named_by: str) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes, named_by: str) -> None:
-    """Write a whole file or nothing.
-
-    Args:
-        path: where it goes; folders are made.
-        content: its bytes.
-        named_by: the setting or option that names it, for the error.
-
-    Raises:
-        TableError: it cannot be written.
-    """
+    """Write a file atomically; see `drafted`."""
     with drafted(path, named_by) as draft:
         draft.write_bytes(content)
 
@@ -121,12 +96,7 @@ class LocalStorage:
     """A folder on this machine."""
 
     def __init__(self, root: str, named_by: str = environment.DATA_DIR) -> None:
-        """Name the folder; nothing is looked at or made yet.
-
-        Args:
-            root: the folder.
-            named_by: the setting or option that names it, for errors.
-        """
+        """Take the folder without touching it; `named_by` is its setting, for errors."""
         self.root = Path(root).expanduser()
         self._named_by = named_by
 
@@ -135,7 +105,7 @@ class LocalStorage:
         return str((self.root / key).absolute())
 
     def read(self, key: str) -> bytes | None:
-        """Return the file's bytes, None where there is no file."""
+        """Return the file's bytes, or None if there is no file."""
         try:
             return (self.root / key).read_bytes()
         except FileNotFoundError:
@@ -144,19 +114,19 @@ class LocalStorage:
             raise TableError(_advice("read", self.address(key), error, self._named_by)) from error
 
     def write(self, key: str, content: bytes) -> None:
-        """Write a temporary file beside the target, then replace the target by it."""
+        """Write a temporary file beside the target, then move it over the target."""
         write_file(self.root / key, content, self._named_by)
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Fill a temporary folder beside the target, then give it the target's name."""
+        """Fill a temporary folder beside the target, then rename it."""
         target = self.root / key
         draft = target.with_name(f".{target.name}.tmp")
         try:
-            # What a killed run left.
+            # Left by a killed run.
             shutil.rmtree(draft, ignore_errors=True)
             for name, content in files.items():
                 self.write(str((draft / name).relative_to(self.root)), content)
-            # Renaming onto a folder with files in it fails, and so nothing is ever replaced.
+            # Renaming onto a folder with files fails, so nothing is ever replaced.
             draft.rename(target)
         except OSError as error:
             raise TableError(_advice("write", self.address(key), error, self._named_by)) from error
@@ -164,7 +134,7 @@ class LocalStorage:
             shutil.rmtree(draft, ignore_errors=True)
 
     def keys(self, key: str) -> list[str]:
-        """Return the files' keys; drafts that a killed run left are none."""
+        """Return the files' keys, without drafts left by a killed run."""
         folder = self.root / key
         found = []
         for path in folder.rglob("*"):
@@ -175,7 +145,7 @@ class LocalStorage:
         return sorted(found)
 
     def delete(self, key: str) -> None:
-        """Remove the file, and the folders that are empty then."""
+        """Remove the file, and the folders that this leaves empty."""
         path = self.root / key
         try:
             path.unlink(missing_ok=True)
@@ -188,22 +158,13 @@ class LocalStorage:
 
 
 class S3Storage:
-    """A prefix in a bucket; keys, region and endpoint come from the environment, as boto3 reads it.
+    """A prefix in a bucket; boto3 reads credentials, region and endpoint from the environment.
 
-    A put on S3 replaces the object at once or not at all, so no temporary object is needed. One put
-    takes up to 5 GB.
+    S3 replaces an object atomically, so no temporary object is needed. One put takes up to 5 GB.
     """
 
     def __init__(self, url: str, make_client: Callable[[], Any] | None = None) -> None:
-        """Name the place; nothing is sent before the first read or write.
-
-        Args:
-            url: s3://bucket/prefix.
-            make_client: gives a boto3 client for S3; None makes one from the environment.
-
-        Raises:
-            TableError: the URL names no bucket.
-        """
+        """Parse the URL; see `open_storage`. The client is made on first use."""
         parts = urlsplit(url)
         if not parts.netloc:
             raise TableError(f"The data folder {url!r} names no bucket: write s3://bucket/prefix.")
@@ -221,102 +182,89 @@ class S3Storage:
         return f"{self.url}/{key}"
 
     def read(self, key: str) -> bytes | None:
-        """Return the object's bytes, None where there is no such object."""
+        """Return the object's bytes, or None if there is no such object."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        for left in reversed(range(_READS)):
-            try:
-                answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
-            except ClientError as error:
-                # Some servers send no body with it, and then the code is the status.
-                if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
-                    return None
-                raise TableError(_s3_advice("read", self.address(key), error)) from error
-            except BotoCoreError as error:
-                raise TableError(_s3_advice("read", self.address(key), error)) from error
-            try:
-                return bytes(answer["Body"].read())
-            except BotoCoreError as error:
-                if not left:
-                    raise TableError(_s3_advice("read", self.address(key), error)) from error
-        raise AssertionError("the last try returns or raises")
+        with _s3_errors("read", self.address(key)):
+            for left in reversed(range(_READS)):
+                try:
+                    answer = self._client.get_object(Bucket=self.bucket, Key=self._full(key))
+                except ClientError as error:
+                    # Some servers send no body with it, and then the code is the status.
+                    if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
+                        return None
+                    raise
+                try:
+                    return bytes(answer["Body"].read())
+                except BotoCoreError:
+                    if not left:
+                        raise
+        raise AssertionError("the last attempt returns or raises")
 
     def write(self, key: str, content: bytes) -> None:
         """Put the object."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        try:
+        with _s3_errors("write", self.address(key)):
             self._client.put_object(Bucket=self.bucket, Key=self._full(key), Body=content)
-        except (ClientError, BotoCoreError) as error:
-            raise TableError(_s3_advice("write", self.address(key), error)) from error
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
         """Put the objects one after the other; the last one makes the folder complete."""
         last = [*files][-1:]
         if last and self.read(f"{key}/{last[0]}") is not None:
-            raise TableError(f"{self.address(key)} is there already; it is not replaced.")
+            raise TableError(f"{self.address(key)} already exists and is not replaced.")
         for name, content in files.items():
             self.write(f"{key}/{name}", content)
 
     def keys(self, key: str) -> list[str]:
         """Return the objects' keys."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
         prefix = self._full(f"{key}/" if key else "")
         cut = len(self.prefix) + 1 if self.prefix else 0
-        found: list[str] = []
-        try:
-            for page in self._client.get_paginator("list_objects_v2").paginate(
+        with _s3_errors("read", self.address(key)):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
-            ):
-                found += [entry["Key"][cut:] for entry in page.get("Contents", [])]
-        except (ClientError, BotoCoreError) as error:
-            raise TableError(_s3_advice("read", self.address(key), error)) from error
-        return sorted(found)
+            )
+            return sorted(
+                entry["Key"][cut:] for page in pages for entry in page.get("Contents", [])
+            )
 
     def delete(self, key: str) -> None:
         """Delete the object."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
-
-        try:
+        with _s3_errors("delete", self.address(key)):
             self._client.delete_object(Bucket=self.bucket, Key=self._full(key))
-        except (ClientError, BotoCoreError) as error:
-            raise TableError(_s3_advice("delete", self.address(key), error)) from error
 
     def _full(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
 
 
 def s3_attempts() -> int:
-    """Return how often an S3 call is tried: AWS_MAX_ATTEMPTS, or what outlives a short outage.
+    """Return the number of attempts of an S3 call: AWS_MAX_ATTEMPTS, or `S3_ATTEMPTS`.
 
     Raises:
-        TargenError: the variable is no whole number of at least 1.
+        TargenError: the variable is not a whole number of at least 1.
     """
     return environment.whole("AWS_MAX_ATTEMPTS", S3_ATTEMPTS)
 
 
-def place(
+def open_storage(
     data_dir: str,
     make_client: Callable[[], Any] | None = None,
     named_by: str = environment.DATA_DIR,
 ) -> LocalStorage | S3Storage:
-    """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
+    """Return the storage at a folder or URL; nothing is read or written yet.
 
     Args:
-        data_dir: the folder or URL.
-        make_client: gives the client for S3; None makes one from the environment.
+        data_dir: the folder, or s3://bucket/prefix.
+        make_client: returns a boto3 client for S3; None makes one from the environment.
         named_by: the setting or option that names it, for errors.
 
     Raises:
-        TableError: it is a URL of another kind, or of no bucket.
+        TableError: the URL is of another kind, or names no bucket.
     """
     if data_dir.startswith("s3://"):
         return S3Storage(data_dir, make_client)
     if "://" in data_dir:
         raise TableError(
-            f"{data_dir!r} is neither a folder nor s3://bucket/prefix: name one of these as "
-            f"{named_by}."
+            f"{data_dir!r} is neither a folder nor s3://bucket/prefix. Set {named_by} to one of "
+            "these."
         )
     return LocalStorage(data_dir, named_by)
 
@@ -324,13 +272,12 @@ def place(
 def _advice(verb: str, address: str, error: Exception, named_by: str) -> str:
     cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
-        f"Cannot {verb} {address}: {cause}. Give this user the right to, or name another "
-        f"{named_by}."
+        f"Cannot {verb} {address}: {cause}. Give this user permission, or name another {named_by}."
     )
 
 
 def _client_from_environment() -> Any:
-    # Costs seconds to import, and most installations keep their data in a folder.
+    # Takes seconds to import, and most installations keep their data in a folder.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -338,8 +285,16 @@ def _client_from_environment() -> Any:
     return boto3.Session().client("s3", config=Config(retries=retries))
 
 
-def _s3_advice(verb: str, address: str, error: Exception) -> str:
-    return (
-        f"Cannot {verb} {address}: {error}. Nothing is half-written, and what was paid for is "
-        "stored: see to the bucket, the credentials or AWS_ENDPOINT_URL, then start the run again."
-    )
+@contextmanager
+def _s3_errors(verb: str, address: str) -> Iterator[None]:
+    """Turn boto3's errors into TableError with advice."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+    try:
+        yield
+    except (ClientError, BotoCoreError) as error:
+        raise TableError(
+            f"Cannot {verb} {address}: {error}. No file is half-written, and paid completions are "
+            "stored. Check the bucket, the credentials or AWS_ENDPOINT_URL, then start the run "
+            "again."
+        ) from error

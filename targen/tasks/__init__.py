@@ -1,1 +1,1 @@
-"""What a task is: the YAML file, its checks, and the rows that users bring."""
+"""Tasks: YAML files read and checked, recipes, gold and own files, validators, JSON Schemas."""

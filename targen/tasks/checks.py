@@ -5,11 +5,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from targen.steps import CONFUSABLE, LABEL, RESERVED, STEPS, schema
+from targen.steps import CONFUSABLE, LABEL, RECIPE_STEP, RESERVED, STEPS, schema
 from targen.tasks.endpoints import load_endpoints, unknown
-from targen.tasks.languages import ENGLISH, LANGUAGES
-from targen.tasks.recipe import RECIPE_STEPS, Recipe
+from targen.tasks.recipe import Recipe
 from targen.tasks.registry import metrics, resolve
+from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import VALIDATORS
 from targen.tasks.yamlfile import Loc, YamlFile, nearest
@@ -32,7 +32,8 @@ def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> l
         return []
     known = load_endpoints(endpoints_file)
     return [
-        f"{file.where(('steps', step, 'endpoint'))}: {unknown(name, known, endpoints_file)}"
+        f"{file.where(('steps', RECIPE_STEP[step], 'endpoint'))}: "
+        f"{unknown(name, known, endpoints_file)}"
         for step, name in recipe.endpoints.items()
         if name not in known
     ]
@@ -131,12 +132,12 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
 def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
     """Return what the recipe's operators need that the task does not have, a line each."""
     where, found = file.where(("recipe",)), []
-    chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEPS}
+    chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEP}
     for step, operator in chosen.items():
         if operator.needs_labels and spec.answer.kind == "none":
             found.append(
                 f"{file.where(('answer', 'kind'))}: the recipe '{recipe.name}' uses "
-                f"'{operator.name}' for {step}, which needs labels; this task has none"
+                f"'{operator.name}' for {RECIPE_STEP[step]}, which needs labels; this task has none"
             )
     names = {step: operator.name for step, operator in chosen.items()}
     if names["seeds"] in ("llm_per_context", "expand") and spec.seeds is None:

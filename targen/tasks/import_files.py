@@ -64,7 +64,7 @@ def _parquet(path: Path) -> Rows:
     try:
         frame = pl.read_parquet(path)
     except DAMAGED as error:
-        raise TableError(f"{path} is no readable Parquet file: {error}.") from error
+        raise TableError(f"{path} is not a readable Parquet file: {error}.") from error
     return of_frame(path.name, frame)
 
 

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from targen.steps import RECIPE_STEP
 from targen.tasks import sections
-from targen.tasks.languages import LANGUAGES
-from targen.tasks.recipe import RECIPE_STEPS, Recipe
+from targen.tasks.recipe import Recipe
 from targen.tasks.registry import Operator, operators
+from targen.tasks.sections import LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import VALIDATORS
 
@@ -45,9 +46,10 @@ def _described(schema: Schema, model: type[BaseModel]) -> Schema:
     texts = attribute_texts(model)
     for key, part in schema.get("properties", {}).items():
         part.pop("title", None)
-        text = texts.get(by_key.get(key, key))
+        text = part.get("description") or texts.get(by_key.get(key, key))
         if text:
-            part["description"] = text
+            part.pop("description", None)
+            part["description"] = " ".join(text.split())
     schema.pop("title", None)
     schema["description"] = inspect.cleandoc(model.__doc__ or "").splitlines()[0]
     return schema
@@ -75,7 +77,9 @@ def task_schema() -> Schema:
         part.pop("required", None)
     label = schema["$defs"]["Label"]
     schema["$defs"]["Label"] = {"anyOf": [{"type": "string"}, label]}
-    schema["$defs"]["PartialSteps"] = _object({name: _any_operator(name) for name in RECIPE_STEPS})
+    schema["$defs"]["PartialSteps"] = _object(
+        {key: _any_operator(step) for step, key in RECIPE_STEP.items()}
+    )
     schema["properties"]["language"]["enum"] = list(LANGUAGES)
     schema["properties"]["validators"]["items"] = _object(
         {
@@ -97,7 +101,7 @@ def recipe_schema() -> Schema:
     """Return the JSON Schema of a file in the folder of recipes."""
     schema = _model(Recipe)
     schema.pop("$defs")
-    steps = {name: _one_operator(name) for name in RECIPE_STEPS}
+    steps = {key: _one_operator(step) for step, key in RECIPE_STEP.items()}
     schema["properties"]["steps"] = _object(steps, ["instances", "labels"])
     return {"$schema": _DIALECT, "title": "A recipe of TarGEN on Dagster", **schema}
 

@@ -8,9 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from targen.errors import SpecError
+from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
 from targen.tasks import checks
 from targen.tasks import files as task_files
-from targen.tasks.recipe import NAME_PATTERN, RECIPE_STEPS, Recipe, with_overrides
+from targen.tasks.recipe import NAME_PATTERN, Recipe, with_overrides
 from targen.tasks.registry import operators, resolve
 from targen.tasks.spec import Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
@@ -19,16 +20,16 @@ from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
 def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
     """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
     problems: list[str] = []
-    for step in RECIPE_STEPS:
+    for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
         try:
             resolve(choice, step)
         except LookupError as error:
-            problems.append(f"{file.where((*prefix, step, 'operator'))}: {error.args[0]}")
+            problems.append(f"{file.where((*prefix, key, 'operator'))}: {error.args[0]}")
         except ValidationError as error:
             known = operators(step)[choice.operator].params.model_fields
             for item in error.errors():
-                where = file.where((*prefix, step, *item["loc"]))
+                where = file.where((*prefix, key, *item["loc"]))
                 if item["type"] == "extra_forbidden":
                     hint = nearest(item["loc"][-1], known)
                     problems.append(f"{where}: '{choice.operator}' has no such parameter; {hint}")
@@ -234,9 +235,9 @@ def _load(
 
 def _plan_of(recipe: Recipe) -> dict[str, Any]:
     """Return what of a recipe's operators a task's plan depends on."""
-    contexts, _ = resolve(recipe.choice("contexts"), "contexts")
-    _, instances = resolve(recipe.choice("instances"), "instances")
-    _, correction = resolve(recipe.choice("correction"), "correction")
+    contexts, _ = resolve(recipe.choice(CONTEXTS), CONTEXTS)
+    _, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
+    _, correction = resolve(recipe.choice(CORRECTED_SET), CORRECTED_SET)
     return {
         "per_slot": contexts.per_slot,
         "per_call": int(getattr(instances, "per_call", 1)),

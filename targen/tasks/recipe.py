@@ -1,15 +1,16 @@
-"""Recipes: one operator and its parameters for each step of the method."""
+"""Recipes: one operator with its parameters for each step."""
 
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from targen.steps import RECIPE_STEP
+
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
-RECIPE_STEPS: Final = ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
 
 
 class StepChoice(BaseModel):
-    """The operator of one step and its parameters, as written; checked by `loading`."""
+    """The operator of one step and its parameters, as written; `loading` checks them."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -17,12 +18,12 @@ class StepChoice(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_alone(cls, value: Any) -> Any:
+    def _from_name(cls, value: Any) -> Any:
         return {"operator": value} if isinstance(value, str) else value
 
     @property
     def params(self) -> dict[str, Any]:
-        """Everything but the operator's name."""
+        """Everything except the operator's name."""
         return dict(self.model_extra or {})
 
 
@@ -40,38 +41,34 @@ class Steps(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A method: its name, where it was published, and its steps.
+    """A method: its name, where it was published, and its steps."""
 
-    Attributes:
-        name: [a-z0-9][a-z0-9_-]{0,62}, unique among the recipes.
-        title: for people.
-        source: the paper and section that it follows.
-        description: what it does and when to use it.
-        steps: see `Steps`.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(pattern=NAME_PATTERN)
+    """[a-z0-9][a-z0-9_-]{0,62}, unique among the recipes."""
     title: str
+    """a title for people."""
     source: str
+    """the paper and section that it follows."""
     description: str = ""
+    """what it does and when to use it."""
     steps: Steps
 
     def choice(self, step: str) -> StepChoice:
-        """Return the choice for one of `RECIPE_STEPS`."""
-        chosen: StepChoice = getattr(self.steps, step)
+        """Return the choice for a step."""
+        chosen: StepChoice = getattr(self.steps, RECIPE_STEP[step])
         return chosen
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Step of `RECIPE_STEPS` -> the endpoint that it names; without those that name none."""
-        named = {step: self.choice(step).params.get("endpoint") for step in RECIPE_STEPS}
+        """Step -> the endpoint that it names; steps on the default endpoint are left out."""
+        named = {step: self.choice(step).params.get("endpoint") for step in RECIPE_STEP}
         return {step: str(name) for step, name in named.items() if name is not None}
 
 
 class PartialSteps(BaseModel):
-    """What a task says about steps: a parameter here, an operator there."""
+    """What a task changes in its recipe: parameters or operators of steps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,14 +81,14 @@ class PartialSteps(BaseModel):
 
 
 def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
-    """Return the recipe with the task's own parameters laid over it.
+    """Return the recipe with the task's own parameters applied.
 
     An override that names another operator starts from that operator's defaults.
     """
-    steps = {}
-    for step in RECIPE_STEPS:
-        base, over = recipe.choice(step), dict(getattr(overrides, step))
+    chosen = {}
+    for step, key in RECIPE_STEP.items():
+        base, over = recipe.choice(step), dict(getattr(overrides, key))
         operator = over.pop("operator", base.operator)
         params = base.params if operator == base.operator else {}
-        steps[step] = StepChoice(operator=operator, **(params | over))
-    return recipe.model_copy(update={"steps": Steps(**steps)})
+        chosen[key] = StepChoice(operator=operator, **(params | over))
+    return recipe.model_copy(update={"steps": Steps(**chosen)})

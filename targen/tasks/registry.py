@@ -1,4 +1,4 @@
-"""Operators by step and name, what they are given and what they return."""
+"""The registries of operators and metrics, which tasks and recipes refer to by name."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from targen.steps import RECIPE_STEP
 from targen.tasks.recipe import StepChoice
 from targen.tasks.yamlfile import nearest
 
@@ -14,7 +15,7 @@ from targen.tasks.yamlfile import nearest
 class Params(BaseModel):
     """Parameters of an operator: unknown ones are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 Run = Callable[[Any, Any], Awaitable[Any]]
@@ -27,15 +28,15 @@ class Operator:
     """An operator as recipes name it.
 
     Attributes:
-        step: one of the recipe's steps.
+        step: a key of `targen.steps.RECIPE_STEP`.
         name: unique in its step.
         params: the model of its parameters.
         run: the function itself.
-        prompt: its template below `targen/prompts`, or None where it asks no model.
-        needs_labels: True where it makes no sense for a task without labels.
-        reads: parts of the task that it reads beyond what every operator of its step does: keys
-            of the task or properties of `TaskSpec`, for the step's digest.
-        per_slot: for contexts: row i belongs to slot i of the plan, and to no other.
+        prompt: its template below `targen/prompts`; None if it makes no model calls.
+        needs_labels: True if it requires a task with labels.
+        reads: keys of the task, or properties of `TaskSpec`, that it reads besides those of its
+            step; they are part of the step's digest.
+        per_slot: for contexts: row i belongs to slot i of the plan only.
     """
 
     step: str
@@ -48,9 +49,7 @@ class Operator:
     per_slot: bool = False
 
 
-_OPERATORS: dict[str, dict[str, Operator]] = {
-    step: {} for step in ("vocabularies", "contexts", "seeds", "instances", "labels", "correction")
-}
+_OPERATORS: dict[str, dict[str, Operator]] = {step: {} for step in RECIPE_STEP}
 
 
 def operator(
@@ -74,14 +73,14 @@ def operator(
 
 
 _BUILT_IN: Final = ("targen.operators", "targen.quality.metrics")
-"""Modules that register what the project ships. They are imported by name, because they import
-this package."""
+"""Modules that register the built-in operators and metrics. They import this package, so they are
+imported here by name, on first use."""
 
 _METRICS: dict[str, Any] = {}
 
 
 def register_metrics(metrics: Mapping[str, Any]) -> None:
-    """Add metrics by name; gates may then name them."""
+    """Add metrics by name, for gates to refer to."""
     _METRICS.update(metrics)
 
 
@@ -91,7 +90,7 @@ def _load_built_in() -> None:
 
 
 def operators(step: str) -> dict[str, Operator]:
-    """Return the operators of a recipe's step by name."""
+    """Return the operators of a step by name."""
     _load_built_in()
     return _OPERATORS[step]
 
@@ -106,8 +105,8 @@ def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
     """Return the operator that a step names and its checked parameters.
 
     Raises:
-        LookupError: there is no such operator; the message names the nearest.
-        pydantic.ValidationError: its parameters are wrong.
+        LookupError: the operator is unknown; the message suggests the nearest name.
+        pydantic.ValidationError: a parameter is wrong.
     """
     known = operators(step)
     if choice.operator not in known:

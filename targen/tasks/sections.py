@@ -1,79 +1,114 @@
-"""The sections of a task file, one model each."""
+"""The sections of a task file, one model each, and the languages of tasks."""
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from targen.tasks.answers import Kind
 
+ENGLISH: Final = "en"
+
+LANGUAGES: Final = {
+    ENGLISH: "English",
+    "ar": "Arabic",
+    "bg": "Bulgarian",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "es": "Spanish",
+    "et": "Estonian",
+    "fi": "Finnish",
+    "fr": "French",
+    "ga": "Irish",
+    "hi": "Hindi",
+    "hr": "Croatian",
+    "hu": "Hungarian",
+    "id": "Indonesian",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "lt": "Lithuanian",
+    "lv": "Latvian",
+    "mt": "Maltese",
+    "nb": "Norwegian Bokmål",
+    "nl": "Dutch",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "sk": "Slovak",
+    "sl": "Slovenian",
+    "sv": "Swedish",
+    "tr": "Turkish",
+    "uk": "Ukrainian",
+    "vi": "Vietnamese",
+    "zh": "Chinese",
+}
+"""ISO 639-1 code -> English name, as prompts write it."""
+
 
 class Part(BaseModel):
     """A section of a task: unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
 
 
 class TaskField(Part):
-    """One column of an instance.
-
-    Attributes:
-        description: what it holds; part of the prompts.
-        type: text, choice (one of `values`), integer or texts (a list).
-        values: the possible values of a choice.
-        planned: a choice that the plan sets, evenly, instead of the model.
-        derived: filled in by a validator, never asked of a model.
-        max_words: longer texts are rejected.
-        optional: an empty text is a value too (an instruction that needs no input).
-    """
+    """One column of an instance."""
 
     description: str = ""
+    """What the field holds; part of the prompts."""
     type: Literal["text", "choice", "integer", "texts"] = "text"
+    """text, choice (one of `values`), integer, or texts (a list)."""
     values: list[str] | None = None
+    """The possible values of a choice."""
     planned: bool = False
+    """For a choice: the plan sets it, evenly, instead of the model."""
     derived: bool = False
+    """Filled in by a validator; a model is never asked for it."""
     max_words: int | None = Field(default=None, ge=1)
+    """Longer texts are rejected."""
     optional: bool = False
+    """Allow an empty text (an instruction that needs no input)."""
 
 
 class Label(Part):
-    """One label of a class task.
-
-    Attributes:
-        constraint: how to write an instance of this label; only `instances` reads it.
-        definition: what the label means; annotators read it. Defaults to the constraint.
-    """
+    """One label of a class task."""
 
     constraint: str = Field(min_length=1)
+    """How to write an instance of this label; only `instances` reads it."""
     definition: str = ""
+    """What the label means, for annotators. Defaults to the constraint."""
 
     @model_validator(mode="before")
     @classmethod
-    def _constraint_alone(cls, value: Any) -> Any:
+    def _from_constraint(cls, value: Any) -> Any:
         return {"constraint": value} if isinstance(value, str) else value
 
 
 class Answer(Part):
-    """What the label of a row is.
-
-    Attributes:
-        kind: class, span (a text from the row), multi (several labels) or none.
-        question: what an annotator is asked.
-        labels: label -> how to write it and what it means, for class and multi.
-        at_least, at_most: for multi, how many labels a row is planned to have.
-        choices: for span, the field that lists the texts to choose from.
-        options: for class, the fields that hold the alternatives, one each, where the labels
-            number them from 0 (copa); the report looks at where the answer stands.
-        constraint: for span, how to write an instance with a given answer.
-    """
+    """What the label of a row is."""
 
     kind: Kind = "class"
+    """class, span (a text from the row), multi (several labels) or none."""
     question: str = ""
+    """The question that an annotator answers."""
     labels: dict[str, Label] = Field(default_factory=dict)
+    """For class and multi: label -> how to write it and what it means."""
     at_least: int = Field(default=0, ge=0)
+    """For multi: the smallest number of labels that a row is planned to have."""
     at_most: int = Field(default=3, ge=1)
+    """For multi: the largest number of labels that a row is planned to have."""
     choices: str | None = None
+    """For span: the field that lists the texts to choose from."""
     options: list[str] = Field(default_factory=list)
+    """For class: the fields that hold the alternatives, one each, if the labels number them from 0
+    (copa). The report checks the position of the answer."""
     constraint: str = ""
+    """For span: how to write an instance with a given answer."""
 
 
 class Attribute(Part):
@@ -84,161 +119,133 @@ class Attribute(Part):
 
 
 class Vocabulary(Part):
-    """A list of terms that contexts draw from: given here, in a file, or asked of the model.
-
-    Attributes:
-        what: what counts as such a term, for the model that lists them.
-        terms: the terms themselves.
-        file: a file beside the task with a term a line; `#` begins a comment.
-        count: how many terms are asked for (of each label where `per_label` is set).
-        per_label: the operator `attribute_values` asks for other terms for each label.
-        requirement: how a prompt words a drawn term as a requirement; `{}` is the term.
-    """
+    """A list of terms that contexts draw from: given here, in a file, or written by the model."""
 
     what: str = ""
+    """What counts as such a term, for the model that lists them."""
     terms: list[str] = Field(default_factory=list)
+    """The terms themselves."""
     file: str | None = None
+    """A file beside the task with one term per line; `#` begins a comment."""
     count: int = Field(default=40, ge=1)
+    """Number of terms to request (per label if `per_label` is set)."""
     per_label: bool = False
+    """Whether the operator `attribute_values` requests separate terms for each label."""
     requirement: str = ""
+    """How a prompt words a drawn term as a requirement; `{}` is the term."""
 
 
 class Contexts(Part):
-    """What a context is.
-
-    Attributes:
-        what: completes "a list of ...".
-        attributes: properties that each context has besides its text.
-    """
+    """What a context is."""
 
     what: str = "domains or topics in which instances can be set"
+    """Completes "a list of ..."."""
     attributes: dict[str, Attribute] = Field(default_factory=dict)
+    """Properties that each context has besides its text."""
 
 
 class SeedField(Part):
-    """One part of a seed; a part named like a field of the task becomes that field."""
+    """One part of a seed; a part with the name of a task's field becomes that field."""
 
     description: str
     type: Literal["text", "texts"] = "text"
 
 
 class Seeds(Part):
-    """What an instance seed is.
-
-    Attributes:
-        kind: sentence, passage, word, tuple or example.
-        what: what to write, for the prompt.
-        fields: part -> description.
-        types: attribute -> values; the items of a page take the values in turn.
-        file: a file beside the task with the seeds, for the operator `file`: JSON lines, CSV, or
-            text with an empty line between seeds of one field.
-    """
+    """What an instance seed is."""
 
     kind: Literal["sentence", "passage", "word", "tuple", "example"]
+    """sentence, passage, word, tuple or example."""
     what: str
+    """What to write, for the prompt."""
     fields: dict[str, SeedField]
+    """Part -> description."""
     types: dict[str, list[str]] = Field(default_factory=dict)
+    """Attribute -> values; the items of a page take the values in turn."""
     file: str | None = None
+    """A file beside the task with the seeds, for the operator `file`: JSON lines, CSV, or text with
+    an empty line between seeds of one field."""
 
 
 class Example(Part):
-    """One row made by people: a format to follow, or a seed task to grow from.
-
-    Attributes:
-        fields: field -> value, all but derived ones.
-        label: as the task's answers are; None where they have none.
-    """
+    """One row made by people: a format to follow, or a seed to grow from."""
 
     fields: dict[str, Any]
+    """Field -> value; all fields except derived ones."""
     label: str | list[str] | None = None
+    """The row's answer; none if the task has no labels."""
 
 
 class Twin(Part):
-    """A second row that code makes from the first: the unit of the task is the pair.
-
-    Attributes:
-        swap: how; `gender` is the only one.
-        fields: the texts that are swapped.
-        id_field: the derived integer field that holds the pair's number.
-    """
+    """A second row that code makes from the first: the unit of the task is the pair."""
 
     swap: Literal["gender"]
+    """How the second row is made; `gender` is the only way."""
     fields: list[str]
+    """The texts that are swapped."""
     id_field: str
+    """The derived integer field that holds the pair's number."""
 
 
 Split = Literal["train", "validation", "test"]
 
 
 class Release(Part):
-    """How the finished rows go out: in which parts, and under which licence.
-
-    Attributes:
-        license: as Hugging Face writes it (cc-by-4.0, apache-2.0, other); unknown until chosen.
-        splits: split -> share of the rows; the shares add up to 1.
-    """
+    """How the finished rows are published: splits and license."""
 
     license: str = Field(default="unknown", pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$")
+    """As Hugging Face writes it (cc-by-4.0, apache-2.0, other); unknown until chosen."""
     splits: dict[Split, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+    """Split -> share of the rows; the shares add up to 1."""
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> "Release":
         shares = self.splits.values()
         if not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
-            raise ValueError("the shares must lie above 0 and add up to 1, as 0.8, 0.1 and 0.1 do")
+            raise ValueError("the shares must be above 0 and add up to 1, as 0.8, 0.1 and 0.1 do")
         return self
 
 
 class Gate(Part):
-    """A bound that a metric of the quality report must keep.
-
-    Attributes:
-        metric: its name, as in the report's table.
-        slice: what part of the data it is on, as in the table. Without it: the figure for all
-            rows, else people's review, else every slice must keep the bounds.
-        at_least, at_most: the bounds, both inclusive; one of them must be given. Shares go from
-            0 to 1.
-        severity: `error` blocks the release, `warn` only warns. A metric that could not be
-            measured has not passed.
-    """
+    """Bounds for a metric of the quality report."""
 
     metric: str
+    """The metric's name, as in the report's table."""
     slice: str | None = None
+    """The slice of the data, as in the table. Without it: the figure for all rows, else people's
+    review, else every slice."""
     at_least: float | None = Field(default=None, allow_inf_nan=False)
+    """The lower bound, inclusive. Give it, `at_most` or both. Shares go from 0 to 1."""
     at_most: float | None = Field(default=None, allow_inf_nan=False)
+    """The upper bound, inclusive. Give it, `at_least` or both. Shares go from 0 to 1."""
     severity: Literal["error", "warn"] = "error"
+    """`error` blocks the release, `warn` only warns. A metric without a value does not pass."""
 
 
 class HubDataset(Part):
-    """A data set of the Hugging Face hub; needs the extra `datasets`.
-
-    Attributes:
-        dataset: its name there (super_glue).
-        config: its configuration, where it has several (rte).
-        split: which part of it.
-        revision: a commit or tag, so that it stays the same; the newest where unset.
-    """
+    """A data set of the Hugging Face hub; needs the extra `datasets`."""
 
     dataset: str = Field(min_length=1)
+    """Its name on the hub (super_glue)."""
     config: str | None = None
+    """Its configuration, if it has several (rte)."""
     split: str = "validation"
+    """The split to read."""
     revision: str | None = None
+    """A commit or tag that pins the data; the newest if unset."""
 
 
 class ForeignRows(Part):
-    """Rows that people made, to measure the task's own rows against.
-
-    Attributes:
-        file: a Parquet, JSON lines, CSV or TSV file beside the task.
-        hf: a data set of the Hugging Face hub, instead of a file.
-        columns: column of the file -> field of the task, or `label`; equal names need no entry.
-        labels: label of the file -> label of the task.
-    """
+    """Rows that people made, to measure the task's own rows against."""
 
     file: str | None = None
+    """A Parquet, JSON lines, CSV or TSV file beside the task."""
     hf: HubDataset | None = None
+    """A data set of the Hugging Face hub, instead of a file."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """Column of the file -> field of the task, or `label`; equal names need no entry."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Label of the file -> label of the task."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ForeignRows":
@@ -248,14 +255,11 @@ class ForeignRows(Part):
 
 
 class Expectation(Part):
-    """One expectation of Great Expectations on one table.
-
-    Attributes:
-        type: the name of an expectation that the library ships, `expect_...`.
-        kwargs: its arguments, as the library has them.
-        severity: `error` stops what is made from the table, `warn` only warns.
-    """
+    """One expectation of Great Expectations on one table."""
 
     type: str
+    """The name of an expectation that the library ships, `expect_...`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Its arguments, as in the library."""
     severity: Literal["error", "warn"] = "error"
+    """`error` stops the steps downstream of the table, `warn` only warns."""

@@ -1,4 +1,4 @@
-"""The hard invariants of rows: checked, and where code knows better than a model, filled in."""
+"""Checks of one row: validators by name, empty fields, lengths; and the gender swap for English."""
 
 import ast
 import re
@@ -6,10 +6,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
-from targen.tasks.gender import swap_gender
-from targen.tasks.languages import ENGLISH, LANGUAGES
+from targen.tasks.sections import ENGLISH, LANGUAGES
+from targen.tasks.spec import TaskSpec
 
 Row = dict[str, Any]
 Check = Callable[[Row, Mapping[str, str]], str | None]
@@ -224,3 +224,145 @@ def python_syntax(row: Row, roles: Mapping[str, str]) -> str | None:
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return f"snippet {place} of {roles['code']} is no Python: {error.__class__.__name__}"
     return None
+
+
+def needed(values: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
+    """Return the values that may not be empty: all but those of optional fields."""
+    optional = {name for name, field in spec.fields.items() if field.optional}
+    return {name: value for name, value in values.items() if name not in optional}
+
+
+def empty_field(values: Mapping[str, Any]) -> str | None:
+    """Return what is wrong where a value is missing or blank, None where all is well."""
+    for name, value in values.items():
+        blank = (
+            value is None
+            or (isinstance(value, str) and not value.strip())
+            or (isinstance(value, list) and (not value or not all(str(v).strip() for v in value)))
+        )
+        if blank:
+            return f"not_empty: {name} is empty"
+    return None
+
+
+def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
+    """Return what is wrong where a text has more words than its field allows."""
+    for name, value in values.items():
+        limit = spec.fields[name].max_words if name in spec.fields else None
+        if limit is not None and len(str(value).split()) > limit:
+            return f"max_words: {name} has more than {limit} words"
+    return None
+
+
+def first_violation(
+    row: dict[str, Any],
+    validators: list[dict[str, dict[str, str]]],
+    only: bool = False,
+    language: str = ENGLISH,
+) -> str | None:
+    """Run validators over a row, filling derived fields in, and return the first violation.
+
+    Args:
+        row: changed in place.
+        validators: as the task lists them.
+        language: the task's.
+        only: run only those whose inputs are all in the row (seeds hold a part of the fields).
+    """
+    for entry in validators:
+        for name, roles in entry.items():
+            check = VALIDATORS[name]
+            inputs = [roles[role] for role, fills in check.roles.items() if not fills]
+            if only and (any(field not in row for field in inputs) or any(check.roles.values())):
+                continue
+            problem = check.check(row, {**roles, "language": language})
+            if problem is not None:
+                return f"{name}: {problem}"
+    return None
+
+
+_PAIRS: Final = (
+    ("he", "she"),
+    ("himself", "herself"),
+    ("man", "woman"),
+    ("men", "women"),
+    ("boy", "girl"),
+    ("boys", "girls"),
+    ("father", "mother"),
+    ("fathers", "mothers"),
+    ("son", "daughter"),
+    ("sons", "daughters"),
+    ("brother", "sister"),
+    ("brothers", "sisters"),
+    ("husband", "wife"),
+    ("husbands", "wives"),
+    ("uncle", "aunt"),
+    ("nephew", "niece"),
+    ("grandfather", "grandmother"),
+    ("grandson", "granddaughter"),
+    ("gentleman", "lady"),
+    ("gentlemen", "ladies"),
+    ("male", "female"),
+    ("mr", "ms"),
+    ("sir", "madam"),
+)
+_SWAP: Final = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])} | {"mrs": "mr"}
+_TOKEN: Final = re.compile(r"[A-Za-z]+(?:['’](?:d|ll|s|ve|re))?|[^A-Za-z]+")
+
+# After `her` or `his` these words begin no noun phrase, so the pronoun stands alone: "saw her
+# and left". Anything else that is a word follows a possessive: "her desk".
+_NO_NOUN: Final = frozenset(
+    """
+    a an and any as at about after again against all also although are away back be because been
+    before being both but by can could despite did do does down during each either even for from
+    had has have he her here him his how i if in instead into is it its later may might must nor
+    not of off on once only onto or out outside over quickly right shall she should since so
+    some still than that the their them then there these they this those though through
+    throughout to today together tomorrow twice under until up was we were what when where
+    whether which while who whose why will with within without would yesterday yet you
+    """.split()  # noqa: SIM905 - a list literal of this length is harder to read
+)
+
+
+def _follows_noun(tokens: list[str], index: int) -> bool:
+    """Tell whether a noun phrase begins right after the token, so that it is a possessive."""
+    if index + 2 >= len(tokens) or tokens[index + 1].strip():
+        return False
+    return tokens[index + 2].lower() not in _NO_NOUN
+
+
+def _partner(tokens: list[str], index: int) -> str | None:
+    word = tokens[index].lower()
+    base, mark, suffix = word.partition("'") if "'" in word else word.partition("’")
+    if base == "him":
+        other = "her"
+    elif base == "hers":
+        other = "his"
+    elif base == "her":
+        other = "his" if _follows_noun(tokens, index) else "him"
+    elif base == "his":
+        other = "her" if _follows_noun(tokens, index) else "hers"
+    else:
+        found = _SWAP.get(base)
+        if found is None:
+            return None
+        other = found
+    return other + mark + suffix
+
+
+def swap_gender(text: str) -> str:
+    """Return `text` with every gendered word replaced by its partner, case kept.
+
+    Args:
+        text: English; `her` counts as a possessive where a noun phrase follows it.
+    """
+    tokens = _TOKEN.findall(text)
+    swapped: list[str] = []
+    for index, token in enumerate(tokens):
+        other = _partner(tokens, index)
+        if other is None:
+            swapped.append(token)
+        elif token.isupper() and len(token) > 1:
+            swapped.append(other.upper())
+        else:
+            swapped.append(other.capitalize() if token[0].isupper() else other)
+    return "".join(swapped)

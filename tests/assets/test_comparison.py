@@ -14,7 +14,7 @@ from resources.tasks import TaskFolder
 from targen import steps as schemas
 from targen.quality.report import build
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 from tests.support.report_inputs import inputs
 from tests.support.specs import MOOD, RECIPES, write_task
 
@@ -47,7 +47,7 @@ def make(tasks: TaskFolder, data: DataFolder) -> pl.DataFrame:
     )
     assert done.success
     (event,) = done.asset_materializations_for_node("comparison")
-    table = Tables(place(data.data_dir)).read("comparison", "comparison").table
+    table = Tables(open_storage(data.data_dir)).read("comparison", "comparison").table
     found = {name: entry.value for name, entry in event.metadata.items()}
     assert found["made"] == table["made"].sum()
     assert found["missing"] == table.filter(~pl.col("made"))["task"].to_list()

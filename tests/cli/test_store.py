@@ -123,7 +123,7 @@ async def test_nothing_is_pruned_where_a_table_cannot_be_read(
     filled: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "seeds" / "bad.parquet").write_text("no table")
-    assert "no readable Parquet" in told("store", "prune", "--yes", status=1)
+    assert "not a readable Parquet" in told("store", "prune", "--yes", status=1)
     assert "4 ok" in told("store", "stats")
 
 

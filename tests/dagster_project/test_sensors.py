@@ -163,7 +163,7 @@ def test_an_imported_review_asks_for_the_report_alone(
     instance: DagsterInstance, tasks: TaskFolder
 ) -> None:
     make(instance, tasks)
-    place = data_of(tasks).tables().place
+    place = data_of(tasks).tables().storage
     row = {"instance_id": "a", "content": "b", "right": True, "label": None, "comment": None}
     review.keep(place, "mood", pl.DataFrame([row], schema=review.REVIEWS))
     requests, _ = look(instance, tasks)

@@ -5,7 +5,7 @@ from pathlib import Path
 from dagster_project import summary
 from targen import steps
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 
 
 def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:
         {"instance_id": "2", "label": "no", "verdict": "relabelled"},
         {"instance_id": "3", "label": "yes", "verdict": "kept"},
     ]
-    store = Tables(place(str(tmp_path)))
+    store = Tables(open_storage(str(tmp_path)))
     store.write("corrected_set", "t", Stored(steps.frame(rows, steps.schema("corrected_set", {}))))
     one = {"calls": 2, "prompt_tokens": 10, "completion_tokens": 5, "cost_usd": 0.25}
     last = {**one, "rejected_by_reason": {"dropped": 4, "surplus": 9}}

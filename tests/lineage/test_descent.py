@@ -39,5 +39,5 @@ def test_nothing_descends_from_an_empty_folder(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "seeds").mkdir()
     (tmp_path / "seeds" / "rte.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(TableError, match=r"rte\.parquet is no readable Parquet"):
+    with pytest.raises(TableError, match=r"rte\.parquet is not a readable Parquet"):
         graph.request_ids(LocalStorage(str(tmp_path)))

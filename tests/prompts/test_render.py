@@ -31,9 +31,7 @@ def test_templates_in_data_are_not_rendered():
 
 
 def test_every_prompt_renders_and_says_what_is_data():
-    prompts = {
-        op.prompt for step in RECIPE_STEP.values() for op in operators(step).values() if op.prompt
-    }
+    prompts = {op.prompt for step in RECIPE_STEP for op in operators(step).values() if op.prompt}
     assert len(prompts) >= 6
     for prompt in prompts:
         text = render(prompt, rationale=True, shown=True, kind="class", ask="dimensions")

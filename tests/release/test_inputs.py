@@ -76,7 +76,9 @@ def test_tables_that_do_not_descend_from_each_other_are_refused(rte: Made) -> No
     stored = tables.read("seeds", "rte")
     other = stored.table.with_columns(seed_id=pl.lit("x") + pl.col("seed_id"))
     tables.write("seeds", "rte", Stored(other, stored.rejected, stored.asked, stored.step_digest))
-    with pytest.raises(ReleaseError, match=r"its instances do not descend .*seed_id names no row"):
+    with pytest.raises(
+        ReleaseError, match=r"its instances do not descend .*seed_id refers to missing rows"
+    ):
         rte.gathered()
 
 

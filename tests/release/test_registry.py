@@ -8,7 +8,7 @@ import pytest
 from targen.errors import ReleaseError, TableError
 from targen.release import registry
 from targen.release.manifest import MANIFEST, Contents, version_of
-from targen.tables.storage import LocalStorage, Storage, place
+from targen.tables.storage import LocalStorage, Storage, open_storage
 from tests.tables.test_storage import bucket
 
 __all__ = ["bucket"]
@@ -16,7 +16,7 @@ __all__ = ["bucket"]
 
 @pytest.fixture(params=["folder", "s3"])
 def at(request: pytest.FixtureRequest, tmp_path: Path, bucket: dict[str, bytes]) -> Storage:
-    return place("s3://mine/data" if request.param == "s3" else str(tmp_path / "shelf"))
+    return open_storage("s3://mine/data" if request.param == "s3" else str(tmp_path / "shelf"))
 
 
 @pytest.fixture

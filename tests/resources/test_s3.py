@@ -21,7 +21,7 @@ from targen.steps import STEPS
 from targen.store.completions import Store, now
 from targen.store.schema import HOLDS
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 
 pytest.importorskip("moto", reason="the S3 server is not installed")
 
@@ -73,7 +73,7 @@ def run(monkeypatch: pytest.MonkeyPatch, data_dir: str, rows: int = 6) -> Execut
 
 
 def versions(data_dir: str) -> dict[str, str]:
-    tables = Tables(place(data_dir))
+    tables = Tables(open_storage(data_dir))
     return {step: tables.read(step, "rte").data_version for step in STEPS}
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_loses_every_tenth_call_makes_what_a_local_run_makes(
     assert run(monkeypatch, at).success
     proxy.share = 0.0
     assert versions(at) == versions(str(tmp_path / "data"))
-    assert place(at).read("quality_report/rte.html")
+    assert open_storage(at).read("quality_report/rte.html")
     total = sum(proxy.seen.values())
     assert total > 60 and sum(proxy.failed.values()) > total / 20
 
@@ -175,8 +175,10 @@ def test_two_runs_of_one_partition_on_two_machines(
 
 
 def test_a_missing_bucket_is_one_error(proxy: FaultyProxy) -> None:
-    with pytest.raises(TableError, match="NoSuchBucket.*see to the bucket"):
-        Tables(place("s3://nowhere/x")).write("contexts", "rte", Stored(pl.DataFrame({"a": [1]})))
+    with pytest.raises(TableError, match="NoSuchBucket.*Check the bucket"):
+        Tables(open_storage("s3://nowhere/x")).write(
+            "contexts", "rte", Stored(pl.DataFrame({"a": [1]}))
+        )
 
 
 def test_without_credentials_it_is_one_error(
@@ -187,7 +189,7 @@ def test_without_credentials_it_is_one_error(
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     with pytest.raises(TableError, match="Unable to locate credentials.*credentials"):
-        place(f"s3://{BUCKET}/x").read("a")
+        open_storage(f"s3://{BUCKET}/x").read("a")
 
 
 def test_s3_is_shown_as_a_resource_and_only_then(

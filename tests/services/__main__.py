@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from targen.steps import STEPS
 from targen.tables.files import Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 from tests.services import graphql
 from tests.services.faults import FaultyProxy
 from tests.services.stack import BUCKET, Stack, stop_in_order, wait_for
@@ -198,7 +198,7 @@ def _compared(stack: Stack, folder: Path) -> dict[str, Any]:
             stderr=subprocess.STDOUT,
         )
     os.environ |= {name: stack.environment[name] for name in stack.environment if "AWS" in name}
-    ours, theirs = Tables(place(DATA)), Tables(place(str(folder / "plain")))
+    ours, theirs = Tables(open_storage(DATA)), Tables(open_storage(str(folder / "plain")))
     different, rows = [], 0
     for task in PARTITIONS:
         for step in STEPS:
@@ -246,7 +246,7 @@ def _outage(stack: Stack, address: str, happen: Callable[[], None]) -> dict[str,
         return found if over else None
 
     found = wait_for("the end of the run", ended, 200)
-    tables = Tables(place(DATA))
+    tables = Tables(open_storage(DATA))
     made = {run["status"] for run in found}
     require("SUCCESS" in made, f"{task} ended with {made}")
     for step in STEPS:

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 from tests.services import s3
 from tests.services.stack import BUCKET, answers, free_port, wait_for
 
@@ -59,7 +59,7 @@ def main() -> None:
         where = {"LocationConstraint": s3.SETTINGS["AWS_DEFAULT_REGION"]}
         s3.client(port).create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
         os.environ |= s3.SETTINGS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}
-        tables = Tables(place(f"s3://{BUCKET}/million"))
+        tables = Tables(open_storage(f"s3://{BUCKET}/million"))
         made = Stored(table(rows))
         held = round(made.table.estimated_size("mb"), 0)
         before = peak_mib()

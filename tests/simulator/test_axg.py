@@ -9,7 +9,7 @@ import pytest
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.axg import AxgGrammar, _frames
 from simulator.truth import truth
-from targen.tasks.gender import swap_gender
+from targen.tasks.validators import swap_gender
 from tests.support.simulated import TEXT, Client, items_schema, shares, write_rows
 
 PAIR = {"occupation": "security guard", "participant": "visitor"}

@@ -3,7 +3,7 @@
 import pytest
 
 from simulator.truth import fingerprint, number, truth
-from targen.tasks.gender import swap_gender
+from targen.tasks.validators import swap_gender
 
 LABELS = ["entailment", "not_entailment"]
 

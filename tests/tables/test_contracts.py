@@ -45,7 +45,7 @@ def test_an_id_that_comes_twice(made):
 
 def test_a_reference_to_nowhere(made):
     found = checked(made, "instances", seeds=made[1]["seeds"].table.head(0))
-    assert any("seed_id names no row of seeds" in text for text in found)
+    assert any("seed_id refers to missing rows of seeds" in text for text in found)
 
 
 def test_a_label_outside_the_task(made):
@@ -66,7 +66,7 @@ def test_derived_fields_must_agree_with_their_text():
     table = frame([columns], schema("instances", spec.field_types))
     empty = frame([], schema("rejected", {}))
     found = violations("instances", spec, table, empty, {})
-    assert any("derived fields differ" in text for text in found)
+    assert any("derived fields do not match" in text for text in found)
 
 
 def test_a_row_that_ended_nowhere(made):
@@ -74,21 +74,21 @@ def test_a_row_that_ended_nowhere(made):
     lost = outputs["instances"].table["instance_id"][0]
     table = outputs["labels"].table.tail(-1)
     found = checked(made, "labels", table)
-    assert f"instances that ended nowhere: {lost}" in found
-    assert any("do not make" in text for text in found)
+    assert f"instances neither labeled nor rejected: {lost}" in found
+    assert any("do not add up to" in text for text in found)
 
 
 def test_an_unknown_reason_and_a_double_rejection(made):
     rejected = made[1]["corrected_set"].rejected
     odd = rejected.with_columns(reason=pl.lit("lost"))
-    assert any("reasons unknown: lost" in t for t in checked(made, "corrected_set", None, odd))
+    assert any("unknown reasons: lost" in t for t in checked(made, "corrected_set", None, odd))
     double = pl.concat([rejected, rejected.head(1)])
     assert "an item is rejected twice" in checked(made, "corrected_set", None, double)
 
 
 def test_a_hole_in_the_slots(made):
     table = made[1]["instances"].table.filter(pl.col("slot") != 3)
-    assert "slots that ended nowhere: 3" in checked(made, "instances", table)
+    assert "slots neither filled nor rejected: 3" in checked(made, "instances", table)
 
 
 def test_the_yield_of_twins_counts_pairs():
@@ -104,8 +104,9 @@ def test_statistics_warn_of_imbalance_shortfall_and_yield(made):
     assert statistics("corrected_set", spec, final.table, final.rejected).passed
     short = statistics("corrected_set", spec, final.table.head(0), final.rejected)
     assert not short.passed
-    assert "0 rows of 40 wanted" in short.warnings
+    assert "0 of 40 wanted rows" in short.warnings
     one = final.table.with_columns(label=pl.lit("entailment"))
     assert any(
-        "rows apart" in w for w in statistics("corrected_set", spec, one, final.rejected).warnings
+        "label counts differ" in w
+        for w in statistics("corrected_set", spec, one, final.rejected).warnings
     )

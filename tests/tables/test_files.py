@@ -9,7 +9,7 @@ import pytest
 from targen import steps as schemas
 from targen.errors import TableError
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 
 ROWS = [
     {"context_id": "a" * 16, "text": "a café | with <b>", "attributes": [], "term_ids": ["t"]},
@@ -28,7 +28,7 @@ def stored(rows: list[dict] = ROWS, **changes: object) -> Stored:
 
 @pytest.fixture
 def tables(tmp_path: Path) -> Tables:
-    return Tables(place(str(tmp_path / "data")))
+    return Tables(open_storage(str(tmp_path / "data")))
 
 
 def test_what_is_written_is_read(tables: Tables) -> None:
@@ -83,7 +83,7 @@ def test_another_schema_version_is_refused(
     tables.write("contexts", "rte", stored())
     metadata = {} if version is None else {"targen.schema_version": version}
     stored().table.write_parquet(tmp_path / "data/contexts/rte.parquet", metadata=metadata)
-    with pytest.raises(TableError, match=f"version {version or 'none'}.*reads 1.*Materialise"):
+    with pytest.raises(TableError, match=f"version {version or 'none'}.*reads 1.*Materialize"):
         tables.read("contexts", "rte")
 
 
@@ -96,7 +96,7 @@ def test_a_missing_table_is_named(tables: Tables) -> None:
 def test_a_damaged_table_is_named(tables: Tables, tmp_path: Path, content: bytes) -> None:
     tables.write("contexts", "rte", stored())
     (tmp_path / "data/contexts/rte.parquet").write_bytes(content)
-    with pytest.raises(TableError, match="no readable Parquet file"):
+    with pytest.raises(TableError, match="not a readable Parquet file"):
         tables.read("contexts", "rte")
 
 
@@ -119,11 +119,11 @@ def test_a_failed_write_leaves_the_earlier_table(
 def test_a_place_that_cannot_be_written_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file, not a folder")
     with pytest.raises(TableError, match="Cannot write .*TARGEN_DATA_DIR"):
-        Tables(place(str(tmp_path / "data"))).write("contexts", "rte", stored())
+        Tables(open_storage(str(tmp_path / "data"))).write("contexts", "rte", stored())
 
 
 def test_planted_errors_lie_beside_their_table_and_never_beside_a_newer_one(tmp_path):
-    tables = Tables(place(str(tmp_path)))
+    tables = Tables(open_storage(str(tmp_path)))
     frame = pl.DataFrame({"a": [1]})
     planted = pl.DataFrame({"instance_id": ["x"], "request_id": ["y"]})
     with_errors = Stored(frame, frame, planted=planted)

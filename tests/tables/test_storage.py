@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 import pytest
 
 from targen.errors import TableError
-from targen.tables.storage import LocalStorage, S3Storage, drafted, place, write_file
+from targen.tables.storage import LocalStorage, S3Storage, drafted, open_storage, write_file
 
 NOT_FOUND = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -90,7 +90,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
 
 
 def test_s3_keeps_bytes_under_its_prefix(bucket: dict[str, bytes]) -> None:
-    s3 = place("s3://mine/some/prefix/")
+    s3 = open_storage("s3://mine/some/prefix/")
     assert isinstance(s3, S3Storage)
     assert s3.read("contexts/rte.parquet") is None
     s3.write("contexts/rte.parquet", b"\x00bytes\xff")
@@ -100,7 +100,7 @@ def test_s3_keeps_bytes_under_its_prefix(bucket: dict[str, bytes]) -> None:
 
 
 def test_s3_that_refuses_is_one_error(bucket: dict[str, bytes]) -> None:
-    s3 = place("s3://locked")
+    s3 = open_storage("s3://locked")
     with pytest.raises(TableError, match=r"Cannot write s3://locked/a\.parquet.*Access Denied"):
         s3.write("a.parquet", b"")
     with pytest.raises(TableError, match="Cannot read"):
@@ -109,17 +109,17 @@ def test_s3_that_refuses_is_one_error(bucket: dict[str, bytes]) -> None:
 
 
 def test_a_folder_by_default() -> None:
-    assert isinstance(place("data"), LocalStorage)
+    assert isinstance(open_storage("data"), LocalStorage)
 
 
 @pytest.mark.parametrize("data_dir", ["gs://bucket/x", "s3://", "http://x/y"])
 def test_other_urls_are_refused(data_dir: str) -> None:
     with pytest.raises(TableError, match="s3://bucket/prefix"):
-        place(data_dir)
+        open_storage(data_dir)
 
 
 def places_under_test(kind: str, folder: Path) -> LocalStorage | S3Storage:
-    return place("s3://mine/some/prefix" if kind == "s3" else str(folder / "data"))
+    return open_storage("s3://mine/some/prefix" if kind == "s3" else str(folder / "data"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
@@ -165,7 +165,7 @@ def test_what_a_killed_run_left_of_a_folder_is_no_part_of_it(tmp_path: Path) -> 
 
 
 def test_a_place_that_refuses_says_so_for_each_verb(bucket: dict[str, bytes]) -> None:
-    s3 = place("s3://locked")
+    s3 = open_storage("s3://locked")
     with pytest.raises(TableError, match="Cannot read s3://locked/x.*Access Denied"):
         s3.keys("x")
     with pytest.raises(TableError, match="Cannot delete s3://locked/x.*Access Denied"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from targen.tasks.gender import swap_gender
+from targen.tasks.validators import swap_gender
 
 
 @pytest.mark.parametrize(

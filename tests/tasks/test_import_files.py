@@ -72,8 +72,8 @@ def test_lines_are_those_of_the_file(tmp_path):
         ("t.csv", 'a,b\n"x"y,2\n', "line 2: the row cannot be read"),
         ("t.csv", 'a,b\n"x,2\n', "line 2: the row cannot be read"),
         ("t.csv", "a,a\n1,2\n", "two columns named 'a'"),
-        ("t.parquet", "PAR1", "no readable Parquet file"),
-        ("t.parquet", "", "no readable Parquet file"),
+        ("t.parquet", "PAR1", "not a readable Parquet file"),
+        ("t.parquet", "", "not a readable Parquet file"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_said(tmp_path, name, content, words):

@@ -5,7 +5,7 @@ import pytest
 from targen.errors import SpecError
 from targen.operators.asking import task_block
 from targen.prompts.render import messages
-from targen.tasks.rows import first_violation
+from targen.tasks.validators import first_violation
 from tests.operators.test_generation import tables_of
 from tests.support.models import block_of, random_model
 from tests.support.specs import MOOD, real_task, spec_of

@@ -237,12 +237,12 @@ MISTAKES = {
     "shares that do not add up": (
         "rows: 8",
         "release: {splits: {train: 0.8, test: 0.1}}",
-        ["mood.yaml:4: release", "must lie above 0 and add up to 1"],
+        ["mood.yaml:4: release", "must be above 0 and add up to 1"],
     ),
     "a share of nothing": (
         "rows: 8",
         "release: {splits: {train: 1.0, test: 0.0}}",
-        ["mood.yaml:4: release", "must lie above 0"],
+        ["mood.yaml:4: release", "must be above 0"],
     ),
     "an unknown split": (
         "rows: 8",

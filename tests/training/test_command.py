@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from targen.cli import app
 from targen.steps import frame, schema
 from targen.tables.files import Stored, Tables
-from targen.tables.storage import place
+from targen.tables.storage import open_storage
 from tests.support.specs import RECIPES, write_task
 from tests.training.test_finetune import folders, rows, spec  # noqa: F401
 
@@ -22,7 +22,7 @@ def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch, folders) -> Non
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
     columns = schema("corrected_set", {"note": "text"})
     made = [{**row, "request_ids": []} for row in rows(48).to_dicts()]
-    Tables(place(str(tmp_path / "data"))).write(
+    Tables(open_storage(str(tmp_path / "data"))).write(
         "corrected_set", "mood", Stored(frame(made, columns))
     )
     gold = tmp_path / "gold.jsonl"
