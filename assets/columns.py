@@ -9,6 +9,7 @@ from typing import Any, Final
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
 
 from targen import steps
+from targen.quality.metrics import compared
 
 _LABEL: Final = {
     "label": "The label that counts.",
@@ -16,34 +17,19 @@ _LABEL: Final = {
     "annotated_label": "The label that the annotator gave.",
     "corrected_label": "The label that the corrector gave.",
 }
-_INTERVALS: Final = {
-    "yield": "Share kept of the rows that were written and judged, without surplus.",
-    "label_noise": "Estimated share of wrong labels.",
-    "distinct_1": "Different words among all words, over `words` words.",
-    "distinct_2": "Different word pairs among all pairs, over `words` words.",
-    "distinct_3": "Different runs of three words among all, over `words` words.",
-    "self_bleu": "Self-BLEU-4 over `compared_rows` rows.",
-    "nearest_rouge_l": "ROUGE-L with the nearest row, over `compared_rows` rows.",
-    "similarity": "Mean cosine of embeddings over all pairs of rows.",
-    "v_information": "Bits that a simple classifier learns of the label from the text.",
-    "shortcut": "Accuracy gained over guessing from `shortcut_part` alone.",
-    "utility": "Accuracy on gold of a classifier trained on the rows.",
-}
+_COMPARED: Final = {to.name: to.says for _, to in compared()}
 _COMPARISON: Final = {
     "base": "The task that the group extends.",
     "task": "The task, which is a partition.",
     "recipe": "The method that made the rows.",
     "made": "Whether its report is there; all figures are null where it is not.",
     "rows": "Rows of the corrected set.",
-    "calls_per_row": "Model calls of all steps per row kept.",
-    "tokens_per_row": "Tokens in and out per row kept.",
-    "cost_per_row_usd": "US dollars per row kept, at the prices first paid; null where unknown.",
     "words": "The word count at which distinct-n is taken, the same for the whole group.",
     "compared_rows": "How many rows self-BLEU compares.",
     "shortcut_part": "The part of the input that tells most of the label.",
-    **_INTERVALS,
-    **{f"{name}_low": f"Lower end of the 95% interval of {name}." for name in _INTERVALS},
-    **{f"{name}_high": f"Upper end of the 95% interval of {name}." for name in _INTERVALS},
+    **_COMPARED,
+    **{f"{name}_low": f"Lower end of the 95% interval of {name}." for name in _COMPARED},
+    **{f"{name}_high": f"Upper end of the 95% interval of {name}." for name in _COMPARED},
 }
 _ANY: Final = {
     "request_id": "Identity of the completion that made the row; null where no model was asked.",
