@@ -84,9 +84,10 @@ pictures: $(VENV)/.ready
 snapshot: $(VENV)/.ready
 	@TARGEN_SNAPSHOT=1 $(PYTHON_BIN) -m pytest tests/dagster_project/test_snapshot.py
 
-# For maintainers: write docs/data.md from the tables.
+# For maintainers: write docs/data.md from the tables, and the metrics into docs/quality.md.
 dictionary: $(VENV)/.ready
 	@$(PYTHON_BIN) -m assets.dictionary
+	@$(PYTHON_BIN) -m targen.quality.metrics docs/quality.md
 
 # For maintainers: take the newest versions that pyproject.toml allows. All extras but the large ones.
 lock:

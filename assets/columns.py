@@ -6,6 +6,7 @@ from typing import Any, Final
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
 
 from targen import steps
+from targen.quality.metrics import compared
 from targen.steps import (
     COMPARISON,
     CONTEXTS,
@@ -17,20 +18,7 @@ from targen.steps import (
     VOCABULARIES,
 )
 
-_INTERVALS: Final = {
-    "yield": "Share kept of the rows that were written and judged, without surplus.",
-    "label_noise": "Estimated share of wrong labels.",
-    "distinct_1": "Different words among all words, over `words` words.",
-    "distinct_2": "Different word pairs among all pairs, over `words` words.",
-    "distinct_3": "Different runs of three words among all, over `words` words.",
-    "self_bleu": "Self-BLEU-4 over `compared_rows` rows.",
-    "nearest_rouge_l": "ROUGE-L with the nearest row, over `compared_rows` rows.",
-    "similarity": "Mean cosine of embeddings over all pairs of rows.",
-    "v_information": "Bits that a simple classifier learns of the label from the text.",
-    "shortcut": "Accuracy gained over guessing from `shortcut_part` alone.",
-    "utility": "Accuracy on gold of a classifier trained on the rows.",
-}
-
+_COMPARED: Final = {column.name: column.says for _, column in compared()}
 _FIELDS: Final = steps.FIELDS_NAME
 _SOURCES: Final[Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]]] = {
     CONTEXTS: {
@@ -79,8 +67,8 @@ A field that is derived from fields is derived from the field of the same name.
 
 def meaning(table: str, column: str) -> str | None:
     """Return the description of a column; None for a field of the task."""
-    if table == COMPARISON and column in _INTERVALS:
-        return _INTERVALS[column]
+    if table == COMPARISON and column in _COMPARED:
+        return _COMPARED[column]
     found = (one.description for one in steps.TABLES[table] if one.name == column)
     return next(found, None)
 

@@ -1,1 +1,4 @@
-"""What can be shown of a data set: metrics, the report that gathers them, and its page."""
+"""Quality metrics (pure functions over Polars frames), the report, its page and the comparison.
+
+Libraries that are slow to import are imported inside the functions that use them.
+"""

@@ -1,4 +1,4 @@
-"""What the rows took: calls, tokens, money, and what was thrown away."""
+"""Calls, tokens, cost and rejected items. Costs are the prices first paid."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ def step_of_requests(
 
 
 def spent(completions: pl.DataFrame, owner: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return calls, tokens and cost per step, in step order; `cost_usd` None where unknown."""
+    """Return calls, tokens and cost per step, in step order; `cost_usd` is None if unknown."""
     steps = [*STEPS, OTHER]
     named = completions.with_columns(
         step=pl.col("request_id").replace_strict(dict(owner), default=OTHER, return_dtype=pl.String)
@@ -68,13 +68,13 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     rows = inputs.rows.height
     sheet.add(Measure("rows", rows, rows))
     if inputs.rows_asked is None:
-        sheet.skip("rows_asked", "nobody asked for a number of rows")
+        sheet.skip("rows_asked", "no number of rows was requested")
     else:
         sheet.add(Measure("rows_asked", inputs.rows_asked, inputs.rows_asked))
     _rejections(inputs, sheet)
     if inputs.completions is None:
         for name in ("accepted_per_call", "tokens_per_row", "cost_usd"):
-            sheet.skip(name, "it is not known which completions made the rows")
+            sheet.skip(name, "the completions behind the rows are unknown")
         return
     owner = step_of_requests(inputs.tables, inputs.rejected, inputs.planted_errors)
     by_step = spent(inputs.completions.unique("request_id", maintain_order=True), owner)
@@ -83,14 +83,14 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
 
 
 def _rejections(inputs: ReportInputs, sheet: MetricCollector) -> None:
-    """Count rejected items by step and reason; surplus rows are no failure."""
+    """Count rejected items by step and reason; surplus rows are not failures."""
     listed: list[dict[str, Any]] = []
     for step in STEPS:
         frame = inputs.rejected.get(step)
         made = inputs.tables.get(step)
         if frame is None or made is None or made.height + frame.height == 0:
             continue
-        # An instance is rejected by the slot, and a slot of twins holds two rows.
+        # Instances are rejected by slot, and a slot of a pair has two rows.
         twins = step == "instances" and inputs.pair_field is not None
         accepted = made.height // 2 if twins else made.height
         tally = dict(frame.group_by("reason").len().iter_rows())
@@ -100,7 +100,7 @@ def _rejections(inputs: ReportInputs, sheet: MetricCollector) -> None:
                 n = accepted + frame.height
                 sheet.add(Measure("rejected", tally[reason], n, f"{step}, {reason}"))
                 listed.append({"step": step, "reason": reason, "count": tally[reason]})
-        # Neither is a failure: one waits to be used, the other was good, too.
+        # Neither is a failure.
         surplus = tally.get("surplus", 0) + tally.get("outranked", 0)
         judged = accepted + frame.height - surplus
         low, high = wilson(accepted, judged)

@@ -1,4 +1,4 @@
-"""Where metrics put their results, and the rounding that keeps reports the same everywhere."""
+"""Collects the results of the metrics and rounds them, so that reports are reproducible."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import polars as pl
 from targen import steps
 
 DIGITS = 9
-"""Significant digits kept: sums in another order (threads, BLAS) differ in the last ones only."""
+"""Significant digits; the order of a sum (threads, BLAS) affects only later ones."""
 
 
 def rounded(value: float | None) -> float | None:
@@ -25,9 +25,9 @@ class Measure:
 
     Attributes:
         metric: its name, as in the docs.
-        value: the point value; None where it is unknown (an unknown price, say).
-        n: how many rows (or items, calls) stand behind it.
-        slice: what part of the data it is on; `all` for the whole.
+        value: the point value; None if it is unknown, such as an unknown price.
+        n: number of rows (or items, calls) it is based on.
+        slice: the part of the data it describes; `all` for all of it.
         low, high: 95% interval, where sampling is involved.
         reference: the same on the reference data.
     """
@@ -56,7 +56,7 @@ class Measure:
 
 @dataclass
 class MetricCollector:
-    """Collects figures, the reasons for absent ones, and what the page shows beside them."""
+    """Collects figures, the reasons for absent ones, and other details for the page."""
 
     measures: list[Measure] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class MetricCollector:
         self.measures.extend(measures)
 
     def skip(self, metric: str, reason: str) -> None:
-        """Note why `metric` is absent."""
+        """Record why `metric` is absent."""
         self.skipped[metric] = reason
 
     def get(self, metric: str, slice_: str = "all") -> Measure | None:

@@ -1,118 +1,58 @@
-"""Methods side by side: the reports of tasks that extend one base, one line per task."""
+"""The comparison: the reports of tasks that extend one base, side by side, one row per task."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from targen import hashing, steps
+from targen.quality import metrics
 from targen.quality.collector import rounded
 from targen.quality.intervals import wilson
 from targen.quality.report import BANNER
 
 Figure = dict[str, Any]
 MADE_FROM = ("instances", "labels", "corrected_set")
-"""Steps whose rejected items count against the yield: those that items of the plan go through."""
+"""Steps whose rejected items count against the yield: those that planned items pass through."""
 RATIO = 1.5
-"""How many times the least the most must be, to be told apart where there are no intervals."""
+"""Without intervals, values differ if the largest exceeds the smallest by this factor."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One figure that methods are compared by.
-
-    Attributes:
-        name: its column in the table `comparison`.
-        title: its name on the page.
-        unit: how it is written: a share, a plain number or US dollars.
-        better: which end one would rather have; None where neither.
-        says: what it means, in one or two sentences.
-        source: the report's metric that it is taken from.
-        zero: the axis starts at 0, so that lengths compare.
-    """
+class Column(NamedTuple):
+    """A metric as the comparison shows it; see `metrics.Compared`."""
 
     name: str
     title: str
-    unit: Literal["share", "number", "usd"]
-    better: Literal["lower", "higher"] | None
+    unit: str
+    better: str | None
     says: str
     source: str
-    zero: bool = False
+    zero: bool
 
 
-METRICS = (
-    Metric(
-        "yield", "Yield", "share", "higher", "Kept, of the rows that were written and judged; "
-        "surplus rows do not count.", "rejected", zero=True,
-    ),
-    Metric(
-        "calls_per_row", "Calls a row", "number", "lower", "Model calls of all steps for each row "
-        "kept.", "calls", zero=True,
-    ),
-    Metric(
-        "tokens_per_row", "Tokens a row", "number", "lower", "Tokens in and out for each row kept.",
-        "tokens_per_row", zero=True,
-    ),
-    Metric(
-        "cost_per_row_usd", "Cost a row", "usd", "lower", "US dollars for each row kept, at the "
-        "prices first paid.", "cost_per_row_usd", zero=True,
-    ),
-    Metric(
-        "label_noise", "Labels still wrong", "share", "lower", "Estimated from blind readings of "
-        "the same row, or from people's review.", "label_noise", zero=True,
-    ),
-    *(
-        Metric(
-            f"distinct_{n}", f"Distinct-{n}", "share", "higher", f"Different {what}, at equal word "
-            "counts.", f"distinct_{n}",
+def columns() -> list[Column]:
+    """Return the metrics that methods are compared by, in the order of the page."""
+    return [
+        Column(
+            to.name, to.title, to.unit, to.better or metric.better, to.says, metric.name, to.zero
         )
-        for n, what in (
-            (1, "words among all words"),
-            (2, "word pairs among all pairs"),
-            (3, "runs of three words among all"),
-        )
-    ),
-    Metric(
-        "self_bleu", "Self-BLEU", "number", "lower", "How much of a row's wording stands in other "
-        "rows. It grows with the number of rows.", "self_bleu",
-    ),
-    Metric(
-        "nearest_rouge_l", "Nearest row", "number", "lower", "ROUGE-L with the row most like it; 1 "
-        "is a copy. It grows with the number of rows.", "rouge_l_nearest",
-    ),
-    Metric(
-        "similarity", "Similarity of meaning", "number", "lower", "Mean cosine of embeddings over "
-        "all pairs of rows.", "mean_similarity",
-    ),
-    Metric(
-        "v_information", "V-information", "number", None, "Bits that a simple classifier learns of "
-        "the label. Low: hard or noisy; high: easy.", "v_information",
-    ),
-    Metric(
-        "shortcut", "Shortcut", "share", "lower", "Accuracy over guessing from the most telling "
-        "part of the input alone.", "shortcut",
-    ),
-    Metric(
-        "utility", "Accuracy on gold", "share", "higher", "A simple classifier trained on the set, "
-        "tested on gold.", "utility",
-    ),
-)  # fmt: skip
-"""In the order in which the page shows them."""
+        for metric, to in metrics.compared()
+    ]
 
 
 @dataclass(frozen=True)
 class Method:
-    """One task of a group, with its report where there is one.
+    """One task of a group, with its report if there is one.
 
     Attributes:
         task: its name.
-        extends: the task that it is laid over, or None.
+        extends: the task that it extends, or None.
         title: the task's title.
         recipe, recipe_title: the method.
-        report: the JSON of its quality report; None where it is not made yet, or not readable.
-        stale: why the report cannot be trusted to speak of the task's rows as they are now, as
-            the rest of a sentence that begins with the report; None where it can.
+        report: the JSON of its quality report; None if it is missing or unreadable.
+        stale: why the report does not describe the task's current rows, as the rest of a
+            sentence that begins with the report; None if it does.
     """
 
     task: str
@@ -131,7 +71,7 @@ class Comparison:
     Attributes:
         table: one row per task, `targen.steps.schema("comparison", {})`.
         json: the same figures by group, and everything that the page shows; the groups with the
-            most methods made come first, equals by name.
+            most finished methods come first, then by name.
     """
 
     table: pl.DataFrame
@@ -145,7 +85,7 @@ class Comparison:
 def groups(extends: Mapping[str, str | None]) -> dict[str, list[str]]:
     """Return base -> its group, the base first: the tasks that extend it, directly or not.
 
-    Tasks that stand alone are in no group: there is nothing to compare them with.
+    A task without relatives is in no group.
 
     Args:
         extends: task -> the task that it extends, or None.
@@ -164,14 +104,14 @@ def groups(extends: Mapping[str, str | None]) -> dict[str, list[str]]:
 
 
 def compare(methods: Iterable[Method]) -> Comparison:
-    """Lay the reports of each group side by side; depends on nothing but them.
+    """Compare the reports of each group.
 
-    Distinct-n is taken at the largest word count that all made members have. Label noise is that
-    of people's review where there is one. The shortcut is the largest over the parts of the
-    input: it errs upwards, for all methods of a group alike.
+    Distinct-n is taken at the largest word count that all reports share. Label noise is that of
+    the human review if there is one. The shortcut is the maximum over the parts of the input,
+    which is biased upward for all methods of a group alike.
 
     Args:
-        methods: all tasks; those that belong to no group are left out.
+        methods: all tasks; those in no group are ignored.
     """
     by_name = {method.task: method for method in methods}
     wanted = groups({name: method.extends for name, method in by_name.items()})
@@ -181,7 +121,7 @@ def compare(methods: Iterable[Method]) -> Comparison:
     simulated = any(group["simulated"] for group in compared)
     content = {
         "banner": BANNER if simulated else None,
-        "metrics": [vars(metric) for metric in METRICS],
+        "metrics": [column._asdict() for column in columns()],
         "groups": compared,
     }
     return Comparison(steps.frame(rows, steps.schema("comparison", {})), content)
@@ -204,7 +144,7 @@ def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
         "models": sorted({model for report in reports for model in report["models"]}),
         "methods": lines,
         "cautions": _cautions(lines),
-        "differences": [text for metric in METRICS if (text := _difference(metric, lines))],
+        "differences": [text for metric in columns() if (text := _difference(metric, lines))],
     }
 
 
@@ -229,7 +169,7 @@ def _line(method: Method, name: str, words: int | None) -> dict[str, Any]:
 
 
 def _figures(report: Mapping[str, Any], words: int | None) -> dict[str, Figure]:
-    """Return metric -> value, interval, slice and number of rows; what is unknown is left out."""
+    """Return metric -> value, interval, slice and number of rows, without unknown values."""
     rows, all_figures = int(report["rows"]), report["figures"]
 
     def of(name: str, slice_: str | None = None) -> list[Figure]:
@@ -247,7 +187,7 @@ def _figures(report: Mapping[str, Any], words: int | None) -> dict[str, Figure]:
         "shortcut": sorted(of("shortcut"), key=lambda figure: figure["value"], reverse=True),
         "utility": of("utility", "set to gold"),
     }
-    for metric in METRICS:
+    for metric in columns():
         if metric.name.startswith("distinct_"):
             found[metric.name] = of(metric.name, f"{words} words")
         found.setdefault(metric.name, of(metric.source))
@@ -264,7 +204,7 @@ def _plain(value: float, n: int) -> Figure:
 
 
 def _yield(rows: int, rejected: Sequence[Figure]) -> list[Figure]:
-    """Kept rows over kept and rejected ones, with Wilson's interval; surplus is no rejection."""
+    """Kept / (kept + rejected) rows with Wilson's interval; surplus rows are not rejections."""
     lost = 0
     for figure in rejected:
         step, reason = figure["slice"].split(", ", 1)
@@ -278,18 +218,18 @@ def _yield(rows: int, rejected: Sequence[Figure]) -> list[Figure]:
 
 
 def _absent(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> dict[str, str]:
-    """Return metric -> why it has no figure."""
-    unknown = {"cost_per_row_usd": "the price of a call is not known"}
+    """Return metric -> the reason it has no value."""
+    unknown = {"cost_per_row_usd": "the price of a call is unknown"}
     return {
         metric.name: report["skipped"].get(metric.source)
         or unknown.get(metric.name, "not measured on these rows")
-        for metric in METRICS
+        for metric in columns()
         if metric.name not in figures
     }
 
 
 def _common_words(made: Sequence[Method]) -> int | None:
-    """Return the largest word count at which every made member has its distinct-n."""
+    """Return the largest word count at which every report has distinct-n."""
     shared: set[int] | None = None
     for method in made:
         own = {
@@ -302,36 +242,36 @@ def _common_words(made: Sequence[Method]) -> int | None:
 
 
 def _cautions(lines: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what else differs between the methods, and what is missing."""
+    """Return other differences between the methods, and what is missing."""
     made = [line for line in lines if line["made"]]
     found = []
     counts = sorted({line["rows"] for line in made})
     if len(counts) > 1:
         found.append(
-            f"The sets hold {counts[0]:,} to {counts[-1]:,} rows: self-BLEU and the nearest row "
-            "grow with the number of rows and compare only between sets of one size."
+            f"The sets have {counts[0]:,} to {counts[-1]:,} rows. Self-BLEU and the nearest row "
+            "grow with the number of rows, so they are comparable only at equal sizes."
         )
     if len({tuple(line["models"]) for line in made}) > 1:
-        found.append("The sets were made by different models, so not only the methods differ.")
+        found.append("The sets were generated by different models, not only by different methods.")
     if len({line["embedding_model"] for line in made if line["embedding_model"]}) > 1:
         found.append("Similarity of meaning was measured by different embedding models.")
     if len({line["reference"] for line in made if line["reference"]}) > 1:
         found.append("Accuracy was measured on different gold rows.")
     for line in lines:
         if line["stale"]:
-            found.append(f"The report of {line['task']} {line['stale']}: make it again.")
+            found.append(f"The report of {line['task']} {line['stale']}: materialize it again.")
     missing = [line["task"] for line in lines if not line["made"] and not line["stale"]]
     if missing:
-        found.append(f"Not made yet: {', '.join(missing)}.")
+        found.append(f"Not materialized yet: {', '.join(missing)}.")
     return found
 
 
 def staleness(report: Mapping[str, Any], versions: Mapping[str, str | None]) -> str | None:
-    """Return why a report does not speak of the tables as they are now, None where it does.
+    """Return why a report does not describe the current tables, None if it does.
 
     Args:
         report: its JSON.
-        versions: step -> data version of its table now, None where it is not there.
+        versions: step -> current data version of its table, None if it is missing.
     """
     made_from = report.get("made_from")
     if made_from is None:
@@ -340,11 +280,11 @@ def staleness(report: Mapping[str, Any], versions: Mapping[str, str | None]) -> 
     return f"is older than its table {changed[0]}" if changed else None
 
 
-def _difference(metric: Metric, lines: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Return the two ends of a metric, where they can be told apart.
+def _difference(metric: Column, lines: Sequence[Mapping[str, Any]]) -> Figure | None:
+    """Return the two extremes of a metric if they differ.
 
-    With intervals they can where the two do not overlap (stricter than a test at 5%); without,
-    where the larger is `RATIO` times the smaller.
+    With intervals, they differ if the intervals do not overlap (stricter than a test at 5%);
+    without, if the larger is more than `RATIO` times the smaller.
     """
     known = [(line["figures"][metric.name], line["name"]) for line in lines
              if metric.name in line["figures"]]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The comparison as one self-contained HTML page."""
+"""Renders the comparison's JSON as one self-contained HTML page."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from targen.quality.verdict import percent
 
 TEMPLATE = "comparison.html.jinja"
 COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
-"""Metrics that stand beside the name of each method: what a row takes."""
+"""Metrics in the table of methods: the cost of a row."""
 
 
 def written(value: float | None, unit: str) -> str:
@@ -23,7 +23,7 @@ def written(value: float | None, unit: str) -> str:
         return money(value)
     if abs(value) >= 10:
         return number(value)
-    # As many decimals for all methods, so that columns read at a glance; never a minus zero.
+    # Equal decimals for all methods, and never minus zero.
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{round(value, 3) + 0.0:.3f}"
 
 
@@ -42,7 +42,7 @@ def lines(metric: Mapping[str, Any], methods: Sequence[Mapping[str, Any]]) -> li
 
 
 def unmeasured(metrics: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -> list[Any]:
-    """Return (metric, [(reason, names of the methods)]) for every figure that is not there."""
+    """Return (metric, [(reason, names of the methods)]) for every missing figure."""
     found = []
     for metric in metrics:
         reasons: dict[str, list[str]] = {}
@@ -55,7 +55,7 @@ def unmeasured(metrics: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -
 
 
 def render(comparison: Comparison) -> str:
-    """Return the whole page: no script, nothing fetched, every text escaped."""
+    """Return the page: no script, no requests, every text escaped."""
     content = comparison.json
     by_name = {metric["name"]: metric for metric in content["metrics"]}
     made = [g for g in content["groups"] if any(method["made"] for method in g["methods"])]

@@ -1,4 +1,4 @@
-"""How much of what was planned for the set turns up in it."""
+"""Share of the planned attribute values that the kept rows use, and adherence to requirements."""
 
 from collections import Counter
 
@@ -27,7 +27,7 @@ def attributes_of(frame: pl.DataFrame, key: str) -> pl.DataFrame:
 
 
 def used(inputs: ReportInputs) -> pl.DataFrame | None:
-    """Return the context and seed of each kept row; None where the tables do not say."""
+    """Return the context and seed of each kept row; None if unknown."""
     instances = inputs.tables.get("instances")
     if instances is None or "instance_id" not in inputs.rows.columns:
         return None
@@ -49,14 +49,14 @@ def lemmas(found: pl.Series) -> pl.Series:
 
 
 def _adherence(inputs: ReportInputs, sheet: MetricCollector) -> None:
-    """Add the share of rows that hold all required words, and that keep the length asked for.
+    """Add the shares of rows with all required words, and with the required length.
 
     A word counts in any inflected form (equal lemma, by simplemma, English). From 0 to 1. It
     does not say whether the word is used well, and knows no terms of several words.
     """
     wanted = inputs.required
     if wanted is None or not wanted.height or "instance_id" not in inputs.rows.columns:
-        sheet.skip("adherence", "no words or lengths were asked for")
+        sheet.skip("adherence", "no words or lengths were required")
         return
     rows = inputs.rows.join(wanted, on="instance_id", how="inner", maintain_order="left")
     said = words(joined(rows, inputs.text_fields))
@@ -90,7 +90,7 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     _adherence(inputs, sheet)
     rows = used(inputs)
     if rows is None:
-        sheet.skip("coverage", "it is not known which context made a row")
+        sheet.skip("coverage", "the context of a row is unknown")
         return
     found = False
     for table, key in (("contexts", "context_id"), ("seeds", "seed_id")):
@@ -115,8 +115,8 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
 def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricCollector) -> None:
     """Add coverage of the combinations of the first two attributes, and their heat map.
 
-    A cell of the map is the number of kept rows, None where the combination was never drawn.
-    There is no map where less than one cell a line would be filled.
+    A cell of the map is the number of kept rows, None if the combination was never drawn.
+    The map is omitted if fewer than one cell per line would be filled.
     """
     names = planned["name"].unique(maintain_order=True).to_list()[:2]
     if len(names) < 2:
@@ -135,7 +135,7 @@ def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricColl
         return
     share = seen.select("a", "b").unique().height / expected.height
     sheet.add(Measure("coverage", share, expected.height, f"{names[0]} with {names[1]}"))
-    # The values that most kept rows have, so that a cut hides as few rows as may be.
+    # The most frequent values, so that the cut hides few rows.
     left, top = (_commonest(expected[side], seen[side]) for side in "ab")
     counts: list[list[int | None]] = [[None] * len(top) for _ in left]
     for a, b in expected.iter_rows():
@@ -144,7 +144,7 @@ def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricColl
     for a, b, number in seen.group_by("a", "b").len().iter_rows():
         if a in left and b in top:
             counts[left.index(a)][top.index(b)] = number
-    # Where combinations hardly share a value the map is a blank: the figures say it better.
+    # If combinations hardly share a value, the map is mostly empty.
     if sum(cell is not None for line in counts for cell in line) < max(len(left), len(top)):
         return
     sheet.details.setdefault(

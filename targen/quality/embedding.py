@@ -1,4 +1,4 @@
-"""Embeddings for a report: of which rows, and by whom."""
+"""Requests the embeddings of a report's rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +13,11 @@ from targen.quality.inputs import Embedded, ReportInputs
 from targen.quality.text import Ints, generator, joined
 
 ROWS = 10_000
-"""Rows that are embedded at most: beyond that the interval of the mean is narrower than anybody
-needs, while every text more is paid for."""
+"""Maximum number of rows to embed: more rows cost money and hardly narrow the interval."""
 
 
 class Embedder(Protocol):
-    """A model that gives vectors; the same text must always give the same."""
+    """A deterministic embedding model."""
 
     async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return one vector per text, (texts, dimensions).
@@ -30,13 +29,13 @@ class Embedder(Protocol):
 
 
 async def with_embeddings(inputs: ReportInputs, embedder: Embedder, model: str) -> ReportInputs:
-    """Return the inputs with vectors of their rows and of the reference's, as far as there are any.
+    """Return the inputs with vectors of their rows and of the reference, if available.
 
     A row's text is that of all its text fields, one below the other.
 
     Args:
         inputs: without embeddings.
-        embedder: who makes the vectors.
+        embedder: the embedding model.
         model: its name, for the page.
 
     Raises:

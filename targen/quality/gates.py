@@ -1,4 +1,4 @@
-"""Gates: bounds that a task sets for its metrics, judged and told in words."""
+"""Gates: bounds that a task sets for its metrics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from targen.tasks.yamlfile import nearest
 
 WHOLE = "all"
 REVIEWED = "reviewed"
-"""The slice of `label_noise` that people made; it stands for the metric where it is there."""
+"""The slice of `label_noise` from a human review, which takes precedence."""
 
 
-def looked_at(gate: Gate, sheet: MetricCollector) -> list[Measure]:
+def looked_at(gate: Gate, collector: MetricCollector) -> list[Measure]:
     """Return the figures that a gate bounds.
 
-    With a slice, that one. Without: the figure for all rows; where there is none, what people
-    found in their review; else every slice of the metric, each of which must keep the bounds.
+    With a slice, that one. Otherwise the figure for all rows, or of the human review, or else
+    every slice of the metric, each of which must be within the bounds.
     """
-    found = [measure for measure in sheet.measures if measure.metric == gate.metric]
+    found = [measure for measure in collector.measures if measure.metric == gate.metric]
     if gate.slice is not None:
         return [measure for measure in found if measure.slice == gate.slice]
     for best in (WHOLE, REVIEWED):
@@ -31,20 +31,20 @@ def looked_at(gate: Gate, sheet: MetricCollector) -> list[Measure]:
     return found
 
 
-def judge(wanted: Sequence[Gate], sheet: MetricCollector) -> list[dict[str, Any]]:
+def judge(wanted: Sequence[Gate], collector: MetricCollector) -> list[dict[str, Any]]:
     """Judge each gate.
 
     Returns:
-        Per gate metric, slice, slices (each that it looked at -> whether it passed), at_least,
+        Per gate metric, slice, slices (each slice -> whether it passed), at_least,
         at_most, wanted (the bounds in words), value (the worst of the slices), passed, severity,
-        why (it was not measured) and text (one sentence). `passed` is None where nothing was
-        measured: neither passed nor failed, and as good as failed for whoever waits for it.
+        why (it was not measured) and text (one sentence). `passed` is None if nothing was
+        measured, which counts as a failure.
     """
-    return [_judge(gate, sheet) for gate in wanted]
+    return [_judge(gate, collector) for gate in wanted]
 
 
-def _judge(gate: Gate, sheet: MetricCollector) -> dict[str, Any]:
-    found = looked_at(gate, sheet)
+def _judge(gate: Gate, collector: MetricCollector) -> dict[str, Any]:
+    found = looked_at(gate, collector)
     known = [measure for measure in found if measure.value is not None]
     worst = max(known, key=lambda measure: _excess(gate, measure), default=None)
     passed: bool | None = None
@@ -63,37 +63,37 @@ def _judge(gate: Gate, sheet: MetricCollector) -> dict[str, Any]:
         "value": None if worst is None else worst.value,
         "passed": passed,
         "severity": gate.severity,
-        "why": _absent(gate, sheet, found) if passed is None else "",
+        "why": _absent(gate, collector, found) if passed is None else "",
     }
     return judged | {"text": _sentence(judged)}
 
 
 def _kept(gate: Gate, measure: Measure) -> bool:
-    """Return whether a figure is known and keeps its bounds."""
+    """Return whether a figure is known and within its bounds."""
     return measure.value is not None and _excess(gate, measure) <= 0
 
 
 def _excess(gate: Gate, measure: Measure) -> float:
-    """Return by how much a figure breaks its bounds; at most 0 where it keeps them."""
+    """Return how far a figure is out of bounds; at most 0 if it is within them."""
     value = measure.value or 0.0
     below = float("-inf") if gate.at_least is None else gate.at_least - value
     above = float("-inf") if gate.at_most is None else value - gate.at_most
     return max(below, above)
 
 
-def _absent(gate: Gate, sheet: MetricCollector, found: Sequence[Measure]) -> str:
-    """Say why a gate has nothing to look at."""
+def _absent(gate: Gate, collector: MetricCollector, found: Sequence[Measure]) -> str:
+    """Return why a gate has no figure."""
     if found:
         return "its value is unknown"
-    slices = [measure.slice for measure in sheet.measures if measure.metric == gate.metric]
+    slices = [measure.slice for measure in collector.measures if measure.metric == gate.metric]
     if slices:
         return f"the report has no slice '{gate.slice}'; {nearest(gate.slice, slices)}"
-    reasons = (sheet.skipped.get(key) for key in (f"{gate.metric}, {gate.slice}", gate.metric))
+    reasons = (collector.skipped.get(key) for key in (f"{gate.metric}, {gate.slice}", gate.metric))
     return next((reason for reason in reasons if reason), "the report has no such figure")
 
 
 def shown(metric: str, value: float) -> str:
-    """Return a value with the digits that its bound may turn on, shares in percent."""
+    """Return a value with enough digits to compare it with a bound, shares in percent."""
     known = METRICS.get(metric)
     return f"{value * 100:.4g}%" if known and known.share else f"{value:,.6g}"
 
@@ -109,7 +109,7 @@ def bounds(gate: Gate) -> str:
 
 
 def _sentence(judged: dict[str, Any]) -> str:
-    """Say what a gate found."""
+    """Describe the result of a gate."""
     metric = judged["metric"]
     words = METRICS[metric].words if metric in METRICS else metric
     part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"
@@ -117,13 +117,13 @@ def _sentence(judged: dict[str, Any]) -> str:
         state = f"not measured, because {judged['why']}"
     else:
         state = shown(metric, judged["value"])
-    text = f"{words[:1].upper()}{words[1:]}{part}: {state}; wanted {judged['wanted']}"
+    text = f"{words[:1].upper()}{words[1:]}{part}: {state}; required: {judged['wanted']}"
     mild = judged["severity"] == "warn" and judged["passed"] is not True
-    return f"{text} (a warning only)." if mild else f"{text}."
+    return f"{text} (warning only)." if mild else f"{text}."
 
 
 def with_passed(table: pl.DataFrame, judged: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """Fill the report's column `passed`; a gate whose metric is absent gets a row without value."""
+    """Fill the column `passed`; a gate without a figure gets a row without a value."""
     state: dict[tuple[str, str], bool] = {}
     for gate in judged:
         for slice_, kept in gate["slices"].items():

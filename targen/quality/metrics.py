@@ -1,110 +1,319 @@
-"""Every metric of the report by name: what a gate may name, and how a sentence calls it."""
+"""The registry of metrics: what each one is, where it is shown, and how it is used.
 
+To add a metric, write its `measure` and enter it here. `python -m targen.quality.metrics
+docs/quality.md` updates the table in the docs. Task files are checked against these names, so
+nothing slow is imported.
+"""
+
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Literal
 
 from targen.tasks.registry import register_metrics
+
+Better = Literal["lower", "higher"]
+SHARE: Final = "0 to 1"
+MARKERS: Final = ("<!-- metrics -->\n", "<!-- end of metrics -->\n")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The column of the comparison that is taken from a metric.
+
+    Attributes:
+        name: its column in the table `comparison`.
+        title: its heading on the page.
+        says: one or two sentences on what it means.
+        unit: how it is written.
+        zero: the axis starts at 0, so that lengths are comparable.
+        better: where it differs from the metric.
+    """
+
+    name: str
+    title: str
+    says: str
+    unit: Literal["share", "number", "usd"] = "share"
+    zero: bool = False
+    better: Better | None = None
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What must be known of a metric without computing it.
+    """What is known of a metric without computing it.
 
     Attributes:
-        words: how a sentence calls the figure, as its subject.
-        share: it lies between 0 and 1 and is shown in percent.
+        name: its name in the table `quality_report` and in gates.
+        module: the module of this package whose `measure` adds it.
+        section: the section of the page that shows it, a key of `SECTIONS`.
+        words: its name in a sentence, as the subject.
+        says: its definition.
+        computed: how it is computed.
+        limits: what it does not show.
+        range: the values it can take.
+        better: the end one would rather have; None if neither.
+        source: the publication that defines it.
+        share: it is shown as a percentage.
+        notable: the value from which `verdict` reports it, where the rule is a threshold.
+        compared: its column in the comparison.
     """
 
+    name: str
+    module: str
+    section: str
     words: str
+    says: str
+    computed: str
+    limits: str = ""
+    range: str = "0 or more"
+    better: Better | None = None
+    source: str = ""
     share: bool = False
+    notable: float | None = None
+    compared: Compared | None = None
 
 
-def _share(words: str) -> Metric:
-    return Metric(words, share=True)
+def _share(
+    name: str, module: str, section: str, words: str, says: str, computed: str, limits: str = "",
+    better: Better | None = None, source: str = "", notable: float | None = None,
+    compared: Compared | None = None,
+) -> Metric:  # fmt: skip
+    return Metric(
+        name, module, section, words, says, computed, limits, SHARE, better, source, True, notable,
+        compared,
+    )  # fmt: skip
 
-
-METRICS: Final = {
-    "rows": Metric("rows"),
-    "rows_asked": Metric("rows asked for"),
-    "rejected": Metric("rejected items"),
-    "acceptance": _share("items accepted of those asked for"),
-    "calls": Metric("calls"),
-    "prompt_tokens": Metric("tokens sent"),
-    "completion_tokens": Metric("tokens received"),
-    "cost_usd": Metric("cost in US dollars"),
-    "accepted_per_call": Metric("rows accepted per call"),
-    "tokens_per_row": Metric("tokens per row"),
-    "cost_per_row_usd": Metric("cost per row in US dollars"),
-    "label_share": _share("rows with the label"),
-    "label_entropy": Metric("evenness of the labels (1 is even)"),
-    "planned_entropy": Metric("evenness of a planned field (1 is even)"),
-    "position_chi_square": Metric("chi-square of the answer's position"),
-    "position_p": Metric("p-value of an even spread of the answer's position"),
-    "flip_rate": _share("rows whose label changed"),
-    "flips_annotated": Metric("rows by intended and annotated label"),
-    "flips_final": Metric("rows by intended and final label"),
-    "split_votes": _share("rows whose annotators disagree"),
-    "kappa": Metric("Cohen’s kappa of intended and annotated label"),
-    "dropped_share": _share("rows dropped by correction"),
-    "label_noise": _share("labels that are still wrong"),
-    "reading_accuracy": _share("labels of one reading that are right"),
-    "detection": _share("planted errors that correction notices"),
-    "false_alarm": _share("right labels that correction doubts"),
-    "exact_duplicates": _share("rows that repeat another exactly"),
-    "near_duplicates": _share("rows nearly the same as another"),
-    "distinct_1": _share("distinct words"),
-    "distinct_2": _share("distinct pairs of words"),
-    "distinct_3": _share("distinct runs of three words"),
-    "vocabulary": Metric("different words"),
-    "words": Metric("words per row"),
-    "self_bleu": _share("self-BLEU-4"),
-    "rouge_l_nearest": _share("ROUGE-L with the nearest row"),
-    "novel": _share("rows whose ROUGE-L with every other row is low"),
-    "rows_per_3gram": Metric("rows per distinct run of three words (INGF)"),
-    "compression": Metric("compression ratio"),
-    "mean_similarity": Metric("mean cosine similarity of two rows"),
-    "reference_similarity": Metric("mean cosine similarity to the reference"),
-    "similarity": Metric("mean cosine similarity within or between labels"),
-    "vendi_score": Metric("Vendi score (effective number of different rows)"),
-    "drift": Metric("similarity to the root"),
-    "v_information": Metric("V-usable information in bits"),
-    "negative_pvi": _share("rows with negative pointwise V-information"),
-    "shortcut": Metric("accuracy gained from part of the input over guessing"),
-    "word_log_odds": Metric("log-odds of a word"),
-    "mention": _share("mentions of a kind of entity"),
-    "entity": _share("rows that name an entity of a type"),
-    "gender_parity": _share("pairs of rows whose labels agree when the gender is swapped"),
-    "coverage": _share("combinations of attributes used of those expected"),
-    "adherence": _share("rows that keep what they were asked to hold"),
-    "contamination": _share("rows that repeat text of the reference data"),
-    "utility": _share("accuracy on gold data"),
-}  # fmt: skip
-"""Metric -> what is known of it; a new metric of the report is entered here."""
 
 SECTIONS: Final = {
-    "yield": "rows rows_asked rejected acceptance calls prompt_tokens completion_tokens cost_usd "
-    "accepted_per_call tokens_per_row cost_per_row_usd",
-    "balance": "label_share label_entropy planned_entropy position_chi_square position_p",
-    "agreement": "flip_rate flips_annotated flips_final split_votes kappa dropped_share "
-    "label_noise reading_accuracy detection false_alarm",
-    "repetition": "exact_duplicates near_duplicates",
-    "wording": "distinct_1 distinct_2 distinct_3 vocabulary words self_bleu rouge_l_nearest novel "
-    "rows_per_3gram compression",
-    "meaning": "mean_similarity reference_similarity similarity vendi_score drift",
-    "difficulty": "v_information negative_pvi",
-    "shortcuts": "shortcut word_log_odds",
-    "mentions": "mention entity gender_parity",
-    "coverage": "coverage adherence",
-    "reference": "contamination utility",
+    "yield": "Yield and cost",
+    "balance": "Balance",
+    "agreement": "Agreement on labels",
+    "repetition": "Duplicates",
+    "wording": "Wording",
+    "meaning": "Meaning",
+    "difficulty": "Difficulty",
+    "shortcuts": "Shortcuts",
+    "mentions": "Entities mentioned",
+    "coverage": "Coverage",
+    "reference": "Comparison with the reference",
+    "other": "Other metrics",
 }
-"""Section of the page -> the metrics that it shows; its id there is the name here."""
-_SECTION_OF: Final = {metric: name for name, held in SECTIONS.items() for metric in held.split()}
+"""Id of a section -> its heading; `other` lists its metrics in one table, without a layout."""
+
+_REGISTRY: Final = (
+    Metric("rows", "accounting", "yield", "rows", "number of rows", "rows of the corrected set",
+           "whether the rows are good", better="higher"),
+    Metric("rows_asked", "accounting", "yield", "rows asked for", "number of rows asked for",
+           "`rows` of the task"),
+    Metric("rejected", "accounting", "yield", "rejected items",
+           "number of rejected items, by step and reason", "count",
+           "whether a rejection was right", better="lower", compared=Compared(
+               "yield", "Yield", "Share of the written and judged rows that were kept; surplus "
+               "rows are not counted.", zero=True, better="higher")),
+    _share("acceptance", "accounting", "yield", "accepted items", "share of items that a step kept",
+           "kept / (kept + rejected), without surplus", "what later steps reject", "higher"),
+    Metric("calls", "accounting", "yield", "calls", "model calls, in total and by step",
+           "completions that the tables descend from", "calls that failed and were never stored",
+           better="lower", compared=Compared(
+               "calls_per_row", "Calls per row", "Model calls of all steps per row kept.",
+               "number", zero=True)),
+    Metric("prompt_tokens", "accounting", "yield", "tokens sent", "tokens sent",
+           "sum, as counted by the endpoint", "another model's count", better="lower"),
+    Metric("completion_tokens", "accounting", "yield", "tokens received", "tokens received",
+           "sum, as counted by the endpoint", "another model's count", better="lower"),
+    Metric("cost_usd", "accounting", "yield", "cost in US dollars", "cost of the rows",
+           "sum at the prices first paid; unknown if one is unknown",
+           "what this run paid: stored answers are free", better="lower"),
+    Metric("accepted_per_call", "accounting", "yield", "rows accepted per call", "rows per call",
+           "kept rows / calls", better="higher"),
+    Metric("tokens_per_row", "accounting", "yield", "tokens per row", "tokens per row",
+           "(tokens sent + received) / kept rows", better="lower", compared=Compared(
+               "tokens_per_row", "Tokens per row", "Tokens sent and received per row kept.",
+               "number", zero=True)),
+    Metric("cost_per_row_usd", "accounting", "yield", "cost per row in US dollars", "cost per row",
+           "cost / kept rows", better="lower", compared=Compared(
+               "cost_per_row_usd", "Cost per row", "US dollars per row kept, at the prices first "
+               "paid; unknown if one is unknown.", "usd", zero=True)),
+    _share("label_share", "balance", "balance", "rows with the label", "share of each label",
+           "rows with the label / rows", "whether labels are right"),
+    Metric("label_entropy", "balance", "balance", "evenness of the labels (1 is even)",
+           "evenness of the labels: 1 is even, 0 is a single label",
+           "Shannon entropy of the shares / its maximum", "which label is short", SHARE),
+    Metric("planned_entropy", "balance", "balance", "evenness of a planned field (1 is even)",
+           "evenness of a field that the plan balances", "as `label_entropy`", "", SHARE),
+    Metric("position_chi_square", "balance", "balance", "chi-square of the answer's position",
+           "deviation of the answer's position from chance",
+           "sum of (observed - expected)² / expected",
+           "the size of the effect: it grows with the number of rows"),
+    Metric("position_p", "balance", "balance", "p-value of an even spread of the answer's position",
+           "probability of such a deviation by chance", "chi-square, positions - 1 degrees of "
+           "freedom", "exact only for counts of 5 and more", SHARE, notable=0.01),
+    _share("flip_rate", "agreement", "agreement", "rows whose label changed",
+           "share of rows whose label changed: intended to annotated, intended to final",
+           "changed / compared", "which of the two is right"),
+    Metric("flips_annotated", "agreement", "agreement", "rows by intended and annotated label",
+           "rows by intended and annotated label", "counts"),
+    Metric("flips_final", "agreement", "agreement", "rows by intended and final label",
+           "rows by intended and final label", "counts"),
+    _share("split_votes", "agreement", "agreement", "rows with split votes",
+           "share of rows on which the annotator's votes differ", "rows with a minority vote / "
+           "rows", "errors that all votes of one model share"),
+    Metric("kappa", "agreement", "agreement", "Cohen’s kappa of intended and annotated label",
+           "agreement beyond chance: 1 is full agreement, 0 is chance",
+           "(observed - chance) / (1 - chance)",
+           "it falls when a label is rare, at equal agreement", "-1 to 1", "higher", "Cohen 1960"),
+    _share("dropped_share", "agreement", "agreement", "rows dropped by correction",
+           "share of rows that correction dropped", "dropped / (kept + dropped)"),
+    _share("label_noise", "noise", "agreement", "estimated label errors",
+           "estimated share of wrong final labels", "latent classes over three blind readings; "
+           "a human review, if there is one, takes precedence",
+           "errors that the readings share: the estimate is then too low", "lower",
+           "Dawid and Skene 1979", 0.05, Compared(
+               "label_noise", "Estimated label errors", "Estimated share of wrong final labels, "
+               "from blind readings of the same row or from a human review.", zero=True)),
+    _share("reading_accuracy", "noise", "agreement", "correct labels of one reading",
+           "share of correct labels of each reading", "from the same model as `label_noise`",
+           "as `label_noise`", "higher"),
+    _share("detection", "noise", "agreement", "planted errors detected by correction",
+           "share of planted wrong labels that correction detected", "detected / planted",
+           "planted errors may be easier to detect than real ones", "higher"),
+    _share("false_alarm", "noise", "agreement", "agreed labels changed by correction",
+           "share of agreed labels that correction changed", "changed / agreed",
+           "some of these labels were wrong: an upper bound", "lower"),
+    _share("exact_duplicates", "duplicates", "repetition", "exact duplicates",
+           "share of rows that repeat an earlier row",
+           "equal after normalizing case, spaces and Unicode forms", "edits", "lower",
+           notable=0.0),
+    _share("near_duplicates", "duplicates", "repetition", "near duplicates",
+           "share of rows almost equal to an earlier row", "Jaccard similarity of character "
+           "5-grams at least 0.8 overall and 0.5 in every field; MinHash finds the candidates, "
+           "each is checked", "paraphrases; a pair at 0.8 is missed once in 130 times", "lower",
+           notable=0.05),
+    *(
+        _share(f"distinct_{n}", "lexical", "wording", f"distinct {what}",
+               f"share of distinct {what}", "distinct / all, at equal word counts", "paraphrases",
+               "higher", "Li et al. 2016", compared=Compared(
+                   f"distinct_{n}", f"Distinct-{n}", f"Share of distinct {what}, at equal word "
+                   "counts (`words`)."))
+        for n, what in ((1, "words"), (2, "word pairs"), (3, "three-word sequences"))
+    ),
+    Metric("vocabulary", "lexical", "wording", "distinct words in a number of words",
+           "distinct words in a fixed number of words", "mean over 20 row orders, cut at the same "
+           "number of words", "meaning"),
+    Metric("words", "lexical", "wording", "words per row", "words per row, by field", "mean"),
+    _share("self_bleu", "self_similarity", "wording", "self-BLEU-4",
+           "overlap of a row's wording with other rows: 1 is a copy",
+           "mean BLEU-4 of each row against all others, seeded sample",
+           "it grows with the number of rows: compare equal numbers", "lower", "Zhu et al. 2018",
+           compared=Compared(
+               "self_bleu", "Self-BLEU", "Overlap of a row's wording with other rows "
+               "(`compared_rows` of them). It grows with the number of rows.", "number")),
+    _share("rouge_l_nearest", "self_similarity", "wording", "ROUGE-L with the nearest row",
+           "similarity to the nearest row: 1 is a copy",
+           "mean of the best ROUGE-L F over the first 2,000 words", "parts in another order",
+           "lower", "Lin 2004", compared=Compared(
+               "nearest_rouge_l", "Nearest row", "ROUGE-L with the most similar row "
+               "(`compared_rows` of them); 1 is a copy. It grows with the number of rows.",
+               "number")),
+    _share("novel", "self_similarity", "wording", "novel rows",
+           "share of rows without a similar row", "best ROUGE-L F below 0.7", "paraphrases",
+           "higher", "Wang et al. 2023"),
+    Metric("rows_per_3gram", "self_similarity", "wording", "rows per distinct 3-gram (INGF)",
+           "number of rows that contain the same 3-gram", "mean over distinct 3-grams (INGF)",
+           "it grows with the number of rows", "1 or more", "lower"),
+    Metric("compression", "self_similarity", "wording", "compression ratio",
+           "repetitiveness of the text", "bytes / bytes after DEFLATE, equal amounts",
+           "repetition more than 32 kB apart", better="lower", source="Shaib et al. 2024"),
+    Metric("mean_similarity", "semantic", "meaning", "mean cosine similarity of two rows",
+           "similarity of meaning between rows: 1 is all the same",
+           "mean cosine of all pairs, in closed form", "two tight groups look like one loose one",
+           "-1 to 1", "lower", compared=Compared(
+               "similarity", "Similarity of meaning", "Mean cosine of embeddings over all pairs "
+               "of rows.", "number")),
+    Metric("reference_similarity", "semantic", "meaning",
+           "mean cosine similarity to the reference", "similarity of meaning to the gold rows",
+           "mean cosine of all pairs across, without copies", "whether it is the same in kind",
+           "-1 to 1"),
+    Metric("similarity", "semantic", "meaning",
+           "mean cosine similarity within or between labels",
+           "similarity of meaning within and between labels", "as `mean_similarity`, by label", "",
+           "-1 to 1"),
+    Metric("vendi_score", "semantic", "meaning",
+           "Vendi score (effective number of different rows)",
+           "effective number of different rows",
+           "exp of the entropy of the eigenvalues of the cosine matrix / N",
+           "it grows with the number of rows: compare equal samples", "1 or more", "higher",
+           "Friedman and Dieng 2023"),
+    Metric("drift", "semantic", "meaning", "similarity to the root",
+           "similarity of evolved rows to their root, by depth", "mean cosine to the root",
+           "whether the change is an improvement", "-1 to 1"),
+    Metric("v_information", "difficulty", "difficulty", "V-usable information in bits",
+           "bits of the label that a simple classifier extracts from the text; 0 is nothing",
+           "mean over held-out rows of log2 p(label given text) - log2 p(label)",
+           "what a bag of words cannot use", "unbounded", None,
+           "Xu et al. 2020; Ethayarajh et al. 2022", compared=Compared(
+               "v_information", "V-information", "Bits that a simple classifier learns about the "
+               "label. Low: hard or noisy; high: easy.", "number")),
+    _share("negative_pvi", "difficulty", "difficulty",
+           "rows with negative pointwise V-information",
+           "share of rows that mislead the classifier: hard or mislabeled",
+           "rows whose own value is below 0", "which of the two", source="Ethayarajh et al. 2022"),
+    Metric("shortcut", "shortcuts", "shortcuts", "accuracy gain from part of the input",
+           "accuracy gained over guessing from part of the input, or from length alone",
+           "held-out accuracy - accuracy of the most frequent label",
+           "parts that legitimately determine a label", "-1 to 1", "lower", notable=0.05,
+           compared=Compared(
+               "shortcut", "Shortcut", "Accuracy gained over guessing from the most predictive "
+               "part of the input alone (`shortcut_part`).")),
+    Metric("word_log_odds", "shortcuts", "shortcuts", "log-odds of a word",
+           "words that occur with a label more often than chance allows",
+           "weighted log-odds, in standard deviations", "legitimate associations", "unbounded",
+           None, "Monroe et al. 2008", notable=0.25),
+    _share("mention", "bias", "mentions", "mentions of a group",
+           "share of rows with a word of a group: gender, country, religion, age",
+           "whole words of small English lists", "tone, and which share is fair"),
+    _share("entity", "entities", "mentions", "rows that name an entity of a type",
+           "share of rows that name a person, a place, an organization...",
+           "a spaCy pipeline, with `targen report --entities` and the extra `spacy`",
+           "the pipeline's errors"),
+    _share("gender_parity", "bias", "mentions", "gender-swapped pairs with equal labels",
+           "share of pairs that differ only in gender and have the same label", "equal / pairs",
+           "bias that affects both rows of a pair", "higher", "Rudinger et al. 2018"),
+    _share("coverage", "coverage", "coverage", "attribute values used",
+           "share of drawn values, and pairs of values, that kept rows use", "used / drawn",
+           "whether the text shows the value", "higher"),
+    _share("adherence", "coverage", "coverage", "rows that meet their requirements",
+           "share of rows with the required words and length",
+           "met / required; any inflected form counts", "whether a word is used well", "higher"),
+    _share("contamination", "contamination", "reference", "rows that copy reference text",
+           "share of rows that repeat the reference", "eight consecutive words, or a whole short "
+           "text", "copies with changed words", "lower", "Chowdhery et al. 2022", 0.0),
+    _share("utility", "utility", "reference", "accuracy on gold data",
+           "accuracy on gold data of a simple classifier trained on the set, and on as many gold "
+           "rows", "five seeded halves of the gold data; also other tasks' gold data",
+           "what a large model would gain", "higher", "Esteban et al. 2017", compared=Compared(
+               "utility", "Accuracy on gold", "Accuracy on gold data of a simple classifier "
+               "trained on the set.")),
+)  # fmt: skip
+METRICS: Final = {metric.name: metric for metric in _REGISTRY}
+"""Name -> metric, in the order of the table."""
+
+
+def modules() -> list[str]:
+    """Return the modules that measure, in the order of the table."""
+    return list(dict.fromkeys(metric.module for metric in METRICS.values()))
+
+
+def compared() -> list[tuple[Metric, Compared]]:
+    """Return the metrics that methods are compared by, in the order of the page."""
+    return [(metric, metric.compared) for metric in METRICS.values() if metric.compared]
 
 
 def title(metric: str) -> str:
-    """Return what a metric is called where it stands alone; a name not known here as it is.
+    """Return a metric's name as a heading; an unknown name is returned unchanged.
 
-    A slice may follow, as in `flip_rate, intended to annotated`.
+    A slice may follow the name, as in `flip_rate, intended to annotated`.
     """
     name, comma, slice_ = metric.partition(", ")
     if name not in METRICS:
@@ -113,9 +322,35 @@ def title(metric: str) -> str:
     return words[:1].upper() + words[1:] + comma + slice_
 
 
-def section(metric: str) -> str:
-    """Return the name of the section of the page that shows a metric."""
-    return _SECTION_OF[metric]
+def markdown() -> Iterator[str]:
+    """Yield the lines of the docs: one table per section."""
+    for section, heading in SECTIONS.items():
+        rows = [metric for metric in METRICS.values() if metric.section == section]
+        if rows:
+            yield f"### {heading}"
+            yield ""
+            yield "| metric | definition | computed as | range | better | does not show |"
+            yield "| --- | --- | --- | --- | --- | --- |"
+        for metric in rows:
+            computed = metric.computed + (f" ({metric.source})" if metric.source else "")
+            cells = (metric.says, computed, metric.range, metric.better or "", metric.limits)
+            yield " | ".join([f"| `{metric.name}`", *cells]).rstrip() + " |"
+        if rows:
+            yield ""
+
+
+def insert(page: str) -> str:
+    """Return a page of the docs with the tables between its two markers."""
+    start, end = MARKERS
+    head, tail = page.partition(start)[0], page.partition(end)[2]
+    return "".join((head, start, "\n", *(f"{line}\n" for line in markdown()), end, tail))
 
 
 register_metrics(METRICS)
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        path = Path(sys.argv[1])
+        path.write_text(insert(path.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in markdown())

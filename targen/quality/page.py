@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page."""
+"""Renders the report's JSON as one self-contained HTML page."""
 
 import re
 import unicodedata
@@ -11,14 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from targen.quality import svg
-from targen.quality.metrics import title
+from targen.quality.metrics import METRICS, SECTIONS, title
 from targen.quality.report import Report
 from targen.quality.verdict import percent, plural
 
 TEMPLATE = "page.html.jinja"
-SECTIONS = "sections.html.jinja"
+BODY = "sections.html.jinja"
 SHOWN = 480
-"""Characters of a text that the page shows; the whole stands in the tables."""
+"""Characters of a text on the page; the tables have the full text."""
 REVIEW_SHOWN = 20
 CHANGES_SHOWN = 15
 
@@ -28,10 +28,10 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def visible(value: Any, limit: int = SHOWN) -> str:
-    """Return a value as text that can neither hide nor turn what stands around it.
+    """Return a value as text that cannot hide or reverse the text around it.
 
-    Control and direction characters are shown by their code, long texts are cut. Escaping for
-    HTML is the template's work.
+    Control and direction characters are replaced by their names; long texts are cut. The
+    template escapes HTML.
     """
     if value is None:
         return "–"
@@ -44,7 +44,7 @@ def visible(value: Any, limit: int = SHOWN) -> str:
 
 
 def _code(match: re.Match[str]) -> str:
-    """Return the code of a character that has no glyph; joiners inside words stay as they are."""
+    """Return the name of a character without a glyph; joiners inside words are unchanged."""
     char = match.group()
     if char in "\u200c\u200d":
         return char
@@ -52,7 +52,7 @@ def _code(match: re.Match[str]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a figure with as many digits as it deserves."""
+    """Return a number with a sensible number of digits."""
     if value is None:
         return "unknown"
     if value == int(value) and abs(value) < 1e15:
@@ -83,7 +83,7 @@ class Figures:
         self._rows = figures
 
     def __call__(self, metric: str, slice_: str = "all") -> dict[str, Any] | None:
-        """Return one figure's row, None where it is absent."""
+        """Return one figure's row, None if it is absent."""
         return self._by_key.get((metric, slice_))
 
     def of(self, metric: str) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class Figures:
 
 
 def shade(value: float | None, top: float | None, row: Sequence[float | None]) -> str:
-    """Return the depth of a cell's shade, 0 to 1: its share of `top`, or of its row without it."""
+    """Return the opacity of a cell, 0 to 1: its share of `top`, or of its row without `top`."""
     total = top or sum(n for n in row if n) or 1
     return f"{max(0.0, min(1.0, (value or 0) / total)):.3f}"
 
@@ -103,7 +103,7 @@ def largest(table: Sequence[Sequence[float | None]]) -> float:
 
 
 def changes(table: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """Return the `CHANGES_SHOWN` commonest changes of a flip matrix: from, to, rows."""
+    """Return the `CHANGES_SHOWN` most frequent changes of a flip matrix: from, to, rows."""
     found = [
         (first, second, count)
         for first, counts in zip(table["rows"], table["counts"], strict=True)
@@ -115,7 +115,7 @@ def changes(table: dict[str, Any]) -> list[tuple[str, str, int]]:
 
 @lru_cache
 def template(name: str) -> Template:
-    """Return one of this package's page templates, with the filters and charts of all pages."""
+    """Return one of this package's page templates, with the shared filters and charts."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -130,16 +130,18 @@ def template(name: str) -> Template:
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,
         "curves": svg.curves, "dots": svg.dots,
+        "headings": SECTIONS, "metrics": METRICS,
         "shade": shade, "largest": largest, "changes": changes,
     }  # fmt: skip
     return environment.get_template(name)
 
 
 def render(report: Report) -> str:
-    """Return the whole page: no script, nothing fetched, every text escaped."""
+    """Return the page: no script, no requests, every text escaped."""
     content = report.json
     known = {"r": content, "fig": Figures(content["figures"])}
-    # What a template gives is escaped already; no text of a row can look like a section in it.
-    body = Markup(template(SECTIONS).render(**known, review_shown=REVIEW_SHOWN))  # noqa: S704
+    # The template has escaped its output, so a row's text cannot look like a section.
+    other = [name for name, metric in METRICS.items() if metric.section == "other"]
+    body = Markup(template(BODY).render(**known, review_shown=REVIEW_SHOWN, other_metrics=other))  # noqa: S704
     sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
     return template(TEMPLATE).render(**known, body=body, sections=sections)

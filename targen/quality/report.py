@@ -1,45 +1,22 @@
-"""The quality report of one data set: every figure, once, in three forms."""
+"""The quality report of one data set, as a table and as JSON; `page` renders the JSON."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import polars as pl
 
 from targen import hashing
-from targen.quality import (
-    accounting,
-    agreement,
-    balance,
-    bias,
-    contamination,
-    coverage,
-    difficulty,
-    duplicates,
-    entities,
-    gates,
-    lexical,
-    noise,
-    self_similarity,
-    semantic,
-    shortcuts,
-    utility,
-    verdict,
-)
+from targen.quality import gates, metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
 
 BANNER = "made by the embedded demonstration model; not training data"
 REVIEW_ROWS = 50
-"""Rows to review that are kept in the JSON; the page shows fewer."""
+"""Rows to review in the JSON; the page shows fewer."""
 SAMPLES = 3
 LONGEST = 4000
-"""Characters of one text that the JSON keeps; the whole stands in the tables."""
-SECTIONS = (
-    accounting, balance, agreement, noise, duplicates, lexical, self_similarity, semantic,
-    difficulty, shortcuts, bias, entities, coverage, contamination, utility,
-)  # fmt: skip
-"""Modules with a `measure`, in the order of the table."""
-
+"""Characters of one text in the JSON; the tables have the full text."""
 __all__ = ["BANNER", "Report", "ReportInputs", "build"]
 
 
@@ -56,11 +33,11 @@ class Report:
     json: dict[str, Any]
 
     def json_text(self) -> str:
-        """Return the JSON as stored: same report, same bytes."""
+        """Return the JSON as stored; deterministic."""
         return hashing.canonical(self.json) + "\n"
 
     def value(self, metric: str, slice_: str = "all") -> float | None:
-        """Return one figure, None where it is absent or unknown."""
+        """Return one value, None if it is absent or unknown."""
         for figure in self.json["figures"]:
             if figure["metric"] == metric and figure["slice"] == slice_:
                 value: float | None = figure["value"]
@@ -69,17 +46,17 @@ class Report:
 
 
 def build(inputs: ReportInputs) -> Report:
-    """Compute every metric that applies; those that do not are named in the JSON's `skipped`.
+    """Compute every applicable metric; the JSON's `skipped` has the reasons for the others.
 
-    Nothing here depends on time, place or run: the same inputs give the same bytes.
+    The same inputs give the same bytes.
     """
-    sheet = MetricCollector()
-    for section in SECTIONS:
-        section.measure(inputs, sheet)
-    judged = gates.judge(inputs.gates, sheet)
-    table = gates.with_passed(sheet.table(), judged)
-    found = verdict.findings(inputs, sheet)
-    review = sheet.details.pop("review", [])
+    collector = MetricCollector()
+    for module in metrics.modules():
+        import_module(f"targen.quality.{module}").measure(inputs, collector)
+    judged = gates.judge(inputs.gates, collector)
+    table = gates.with_passed(collector.table(), judged)
+    found = verdict.findings(inputs, collector)
+    review = collector.details.pop("review", [])
     content: dict[str, Any] = {
         "task": inputs.task_name,
         "title": inputs.title,
@@ -99,17 +76,17 @@ def build(inputs: ReportInputs) -> Report:
         "findings": found,
         "gates": judged,
         "figures": table.to_dicts(),
-        "skipped": sheet.skipped,
+        "skipped": collector.skipped,
         "samples": samples(inputs),
         "review": review[:REVIEW_ROWS],
         "review_rows": len(review),
-        **sheet.details,
+        **collector.details,
     }
     return Report(table=table, json=_clean(content))
 
 
 def samples(inputs: ReportInputs) -> list[dict[str, Any]]:
-    """Return the first row of each of the first labels, filled up with the first rows."""
+    """Return the first row of each of the first labels, then more of the first rows."""
     rows = inputs.rows
     if inputs.answer_kind == "class":
         firsts = rows.filter(pl.col("label").is_first_distinct())
@@ -119,7 +96,7 @@ def samples(inputs: ReportInputs) -> list[dict[str, Any]]:
 
 
 def _clean(content: Any) -> Any:
-    """Return JSON-like content with floats rounded, NaN as null and very long texts cut."""
+    """Return JSON-like content with floats rounded, NaN as null and long texts cut."""
     if isinstance(content, dict):
         return {str(key): _clean(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -1,4 +1,4 @@
-"""Charts as inline SVG: bars, histograms, curves, dots with intervals."""
+"""Charts as inline SVG. `Markup.format` escapes every text; colors are CSS classes of the page."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +10,7 @@ LETTER = 6.6
 
 
 def bar(share: float, kind: str = "mark") -> Markup:
-    """Draw one horizontal bar that fills `share` (0 to 1) of its place; meant for table cells."""
+    """Draw one horizontal bar that fills `share` (0 to 1) of its width, for table cells."""
     width = max(0.0, min(1.0, share)) * 100
     return Markup(
         '<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
@@ -63,7 +63,7 @@ def histogram(
     """Draw counts as columns, and the reference, if any, as a line over them.
 
     Both are drawn as shares of their own total, so that unequal sizes compare. The description
-    for those who do not see it names the range and the fullest column.
+    for screen readers names the range and the highest column.
     """
     width, height, base = 340, 150, 122
     low, high = edges[0], edges[-1]
@@ -110,7 +110,7 @@ def curves(
 
     Args:
         series: name and its (x, y) points; all share the same x values.
-        title: what the chart shows, for those who do not see it.
+        title: the description for screen readers.
     """
     width, height, left, base = 380, 220, 36, 188
     right = max((len(short(name, 18)) for name, _ in series), default=0) * LETTER + 16
@@ -126,7 +126,7 @@ def curves(
             ).format(left, at, f"{width - right + 4:.1f}", left - 6, at + 4, y)
         )
     for i, x in enumerate(places):
-        # Every second number where all would touch; the last always stands.
+        # Every second number if all would touch; the last is always drawn.
         if step > 48 or (len(places) - 1 - i) % 2 == 0:
             body.append(
                 Markup('<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{}</text>')
@@ -170,7 +170,7 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
 
     Args:
         series: name, value, low and high end of the interval, and the text to write beside it.
-        title: what the chart shows, for those who do not see it.
+        title: the description for screen readers.
         zero: the axis starts at 0 and the value is drawn as a bar from there.
         share: the axis is in percent.
     """
@@ -181,7 +181,7 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
     places = [x for line in series for x in line[1:4] if x is not None]
     low, high = min(places, default=0.0), max(places, default=1.0)
     low = min(low, 0.0) if zero else low
-    # Never so narrow an axis that small differences look large.
+    # A minimum width of the axis, so that small differences do not look large.
     room = max((high - low) * 0.06, max(abs(low), abs(high)) * 0.05) or 0.1
     low, high = low if zero else low - room, high + room
     scale = (right - left) / (high - low)

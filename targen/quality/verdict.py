@@ -1,24 +1,22 @@
-"""What a reader should take away, in words."""
+"""The findings at the top of the page, derived from the metrics by fixed rules."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.metrics import section
+from targen.quality.metrics import METRICS
 
 Finding = tuple[str, str, str]
-"""Level, sentence, and the metric that it is drawn from."""
+"""Level, sentence, and the metric that it is based on."""
 
-NEAR_DUPLICATES = 0.05
-SKEWED = 0.01
 MOSTLY = 0.5
-"""Share of copied rows above which the set and its reference are the same set for all purposes."""
-NOISY = 0.05
-TELLING = 0.05
-"""Lower end of the accuracy gained from part of the input from which it is worth a warning."""
-STRONG = 0.25
-"""Difference between the shares of rows that hold a word from which it is worth a sentence."""
+"""Share of copied rows above which the set and its reference are effectively the same."""
+
+
+def _notable(metric: str) -> float:
+    """Return the threshold of a metric."""
+    return METRICS[metric].notable or 0.0
 
 
 def plural(number: int, word: str) -> str:
@@ -27,54 +25,62 @@ def plural(number: int, word: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Return a share in percent, one decimal where it is not round."""
+    """Return a share in percent with at most one decimal."""
     if value is None:
         return "unknown"
     text = f"{value * 100:.1f}"
     return (text[:-2] if text.endswith(".0") else text) + "%"
 
 
-def findings(inputs: ReportInputs, sheet: MetricCollector) -> list[dict[str, str]]:
-    """Return sentences, what to act on first.
+def findings(inputs: ReportInputs, collector: MetricCollector) -> list[dict[str, str]]:
+    """Return findings, the most urgent first.
 
-    Each has a level, good, note (read it) or warn (act on it), and in `at` the id of the section
-    of the page that it is drawn from.
+    Each has a sentence, a level (good, note or warn) and in `at` the section of its metric.
     """
     found: list[Finding] = []
     rows, asked = inputs.rows.height, inputs.rows_asked
     if asked is not None and rows < asked:
-        missing = f"{asked - rows:,} of the {asked:,} rows asked for are missing."
+        missing = f"{asked - rows:,} of the {asked:,} requested rows are missing."
         found.append(("warn", missing, "rows"))
     elif asked is not None:
         found.append(("good", f"Complete: {rows:,} of {asked:,} rows.", "rows"))
-    found += _labels(sheet)
-    p = sheet.get("position_p")
+    found += _labels(collector)
+    p = collector.get("position_p")
     if p is not None and p.value is not None:
-        skewed = p.value < SKEWED
-        words = f"stands unevenly over the options (p = {p.value:.2g})" if skewed else (
-            "is spread evenly over the options"
+        skewed = p.value < _notable("position_p")
+        words = f"is unevenly distributed over the options (p = {p.value:.2g})" if skewed else (
+            "is evenly distributed over the options"
         )  # fmt: skip
-        found.append(("warn" if skewed else "good", f"The right answer {words}.", "position_p"))
-    final = sheet.get("flip_rate", "intended to final")
+        found.append(
+            (
+                "warn" if skewed else "good",
+                f"The position of the correct answer {words}.",
+                "position_p",
+            )
+        )
+    final = collector.get("flip_rate", "intended to final")
     if final is not None and final.value:
         n = round(final.value * final.n)
-        text = f"{percent(final.value)} of the rows ({n:,}) carry another label than was intended."
+        text = f"{percent(final.value)} of the rows ({n:,}) have a different label than intended."
         found.append(("note", text, "flip_rate"))
-    found += _noise(sheet)
-    found += _duplicates(sheet)
-    found += _cues(sheet)
-    totals = sheet.details.get("totals", {})
+    found += _noise(collector)
+    found += _duplicates(collector)
+    found += _cues(collector)
+    totals = collector.details.get("totals", {})
     if totals.get("unpriced_calls") and not inputs.simulated:
         unpriced = plural(totals["unpriced_calls"], "call")
         found.append(("note", f"The price of {unpriced} is unknown.", "cost_usd"))
     order = ("warn", "note", "good")
     found.sort(key=lambda item: order.index(item[0]))
-    return [{"level": level, "text": text, "at": section(metric)} for level, text, metric in found]
+    return [
+        {"level": level, "text": text, "at": METRICS[metric].section}
+        for level, text, metric in found
+    ]
 
 
-def _labels(sheet: MetricCollector) -> list[Finding]:
-    """Say how even the labels are."""
-    labels = sheet.details.get("labels")
+def _labels(collector: MetricCollector) -> list[Finding]:
+    """Report the balance of the labels."""
+    labels = collector.details.get("labels")
     if labels is None or len(labels["names"]) < 2 or not sum(labels["counts"]):
         return []
     counts = dict(zip(labels["names"], labels["counts"], strict=True))
@@ -91,78 +97,88 @@ def _labels(sheet: MetricCollector) -> list[Finding]:
     return [("note" if counts[least] * 2 >= counts[most] else "warn", text, "label_share")]
 
 
-def _duplicates(sheet: MetricCollector) -> list[Finding]:
-    """Say how many rows repeat others."""
-    exact, near = sheet.get("exact_duplicates"), sheet.get("near_duplicates")
+def _duplicates(collector: MetricCollector) -> list[Finding]:
+    """Report duplicates."""
+    exact, near = collector.get("exact_duplicates"), collector.get("near_duplicates")
     if exact is None or near is None or exact.value is None or near.value is None:
         return []
     found: list[Finding] = []
     if exact.value:
         count = round(exact.value * exact.n)
         verb = "repeats" if count == 1 else "repeat"
-        text = f"{plural(count, 'row')} {verb} an earlier one exactly."
+        text = f"{plural(count, 'row')} {verb} an earlier row exactly."
         found.append(("warn", text, "exact_duplicates"))
     if near.value:
-        level = "warn" if near.value > NEAR_DUPLICATES else "note"
-        text = f"{percent(near.value)} of the rows are nearly the same as an earlier one."
+        level = "warn" if near.value > _notable("near_duplicates") else "note"
+        text = f"{percent(near.value)} of the rows are near duplicates of an earlier row."
         found.append((level, text, "near_duplicates"))
-    return found or [("good", "No row repeats another, exactly or nearly.", "exact_duplicates")]
+    return found or [("good", "No exact or near duplicates.", "exact_duplicates")]
 
 
-def _noise(sheet: MetricCollector) -> list[Finding]:
-    """Say how many labels are thought to be wrong."""
-    for slice_, source in (("reviewed", "people’s review"), ("latent classes", "three readings")):
-        noise = sheet.get("label_noise", slice_)
+def _noise(collector: MetricCollector) -> list[Finding]:
+    """Report the estimated label errors."""
+    for slice_, source in (("reviewed", "human review"), ("latent classes", "three readings")):
+        noise = collector.get("label_noise", slice_)
         if noise is not None and noise.value is not None:
             text = (
-                f"About {percent(noise.value)} of the labels are still wrong "
-                f"({percent(noise.low)} to {percent(noise.high)}, by {source})."
+                f"An estimated {percent(noise.value)} of the labels are wrong "
+                f"({percent(noise.low)} to {percent(noise.high)}, from {source})."
             )
-            return [("note" if noise.value <= NOISY else "warn", text, "label_noise")]
+            return [
+                ("note" if noise.value <= _notable("label_noise") else "warn", text, "label_noise")
+            ]
     return []
 
 
-def _cues(sheet: MetricCollector) -> list[Finding]:
-    """Name the strongest shortcut, the copied rows and what they mean."""
+def _cues(collector: MetricCollector) -> list[Finding]:
+    """Report the strongest shortcut, the strongest cue and copied rows."""
     found: list[Finding] = []
-    parts = [m for m in sheet.measures if m.metric == "shortcut" and (m.low or 0) > TELLING]
+    parts = [
+        m
+        for m in collector.measures
+        if m.metric == "shortcut" and (m.low or 0) > _notable("shortcut")
+    ]
     if parts:
         top = max(parts, key=lambda m: m.value or 0)
         gain = f"{(top.value or 0) * 100:.0f} points better than guessing"
-        text = f"The label can be told from {top.slice}, {gain}"
-        # From one field it may rightly be told (a ticket's body); from the length never.
+        text = f"The label is predictable from {top.slice}, {gain}"
+        # One field may legitimately determine the label (a ticket's body); length never does.
         if top.slice == "length only":
             found.append(("warn", f"{text}.", "shortcut"))
         else:
-            found.append(("note", f"{text}: a shortcut, unless that part settles it.", "shortcut"))
+            found.append(
+                ("note", f"{text}: a shortcut, unless that part determines the label.", "shortcut")
+            )
     cues = [
-        cue for cue in sheet.details.get("cues", []) if cue["inside"] - cue["outside"] >= STRONG
+        cue
+        for cue in collector.details.get("cues", [])
+        if cue["inside"] - cue["outside"] >= _notable("word_log_odds")
     ]
     if cues:
         cue = max(cues, key=lambda cue: (cue["inside"] - cue["outside"], cue["z"]))
         found.append(
             (
                 "note",
-                f"The word “{cue['word']}” in {cue['field']} goes with {cue['label']}: it stands "
-                f"in {percent(cue['inside'])} of its rows and {percent(cue['outside'])} of the "
-                "others.",
+                f"The word “{cue['word']}” in {cue['field']} is associated with {cue['label']}: "
+                f"it is in {percent(cue['inside'])} of its rows and "
+                f"{percent(cue['outside'])} of the others.",
                 "word_log_odds",
             )
         )
-    copied = sheet.get("contamination")
+    copied = collector.get("contamination")
     if copied is not None and copied.value:
-        text = f"{percent(copied.value)} of the rows repeat text of the reference data"
-        # Then the two are one set, and every difference between them says nothing.
-        text += ": what is measured against it says little." if copied.value > MOSTLY else "."
+        text = f"{percent(copied.value)} of the rows copy text of the reference data"
+        # The two are then effectively one set.
+        text += ", so comparisons with it mean little." if copied.value > MOSTLY else "."
         found.append(("warn", text, "contamination"))
     return found
 
 
 def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) -> dict[str, str]:
-    """Return the one line above everything, with its level (good, note, bad).
+    """Return the headline and its level (good, note, bad).
 
-    Gates that fail come first; of what passes, or where nobody set a gate, it says how much is
-    left to act on or to know. It never calls rows good: that is for their use to show.
+    Failed gates come first, then the number of warnings or notes. It never calls the rows good:
+    only their use can show that.
     """
     missed = [gate for gate in judged if gate["passed"] is not True]
     if missed:
@@ -171,13 +187,13 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, str]]) 
         unknown = sum(gate["passed"] is None for gate in missed)
         if unknown:
             text += f", {unknown} of them not measured"
-        ends = "not fit for release" if blocks else "a warning only"
+        ends = "not fit for release" if blocks else "warning only"
         return {"level": "bad" if blocks else "note", "text": f"{text}: {ends}."}
     warnings = sum(item["level"] == "warn" for item in found)
     passed = "The gate passed." if len(judged) == 1 else f"All {len(judged)} gates passed."
     if warnings:
-        rest = "One thing to act on." if warnings == 1 else f"{warnings} things to act on."
+        rest = "1 warning." if warnings == 1 else f"{warnings} warnings."
         return {"level": "note", "text": f"{passed} {rest}" if judged else rest}
     notes = sum(item["level"] == "note" for item in found)
-    rest = "No warning." if not notes else f"No warning, {plural(notes, 'note')}."
+    rest = "No warnings." if not notes else f"No warnings, {plural(notes, 'note')}."
     return {"level": "good", "text": passed if judged else rest}

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from targen import steps
-from targen.quality.comparison import METRICS, Method, compare, groups
+from targen.quality.comparison import Method, columns, compare, groups
 from targen.quality.inputs import Embedded
 from targen.quality.report import build
 from tests.support.report_inputs import inputs
@@ -52,7 +52,7 @@ def test_a_row_per_task_made_or_not_and_the_table_has_its_schema():
         ("rte", "rte", True, 100, 2.5),
         ("rte", "other", False, None, None),
     ]
-    assert "Not made yet: other." in found.json["groups"][0]["cautions"]
+    assert "Not materialized yet: other." in found.json["groups"][0]["cautions"]
 
 
 def test_yield_counts_what_was_lost_on_the_way_but_no_surplus():
@@ -98,7 +98,7 @@ def test_an_unknown_price_is_no_figure_and_has_a_reason():
     absent = line(pair(made, report()))["absent"]
     assert absent["cost_per_row_usd"] == "the price of a call is not known"
     assert absent["label_noise"] == "nobody read them"
-    assert set(absent) | set(line(pair(made, report()))["figures"]) == {m.name for m in METRICS}
+    assert set(absent) | set(line(pair(made, report()))["figures"]) == {m.name for m in columns()}
 
 
 def differences(first, second):
@@ -142,7 +142,7 @@ def test_a_real_report_fills_what_applies_and_gives_the_same_bytes_again():
     first, again = pair(made, made), pair(made, made)
     assert first.json_text() == again.json_text()
     row = first.table.row(0, named=True)
-    absent = {metric.name for metric in METRICS if row[metric.name] is None}
+    absent = {metric.name for metric in columns() if row[metric.name] is None}
     assert absent == {"similarity", "utility"}
     assert all(row[f"{name}_low"] <= row[name] for name in ("yield", "self_bleu", "shortcut"))
     assert first.table.equals(again.table)

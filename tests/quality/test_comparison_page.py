@@ -33,7 +33,7 @@ def test_the_page_is_well_formed_and_fetches_nothing():
     }
     assert not re.search(r"https?://|url\(|@import|@font-face", page)
     text = "".join(reader.text)
-    assert "make run TASK=rte-paper" in text and "Not made yet: rte-paper." in text
+    assert "make run TASK=rte-paper" in text and "Not materialized yet: rte-paper." in text
 
 
 def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
@@ -42,9 +42,9 @@ def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
     titles = re.findall(r'<svg class="dots"[^>]*aria-label="([^":]*) by method: targen ', page)
     assert titles == [
         "Yield",
-        "Calls a row",
-        "Tokens a row",
-        "Labels still wrong",
+        "Calls per row",
+        "Tokens per row",
+        "Estimated label errors",
         "Distinct-2",
         "Self-BLEU",
         "Nearest row",
@@ -84,7 +84,7 @@ def test_hostile_text_stays_text(text):
 def test_the_banner_and_the_cost():
     simulated, real = (render(compare(methods(simulated=s))) for s in (True, False))
     assert BANNER[1:] in simulated and "0 (simulated)" in simulated
-    assert BANNER[1:] not in real and "0 (simulated)" not in real and "Cost a row by" in real
+    assert BANNER[1:] not in real and "0 (simulated)" not in real and "Cost per row by" in real
 
 
 def test_nothing_made_is_a_page_too():

@@ -1,52 +1,56 @@
-"""The page of the docs names every metric of the code, and no other."""
+"""The docs, the table and the gates read the registry of metrics."""
 
-import re
+from types import SimpleNamespace
 
-from targen.quality.metrics import METRICS, SECTIONS
+from targen.quality import metrics, report
+from targen.quality.collector import Measure
+from targen.quality.metrics import METRICS, SECTIONS, Metric, compared, insert, markdown
+from targen.quality.page import render
+from targen.steps import schema
+from targen.tasks.sections import Gate
+from tests.support.report_inputs import inputs
 from tests.support.specs import ROOT
 
 DOC = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 
 
-def emitted():
-    """Names that the modules of the report give to figures, read from their source."""
-    found = set()
-    for file in (ROOT / "targen" / "quality").glob("*.py"):
-        source = file.read_text(encoding="utf-8")
-        found |= set(re.findall(r'(?:Measure|rate|_figure)\(\s*"([a-z_0-9]+)"', source))
-        for name in re.findall(r'(?:Measure|_figure)\(\s*f"([a-z_]+)\{', source):
-            endings = {"distinct_": "123", "flips_": ("annotated", "final")}[name]
-            found |= {name + ending for ending in endings}
-    # self_bleu and rouge_l_nearest are added in a loop over their functions.
-    return found | {"self_bleu", "rouge_l_nearest"}
+def test_the_docs_have_the_tables_of_the_registry():
+    assert insert(DOC) == DOC, "run make dictionary"
+    named = [line.split("`")[1] for line in markdown() if line.startswith("| `")]
+    assert named == list(METRICS)
 
 
-def test_the_docs_describe_every_metric_once_and_nothing_else():
-    rows = [line.split("|")[1] for line in DOC.splitlines() if line.startswith("| `")]
-    named = [name for cell in rows for name in re.findall(r"`([a-z_0-9]+)`", cell)]
-    assert len(named) == len(set(named))
-    assert set(named) == set(METRICS)
+def test_every_metric_has_a_section_and_a_definition():
+    for metric in METRICS.values():
+        assert metric.section in SECTIONS
+        assert metric.words and metric.says and metric.computed
 
 
-def test_the_list_of_metrics_is_what_the_code_emits():
-    assert emitted() == set(METRICS)
+def test_every_module_emits_only_the_metrics_registered_for_it(monkeypatch):
+    for module in metrics.modules():
+        own = {name: metric for name, metric in METRICS.items() if metric.module == module}
+        monkeypatch.setattr(metrics, "METRICS", own)
+        made = report.build(inputs(100, reference=inputs(80).rows))
+        assert {row["metric"] for row in made.json["figures"]} <= own.keys(), module
+        monkeypatch.undo()
 
 
-def test_every_metric_has_its_section_and_stands_there_in_the_docs():
-    placed = " ".join(SECTIONS.values()).split()
-    assert sorted(placed) == sorted(METRICS)
-    parts = [part for part in re.split(r"^## ", DOC, flags=re.M)[1:] if "| figure |" in part]
-    assert len(parts) == len(SECTIONS)
-    for part in parts:
-        cells = [line.split("|")[1] for line in part.splitlines() if line.startswith("| `")]
-        names = set(re.findall(r"`([a-z_0-9]+)`", " ".join(cells)))
-        held = [section for section, metrics in SECTIONS.items() if names == set(metrics.split())]
-        assert len(held) == 1, part[:40]
+def test_compared_metrics_have_a_column_in_the_table():
+    assert {column.name for _, column in compared()} <= schema("comparison", {}).keys()
 
 
-def test_each_line_says_what_it_says_and_how():
-    for line in DOC.splitlines():
-        if line.startswith("| `"):
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert len(cells) == 4, line
-            assert cells[1] and cells[2], line
+def test_a_new_metric_needs_its_module_and_the_registry_only(monkeypatch):
+    dummy = Metric("dummy", "dummy", "other", "dummy score", "a dummy score", "always 3")
+    monkeypatch.setitem(METRICS, "dummy", dummy)
+
+    def measure(_, collector):
+        collector.add(Measure("dummy", 3.0, 20))
+
+    module = SimpleNamespace(measure=measure)
+    monkeypatch.setitem(__import__("sys").modules, "targen.quality.dummy", module)
+    made = report.build(inputs(20, gates=(Gate(metric="dummy", at_least=4),)))
+    assert made.value("dummy") == 3.0
+    assert made.table.filter(metric="dummy")["passed"].to_list() == [False]
+    assert made.json["gates"][0]["text"] == "Dummy score: 3; required: at least 4."
+    assert '<section id="other">' in render(made) and "Dummy score" in render(made)
+    assert "| `dummy` | a dummy score | always 3 |" in insert(DOC)

@@ -53,8 +53,8 @@ def test_what_was_not_measured_has_not_passed_and_says_why():
     noise = judged(sheet, metric="label_noise", at_most=0.1)
     assert noise["passed"] is None
     assert noise["text"] == (
-        "Labels that are still wrong: not measured, because fewer than 30 rows have all three "
-        "readings; wanted at most 10%."
+        "Estimated label errors: not measured, because fewer than 30 rows have all three "
+        "readings; required: at most 10%."
     )
     assert judged(sheet, metric="cost_usd", at_most=5)["why"] == "its value is unknown"
     slice_ = judged(sheet, metric="acceptance", slice="instnces", at_least=0.5)
@@ -75,16 +75,16 @@ def test_one_unknown_slice_is_enough_to_not_pass():
         (
             Measure("label_noise", 0.1004, 500, "latent classes"),
             {"at_most": 0.1},
-            "Labels that are still wrong (latent classes): 10.04%; wanted at most 10%.",
+            "Estimated label errors (latent classes): 10.04%; required: at most 10%.",
         ),
         (
             Measure("kappa", 0.5, 9),
             {"at_least": 0.6, "at_most": 0.9, "severity": "warn"},
-            "Cohen’s kappa of intended and annotated label: 0.5; wanted at least 0.6 and at most "
-            "0.9 (a warning only).",
+            "Cohen’s kappa of intended and annotated label: 0.5; required: at least 0.6 and at most "  # noqa: E501
+            "0.9 (warning only).",
         ),
         (Measure("rows", 12000, 12000), {"at_least": 12000},
-         "Rows: 12,000; wanted at least 12,000."),
+         "Rows: 12,000; required: at least 12,000."),
     ],
 )  # fmt: skip
 def test_a_gate_in_words(measure, gate, text):
@@ -113,7 +113,7 @@ def test_the_table_says_per_slice_what_passed():
     [
         ([(True, "error")], "good", "The gate passed."),
         ([(True, "error"), (True, "warn")], "good", "All 2 gates passed."),
-        ([(False, "warn"), (True, "error")], "note", "1 of 2 gates not passed: a warning only."),
+        ([(False, "warn"), (True, "error")], "note", "1 of 2 gates not passed: warning only."),
         (
             [(None, "error"), (False, "warn")],
             "bad",
@@ -131,7 +131,7 @@ def test_gates_that_pass_do_not_hide_a_warning():
     warned = [{"level": "warn", "text": "x", "at": "yield"}]
     assert verdict.headline(passed, warned) == {
         "level": "note",
-        "text": "The gate passed. One thing to act on.",
+        "text": "The gate passed. 1 warning.",
     }
 
 

@@ -149,10 +149,8 @@ def test_gates_lead_on_the_first_screen_and_in_their_section():
     )
     page = render(build(inputs(25, gates=gates)))
     first = page[: page.index("<nav")]
-    assert "1 of 2 gates not passed: a warning only." in first
-    assert re.search(
-        r'href="#gates">Rows nearly the same as another: [\d.]+%; wanted at most 0%', first
-    )
+    assert "1 of 2 gates not passed: warning only." in first
+    assert re.search(r'href="#gates">Near duplicates: [\d.]+%; required: at most 0%', first)
     assert re.search(r"1 <small>of 2 passed", first)
     assert "none set in the task" in render(build(inputs(25)))
 
@@ -166,7 +164,7 @@ def test_a_set_with_many_labels_lists_its_changes_instead_of_a_matrix():
     )
     page = render(build(inputs(100, labels=tuple(names), tables={"corrected_set": rows})))
     Reader(page)
-    assert "the commonest changes" in page
+    assert "most frequent changes" in page
     assert not re.search(r'class="heat', page)
 
 
@@ -211,7 +209,9 @@ def test_an_unknown_cost_reads_unknown():
 @pytest.mark.parametrize("kind", ["span", "none"])
 def test_other_kinds_of_answers_render(kind):
     given = inputs(20)
-    Reader(render(build(inputs(20, answer_kind=kind, labels=(), tables=given.tables))))
+    page = render(build(inputs(20, answer_kind=kind, labels=(), tables=given.tables)))
+    assert not Reader(page).open
+    assert '<section id="wording">' in page and "Rows per label" not in page
 
 
 @pytest.mark.parametrize("kind", ["class", "span", "none"])
@@ -261,7 +261,9 @@ def test_a_bar_of_a_share_is_as_long_as_the_share():
 def test_an_empty_set_renders():
     given = inputs(20)
     empty = {name: frame.clear() for name, frame in given.tables.items()}
-    Reader(render(build(inputs(20, tables=empty, rejected={}))))
+    page = render(build(inputs(20, tables=empty, rejected={})))
+    assert not Reader(page).open
+    assert '<p class="big">0 <small>of 20</small>' in page
 
 
 def test_forms_of_numbers():

@@ -47,7 +47,7 @@ def test_findings_say_what_is_short():
     report = build(inputs(25, rows_asked=40))
     assert report.json["findings"][0] == {
         "level": "warn",
-        "text": "15 of the 40 rows asked for are missing.",
+        "text": "15 of the 40 requested rows are missing.",
         "at": "yield",
     }
 

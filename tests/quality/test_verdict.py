@@ -38,10 +38,10 @@ def test_what_is_to_act_on_comes_first():
     assert [item["level"] for item in found] == ["warn", "warn", "good"]
     assert (
         found[0]["text"]
-        == "About 20% of the labels are still wrong (10% to 30%, by three readings)."
+        == "An estimated 20% of the labels are wrong (10% to 30%, from three readings)."
     )
-    assert found[1]["text"] == "1 row repeats an earlier one exactly."
-    assert verdict.headline([], found)["text"] == "2 things to act on."
+    assert found[1]["text"] == "1 row repeats an earlier row exactly."
+    assert verdict.headline([], found)["text"] == "2 warnings."
 
 
 def test_peoples_review_overrides_the_model():
