@@ -1,8 +1,4 @@
-"""The command `targen`: what one does with tasks and data outside of Dagster.
-
-Here belong modules of commands that parse arguments, call one function of the package and print.
-Making tables does not: that is Dagster's work (`make run`, the UI).
-"""
+"""The `targen` command line."""
 
 from targen.cli import (  # noqa: F401 - their commands register themselves
     audit,

@@ -1,8 +1,4 @@
-"""`targen audit`: where a row comes from, and whether that is true.
-
-Here belongs what the shell wants: which rows, which form, and an exit status that is 0 only where
-all is verified. Auditing itself is `targen.audit`.
-"""
+"""`targen audit`: traces rows to their sources and verifies them."""
 
 import json
 import os

@@ -1,8 +1,4 @@
-"""An audit as plain data, which all its forms are made from.
-
-Here belongs what `--json` prints. The words stand in `story`, the page in `page`: neither shows
-anything that these data lack.
-"""
+"""Converts an audit to the JSON-like data that `--json`, the text and the HTML page show."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict

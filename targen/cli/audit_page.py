@@ -1,7 +1,4 @@
-"""An audit as one self-contained HTML page: the row's way as a timeline, everything foldable.
-
-Here belongs rendering. The page is made from the audit's facts alone.
-"""
+"""Renders an audit as one self-contained HTML page."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,4 @@
-"""An audit in words: a row's way as a short story that a person reads.
-
-Here belongs wording. Everything told comes from the audit's facts; what a model wrote is shown
-with its control characters made visible, so that it cannot speak to a terminal.
-"""
+"""Describes an audit in sentences that are safe to print on a terminal."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,8 +1,4 @@
-"""What all commands share: the application, how they end in an error, and what they work on.
-
-Here belongs reading the places that a command works on from the environment. Commands stand in
-the modules beside this one.
-"""
+"""The Typer application, error reporting, and the settings that all commands share."""
 
 from collections.abc import Callable
 from functools import wraps

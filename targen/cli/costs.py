@@ -1,7 +1,4 @@
-"""`targen costs`: what was paid, from the completion store.
-
-Here belongs the command. The sums stand in `targen.store.maintenance`.
-"""
+"""`targen costs`: sums up paid calls."""
 
 import json
 from enum import StrEnum

@@ -1,7 +1,4 @@
-"""`targen estimate`: what a task would cost, before a cent is spent.
-
-Here belongs the command. The rehearsal stands in `targen.operators.rehearsal`.
-"""
+"""`targen estimate`: estimates calls, tokens and cost without sending a request."""
 
 import asyncio
 import json

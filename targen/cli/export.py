@@ -1,7 +1,4 @@
-"""`targen export`: finished rows in the forms in which others read them.
-
-Here belongs the command. Formats belong to `targen.export`.
-"""
+"""`targen export`: writes finished rows in common formats."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,7 +1,4 @@
-"""Small tables for a terminal.
-
-Here belongs how figures are laid out in columns. What they are belongs to the commands.
-"""
+"""Prints small tables on a terminal."""
 
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""`targen release`: what one does with releases once they are made.
-
-Here belong the commands. Making a release is Dagster's work: the asset `release`.
-"""
+"""`targen release`: lists, verifies, withdraws and pushes releases."""
 
 from typing import Annotated
 

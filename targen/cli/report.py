@@ -1,8 +1,4 @@
-"""`targen report`: the quality report of rows that anybody made.
-
-Here belongs the command. What a report is computed from is gathered here, as the asset does it
-for the task's own tables; computing it belongs to `targen.quality`.
-"""
+"""`targen report`: the quality report of any table of rows."""
 
 import asyncio
 from dataclasses import replace

@@ -1,7 +1,4 @@
-"""`targen serve`: the embedded model on a port.
-
-Here belongs what listens. Only ever on loopback.
-"""
+"""`targen serve`: serves the embedded model on a loopback port."""
 
 from typing import Annotated
 

@@ -1,7 +1,4 @@
-"""`targen store`: looking after the completion store.
-
-Here belong its commands. What they do stands in `targen.store.maintenance`.
-"""
+"""`targen store`: maintains the completion store."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""`targen validate` and `targen schema`: what one does with task and recipe files.
-
-Here belong commands that read these files and nothing else.
-"""
+"""`targen validate` and `targen schema`: check task files and write their JSON Schemas."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,4 @@
-"""`targen train`: what a transformer learns from a task's rows.
-
-Here belongs the command. Training belongs to `targen.training`, which needs the extra `train`.
-"""
+"""`targen train`: fine-tunes a transformer on a task's rows (needs the extra `train`)."""
 
 import json
 from dataclasses import asdict

@@ -1,8 +1,4 @@
-"""What every release must keep, told from its files alone.
-
-Here belongs reading a release back and counting. Whether its bytes are what they were is for
-`shelf` to say, and asked first.
-"""
+"""Checks a release for broken invariants, from its files alone."""
 
 from io import BytesIO
 
@@ -18,11 +14,11 @@ from targen.tasks.spec import TaskSpec
 
 
 def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
-    """Return every way in which a release breaks its contract, in words.
+    """Return a description of each violated invariant of a release.
 
-    Its files are what the manifest says; the splits hold the rows and labels that the manifest
-    says; no row stands twice; no duplicates, near duplicates or pairs are parted; the origin of
-    each row, and of no other, is told.
+    The files match the manifest; the splits have the rows and labels that the manifest counts; no
+    row occurs twice; duplicates, near duplicates and pairs share a split; `provenance.parquet`
+    covers exactly the released rows.
 
     Args:
         place: the data folder.
@@ -30,7 +26,7 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
         spec: the task.
 
     Raises:
-        TableError: the place cannot be read.
+        TableError: the storage cannot be read.
     """
     try:
         said = registry.verify(place, at)
@@ -45,18 +41,18 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     for name, part in parts.items():
         counted = {"rows": part.height, "labels": label_counts(spec, part)}
         if counted != said["splits"][name]:
-            found.append(f"{name} holds {counted}, the manifest says {said['splits'][name]}")
+            found.append(f"{name} has {counted}, but the manifest says {said['splits'][name]}")
     whole = pl.concat(
         [part.with_columns(split=pl.lit(name)) for name, part in parts.items()], how="vertical"
     )
     doubled = int(whole["instance_id"].is_duplicated().sum())
     if doubled:
-        found.append(f"{doubled} rows stand in more than one place")
+        found.append(f"{doubled} rows occur more than once")
     told = origins.select("instance_id", "split").sort("instance_id")
     if not told.equals(whole.select("instance_id", "split").sort("instance_id")):
-        found.append("provenance.parquet is on other rows than data/")
+        found.append("provenance.parquet does not cover the same rows as data/")
     groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if parted.height:
-        found.append(f"{parted.height} groups of rows that repeat each other are in several splits")
+        found.append(f"{parted.height} groups of related rows are in several splits")
     return found

@@ -1,7 +1,6 @@
-"""What `targen export` writes: the finished rows of a task, or a mixture, as a folder of files.
+"""Writes `targen export`: the finished rows of a task or a mixture, as a folder of files.
 
-Here belongs which files a format has and putting them there. Files are replaced by the next
-export; what must stay as it is belongs into a release.
+Each export overwrites the previous one.
 """
 
 from collections.abc import Mapping, Sequence

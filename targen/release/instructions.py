@@ -1,8 +1,4 @@
-"""Rows as conversations, for instruction tuning: who is told what, and what is answered.
-
-Here belongs the wording of one conversation. Mixing tasks belongs to `mixture`. The wordings are
-this project's own.
-"""
+"""Formats rows as conversations for instruction tuning."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

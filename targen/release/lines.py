@@ -1,8 +1,4 @@
-"""Rows and texts that stay on one line, whatever they hold.
-
-Here belongs keeping to the line. Which keys a row has is its format's business, and escaping a text
-that of whoever shows it.
-"""
+"""JSON Lines, and text reduced to one printable line."""
 
 import json
 import unicodedata

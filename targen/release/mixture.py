@@ -1,7 +1,4 @@
-"""Rows of several tasks mixed by weights, for training on all of them before fine-tuning on one.
-
-Here belongs how many rows of each task, which, and in what order. The rows' form does not.
-"""
+"""Draws a weighted mixture of rows from several tasks."""
 
 from collections.abc import Mapping, Sequence
 

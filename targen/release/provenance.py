@@ -1,7 +1,4 @@
-"""From each released row to every completion that it descends from.
-
-Here belongs following ids through the tables. What the completions say stands in the store.
-"""
+"""Maps each released row to every completion that it descends from."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final

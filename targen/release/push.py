@@ -1,8 +1,4 @@
-"""A release as a dataset repository on the Hugging Face hub.
-
-Here belongs sending the files of a release, and nothing else of what lies beside them. The library
-for it is an optional extra and imported only here.
-"""
+"""Pushes a release to a dataset repository on the Hugging Face hub."""
 
 import os
 import re

@@ -1,7 +1,4 @@
-"""The finished rows as they leave the project: which columns, and in what order.
-
-Here belongs what every format starts from. What a single format makes of it stands beside this.
-"""
+"""Selects the columns of finished rows that exports and releases contain."""
 
 import polars as pl
 

@@ -1,7 +1,4 @@
-"""Which rows go into training, validation and test.
-
-Here belongs dividing rows so that the parts know nothing of each other. Writing them does not.
-"""
+"""Divides rows into training, validation and test splits."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,8 +1,7 @@
-"""The eight tasks as SuperGLUE's own files have them, so that existing loaders read them.
+"""Writes the eight tasks in SuperGLUE's file formats.
 
-Here belong the keys and types of each task's lines. Dividing rows into files does not. Sources:
-the files of SuperGLUE v2 (Wang et al. 2019), as the loaders of jiant and of Hugging Face's
-`super_glue` read them.
+Sources: the files of SuperGLUE v2 (Wang et al. 2019), as the loaders of jiant and of Hugging
+Face's `super_glue` read them.
 """
 
 import re
