@@ -1,4 +1,4 @@
-"""The command `targen`: what one does with tasks and data outside of Dagster."""
+"""The `targen` command line."""
 
 from targen.cli import (  # noqa: F401 - importing them registers their commands
     audit,

@@ -1,7 +1,4 @@
-"""`python -m targen.cli`: the command without its script.
-
-Nothing else belongs here.
-"""
+"""Runs the command line as `python -m targen.cli`."""
 
 from targen.cli import app
 

@@ -1,4 +1,4 @@
-"""`targen audit`: where a row comes from, and whether that is true."""
+"""`targen audit`: traces rows to their sources and verifies them."""
 
 import json
 import os

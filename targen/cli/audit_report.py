@@ -1,4 +1,4 @@
-"""An audit as plain data, which all its forms are made from."""
+"""The result of an audit as JSON-like facts, as sentences, and as an HTML page."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What all commands share: the application, how they end in an error, and what they work on."""
+"""The Typer application, error reporting, tables for the terminal, and shared settings."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""`targen estimate`: what a task would cost, before a cent is spent."""
+"""`targen estimate`: estimates calls, tokens and cost without sending a request."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`targen export`: finished rows in the forms in which others read them."""
+"""`targen export`: writes finished rows in common formats."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

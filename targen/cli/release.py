@@ -1,4 +1,4 @@
-"""`targen release`: what one does with releases once they are made."""
+"""`targen release`: lists, verifies, withdraws and pushes releases."""
 
 from typing import Annotated
 

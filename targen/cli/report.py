@@ -1,4 +1,4 @@
-"""`targen report`: the quality report of rows that anybody made."""
+"""`targen report`: the quality report of any table of rows."""
 
 import asyncio
 from dataclasses import replace

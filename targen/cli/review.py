@@ -1,4 +1,4 @@
-"""`targen review`: people look at a sample of the finished rows, and their verdicts come back."""
+"""`targen review`: exports a sample for human review and imports the verdicts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

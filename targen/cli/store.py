@@ -1,4 +1,4 @@
-"""`targen store`: looking after the completion store."""
+"""`targen store` and `targen costs`: maintain the completion store and show what it cost."""
 
 import json
 from collections.abc import Iterator

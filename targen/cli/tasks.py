@@ -1,4 +1,4 @@
-"""`targen validate` and `targen schema`: what one does with task and recipe files."""
+"""`targen validate`, `schema` and `serve`: check task files, write their JSON Schemas, run the simulator."""
 
 from pathlib import Path
 from typing import Annotated

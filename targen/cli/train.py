@@ -1,4 +1,4 @@
-"""`targen train`: what a transformer learns from a task's rows."""
+"""`targen train`: fine-tunes a transformer on a task's rows (needs the extra `train`)."""
 
 import json
 from dataclasses import asdict

@@ -1,1 +1,1 @@
-"""Releases: finished rows as an immutable folder that can be checked, given out and withdrawn."""
+"""Releases (immutable, verifiable, withdrawable folders of finished rows) and exports."""

@@ -1,4 +1,4 @@
-"""Whether a release is what was made, and its rows those of the finished set."""
+"""Audits a release: its manifest, files, upstream tables and rows."""
 
 import json
 import re
@@ -20,20 +20,20 @@ from targen.tables.contracts import SHOWN
 from targen.tables.storage import Storage
 
 ROWS_AUDITED: Final = 1000
-"""Rows of a release whose completions are read again; all of its rows are compared."""
+"""Maximum number of rows whose completions are read again; all rows are compared."""
 ROWS: Final = re.compile(r"data/[^/]+\.parquet")
 ORIGINS: Final = "provenance.parquet"
 
 
 @dataclass
 class ReleaseAudit:
-    """What was found of a release.
+    """The result of auditing a release.
 
     Attributes:
-        manifest: what it says of itself; empty where it cannot be believed.
-        rows: how many it holds.
-        audits: of at most `ROWS_AUDITED` of its rows that are in the corrected set.
-        findings: what is wrong with it.
+        manifest: its content; empty if it is missing or was changed.
+        rows: number of released rows.
+        audits: audits of rows that are in the corrected set, at most `ROWS_AUDITED`.
+        findings: problems and notes.
     """
 
     manifest: Mapping[str, Any] = field(default_factory=dict)
@@ -43,12 +43,12 @@ class ReleaseAudit:
 
 
 def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
-    """Return what there is to say of a release.
+    """Audit a release.
 
     Args:
-        auditor: of the data folder that it was made from.
-        release: its folder.
-        seed: chooses the rows whose completions are read, where there are too many.
+        auditor: the auditor of the data folder that the release was made from.
+        release: the release's folder.
+        seed: selects the rows whose completions are read if there are more than `ROWS_AUDITED`.
 
     Raises:
         TableError: the folder cannot be read.
@@ -76,14 +76,14 @@ def _why(tombstone: bytes) -> str:
     try:
         return str(json.loads(tombstone)["reason"])
     except (ValueError, KeyError, TypeError):
-        return "its tombstone cannot be read"
+        return "the tombstone cannot be read"
 
 
 def _manifest(release: Storage, made: ReleaseAudit) -> dict[str, Any]:
-    """Return the manifest; empty, with a finding, where it is not what it was."""
+    """Return the manifest; empty, with a finding, if it is missing or was changed."""
     text = release.read(MANIFEST)
     if text is None:
-        what = f"there is none: {release.address('')} is no release, or an incomplete one"
+        what = f"it is missing: {release.address('')} is not a release, or it is incomplete"
         made.findings.append(Finding("wrong", MANIFEST, what))
         return {}
     try:
@@ -92,20 +92,20 @@ def _manifest(release: Storage, made: ReleaseAudit) -> dict[str, Any]:
             isinstance(said[name], dict) for name in ("files", "upstream")
         )
         right = right and isinstance(said["task"], str)
-        # As it is written, to the byte: what JSON reads alike is not the same file.
+        # Compare bytes: different files can parse to the same JSON.
         same = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         right = right and same.encode() == text
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
         right = False
     if not right:
-        what = "it was changed: it does not give the version that it names"
+        what = "it was changed: its content does not match its version"
         made.findings.append(Finding("wrong", MANIFEST, what))
         return {}
     return said
 
 
 def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dict[str, bytes]:
-    """Return path -> content of every file, noting those that are not what they were."""
+    """Return path -> content of every file; add a finding for each changed or extra file."""
     found = {}
     for path, wanted in said["files"].items():
         content = release.read(path)
@@ -118,25 +118,25 @@ def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dic
     for path in release.keys(""):
         hidden = any(part.startswith(".") for part in path.split("/"))
         if path not in said["files"] and path != MANIFEST and not hidden:
-            made.findings.append(Finding("wrong", path, "it is no part of the release"))
+            made.findings.append(Finding("wrong", path, "it is not part of the release"))
     return found
 
 
 def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield the tables it was made from that have no record or have changed since."""
+    """Yield upstream tables that no run recorded, or that have changed since."""
     for key, wanted in said["upstream"].items():
         content = auditor.place.read(key)
         now = None if content is None else sha256_of(content)
         if auditor.store is None:
-            yield Finding("unknown", key, f"unknown whether it was written: {auditor.why}")
+            yield Finding("unknown", key, f"its record cannot be checked: {auditor.why}")
             continue
         known = table_digests.recorded(auditor.store, key, wanted["sha256"])
         if known is None:
-            what = "no run wrote the version of it that the release names"
+            what = "no recorded run wrote the version that the release names"
             yield Finding("wrong" if now == wanted["sha256"] else "unknown", key, what)
         elif now != wanted["sha256"]:
             what = f"run {known.run_id} wrote the version that the release was made from"
-            yield Finding("note", key, f"{what}; the current file is another")
+            yield Finding("note", key, f"{what}; the table has changed since")
 
 
 def _frames(contents: Mapping[str, bytes], made: ReleaseAudit) -> dict[str, pl.DataFrame]:
@@ -159,7 +159,7 @@ def _rows(
     made: ReleaseAudit,
     seed: int,
 ) -> None:
-    """Compare every row with the corrected set; audit those that are in it."""
+    """Compare every row with the corrected set, and audit the rows found there."""
     book = auditor.book(task)
     found: list[str] = []
     lost: list[tuple[str, dict[str, Any]]] = []
@@ -175,9 +175,9 @@ def _rows(
             changed += bool(other)
             if other and changed <= SHOWN:
                 where = f"{path}, row {row['instance_id']}, column {', '.join(other)}"
-                made.findings.append(Finding("wrong", where, "it is not the finished set's"))
+                made.findings.append(Finding("wrong", where, "it differs from the corrected set"))
     if changed > SHOWN:
-        what = f"{changed - SHOWN} more rows are not the finished set's"
+        what = f"{changed - SHOWN} more rows differ from the corrected set"
         made.findings.append(Finding("wrong", "data", what))
     chosen = found
     if len(found) > ROWS_AUDITED:
@@ -190,7 +190,7 @@ def _rows(
 def _lost(
     auditor: Auditor, lost: list[tuple[str, dict[str, Any]]], origins: bytes | None
 ) -> list[Finding]:
-    """Check rows that the finished set holds no more, by the requests that the release names."""
+    """Check rows that are no longer in the corrected set against their completions."""
     if not lost:
         return []
     named: dict[str, list[str]] = {}
@@ -209,11 +209,13 @@ def _lost(
             for one in named.get(row["instance_id"]) or ()
         )
     ]
-    what = "the finished set does not hold it, and no completion that the release names either"
+    what = "it is neither in the corrected set nor in a completion that the release names"
     findings = [Finding("unknown", f"{path}, row {name}", what) for path, name in bad[:SHOWN]]
     if len(bad) > SHOWN:
-        findings.append(Finding("unknown", "data", f"the same of {len(bad) - SHOWN} more rows"))
+        findings.append(
+            Finding("unknown", "data", f"the same is true of {len(bad) - SHOWN} more rows")
+        )
     if len(bad) < len(lost):
         what = f"{len(lost) - len(bad)} rows are no longer in the corrected set; their completions "
-        findings.append(Finding("note", "data", what + "still say them"))
+        findings.append(Finding("note", "data", what + "still contain them"))
     return findings

@@ -1,4 +1,4 @@
-"""The dataset card: what a reader must know of a release, with a header that Hugging Face reads."""
+"""Renders the dataset card (README.md) of a release, with a Hugging Face header."""
 
 import html
 import json
@@ -16,7 +16,7 @@ import targen
 from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
-from targen.release.inputs import Material
+from targen.release.inputs import ReleaseInputs
 from targen.release.rows import label_counts, one_line
 from targen.steps import CORRECTED_SET, FIELD_DTYPES, RECIPE_STEP
 from targen.tasks.registry import resolve
@@ -41,18 +41,18 @@ _LABEL_MEANINGS: Final = {
 }
 
 
-def render(material: Material, parts: Mapping[str, pl.DataFrame], superglue: bool) -> str:
+def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: bool) -> str:
     """Return the card as Markdown; the same inputs give the same text.
 
     Args:
-        material: what the release is made from.
+        inputs: what the release is made from.
         parts: split -> released rows.
         superglue: whether the release holds files in SuperGLUE's format.
     """
-    spec, report = material.spec, material.report
+    spec, report = inputs.spec, inputs.report
     first = next(iter(parts.values()))
     text: str = _template().render(
-        header=header(material, parts),
+        header=header(inputs, parts),
         title=plain(spec.title),
         banner=plain(report["banner"]) if report.get("banner") else None,
         simulated=bool(report.get("simulated")),
@@ -74,24 +74,24 @@ def render(material: Material, parts: Mapping[str, pl.DataFrame], superglue: boo
         columns=_columns(spec, first),
         example=fenced(first.row(0, named=True)),
         steps=_steps(spec),
-        models=_models(material.served),
-        labelling=_labelling(material),
+        models=_models(inputs.served),
+        labelling=_labelling(inputs),
         costs=_costs(report),
         gates=_gates(report),
         reference=plain(report.get("reference_name") or ""),
         figures=_figures(report),
-        limits=_limits(material, parts),
+        limits=_limits(inputs, parts),
     )  # fmt: skip
     return text
 
 
-def header(material: Material, parts: Mapping[str, pl.DataFrame]) -> str:
-    """Return the YAML header; texts are quoted as JSON, which is valid YAML."""
-    spec = material.spec
+def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
+    """Return the YAML header; texts stand in JSON's quotes, which YAML reads as its own."""
+    spec = inputs.spec
     rows = sum(part.height for part in parts.values())
     size = next((name for bound, name in SIZES if rows < bound), LARGEST)
     tags = ["synthetic", "targen", *({spec.recipe.name} - {"targen"})]
-    if material.report.get("simulated"):
+    if inputs.report.get("simulated"):
         tags.append("simulated")
     lines = [
         f"license: {json.dumps(spec.release.license)}",
@@ -184,9 +184,9 @@ def _models(served: pl.DataFrame) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-def _labelling(material: Material) -> str:
+def _labelling(inputs: ReleaseInputs) -> str:
     """Say who gave the labels, who checked them, and what that changed."""
-    spec, rows = material.spec, material.rows
+    spec, rows = inputs.spec, inputs.rows
     if spec.answer.kind == "none":
         return "The rows have no labels."
     labels, params = resolve(spec.recipe.choice("labels"), "labels")
@@ -269,9 +269,9 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def _limits(material: Material, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
+def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
     """Yield what a reader should not believe of the rows."""
-    spec, report = material.spec, material.report
+    spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")
     yield "No person has read every row; what models wrote and judged has their mistakes."

@@ -1,4 +1,4 @@
-"""All that came of a request, a term, a context, a seed or a row: in the tables and in releases."""
+"""Finds all rows, including released ones, that descend from an id."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict

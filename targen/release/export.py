@@ -1,4 +1,7 @@
-"""What `targen export` writes: the finished rows of a task, or a mixture, as a folder of files."""
+"""Writes `targen export`: the finished rows of a task or a mixture, as a folder of files.
+
+Each export overwrites the previous one.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

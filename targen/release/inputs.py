@@ -1,4 +1,4 @@
-"""What a release is made from: a task, its tables, its report, and who answered."""
+"""Gathers the inputs of a release; refuses inconsistent inputs and failed gates."""
 
 import json
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ REPORT = "quality_report"
 
 
 @dataclass(frozen=True)
-class Material:
+class ReleaseInputs:
     """Everything that a release says something of.
 
     Attributes:
@@ -47,7 +47,7 @@ class Material:
         return self.tables["corrected_set"].table
 
 
-def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> Material:
+def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> ReleaseInputs:
     """Return what a release of the task is made from.
 
     Args:
@@ -77,7 +77,9 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
         step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
     )
     planted = stored["corrected_set"].planted is not None
-    return Material(spec, stored, report, _upstream(spec, tables, planted), report_digest, served)
+    return ReleaseInputs(
+        spec, stored, report, _upstream(spec, tables, planted), report_digest, served
+    )
 
 
 def _other_rows(spec: TaskSpec, report: Mapping[str, Any]) -> str:

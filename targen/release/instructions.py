@@ -1,4 +1,4 @@
-"""Rows as conversations for instruction tuning."""
+"""Formats rows as conversations for instruction tuning."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""The files of a release and its manifest: the same inputs give the same bytes."""
+"""Builds the files of a release and its manifest; equal inputs give equal bytes."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from targen.errors import TargenError
 from targen.hashing import digest
 from targen.release import card, superglue
 from targen.release.export import parquet
-from targen.release.inputs import Material, fingerprint, task_dump
+from targen.release.inputs import ReleaseInputs, fingerprint, task_dump
 from targen.release.provenance import provenance
 from targen.release.rows import finished, json_lines, label_counts
 from targen.release.splits import divide
@@ -42,21 +42,21 @@ class Contents:
         return str(self.manifest["version"])
 
 
-def build(material: Material) -> Contents:
+def build(inputs: ReleaseInputs) -> Contents:
     """Return the release of what was gathered.
 
     Raises:
         TableError: the corrected set is of another edition of the task.
     """
-    spec = material.spec
-    rows = finished(spec, material.rows)
-    parts = divide(spec, rows, material.tables["instances"].table)
+    spec = inputs.spec
+    rows = finished(spec, inputs.rows)
+    parts = divide(spec, rows, inputs.tables["instances"].table)
     lines = _superglue(spec, parts)
     files = {f"data/{name}.parquet": parquet(part) for name, part in parts.items()}
     files |= {f"superglue/{path}": json_lines(objects) for path, objects in lines.items()}
-    files["provenance.parquet"] = parquet(provenance(parts, material.tables))
-    files["README.md"] = card.render(material, parts, bool(lines)).encode()
-    manifest = _manifest(material, parts, files)
+    files["provenance.parquet"] = parquet(provenance(parts, inputs.tables))
+    files["README.md"] = card.render(inputs, parts, bool(lines)).encode()
+    manifest = _manifest(inputs, parts, files)
     content = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     return Contents({**files, MANIFEST: content.encode()}, manifest)
 
@@ -79,10 +79,10 @@ def _superglue(
 
 
 def _manifest(
-    material: Material, parts: Mapping[str, pl.DataFrame], files: Mapping[str, bytes]
+    inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], files: Mapping[str, bytes]
 ) -> dict[str, Any]:
-    spec = material.spec
-    steps = {step: one.step_digest for step, one in material.tables.items()}
+    spec = inputs.spec
+    steps = {step: one.step_digest for step, one in inputs.tables.items()}
     task_digest = digest(task_dump(spec))
     recipe_digest = digest(spec.recipe.model_dump(mode="json"))
     manifest = {
@@ -91,27 +91,27 @@ def _manifest(
         "task_digest": task_digest,
         "recipe": spec.recipe.name,
         "recipe_digest": recipe_digest,
-        "step_digests": {**steps, "quality_report": material.report_digest},
+        "step_digests": {**steps, "quality_report": inputs.report_digest},
         "license": spec.release.license,
-        "simulated": bool(material.report.get("simulated")),
+        "simulated": bool(inputs.report.get("simulated")),
         "project_version": targen.__version__,
         # The same rows may be other bytes in a Parquet file that another release wrote.
         "written_by": f"polars {pl.__version__}",
-        "inputs": inputs_digest(material, task_digest, recipe_digest),
+        "inputs": inputs_digest(inputs, task_digest, recipe_digest),
         "splits": {
             name: {"rows": part.height, "labels": label_counts(spec, part)}
             for name, part in parts.items()
         },
         "files": {path: fingerprint(content) for path, content in sorted(files.items())},
-        "upstream": material.upstream,
+        "upstream": inputs.upstream,
     }
     return {**manifest, "version": version_of(manifest)}
 
 
-def inputs_digest(material: Material, task_digest: str, recipe_digest: str) -> str:
-    """Return the sha256 of task, recipe and rows, independent of file formats.
+def inputs_digest(inputs: ReleaseInputs, task_digest: str, recipe_digest: str) -> str:
+    """Return the sha256 of task, recipe and rows, whatever wrote their files.
 
     It tells a release again that was withdrawn, also where other software would write it.
     """
-    tables = {step: stored.data_version for step, stored in material.tables.items()}
+    tables = {step: stored.data_version for step, stored in inputs.tables.items()}
     return digest([FORMAT, task_digest, recipe_digest, tables])

@@ -1,4 +1,4 @@
-"""From each released row to every completion that it descends from."""
+"""Maps each released row to every completion that it descends from."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""A release as a dataset repository on the Hugging Face hub."""
+"""Pushes a release to a dataset repository on the Hugging Face hub."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The releases in a data folder: `releases/<task>/<version>/`, immutable or withdrawn."""
+"""Stores, lists, verifies and withdraws releases in `releases/<task>/<version>/`."""
 
 import json
 import re
@@ -28,13 +28,12 @@ _VERSION: Final = re.compile(rf"[0-9a-f]{{{VERSION_DIGITS}}}")
 
 @dataclass(frozen=True)
 class Entry:
-    """A release as the list shows it.
+    """A release in the list.
 
     Attributes:
         task, version: its name.
-        state: whole (as far as its manifest is there; nothing is read again), withdrawn, or
-            incomplete.
-        rows: in all splits; 0 if unknown.
+        state: whole (its manifest exists; files are not verified), withdrawn, or incomplete.
+        rows: number of rows in all splits; 0 if unknown.
         reason: why it was withdrawn.
     """
 
@@ -46,7 +45,7 @@ class Entry:
 
     @property
     def standing(self) -> bool:
-        """Whether it is there to be used, and so has to be whole."""
+        """Whether the release is in use, that is, not withdrawn."""
         return self.state != "withdrawn"
 
 
@@ -54,30 +53,30 @@ def folder(task: str, version: str) -> str:
     """Return the key of a release's folder.
 
     Raises:
-        ReleaseError: the task or the version has not the form of one.
+        ReleaseError: the task or the version is malformed.
     """
     if not re.fullmatch(NAME_PATTERN, task) or not _VERSION.fullmatch(version):
         raise ReleaseError(
-            f"{task!r} {version!r} is no task and version: a version is {VERSION_DIGITS} hex "
+            f"{task!r} {version!r} is not a task and a version: a version has {VERSION_DIGITS} hex "
             "digits; `targen release list` shows them."
         )
     return f"{FOLDER}/{task}/{version}"
 
 
 def put(place: Storage, task: str, contents: Contents) -> bool:
-    """Write a release. If it exists already, compare every byte instead.
+    """Write a release; if it exists already, compare every byte instead.
 
     Returns:
-        Whether it was written now.
+        Whether it was written by this call.
 
     Raises:
-        ReleaseError: it was withdrawn, or the existing files were changed.
-        TableError: the place cannot be read or written.
+        ReleaseError: it was withdrawn, or the existing release was changed.
+        TableError: the storage cannot be read or written.
     """
     at = folder(task, contents.version)
     _refuse_withdrawn(place, task, contents)
     if place.read(f"{at}/{MANIFEST}") is None:
-        # The manifest comes last: without it this is what a killed run left.
+        # The manifest is written last: without it, a killed run left these files.
         for key in place.keys(at):
             place.delete(key)
         place.write_folder(at, contents.files)
@@ -86,7 +85,7 @@ def put(place: Storage, task: str, contents: Contents) -> bool:
     if problems:
         raise ReleaseError(
             f"The release {place.address(at)} was changed after it was made: "
-            f"{'; '.join(problems)}. It is not written over: move it away to make it again."
+            f"{'; '.join(problems)}. It is not overwritten. Move it away to make it again."
         )
     return False
 
@@ -97,17 +96,17 @@ def _changes(place: Storage, at: str, contents: Contents) -> Iterator[str]:
         if found is None:
             yield f"{path} is missing"
         elif found != content:
-            yield f"{path} is another file"
+            yield f"{path} differs"
     yield from _strangers(place, at, set(contents.files))
 
 
 def _strangers(place: Storage, at: str, known: set[str]) -> Iterator[str]:
-    """Yield files that are not part of the release; hidden files are ignored."""
+    """Yield files that are not part of the release, except hidden files (git, for example)."""
     prefix = f"{at}/" if at else ""
     for key in place.keys(at):
         path = key.removeprefix(prefix)
         if path not in known and not any(part.startswith(".") for part in path.split("/")):
-            yield f"{path} is no part of it"
+            yield f"{path} is not part of it"
 
 
 def _refuse_withdrawn(place: Storage, task: str, contents: Contents) -> None:
@@ -120,7 +119,7 @@ def _refuse_withdrawn(place: Storage, task: str, contents: Contents) -> None:
         if same or old.get("inputs") == contents.manifest["inputs"]:
             raise ReleaseError(
                 f"{task} is not released: these rows were withdrawn as version {entry.version} "
-                f"({entry.reason}). Mend the task or its rows; to release them all the same, "
+                f"({entry.reason}). Fix the task or its rows, or, to release them anyway, "
                 f"remove {place.address(f'{at}/{TOMBSTONE}')} first."
             )
 
@@ -130,17 +129,17 @@ def manifest(place: Storage, at: str = "") -> dict[str, Any]:
 
     Args:
         place: the storage.
-        at: key of its folder.
+        at: key of the release's folder.
 
     Raises:
-        ReleaseError: there is none, or it was changed.
-        TableError: the place cannot be read.
+        ReleaseError: the manifest is missing or was changed.
+        TableError: the storage cannot be read.
     """
     prefix = f"{at}/" if at else ""
     where = place.address(at) if at else place.address("").rstrip("/")
     text = place.read(f"{prefix}{MANIFEST}")
     if text is None:
-        raise ReleaseError(f"{where} is no release, or an incomplete one: it has no {MANIFEST}.")
+        raise ReleaseError(f"{where} is not a release, or it is incomplete: it has no {MANIFEST}.")
     try:
         said = json.loads(text)
         right = isinstance(said, dict) and said["version"] == version_of(said)
@@ -148,20 +147,20 @@ def manifest(place: Storage, at: str = "") -> dict[str, Any]:
     except (ValueError, KeyError, TypeError):
         right, paths = False, []
     if not right or not all(_PATH.fullmatch(path) for path in paths):
-        raise ReleaseError(f"{where}: {MANIFEST} was changed; what it says cannot be believed.")
+        raise ReleaseError(f"{where}: {MANIFEST} was changed and cannot be trusted.")
     return dict(said)
 
 
 def verify(place: Storage, at: str = "") -> dict[str, Any]:
-    """Return the manifest of a release whose every file is what it was.
+    """Verify every file of a release, and return its manifest.
 
     Args:
         place: the storage.
-        at: key of its folder.
+        at: key of the release's folder.
 
     Raises:
-        ReleaseError: what is missing, changed or too much, by name; or it was withdrawn.
-        TableError: the place cannot be read.
+        ReleaseError: files are missing, changed or extra (named), or it was withdrawn.
+        TableError: the storage cannot be read.
     """
     prefix = f"{at}/" if at else ""
     said = manifest(place, at)
@@ -178,7 +177,7 @@ def verify(place: Storage, at: str = "") -> dict[str, Any]:
             problems.append(f"{path} was changed")
     problems += _strangers(place, at, {*said["files"], MANIFEST})
     if at and at.rsplit("/", 1)[-1] != said["version"]:
-        problems.append(f"it is version {said['version']} but is stored in the folder of another")
+        problems.append(f"it is version {said['version']} in the folder of another version")
     if problems:
         raise ReleaseError(f"The release {where} is damaged: {'; '.join(problems)}.")
     return said
@@ -188,11 +187,11 @@ def listed(place: Storage, task: str | None = None) -> list[Entry]:
     """Return all releases, or those of one task, by task and version.
 
     Raises:
-        ReleaseError: the task has not the form of one.
-        TableError: the place cannot be read.
+        ReleaseError: the task name is malformed.
+        TableError: the storage cannot be read.
     """
     if task is not None and not re.fullmatch(NAME_PATTERN, task):
-        raise ReleaseError(f"{task!r} is no task's name.")
+        raise ReleaseError(f"{task!r} is not a task name.")
     found: dict[tuple[str, str], set[str]] = {}
     for key in place.keys(FOLDER if task is None else f"{FOLDER}/{task}"):
         parts = key.split("/", 3)
@@ -210,7 +209,7 @@ def _entry(place: Storage, task: str, version: str, files: set[str]) -> Entry:
         said = json.loads(place.read(f"{at}/{MANIFEST}") or b"")
         rows = sum(split["rows"] for split in said["splits"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
-        # A list shows what there is; what is wrong with one is for `verify` to say.
+        # The list stays short; `verify` reports the details.
         return Entry(task, version, "incomplete")
     if TOMBSTONE in files:
         reason = _reason(place.read(f"{at}/{TOMBSTONE}") or b"")
@@ -222,23 +221,22 @@ def _reason(tombstone: bytes) -> str:
     try:
         return str(json.loads(tombstone)["reason"])
     except (ValueError, KeyError, TypeError):
-        return "its tombstone cannot be read"
+        return "the tombstone cannot be read"
 
 
 def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
-    """Take a release back: its files go, its manifest stays with the reason.
+    """Withdraw a release: delete its files, keep its manifest and the reason.
 
-    Whoever is interrupted does it again with the same words: what is left of the files goes then.
-    A damaged release can be withdrawn like any other.
+    An interrupted withdrawal can be repeated with the same reason. A damaged release can be
+    withdrawn, too.
 
     Raises:
-        ReleaseError: the release does not exist, the reason is empty, or it was withdrawn for
-            another reason.
-        TableError: the place cannot be read or written.
+        ReleaseError: the release or the reason is missing, or it was withdrawn for another reason.
+        TableError: the storage cannot be read or written.
     """
     words = " ".join(reason.split())
     if not words or len(words) > REASON_AT_MOST:
-        raise ReleaseError(f"Give a --reason, of at most {REASON_AT_MOST} characters.")
+        raise ReleaseError(f"Give a --reason of at most {REASON_AT_MOST} characters.")
     at = folder(task, version)
     if place.read(f"{at}/{MANIFEST}") is None:
         raise ReleaseError(
@@ -246,9 +244,9 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
         )
     before = place.read(f"{at}/{TOMBSTONE}")
     if before is not None and _reason(before) != words:
-        raise ReleaseError(f"{task} {version} is withdrawn already: {_reason(before)}")
+        raise ReleaseError(f"{task} {version} was already withdrawn: {_reason(before)}")
     note = {"task": task, "version": version, "reason": words}
-    # First, so that the release no longer counts as valid from here on.
+    # Written first, so that an interrupted withdrawal cannot look like a valid release.
     place.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
     for key in place.keys(at):
         if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
@@ -268,7 +266,7 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
         spec: the task.
 
     Raises:
-        TableError: the place cannot be read.
+        TableError: the storage cannot be read.
     """
     try:
         said = verify(place, at)
@@ -283,7 +281,7 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     for name, part in parts.items():
         counted = {"rows": part.height, "labels": label_counts(spec, part)}
         if counted != said["splits"][name]:
-            found.append(f"{name} holds {counted}, the manifest says {said['splits'][name]}")
+            found.append(f"{name} has {counted}, but the manifest says {said['splits'][name]}")
     whole = pl.concat(
         [part.with_columns(split=pl.lit(name)) for name, part in parts.items()], how="vertical"
     )
@@ -296,5 +294,5 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if parted.height:
-        found.append(f"{parted.height} groups of rows that repeat each other are in several splits")
+        found.append(f"{parted.height} groups of related rows are in several splits")
     return found

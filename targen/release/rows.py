@@ -1,4 +1,4 @@
-"""The finished rows as they leave the project: which columns, and in what order."""
+"""Columns of finished rows in exports and releases, and their text formats."""
 
 import json
 import unicodedata

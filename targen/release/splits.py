@@ -1,4 +1,4 @@
-"""Which rows go into training, validation and test."""
+"""Divides rows into splits, and mixes rows of several tasks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,8 @@
-"""The eight tasks as SuperGLUE's own files have them, so that existing loaders read them."""
+"""Writes the eight tasks in SuperGLUE's file formats.
+
+Sources: the files of SuperGLUE v2 (Wang et al. 2019), as the loaders of jiant and of Hugging
+Face's `super_glue` read them.
+"""
 
 import re
 from collections.abc import Callable, Mapping

@@ -204,8 +204,8 @@ def test_a_release_whose_tables_were_made_anew_is_held_against_its_completions(
     for path in data.glob("*/rte.parquet"):
         path.unlink()
     said = told("--release", str(at))
-    assert "another lies there now" in said
-    assert "8 rows stand in the finished set no more; their completions still say them" in said
+    assert "the table has changed since" in said
+    assert "8 rows are no longer in the corrected set; their completions still contain them" in said
 
 
 def test_a_row_that_nobody_made_is_found_in_a_release(data: Path) -> None:
@@ -217,10 +217,10 @@ def test_a_row_that_nobody_made_is_found_in_a_release(data: Path) -> None:
     at = release(data)
     path.write_bytes(before)
     said = told("--release", str(at), status=1)
-    assert "column premise: it is not the finished set's" in said
-    assert "no run wrote the version of it that the release names" in said
+    assert "column premise: it differs from the corrected set" in said
+    assert "no recorded run wrote the version that the release names" in said
 
 
 def test_what_is_no_release_is_told(data: Path, tmp_path: Path) -> None:
     said = told("--release", str(tmp_path / "none"), status=1)
-    assert "is no release, or an incomplete one" in said
+    assert "is not a release, or it is incomplete" in said

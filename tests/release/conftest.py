@@ -16,7 +16,7 @@ from resources.llm import LLMResource
 from targen.operators import run_step, step_digest
 from targen.quality import page, report
 from targen.release import inputs, manifest
-from targen.release.inputs import Material
+from targen.release.inputs import ReleaseInputs
 from targen.release.manifest import Contents
 from targen.steps import UPSTREAM
 from targen.tables.files import Stored, Tables
@@ -38,7 +38,7 @@ class Made:
     def place(self) -> LocalStorage:
         return LocalStorage(str(self.folder))
 
-    def gathered(self, spec: TaskSpec | None = None, place: Storage | None = None) -> Material:
+    def gathered(self, spec: TaskSpec | None = None, place: Storage | None = None) -> ReleaseInputs:
         spec = spec or self.spec
         with closing(LLMResource(data_dir=str(self.folder)).store()) as store:
             tables = Tables(place or self.place)

@@ -41,7 +41,7 @@ def test_one_flipped_byte_is_found_and_named(at: Storage, made: Contents, path: 
     at.write(key, bytes(content))
     with pytest.raises(ReleaseError, match=f"is damaged: {path} was changed"):
         registry.verify(at, registry.folder("rte", made.version))
-    with pytest.raises(ReleaseError, match=f"changed after it was made: {path} is another file"):
+    with pytest.raises(ReleaseError, match=f"changed after it was made: {path} differs"):
         registry.put(at, "rte", made)
     assert at.read(key) == bytes(content)
 
@@ -54,7 +54,7 @@ def test_missing_and_foreign_files_are_named(at: Storage, made: Contents) -> Non
     at.write(f"{key}/.gitattributes", b"")
     for call in (lambda: registry.verify(at, key), lambda: registry.put(at, "rte", made)):
         with pytest.raises(
-            ReleaseError, match=r"README.md is missing; data/extra.parquet is no part of it\."
+            ReleaseError, match=r"README.md is missing; data/extra.parquet is not part of it\."
         ):
             call()
 
@@ -80,7 +80,9 @@ def test_a_manifest_made_to_fit_other_files_has_another_version(
         registry.verify(at, key)
     forged["version"] = version_of(forged)
     at.write(f"{key}/{MANIFEST}", json.dumps(forged).encode())
-    with pytest.raises(ReleaseError, match=f"it is version {forged['version']} and lies in"):
+    with pytest.raises(
+        ReleaseError, match=f"it is version {forged['version']} in the folder of another"
+    ):
         registry.verify(at, key)
 
 
@@ -89,7 +91,7 @@ def test_a_manifest_cannot_name_files_outside_its_folder(at: Storage, path: str)
     said = {"files": {path: {"sha256": "", "size": 0}}}
     said["version"] = version_of(said)
     at.write(f"{MANIFEST}", json.dumps(said).encode())
-    with pytest.raises(ReleaseError, match="cannot be believed"):
+    with pytest.raises(ReleaseError, match="cannot be trusted"):
         registry.verify(at)
 
 
@@ -98,7 +100,7 @@ def test_what_a_killed_run_left_is_made_whole(at: Storage, made: Contents) -> No
     at.write(f"{key}/data/train.parquet", b"half")
     at.write(f"{key}/stale.txt", b"")
     assert [entry.state for entry in registry.listed(at, "rte")] == ["incomplete"]
-    with pytest.raises(ReleaseError, match="incomplete one: it has no manifest"):
+    with pytest.raises(ReleaseError, match="it is incomplete: it has no manifest"):
         registry.verify(at, key)
     assert registry.put(at, "rte", made) is True
     registry.verify(at, key)
@@ -152,7 +154,7 @@ def test_withdrawing_again_ends_what_was_begun(at: Storage, made: Contents) -> N
     at.write(f"{key}/README.md", b"left over")
     registry.withdraw(at, "rte", made.version, "why")
     assert len(at.keys(key)) == 2
-    with pytest.raises(ReleaseError, match="withdrawn already: why"):
+    with pytest.raises(ReleaseError, match="already withdrawn: why"):
         registry.withdraw(at, "rte", made.version, "another reason")
 
 
@@ -160,8 +162,8 @@ def test_withdrawing_again_ends_what_was_begun(at: Storage, made: Contents) -> N
     ("task", "version", "reason", "message"),
     [
         ("rte", "0" * 16, "why", "There is no release 0000000000000000 of rte"),
-        ("rte", "../../..", "why", "is no task and version"),
-        ("../x", "0" * 16, "why", "is no task and version"),
+        ("rte", "../../..", "why", "is not a task and a version"),
+        ("../x", "0" * 16, "why", "is not a task and a version"),
         ("rte", "0" * 16, "  ", "Give a --reason"),
         ("rte", "0" * 16, "x" * 3000, "at most 2000 characters"),
     ],
@@ -179,7 +181,7 @@ def test_only_releases_are_listed(at: Storage, made: Contents) -> None:
     at.write("releases/rte/not-a-version/manifest.json", b"{}")
     assert [(entry.task, entry.version) for entry in registry.listed(at)] == [("rte", made.version)]
     assert registry.listed(at, "boolq") == []
-    with pytest.raises(ReleaseError, match="no task's name"):
+    with pytest.raises(ReleaseError, match="not a task name"):
         registry.listed(at, "..")
 
 
@@ -198,9 +200,9 @@ def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_p
     wrong[MANIFEST] = json.dumps(said).encode()
     registry.put(at, "rte", Contents(wrong, said))
     found = registry.violations(at, registry.folder("rte", said["version"]), spec)
-    assert "rows stand in more than one place" in " ".join(found)
+    assert "rows occur more than once" in " ".join(found)
     assert "the manifest says" in found[0]
-    assert "provenance.parquet is on other rows" in " ".join(found)
+    assert "provenance.parquet does not cover the same rows" in " ".join(found)
     assert "in several splits" in found[-1]
     at.write(f"{key}/README.md", b"")
     (only,) = registry.violations(at, key, spec)
