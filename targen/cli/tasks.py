@@ -1,4 +1,4 @@
-"""`targen validate`, `schema` and `serve`: check task files, write their JSON Schemas, run the simulator."""
+"""`targen validate`, `schema` and `serve`: task files, their JSON Schemas, and the simulator."""
 
 from pathlib import Path
 from typing import Annotated
