@@ -1,4 +1,4 @@
-"""How the embedded model errs: at set rates, and in the ways in which real models err."""
+"""Error rates of the simulator, answers of broken form, and the wire format of errors."""
 
 import json
 from dataclasses import dataclass, fields
@@ -10,13 +10,12 @@ from starlette.responses import Response
 
 @dataclass(frozen=True, slots=True)
 class ErrorRates:
-    """Shares in [0, 1]; the defaults are what the demonstration runs with.
+    """Shares in [0, 1]; the defaults are those of the demonstration.
 
     Attributes:
-        wrong_label: instances written with the text of another label than the one asked for.
-        malformed: answers that are cut off, chatty or of wrong types.
-        near_duplicate: seeds (or rows without one) that repeat another of the same call but for
-            a word.
+        wrong_label: instances whose text has another label than the one asked for.
+        malformed: answers that are cut off, wrapped in chat, or of wrong types.
+        near_duplicate: seeds that repeat another seed of the same call except for one word.
         annotator: labels that the blind annotator gets wrong.
         corrector: labels that the corrector gets wrong.
     """
@@ -30,11 +29,11 @@ class ErrorRates:
     def __post_init__(self) -> None:
         for rate in fields(self):
             if not 0 <= getattr(self, rate.name) <= 1:
-                raise ValueError(f"{rate.name} must lie between 0 and 1")
+                raise ValueError(f"{rate.name} must be between 0 and 1")
 
 
 NONE = ErrorRates(0, 0, 0, 0, 0)
-"""A model that never errs."""
+"""No errors."""
 
 
 def spoil(answer: str, rng: Random) -> tuple[str, str]:
@@ -49,7 +48,7 @@ def spoil(answer: str, rng: Random) -> tuple[str, str]:
         closing = rng.choice(("Let me know if you need more.", "I hope this helps!"))
         return f"{opening}\n\n```json\n{answer}\n```\n\n{closing}", "stop"
     if how == 2:
-        # Strings where numbers belong and lists where strings belong.
+        # A list where a string is expected.
         return answer.replace('":"', '":["', 1).replace('","', '"],"', 1), "stop"
     return f"[{answer}, ]", "stop"
 

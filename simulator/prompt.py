@@ -1,4 +1,4 @@
-"""What the embedded model reads of a request: the data block, the schema, and a key of it all."""
+"""Reads a request: the data block, the answer's schema, and a hash of both."""
 
 import json
 import re
@@ -16,14 +16,13 @@ _FENCE: Final = re.compile(r"```(?:json)?\s*(?=\{)")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request as the model sees it.
+    """A request as the simulator sees it.
 
     Attributes:
-        block: the data that the prompt carries; empty where it carries none.
-        schema: the JSON schema of the answer, from the request or from the prompt's text; empty
-            where there is none.
-        text: all messages, one after the other.
-        key: hash of messages, schema and seed; all that is random in the answer comes from it.
+        block: the prompt's data block; empty if it has none.
+        schema: the JSON schema of the answer, from the request or the prompt's text; may be empty.
+        text: all messages, joined.
+        key: hash of messages, schema and seed; the seed of everything random in the answer.
     """
 
     block: Mapping[str, Any]
@@ -32,14 +31,14 @@ class Prompt:
     key: bytes
 
     def random(self, purpose: str) -> Random:
-        """Return the random numbers of this request for one purpose."""
+        """Return this request's random numbers for one purpose."""
         return rng(self.key.hex(), purpose)
 
 
 def read(
     messages: Sequence[Mapping[str, Any]], response_format: Mapping[str, Any] | None, seed: int
 ) -> Prompt:
-    """Read a request's messages; nothing in them is an error."""
+    """Read a request; any text is accepted."""
     text = "\n\n".join(_content(message.get("content")) for message in messages)
     schema = ((response_format or {}).get("json_schema") or {}).get("schema")
     key = sha256(text.encode("utf-8", "surrogatepass"))
@@ -58,7 +57,7 @@ def _content(content: object) -> str:
 
 
 def _block(text: str) -> tuple[dict[str, Any], int]:
-    """Return the first fenced object that speaks of a task, and where it ends."""
+    """Return the first fenced object with a task, and where it ends."""
     for fence in _FENCE.finditer(text):
         try:
             found, end = _DECODER.raw_decode(text, fence.end())
@@ -70,7 +69,7 @@ def _block(text: str) -> tuple[dict[str, Any], int]:
 
 
 def _written_schema(text: str, start: int) -> dict[str, Any]:
-    """Return the first object schema that stands in the text behind the data block."""
+    """Return the first object schema in the text after the data block."""
     while (start := text.find("{", start)) >= 0:
         try:
             found, end = _DECODER.raw_decode(text, start)

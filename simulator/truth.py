@@ -1,13 +1,9 @@
-"""The private check: which label a row of the embedded model bears, told from its text alone.
+"""The private truth: the label that a row of the simulator has, computed from its text.
 
-Writers of rows search among wordings that mean the same until the hash of the row's text names
-the label that the text has by its meaning. Whoever knows the text then knows the label, in every
-process. Nothing outside `simulator` may lean on this, except tests and benchmarks that
-measure what correction mended.
-
-The hash is rendezvous hashing (Thaler and Ravishankar, 1998): every label gets a number from the
-text and the label, the lowest wins. So a writer that knows only its own label can look for a
-wording whose number is so low that hardly any other label can win.
+Every label gets a number from a hash of the row's text and the label; the lowest number wins
+(rendezvous hashing, Thaler and Ravishankar, 1998). A writer that knows only its own label looks
+for a wording with a number so low that another label can hardly win. Outside `simulator`, only
+tests and benchmarks may use this, to measure what correction fixed.
 """
 
 import re
@@ -26,9 +22,9 @@ _TOP: Final = 1 << 64
 def fingerprint(row: Mapping[str, Any]) -> bytes:
     """Return the hash of a row's text.
 
-    Strings and lists of strings count; numbers, flags and strings of digits are derived fields
-    and do not. Case, white space and gender are folded, so that the twin of an AX-g row, its
-    genders swapped, has the label of the original.
+    Strings and lists of strings count. Numbers, flags and strings of digits do not, since they are
+    derived fields. Case, white space and gender are folded, so that an AX-g row with its genders
+    swapped keeps its label.
     """
     parts = []
     for name in sorted(row):
@@ -43,26 +39,23 @@ def fingerprint(row: Mapping[str, Any]) -> bytes:
 
 
 def number(mark: bytes, label: str) -> float:
-    """Return the number in [0, 1) that a label has for a row's fingerprint; the lowest wins."""
+    """Return a label's number in [0, 1) for a row's fingerprint; the lowest wins."""
     mixed = sha256(mark + label.encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(mixed[:8], "big") / _TOP
 
 
 def truths(row: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
-    """Return the labels of a row that can have several: those whose number is below one half."""
+    """Return the labels of a multi-label row: those whose number is below one half."""
     mark = fingerprint(row)
     return sorted(label for label in labels if number(mark, label) < 1 / 2)
 
 
 def truth(row: Mapping[str, Any], labels: Iterable[str]) -> str:
-    """Return the label of a row, given all labels it could have (for spans: its choices).
+    """Return the label of a row.
 
     Args:
-        row: the task's fields by name; fields that code derived may be there or not.
-        labels: at least one.
-
-    Raises:
-        ValueError: `labels` is empty.
+        row: the task's fields by name, with or without derived fields.
+        labels: all possible labels, or for span answers the choices; at least one.
     """
     mark = fingerprint(row)
     return min(labels, key=lambda label: (number(mark, label), label))
