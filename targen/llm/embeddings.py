@@ -1,4 +1,4 @@
-"""Embeddings through the same endpoint settings, store, budget and gate as chat.
+"""Embeddings through the same endpoint settings, store, budget and limiter as chat.
 
 Two processes that embed the same text at the same moment both pay: texts are not leased.
 """
@@ -216,7 +216,7 @@ class Embeddings:
         shared = None
         if not self._settings.embedded:
             shared = (self._writer, f"{self._endpoint} {self.model}", self._ledger.owner)
-        self._gate = RateLimiter(
+        self._limiter = RateLimiter(
             self._settings.concurrency, shared, self._free.set, self._settings.requests_per_minute
         )
 
@@ -262,7 +262,9 @@ class Embeddings:
                 if halves is not None:
                     return halves
                 continue
-            dead = self._health.bad(time.monotonic(), reply, self._gate.in_flight, self._endpoint)
+            dead = self._health.bad(
+                time.monotonic(), reply, self._limiter.in_flight, self._endpoint
+            )
             attempt += reply.kind == "transient"
             throttled += reply.kind == "throttled"
             if dead or attempt >= retry.MAX_ATTEMPTS:
@@ -302,25 +304,25 @@ class Embeddings:
         )
 
     async def _send(self, texts: Sequence[str]) -> tuple[Vectors | None, replies.Reply]:
-        """Send one request when the gate lets it; return the vectors, or why there are none."""
-        while (wait := self._gate.wait(time.monotonic())) > 0:
+        """Send one request when the limiter lets it; return the vectors, or why there are none."""
+        while (wait := self._limiter.wait(time.monotonic())) > 0:
             self._free.clear()
-            # The gate calls back when there is room again, but not when a call of ours ends.
+            # The limiter calls back when there is room again, but not when a call of ours ends.
             await _either(self._free.wait(), min(wait, _AWAIT_ROOM_S))
         body: dict[str, Any] = {"model": self.model, "input": [sendable(t) for t in texts]}
         if self._encoding:
             body["encoding_format"] = self._encoding
         reserved = await self._reserve(self._bound(texts))
         sent = time.monotonic()
-        self._gate.sent(sent)
+        self._limiter.sent(sent)
         try:
             vectors, reply, headers = await self._post(body, len(texts))
         except BaseException:
-            self._gate.lost()
+            self._limiter.lost()
             # Sent and abandoned: it may have been paid.
             await self._give_back(reserved, charge=reserved)
             raise
-        self._gate.replied(time.monotonic(), sent, reply, headers)
+        self._limiter.replied(time.monotonic(), sent, reply, headers)
         if vectors is not None:
             return replace(vectors, reserved=reserved), reply
         await self._give_back(reserved, charge=reserved if reply.ambiguous else 0.0)

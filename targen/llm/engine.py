@@ -101,11 +101,11 @@ class Engine:
         settings, owner = self.settings, uuid.uuid4().hex
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
         self._writer = Writer(self._store, self._put, self._ledger.beat, _COMMIT_PAUSE_S)
-        self._purse = Budget(settings, self._endpoint, self._writer, self._ledger, self._room)
+        self._budget = Budget(settings, self._endpoint, self._writer, self._ledger, self._room)
         # The embedded model has no limit to find.
         name = f"{self._endpoint} {settings.model_name}"
         shared = None if settings.embedded else (self._writer, name, owner)
-        self._gate = RateLimiter(
+        self._limiter = RateLimiter(
             settings.concurrency, shared, self._pump, settings.requests_per_minute
         )
         self._health = retry.Health()
@@ -114,7 +114,7 @@ class Engine:
             settings,
             self._endpoint,
             self._writer,
-            self._purse,
+            self._budget,
             self.stats,
             closed=self._forget,
             ask=self._enqueue,
@@ -124,8 +124,8 @@ class Engine:
         self._sender = Sender(
             self,
             self._client,
-            self._gate,
-            self._purse,
+            self._limiter,
+            self._budget,
             self._storing,
             self._refusals,
             self._health,
@@ -141,7 +141,7 @@ class Engine:
         self._lookup = Lookup(
             self,
             self._writer,
-            self._purse,
+            self._budget,
             self._storing.known,
             self._sender.enough,
             # In batch mode other processes wait for hours.
@@ -149,7 +149,7 @@ class Engine:
         )
 
     def _put(self, connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        self._purse.put(connection, rows)
+        self._budget.put(connection, rows)
 
     def _pump(self) -> None:
         self._sender.pump()
@@ -246,7 +246,7 @@ class Engine:
         if not job.run.closed or any(not duplicate.run.closed for duplicate in job.duplicates):
             return True
         self._forget(job)
-        self._purse.give_back(job)
+        self._budget.give_back(job)
         self.release(job)
         return False
 
@@ -270,7 +270,7 @@ class Engine:
         waiting = any(b is not None and b.busy for b in (self._batches, self._attached))
         if found.short is None or waiting:
             return
-        error = self._purse.short_error(found.short)
+        error = self._budget.short_error(found.short)
         if error is not None:
             self.stop(error)
 
@@ -286,7 +286,7 @@ class Engine:
         """Take note that a job was sent and its answer will not be waited for."""
         self._forget(job)
         # It may have been paid.
-        self._purse.give_back(job, charge=job.reserved)
+        self._budget.give_back(job, charge=job.reserved)
         self.release(job)
         for duplicate in job.duplicates:
             self._enqueue(duplicate)
@@ -306,7 +306,7 @@ class Engine:
 
     def _watch(self, expected: float) -> None:
         now = time.monotonic()
-        self._gate.lagged(now - expected, _TICK_S)
+        self._limiter.lagged(now - expected, _TICK_S)
         self._tick = self._loop.call_later(_TICK_S, self._watch, now + _TICK_S)
 
     def _batched(self, attach: bool = False) -> Batches:
@@ -341,7 +341,7 @@ class Engine:
             self._client,
             self._writer,
             self._ledger,
-            self._purse.budget,
+            self._budget.budget,
             hooks,
             attach,
         )
@@ -356,7 +356,7 @@ class Engine:
             from_store=stats.from_store,
             failed=stats.failed,
             calls=stats.calls,
-            limit=self._gate.limit,
+            limit=self._limiter.limit,
             tokens=stats.prompt_tokens + stats.completion_tokens,
             cost_usd=stats.cost_usd,
         )
@@ -369,7 +369,7 @@ class EmbeddingEngine(Engine):
         """Open the store and the client; see `Engine`."""
         await super().__aenter__()
         self.embeddings = Embeddings(
-            self.settings, self._store, self._writer, self._ledger, self._purse.budget, self.stats
+            self.settings, self._store, self._writer, self._ledger, self._budget.budget, self.stats
         )
         return self
 

@@ -54,7 +54,7 @@ class Lookup:
         self,
         desk: Desk,
         writer: Writer,
-        purse: Budget,
+        budget: Budget,
         known: Callable[[Job, Record], None],
         enough: Callable[[], bool],
         elsewhere_s: float,
@@ -64,12 +64,12 @@ class Lookup:
         Args:
             desk: the engine.
             writer: of the engine.
-            purse: of the engine.
+            budget: of the engine.
             known: takes the stored answer to a job.
             enough: tells whether so much is ready that look-ups may wait to be many.
             elsewhere_s: seconds between two looks at what another process is asking.
         """
-        self._desk, self._writer, self._purse = desk, writer, purse
+        self._desk, self._writer, self._budget = desk, writer, budget
         self._known, self._enough, self._elsewhere_s = known, enough, elsewhere_s
         self._loop = asyncio.get_running_loop()
         self._pending: deque[Job] = deque()
@@ -95,7 +95,7 @@ class Lookup:
         while self._due() and not self._desk.fatal:
             jobs = [self._pending.popleft() for _ in range(min(GROUP, len(self._pending)))]
             try:
-                found = await self._writer.call(self._purse.claim(jobs))
+                found = await self._writer.call(self._budget.claim(jobs))
             except TargenError as error:
                 self._desk.stop(error)
                 return

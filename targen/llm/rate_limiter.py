@@ -1,4 +1,4 @@
-"""The gate in front of one endpoint: when the next call may leave this process."""
+"""The limiter in front of one endpoint: when the next call may leave this process."""
 
 import asyncio
 import logging
@@ -45,11 +45,11 @@ class RateLimiter:
         pump: Callable[[], None],
         per_minute: float | None = None,
     ) -> None:
-        """Make the gate.
+        """Make the limiter.
 
         Args:
             concurrency: calls in flight at most.
-            shared: the writer, the name of the gate's row, and this process's name.
+            shared: the writer, the name of the limiter's row, and this process's name.
             pump: called on the event loop when a call may leave.
             per_minute: the user's own limit in calls per minute.
         """

@@ -71,8 +71,8 @@ class Sender:
         self,
         desk: Desk,
         client: Client,
-        gate: RateLimiter,
-        purse: Budget,
+        limiter: RateLimiter,
+        budget: Budget,
         storing: Storing,
         refusals: Refusals,
         health: retry.Health,
@@ -81,9 +81,9 @@ class Sender:
         """Make it; must be called on a running event loop. All arguments are the engine's.
 
         `instead` may be set to what takes jobs that are not to be sent one by one, `tokens` to a
-        limit beside the gate.
+        limit beside the limiter.
         """
-        self._desk, self._client, self._gate, self._purse = desk, client, gate, purse
+        self._desk, self._client, self._limiter, self._budget = desk, client, limiter, budget
         self._storing, self._refusals = storing, refusals
         self._health, self._stats = health, stats
         self.instead: Callable[[Job], None] | None = None
@@ -130,7 +130,7 @@ class Sender:
         """Make ready what has been held back long enough."""
         while self._delayed and self._delayed[0][0] <= now:
             job = heapq.heappop(self._delayed)[2]
-            if self._purse.budget is not None and not job.reserved:
+            if self._budget.budget is not None and not job.reserved:
                 self._desk.release(job)
                 self._desk.look_for([job])
             else:
@@ -150,7 +150,7 @@ class Sender:
                 return wait
             else:
                 sent = _Sent(self._ready.popleft(), now)
-                self._gate.sent(now)
+                self._limiter.sent(now)
                 if self.tokens:
                     self.tokens.sent(sent.job.request_id, sent.job.request)
                 self._calls[sent] = self._loop.create_task(self._call(sent))
@@ -158,7 +158,7 @@ class Sender:
 
     def _wait(self, now: float) -> float:
         """Return the seconds until the next ready job may leave."""
-        wait = self._gate.wait(now)
+        wait = self._limiter.wait(now)
         if self.tokens and wait <= 0:
             return self.tokens.wait(self._ready[0].request, now)
         return wait
@@ -177,7 +177,7 @@ class Sender:
         body, profile = self._refusals.body(job)
         reply, headers = await self._client.chat(body, f"targen-{job.request_id[:40]}")
         now = time.monotonic()
-        self._gate.replied(now, sent.at, reply, headers)
+        self._limiter.replied(now, sent.at, reply, headers)
         if self.tokens:
             self.tokens.settle(job.request_id, job.request, reply.answer)
         if reply.kind in ("throttled", "transient"):
@@ -213,7 +213,7 @@ class Sender:
             self._stats.retried += 1
         if reply.ambiguous and job.reserved:
             # It may have been paid: the next try needs money of its own.
-            self._purse.give_back(job, charge=job.reserved)
+            self._budget.give_back(job, charge=job.reserved)
         wait = retry.backoff(job.request_id, attempt, reply.retry_after)
         self._order += 1
         heapq.heappush(self._delayed, (now + wait, self._order, job))
@@ -245,7 +245,7 @@ class Sender:
         await asyncio.gather(*left.values(), return_exceptions=True)
         for sent in left:
             if self._calls.pop(sent, None):
-                self._gate.lost()
+                self._limiter.lost()
                 self._desk.abandoned(sent.job)
         self.pump()
 

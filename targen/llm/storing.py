@@ -133,7 +133,7 @@ class Storing:
         settings: EngineSettings,
         endpoint: str,
         writer: Writer,
-        purse: Budget,
+        budget: Budget,
         stats: Stats,
         closed: Callable[[Job], None],
         ask: Callable[[Job], None],
@@ -146,7 +146,7 @@ class Storing:
             settings: of the engine.
             endpoint: the logical name.
             writer: of the engine.
-            purse: of the engine.
+            budget: of the engine.
             stats: of the engine.
             closed: called with each job that has its outcome.
             ask: called with each job that asks for an answer anew.
@@ -154,7 +154,7 @@ class Storing:
             stop: ends the engine because of an error.
         """
         self._settings, self._endpoint = settings, endpoint
-        self._writer, self._purse, self._stats = writer, purse, stats
+        self._writer, self._budget, self._stats = writer, budget, stats
         self._closed, self._ask, self._relieved, self._stop = closed, ask, relieved, stop
         self._loop = asyncio.get_running_loop()
         self._unsaved = 0
@@ -168,7 +168,7 @@ class Storing:
     def answered(self, job: Job, answer: Answer, latency: float, batch: bool = False) -> None:
         """Store an answer that took `latency` seconds, then return it to its run."""
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        cost = self._purse.cost(job.request, prompt, completion, batch)
+        cost = self._budget.cost(job.request, prompt, completion, batch)
         self._stats.paid(prompt, completion, cost, latency)
         parsed = structured.parse(answer.text, job.request.schema)
         status, error = status_of(answer, parsed.error)
@@ -210,7 +210,7 @@ class Storing:
                 self._stop(result)
             else:
                 self._conclude(job, record, from_store=False)
-                self._purse.settled(row)
+                self._budget.settled(row)
 
         cost = row["cost_usd"]
         # What the endpoint did not count is taken to have cost the most it could.

@@ -1,4 +1,4 @@
-"""A limit on tokens a minute, beside the gate that limits calls."""
+"""A limit on tokens a minute, beside the limiter that limits calls."""
 
 import json
 import time
