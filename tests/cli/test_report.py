@@ -77,7 +77,7 @@ def test_the_tasks_gates_are_judged(place: Path) -> None:
     pl.concat([frame, frame]).write_csv(place / "mine.csv")
     said = told(place / "mine.csv", "--task", "rte")
     assert "of 4 gates not passed" in said
-    assert "wanted at most 0%" in said
+    assert "required: at most 0%" in said
     content = json.loads((place / "reports" / "mine.report.json").read_text())
     passed = {gate["metric"]: gate["passed"] for gate in content["gates"]}
     assert passed["exact_duplicates"] is False
