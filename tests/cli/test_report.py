@@ -63,7 +63,7 @@ def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
     assert content["reference_name"] == "gold"
     assert content["skipped"]["cost_usd"]
     page = (place / "out" / "mine.report.html").read_text()
-    assert "Against gold" in page
+    assert "Comparison with gold" in page
     assert "Yield and cost" not in page
     assert "to review" not in page
     # The same file gives the same bytes, whatever the folder.
