@@ -117,7 +117,7 @@ def test_a_report_that_is_older_than_its_tables_is_said_to_be(
     table = data.tables().read("corrected_set", "mood")
     data.tables().write("corrected_set", "mood", Stored(table.table.head(30), table.rejected))
     (said,) = cautions(tasks, data)
-    assert said == "The report of mood is older than its table corrected_set: make it again."
+    assert said == "The report of mood is older than its table corrected_set: materialize it again."
 
 
 def test_a_report_of_another_schema_or_release_does_not_hide_the_others(
@@ -134,9 +134,9 @@ def test_a_report_of_another_schema_or_release_does_not_hide_the_others(
     monkeypatch.undo()
     said = cautions(tasks, data)
     assert said == [
-        "The report of mood was made by an older release: make it again.",
+        "The report of mood was made by an older release: materialize it again.",
         "The report of mood-zerogen is damaged or of another schema than this release's "
-        f"({schemas.SCHEMA_VERSION}): make it again.",
+        f"({schemas.SCHEMA_VERSION}): materialize it again.",
     ]
 
 

@@ -63,7 +63,7 @@ def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
     assert content["reference_name"] == "gold"
     assert content["skipped"]["cost_usd"]
     page = (place / "out" / "mine.report.html").read_text()
-    assert "Against gold" in page
+    assert "Comparison with gold" in page
     assert "Yield and cost" not in page
     assert "to review" not in page
     # The same file gives the same bytes, whatever the folder.
@@ -77,7 +77,7 @@ def test_the_tasks_gates_are_judged(place: Path) -> None:
     pl.concat([frame, frame]).write_csv(place / "mine.csv")
     said = told(place / "mine.csv", "--task", "rte")
     assert "of 4 gates not passed" in said
-    assert "wanted at most 0%" in said
+    assert "required: at most 0%" in said
     content = json.loads((place / "reports" / "mine.report.json").read_text())
     passed = {gate["metric"]: gate["passed"] for gate in content["gates"]}
     assert passed["exact_duplicates"] is False

@@ -47,8 +47,8 @@ def test_an_error_ends_the_run_and_a_warning_does_not(
     status, err = made(tmp_path, capsys, GATED % (9, "error"))
     assert status == 1
     assert err.startswith(
-        "error: mood: quality_report: its gates do not hold: Rows: 8; wanted at least 9. Labels "
-        "that are still wrong: not measured, because fewer than 30 rows"
+        "error: mood: quality_report: its gates do not hold: Rows: 8; required: at least 9. "
+        "Estimated label errors: not measured, because fewer than 30 rows"
     )
     assert err.count("\n") == 1
     assert (tmp_path / "data/quality_report/mood.html").exists()

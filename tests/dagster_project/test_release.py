@@ -37,7 +37,7 @@ def test_a_task_is_released_once_it_passes_its_gates(
     assert shell("mood")[0] == 1
     status, _, err = shell("--release", "mood")
     assert status == 1 and err.count("\n") == 1
-    assert "mood is not released: gate rows: Rows: 8; wanted at least 9." in err
+    assert "mood is not released: gate rows: Rows: 8; required: at least 9." in err
     assert not (tmp_path / "data/releases").exists()
 
     write_task(tmp_path / "tasks", MOOD + "gates: [{metric: rows, at_least: 8}]\n")

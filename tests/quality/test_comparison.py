@@ -96,7 +96,7 @@ def test_the_most_telling_part_and_peoples_review_count():
 def test_an_unknown_price_is_no_figure_and_has_a_reason():
     made = report(figure("cost_per_row_usd", None), skipped={"label_noise": "nobody read them"})
     absent = line(pair(made, report()))["absent"]
-    assert absent["cost_per_row_usd"] == "the price of a call is not known"
+    assert absent["cost_per_row_usd"] == "the price of a call is unknown"
     assert absent["label_noise"] == "nobody read them"
     assert set(absent) | set(line(pair(made, report()))["figures"]) == {m.name for m in columns()}
 

@@ -80,8 +80,8 @@ def test_one_unknown_slice_is_enough_to_not_pass():
         (
             Measure("kappa", 0.5, 9),
             {"at_least": 0.6, "at_most": 0.9, "severity": "warn"},
-            "Cohen’s kappa of intended and annotated label: 0.5; required: at least 0.6 and at most "  # noqa: E501
-            "0.9 (warning only).",
+            "Cohen’s kappa of intended and annotated label: 0.5; required: at least 0.6 and "
+            "at most 0.9 (warning only).",
         ),
         (Measure("rows", 12000, 12000), {"at_least": 12000},
          "Rows: 12,000; required: at least 12,000."),
