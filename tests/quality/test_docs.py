@@ -13,7 +13,7 @@ def emitted():
     found = set()
     for file in (ROOT / "targen" / "quality").glob("*.py"):
         source = file.read_text(encoding="utf-8")
-        found |= set(re.findall(r'(?:Measure|rate|_figure)\(\s*"([a-z_0-9]+)"', source))
+        found |= set(re.findall(r'(?:Measure|rate|proportion|_figure)\(\s*"([a-z_0-9]+)"', source))
         for name in re.findall(r'(?:Measure|_figure)\(\s*f"([a-z_]+)\{', source):
             endings = {"distinct_": "123", "flips_": ("annotated", "final")}[name]
             found |= {name + ending for ending in endings}
