@@ -119,6 +119,6 @@ def measure(
         own = tokens(inputs.rows, [name]).lengths
         gold_lengths = tokens(gold, [name]).lengths if gold is not None else None
         collector.details.setdefault("lengths", {})[name] = histogram(own, gold_lengths)
-        other = float(gold_lengths.mean()) if gold_lengths is not None and gold.height else None
+        other = float(gold_lengths.mean()) if gold_lengths is not None and gold_lengths.size else None
         mean = float(own.mean()) if own.size else None
         collector.add(Measure("words", mean, own.size, name, reference=other))
