@@ -119,6 +119,8 @@ def measure(
         own = tokens(inputs.rows, [name]).lengths
         gold_lengths = tokens(gold, [name]).lengths if gold is not None else None
         collector.details.setdefault("lengths", {})[name] = histogram(own, gold_lengths)
-        other = float(gold_lengths.mean()) if gold_lengths is not None and gold_lengths.size else None
+        other = None
+        if gold_lengths is not None and gold_lengths.size:
+            other = float(gold_lengths.mean())
         mean = float(own.mean()) if own.size else None
         collector.add(Measure("words", mean, own.size, name, reference=other))
