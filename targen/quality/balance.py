@@ -1,9 +1,8 @@
-"""Are labels, planned fields and answer positions spread evenly?"""
+"""Balance of labels, planned fields and answer positions."""
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from targen.quality.collector import Measure, MetricCollector
@@ -11,17 +10,16 @@ from targen.quality.inputs import ReportInputs
 
 
 def counts(values: pl.Series, categories: Sequence[str]) -> list[int]:
-    """Return how often each category stands in `values`; a list counts each of its elements."""
+    """Return the count of each category in `values`; the elements of a list count separately."""
     flat = values.explode() if values.dtype == pl.List(pl.String) else values
     return [int((flat == category).sum()) for category in categories]
 
 
-def normalised_entropy(numbers: Sequence[int]) -> float:
-    """Shannon entropy over categories, divided by that of the even spread.
+def normalized_entropy(numbers: Sequence[int]) -> float:
+    """Shannon entropy of category counts, divided by its maximum.
 
-    H = -sum(p ln p) / ln K over K categories, without unit, 0 (all in one) to 1 (even);
-    NaN for fewer than two categories or no row. Source: Shannon 1948 (Pielou's evenness).
-    Does not show whether the labels are right, nor which one is short.
+    H = -sum(p ln p) / ln K over K categories, from 0 (all in one) to 1 (uniform); NaN for fewer
+    than two categories or no rows. Source: Shannon 1948 (Pielou's evenness).
     """
     total = sum(numbers)
     if total == 0 or len(numbers) < 2:
@@ -31,11 +29,11 @@ def normalised_entropy(numbers: Sequence[int]) -> float:
 
 
 def chi_square(observed: Sequence[float], expected: Sequence[float]) -> tuple[float, float]:
-    """Pearson's chi-square statistic and its p-value, cells - 1 degrees of freedom.
+    """Pearson's chi-square statistic and its p-value, with (cells - 1) degrees of freedom.
 
-    X2 = sum((o - e)^2 / e), without unit, from 0 (as expected) up; p from 0 to 1, exact only
-    for large counts (a rule of thumb is e >= 5). Source: Pearson 1900. A small p says that the
-    spread is no accident, not that it is large; a plan that alternates strictly gives p = 1.
+    X2 = sum((o - e)^2 / e), from 0 (as expected) up. The p-value is accurate only for large
+    counts (a rule of thumb is e >= 5). Source: Pearson 1900. A small p-value does not mean a
+    large effect; a plan that strictly alternates gives p = 1.
     """
     from scipy.stats import chi2  # noqa: PLC0415  (slow to import)
 
@@ -46,14 +44,14 @@ def chi_square(observed: Sequence[float], expected: Sequence[float]) -> tuple[fl
 
 
 def positions(frame: pl.DataFrame, options: Sequence[str]) -> tuple[list[int], list[float]]:
-    """Count the answer's position among the options, and what chance would give.
+    """Count the answer's position among the options.
 
-    With several option fields `label` is the field's number; with one list field it is one of
-    its texts (the first occurrence counts). Rows whose answer is not among the options are
-    left out. A row with k options adds 1/k to the expected count of its first k positions.
+    With several option fields, `label` is the index of the field; with one list field, it is one
+    of its texts (the first match counts). Rows whose answer is not among the options are excluded.
 
     Returns:
-        Observed and expected count per position.
+        Observed and expected count per position. A row with k options adds 1/k to the expected
+        count of each of its k positions.
     """
     if len(options) > 1:
         observed = counts(frame["label"], [str(i) for i in range(len(options))])
@@ -61,23 +59,22 @@ def positions(frame: pl.DataFrame, options: Sequence[str]) -> tuple[list[int], l
     name = options[0]
     placed = frame.select(
         size=pl.col(name).list.len(),
-        place=pl.struct(name, "label").map_elements(
-            lambda row: _place(row[name], row["label"]), return_dtype=pl.Int64
+        position=pl.struct(name, "label").map_elements(
+            lambda row: _position(row[name], row["label"]), return_dtype=pl.Int64
         ),
-    ).drop_nulls("place")
+    ).drop_nulls("position")
     width = int(placed["size"].max() or 0)  # type: ignore[arg-type]
     expected = [float((1 / placed["size"].filter(placed["size"] > i)).sum()) for i in range(width)]
-    return [int((placed["place"] == i).sum()) for i in range(width)], expected
+    return [int((placed["position"] == i).sum()) for i in range(width)], expected
 
 
-def _place(options: Sequence[str] | None, answer: str | None) -> int | None:
-    """Return the index of `answer` in `options`, None where it is not there."""
+def _position(options: Sequence[str] | None, answer: str | None) -> int | None:
     known = list(options or ())
     return known.index(answer) if answer in known else None
 
 
 def label_set(inputs: ReportInputs) -> list[str]:
-    """Return the task's labels and after them those that only the rows have, sorted."""
+    """Return the task's labels, followed by other labels found in the rows, sorted."""
     if inputs.answer_kind not in ("class", "multi"):
         return []
     column = inputs.rows["label"]
@@ -86,34 +83,35 @@ def label_set(inputs: ReportInputs) -> list[str]:
     return [*inputs.labels, *seen]
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
-    """Add label shares and entropy, the spread of planned fields, and answer positions."""
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add label shares and entropy, entropy of planned fields, and answer positions."""
     rows, gold = inputs.rows, inputs.reference
     labels = label_set(inputs)
     if not labels:
-        sheet.skip("label_entropy", f"answers of kind {inputs.answer_kind} have no label set")
+        collector.skip("label_entropy", f"answers of kind {inputs.answer_kind} have no label set")
     else:
         found = counts(rows["label"], labels)
         theirs = counts(gold["label"], labels) if gold is not None else None
-        sheet.details["labels"] = {"names": labels, "counts": found, "reference": theirs}
+        collector.details["labels"] = {"names": labels, "counts": found, "reference": theirs}
         total = sum(found)
         for i, label in enumerate(labels):
             share = found[i] / total if total else None
             other = theirs[i] / max(sum(theirs), 1) if theirs else None
-            sheet.add(Measure("label_share", share, total, label, reference=other))
+            collector.add(Measure("label_share", share, total, label, reference=other))
         if len(labels) < 2:
-            sheet.skip("label_entropy", "there is one label only")
+            collector.skip("label_entropy", "there is only one label")
         else:
-            other = normalised_entropy(theirs) if theirs else None
-            sheet.add(Measure("label_entropy", normalised_entropy(found), total, reference=other))
+            other = normalized_entropy(theirs) if theirs else None
+            entropy = normalized_entropy(found)
+            collector.add(Measure("label_entropy", entropy, total, reference=other))
     for name, values in inputs.planned.items():
         found = counts(rows[name], values)
-        sheet.add(Measure("planned_entropy", normalised_entropy(found), sum(found), name))
+        collector.add(Measure("planned_entropy", normalized_entropy(found), sum(found), name))
     if not inputs.options:
-        sheet.skip("position_chi_square", "the answer is not chosen from ordered options")
+        collector.skip("position_chi_square", "the answer is not chosen from ordered options")
         return
     observed, expected = positions(rows, inputs.options)
     statistic, p = chi_square(observed, expected)
-    total = int(np.sum(observed))
-    sheet.details["positions"] = {"observed": observed, "expected": expected}
-    sheet.add(Measure("position_chi_square", statistic, total), Measure("position_p", p, total))
+    total = sum(observed)
+    collector.details["positions"] = {"observed": observed, "expected": expected}
+    collector.add(Measure("position_chi_square", statistic, total), Measure("position_p", p, total))

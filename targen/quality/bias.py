@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from targen.quality.agreement import rate
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import wilson
+from targen.quality.intervals import rate, wilson
 from targen.quality.lexicons import LEXICONS
 from targen.quality.text import joined
 from targen.tasks.sections import ENGLISH, LANGUAGES
@@ -33,24 +32,24 @@ def mentions(
     return {group: found.list.contains(group).fill_null(False) for group in groups}
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of rows that mention each group, and agreement across gender-swapped twins.
 
     mention: rows with at least one form of the group over all rows, 0 to 1, by small English
     lexicons (`targen.quality.lexicons`). It counts words, not people, and says nothing of tone.
     """
-    _mentions(inputs, sheet)
-    _twins(inputs, sheet)
+    _mentions(inputs, collector)
+    _twins(inputs, collector)
 
 
-def _mentions(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def _mentions(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of rows that mention each group."""
     if not inputs.text_fields:
-        sheet.skip("mention", "the task has no text field")
+        collector.skip("mention", "the task has no text field")
         return
     if inputs.language != ENGLISH:
         language = LANGUAGES.get(inputs.language, inputs.language)
-        sheet.skip("mention", f"the word lists are English, the rows {language}")
+        collector.skip("mention", f"the word lists are English, the rows {language}")
         return
     text = joined(inputs.rows, inputs.text_fields).fill_null("")
     gold = None
@@ -66,18 +65,20 @@ def _mentions(inputs: ReportInputs, sheet: MetricCollector) -> None:
             low, high = wilson(counts[group], text.len())
             other = float(theirs[group].mean() or 0) if gold is not None else None  # type: ignore[arg-type]
             share = counts[group] / text.len()
-            sheet.add(Measure("mention", share, text.len(), f"{kind}: {group}", low, high, other))
+            collector.add(
+                Measure("mention", share, text.len(), f"{kind}: {group}", low, high, other)
+            )
             kept.append({"kind": kind, "group": group, "share": share, "reference": other})
-    sheet.details["mentions"] = kept
+    collector.details["mentions"] = kept
 
 
-def _twins(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def _twins(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of twin pairs whose annotated labels agree.
 
     Source: the gender parity score of Winogender (Rudinger et al. 2018), as SuperGLUE uses it.
     """
     if inputs.pair_field is None or "annotated_label" not in inputs.rows.columns:
-        sheet.skip("gender_parity", "rows do not come as gender-swapped twins")
+        collector.skip("gender_parity", "rows do not come as gender-swapped twins")
         return
     pairs = (
         inputs.rows.drop_nulls("annotated_label")
@@ -85,4 +86,4 @@ def _twins(inputs: ReportInputs, sheet: MetricCollector) -> None:
         .agg(pl.len(), same=pl.col("annotated_label").n_unique() == 1)
         .filter(pl.col("len") == 2)
     )
-    sheet.add(rate("gender_parity", "all", pairs["same"]))
+    collector.add(rate("gender_parity", "all", pairs["same"]))

@@ -34,7 +34,7 @@ def shared(rows: pl.Series, reference: pl.Series, size: int = WORDS) -> npt.NDAr
     return out[: rows.len()]
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of rows that repeat reference text, by field and over all.
 
     A row counts over all where a text of at least `WORDS` words is shared, or where every text
@@ -42,7 +42,7 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """
     gold = inputs.reference
     if gold is None:
-        sheet.skip("contamination", "there is no reference data to compare with")
+        collector.skip("contamination", "there is no reference data to compare with")
         return
     rows, hits, long_hit = inputs.rows, [], np.zeros(inputs.rows.height, dtype=bool)
     for name in inputs.text_fields:
@@ -56,9 +56,9 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         hits.append(hit)
         low, high = wilson(int(hit.sum()), rows.height)
         share = float(hit.mean()) if rows.height else None
-        sheet.add(Measure("contamination", share, rows.height, name, low, high))
+        collector.add(Measure("contamination", share, rows.height, name, low, high))
     if hits:
         row = long_hit | np.logical_and.reduce(hits)
         low, high = wilson(int(row.sum()), rows.height)
         share = float(row.mean()) if rows.height else None
-        sheet.add(Measure("contamination", share, rows.height, "all", low, high))
+        collector.add(Measure("contamination", share, rows.height, "all", low, high))

@@ -4,9 +4,9 @@ from collections import Counter
 
 import polars as pl
 
-from targen.quality.agreement import rate
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
+from targen.quality.intervals import rate
 from targen.quality.text import joined, words
 
 SHOWN = 14

@@ -5,11 +5,11 @@ import polars as pl
 
 from targen.quality import learner
 from targen.quality.balance import label_set
-from targen.quality.choices import Choices
+from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean
-from targen.quality.learner import Labels
+from targen.quality.learner import LabelClassifier
 from targen.quality.lexical import histogram
 from targen.quality.self_similarity import sample
 from targen.quality.text import Ints
@@ -20,7 +20,7 @@ FEWEST = 30
 HARDEST = 50
 
 
-def pvi(scores: learner.Scores, labels: Ints) -> Floats:
+def pvi(scores: learner.HeldOutScores, labels: Ints) -> Floats:
     """Pointwise V-information of each row, in bits.
 
     PVI(x -> y) = log2 g[x](y) - log2 g[](y): how much surer of the row's own label a model of
@@ -35,17 +35,17 @@ def pvi(scores: learner.Scores, labels: Ints) -> Floats:
     return np.asarray(gain, dtype=np.float64)
 
 
-def learner_of(inputs: ReportInputs) -> Labels | Choices:
+def learner_of(inputs: ReportInputs) -> LabelClassifier | OptionClassifier:
     """Return what learns the answers of a task, whatever their kind.
 
-    `Choices` where each row brings its own options along (answers of kind span, and class labels
-    that are numbers of option fields), `Labels` elsewhere.
+    `OptionClassifier` if each row has its own options (spans, and class labels that are indexes
+    of option fields), otherwise `LabelClassifier`.
     """
     fields, pair = inputs.text_fields, inputs.pair_field
     if chosen(inputs):
         rest = [name for name in fields if name not in inputs.options]
-        return Choices(rest, inputs.options, pair)
-    return Labels(fields, label_set(inputs), pair)
+        return OptionClassifier(rest, inputs.options, pair)
+    return LabelClassifier(fields, label_set(inputs), pair)
 
 
 def chosen(inputs: ReportInputs) -> bool:
@@ -55,10 +55,10 @@ def chosen(inputs: ReportInputs) -> bool:
 
 
 def row_information(
-    rows: pl.DataFrame, by: Labels | Choices
-) -> tuple[Floats, Ints, learner.Scores]:
+    rows: pl.DataFrame, by: LabelClassifier | OptionClassifier
+) -> tuple[Floats, Ints, learner.HeldOutScores]:
     """Return PVI per row, the answers' numbers and the held-out scores of usable rows."""
-    scores, answers = by.scored(rows)
+    scores, answers = by.cross_validate(rows)
     return pvi(scores, answers), answers, scores
 
 
@@ -84,11 +84,11 @@ def why_no_labels(inputs: ReportInputs) -> str | None:
     return None
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add V-information in bits, the share of rows with negative PVI, and the hardest rows."""
     why = why_not(inputs)
     if why is not None:
-        sheet.skip("v_information", why)
+        collector.skip("v_information", why)
         return
     by, gold = learner_of(inputs), inputs.reference
     known = by.usable(inputs.rows.with_row_index("_row"))
@@ -102,18 +102,20 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         if known_gold.height >= FEWEST and known_gold["label"].n_unique() > 1:
             theirs = row_information(sample(known_gold, size), by)[0]
             other = float(theirs.mean())
-    sheet.add(Measure("v_information", float(values.mean()), size, "all", low, high, other))
+    collector.add(Measure("v_information", float(values.mean()), size, "all", low, high, other))
     negative = (values < 0).astype(np.float64)
     low, high = bootstrap_mean(negative, "negative pvi")
     gold_share = None if theirs is None else float((theirs < 0).mean())
-    sheet.add(Measure("negative_pvi", float(negative.mean()), size, "all", low, high, gold_share))
-    sheet.details["pvi"] = histogram(values, theirs)
+    collector.add(
+        Measure("negative_pvi", float(negative.mean()), size, "all", low, high, gold_share)
+    )
+    collector.details["pvi"] = histogram(values, theirs)
     order = np.argsort(values, kind="stable")[:HARDEST]
     best = scores.probability.argmax(axis=1)
-    sheet.details["hardest"] = [
+    collector.details["hardest"] = [
         {
             "pvi": round(float(values[i]), 4),
-            "predicted": by.named(rows[int(i)], int(best[i])),
+            "predicted": by.answer_text(rows[int(i)], int(best[i])),
             **inputs.rows.row(int(rows["_row"][int(i)]), named=True),
         }
         for i in order

@@ -252,16 +252,16 @@ def _overlap(column: Sequence[str], first: Ints, second: Ints) -> tuple[Ints, In
     return both, either
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the shares of exactly and nearly repeated rows, with examples for the page."""
     rows, fields = inputs.rows, inputs.text_fields
     if not fields:
-        sheet.skip("exact_duplicates", "the task has no text field")
+        collector.skip("exact_duplicates", "the task has no text field")
         return
     repeated = exact(joined(rows, list(inputs.fields)))
     low, high = wilson(int(repeated.sum()), rows.height)
     share = int(repeated.sum()) / rows.height if rows.height else None
-    sheet.add(Measure("exact_duplicates", share, rows.height, "all", low, high))
+    collector.add(Measure("exact_duplicates", share, rows.height, "all", low, high))
     pairs = near_pairs([joined(rows, [name]) for name in fields])
     again = repeated.to_numpy()
     keep = ~again[pairs.first] & ~again[pairs.second]
@@ -271,9 +271,9 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     near = int(np.unique(pairs.second[keep]).size)
     low, high = wilson(near, rows.height)
     share = near / rows.height if rows.height else None
-    sheet.add(Measure("near_duplicates", share, rows.height, "all", low, high))
+    collector.add(Measure("near_duplicates", share, rows.height, "all", low, high))
     order = np.argsort(-pairs.similarity[keep], kind="stable")[:EXAMPLES]
-    sheet.details["near_duplicates"] = [
+    collector.details["near_duplicates"] = [
         {
             "similarity": round(float(pairs.similarity[keep][i]), 4),
             "first": rows.row(int(pairs.first[keep][i]), named=True),

@@ -53,7 +53,7 @@ def shares(found: list[list[tuple[str, str]]]) -> dict[str, float]:
     return {kind: number / len(found) for kind, number in counts.items()}
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of rows that name an entity, by type, and the commonest of each type.
 
     Without unit, 0 to 1; what an entity is, is the pipeline's idea, and its mistakes count.
@@ -62,7 +62,7 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         TargenError: the pipeline that was named is not there.
     """
     if inputs.entity_model is None or not inputs.rows.height:
-        sheet.skip("entity", "no spaCy pipeline was named; groups are found by word lists")
+        collector.skip("entity", "no spaCy pipeline was named; groups are found by word lists")
         return
     model, fields = pipeline(inputs.entity_model), inputs.text_fields
     mine = named(joined(sample(inputs.rows, ROWS), fields), model)
@@ -74,10 +74,10 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     for kind in sorted(own, key=lambda kind: (-own[kind], kind)):
         low, high = wilson(round(own[kind] * n), n)
         other = None if theirs is None else theirs.get(kind, 0.0)
-        sheet.add(Measure("entity", own[kind], n, kind, low, high, other))
+        collector.add(Measure("entity", own[kind], n, kind, low, high, other))
     commonest: dict[str, list[str]] = {}
     for kind in own:
         texts = Counter(text for one in mine for k, text in one if k == kind)
         ranked = sorted(texts, key=lambda text: (-texts[text], text))
         commonest[kind] = ranked[:SHOWN]
-    sheet.details["entities"] = commonest
+    collector.details["entities"] = commonest

@@ -1,18 +1,28 @@
-"""95% intervals."""
+"""Point estimates with 95% confidence intervals, which cover sampling error only."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from targen.quality.collector import Measure
 from targen.quality.text import generator
 
 Floats = npt.NDArray[np.float64]
 
 DRAWS = 1000
 Z95 = 1.959963984540054
+
+
+class IntervalEstimate(NamedTuple):
+    """A point estimate with its 95% interval; the bounds are None where they are undefined."""
+
+    value: float
+    low: float | None
+    high: float | None
 
 
 def wilson(hits: int, n: int) -> tuple[float | None, float | None]:
@@ -24,11 +34,25 @@ def wilson(hits: int, n: int) -> tuple[float | None, float | None]:
     if n == 0:
         return None, None
     share, z2 = hits / n, Z95 * Z95
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    low = 0.0 if hits == 0 else max(0.0, centre - half)
-    high = 1.0 if hits == n else min(1.0, centre + half)
+    low = 0.0 if hits == 0 else max(0.0, center - half)
+    high = 1.0 if hits == n else min(1.0, center + half)
     return low, high
+
+
+def proportion(
+    metric: str, slice_: str, hits: int, n: int, reference: float | None = None
+) -> Measure:
+    """Return the figure hits / n with its Wilson interval; its value is None for n = 0."""
+    low, high = wilson(hits, n)
+    return Measure(metric, hits / n if n else None, n, slice_, low, high, reference)
+
+
+def rate(metric: str, slice_: str, flags: pl.Series) -> Measure:
+    """Return the share of true flags as a figure; nulls are excluded."""
+    known = flags.drop_nulls()
+    return proportion(metric, slice_, int(known.sum()), known.len())
 
 
 def percentiles(draws: Floats) -> tuple[float | None, float | None]:
@@ -46,15 +70,15 @@ def bootstrap_counts(
     *seed: Any,
     draws: int = DRAWS,
 ) -> tuple[float | None, float | None]:
-    """Percentile bootstrap (Efron 1979) of a statistic that depends on cell counts alone.
+    """Percentile bootstrap (Efron 1979) of a statistic of cell counts.
 
-    Resampling n rows with replacement is one multinomial draw of the cells, so the interval is
-    that of the row bootstrap at a fraction of its time.
+    Resampling n rows with replacement is one multinomial draw of the cells, so this gives the
+    interval of the row bootstrap at a fraction of its time.
 
     Args:
         counts: rows per cell, any shape.
         statistic: (draws, cells) -> (draws,), NaN where undefined.
-        seed: what the random numbers are seeded with.
+        seed: seeds the random numbers.
         draws: number of resamples.
     """
     flat = np.asarray(counts, dtype=np.float64).ravel()
@@ -65,13 +89,11 @@ def bootstrap_counts(
     return percentiles(statistic(sample.astype(np.float64)))
 
 
-def bootstrap_mean(
-    values: npt.NDArray[Any], *seed: Any, draws: int = DRAWS
-) -> tuple[float | None, float | None]:
-    """Percentile bootstrap of the mean of per-row values; (None, None) without a row.
+def bootstrap_mean(values: npt.NDArray[Any], *seed: Any) -> tuple[float | None, float | None]:
+    """Percentile bootstrap of the mean of per-row values; (None, None) without rows.
 
-    Above 5,000 rows, where the mean is normal for all purposes, the interval is the mean plus
-    or minus 1.96 standard errors: the bootstrap would give the same at 1,000 times the work.
+    Above 5,000 rows the mean is practically normal, and the interval is the mean plus or minus
+    1.96 standard errors; the bootstrap would give the same at 1,000 times the work.
     """
     n = values.size
     if n == 0:
@@ -81,7 +103,16 @@ def bootstrap_mean(
         half = Z95 * float(numbers.std()) / math.sqrt(n)
         return float(numbers.mean()) - half, float(numbers.mean()) + half
     random = generator("bootstrap mean", *seed)
-    means = np.empty(draws)
-    for i in range(draws):
+    means = np.empty(DRAWS)
+    for i in range(DRAWS):
         means[i] = numbers[random.integers(0, n, n)].mean()
     return percentiles(means)
+
+
+def mean_measure(
+    metric: str, slice_: str, values: Floats, *seed: Any, reference: Floats | None = None
+) -> Measure:
+    """Return the mean of per-row values as a figure, beside the mean on the reference rows."""
+    low, high = bootstrap_mean(values, *seed)
+    other = None if reference is None else float(reference.mean())
+    return Measure(metric, float(values.mean()), values.size, slice_, low, high, other)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from targen.quality.agreement import annotated, rate
+from targen.quality.agreement import annotated
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, percentiles, wilson
+from targen.quality.intervals import Floats, percentiles, rate, wilson
 from targen.quality.text import Ints, generator
 
 READINGS = ("intended", "annotated", "corrected")
@@ -227,7 +227,7 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     return whole.filter(pl.col("rows") == 2).drop("slot", "rows")
 
 
-def _planted(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def _planted(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add how often correction notices a wrong label, and how often it doubts a right one.
 
     detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
@@ -238,26 +238,26 @@ def _planted(inputs: ReportInputs, sheet: MetricCollector) -> None:
     """
     planted = inputs.planted_errors
     if planted is None or not planted.height:
-        sheet.skip("detection", "no errors were planted")
+        collector.skip("detection", "no errors were planted")
         return
     noticed = planted["corrected_label"] != planted["planted_label"]
-    sheet.add(rate("detection", "planted errors", noticed))
+    collector.add(rate("detection", "planted errors", noticed))
     names = [f"{name}_label" for name in READINGS]
     if set(names) <= set(inputs.rows.columns):
         seen = readings_of(inputs)
         intended, annotated_, corrected = (pl.col(name) for name in READINGS)
         agreed = seen.filter(annotated_.is_null() | (intended == annotated_))
         changed = agreed.select(changed=intended != corrected)["changed"]
-        sheet.add(rate("false_alarm", "all", changed))
+        collector.add(rate("false_alarm", "all", changed))
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of wrong final labels, and how often each reading is right."""
-    _planted(inputs, sheet)
+    _planted(inputs, collector)
     if inputs.reviewed is not None and inputs.reviewed.height:
         share = reviewed_share(inputs.reviewed)
         n = inputs.reviewed.height
-        sheet.add(Measure("label_noise", share.value, n, "reviewed", share.low, share.high))
+        collector.add(Measure("label_noise", share.value, n, "reviewed", share.low, share.high))
     names = {f"{name}_label" for name in READINGS}
     why = None
     if inputs.answer_kind != "class":
@@ -274,12 +274,14 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         if readings.filter(*known).height < 30:
             why = "fewer than 30 rows have all three readings"
     if readings is None or why is not None:
-        sheet.skip("label_noise", why or "")
+        collector.skip("label_noise", why or "")
         return
     found = estimate(readings, label_set(inputs))
-    sheet.details["noise_assumption"] = ASSUMPTION
+    collector.details["noise_assumption"] = ASSUMPTION
     left = found.left
     kept = inputs.rows.height
-    sheet.add(Measure("label_noise", left.value, kept, "latent classes", left.low, left.high))
+    collector.add(Measure("label_noise", left.value, kept, "latent classes", left.low, left.high))
     for name, share in found.accuracy.items():
-        sheet.add(Measure("reading_accuracy", share.value, found.n, name, share.low, share.high))
+        collector.add(
+            Measure("reading_accuracy", share.value, found.n, name, share.low, share.high)
+        )

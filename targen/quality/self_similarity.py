@@ -155,12 +155,12 @@ def _cut(frame: pl.DataFrame, fields: list[str], budget: int) -> str:
     return text.encode()[:budget].decode(errors="ignore")
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add self-BLEU, ROUGE-L to the nearest row, INGF and compression, also of the reference."""
     fields, gold = inputs.text_fields, inputs.reference
     size = min(SAMPLE, inputs.rows.height, gold.height if gold is not None else SAMPLE)
     if size < 2 or not fields:
-        sheet.skip("self_bleu", "needs two rows with text")
+        collector.skip("self_bleu", "needs two rows with text")
         return
     mine = tokens(sample(inputs.rows, size), fields)
     theirs = tokens(sample(gold, size), fields) if gold is not None else None
@@ -169,17 +169,19 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         own, gold_scores = scores(mine), scores(theirs) if theirs is not None else None
         low, high = bootstrap_mean(own, name)
         other = None if gold_scores is None else float(gold_scores.mean())
-        sheet.add(Measure(name, float(own.mean()), size, slice_, low, high, other))
+        collector.add(Measure(name, float(own.mean()), size, slice_, low, high, other))
     novel = int((own < CLOSE).sum())
     low, high = wilson(novel, size)
     other = None if gold_scores is None else float((gold_scores < CLOSE).mean())
-    sheet.add(Measure("novel", novel / size, size, slice_, low, high, other))
+    collector.add(Measure("novel", novel / size, size, slice_, low, high, other))
     other = rows_per_gram(theirs) if theirs is not None else None
-    sheet.add(Measure("rows_per_3gram", rows_per_gram(mine), size, slice_, reference=other))
+    collector.add(Measure("rows_per_3gram", rows_per_gram(mine), size, slice_, reference=other))
     sizes = [
         int(joined(f, fields).str.len_bytes().sum()) for f in (inputs.rows, gold) if f is not None
     ]
     budget = max((b for b in BYTES if b <= min(sizes)), default=min(sizes))
     ratio = compression_ratio(_cut(inputs.rows, fields, budget))
     other = None if gold is None else compression_ratio(_cut(gold, fields, budget))
-    sheet.add(Measure("compression", ratio, inputs.rows.height, f"{budget} bytes", reference=other))
+    collector.add(
+        Measure("compression", ratio, inputs.rows.height, f"{budget} bytes", reference=other)
+    )

@@ -112,38 +112,38 @@ def similarity_across(mine: Floats, theirs: Floats) -> tuple[float, float | None
     return value, value - half, value + half
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add mean similarity, also to the reference and by label, Vendi score, and drift by depth."""
     made, gold = inputs.embeddings, inputs.reference_embeddings
     why = inputs.no_embeddings if made is None else "needs two rows" if len(made.rows) < 2 else None
     if made is None or why is not None:
         for name in ("mean_similarity", "similarity", "vendi_score", "drift"):
-            sheet.skip(name, why or "")
+            collector.skip(name, why or "")
         return
-    sheet.details["embedding_model"] = inputs.embedding_model
+    collector.details["embedding_model"] = inputs.embedding_model
     mine = unit(made.vectors)
     theirs = None if gold is None or not len(gold.rows) else unit(gold.vectors)
     value, low, high = mean_similarity(mine)
     other = mean_similarity(theirs)[0] if theirs is not None else None
-    sheet.add(Measure("mean_similarity", value, len(mine), "all", low, high, other))
+    collector.add(Measure("mean_similarity", value, len(mine), "all", low, high, other))
     if theirs is not None:
         value, low, high = similarity_across(mine, theirs)
-        sheet.add(Measure("reference_similarity", value, len(mine), "all", low, high, other))
+        collector.add(Measure("reference_similarity", value, len(mine), "all", low, high, other))
     else:
-        sheet.skip("reference_similarity", "there is no reference data to compare with")
+        collector.skip("reference_similarity", "there is no reference data to compare with")
     size = min(VENDI_ROWS, len(mine), len(theirs) if theirs is not None else VENDI_ROWS)
     scores = [vendi_score(_some(group, size)) for group in (mine, theirs) if group is not None]
     gold_score = scores[1] if theirs is not None else None
-    sheet.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=gold_score))
+    collector.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=gold_score))
     if inputs.answer_kind == "class":
-        _by_label(inputs, mine, theirs, sheet)
+        _by_label(inputs, mine, theirs, collector)
     else:
-        sheet.skip("similarity", f"answers of kind {inputs.answer_kind} make no groups of rows")
-    _drift(inputs, mine, sheet)
+        collector.skip("similarity", f"answers of kind {inputs.answer_kind} make no groups of rows")
+    _drift(inputs, mine, collector)
 
 
 def _by_label(
-    inputs: ReportInputs, mine: Floats, theirs: Floats | None, sheet: MetricCollector
+    inputs: ReportInputs, mine: Floats, theirs: Floats | None, collector: MetricCollector
 ) -> None:
     """Add the mean cosine within each label and between each two."""
     assert inputs.embeddings is not None
@@ -153,12 +153,12 @@ def _by_label(
     if theirs is not None and inputs.reference is not None and inputs.reference_embeddings:
         labels = inputs.reference["label"][inputs.reference_embeddings.rows]
         gold = similarity_by_label(theirs, labels, names)
-    sheet.details["similarity"] = {"names": names, "values": table}
+    collector.details["similarity"] = {"names": names, "values": table}
     for i, first in enumerate(names):
         for j in range(i, len(names)):
             pair = first if i == j else f"{first} and {names[j]}"
             other = None if gold is None else gold[i][j]
-            sheet.add(Measure("similarity", table[i][j], len(mine), pair, reference=other))
+            collector.add(Measure("similarity", table[i][j], len(mine), pair, reference=other))
 
 
 def _some(vectors: Floats, size: int) -> Floats:
@@ -184,11 +184,11 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
     return found
 
 
-def _drift(inputs: ReportInputs, vectors: Floats, sheet: MetricCollector) -> None:
+def _drift(inputs: ReportInputs, vectors: Floats, collector: MetricCollector) -> None:
     """Add the mean cosine of grown rows to the row they grew from, by depth."""
     instances = inputs.tables.get("instances")
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
-        sheet.skip("drift", "no row was grown from another")
+        collector.skip("drift", "no row was grown from another")
         return
     assert inputs.embeddings is not None
     ids = inputs.rows["instance_id"][inputs.embeddings.rows]
@@ -200,10 +200,10 @@ def _drift(inputs: ReportInputs, vectors: Floats, sheet: MetricCollector) -> Non
             cosine = float(vectors[place[row_id]] @ vectors[place[root]])
             by_depth.setdefault(depth[row_id], []).append(cosine)
     if not by_depth:
-        sheet.skip("drift", "no grown row is kept together with the row it grew from")
+        collector.skip("drift", "no grown row is kept together with the row it grew from")
     for level in sorted(by_depth):
         values = np.array(by_depth[level])
         half = Z95 * float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else None
         mean = float(values.mean())
         low, high = (None, None) if half is None else (mean - half, mean + half)
-        sheet.add(Measure("drift", mean, values.size, f"depth {level}", low, high))
+        collector.add(Measure("drift", mean, values.size, f"depth {level}", low, high))

@@ -9,7 +9,7 @@ import polars as pl
 
 from targen.quality import learner
 from targen.quality.balance import label_set
-from targen.quality.choices import Choices
+from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import FEWEST, ROWS, chosen, why_no_labels, why_not
 from targen.quality.inputs import ReportInputs
@@ -23,7 +23,7 @@ PRIOR = 500.0
 TOP = 8
 
 
-def gains(scores: learner.Scores, labels: Ints) -> Floats:
+def gains(scores: learner.HeldOutScores, labels: Ints) -> Floats:
     """Return per row: right with the text (1 or 0) minus right with the label shares alone.
 
     The mean is accuracy over that of always naming the commonest label, from -1 to 1.
@@ -75,7 +75,7 @@ def word_cues(
     probability below 5% over all words and labels (Bonferroni). All sure words are there, and of
     the others the `TOP` of each label and field, as long as two rows hold them.
     """
-    labels = learner.coded(rows["label"], names)
+    labels = learner.label_codes(rows["label"], names)
     found: list[dict[str, Any]] = []
     parts = []
     for name in fields:
@@ -126,18 +126,18 @@ def parts_of(inputs: ReportInputs) -> dict[str, list[str]]:
     return parts
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add accuracy over guessing from parts of the input and length, and the words that tell.
 
     Where the options of a span differ from row to row, there is one part: the options without
     anything else of the row, against naming one at random.
     """
     if chosen(inputs) and inputs.answer_kind == "span":
-        _options_only(inputs, sheet)
+        _options_only(inputs, collector)
         return
     why = why_no_labels(inputs)
     if why is not None:
-        sheet.skip("shortcut", why)
+        collector.skip("shortcut", why)
         return
     names, gold = label_set(inputs), inputs.reference
     size = min(ROWS, inputs.rows["label"].count(), gold.height if gold is not None else ROWS)
@@ -150,45 +150,45 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         own = _part(rows, fields, names, inputs)
         low, high = bootstrap_mean(own, "shortcut", part)
         other = None if theirs is None else float(_part(theirs, fields, names, inputs).mean())
-        sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
+        collector.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
     cues = word_cues(inputs.rows.drop_nulls("label"), inputs.text_fields, names)
     tops = [[cue for cue in cues if cue["label"] == label][:TOP] for label in names]
-    sheet.details["top_words"] = [top for top in tops if top]
-    sheet.details["cues"] = [cue for top in tops for cue in top if cue["sure"]]
-    for cue in sheet.details["cues"]:
+    collector.details["top_words"] = [top for top in tops if top]
+    collector.details["cues"] = [cue for top in tops for cue in top if cue["sure"]]
+    for cue in collector.details["cues"]:
         where = f"{cue['label']}, {cue['field']}: {cue['word']}"
-        sheet.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
+        collector.add(Measure("word_log_odds", cue["z"], cue["rows"], where))
 
 
-def _options_only(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add what is gained over an option at random by looking at nothing but the options."""
     why, by, gold = (
         why_not(inputs),
-        Choices([], inputs.options, inputs.pair_field),
+        OptionClassifier([], inputs.options, inputs.pair_field),
         inputs.reference,
     )
     if why is not None:
-        sheet.skip("shortcut", why)
+        collector.skip("shortcut", why)
         return
     known = by.usable(inputs.rows)
     size = min(ROWS, known.height, gold.height if gold is not None else ROWS)
     theirs = None if gold is None else sample(by.usable(gold), size)
     if theirs is not None and theirs.height < FEWEST:
         theirs = None
-    own, part = by.gained(sample(known, size)), "options only"
+    own, part = by.accuracy_gain(sample(known, size)), "options only"
     low, high = bootstrap_mean(own, "shortcut", part)
-    other = None if theirs is None else float(by.gained(theirs).mean())
-    sheet.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
+    other = None if theirs is None else float(by.accuracy_gain(theirs).mean())
+    collector.add(Measure("shortcut", float(own.mean()), size, part, low, high, other))
 
 
 def _part(
     rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], inputs: ReportInputs
 ) -> Floats:
     """Return per row what is gained by looking at `fields`; at all lengths where none is given."""
-    labels = learner.coded(rows["label"], names)
+    labels = learner.label_codes(rows["label"], names)
     groups = learner.groups_of(rows, inputs.pair_field)
     if fields:
-        matrix = learner.Features(rows, fields).of(rows)
+        matrix = learner.TextFeatures(rows, fields).transform(rows)
     else:
         matrix = length_bins(rows, inputs.text_fields)
     return gains(learner.cross_validated(matrix, labels, groups, len(names)), labels)

@@ -1,4 +1,4 @@
-"""Words and n-grams of a frame's text fields, as arrays that every text metric shares."""
+"""Words and n-grams of a frame's text fields, as arrays shared by the text metrics."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ WORD = (
     rf"[{_NO_SPACES}]|[\w--[{_NO_SPACES}{_JOINERS}]][\w--[{_NO_SPACES}]]*"
     rf"(?:['’][\w--[{_NO_SPACES}]]+)*"
 )
-"""A word: a run of letters, marks and digits with inner apostrophes; in scripts that put no
-spaces between words, each character by itself. What joins two pictures is no word."""
+"""A word: a run of letters, marks and digits with inner apostrophes; in scripts without spaces
+between words, each character is one. A joiner between two emoji does not start a word."""
 
 
 def words(text: pl.Series) -> pl.Series:
-    """Return per text its list of lower-case words (`WORD`); punctuation is no word."""
+    """Return per text its list of lowercase words (`WORD`), without punctuation."""
     return text.fill_null("").str.to_lowercase().str.extract_all(WORD)
 
 
@@ -33,10 +33,18 @@ def generator(*content: Any) -> np.random.Generator:
     return np.random.default_rng(hashing.rng(*content).getrandbits(128))
 
 
-def segments(frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
-    """Return one row per text: `row` (number in `frame`), `field`, `text`, in row order.
+def sample(frame: pl.DataFrame, size: int) -> pl.DataFrame:
+    """Return at most `size` rows, drawn without replacement with a fixed seed, in row order."""
+    if frame.height <= size:
+        return frame
+    chosen = generator("sample", frame.height).permutation(frame.height)[:size]
+    return frame[np.sort(chosen)]
 
-    A list field gives one text per element; nulls are left out.
+
+def segments(frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
+    """Return one row per text: `row` (number in `frame`), `rank` (of the field), `text`.
+
+    A list field gives one text per element; nulls are excluded.
     """
     parts = [pl.DataFrame(schema={"row": pl.Int64, "rank": pl.Int64, "text": pl.String})]
     numbers = pl.int_range(frame.height, dtype=pl.Int64, eager=True).alias("row")
@@ -50,7 +58,7 @@ def segments(frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
 
 
 def joined(frame: pl.DataFrame, fields: Sequence[str]) -> pl.Series:
-    """Return per row the texts of `fields`, one below the other."""
+    """Return the texts of `fields` per row, one per line."""
     columns = [
         pl.col(name).list.join("\n", ignore_nulls=True)
         if frame.schema[name] == pl.List(pl.String)
@@ -63,7 +71,7 @@ def joined(frame: pl.DataFrame, fields: Sequence[str]) -> pl.Series:
 
 
 def spans(starts: Ints, lengths: Ints) -> Ints:
-    """Return the positions of runs of elements, run after run."""
+    """Return the positions that runs with these starts and lengths cover, run after run."""
     before = np.cumsum(lengths) - lengths
     inside = np.arange(int(lengths.sum()), dtype=np.int64)
     return np.asarray(inside + np.repeat(starts - before, lengths), dtype=np.int64)
@@ -74,11 +82,11 @@ class Tokens:
     """The words of a frame's text fields, in row order.
 
     Attributes:
-        ids: per word its number in `vocabulary`.
-        rows: per word the number of its row.
-        texts: per word the number of its text; n-grams do not cross from one to the next.
+        ids: index in `vocabulary` per word.
+        rows: row number per word.
+        texts: text number per word; n-grams do not cross texts.
         vocabulary: the distinct words, sorted.
-        height: number of rows, those without a word included.
+        height: number of rows, including rows without a word.
     """
 
     ids: Ints
@@ -89,11 +97,16 @@ class Tokens:
 
     @cached_property
     def starts(self) -> Ints:
-        """Per row the position of its first word; one more entry for the end."""
+        """Position of each row's first word, and the end as the last entry."""
         return np.searchsorted(self.rows, np.arange(self.height + 1)).astype(np.int64)
 
+    @property
+    def lengths(self) -> Ints:
+        """Words per row."""
+        return np.diff(self.starts)
+
     def all_grams(self, longest: int) -> Iterator[Ints]:
-        """Yield for n = 1 to `longest` what `grams(n)` returns, each made from the one before."""
+        """Yield the result of `grams(n)` for n = 1 to `longest`."""
         codes = self.ids
         yield codes
         for step in range(1, longest):
@@ -107,16 +120,16 @@ class Tokens:
             yield codes
 
     def grams(self, n: int) -> Ints:
-        """Return per word the number of the n-gram that starts there, -1 where none does.
+        """Return the code of the n-gram that starts at each word, -1 if none does.
 
-        Equal numbers mean equal n-grams, exactly: no hashing is involved.
+        Equal codes mean equal n-grams; no hashing is involved.
         """
         return list(self.all_grams(n))[-1]
 
     def take(self, order: Iterable[int] | Ints, budget: int) -> Ints:
-        """Return the positions of the first `budget` words, rows taken in `order`."""
+        """Return the positions of the first `budget` words with the rows in `order`."""
         chosen = np.asarray(order, dtype=np.int64)
-        lengths = (self.starts[1:] - self.starts[:-1])[chosen]
+        lengths = self.lengths[chosen]
         chosen = chosen[: int(np.searchsorted(np.cumsum(lengths), budget)) + 1]
         lengths = lengths[: chosen.size]
         return spans(self.starts[chosen], lengths)[:budget]

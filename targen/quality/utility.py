@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.quality.choices import Choices
+from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import FEWEST, ROWS, learner_of, why_not
 from targen.quality.duplicates import normalised
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles
-from targen.quality.learner import Labels
+from targen.quality.learner import LabelClassifier
 from targen.quality.text import generator, joined
 
 SEEDS = 5
@@ -21,11 +21,13 @@ DRAWS = 200
 
 
 def accuracy_grid(
-    train: Sequence[pl.DataFrame], test: Sequence[pl.DataFrame], by: Labels | Choices
+    train: Sequence[pl.DataFrame],
+    test: Sequence[pl.DataFrame],
+    by: LabelClassifier | OptionClassifier,
 ) -> list[Floats]:
     """Train on each of `train`, test on the `test` beside it; return right (0 to 1) per row."""
     return [
-        by.right(one, two, "utility", seed)
+        by.accuracy(one, two, "utility", seed)
         for seed, (one, two) in enumerate(zip(train, test, strict=True))
     ]
 
@@ -59,7 +61,7 @@ def halves(gold: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
     return gold[order[:middle]], gold[order[middle:]]
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add accuracy on gold of training on the set, on gold, and of always naming one label.
 
     Accuracy of a TF-IDF logistic regression, share of rows, 0 to 1, over `SEEDS` seeded splits:
@@ -76,13 +78,14 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     if usable is not None and (usable.height < 2 * FEWEST or usable["label"].n_unique() < 2):
         why = f"the reference needs {2 * FEWEST} rows and two labels"
     if usable is None or why is not None:
-        sheet.skip("utility", why or "")
+        collector.skip("utility", why or "")
         return
     mine = by.usable(inputs.rows)
     splits = [halves(usable, seed) for seed in range(SEEDS)]
     size = min(mine.height, ROWS, *(train.height for train, _ in splits))
     drawn = [
-        _draw(_unseen(mine, test, by.known_by), size, seed) for seed, (_, test) in enumerate(splits)
+        _draw(_unseen(mine, test, by.identity_fields), size, seed)
+        for seed, (_, test) in enumerate(splits)
     ]
     tests = [test for _, test in splits]
     same = [_draw(train, size, seed) for seed, (train, _) in enumerate(splits)]
@@ -99,9 +102,9 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
     for name, (value, low, high) in found.items():
         gold_value = found[name.replace("set", "gold", 1)][0] if name.startswith("set") else None
         count = sum(frame.height for frame in runs[name][1])
-        sheet.add(Measure("utility", value, count, name, low, high, gold_value))
-    sheet.add(Measure("utility", by.guessed(usable), n, by.guess))
-    sheet.details["utility_rows"] = size
+        collector.add(Measure("utility", value, count, name, low, high, gold_value))
+    collector.add(Measure("utility", by.baseline_accuracy(usable), n, by.baseline))
+    collector.details["utility_rows"] = size
 
 
 def _unseen(rows: pl.DataFrame, test: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:

@@ -12,12 +12,12 @@ from tests.support.report_inputs import inputs
 @pytest.mark.parametrize("counts", [[5, 5], [1, 9, 30], [3, 0, 4, 4], [7, 0]])
 def test_entropy_equals_scipy(counts):
     theirs = stats.entropy(counts) / math.log(len(counts))
-    assert balance.normalised_entropy(counts) == pytest.approx(theirs, abs=1e-12)
+    assert balance.normalized_entropy(counts) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_entropy_is_undefined_for_one_label_or_no_row():
-    assert math.isnan(balance.normalised_entropy([4]))
-    assert math.isnan(balance.normalised_entropy([0, 0]))
+    assert math.isnan(balance.normalized_entropy([4]))
+    assert math.isnan(balance.normalized_entropy([0, 0]))
 
 
 def test_chi_square_equals_scipy():

@@ -6,11 +6,11 @@ import pytest
 from scipy.special import softmax
 
 from targen.quality import choices, difficulty, report, shortcuts, utility
-from targen.quality.choices import Choices
+from targen.quality.choices import OptionClassifier
 from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
-BY = Choices(["question"], ["options"])
+BY = OptionClassifier(["question"], ["options"])
 
 
 def riddles(count, seed=0, options=5, told="overlap"):
@@ -43,7 +43,7 @@ def shuffled(rows, seed=0):
 
 
 def accuracy(rows, by=BY):
-    scores, answers = by.scored(rows)
+    scores, answers = by.cross_validate(rows)
     return choices.credit(scores.probability, answers).mean()
 
 
@@ -74,7 +74,7 @@ def test_answers_that_the_question_tells_are_found(told):
     assert scores.null == pytest.approx(np.full((400, 5), 0.2))
     assert scores.probability.sum(axis=1) == pytest.approx(np.ones(400))
     # The options by themselves say nothing.
-    assert accuracy(rows, Choices([], ["options"])) == pytest.approx(0.2, abs=0.08)
+    assert accuracy(rows, OptionClassifier([], ["options"])) == pytest.approx(0.2, abs=0.08)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -83,7 +83,7 @@ def test_answers_at_random_are_worth_nothing(seed):
     values, _, _ = difficulty.row_information(rows, BY)
     low, high = difficulty.bootstrap_mean(values, "v")
     assert low <= 0 <= high
-    scores, answers = BY.scored(rows)
+    scores, answers = BY.cross_validate(rows)
     low, high = difficulty.bootstrap_mean(choices.credit(scores.probability, answers), "accuracy")
     assert low <= 0.2 <= high
 
@@ -92,22 +92,22 @@ def test_the_place_of_an_answer_is_no_help():
     rows = riddles(300, told="nothing")
     first = rows.with_columns(label=pl.col("options").list.first())
     assert accuracy(first) == pytest.approx(0.2, abs=0.08)
-    assert BY.right(first[:150], first[150:]).mean() == pytest.approx(0.2, abs=0.1)
+    assert BY.accuracy(first[:150], first[150:]).mean() == pytest.approx(0.2, abs=0.1)
 
 
 def test_rows_may_have_different_numbers_of_options():
     rows = pl.concat([riddles(90, n, n) for n in (2, 3, 7)]).sample(
         fraction=1, shuffle=True, seed=1
     )
-    scores, answers = BY.scored(rows)
+    scores, answers = BY.cross_validate(rows)
     sizes = rows["options"].list.len().to_numpy()
     assert scores.probability.shape == (270, 7)
     for probability in (scores.probability, scores.null):
         assert ((probability > 0).sum(axis=1) == sizes).all()
     assert choices.credit(scores.probability, answers).mean() > 0.95
-    assert BY.guessed(rows) == pytest.approx((1 / 2 + 1 / 3 + 1 / 7) / 3)
+    assert BY.baseline_accuracy(rows) == pytest.approx((1 / 2 + 1 / 3 + 1 / 7) / 3)
     fewer = riddles(60, 9, 2)
-    assert BY.right(rows, fewer).mean() > 0.9
+    assert BY.accuracy(rows, fewer).mean() > 0.9
 
 
 def test_the_softmax_is_scipys_row_by_row():
@@ -131,10 +131,10 @@ def test_duplicate_options_count_once_and_answers_not_offered_are_left_out():
         }
     )
     assert BY.usable(rows)["question"].to_list() == ["a", "c"]
-    read = choices.offered(rows, ["question"], ["options"])
+    read = choices.read_options(rows, ["question"], ["options"])
     assert read.sizes.tolist() == [2, 1, 2, 2, 0]
     assert read.answers.tolist() == [1, 0, 1, -1, -1]
-    assert BY.named(rows[:1], 1) == "y"
+    assert BY.answer_text(rows[:1], 1) == "y"
 
 
 def test_labels_that_are_numbers_of_fields():
@@ -146,8 +146,8 @@ def test_labels_that_are_numbers_of_fields():
             "label": ["0", "1", "1", None, "1"],
         }
     )
-    by = Choices(["premise"], ["one", "two"])
-    read = choices.offered(rows, ["premise"], ["one", "two"])
+    by = OptionClassifier(["premise"], ["one", "two"])
+    read = choices.read_options(rows, ["premise"], ["one", "two"])
     assert read.answers.tolist() == [0, 1, 0, -1, 0]
     assert by.usable(rows)["label"].to_list() == ["0", "1"]
     asked = riddles(200, options=2)
@@ -158,11 +158,11 @@ def test_labels_that_are_numbers_of_fields():
         label=(pl.col("label") != pl.col("options").list.get(0)).cast(pl.Int64).cast(pl.String),
     )
     # The two fields change places from row to row: labels as such could not be learned.
-    assert accuracy(told, Choices(["question"], ["one", "two"])) > 0.95
+    assert accuracy(told, OptionClassifier(["question"], ["one", "two"])) > 0.95
     fields = {"question": "text", "one": "text", "two": "text"}
     chosen = given(told, fields=fields, answer_kind="class", labels=("0", "1"),
                    options=("one", "two"))  # fmt: skip
-    assert isinstance(difficulty.learner_of(chosen), Choices)
+    assert isinstance(difficulty.learner_of(chosen), OptionClassifier)
     assert difficulty.learner_of(chosen).fields == ["question"]
 
 
@@ -225,7 +225,7 @@ def test_words_that_only_right_answers_have_are_a_shortcut():
 def test_a_tested_question_is_not_trained_on_whatever_the_order_of_its_options():
     gold = riddles(100)
     turned = gold.with_columns(pl.col("options").list.reverse())
-    assert utility._unseen(turned, gold[:60], BY.known_by).height == 40
+    assert utility._unseen(turned, gold[:60], BY.identity_fields).height == 40
 
 
 def test_too_few_rows_are_skipped_with_a_reason():
@@ -242,7 +242,7 @@ def test_too_few_rows_are_skipped_with_a_reason():
 
 def test_ten_thousand_rows_take_seconds():
     rows = riddles(10_000)
-    BY.scored(rows[:50])
+    BY.cross_validate(rows[:50])
     started = time.process_time()
     sheet = MetricCollector()
     difficulty.measure(given(rows), sheet)

@@ -21,7 +21,7 @@ def rows_of(count, cue=1.0, seed=0):
 
 
 def information(frame):
-    return difficulty.row_information(frame, learner.Labels(["text"], ["a", "b"]))
+    return difficulty.row_information(frame, learner.LabelClassifier(["text"], ["a", "b"]))
 
 
 def test_a_certain_cue_is_worth_almost_one_bit():
@@ -40,15 +40,15 @@ def test_shuffled_labels_are_worth_nothing(seed):
 
 
 def test_pvi_is_the_gain_in_log2_probability():
-    scores = learner.Scores(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([[0.25, 0.75]] * 2))
+    scores = learner.HeldOutScores(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([[0.25, 0.75]] * 2))
     values = difficulty.pvi(scores, np.array([0, 0]))
     assert values == pytest.approx([1.0, np.log2(0.1) - np.log2(0.25)])
 
 
 def test_the_model_is_sklearns():
     frame = rows_of(150)
-    matrix = learner.Features(frame, ["text"]).of(frame)
-    labels = learner.coded(frame["label"], ["a", "b"])
+    matrix = learner.TextFeatures(frame, ["text"]).transform(frame)
+    labels = learner.label_codes(frame["label"], ["a", "b"])
     theirs = LogisticRegression(C=3.0, max_iter=100, tol=1e-3).fit(matrix, labels)
     mine = learner.trained(matrix, labels, 2, 3.0)(matrix)
     assert mine == pytest.approx(theirs.predict_proba(matrix), abs=1e-6)
@@ -76,8 +76,8 @@ def test_twins_share_a_fold():
 
 def test_a_field_without_words_and_a_label_outside_the_set():
     frame = pl.DataFrame({"text": ["", "!", None] * 20, "label": ["a", "b", "c"] * 20})
-    assert learner.Features(frame, ["text"]).of(frame).shape == (60, 1)
-    assert set(learner.coded(frame["label"], ["a", "b"]).tolist()) == {0, 1, -1}
+    assert learner.TextFeatures(frame, ["text"]).transform(frame).shape == (60, 1)
+    assert set(learner.label_codes(frame["label"], ["a", "b"]).tolist()) == {0, 1, -1}
 
 
 def test_mislabelled_rows_have_the_lowest_pvi():
