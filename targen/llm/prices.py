@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from targen.errors import SpecError
+from targen.settings import variable
 
-VARIABLE = "TARGEN_PRICES"
+VARIABLE = variable("prices_file")
 
 
 @dataclass(frozen=True, slots=True)

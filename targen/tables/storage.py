@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from targen import environment
 from targen.errors import TableError
-
-S3_ATTEMPTS = 12
-"""Tries of one S3 call, where AWS_MAX_ATTEMPTS says nothing. botocore's standard mode waits a
-random part of 1, 2, 4, 8, 16, then 20 s each: 75 s on average before it gives up, and less than
-30 s in one case of 800."""
+from targen.settings import s3_attempts, variable
 
 _READS = 5
 """Tries of a download that breaks off in its middle, which botocore does not try again."""
@@ -123,7 +118,7 @@ def write_file(path: Path, content: bytes, named_by: str) -> None:
 class LocalStorage:
     """A folder on this machine."""
 
-    def __init__(self, root: str, named_by: str = environment.DATA_DIR) -> None:
+    def __init__(self, root: str, named_by: str = variable("data_dir")) -> None:
         """Name the folder; nothing is looked at or made yet.
 
         Args:
@@ -290,19 +285,10 @@ class S3Storage:
         return f"{self.prefix}/{key}" if self.prefix else key
 
 
-def s3_attempts() -> int:
-    """Return how often an S3 call is tried: AWS_MAX_ATTEMPTS, or what outlives a short outage.
-
-    Raises:
-        TargenError: the variable is no whole number of at least 1.
-    """
-    return environment.whole("AWS_MAX_ATTEMPTS", S3_ATTEMPTS)
-
-
 def place(
     data_dir: str,
     make_client: Callable[[], Any] | None = None,
-    named_by: str = environment.DATA_DIR,
+    named_by: str = variable("data_dir"),
 ) -> LocalStorage | S3Storage:
     """Return the place that `data_dir` names: a folder, or s3://bucket/prefix.
 
