@@ -14,6 +14,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
+from targen.settings import variable
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs

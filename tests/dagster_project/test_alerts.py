@@ -25,6 +25,8 @@ from dagster_project import alerts
 from targen.errors import TargenError
 from targen.settings import Settings
 
+_settings = Settings.from_environment
+
 
 @pytest.fixture
 def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
@@ -75,7 +77,7 @@ def told(made: Any, name: str, success: bool) -> None:
             dagster_run=result.dagster_run,
             dagster_event=events[-1],
         )
-        on_failure, on_warnings = alerts.build(Settings.from_environment())
+        on_failure, on_warnings = alerts.build(_settings())
         (on_warnings(context) if success else on_failure(context.for_run_failure()))
 
 
@@ -98,21 +100,21 @@ def test_the_address_is_never_said(
     monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/token-canary")
     monkeypatch.setattr(alerts, "_PAUSES_S", ())
     with pytest.raises(TargenError, match="cannot be reached") as unreachable:
-        alerts.send({}, Settings.from_environment().alert_webhook)
+        alerts.send({}, _settings().alert_webhook)
     assert "canary" not in str(unreachable.value)
     monkeypatch.delenv("TARGEN_ALERT_WEBHOOK")
     with pytest.raises(TargenError, match="is not set"):
-        alerts.send({}, Settings.from_environment().alert_webhook)
+        alerts.send({}, _settings().alert_webhook)
 
 
 def test_an_answer_of_failure_is_an_error(
     webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = Settings.from_environment().alert_webhook
+    address = _settings().alert_webhook
     monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", f"{address}/broken")
     monkeypatch.setattr(alerts, "_PAUSES_S", (0.0, 0.0))
     with pytest.raises(TargenError, match="answered with status 500, 3 times"):
-        alerts.send({"text": "x"}, Settings.from_environment().alert_webhook)
+        alerts.send({"text": "x"}, _settings().alert_webhook)
     assert len(webhook) == 3
 
 
@@ -120,17 +122,13 @@ def test_what_a_check_quotes_calls_nobody(webhook: list[dict[str, Any]]) -> None
     run = DagsterRun("dataset")
     alerts.send(
         alerts._body(run, "warns", "row <!channel> & <https://a|b>"),
-        Settings.from_environment().alert_webhook,
+        _settings().alert_webhook,
     )
     assert webhook[0]["text"].endswith("row &lt;!channel&gt; &amp; &lt;https://a|b&gt;")
 
 
 def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TARGEN_ALERT_WEBHOOK", raising=False)
-    assert {s.default_status for s in alerts.build(Settings.from_environment())} == {
-        DefaultSensorStatus.STOPPED
-    }
+    assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.STOPPED}
     monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/")
-    assert {s.default_status for s in alerts.build(Settings.from_environment())} == {
-        DefaultSensorStatus.RUNNING
-    }
+    assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.RUNNING}

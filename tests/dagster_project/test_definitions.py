@@ -29,7 +29,7 @@ from targen.errors import TargenError
 from targen.steps import STEPS, UPSTREAM
 
 HEAVY = (
-    "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "sqlalchemy", "alembic",
+    "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "alembic",
     "torch", "transformers", "datasets", "targen.llm.engine", "targen.release.manifest",
     "targen.quality.report", "targen.operators",
 )  # fmt: skip
