@@ -16,17 +16,17 @@ from dagster import (
     AssetCheckSpec,
     MetadataValue,
     PartitionsDefinition,
+    PreviewWarning,
     multi_asset_check,
 )
-from dagster._utils.warnings import PreviewWarning
 
 from assets import expectations, markdown
 from assets.expectations import EXPECTATIONS
 from assets.step import readable_errors
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
-from targen import environment
 from targen.errors import TableError
+from targen.settings import Settings
 from targen.steps import schema
 from targen.tables.files import Stored
 
@@ -37,10 +37,14 @@ REPORT = "quality_report"
 _SHOWN = 20
 
 
-def table_checks(step: str, partitions: PartitionsDefinition) -> AssetChecksDefinition:
+def table_checks(
+    step: str, partitions: PartitionsDefinition, settings: Settings
+) -> AssetChecksDefinition:
     """Return both checks of an asset as one step, which reads the run's partition and no other."""
 
-    @multi_asset_check(name=f"{step}_checks", specs=_specs(step, partitions), can_subset=True)
+    @multi_asset_check(
+        name=f"{step}_checks", specs=_specs(step, partitions, settings), can_subset=True
+    )
     def check(
         context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> Iterator[AssetCheckResult]:
@@ -55,7 +59,7 @@ def table_checks(step: str, partitions: PartitionsDefinition) -> AssetChecksDefi
     return check
 
 
-def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
+def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> list[AssetCheckSpec]:
     with warnings.catch_warnings():
         # Dagster still calls a check's partitions a preview; without them it reads every table.
         warnings.simplefilter("ignore", PreviewWarning)
@@ -77,7 +81,7 @@ def _specs(step: str, partitions: PartitionsDefinition) -> list[AssetCheckSpec]:
                 else "What the report says one should act on.",
             ),
         ]
-        if environment.expectations():
+        if settings.expectations:
             specs.append(
                 AssetCheckSpec(
                     EXPECTATIONS,

@@ -21,6 +21,7 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
+from targen.settings import Settings
 from targen.steps import SCHEMA_VERSION
 from targen.tables.files import Stored, Tables
 
@@ -40,11 +41,11 @@ WHEN_REPORTS_CHANGE = (
 automation sensor is switched on in the UI."""
 
 
-def build() -> list[AssetsDefinition]:
+def build(settings: Settings) -> list[AssetsDefinition]:
     """Return the asset, which has no partitions; it reads the reports' files where they are."""
 
     @asset(
-        **common_attributes(NAME),
+        **common_attributes(NAME, settings),
         # No argument for the reports: the IO manager would read every partition, and fail on those
         # that are missing.
         deps=[AssetDep(REPORT, partition_mapping=AllPartitionMapping())],

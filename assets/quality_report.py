@@ -22,9 +22,9 @@ from assets.step import attributes, finish, page_path, readable_errors, seconds_
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
-from targen import environment
 from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
+from targen.settings import Settings
 from targen.steps import CORRECTED_SET, SCHEMA_VERSION
 from targen.tables.files import Stored
 from targen.tables.storage import Storage
@@ -33,10 +33,12 @@ from targen.tasks.spec import TaskSpec
 STEP = "quality_report"
 
 
-def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:
+def build(
+    partitions: PartitionsDefinition, settings: Settings
+) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its checks, one partition per task."""
 
-    @asset(**attributes(STEP, partitions))
+    @asset(**attributes(STEP, partitions, settings))
     async def quality_report(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -64,7 +66,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         }
         with readable_errors():
             spec = start(context, tasks, data)
-            docs = expectations.relative_page(spec.name) if environment.expectations() else None
+            docs = expectations.relative_page(spec.name) if settings.expectations else None
             place = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, place))
             with cancelled_by_signals():
@@ -86,7 +88,7 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
         return finish(STEP, spec, stored, data, extra)
 
-    return [quality_report, table_checks(STEP, partitions)]
+    return [quality_report, table_checks(STEP, partitions, settings)]
 
 
 def gather(

@@ -19,12 +19,12 @@ from dagster import (
     MaterializeResult,
     MetadataValue,
     PartitionsDefinition,
+    PreviewWarning,
     TableColumn,
     TableSchema,
     asset,
     multi_asset_check,
 )
-from dagster._utils.warnings import PreviewWarning
 
 from assets import markdown
 from assets.checks import CONTRACT

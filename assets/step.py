@@ -1,4 +1,4 @@
-"""What all assets have in common: attributes, running a step, metadata."""
+"""What the assets share: their attributes, running a step, and the metadata in the UI."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -23,8 +23,8 @@ from assets.interrupts import cancelled_by_signals
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
-from targen import environment
 from targen.errors import StepError, TargenError
+from targen.settings import Settings
 from targen.steps import SCHEMA_VERSION
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
@@ -35,45 +35,37 @@ POOL = "llm"
 OWNERS = ["team:data"]
 SAMPLE_ROWS = 5
 
-_FRESH_HOURS = 7 * 24
-"""A week: tables do not spoil, but a nightly schedule that stopped should show."""
-
 _ASSET_VERSION = 1
 """Raised when what the assets themselves do changes what a table holds."""
 
 
-def attributes(step: str, partitions: PartitionsDefinition, *kinds: str) -> dict[str, Any]:
-    """Return what `@asset` is told of a step.
+def attributes(
+    step: str, partitions: PartitionsDefinition, settings: Settings, *kinds: str
+) -> dict[str, Any]:
+    """Return the arguments of `@asset` for a partitioned asset.
 
     Args:
         step: the asset's name.
         partitions: one partition per task.
-        kinds: what the asset is made with, beyond Polars and Parquet.
+        settings: the settings of the code location.
+        kinds: technologies that the UI shows, besides Polars and Parquet.
     """
-    return common_attributes(step, *kinds) | {"partitions_def": partitions, "pool": POOL}
+    return common_attributes(step, settings, *kinds) | {"partitions_def": partitions, "pool": POOL}
 
 
-def common_attributes(step: str, *kinds: str) -> dict[str, Any]:
-    """Return what `@asset` is told of any asset, partitioned or not."""
+def common_attributes(step: str, settings: Settings, *kinds: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for any asset, partitioned or not."""
+    fresh_for = timedelta(hours=settings.fresh_hours)
     return {
         "name": step,
         "group_name": GROUP,
         "owners": OWNERS,
         "kinds": {"polars", "parquet", *kinds},
-        # One string for all partitions: what differs between tasks stands in the step digest.
+        # One string for all partitions: the step digest covers what differs between tasks.
         "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
         "metadata": {"dagster/column_schema": fixed_schema(step)},
-        "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for()),
+        "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for),
     }
-
-
-def fresh_for() -> timedelta:
-    """Return how old an asset may be before the UI calls it overdue, from TARGEN_FRESH_HOURS.
-
-    Raises:
-        TargenError: the variable is no whole number of at least 1.
-    """
-    return timedelta(hours=environment.whole(environment.FRESH_HOURS, _FRESH_HOURS))
 
 
 @contextmanager
@@ -165,23 +157,26 @@ def finish(
     sample = table.head(SAMPLE_ROWS).to_dicts()
     described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
-    metadata = {
-        "dagster/row_count": table.height,
+    # In the order in which a person reads it; hashes and schemas come last.
+    metadata: dict[str, Any] = {"dagster/row_count": table.height}
+    if stored.rejected is not None:
+        reasons = rejected_by_reason(stored.rejected)
+        metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
+    if stored.asked is not None:
+        metadata["asked"] = stored.asked
+    metadata |= {
+        **extra,
+        "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
+        "path": MetadataValue.path(data.tables().address(step, spec.name)),
+    }
+    if "instance_id" in table.columns and table.height:
+        metadata["audit"] = MetadataValue.md(audit_hint(table["instance_id"][0]))
+    metadata |= {
         "dagster/column_schema": table_schema(step, table.schema, described),
         "dagster/column_lineage": lineage(step, spec.field_types),
         "step_digest": stored.step_digest,
         "data_version": version,
-        "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
-        "path": MetadataValue.path(data.tables().address(step, spec.name)),
-        **extra,
     }
-    if "instance_id" in table.columns and table.height:
-        metadata["audit"] = MetadataValue.md(audit_hint(table["instance_id"][0]))
-    if stored.asked is not None:
-        metadata["asked"] = stored.asked
-    if stored.rejected is not None:
-        reasons = rejected_by_reason(stored.rejected)
-        metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
     return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
 
 
@@ -230,13 +225,13 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
         if stats[name] is not None
     }
     return {
-        "model": stats["model"],
-        "simulated": stats["simulated"],
         "calls": stats["calls"],
         "found_in_store": stats["from_store"],
         **{
             name: "unknown" if stats[name] is None else stats[name]
             for name in ("prompt_tokens", "completion_tokens", "cost_usd")
         },
+        "model": stats["model"],
+        "simulated": stats["simulated"],
         **waits,
     }

@@ -17,20 +17,21 @@ from dagster import (
     run_failure_sensor,
     run_status_sensor,
 )
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from dagster_project import failure
-from targen import environment
+from dagster_project.dagster_internals import PARTITION_NAME_TAG
 from targen.errors import TargenError
+from targen.settings import Settings, variable
 
+_VARIABLE = variable("alert_webhook")
 _TIMEOUT_S = 10.0
 _PAUSES_S = (1.0, 4.0)
 
 
-def build() -> list[SensorDefinition]:
+def build(settings: Settings) -> list[SensorDefinition]:
     """Return the two sensors; they run by themselves where TARGEN_ALERT_WEBHOOK is set."""
-    there = environment.optional(environment.ALERT_WEBHOOK) is not None
-    status = DefaultSensorStatus.RUNNING if there else DefaultSensorStatus.STOPPED
+    webhook = settings.alert_webhook
+    status = DefaultSensorStatus.RUNNING if webhook else DefaultSensorStatus.STOPPED
 
     @run_failure_sensor(
         name="alert_on_failure",
@@ -39,7 +40,7 @@ def build() -> list[SensorDefinition]:
     )
     def on_failure(context: RunFailureSensorContext) -> None:
         message, _ = failure.explain(_events(context))
-        send(_body(context.dagster_run, "failed", message))
+        send(_body(context.dagster_run, "failed", message), webhook)
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,
@@ -50,7 +51,7 @@ def build() -> list[SensorDefinition]:
     def on_warnings(context: RunStatusSensorContext) -> None:
         missed = [check for check in checks(_events(context)) if not check.passed]
         if missed:
-            send(_body(context.dagster_run, "warns", "\n".join(map(_line, missed))))
+            send(_body(context.dagster_run, "warns", "\n".join(map(_line, missed))), webhook)
 
     return [on_failure, on_warnings]
 
@@ -64,8 +65,8 @@ def checks(events: Iterable[DagsterEvent]) -> list[AssetCheckEvaluation]:
     ]
 
 
-def send(body: dict[str, Any]) -> None:
-    """Post `body` as JSON to TARGEN_ALERT_WEBHOOK.
+def send(body: dict[str, Any], address: str | None) -> None:
+    """Post `body` as JSON to the webhook at `address`.
 
     Raises:
         TargenError: no address is set, or it does not answer with success; the address, which may
@@ -73,9 +74,8 @@ def send(body: dict[str, Any]) -> None:
     """
     import httpx2  # noqa: PLC0415 - not when loading
 
-    address = environment.optional(environment.ALERT_WEBHOOK)
     if address is None:
-        raise TargenError(f"No alert was sent: {environment.ALERT_WEBHOOK} is not set.")
+        raise TargenError(f"No alert was sent: {_VARIABLE} is not set.")
     # Dagster evaluates a run once: what is not delivered now is never sent again.
     for pause in (*_PAUSES_S, None):
         try:
@@ -88,9 +88,7 @@ def send(body: dict[str, Any]) -> None:
             problem = f"cannot be reached ({type(error).__name__})"
         if pause is not None:
             time.sleep(pause)
-    raise TargenError(
-        f"No alert was sent: {environment.ALERT_WEBHOOK} {problem}, {len(_PAUSES_S) + 1} times."
-    )
+    raise TargenError(f"No alert was sent: {_VARIABLE} {problem}, {len(_PAUSES_S) + 1} times.")
 
 
 def _events(context: RunStatusSensorContext) -> list[DagsterEvent]:

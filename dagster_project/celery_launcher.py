@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 from dagster import DagsterRun
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+
+from dagster_project.dagster_internals import CheckRunHealthResult, WorkerStatus
 
 BEAT_S = 5.0
 """Seconds between two signs of life."""

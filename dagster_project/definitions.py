@@ -1,62 +1,49 @@
-"""The code location: what Dagster loads."""
+"""The code location that Dagster loads.
+
+Dagster imports this module in every process that it starts, so it must not import heavy libraries.
+"""
 
 import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from dagster import AssetChecksDefinition, Definitions, colored_console_logger, in_process_executor
-
-from assets import (
-    comparison,
-    contexts,
-    corrected_set,
-    instances,
-    labels,
-    quality_report,
-    release,
-    seeds,
-    vocabularies,
+from dagster import (
+    AssetChecksDefinition,
+    BetaWarning,
+    Definitions,
+    StaticPartitionsDefinition,
+    colored_console_logger,
+    in_process_executor,
 )
+
+from assets import comparison, quality_report, release, steps
 from dagster_project import alerts, jobs, schedules, sensors
-from dagster_project.partitions import task_partitions
 from dagster_project.shell import SHELL_LOGGER, shell_logger
 from resources.data import DataFolder
+from resources.fields import private
 from resources.io_manager import TablesIOManager
 from resources.llm import LLMResource
-from resources.secrets import private
 from resources.tasks import TaskFolder
-from targen import environment
-from targen.tables.storage import s3_attempts
-from targen.tasks.endpoints import ENDPOINTS_DEFAULT
-
-MODULES = (vocabularies, contexts, seeds, instances, labels, corrected_set, quality_report)
+from targen.settings import Settings, s3_attempts
 
 
-def task_folder() -> TaskFolder:
-    """Return the task folder as the environment sets it.
-
-    Raises:
-        TargenError: TARGEN_ROWS is no number.
-    """
+def task_folder(settings: Settings) -> TaskFolder:
+    """Return the resource of the task files."""
     return TaskFolder(
-        tasks_dir=environment.text(environment.TASKS_DIR, "tasks"),
-        recipes_dir=environment.text(environment.RECIPES_DIR, "recipes"),
-        rows=environment.rows(),
-        references_dir=environment.optional(environment.REFERENCES_DIR),
-        endpoints_file=endpoints_file(),
+        tasks_dir=settings.tasks_dir,
+        recipes_dir=settings.recipes_dir,
+        rows=settings.rows,
+        references_dir=settings.references_dir,
+        endpoints_file=settings.endpoints_file,
     )
 
 
-def endpoints_file() -> str:
-    """Return the file that defines the named endpoints, as the environment sets it."""
-    return environment.text(environment.ENDPOINTS_FILE, ENDPOINTS_DEFAULT)
-
-
-def data_folder() -> DataFolder:
-    """Return the data folder as the environment sets it."""
-    data_dir = environment.text(environment.DATA_DIR, "data")
+def data_folder(settings: Settings) -> DataFolder:
+    """Return the resource of the data folder."""
     return DataFolder(
-        data_dir=data_dir, store_url=private(environment.STORE_URL), s3=s3_client(data_dir)
+        data_dir=settings.data_dir,
+        store_url=private(settings, "store_url"),
+        s3=s3_client(settings.data_dir),
     )
 
 
@@ -75,47 +62,41 @@ def s3_client(data_dir: str) -> Any:
 
 
 def secrets_manager() -> Any:
-    """Return dagster-aws's resource for secrets."""
+    """Return dagster-aws's resource for AWS Secrets Manager."""
     from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415 - as above
-    from dagster_shared.utils.warnings import BetaWarning  # noqa: PLC0415
 
     with warnings.catch_warnings():
-        # It is pinned, and all that is used of it is its client.
+        # Its release is pinned, and only its client is used.
         warnings.simplefilter("ignore", BetaWarning)
         return SecretsManagerResource()
 
 
-def resources_from_environment() -> dict[str, Any]:
-    """Return the resources as the environment sets them.
-
-    Raises:
-        TargenError: a variable holds what it cannot hold.
-    """
-    data = data_folder()
-    secret_name = environment.optional(environment.API_KEY_SECRET)
-    secrets = secrets_manager() if secret_name else None
+def make_resources(settings: Settings) -> dict[str, Any]:
+    """Return the resources that the settings describe."""
+    data = data_folder(settings)
+    secrets = secrets_manager() if settings.api_key_secret else None
     return {
-        "tasks": task_folder(),
+        "tasks": task_folder(settings),
         "llm": LLMResource(
-            model=environment.optional(environment.MODEL),
-            base_url=private(environment.BASE_URL),
-            api_key=private(environment.API_KEY),
-            api_key_secret=secret_name,
+            model=settings.model,
+            base_url=private(settings, "base_url"),
+            api_key=private(settings, "api_key"),
+            api_key_secret=settings.api_key_secret,
             secrets=secrets,
-            endpoint_name=environment.optional(environment.ENDPOINT_NAME),
-            store_url=private(environment.STORE_URL),
-            embedding_model=environment.optional(environment.EMBEDDING_MODEL),
-            mode=environment.mode(),
-            concurrency=environment.whole(environment.CONCURRENCY, 64),
-            budget_usd=environment.amount(environment.BUDGET_USD),
-            requests_per_minute=environment.limit(environment.RPM),
-            tokens_per_minute=environment.limit(environment.TPM),
-            endpoints_file=endpoints_file(),
-            data_dir=data.data_dir,
+            endpoint_name=settings.endpoint_name,
+            store_url=private(settings, "store_url"),
+            embedding_model=settings.embedding_model,
+            mode=settings.mode,
+            concurrency=settings.concurrency,
+            budget_usd=settings.budget_usd,
+            requests_per_minute=settings.requests_per_minute,
+            tokens_per_minute=settings.tokens_per_minute,
+            endpoints_file=settings.endpoints_file,
+            data_dir=settings.data_dir,
         ),
         "data": data,
         "io_manager": TablesIOManager(
-            data_dir=data.data_dir, store_url=private(environment.STORE_URL), s3=data.s3
+            data_dir=settings.data_dir, store_url=private(settings, "store_url"), s3=data.s3
         ),
         **({"s3": data.s3} if data.s3 else {}),
         **({"secrets": secrets} if secrets else {}),
@@ -132,19 +113,20 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     Raises:
         TargenError: a variable or a task file is wrong.
     """
-    resources = {**resources_from_environment(), **(overrides or {})}
-    partitions = task_partitions(resources["tasks"])
-    built = [made for module in MODULES for made in module.build(partitions)]
-    built += [*release.build(partitions), *comparison.build()]
+    settings = Settings.from_environment()
+    resources = {**make_resources(settings), **(overrides or {})}
+    partitions = StaticPartitionsDefinition(resources["tasks"].names())
+    built = [*steps.build(partitions, settings), *quality_report.build(partitions, settings)]
+    built += [*release.build(partitions), *comparison.build(settings)]
     return Definitions(
         assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
         asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
         jobs=[jobs.dataset, jobs.compare, jobs.publish],
-        schedules=[schedules.nightly(partitions)],
+        schedules=[schedules.nightly(partitions, settings)],
         sensors=[
             sensors.changed_steps(partitions),
             sensors.automation(),
-            *alerts.build(),
+            *alerts.build(settings),
         ],
         resources=resources,
         # One process a run: an asset is asynchronous inside, and seven processes cost 30 s.

@@ -8,7 +8,8 @@ from dagster import (
     DagsterEventType,
     DagsterExecutionInterruptedError,
 )
-from dagster_shared.error import SerializableErrorInfo
+
+from dagster_project.dagster_internals import SerializableErrorInfo
 
 INTERRUPTED = "interrupted; what was paid for is stored, and the next run goes on from it"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dagster_project import failure, home
-from targen import environment
 from targen.errors import SpecError, TargenError
+from targen.settings import Settings, variable
 from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -21,8 +21,7 @@ DEMO_ROWS = "100"
 INTERRUPTED_STATUS = 130
 """Exit status after an interrupt, as shells have it: 128 and the signal's number."""
 _SIMULATED = (
-    "Made by the embedded demonstration model, a simulation: not training data. TARGEN_MODEL names "
-    "a real one."
+    "Made by the simulator: this is not training data. Set TARGEN_MODEL to use a real model."
 )
 _REAL_MODEL = ("TARGEN_MODEL", "TARGEN_EMBEDDING_MODEL", "TARGEN_MODE", "TARGEN_BUDGET_USD")
 
@@ -57,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
     parser.add_argument("task", nargs="?", help="a task's name")
-    parser.add_argument("--demo", action="store_true", help="the nine tasks, embedded model")
+    parser.add_argument("--demo", action="store_true", help="the nine tasks, with the simulator")
     parser.add_argument(
         "--compare",
         metavar="BASE",
@@ -96,7 +95,7 @@ def run(task: str) -> int:
 
 
 def demo() -> int:
-    """Make all tables of the demonstration's tasks on the embedded model.
+    """Make all tables of the demonstration's tasks with the simulator.
 
     Raises:
         TargenError: nothing could be started.
@@ -112,7 +111,7 @@ def demo() -> int:
 def compare(base: str) -> int:
     """Make a task and all that extend it, then the comparison of all that is made.
 
-    On the embedded model they have as many rows as in the demonstration, unless TARGEN_ROWS says
+    With the simulator they have as many rows as in the demonstration, unless TARGEN_ROWS says
     otherwise. A task that fails is missing in the comparison.
 
     Args:
@@ -152,8 +151,8 @@ def _warn_of_simulation() -> None:
     named = [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)]
     if named and not os.environ.get("TARGEN_MODEL"):
         sys.stderr.write(
-            f"warning: {' and '.join(named)} set, but not TARGEN_MODEL: the embedded demonstration "
-            "model is used, and its rows are simulated\n"
+            f"warning: {' and '.join(named)} set, but not TARGEN_MODEL: the simulator "
+            "is used, and its rows are not training data\n"
         )
 
 
@@ -161,18 +160,19 @@ def _as_many_rows_as_made(task: str) -> None:
     """Want as many rows of a task as its report is about: what stands is to be released."""
     from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
 
-    if environment.rows() is not None or task not in task_folder().names():
+    settings = Settings.from_environment()
+    if settings.rows is not None or task not in task_folder(settings).names():
         return
-    report = data_folder().tables().read_json("quality_report", task)
+    report = data_folder(settings).tables().read_json("quality_report", task)
     if report is not None:
-        os.environ[environment.ROWS] = str(report["rows_asked"])
+        os.environ[variable("rows")] = str(report["rows_asked"])
 
 
 def _group(base: str) -> list[str]:
     from dagster_project.definitions import task_folder  # noqa: PLC0415
     from targen.quality.comparison import groups  # noqa: PLC0415
 
-    folder = task_folder()
+    folder = task_folder(Settings.from_environment())
     found = groups({name: spec.extends for name, spec in folder.load_all().items()})
     if base not in found:
         raise SpecError(f"{folder.tasks_dir}: no task extends '{base}'; {nearest(base, found)}")
@@ -204,7 +204,7 @@ def make_tasks(
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
     from dagster_project.jobs import COMPARISON_JOB  # noqa: PLC0415
 
-    folder = task_folder()
+    folder = task_folder(Settings.from_environment())
     known = folder.names()
     for name in names:
         if name not in known:
@@ -262,7 +262,7 @@ def _show(made: Sequence[Made]) -> None:
     made = [one for one in made if "quality_report" in one.metadata]
     if not made:
         return
-    tables = data_folder().tables()
+    tables = data_folder(Settings.from_environment()).tables()
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
     reports = [tables.address("quality_report", one.task, "html") for one in made]
     simulated = any(summary.simulated(one.metadata) for one in made)
@@ -276,7 +276,9 @@ def _show_comparison() -> None:
     from dagster_project.definitions import data_folder  # noqa: PLC0415
     from dagster_project.jobs import COMPARISON  # noqa: PLC0415
 
-    address = data_folder().tables().address(COMPARISON, COMPARISON, "html")
+    address = (
+        data_folder(Settings.from_environment()).tables().address(COMPARISON, COMPARISON, "html")
+    )
     sys.stdout.write(f"\nComparison:\n  {address}\n")
 
 

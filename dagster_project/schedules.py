@@ -15,14 +15,14 @@ from dagster import (
 )
 
 from dagster_project import jobs
-from targen import environment
 from targen.errors import TargenError
+from targen.settings import Settings, variable
 from targen.tasks.yamlfile import nearest
 
 NIGHTLY = "nightly"
 
 
-def nightly(partitions: StaticPartitionsDefinition) -> ScheduleDefinition:
+def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> ScheduleDefinition:
     """Return the schedule that asks for one run of every selected partition.
 
     TARGEN_NIGHTLY_CRON says when (02:00 by default), TARGEN_NIGHTLY_TIMEZONE where that is (UTC),
@@ -33,17 +33,15 @@ def nightly(partitions: StaticPartitionsDefinition) -> ScheduleDefinition:
     Raises:
         TargenError: the selection names a task that does not exist, or the time is none.
     """
-    selected = selection(
-        environment.text(environment.NIGHTLY_TASKS, "*"), partitions.get_partition_keys()
-    )
+    selected = selection(settings.nightly_tasks, partitions.get_partition_keys())
 
     def requests(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
         night = (context.scheduled_execution_time or datetime.now(UTC)).isoformat()
         for task in selected:
             yield RunRequest(run_key=f"{night} {task}", partition_key=task)
 
-    cron = environment.text(environment.NIGHTLY_CRON, "0 2 * * *")
-    timezone = environment.text(environment.NIGHTLY_TIMEZONE, "UTC")
+    cron = settings.nightly_cron
+    timezone = settings.nightly_timezone
     try:
         return schedule(
             name=NIGHTLY,
@@ -56,7 +54,7 @@ def nightly(partitions: StaticPartitionsDefinition) -> ScheduleDefinition:
         )(requests)
     except DagsterInvalidDefinitionError as error:
         raise TargenError(
-            f"{environment.NIGHTLY_CRON}={cron!r}, {environment.NIGHTLY_TIMEZONE}={timezone!r}: "
+            f"{variable('nightly_cron')}={cron!r}, {variable('nightly_timezone')}={timezone!r}: "
             "the first must be a cron expression such as '0 2 * * *', the second a time zone such "
             "as 'Europe/Berlin'."
         ) from error
@@ -73,7 +71,7 @@ def selection(patterns: str, tasks: Sequence[str]) -> list[str]:
         matching = [task for task in tasks if fnmatchcase(task, pattern)]
         if not matching:
             raise TargenError(
-                f"{environment.NIGHTLY_TASKS}: no task '{pattern}'; {nearest(pattern, tasks)}"
+                f"{variable('nightly_tasks')}: no task '{pattern}'; {nearest(pattern, tasks)}"
             )
         found.update(matching)
     return sorted(found)

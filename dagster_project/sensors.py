@@ -26,10 +26,10 @@ from dagster import (
     StaticPartitionsDefinition,
     sensor,
 )
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from assets import quality_report
 from dagster_project import jobs
+from dagster_project.dagster_internals import PARTITION_NAME_TAG
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError

@@ -5,32 +5,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
+from resources.fields import S3_FIELD, setting
 from resources.locks import FileLock, Lock, StoreLease
+from targen.settings import store_address
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage, S3Storage, open_storage
-
-S3_FIELD: Any = Field(
-    default=None,
-    description="Where the data is on S3: dagster-aws's S3Resource, which makes the client. "
-    "Region, endpoint and credentials are found as boto3 finds them: AWS_* variables, a profile, "
-    "the role of the machine.",
-)
 
 
 class DataFolder(ConfigurableResource[Any]):
     """Where tables and reports go."""
 
-    data_dir: str = Field(
-        default="data",
-        description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR.",
-    )
-    store_url: str | None = Field(
-        default=None,
-        description="SQLAlchemy URL of the completion store, where the locks of partitions on S3 "
-        "are kept. From TARGEN_STORE_URL.",
-    )
+    data_dir: str = setting("data_dir")
+    store_url: str | None = setting("store_url")
     s3: ResourceDependency[Any] = S3_FIELD
     _held: dict[str, Lock] = PrivateAttr(default_factory=dict)
     _place: LocalStorage | S3Storage | None = PrivateAttr(default=None)
@@ -65,8 +53,7 @@ class DataFolder(ConfigurableResource[Any]):
             path = at.root / ".locks" / f"{task}.lock"
             self._held[task] = FileLock(path, task, run_id, self.data_dir)
             return
-        from targen.llm.settings import store_address  # noqa: PLC0415 - not when loading
-        from targen.store.completions import Store  # noqa: PLC0415
+        from targen.store.completions import Store  # noqa: PLC0415 - not when loading
 
         store = Store(store_address(self.store_url, self.data_dir))
         self._held[task] = StoreLease(store, at.address(""), task, run_id)

@@ -10,10 +10,11 @@ from dagster import (
     OutputContext,
     ResourceDependency,
 )
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
-from resources.data import S3_FIELD
+from resources.fields import S3_FIELD, setting
 from targen.errors import TargenError
+from targen.settings import store_address
 from targen.store.table_digests import Written
 from targen.tables.files import Stored, Tables, key_of
 from targen.tables.storage import LocalStorage, S3Storage, open_storage
@@ -22,14 +23,8 @@ from targen.tables.storage import LocalStorage, S3Storage, open_storage
 class TablesIOManager(ConfigurableIOManager):
     """Keeps each asset's table as `<data folder>/<asset>/<task>.parquet`."""
 
-    data_dir: str = Field(
-        default="data", description="A folder, or s3://bucket/prefix. From TARGEN_DATA_DIR."
-    )
-    store_url: str | None = Field(
-        default=None,
-        description="SQLAlchemy URL of the completion store, where the files' digests are noted; "
-        "unset is completions.db in the data folder. From TARGEN_STORE_URL.",
-    )
+    data_dir: str = setting("data_dir")
+    store_url: str | None = setting("store_url")
     s3: ResourceDependency[Any] = S3_FIELD
     _place: LocalStorage | S3Storage | None = PrivateAttr(default=None)
 
@@ -54,7 +49,6 @@ class TablesIOManager(ConfigurableIOManager):
     def _record(self, task: str, stored: Stored, written: list[Written], run_id: str) -> None:
         """Note the files' digests in the completion store, where audits look for them."""
         # Not at the top: the code location loads faster without the database's library.
-        from targen.llm.settings import store_address  # noqa: PLC0415
         from targen.store import table_digests  # noqa: PLC0415
         from targen.store.completions import Store  # noqa: PLC0415
 

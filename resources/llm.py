@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dagster import ConfigurableResource, ResourceDependency
-from pydantic import Field, PrivateAttr
+from pydantic import PrivateAttr
 
 import simulator
+from resources.fields import SECRETS_FIELD, setting
 from resources.secrets import from_secrets_manager
-from targen.tasks.endpoints import ENDPOINTS_DEFAULT, load_endpoints
+from targen.settings import store_address
+from targen.tasks.endpoints import load_endpoints
 
 if TYPE_CHECKING:
     from targen.llm.engine import EmbeddingEngine
@@ -18,84 +20,24 @@ if TYPE_CHECKING:
     from targen.store.completions import Store
 
 
-SECRETS_FIELD: Any = Field(
-    default=None,
-    description="Where a secret is named: dagster-aws's SecretsManagerResource. Region and "
-    "credentials are found as boto3 finds them.",
-)
-
-
 class LLMResource(ConfigurableResource[None]):
-    """An OpenAI-compatible endpoint, or the embedded demonstration model."""
+    """An OpenAI-compatible endpoint, or the simulator."""
 
-    model: str | None = Field(
-        default=None,
-        description="Model name at the endpoint; unset is the embedded demonstration model, "
-        "which needs no network and no key. From TARGEN_MODEL.",
-    )
-    base_url: str | None = Field(
-        default=None,
-        description="Root of the OpenAI-compatible API; unset is the SDK's. From OPENAI_BASE_URL.",
-    )
-    api_key: str | None = Field(
-        default=None, description="The endpoint's key. From OPENAI_API_KEY; never shown or stored."
-    )
-    api_key_secret: str | None = Field(
-        default=None,
-        description="Name or ARN of the secret in AWS Secrets Manager that holds the key; used "
-        "where no key is given. From TARGEN_API_KEY_SECRET.",
-    )
+    model: str | None = setting("model")
+    base_url: str | None = setting("base_url")
+    api_key: str | None = setting("api_key")
+    api_key_secret: str | None = setting("api_key_secret")
     secrets: ResourceDependency[Any] = SECRETS_FIELD
-    endpoint_name: str | None = Field(
-        default=None,
-        description="Logical name of the endpoint, part of every request's identity; unset is the "
-        "base URL. Give one where the same model moves between addresses. "
-        "From TARGEN_ENDPOINT_NAME.",
-    )
-    store_url: str | None = Field(
-        default=None,
-        description="SQLAlchemy URL of the completion store; unset is completions.db in the data "
-        "folder. Must be given (PostgreSQL) when the data is on S3. From TARGEN_STORE_URL.",
-    )
-    embedding_model: str | None = Field(
-        default=None,
-        description="Model that embeds texts at the same endpoint, for the similarity figures of "
-        "the report and for growth by similar or diverse examples; or sentence-transformers:NAME "
-        "for a model on this machine (extra `embeddings`). Unset is the embedded model, which "
-        "sees shared words, not meaning. From TARGEN_EMBEDDING_MODEL.",
-    )
-    mode: Literal["live", "batch"] = Field(
-        default="live",
-        description="`live` asks request by request. `batch` hands files of requests in to the "
-        "endpoint's batch API: half the price at OpenAI, answers within a day; a run that ends "
-        "meanwhile finds its batches again. From TARGEN_MODE.",
-    )
-    concurrency: int = Field(
-        default=64, description="Requests in flight at most. From TARGEN_CONCURRENCY."
-    )
-    budget_usd: float | None = Field(
-        default=None,
-        description="Ceiling in US dollars over all runs that share the store; unset is none. "
-        "From TARGEN_BUDGET_USD.",
-    )
-    requests_per_minute: int | None = Field(
-        default=None,
-        description="Requests a minute that the endpoint allows, shared by all runs of a store; "
-        "unset leaves the limit to be found. From TARGEN_RPM.",
-    )
-    tokens_per_minute: int | None = Field(
-        default=None,
-        description="Tokens a minute, prompt and output together, shared by all runs of a store; "
-        "unset is no limit. From TARGEN_TPM.",
-    )
-    endpoints_file: str = Field(
-        default=ENDPOINTS_DEFAULT,
-        description="File that defines the endpoints which steps may name, each with its own "
-        "limits, prices and key. From TARGEN_ENDPOINTS_FILE.",
-    )
-    data_dir: str = Field(
-        default="data", description="Where the store lies by default. From TARGEN_DATA_DIR."
-    )
+    endpoint_name: str | None = setting("endpoint_name")
+    store_url: str | None = setting("store_url")
+    embedding_model: str | None = setting("embedding_model")
+    mode: Literal["live", "batch"] = setting("mode")
+    concurrency: int = setting("concurrency")
+    budget_usd: float | None = setting("budget_usd")
+    requests_per_minute: int | None = setting("requests_per_minute")
+    tokens_per_minute: int | None = setting("tokens_per_minute")
+    endpoints_file: str = setting("endpoints_file")
+    data_dir: str = setting("data_dir")
     _found_key: str | None = PrivateAttr(default=None)
 
     def engine(
@@ -205,6 +147,4 @@ class LLMResource(ConfigurableResource[None]):
         Raises:
             StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
         """
-        from targen.llm.settings import store_address  # noqa: PLC0415 - not when loading
-
         return store_address(self.store_url, self.data_dir)

@@ -1,20 +1,10 @@
-"""Settings that may hold a secret, as Dagster takes them, and secrets that are kept elsewhere."""
+"""The API key in AWS Secrets Manager."""
 
 import json
 from typing import Any
 
-from dagster import EnvVar
-
-from targen import environment
 from targen.errors import EndpointError
-
-
-def private(name: str) -> EnvVar | None:
-    """Return a reference that is looked up only when a run needs it, or None where unset.
-
-    Dagster shows and stores the variable's name instead of its value.
-    """
-    return EnvVar(name) if environment.optional(name) else None
+from targen.settings import variable
 
 
 def from_secrets_manager(name: str, secrets: Any) -> str:
@@ -34,17 +24,17 @@ def from_secrets_manager(name: str, secrets: Any) -> str:
         text = secrets.get_client().get_secret_value(SecretId=name).get("SecretString")
     except (BotoCoreError, ClientError) as error:
         raise EndpointError(
-            f"The secret {name} cannot be read: {error}. See to {environment.API_KEY_SECRET}, the "
+            f"The secret {name} cannot be read: {error}. See to {variable('api_key_secret')}, the "
             "region and the right secretsmanager:GetSecretValue."
         ) from None
     try:
         found = json.loads(text or "null")
     except ValueError:
         found = text
-    key = found.get(environment.API_KEY) if isinstance(found, dict) else found
+    key = found.get(variable("api_key")) if isinstance(found, dict) else found
     if not isinstance(key, str) or not key.strip():
         raise EndpointError(
             f"The secret {name} holds no key: its text must be the key, or JSON with the key "
-            f"under {environment.API_KEY}."
+            f"under {variable('api_key')}."
         )
     return key.strip()

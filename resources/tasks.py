@@ -6,9 +6,8 @@ Finds a task by the name of its partition.
 from pathlib import Path
 
 from dagster import ConfigurableResource
-from pydantic import Field
 
-from targen.tasks.endpoints import ENDPOINTS_DEFAULT
+from resources.fields import setting
 from targen.tasks.loading import load_task, load_task_names, load_tasks
 from targen.tasks.spec import TaskSpec
 
@@ -16,28 +15,11 @@ from targen.tasks.spec import TaskSpec
 class TaskFolder(ConfigurableResource[None]):
     """Where the tasks and recipes are, and how many rows they shall have."""
 
-    tasks_dir: str = Field(
-        default="tasks", description="Folder of the task files. From TARGEN_TASKS_DIR."
-    )
-    recipes_dir: str = Field(
-        default="recipes", description="Folder of the recipe files. From TARGEN_RECIPES_DIR."
-    )
-    rows: int | None = Field(
-        default=None,
-        description="Rows of every corrected set, instead of the tasks' own. From TARGEN_ROWS.",
-    )
-
-    references_dir: str | None = Field(
-        default=None,
-        description="Folder with reference data: a Parquet, JSON lines, CSV or TSV file named like "
-        "a task (or one that it extends) goes before the task's own `reference`. Unset is none. "
-        "From TARGEN_REFERENCES_DIR.",
-    )
-    endpoints_file: str = Field(
-        default=ENDPOINTS_DEFAULT,
-        description="File that defines the endpoints which steps may name. "
-        "From TARGEN_ENDPOINTS_FILE.",
-    )
+    tasks_dir: str = setting("tasks_dir")
+    recipes_dir: str = setting("recipes_dir")
+    rows: int | None = setting("rows")
+    references_dir: str | None = setting("references_dir")
+    endpoints_file: str = setting("endpoints_file")
 
     def names(self) -> list[str]:
         """Return the names of all tasks, sorted.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 import simulator
-from targen import environment
 from targen.errors import TargenError
+from targen.settings import Settings
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -45,28 +45,30 @@ def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+def settings() -> Settings:
+    """Return the settings from the environment.
+
+    Raises:
+        TargenError: a variable has an invalid value.
+    """
+    return Settings.from_environment()
+
+
 def data_dir() -> str:
-    """Return where tables and reports go: a folder, or s3://bucket/prefix."""
-    return environment.text(environment.DATA_DIR, "data")
-
-
-def task_folders() -> tuple[Path, Path]:
-    """Return the folders of task files and of recipe files."""
-    tasks = environment.text(environment.TASKS_DIR, "tasks")
-    return Path(tasks), Path(environment.text(environment.RECIPES_DIR, "recipes"))
-
-
-def references_dir() -> Path | None:
-    """Return the folder of reference data, None where there is none."""
-    given = environment.optional(environment.REFERENCES_DIR)
-    return None if given is None else Path(given)
+    """Return where tables and reports are stored: a folder, or s3://bucket/prefix."""
+    return settings().data_dir
 
 
 def endpoints_file() -> Path:
     """Return the file that defines the named endpoints."""
-    from targen.tasks.endpoints import ENDPOINTS_DEFAULT  # noqa: PLC0415
+    return Path(settings().endpoints_file)
 
-    return Path(environment.text(environment.ENDPOINTS_FILE, ENDPOINTS_DEFAULT))
+
+def _task_paths(rows: int | None = None) -> tuple[Path, Path, int | None, Path | None, Path]:
+    read = settings()
+    references = Path(read.references_dir) if read.references_dir else None
+    folders = Path(read.tasks_dir), Path(read.recipes_dir)
+    return *folders, rows or read.rows, references, Path(read.endpoints_file)
 
 
 def tasks() -> "dict[str, TaskSpec]":
@@ -77,7 +79,7 @@ def tasks() -> "dict[str, TaskSpec]":
     """
     from targen.tasks.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
 
-    return load_tasks(*task_folders(), environment.rows(), references_dir(), endpoints_file())
+    return load_tasks(*_task_paths())
 
 
 def task(name: str, rows: int | None = None) -> "TaskSpec":
@@ -88,8 +90,7 @@ def task(name: str, rows: int | None = None) -> "TaskSpec":
     """
     from targen.tasks.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
-    wanted = rows or environment.rows()
-    return load_task(name, *task_folders(), wanted, references_dir(), endpoints_file())
+    return load_task(name, *_task_paths(rows))
 
 
 def tables() -> "Tables":
@@ -113,10 +114,9 @@ def store(make: bool = False) -> "Store":
     Raises:
         StoreError: the store must be named and is not, is not there, or cannot be opened.
     """
-    from targen.llm.settings import store_address  # noqa: PLC0415 - a quick command needs none
-    from targen.store.completions import Store  # noqa: PLC0415
+    from targen.store.completions import Store  # noqa: PLC0415 - a quick command needs none
 
-    return Store(store_address(environment.optional(environment.STORE_URL), data_dir()), make)
+    return Store(settings().store_address(), make)
 
 
 def engine_settings(task: str, step: str) -> "EngineSettings":
@@ -126,18 +126,19 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
         TargenError: a variable holds what it cannot hold.
         StoreError: the store must be named and is not.
     """
-    from targen.llm.settings import EngineSettings, store_address  # noqa: PLC0415
+    from targen.llm.settings import EngineSettings  # noqa: PLC0415
 
+    read = settings()
     return EngineSettings(
-        model=environment.optional(environment.MODEL),
-        base_url=environment.optional(environment.BASE_URL),
-        endpoint_name=environment.optional(environment.ENDPOINT_NAME),
-        store_url=store_address(environment.optional(environment.STORE_URL), data_dir()),
-        embedding_model=environment.optional(environment.EMBEDDING_MODEL),
-        concurrency=environment.whole(environment.CONCURRENCY, 64),
-        budget_usd=environment.amount(environment.BUDGET_USD),
-        requests_per_minute=environment.limit(environment.RPM),
-        tokens_per_minute=environment.limit(environment.TPM),
+        model=read.model,
+        base_url=read.base_url,
+        endpoint_name=read.endpoint_name,
+        store_url=read.store_address(),
+        embedding_model=read.embedding_model,
+        concurrency=read.concurrency,
+        budget_usd=read.budget_usd,
+        requests_per_minute=read.requests_per_minute,
+        tokens_per_minute=read.tokens_per_minute,
         simulator=simulator.application,
         task=task,
         step=step,

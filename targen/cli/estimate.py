@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import simulator
-from targen import environment
 from targen.cli import base
 from targen.cli.base import app, report_errors
 
@@ -62,9 +61,9 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
     from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
 
     default = EngineSettings(
-        model=environment.optional(environment.MODEL),
-        base_url=environment.optional(environment.BASE_URL),
-        endpoint_name=environment.optional(environment.ENDPOINT_NAME),
+        model=base.settings().model,
+        base_url=base.settings().base_url,
+        endpoint_name=base.settings().endpoint_name,
     )
     path = base.endpoints_file()
     named = named_endpoints(spec)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from targen import environment
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
+from targen.settings import variable
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
@@ -128,11 +128,11 @@ async def _measured(inputs: "ReportInputs") -> "Report":
     from targen.quality.embedding import with_embeddings  # noqa: PLC0415
 
     settings = base.engine_settings(inputs.task_name, STEP).to_embed()
-    no_key = environment.optional(environment.API_KEY) is None
-    if settings.model and no_key and environment.optional(environment.API_KEY_SECRET):
+    read = base.settings()
+    if settings.model and read.api_key is None and read.api_key_secret:
         raise TargenError(
-            f"{environment.API_KEY_SECRET} is read by Dagster's runs alone: set "
-            f"{environment.API_KEY} as well, or unset {environment.EMBEDDING_MODEL}."
+            f"{variable('api_key_secret')} is read by Dagster's runs alone: set "
+            f"{variable('api_key')} as well, or unset {variable('embedding_model')}."
         )
     async with EmbeddingEngine(settings) as engine:
         inputs = await with_embeddings(inputs, engine, engine.embeddings.model)

@@ -10,8 +10,9 @@ from typing import Any
 from targen.errors import SpecError
 from targen.hashing import canonical
 from targen.llm.types import Request
+from targen.settings import variable
 
-VARIABLE = "TARGEN_PRICES"
+VARIABLE = variable("prices_file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from targen.errors import EndpointError, StoreError
+from targen.errors import EndpointError
 from targen.llm.local_embeddings import name_of
 from targen.llm.prices import Price, price_of
 from targen.tasks.endpoints import EMBEDDED_ENDPOINT, Endpoint, normalised, unknown
@@ -108,22 +108,6 @@ class EngineSettings:
         if self.embedded:
             return EMBEDDED_ENDPOINT
         return self.endpoint_name or normalised(base_url)
-
-
-def store_address(store_url: str | None, data_dir: str) -> str:
-    """Return the SQLAlchemy URL of the completion store: the one named, else beside the data.
-
-    Raises:
-        StoreError: the data is on S3, which cannot hold SQLite, and no store is named.
-    """
-    if store_url:
-        return store_url
-    if "://" in data_dir:
-        raise StoreError(
-            f"The data is on {data_dir}, which cannot hold SQLite: set TARGEN_STORE_URL to a "
-            "database, such as postgresql+psycopg2://user@host/name."
-        )
-    return f"sqlite:///{Path(data_dir).expanduser() / 'completions.db'}"
 
 
 NO_KEY = "none"

@@ -9,13 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from targen import environment
 from targen.errors import TableError
-
-S3_ATTEMPTS = 12
-"""Attempts of one S3 call, unless AWS_MAX_ATTEMPTS is set. botocore's standard mode waits a random
-part of 1, 2, 4, 8, 16, then 20 s each: 75 s on average before it gives up, and less than 30 s in
-one case of 800."""
+from targen.settings import s3_attempts, variable
 
 _READS = 5
 """Attempts of a download that breaks off in the middle, which botocore does not retry."""
@@ -95,7 +90,7 @@ def write_file(path: Path, content: bytes, named_by: str) -> None:
 class LocalStorage:
     """A folder on this machine."""
 
-    def __init__(self, root: str, named_by: str = environment.DATA_DIR) -> None:
+    def __init__(self, root: str, named_by: str = variable("data_dir")) -> None:
         """Take the folder without touching it; `named_by` is its setting, for errors."""
         self.root = Path(root).expanduser()
         self._named_by = named_by
@@ -235,19 +230,10 @@ class S3Storage:
         return f"{self.prefix}/{key}" if self.prefix else key
 
 
-def s3_attempts() -> int:
-    """Return the number of attempts of an S3 call: AWS_MAX_ATTEMPTS, or `S3_ATTEMPTS`.
-
-    Raises:
-        TargenError: the variable is not a whole number of at least 1.
-    """
-    return environment.whole("AWS_MAX_ATTEMPTS", S3_ATTEMPTS)
-
-
 def open_storage(
     data_dir: str,
     make_client: Callable[[], Any] | None = None,
-    named_by: str = environment.DATA_DIR,
+    named_by: str = variable("data_dir"),
 ) -> LocalStorage | S3Storage:
     """Return the storage at a folder or URL; nothing is read or written yet.
 

@@ -9,10 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from targen.errors import EndpointError, SpecError
+from targen.settings import ENDPOINTS_DEFAULT
 from targen.tasks.yamlfile import YamlFile, nearest, validate
-
-ENDPOINTS_DEFAULT = "endpoints.yaml"
-"""The file that may be missing."""
 
 EMBEDDED_ENDPOINT = "embedded"
 """Logical name of the simulator in the identity of a request."""

@@ -13,6 +13,7 @@ from resources.io_manager import TablesIOManager
 from resources.tasks import TaskFolder
 from targen import steps as schemas
 from targen.quality.report import build
+from targen.settings import Settings
 from targen.tables.files import Stored, Tables
 from targen.tables.storage import open_storage
 from tests.support.report_inputs import inputs
@@ -43,7 +44,8 @@ def report(data: DataFolder, task: str) -> None:
 def make(tasks: TaskFolder, data: DataFolder) -> pl.DataFrame:
     manager = TablesIOManager(data_dir=data.data_dir)
     done = materialize(
-        comparison.build(), resources={"tasks": tasks, "data": data, "io_manager": manager}
+        comparison.build(Settings()),
+        resources={"tasks": tasks, "data": data, "io_manager": manager},
     )
     assert done.success
     (event,) = done.asset_materializations_for_node("comparison")

@@ -14,8 +14,9 @@ import pytest
 from dagster import AssetsDefinition, DagsterInstance, ExecuteInProcessResult, materialize
 
 from dagster_project import failure
-from dagster_project.definitions import build_defs, resources_from_environment
+from dagster_project.definitions import build_defs, make_resources
 from targen.hashing import digest
+from targen.settings import Settings
 from targen.steps import ROW_STEPS
 from tests.support.models import random_value
 from tests.support.specs import MOOD, RECIPES, write_task
@@ -107,7 +108,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
                 assets,
                 partition_key="mood",
                 selection=list(steps or ROW_STEPS),
-                resources=resources_from_environment(),
+                resources=make_resources(Settings.from_environment()),
                 instance=instance,
                 raise_on_error=False,
             )

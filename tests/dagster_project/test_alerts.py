@@ -22,8 +22,10 @@ from dagster import (
 )
 
 from dagster_project import alerts
-from targen import environment
 from targen.errors import TargenError
+from targen.settings import Settings
+
+_settings = Settings.from_environment
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_port}/token-canary"
-    monkeypatch.setenv(environment.ALERT_WEBHOOK, address)
+    monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", address)
     yield got
     server.shutdown()
     server.server_close()
@@ -75,7 +77,7 @@ def told(made: Any, name: str, success: bool) -> None:
             dagster_run=result.dagster_run,
             dagster_event=events[-1],
         )
-        on_failure, on_warnings = alerts.build()
+        on_failure, on_warnings = alerts.build(_settings())
         (on_warnings(context) if success else on_failure(context.for_run_failure()))
 
 
@@ -95,35 +97,38 @@ def test_a_gate_that_warns_is_told(webhook: list[dict[str, Any]]) -> None:
 def test_the_address_is_never_said(
     webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(environment.ALERT_WEBHOOK, "http://127.0.0.1:9/token-canary")
+    monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/token-canary")
     monkeypatch.setattr(alerts, "_PAUSES_S", ())
     with pytest.raises(TargenError, match="cannot be reached") as unreachable:
-        alerts.send({})
+        alerts.send({}, _settings().alert_webhook)
     assert "canary" not in str(unreachable.value)
-    monkeypatch.delenv(environment.ALERT_WEBHOOK)
+    monkeypatch.delenv("TARGEN_ALERT_WEBHOOK")
     with pytest.raises(TargenError, match="is not set"):
-        alerts.send({})
+        alerts.send({}, _settings().alert_webhook)
 
 
 def test_an_answer_of_failure_is_an_error(
     webhook: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = environment.optional(environment.ALERT_WEBHOOK)
-    monkeypatch.setenv(environment.ALERT_WEBHOOK, f"{address}/broken")
+    address = _settings().alert_webhook
+    monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", f"{address}/broken")
     monkeypatch.setattr(alerts, "_PAUSES_S", (0.0, 0.0))
     with pytest.raises(TargenError, match="answered with status 500, 3 times"):
-        alerts.send({"text": "x"})
+        alerts.send({"text": "x"}, _settings().alert_webhook)
     assert len(webhook) == 3
 
 
 def test_what_a_check_quotes_calls_nobody(webhook: list[dict[str, Any]]) -> None:
     run = DagsterRun("dataset")
-    alerts.send(alerts._body(run, "warns", "row <!channel> & <https://a|b>"))
+    alerts.send(
+        alerts._body(run, "warns", "row <!channel> & <https://a|b>"),
+        _settings().alert_webhook,
+    )
     assert webhook[0]["text"].endswith("row &lt;!channel&gt; &amp; &lt;https://a|b&gt;")
 
 
 def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(environment.ALERT_WEBHOOK, raising=False)
-    assert {s.default_status for s in alerts.build()} == {DefaultSensorStatus.STOPPED}
-    monkeypatch.setenv(environment.ALERT_WEBHOOK, "http://127.0.0.1:9/")
-    assert {s.default_status for s in alerts.build()} == {DefaultSensorStatus.RUNNING}
+    monkeypatch.delenv("TARGEN_ALERT_WEBHOOK", raising=False)
+    assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.STOPPED}
+    monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/")
+    assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.RUNNING}

@@ -28,7 +28,11 @@ from dagster_project.run import DEMO_TASKS
 from targen.errors import TargenError
 from targen.steps import STEPS, UPSTREAM
 
-HEAVY = ("great_expectations", "pandas", "sklearn", "dagster_aws")
+HEAVY = (
+    "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "alembic",
+    "torch", "transformers", "datasets", "targen.llm.engine", "targen.release.manifest",
+    "targen.quality.report", "targen.operators",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -181,20 +185,7 @@ def test_a_wrong_setting_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
         build_defs()
 
 
-def seconds(code: str) -> float:
-    """Return the least processor time of two fresh processes: noise only ever adds."""
-    return min(_seconds(code) for _ in range(2))
-
-
-def _seconds(code: str) -> float:
-    timed = f"import time\n{code}\nprint(time.process_time())"
-    done = subprocess.run(
-        [sys.executable, "-c", timed], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return float(done.stdout)
-
-
-def test_loading_imports_nothing_heavy_and_costs_little() -> None:
+def test_loading_imports_nothing_heavy() -> None:
     code = "from dagster_project.definitions import defs\ndefs.get_repository_def()"
     listed = subprocess.run(
         [sys.executable, "-c", f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"],
@@ -204,4 +195,3 @@ def test_loading_imports_nothing_heavy_and_costs_little() -> None:
         check=True,
     )
     assert set(HEAVY).isdisjoint(listed.stdout.split())
-    assert seconds(code) <= 1.5 * seconds("import dagster, polars, openai")

@@ -13,6 +13,9 @@ from dagster import (
 
 from dagster_project import jobs, schedules
 from targen.errors import TargenError
+from targen.settings import Settings
+
+_settings = Settings.from_environment
 
 TASKS = StaticPartitionsDefinition(["copa", "rte", "rte-zerogen"])
 NIGHT = datetime(2026, 5, 4, 2, tzinfo=UTC)
@@ -34,7 +37,7 @@ def release() -> None:
 
 
 def asked(night: datetime = NIGHT) -> dict[str, str]:
-    nightly = schedules.nightly(TASKS)
+    nightly = schedules.nightly(TASKS, _settings())
     defs = Definitions([table, comparison, release], schedules=[nightly], jobs=[jobs.dataset])
     context = build_schedule_context(
         scheduled_execution_time=night, repository_def=defs.get_repository_def()
@@ -50,11 +53,11 @@ def test_every_partition_is_asked_for_once_a_night() -> None:
 
 
 def test_it_is_off_and_its_time_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert schedules.nightly(TASKS).default_status == DefaultScheduleStatus.STOPPED
-    assert schedules.nightly(TASKS).cron_schedule == "0 2 * * *"
+    assert schedules.nightly(TASKS, _settings()).default_status == DefaultScheduleStatus.STOPPED
+    assert schedules.nightly(TASKS, _settings()).cron_schedule == "0 2 * * *"
     monkeypatch.setenv("TARGEN_NIGHTLY_CRON", "30 4 * * 1")
     monkeypatch.setenv("TARGEN_NIGHTLY_TIMEZONE", "Europe/Berlin")
-    changed = schedules.nightly(TASKS)
+    changed = schedules.nightly(TASKS, _settings())
     assert (changed.cron_schedule, changed.execution_timezone) == ("30 4 * * 1", "Europe/Berlin")
 
 
@@ -66,7 +69,7 @@ def test_names_and_patterns_select(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_selects_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_NIGHTLY_TASKS", "rte,cop")
     with pytest.raises(TargenError, match="TARGEN_NIGHTLY_TASKS: no task 'cop'; .*copa"):
-        schedules.nightly(TASKS)
+        schedules.nightly(TASKS, _settings())
 
 
 @pytest.mark.parametrize(
@@ -78,4 +81,4 @@ def test_a_time_that_is_none_is_an_error(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(TargenError, match=f"{name}='{value}'"):
-        schedules.nightly(TASKS)
+        schedules.nightly(TASKS, _settings())

@@ -6,20 +6,22 @@ from typing import Any
 import pytest
 from dagster import EnvVar
 
+from resources.fields import private
 from resources.llm import LLMResource
-from resources.secrets import from_secrets_manager, private
+from resources.secrets import from_secrets_manager
 from targen.errors import EndpointError
+from targen.settings import Settings
 from tests.services import s3
 
 
 def test_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "")
-    assert private("OPENAI_API_KEY") is None
+    assert private(Settings.from_environment(), "api_key") is None
 
 
 def test_secrets_stay_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    found = private("OPENAI_API_KEY")
+    found = private(Settings.from_environment(), "api_key")
     assert isinstance(found, EnvVar)
     assert found.env_var_name == "OPENAI_API_KEY"
     assert "sk-secret" not in repr(found)

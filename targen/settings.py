@@ -1,0 +1,250 @@
+"""The settings that come from environment variables."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from targen.errors import StoreError, TargenError
+
+ENDPOINTS_DEFAULT = "endpoints.yaml"
+"""The endpoints file. It does not have to exist unless a variable names another one."""
+
+S3_ATTEMPTS = 12
+"""Attempts of one S3 call if AWS_MAX_ATTEMPTS is unset. botocore's standard mode waits a random
+part of 1, 2, 4, 8, 16, then 20 s between attempts: 75 s on average before it gives up, and less
+than 30 s in one case of 800."""
+
+_Parser = Callable[[str, str], Any]
+
+
+def _text(variable: str, value: str) -> str:
+    del variable
+    return value
+
+
+def _count(variable: str, value: str) -> int:
+    if not value.strip().isdecimal() or int(value) < 1:
+        raise TargenError(f"{variable} must be a whole number of at least 1, not {value!r}.")
+    return int(value)
+
+
+def _amount(variable: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise TargenError(f"{variable} must be an amount such as 2.50, not {value!r}.")
+    return number
+
+
+def _mode(variable: str, value: str) -> str:
+    return _one_of(variable, value, "live", "batch")
+
+
+def _switch(variable: str, value: str) -> bool:
+    return _one_of(variable, value, "on", "off") == "on"
+
+
+def _one_of(variable: str, value: str, first: str, second: str) -> str:
+    if value not in (first, second):
+        raise TargenError(f"{variable} must be {first} or {second}, not {value!r}.")
+    return value
+
+
+def _setting(
+    variable: str,
+    description: str,
+    default: Any = None,
+    parse: _Parser = _text,
+    secret: bool = False,
+) -> Any:
+    facts = {"variable": variable, "description": description, "parse": parse}
+    return field(default=default, repr=not secret, metadata=facts)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting that an environment variable can change."""
+
+    data_dir: str = _setting(
+        "TARGEN_DATA_DIR",
+        "Where tables and reports are stored: a folder, or s3://bucket/prefix.",
+        "data",
+    )
+    store_url: str | None = _setting(
+        "TARGEN_STORE_URL",
+        "SQLAlchemy URL of the completion store. The default is completions.db in the data "
+        "folder. Required (PostgreSQL) if the data is on S3.",
+        secret=True,
+    )
+    tasks_dir: str = _setting("TARGEN_TASKS_DIR", "Folder of the task files.", "tasks")
+    recipes_dir: str = _setting("TARGEN_RECIPES_DIR", "Folder of the recipe files.", "recipes")
+    references_dir: str | None = _setting(
+        "TARGEN_REFERENCES_DIR",
+        "Folder of reference data. A Parquet, JSON lines, CSV or TSV file named after a task (or "
+        "after a task that it extends) overrides the task's own `reference`.",
+    )
+    endpoints_file: str = _setting(
+        "TARGEN_ENDPOINTS_FILE",
+        "File that defines the endpoints that steps can name, each with its own limits, prices "
+        "and key.",
+        ENDPOINTS_DEFAULT,
+    )
+    rows: int | None = _setting(
+        "TARGEN_ROWS", "Rows of every corrected set. Overrides the tasks' own `rows`.", None, _count
+    )
+    model: str | None = _setting(
+        "TARGEN_MODEL",
+        "Model name at the endpoint. The default is the simulator, which needs no network and "
+        "no key.",
+    )
+    base_url: str | None = _setting(
+        "OPENAI_BASE_URL",
+        "Root of the OpenAI-compatible API. The default is the SDK's.",
+        secret=True,
+    )
+    api_key: str | None = _setting(
+        "OPENAI_API_KEY", "The endpoint's API key. Never shown or stored.", secret=True
+    )
+    api_key_secret: str | None = _setting(
+        "TARGEN_API_KEY_SECRET",
+        "Name or ARN of the secret in AWS Secrets Manager that holds the API key. Used if no "
+        "key is given.",
+    )
+    endpoint_name: str | None = _setting(
+        "TARGEN_ENDPOINT_NAME",
+        "Logical name of the endpoint, part of every request's identity. The default is the base "
+        "URL. Set it if the same model moves between addresses.",
+    )
+    embedding_model: str | None = _setting(
+        "TARGEN_EMBEDDING_MODEL",
+        "Model that embeds texts at the same endpoint, for the report's similarity metrics and "
+        "for growth from similar or diverse examples; or sentence-transformers:NAME for a model "
+        "on this machine (extra `embeddings`). The default is the simulator, which compares "
+        "words, not meaning.",
+    )
+    mode: Literal["live", "batch"] = _setting(
+        "TARGEN_MODE",
+        "`live` sends one request at a time. `batch` submits files of requests to the endpoint's "
+        "batch API: half the price at OpenAI, answers within a day. A run that stops meanwhile "
+        "finds its batches again.",
+        "live",
+        _mode,
+    )
+    concurrency: int = _setting(
+        "TARGEN_CONCURRENCY", "Maximum number of requests in flight.", 64, _count
+    )
+    budget_usd: float | None = _setting(
+        "TARGEN_BUDGET_USD",
+        "Spending limit in US dollars over all runs that share the store. The default is no limit.",
+        None,
+        _amount,
+    )
+    requests_per_minute: int | None = _setting(
+        "TARGEN_RPM",
+        "Requests per minute that the endpoint allows, shared by all runs of a store. By default "
+        "the engine finds the limit.",
+        None,
+        _count,
+    )
+    tokens_per_minute: int | None = _setting(
+        "TARGEN_TPM",
+        "Prompt and output tokens per minute, shared by all runs of a store. The default is no "
+        "limit.",
+        None,
+        _count,
+    )
+    prices_file: str | None = _setting(
+        "TARGEN_PRICES", "Price file to use instead of the built-in one."
+    )
+    expectations: bool = _setting(
+        "TARGEN_EXPECTATIONS", "Whether Great Expectations checks every table.", True, _switch
+    )
+    fresh_hours: int = _setting(
+        "TARGEN_FRESH_HOURS",
+        "Hours without a new partition after which the UI calls an asset overdue. The default is "
+        "a week: tables do not expire, but a nightly schedule that stopped should show.",
+        7 * 24,
+        _count,
+    )
+    nightly_cron: str = _setting(
+        "TARGEN_NIGHTLY_CRON", "When the nightly schedule runs.", "0 2 * * *"
+    )
+    nightly_timezone: str = _setting(
+        "TARGEN_NIGHTLY_TIMEZONE", "Time zone of the nightly schedule.", "UTC"
+    )
+    nightly_tasks: str = _setting(
+        "TARGEN_NIGHTLY_TASKS",
+        "Tasks of the nightly schedule: names or patterns, separated by commas.",
+        "*",
+    )
+    alert_webhook: str | None = _setting(
+        "TARGEN_ALERT_WEBHOOK",
+        "Where failed runs and failed checks are posted as JSON.",
+        secret=True,
+    )
+
+    @classmethod
+    def from_environment(cls) -> "Settings":
+        """Read the environment; an empty variable counts as unset.
+
+        Raises:
+            TargenError: a variable has an invalid value.
+        """
+        found: dict[str, Any] = {}
+        for one in fields(cls):
+            variable = one.metadata["variable"]
+            if value := os.environ.get(variable):
+                found[one.name] = one.metadata["parse"](variable, value)
+        return cls(**found)
+
+    def store_address(self) -> str:
+        """Return the SQLAlchemy URL of the completion store; see `store_address`."""
+        return store_address(self.store_url, self.data_dir)
+
+
+_FIELDS = {one.name: one for one in fields(Settings)}
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return str(_FIELDS[name].metadata["variable"])
+
+
+def default(name: str) -> Any:
+    """Return the default of a setting."""
+    return _FIELDS[name].default
+
+
+def description(name: str) -> str:
+    """Return what a setting means, in one or more sentences."""
+    return str(_FIELDS[name].metadata["description"])
+
+
+def store_address(store_url: str | None, data_dir: str) -> str:
+    """Return the SQLAlchemy URL of the completion store: `store_url`, or SQLite beside the data.
+
+    Raises:
+        StoreError: the data is on S3, which cannot hold a SQLite file, and `store_url` is unset.
+    """
+    if store_url:
+        return store_url
+    if "://" in data_dir:
+        raise StoreError(
+            f"The data is on {data_dir}, which cannot hold a SQLite file: set "
+            f"{variable('store_url')} to a database, such as postgresql+psycopg2://user@host/name."
+        )
+    return f"sqlite:///{Path(data_dir).expanduser() / 'completions.db'}"
+
+
+def s3_attempts() -> int:
+    """Return how many times an S3 call is attempted: AWS_MAX_ATTEMPTS, or S3_ATTEMPTS.
+
+    Raises:
+        TargenError: the variable is not a whole number of at least 1.
+    """
+    value = os.environ.get("AWS_MAX_ATTEMPTS")
+    return _count("AWS_MAX_ATTEMPTS", value) if value else S3_ATTEMPTS
