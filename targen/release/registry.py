@@ -287,10 +287,10 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
     )
     doubled = int(whole["instance_id"].is_duplicated().sum())
     if doubled:
-        found.append(f"{doubled} rows occur in more than one split")
+        found.append(f"{doubled} rows occur more than once")
     listed = origins.select("instance_id", "split").sort("instance_id")
     if not listed.equals(whole.select("instance_id", "split").sort("instance_id")):
-        found.append("provenance.parquet is on other rows than data/")
+        found.append("provenance.parquet does not cover the same rows as data/")
     groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if parted.height:
