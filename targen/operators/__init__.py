@@ -14,12 +14,9 @@ from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
     attributes,
     bootstrap,
-    compose,
     contexts,
     correction,
     draw,
-    expand,
-    files,
     growth,
     instances,
     labels,

@@ -62,7 +62,7 @@ async def test_labels_keep_the_file_s_order_and_disputed_rows_go_to_a_person(tmp
 
 async def test_no_valid_row_is_one_error(tmp_path):
     spec = own(tmp_path, rows='note\n" "\n')
-    with pytest.raises(StepError, match="not one row of the file is valid .*not_empty 1"):
+    with pytest.raises(StepError, match="no row of the file is valid .*not_empty 1"):
         await run_step("instances", spec, {}, None)
 
 
