@@ -92,7 +92,7 @@ def _quiet() -> Iterator[None]:
 def _auditor(stack: ExitStack) -> "Auditor":
     """Return the auditor; a store that is lost is a finding, and no reason not to look."""
     from targen.lineage.audit import Auditor  # noqa: PLC0415 - a quick command needs none
-    from targen.operators.verify_labels import ROW_CHECKS  # noqa: PLC0415
+    from targen.operators.verify import ROW_CHECKS  # noqa: PLC0415
 
     place = base.tables().storage
     try:

@@ -1,4 +1,4 @@
-"""Audits of rows: their way, their completions, and a verdict that is recomputed."""
+"""Audits of rows: lineage, completions, and a recomputed verdict."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,7 +83,7 @@ Verdict = Literal["verified", "unverifiable", "wrong"]
 
 
 def verdict_of(findings: Iterable[Finding]) -> Verdict:
-    """Return what findings come to: one that is wrong is enough, then one that is unknown."""
+    """Return the worst level of the findings as a verdict."""
     levels = {finding.level for finding in findings}
     if "wrong" in levels:
         return "wrong"
@@ -117,7 +117,7 @@ class Audit:
 
 
 class Auditor:
-    """Audits the tables of one data folder with one store; tables are read once.
+    """Audits the tables of one data folder; each table is read once.
 
     Args:
         place: the data folder.

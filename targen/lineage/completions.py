@@ -1,4 +1,4 @@
-"""Stored completions as an audit reads them: whole, taken apart, and held against themselves."""
+"""Stored completions, parsed and checked for consistency."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""From a row of any task back to everything that made it, and down again to all that came of it."""
+"""Lineage graph: from a row up to its sources, and down to its descendants."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -188,7 +188,7 @@ class TaskTables:
 
 @dataclass(frozen=True)
 class Item:
-    """One row on a row's way.
+    """One row in a lineage.
 
     Attributes:
         asset: the table, `rejected/<step>` for rejected items.

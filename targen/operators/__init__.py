@@ -1,4 +1,4 @@
-"""Operators: what each step of a recipe can be, and how one step of a task is run."""
+"""Operators of the steps of a recipe, and how one step of a task is run."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,9 @@ from targen.llm.types import LLM
 from targen.operators import (  # noqa: F401 - importing them registers their operators
     attributes,
     bootstrap,
-    compose,
     contexts,
     correction,
     draw,
-    expand,
-    files,
     growth,
     instances,
     labels,
@@ -35,7 +32,7 @@ from targen.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class StepOutput:
-    """A step's table and what did not make it into it.
+    """A step's table and its rejected items.
 
     Attributes:
         table: columns as `tables.schema(step, ...)`.
@@ -54,7 +51,7 @@ class StepOutput:
 
 
 def endpoints(spec: TaskSpec) -> dict[str, str]:
-    """Return table -> the endpoint that its step names; without those that name none."""
+    """Return table -> endpoint, for steps that name one."""
     return spec.recipe.endpoints
 
 
@@ -103,7 +100,7 @@ def rejected_frame(
 
 
 def _answer_read(step: str, spec: TaskSpec) -> Any:
-    """Return the parts of the task's answer that a step reads."""
+    """Return the parts of the task's answer section that a step reads."""
     answer = spec.answer
     match steps.REGISTRY[step].answer:
         case "names":

@@ -1,4 +1,4 @@
-"""Shared by operators: sending requests and turning outcomes into items and rejections."""
+"""Requests of operators, and the items and rejections that their answers hold."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
@@ -67,7 +67,7 @@ def make_request(
 
 
 def items_of(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the items of a list answer, as many as could be read."""
+    """Return the readable items of a list answer."""
     items = (outcome.value or {}).get("items", [])
     return [item for item in items if isinstance(item, dict)]
 
@@ -75,8 +75,8 @@ def items_of(outcome: Outcome) -> list[dict[str, Any]]:
 def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str, Any]]:
     """Return item number (from 1) -> item.
 
-    The numbers that the model gave back count where all of them are in range and distinct. Models
-    that count wrong mostly count from 0 or not at all, so else the items are read in their order.
+    The model's own numbers are used if all of them are in range and distinct. Otherwise items are
+    numbered in order: models that count wrong mostly count from 0 or do not count at all.
     """
     items = items_of(outcome)[:count]
     numbers: list[Any] = [item.get(key) for item in items]
@@ -86,9 +86,9 @@ def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str
 
 
 def missing_reason(outcome: Outcome) -> tuple[str, str]:
-    """Return reason and detail for an item that an answer does not hold.
+    """Return reason and detail for an item that is missing from an answer.
 
-    The detail of an answer that cannot be read quotes its first `QUOTED_CHARACTERS`, escaped.
+    For an unreadable answer, the detail quotes its first `QUOTED_CHARACTERS`, escaped.
     """
     if outcome.status == "ok":
         return "missing", "the answer holds fewer items than were asked for"
@@ -113,7 +113,7 @@ def rejection(
 
 
 def text_key(fields: Mapping[str, Any]) -> str:
-    """Return what is equal for rows that differ in case and white space alone."""
+    """Return a key that ignores case and white space."""
     folded = {
         name: [fold(str(one)) for one in value] if isinstance(value, list) else fold(str(value))
         for name, value in fields.items()
@@ -122,9 +122,9 @@ def text_key(fields: Mapping[str, Any]) -> str:
 
 
 def tally(details: Iterable[str]) -> str:
-    """Return "word_form 30, differ 4": how often each invariant rejected, most often first.
+    """Return "word_form 30, differ 4": rejections per invariant, most frequent first.
 
-    What an answer begins with is no part of the name.
+    The quoted beginning of an answer is not part of the name.
     """
     counts: dict[str, int] = {}
     for detail in details:
@@ -135,10 +135,9 @@ def tally(details: Iterable[str]) -> str:
 
 
 def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
-    """Return what every prompt says of the task.
+    """Return the task section of every prompt.
 
-    The task's name is not in it: a task that extends another asks the same questions, and finds
-    them answered.
+    The task's name is left out, so that a task that extends another reuses its stored answers.
     """
     fields: dict[str, Any] = {}
     for name, field in spec.fields.items():

@@ -1,4 +1,4 @@
-"""Step 1: attribute values for drawing: dimensions, values of each, and those that mislead."""
+"""Operator `attribute_values`: dimensions and their values, filtered per label."""
 
 import re
 from dataclasses import dataclass, field
@@ -38,12 +38,12 @@ class AttributeValuesParams(LLMParams):
     """Parameters of `attribute_values`.
 
     Attributes:
-        dimensions: how many dimensions to ask for besides the task's own vocabularies.
-        values: how many values of a dimension that the model named.
-        confusable: how many labels a label is compared with at most.
-        reject_at_most: values of one label that the filter may take away; the published code has 5.
-        filter_temperature: of the filter's questions; the published code has 0.7.
-        retries: how often a short list is asked for again.
+        dimensions: number of dimensions to ask for in addition to the task's vocabularies.
+        values: number of values per dimension that the model named.
+        confusable: the most labels that a label is compared with.
+        reject_at_most: the most values the filter removes per label; 5 in the published code.
+        filter_temperature: temperature of the filter's requests; 0.7 in the published code.
+        retries: how often a short list is requested again.
     """
 
     dimensions: int = Field(default=0, ge=0, le=12)
@@ -56,7 +56,7 @@ class AttributeValuesParams(LLMParams):
 
 @dataclass
 class _Values:
-    """The values of one dimension (for one label, where they depend on it) while asked for."""
+    """The values of one dimension, for one label if they depend on it."""
 
     category: str
     what: str
@@ -74,14 +74,14 @@ class _Values:
     reads=("label_constraints", "label_definitions"),
 )
 async def attribute_values(step: StepInput, params: AttributeValuesParams) -> StepResult:
-    """Gather values of every dimension, drop what fits a confusable label, keep the rest.
+    """Collect values of every dimension and drop those relevant to a confusable label.
 
     Source: AttrPrompt (Yu et al., 2023, NeurIPS Datasets and Benchmarks), section 3 and its code:
-    dimensions, values, values that depend on the class, and the filter of those that are relevant
-    to a class that is easily confused.
+    dimensions, values, class-dependent values, and the filter that removes values relevant to an
+    easily confused class.
 
     Raises:
-        StepError: a dimension got no value at all.
+        StepError: a dimension has no values.
     """
     work = _Attributes(step, params)
     lists = [*work.own(), *await work.found()]
@@ -97,11 +97,11 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
         if not one.terms:
             label = f" for {one.label}" if one.label else ""
             raise StepError(
-                f"no value of '{one.category}'{label} could be had", work.result.rejected
+                f"the model gave no value of '{one.category}'{label}", work.result.rejected
             )
         if one.count > len(one.terms):
             work.result.warnings.append(
-                f"{one.category}: {len(one.terms)} values of {one.count}"
+                f"{one.category}: {len(one.terms)} of {one.count} values"
                 + (f" for {one.label}" if one.label else "")
             )
         work.result.rows += one.terms.values()
@@ -110,7 +110,7 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
 
 
 class _Attributes:
-    """The questions of one run of the operator."""
+    """One run of the operator."""
 
     def __init__(self, step: StepInput, params: AttributeValuesParams) -> None:
         self.step, self.spec, self.params = step, step.spec, params
@@ -121,7 +121,7 @@ class _Attributes:
         return list(self.spec.labels) if per_label and self.spec.labels else [None]
 
     def own(self) -> list[_Values]:
-        """Return the task's own dimensions; terms that it lists are taken as they are."""
+        """Return the task's own dimensions with the terms that it lists."""
         lists = []
         for category, vocabulary in self.spec.vocabularies.items():
             count = len(vocabulary.terms) or vocabulary.count
@@ -134,7 +134,7 @@ class _Attributes:
         return lists
 
     def _take(self, one: _Values, term: str, request_id: str | None) -> bool:
-        """Add a term to its list; False, and a rejection, where it is empty or there already."""
+        """Add a term; reject it and return False if it is empty or a duplicate."""
         self.result.asked += 1
         if not term or fold(term) in one.terms or fold(term) in map(fold, one.away):
             reason = "duplicate" if term else "invalid"
@@ -144,7 +144,7 @@ class _Attributes:
         return True
 
     def _note(self, category: str, label: str | None, outcome: Outcome) -> None:
-        """Keep a call in the table that brought no term of its own."""
+        """Record a request that added no term."""
         turn = 1 + sum(about(row) == (category, label) for row in self.notes)
         row = term_row(ASKED, asked_about(category, turn), outcome.request_id, label)
         self.notes.append(row)
@@ -163,7 +163,7 @@ class _Attributes:
         )
 
     async def found(self) -> list[_Values]:
-        """Return the dimensions that the model names besides the task's own."""
+        """Return the dimensions that the model adds to the task's own."""
         count = self.params.dimensions
         if not count:
             return []
@@ -189,13 +189,13 @@ class _Attributes:
                     lists.append(_Values(name, str(item["what"]), self.params.values, label))
         if len({one.category for one in lists}) < count:
             named = len({one.category for one in lists})
-            self.result.warnings.append(f"{named} dimensions of {count} could be had")
+            self.result.warnings.append(f"the model named {named} of {count} dimensions")
         return lists
 
     async def confusables(self) -> dict[str, list[str]]:
-        """Return label -> the labels that it is easily taken for; each becomes a row, too.
+        """Return label -> the labels it is easily confused with; each also becomes a row.
 
-        Where there are no more other labels than are wanted, they are all, and nobody is asked.
+        If a label has at most `confusable` other labels, all of them count and no request is made.
         """
         labels, most = self.spec.label_definitions, self.params.confusable
         others = {label: [o for o in labels if o != label] for label in labels}
@@ -220,7 +220,7 @@ class _Attributes:
                     self.result.rejected.append(rejection(reason, detail, None, outcome.request_id))
                     self.result.asked += 1
                     self.result.warnings.append(
-                        f"{label}: the model named no label that it is taken for, so its values "
+                        f"{label}: the model named no confusable label, so its values "
                         "are not filtered"
                     )
                 chosen[label] = (list(dict.fromkeys(said))[:most], outcome.request_id)
@@ -230,7 +230,7 @@ class _Attributes:
         return {label: rest for label, (rest, _) in chosen.items()}
 
     async def ask(self, lists: list[_Values], sample: int) -> list[tuple[_Values, list[str]]]:
-        """Ask for what each list still lacks; return each with the terms that are new."""
+        """Request the missing values of each list; return each list with its new terms."""
         requests = []
         for one in lists:
             block: dict[str, Any] = {
@@ -261,7 +261,7 @@ class _Attributes:
     async def filter(
         self, new: list[tuple[_Values, list[str]]], confusable: dict[str, list[str]]
     ) -> None:
-        """Take away the new values of a label that are relevant to one it is confused with."""
+        """Remove new values that are relevant to a confusable label."""
         asked = [(one, terms) for one, terms in new if terms and confusable.get(one.label or "")]
         params = self.params.model_copy(update={"temperature": self.params.filter_temperature})
         requests = []

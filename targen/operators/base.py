@@ -1,4 +1,4 @@
-"""What operators share: the parameters of those that ask a model, their input and their result."""
+"""Parameters, input and result of operators."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,26 +20,26 @@ _BESIDE: Final = {
     "reasoning_effort": "reasoning_effort",
     "seed": "seed",
 }
-"""Parameter of an endpoint -> the parameter of `LLMParams` that sets it."""
+"""Endpoint parameter -> the `LLMParams` parameter that sets it."""
 
 _ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream", "stream_options")
-"""What the engine alone decides: how it asks, and the form in which it reads answers."""
+"""Endpoint parameters that only the engine sets."""
 
 
 class LLMParams(Params):
-    """Parameters of every operator that asks a model.
+    """Parameters of every operator that calls a model.
 
     Attributes:
-        endpoint: one of the endpoints that TARGEN_ENDPOINTS_FILE defines; None is the default one.
-        model: another model than the endpoint's own.
-        temperature: None leaves it to the endpoint.
-        top_p: None leaves it to the endpoint.
-        max_output_tokens: the most that one answer may hold.
-        reasoning_effort: passed on as it is; None leaves it to the endpoint.
-        seed: what sample numbers count from; they go out as `seed`, so that another seed is
+        endpoint: an endpoint defined in TARGEN_ENDPOINTS_FILE; None is the default endpoint.
+        model: overrides the endpoint's model.
+        temperature: None uses the endpoint's default.
+        top_p: None uses the endpoint's default.
+        max_output_tokens: limit for one answer.
+        reasoning_effort: passed through unchanged; None uses the endpoint's default.
+        seed: first sample number. Sample numbers are sent as `seed`, so another seed gives
             another draw.
-        extra: further parameters of the endpoint, passed on as they are; none that has a name
-            here, and none that the engine sets.
+        extra: further endpoint parameters, passed through unchanged. Parameters that are named
+            here or set by the engine are refused.
     """
 
     endpoint: str | None = None
@@ -62,7 +62,7 @@ class LLMParams(Params):
         return extra
 
     def sampling(self) -> Sampling:
-        """Return these as the engine takes them."""
+        """Return the sampling parameters for the engine."""
         effort = {"reasoning_effort": self.reasoning_effort} if self.reasoning_effort else {}
         return Sampling(
             temperature=self.temperature,
@@ -74,12 +74,12 @@ class LLMParams(Params):
 
 @dataclass(frozen=True)
 class StepInput:
-    """What an operator works from: the task, the tables before it, and a model.
+    """Input of an operator: the task, its upstream tables and a model.
 
     Attributes:
         spec: the task.
-        tables: step -> its table, for the steps in the operator's upstream.
-        llm: None for steps that ask no model.
+        tables: step -> table, for the upstream steps.
+        llm: None for steps that call no model.
     """
 
     spec: TaskSpec
@@ -88,7 +88,7 @@ class StepInput:
 
     @property
     def model(self) -> LLM:
-        """The model; an operator that asks for it where there is none is a mistake of ours."""
+        """The model; RuntimeError if there is none."""
         if self.llm is None:
             raise RuntimeError("this operator needs a model and was given none")
         return self.llm
@@ -96,15 +96,15 @@ class StepInput:
 
 @dataclass
 class StepResult:
-    """What an operator made.
+    """Output of an operator.
 
     Attributes:
         rows: rows of the step's table, column -> value.
         rejected: rows of the `rejected` table; `step` and `item_id` are filled in by the runner.
-        asked: how many items were asked for; None where the step asks for none.
-            `len(rows) + len(rejected) == asked` where the step has one row an item.
+        asked: number of items requested; None if the step requests none.
+            `len(rows) + len(rejected) == asked` if the step has one row per item.
         warnings: sentences for the log and the metadata.
-        planted: rows of `tables.PLANTED`; None where no errors were planted.
+        planted: rows of the `planted` table; None if no errors were planted.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)

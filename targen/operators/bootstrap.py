@@ -1,4 +1,4 @@
-"""Step 4, Self-Instruct: rows from examples of people and of the model's own, round after round."""
+"""Operator `bootstrap` (Self-Instruct): rows grown from examples in rounds."""
 
 import re
 import string
@@ -87,7 +87,7 @@ class BootstrapParams(LLMParams):
 
 
 def text_filter(text: str, params: BootstrapParams) -> str | None:
-    """Return which filter refuses an instruction, None where none does.
+    """Return why a filter rejects an instruction, None if it passes.
 
     Source: `post_process_gpt3_response` in github.com/yizhongw/self-instruct,
     self_instruct/bootstrap_instructions.py.
@@ -108,7 +108,7 @@ def text_filter(text: str, params: BootstrapParams) -> str | None:
 
 
 def row_filter(others: Mapping[str, str]) -> str | None:
-    """Return which filter refuses the texts besides the instruction, None where none does.
+    """Return why a filter rejects the other texts of a row, None if they pass.
 
     Source: `filter_invalid_instances` in github.com/yizhongw/self-instruct,
     self_instruct/prepare_for_finetuning.py.
@@ -124,7 +124,7 @@ def row_filter(others: Mapping[str, str]) -> str | None:
 
 @dataclass(frozen=True)
 class _Prompt:
-    """What one call shows and wants.
+    """The content of one call.
 
     Attributes:
         number: of all calls, from 0.
@@ -141,7 +141,7 @@ class _Prompt:
 
 
 class _Bootstrap:
-    """The rows of one task while they grow."""
+    """State of one run of the operator."""
 
     def __init__(self, step: StepInput, params: BootstrapParams) -> None:
         self.spec, self.params, self.model = step.spec, params, step.model
@@ -301,7 +301,7 @@ def _first_text(spec: TaskSpec) -> str:
 
 @operator("instances", "bootstrap", BootstrapParams, PROMPT)
 async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
-    """Grow rows in rounds from examples by people and rows of earlier rounds.
+    """Grow rows in rounds from human-made examples and rows of earlier rounds.
 
     Each prompt shows whole examples of one kind (one label, one set of planned values) and asks
     for whole new rows of that kind. The published code asks in three prompts, for instructions,
@@ -314,8 +314,8 @@ async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
     code, github.com/yizhongw/self-instruct.
 
     Raises:
-        StepError: there is no example, the task is not of this kind, or fewer than half of the
-            rows could be had.
+        StepError: there is no example, the kind of task is not supported, or fewer than half of
+            the wanted rows exist.
     """
     work = _Bootstrap(step, params)
     number = idle = 0

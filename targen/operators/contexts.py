@@ -1,4 +1,4 @@
-"""Step 2: contexts, the settings that make instances differ."""
+"""Operators of contexts that use none or ask a model for a list."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ PROMPT = "contexts/llm_list.md"
 
 @operator("contexts", "none")
 async def none(step: StepInput, params: Any) -> StepResult:
-    """Use no context: one row says so."""
+    """Use no contexts; the table holds one placeholder row."""
     row = {"context_id": ids.NONE_CONTEXT_ID, "text": "none", "attributes": [], "term_ids": []}
     return StepResult(rows=[row], asked=1)
 
@@ -35,8 +35,8 @@ class LLMListParams(LLMParams):
     """Parameters of `llm_list`.
 
     Attributes:
-        count: how many contexts; TarGEN (section 3) asks for a list of domains of this order.
-        retries: how often a short list is asked for again.
+        count: number of contexts; TarGEN (section 3) uses a list of about this length.
+        retries: how often a short list is requested again.
     """
 
     count: int = Field(default=20, ge=1)
@@ -53,7 +53,7 @@ def _terms(table: pl.DataFrame) -> dict[str, list[str]]:
 
 @operator("contexts", "llm_list", LLMListParams, PROMPT)
 async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
-    """Ask for a list of distinct contexts; what comes twice or not at all is asked for again."""
+    """Request a list of distinct contexts; replace duplicates and missing items."""
     wanted = step.spec.contexts
     attributes = {
         name: {"description": a.description} | ({"values": a.values} if a.values else {})
@@ -107,9 +107,9 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
         lost = rejection(*missing_reason(outcome), None, outcome.request_id)
         result.rejected += [dict(lost) for _ in range(count - len(items))]
     if not found:
-        detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
-        raise StepError(f"no context could be had: {detail}", result.rejected)
+        detail = result.rejected[-1]["detail"] if result.rejected else "no items were requested"
+        raise StepError(f"the model gave no context: {detail}", result.rejected)
     if len(found) < params.count:
-        result.warnings.append(f"{len(found)} contexts of {params.count} could be had")
+        result.warnings.append(f"the model gave {len(found)} of {params.count} contexts")
     result.rows = list(found.values())
     return result

@@ -1,4 +1,4 @@
-"""Step 6: the corrected set: self-correction, a policy for disagreement, and the selection."""
+"""Operators of the corrected set: self-correction, the label policy, and row selection."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -33,15 +33,15 @@ def decide(
     annotated: list[Label | None],
     corrected: list[Label | None],
 ) -> Label | None:
-    """Return the final label of a unit of one or two rows, None where the policy drops it.
+    """Return the final label of a unit of one or two rows, None if the policy drops it.
 
     Args:
-        policy: `majority` of all votes; `relabel`: the corrector's label; `drop`: only where all
-            agree; `keep`: the intended label, where there is none the annotator's.
-        kind: the kind of answer, for equality.
-        intended: one vote per row of the unit; None where there is none.
-        annotated: likewise.
-        corrected: likewise.
+        policy: `majority` of all votes; `relabel`: the corrector's label; `drop`: only if all
+            agree; `keep`: the intended label, or the annotator's if there is none.
+        kind: kind of answer; decides when labels are equal.
+        intended: one vote per row of the unit; None if missing.
+        annotated: the annotator's votes, in the same form.
+        corrected: the corrector's votes, in the same form.
     """
     if kind == "none":
         return None
@@ -59,12 +59,12 @@ def decide(
     count = len(cast)
     if kind != "multi":
         count = sum(label_key(kind, vote) == label_key(kind, winner) for vote in cast)
-    # One voice alone is no majority: with two of three missing there is nothing to weigh.
+    # A single vote is not a majority.
     return winner if count > 1 else None
 
 
 def _units(step: StepInput) -> list[list[Row]]:
-    """Return instances joined with their annotation, grouped into the task's units, slot order."""
+    """Return instances joined with their annotations, grouped into units in slot order."""
     labels = {row["instance_id"]: row for row in step.tables["labels"].iter_rows(named=True)}
     units: dict[int, list[Row]] = {}
     for row in step.tables["instances"].iter_rows(named=True):
@@ -81,14 +81,14 @@ def _units(step: StepInput) -> list[list[Row]]:
 
 
 class NoneParams(Params):
-    """Parameters of `none`: what to do where intended and annotated label differ."""
+    """Parameters of `none`: the policy if intended and annotated labels differ."""
 
     policy: Policy = "keep"
 
 
 @operator(CORRECTED_SET, "none", NoneParams)
 async def none(step: StepInput, params: NoneParams) -> StepResult:
-    """Correct nothing; the policy still weighs intended against annotated labels."""
+    """Skip correction; the policy still decides between intended and annotated labels."""
     return _select(step.spec, _units(step), params.policy)
 
 
@@ -96,11 +96,11 @@ class SelfCorrectParams(LLMParams):
     """Parameters of `self_correct`.
 
     Attributes:
-        shown: show the corrector the intended label and its rationale (as the paper does);
-            False keeps it blind, so that it cannot just agree.
+        shown: show the corrector the intended label and its rationale, as in the paper; False keeps
+            it blind, so that it cannot just agree.
         policy: see `decide`.
-        planted: share of the rows that are corrected a second time, shown a wrong label, to learn
-            how often correction notices. The tables do not see them; for classes and spans.
+        planted: share of rows that are corrected a second time with a wrong label shown, to measure
+            how often correction notices. They do not enter the tables. Classes and spans only.
     """
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
@@ -118,21 +118,21 @@ class SelfCorrectParams(LLMParams):
 
 @operator(CORRECTED_SET, "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
 async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult:
-    """Ask for reasons and then a label for every row, and settle each by the policy.
+    """Request reasons and a label for every row, then apply the policy.
 
     Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction.
 
     Raises:
-        StepError: the corrector answered less than half of the rows, or fewer than half of the
-            wanted rows are left.
+        StepError: the corrector answered fewer than half of the rows, or fewer than half of the
+            wanted rows remain.
     """
     spec = step.spec
     units = _units(step)
     rows = [row for unit in units for row in unit]
     requests = [_request(spec, params, row) for row in rows]
     planted = list(_planted(spec, rows, params.planted))
-    # The same rows under a wrong label; the writer's reasons, which speak for the right one, stay
-    # away. What is answered here goes into a table of its own and decides nothing.
+    # The rationale argues for the right label, so it is left out. These answers go into a table
+    # of their own and do not affect any label.
     requests += [
         _request(spec, params, {**row, "intended_label": wrong, "rationale": None})
         for row, wrong in planted
@@ -161,7 +161,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             for (row, wrong), outcome in zip(planted, second, strict=True)
         ]
     if silent:
-        result.warnings.append(f"{len(silent)} rows got no label from the corrector")
+        result.warnings.append(f"the corrector gave no label for {len(silent)} rows")
     return result
 
 
@@ -179,10 +179,9 @@ def _request(spec: TaskSpec, params: SelfCorrectParams, row: Row) -> Request:
 
 
 def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Row, str]]:
-    """Yield a share of the rows with a wrong label each; both follow from the row's id alone.
+    """Yield a share of the rows, each with a wrong label, both drawn from the row's id.
 
-    Right or wrong is told by the intended label: where that is itself wrong, the planted one may
-    by chance be right.
+    "Wrong" means different from the intended label, which may itself be wrong.
     """
     if spec.answer.kind not in ("class", "span"):
         return
@@ -205,7 +204,7 @@ def _settled(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
 
 
 def _select(spec: TaskSpec, units: list[list[Row]], policy: Policy) -> StepResult:
-    """Settle every unit, then keep at most the wanted rows: balanced first, then filled up."""
+    """Apply the policy, then keep at most the wanted rows: balanced first, then in order."""
     result = StepResult(asked=sum(len(unit) for unit in units))
     settled: list[tuple[int, Label | None]] = []
     for index, unit in enumerate(units):
@@ -237,9 +236,9 @@ def _differs(spec: TaskSpec, label: Label | None, intended: Label | None) -> boo
 def _balanced(
     spec: TaskSpec, settled: list[tuple[int, Label | None]], wanted: int, planned: bool
 ) -> set[int]:
-    """Return the units to keep: an equal share per label in slot order, then the next ones.
+    """Return the units to keep: an equal share per label in slot order, then the rest in order.
 
-    Rows of the user's own, for which no label was planned, keep their order and their shares.
+    Rows without planned labels (the user's own) are kept in order, without balancing.
     """
     if spec.answer.kind != "class" or not planned:
         return {index for index, _ in settled[:wanted]}
@@ -278,12 +277,12 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
     rows = len(result.rows)
     if rows * 2 < spec.wanted_rows:
         raise StepError(
-            f"only {rows} of {spec.wanted_rows} rows were left after correction; "
-            "look at the labels' constraints, or at the rows dropped",
+            f"only {rows} of {spec.wanted_rows} rows are left after correction; "
+            "check the labels' constraints and the dropped rows",
             result.rejected,
         )
     if spec.wanted_rows != spec.rows:
-        result.warnings.append(f"{spec.rows} rows are odd; pairs make {spec.wanted_rows}")
+        result.warnings.append(f"{spec.rows} rows is odd; pairs give {spec.wanted_rows}")
     if spec.answer.kind == "class" and planned:
         share = wanted // len(spec.labels)
         counts: Mapping[str, int] = {
@@ -292,6 +291,6 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
         }
         short = [f"'{name}' has {n} of {share}" for name, n in counts.items() if n < share]
         if short:
-            result.warnings.append(f"the corrected set is short of labels: {', '.join(short)}")
+            result.warnings.append(f"the corrected set has too few rows of: {', '.join(short)}")
     if rows < spec.wanted_rows:
-        result.warnings.append(f"the corrected set holds {rows} rows of {spec.wanted_rows}")
+        result.warnings.append(f"the corrected set holds {rows} of {spec.wanted_rows} rows")

@@ -1,4 +1,4 @@
-"""Step 2: contexts drawn by code, one for each slot: a value of every dimension."""
+"""Operator `draw`: contexts drawn from the vocabularies, one per slot."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -30,16 +30,16 @@ def point(
 
     Args:
         design: `shuffled`: each dimension takes its values in permuted rounds, independently of
-            the others. `latin-hypercube`: in each block of `block` points every dimension is cut
-            into `block` equal strata, of which each holds one point (McKay, Beckman and Conover,
-            1979). `grid`: each combination once before any comes twice.
-        sizes: number of values of each dimension, each at least 1.
-        number: from 0; nothing but it, the sizes and the seed decides the point.
+            the others. `latin-hypercube`: in each block of `block` points, every dimension is
+            split into `block` equal strata with one point each (McKay, Beckman and Conover,
+            1979). `grid`: every combination occurs once before any occurs twice.
+        sizes: number of values per dimension, each at least 1.
+        number: from 0.
         block: points in one Latin hypercube.
-        seed: what else the order follows from.
+        seed: further seeds of the order.
 
-    No two neighbouring points follow the product order. With `shuffled` and `grid`, at every
-    prefix, any two values of a dimension have come equally often to within one.
+    With `shuffled` and `grid`, the counts of any two values of a dimension differ by at most one
+    in every prefix.
     """
     if design == "shuffled":
         return tuple(_in_rounds(size, number, d, *seed) for d, size in enumerate(sizes))
@@ -65,11 +65,11 @@ def latin(sizes: Sequence[int], number: int, block: int, *seed: Any) -> tuple[fl
 
 
 def _on_grid(sizes: Sequence[int], number: int, *seed: Any) -> tuple[int, ...]:
-    """Walk the grid along diagonals, with each dimension's values in an order of this round.
+    """Walk the grid along diagonals; each round orders the values of each dimension anew.
 
-    The first k dimensions together are a sequence of P combinations; the next, of n values, is
-    laid along it shifted by one after each lcm(P, n) steps. By the Chinese remainder theorem the
-    P n pairs all differ.
+    The first k dimensions together are a sequence of P combinations; the next, of n values, runs
+    alongside and shifts by one after each lcm(P, n) steps. By the Chinese remainder theorem all
+    P n pairs differ.
     """
     total = 1
     for size in sizes:
@@ -89,16 +89,16 @@ def _on_grid(sizes: Sequence[int], number: int, *seed: Any) -> tuple[int, ...]:
 
 
 Term = tuple[str, str]
-"""A term and its id."""
+"""Term and its id."""
 
 
 class DrawParams(Params):
     """Parameters of `draw`.
 
     Attributes:
-        design: how combinations come, see `designs.point`.
-        block: points in one Latin hypercube; 60 has many divisors, so that short lists of values
-            come out exactly even.
+        design: order of combinations; see `point`.
+        block: points in one Latin hypercube; 60 has many divisors, so short lists of values are
+            drawn exactly evenly.
     """
 
     design: Design = "shuffled"
@@ -106,7 +106,7 @@ class DrawParams(Params):
 
 
 class _Dimensions:
-    """The values to draw from, by category and, where they depend on it, by label."""
+    """Values to draw from, by category and, if they depend on it, by label."""
 
     def __init__(self, step: StepInput) -> None:
         self.values: dict[str, dict[str | None, list[Term]]] = {}
@@ -122,10 +122,10 @@ class _Dimensions:
                 terms = self.values.setdefault(row["category"], {})
                 terms.setdefault(row["label"], []).append(term)
         if not self.values:
-            raise StepError("there is no term to draw from; see `vocabularies`")
+            raise StepError("there are no terms to draw from; add `vocabularies` to the task")
 
     def of(self, label: str | None) -> dict[str, list[Term]]:
-        """Return category -> terms for slots of a label; those of no label serve all."""
+        """Return category -> terms for a label, including terms that have no label."""
         keys = [None] if label is None else [None, label]
         found = {
             name: [term for key in keys for term in terms.get(key, [])]
@@ -136,16 +136,16 @@ class _Dimensions:
 
 @operator("contexts", "draw", DrawParams, reads=("slots_seeded",), per_slot=True)
 async def draw(step: StepInput, params: DrawParams) -> StepResult:
-    """Draw one value of every dimension for each slot of the plan.
+    """Draw one value of every dimension for each slot.
 
-    Within each label the values come evenly, so that no value tells the label. What was drawn for
-    slot i follows from the values and i alone: more rows keep every draw.
+    Values are balanced within each label, so that no value predicts the label. The draw for slot
+    i depends only on the values and i: adding rows keeps earlier draws.
 
     Sources: AttrPrompt (Yu et al., 2023) draws each attribute at random; TinyStories (Eldan and
-    Li, 2023) one word of each part of speech.
+    Li, 2023) draws one word of each part of speech.
 
     Raises:
-        StepError: there is nothing to draw from.
+        StepError: there are no terms.
     """
     dimensions = _Dimensions(step)
     plan = Plan(step.spec, step.spec.per_call)

@@ -1,4 +1,4 @@
-"""A whole task played through without a cent: what each step would ask."""
+"""Dry run of a task on the embedded model: calls, tokens and cost of each step."""
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -25,15 +25,15 @@ Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 @dataclass(slots=True)
 class Asked:
-    """What was asked of one model, as the embedded model counts tokens (four bytes each).
+    """Requests to one model, counted with the embedded model's tokens (four bytes each).
 
     Attributes:
-        model: as it is asked for; `endpoint`: the logical name.
-        calls: requests that would have to be paid.
-        stored: requests that the store answers.
-        prompt_tokens, output_tokens: of the calls.
-        cost_usd: of the calls; `batch_usd` in batch mode; `most_usd` if every answer were as long
-            as it may be. None where the price is not known.
+        model: model name sent to the endpoint; `endpoint`: its logical name.
+        calls: requests that would be paid.
+        stored: requests answered from the store.
+        prompt_tokens, output_tokens: totals of the calls.
+        cost_usd: total of the calls; `batch_usd`: in batch mode; `most_usd`: if every answer had
+            the maximum length. None if the price is unknown.
     """
 
     model: str
@@ -48,19 +48,19 @@ class Asked:
 
 
 class Rehearsal:
-    """Stands in for an engine; nothing is sent, stored or paid.
+    """Replaces the engine in a dry run; sends, stores and pays nothing.
 
-    Stored answers are those of the real model, so that a step whose answers are all there hands
-    the same rows on, and the next step's requests are the same as in a real run, too.
+    It uses the stored answers of the real model. A step whose answers are all stored yields its
+    real rows, so the next step's requests are also the real ones.
     """
 
     def __init__(self, settings: EngineSettings, store: Store, complete: Complete) -> None:
-        """Make it.
+        """Create a dry-run engine.
 
         Args:
-            settings: those that the real run would have.
+            settings: the settings of the real run.
             store: stored answers are not counted as calls.
-            complete: body of a chat completion request -> the reply's body (the simulator).
+            complete: chat completion request body -> reply body (the simulator).
         """
         self._complete = complete
         self._settings, self._store = settings, store
@@ -70,7 +70,7 @@ class Rehearsal:
 
     @property
     def asked(self) -> list[Asked]:
-        """What was asked so far, one entry a model."""
+        """The requests so far, one entry per model."""
         return list(self._asked.values())
 
     async def run(
@@ -120,7 +120,7 @@ class Rehearsal:
         return self._asked.setdefault(model, Asked(model, self._endpoint))
 
     def _rehearse(self, request: Request, name: str) -> Outcome:
-        # What the real endpoint knows and this one does not, stays out.
+        # Drop parameters that the embedded model does not know.
         plain = replace(request, sampling=replace(request.sampling, extra={}), model=None)
         sent = json.loads(json.dumps(body(plain, EMBEDDED_MODEL, Profile())))
         content = json.dumps(self._complete(sent)).encode()
@@ -151,7 +151,7 @@ class Rehearsal:
 
 
 def _readable(found: pl.DataFrame) -> list[dict[str, Any]]:
-    # A failure is asked again by the next run.
+    # The next run repeats failed requests.
     return found.filter(pl.col("status") != "failed").to_dicts()
 
 
@@ -187,11 +187,11 @@ def _for(root: Request, outcome: Outcome) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a task would need.
+    """Estimate of a task.
 
     Attributes:
-        steps: table -> what its step asks, one entry a model; steps that ask nothing are left out.
-        problem: why the rest could not be played through; None where all of it was.
+        steps: table -> its step's requests, one entry per model; omits steps without any.
+        problem: why the dry run stopped early; None if it finished.
     """
 
     steps: dict[str, list[Asked]]
@@ -201,13 +201,13 @@ class Estimate:
 async def rehearse(
     spec: TaskSpec, settings: Callable[[str], EngineSettings], store: Store, complete: Complete
 ) -> Estimate:
-    """Play a task through on the embedded model and count.
+    """Run a task on the embedded model and count its requests.
 
     Args:
         spec: the task.
-        settings: table -> the settings that its step would have in a real run.
-        store: what is in it is not counted as a call.
-        complete: body of a chat completion request -> the reply's body (the simulator).
+        settings: table -> the settings of its step in a real run.
+        store: requests with stored answers are not counted as calls.
+        complete: chat completion request body -> reply body (the simulator).
 
     Raises:
         StoreError: the completion store cannot be read.

@@ -1,4 +1,4 @@
-"""Filling the slots of the plan: one instance each, asked for, checked, asked again."""
+"""Filling the slots of the plan with one valid instance each."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,7 +27,7 @@ from targen.tasks.answers import Label
 from targen.tasks.validators import empty_field, first_violation, needed, swap_gender, too_long
 
 PILOT: Final = 40
-"""Slots tried before the rest: where not one of them can be filled, the step stops at once."""
+"""Number of slots tried first; the step fails if none of them can be filled."""
 
 
 class FillParams(LLMParams):
@@ -48,7 +48,7 @@ class FillParams(LLMParams):
 
 @dataclass
 class Filled:
-    """A slot and what became of it."""
+    """A slot and its result."""
 
     slot: Slot
     material: Material
@@ -134,7 +134,7 @@ class Filling:
         )
 
     def probe(self) -> Request:
-        """Return the very first call, to find out what the endpoint can do."""
+        """Return the first call, to test the endpoint's capabilities."""
         group = self.plan.groups(range(1))[0]
         return self.request([self._opened(slot) for slot in group.slots], 0)
 
@@ -168,7 +168,7 @@ class Filling:
         return entry
 
     async def fill(self, numbers: range) -> None:
-        """Fill slots: their groups whole, then each bad slot of the range alone."""
+        """Fill slots by group, then retry each failed slot of the range alone."""
         groups = [
             [self._opened(slot) for slot in group.slots]
             for group in self.plan.groups(numbers)
@@ -201,7 +201,7 @@ class Filling:
                 self._take(filled, list(zip(items, mine, strict=True)))
 
     def _take(self, filled: Filled, offered: list[tuple[dict[str, Any] | None, Outcome]]) -> None:
-        """Keep the best of the valid rows that were offered for a slot; note what became of all."""
+        """Keep the best valid candidate for a slot and record all results."""
         where: dict[str, Any] = {"slot": filled.slot.number, "intended_label": filled.slot.label}
         valid: list[tuple[dict[str, Any], Outcome]] = []
         for item, outcome in offered:
@@ -309,7 +309,7 @@ class Filling:
 
 
 def no_logprobs(task: str) -> str:
-    """Return what to say where an endpoint gives no log-probabilities."""
+    """Return the error message for an endpoint without log-probabilities."""
     return (
         f"{task}: the recipe chooses rows by their log-probabilities, and the endpoint gives none; "
         "use an endpoint that returns `logprobs`, or set `steps: {instances: {operator: "

@@ -1,4 +1,4 @@
-"""What methods share that grow a data set from its own rows: examples, and rows as they come in."""
+"""Examples and accepted rows of operators that grow a data set from its own rows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -24,9 +24,9 @@ class Example:
     Attributes:
         fields: all but derived ones.
         label: None where the task has none.
-        seed_id: where people made it.
-        instance_id: where it is a row of this data set.
-        depth: generations from what people made: -1 for their own, 0 for its offspring.
+        seed_id: set for a human-made example.
+        instance_id: set for a row of this data set.
+        depth: generations from human-made examples, which have -1.
     """
 
     fields: Mapping[str, Any]
@@ -37,10 +37,10 @@ class Example:
 
 
 def human_examples(step: StepInput) -> list[Example]:
-    """Return the examples that people made, in the task's order.
+    """Return the human-made examples, in the task's order.
 
     Raises:
-        StepError: there is none.
+        StepError: there are none.
     """
     found = [
         Example(json.loads(row["fields"]), attributes(row).get(LABEL), row["seed_id"])
@@ -66,13 +66,13 @@ def field_properties(spec: TaskSpec, names: Sequence[str]) -> dict[str, Any]:
 
 
 def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields of an item, those that the plan gave in their place."""
+    """Return the fields of an item; planned values override the answer."""
     names = [name for name, field in spec.fields.items() if not field.derived]
     return {name: given.get(name, item.get(name)) for name in names}
 
 
 def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | None:
-    """Return what is wrong with a row, None where all is well; derived fields are filled in."""
+    """Return the problem with a row, None if it is valid; fills in derived fields."""
     problem = empty_field(needed(values, spec)) or too_long(values, spec)
     problem = problem or first_violation(values, spec.validators, language=spec.language)
     if problem is None and spec.answer.kind == "span":
@@ -85,12 +85,12 @@ def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | 
 
 
 class Harvest:
-    """The rows of a method that grows, in the order in which they were accepted.
+    """The accepted rows of a growing data set, in order.
 
-    A row's slot is its place in that order, so a longer harvest begins with the shorter one.
+    A row's slot is its position, so a larger data set begins with the smaller one.
 
     Raises:
-        StepError: the task is of a kind that these methods do not know.
+        StepError: these operators do not support the task's kind of answer.
     """
 
     def __init__(self, step: StepInput, method: str) -> None:
@@ -105,18 +105,18 @@ class Harvest:
 
     @property
     def missing(self) -> int:
-        """How many rows are still wanted."""
+        """Number of rows still wanted."""
         return self.spec.slots_wanted - len(self.rows)
 
     def reject(
         self, reason: str, detail: str, item: Any, outcome: Outcome, label: str | None = None
     ) -> None:
-        """Note an item that does not become a row."""
+        """Record a rejected item."""
         found = rejection(reason, detail, item, outcome.request_id, intended_label=label)
         self._rejected.append(found)
 
     def lose(self, outcome: Outcome, label: str | None) -> None:
-        """Note an item that was asked for and did not come."""
+        """Record an item that is missing from an answer."""
         self.reject(*missing_reason(outcome), None, outcome, label)
 
     def add(
@@ -127,14 +127,14 @@ class Harvest:
         seed_id: str | None,
         outcome: Outcome,
     ) -> Example | None:
-        """Take a valid row in; None where the same stands there already.
+        """Add a valid row; return None if it is a duplicate.
 
         Args:
             values: the fields, derived ones filled in.
             label: the intended one.
             parents: the examples that the prompt showed.
-            seed_id: of the example made by people that it goes back to.
-            outcome: the answer that it stood in.
+            seed_id: of the human-made example that it descends from.
+            outcome: the answer that holds it.
         """
         fields = {name: values.get(name) for name in self.spec.fields}
         shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
@@ -164,10 +164,10 @@ class Harvest:
         return Example(shown, label, seed_id, instance_id, depth)
 
     def result(self) -> StepResult:
-        """Return the wanted rows; what is over is surplus, and growing takes it back.
+        """Return the wanted rows; the rest is rejected as surplus.
 
         Raises:
-            StepError: fewer than half of the rows could be had.
+            StepError: fewer than half of the wanted rows exist.
         """
         spec, wanted = self.spec, self.spec.slots_wanted
         result = StepResult(

@@ -1,4 +1,4 @@
-"""Growing rows from examples, level by level (data-creator)."""
+"""Operator `example_growth`: rows grown from examples, level by level (data-creator)."""
 
 import math
 from collections import Counter
@@ -58,7 +58,7 @@ class GrowthParams(LLMParams):
 
 @dataclass(frozen=True)
 class _Call:
-    """One call to come: the example that it shows, and how often that was shown before."""
+    """A planned call: its example, and how often that was shown before."""
 
     example: Example
     sample: int = 0
@@ -113,7 +113,7 @@ def _grams(text: str) -> dict[str, float]:
 
 
 class _Growth:
-    """The rows of one task while they grow."""
+    """State of one run of the operator."""
 
     def __init__(self, step: StepInput, params: GrowthParams) -> None:
         spec = step.spec
@@ -130,16 +130,16 @@ class _Growth:
         self._asked = 0
 
     def root(self, turn: int) -> _Call:
-        """Return the call of a formatting example; several take turns."""
+        """Return the call of a formatting example; several examples take turns."""
         round_, place = divmod(turn, len(self.roots))
         return _Call(self.roots[place], round_)
 
     def calls_needed(self) -> int:
-        """Return how many calls would do if every object became a row."""
+        """Return the number of calls needed if every object becomes a row."""
         return -(-self.harvest.missing // self.params.per_call)
 
     async def ask(self, calls: Sequence[_Call]) -> list[list[Example]]:
-        """Make calls at the same time; return the new rows of each, accepted in order."""
+        """Make calls concurrently; return the new rows of each, accepted in order."""
         k = self.params.per_call
         slots = []
         for _ in calls:
@@ -182,7 +182,7 @@ class _Growth:
         )
 
     def _take(self, call: _Call, slots: Sequence[Slot], outcome: Outcome) -> list[Example]:
-        """Read one answer object by object: a bad one spoils no other."""
+        """Return the valid rows of one answer."""
         items = numbered_items(outcome, "slot", len(slots))
         grown = []
         for number, slot in enumerate(slots, 1):
@@ -312,8 +312,8 @@ async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
     and its code, github.com/microsoft/llm-data-creation.
 
     Raises:
-        StepError: there is no example, the task is not of this kind, or fewer than half of the
-            rows could be had.
+        StepError: there is no example, the kind of task is not supported, or fewer than half of
+            the wanted rows exist.
     """
     work = _Growth(step, params)
     walk = {"naive": _naive, "tree": _tree}.get(params.strategy, _chain)

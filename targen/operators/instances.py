@@ -1,17 +1,21 @@
-"""Step 4: instances, one for each slot of the plan."""
+"""Operators of instances that fill the plan's slots or read the user's file."""
 
 from dataclasses import replace
+from typing import Any
 
 from pydantic import Field
 
 from targen.errors import EndpointError, StepError
+from targen.lineage import ids
 from targen.llm.types import Sampling
 from targen.operators.asking import answers
 from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots, no_logprobs
+from targen.operators.seeds import checked_rows
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
+COMPOSE_PROMPT = "instances/compose.md"
 
 
 class LabelConstrainedParams(FillParams):
@@ -22,12 +26,12 @@ class LabelConstrainedParams(FillParams):
     "instances", "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
 )
 async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> StepResult:
-    """Fill the slots of the plan under their labels' constraints.
+    """Fill the slots of the plan with rows that meet their labels' constraints.
 
     Source: TarGEN (Gupta et al., 2024), section 3, step 3, label-constrained generation.
 
     Raises:
-        StepError: not one of the first slots could be filled, or fewer than half of the rows.
+        StepError: none of the first slots could be filled, or fewer than half of all slots.
     """
     return await fill_slots(Filling(step, params, PROMPT))
 
@@ -36,7 +40,7 @@ class SelectParams(FillParams):
     """Parameters of `select_by_logprob`.
 
     Attributes:
-        over: candidates for each row; SuperGen keeps 6,000 of 25,000, about one in four.
+        over: candidates per row; SuperGen keeps 6,000 of 25,000, about one in four.
     """
 
     per_call: int = Field(default=1, ge=1, le=1)
@@ -49,17 +53,17 @@ class SelectParams(FillParams):
 
 @operator("instances", "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
-    """Write `over` candidates for each slot, keep the one of the highest mean log-probability.
+    """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
-    The mean is over all tokens of the answer. As each slot keeps its own best, labels stay
-    balanced, and more rows never push one out.
+    The mean is over all tokens of the answer. Because each slot keeps its own best
+    candidate, labels stay balanced and adding rows keeps earlier ones.
 
     Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label
     together; the share kept is the same.
 
     Raises:
-        StepError: the endpoint gives no log-probabilities, which the first call finds out; not one
-            of the first slots could be filled; or fewer than half of the rows.
+        StepError: the endpoint gives no log-probabilities (checked by the first call), none of the
+            first slots could be filled, or fewer than half of all slots.
     """
     work = Filling(step, params, PROMPT, candidates=params.over)
     try:
@@ -71,3 +75,49 @@ async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult
     if probe.status == "ok" and probe.mean_logprob is None:
         raise StepError(no_logprobs(step.spec.name))
     return await fill_slots(work)
+
+
+class ComposeParams(FillParams):
+    """Parameters of `compose`: one text per call; the drawn values are shown as requirements."""
+
+    per_call: int = Field(default=1, ge=1)
+    requirements: bool = True
+
+
+@operator("instances", "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
+async def compose(step: StepInput, params: ComposeParams) -> StepResult:
+    """Write one text per slot from its drawn values, seed and labels.
+
+    Source: the prompt of TinyStories (Eldan and Li, 2023, section 2): words to use and features
+    to have.
+
+    Raises:
+        StepError: none of the first texts is valid, or fewer than half of the rows are.
+    """
+    return await fill_slots(Filling(step, params, COMPOSE_PROMPT))
+
+
+@operator("instances", "file", reads=("given_rows",))
+async def instances_file(step: StepInput, params: Any) -> StepResult:
+    """Use the rows of the task's file, in order, up to the number of wanted rows.
+
+    They have no intended label; the labels come from annotation.
+
+    Raises:
+        StepError: no row is valid.
+    """
+    spec, result = step.spec, StepResult()
+    for place, row in checked_rows(step, spec.given_rows, result, False, spec.wanted_instances):
+        content = {name: row.get(name) for name in spec.fields}
+        result.rows.append(
+            {
+                "instance_id": ids.instance_id(spec.name, place, None, content),
+                "slot": place,
+                "parent_ids": [],
+                "depth": 0,
+                **content,
+            }
+        )
+    if len(result.rows) < spec.rows:
+        result.warnings.append(f"the file holds {len(result.rows)} of {spec.rows} wanted rows")
+    return result

@@ -1,4 +1,4 @@
-"""Step 5: labels, what an annotator says who does not know what was intended."""
+"""Operators of labels: intended labels and blind annotation of instances."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -58,7 +58,7 @@ async def from_constraints(step: StepInput, params: Any) -> StepResult:
 
 @operator("labels", "intended")
 async def intended(step: StepInput, params: Any) -> StepResult:
-    """Believe the plan: the label is the intended one, and nobody is asked."""
+    """Use the intended label; no request is made."""
     rows = [
         {
             "instance_id": row["instance_id"],
@@ -94,9 +94,9 @@ class AnnotateParams(LLMParams):
 
 @operator("labels", "annotate", AnnotateParams, PROMPT, needs_labels=True)
 async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
-    """Ask for the label of every row, blind to the intended one, `votes` times.
+    """Request a label for every row `votes` times, without showing the intended label.
 
-    A row whose annotation fails keeps its place with a null label.
+    A row whose annotation fails gets a null label.
 
     Raises:
         StepError: more than half of the rows could not be annotated.

@@ -1,4 +1,4 @@
-"""How rows of the tables look to a prompt and to a plan: contexts and seeds as plain dicts."""
+"""Contexts and seeds in the form that prompts use, assigned to slots."""
 
 import json
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ def requirements(spec: TaskSpec, context: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Material:
-    """What one slot is made of.
+    """Context and seed of one slot.
 
     Attributes:
         context_id, seed_id: None where the recipe uses none.

@@ -1,4 +1,4 @@
-"""Whether a text is new: ROUGE-L against a pool that grows, exact and fast."""
+"""Exact ROUGE-L novelty of a text against a growing pool."""
 
 import re
 from array import array
@@ -26,7 +26,7 @@ def tokens(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Near:
-    """A text of the pool that is too like another.
+    """A pool text that is too similar to the query.
 
     Attributes:
         index: its place in the pool, from 0.
@@ -63,7 +63,7 @@ class Pool:
         return len(self._rows)
 
     def add(self, text: str) -> None:
-        """Put a text into the pool."""
+        """Add a text to the pool."""
         found = tokens(text)
         index = len(self._rows)
         # Tokens as characters: the distance library is fastest on plain strings.
@@ -77,7 +77,7 @@ class Pool:
     def nearest(self, text: str) -> Near | None:
         """Return the most similar text of the pool above the threshold, the first of equals.
 
-        None where no text is above it: the text is new.
+        None means that the text is new.
         """
         found = tokens(text)
         if not found or not self._rows:

@@ -1,8 +1,7 @@
 """The plan: which label, planned values, context and seed each slot has.
 
 Everything here follows from the task's content and the slot's number alone, never from how many
-rows are wanted, so that a data set that grows keeps what it has. Asking a model does not belong
-here.
+rows are wanted, so a growing data set keeps its rows.
 """
 
 import itertools

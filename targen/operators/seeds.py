@@ -1,4 +1,4 @@
-"""Step 3: instance seeds, what instances grow from."""
+"""Operators of seeds, the material that instances are generated from."""
 
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,6 +11,7 @@ from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.asking import (
     answers,
+    items_of,
     make_request,
     missing_reason,
     numbered_items,
@@ -20,11 +21,14 @@ from targen.operators.asking import (
     text_key,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.materials import context_block
+from targen.operators.materials import context_block, requirements
+from targen.operators.plan import Plan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import NONE_SEED_KIND
+from targen.tasks.answers import Label
 from targen.tasks.registry import operator
-from targen.tasks.validators import empty_field, first_violation, too_long
+from targen.tasks.sections import Seeds
+from targen.tasks.validators import empty_field, first_violation, needed, too_long
 
 KIND: Final = "example"
 LABEL: Final = "label"
@@ -32,7 +36,7 @@ LABEL: Final = "label"
 
 @operator("seeds", "examples", reads=("examples",))
 async def examples(step: StepInput, params: Any) -> StepResult:
-    """Take the task's `examples`, each as one seed; its label is an attribute."""
+    """Use each of the task's `examples` as a seed; its label is an attribute."""
     result = StepResult(asked=len(step.spec.examples))
     for example in step.spec.examples:
         label = example.label if example.label is None else str(example.label)
@@ -48,21 +52,86 @@ async def examples(step: StepInput, params: Any) -> StepResult:
         )
     if not result.rows:
         raise StepError(
-            "the recipe grows rows from examples made by people, and the task "
+            "the recipe grows rows from human-made examples, but the task "
             "has none; add `examples` (or `examples_file`), each with its `fields` and `label`"
         )
     return result
 
 
 PROMPT = "seeds/llm_per_context.md"
+EXPAND_PROMPT = "seeds/expand.md"
 
 EXCLUDE_AT_MOST: Final = 40
 EXCLUDE_WORDS: Final = 12
 
 
+def checked_rows(
+    step: StepInput, found: list[dict[str, Any]], result: StepResult, only: bool, most: int | None
+) -> list[tuple[int, dict[str, Any]]]:
+    """Return (index, row) of the valid, distinct rows of a user's file; reject the others.
+
+    Args:
+        step: gives the task.
+        found: the rows of the file.
+        result: receives the rejections and the number of rows read.
+        only: check only the validators of the fields that the rows have.
+        most: stop after this many valid rows; None reads all.
+
+    Raises:
+        StepError: no row is valid.
+    """
+    spec, seen = step.spec, set()
+    kept: list[tuple[int, dict[str, Any]]] = []
+    for index, given in enumerate(found):
+        if most is not None and len(kept) == most:
+            break
+        row = dict(given)
+        result.asked += 1
+        slot = None if only else index
+        problem = empty_field(needed(row, spec)) or too_long(row, spec)
+        problem = problem or first_violation(row, spec.validators, only, spec.language)
+        if problem:
+            result.rejected.append(rejection("invalid", problem, given, slot=slot))
+        elif text_key(given) in seen:
+            detail = "the same text stands in an earlier row of the file"
+            result.rejected.append(rejection("duplicate", detail, given, slot=slot))
+        else:
+            seen.add(text_key(given))
+            kept.append((index, row))
+    if not kept:
+        details = [str(row["detail"]) for row in result.rejected]
+        raise StepError(
+            f"no row of the file is valid (rejected by: {tally(details)})", result.rejected
+        )
+    return kept
+
+
+@operator("seeds", "file", reads=("seed_rows",))
+async def seeds_file(step: StepInput, params: Any) -> StepResult:
+    """Use the seeds of the task's file, in order; they have no context.
+
+    Raises:
+        StepError: no seed is valid.
+    """
+    wanted = step.spec.seeds
+    kind = wanted.kind if wanted else "passage"
+    result = StepResult()
+    for _, row in checked_rows(step, step.spec.seed_rows, result, True, None):
+        result.rows.append(
+            {
+                "seed_id": ids.seed_id(None, kind, row),
+                "context_id": None,
+                "kind": kind,
+                "fields": canonical(row),
+                "attributes": [],
+            }
+        )
+    return result
+
+
 @operator("seeds", "none")
 async def none(step: StepInput, params: Any) -> StepResult:
-    """Use no seeds: one row says so."""
+    """Use no seeds; the table holds one placeholder row."""
     row: dict[str, Any] = {
         "seed_id": ids.NONE_SEED_ID,
         "context_id": None,
@@ -77,10 +146,10 @@ class PerContextParams(LLMParams):
     """Parameters of `llm_per_context`.
 
     Attributes:
-        page: seeds asked for in one call; fixed, so that growing asks only for more pages.
-        retries: how often a page that brought nothing new is asked again before its context
+        page: seeds per request; fixed, so that a growing data set only adds pages.
+        retries: how often a page without new seeds is requested again before its context
             counts as exhausted.
-        max_pages: the most pages of one context.
+        max_pages: limit per context.
     """
 
     page: int = Field(default=10, ge=1)
@@ -90,7 +159,7 @@ class PerContextParams(LLMParams):
 
 @dataclass
 class _Context:
-    """A context while its seeds are asked for, page after page."""
+    """A context and the seeds collected for it."""
 
     context_id: str | None
     block: dict[str, Any] | None
@@ -110,11 +179,11 @@ def _gist(fields: dict[str, Any]) -> str:
 
 @operator("seeds", "llm_per_context", PerContextParams, PROMPT)
 async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResult:
-    """Ask for pages of seeds inside each context, the contexts in turn.
+    """Request pages of seeds for each context, the contexts in turn.
 
     Slot i takes seed i // contexts of context i % contexts, so all contexts need equally many.
-    A page knows the seeds before it, and is asked whole. A context whose page brings nothing new
-    after all retries is exhausted: its list is final, and slots go round it.
+    Each page's prompt lists earlier seeds to avoid. A context whose page has no new seed after all
+    retries is exhausted: its list is final, and slots reuse it.
 
     Source: TarGEN (Gupta et al., 2024), section 3, step 2, which keeps the first seed only.
     """
@@ -146,7 +215,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
         raise StepError(_nothing(step, result), result.rejected)
     empty = sum(not c.rows for c in contexts)
     if empty:
-        result.warnings.append(f"{empty} contexts brought no seed")
+        result.warnings.append(f"{empty} contexts have no seed")
     repeated = sum(len(c.rows) < need for c in contexts) - empty
     if repeated:
         result.warnings.append(f"{repeated} contexts ran out of new seeds: some are used twice")
@@ -164,7 +233,7 @@ def _nothing(step: StepInput, result: StepResult) -> str:
 
 
 def _types(step: StepInput, first: int, count: int) -> list[dict[str, str]]:
-    """Return the typed attributes of the items of a page: each type's values in turn."""
+    """Return the typed attributes of a page's items, cycling through each type's values."""
     types = step.spec.seeds.types if step.spec.seeds else {}
     return [
         {name: values[(first + n) % len(values)] for name, values in types.items()}
@@ -206,7 +275,7 @@ def _take(
     outcome: Outcome,
     result: StepResult,
 ) -> None:
-    """Read one page into its context, and set which page comes next."""
+    """Add one page of seeds to its context and advance the page."""
     spec = step.spec
     wanted = spec.seeds
     assert wanted is not None
@@ -252,3 +321,116 @@ def _take(
         context.sample += 1
     else:
         context.exhausted = True
+
+
+class ExpandParams(LLMParams):
+    """Parameters of `expand`; `retries` is per context without a valid seed."""
+
+    retries: int = Field(default=2, ge=0)
+
+
+@operator(
+    "seeds", "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
+)
+async def expand(step: StepInput, params: ExpandParams) -> StepResult:
+    """Request one seed per context, whose parts are written one after the other.
+
+    A context without a valid seed is kept; its instance is written without a seed.
+
+    Source: the hierarchical generation of the Prompt Engineering Guide ("Tackling Generated
+    Datasets Diversity"), after TinyStories-Instruct (Eldan and Li, 2023): a summary, then a
+    sentence that must stand in the text.
+
+    Raises:
+        StepError: the task has no section `seeds`, or no seed was valid.
+    """
+    wanted = step.spec.seeds
+    if wanted is None:
+        raise StepError("the task has no section `seeds`")
+    plan = Plan(step.spec, step.spec.per_call)
+    contexts = step.tables["contexts"].to_dicts()
+    labels = [plan.slot(n).label if step.spec.per_slot else None for n in range(len(contexts))]
+    found: dict[int, dict[str, Any]] = {}
+    result = StepResult()
+    for sample in range(params.retries + 1):
+        missing = [n for n in range(len(contexts)) if n not in found]
+        requests = [
+            _expand_request(step, params, wanted, contexts[n], labels[n], sample) for n in missing
+        ]
+        for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
+            result.asked += 1
+            row = _expand_take(step, wanted, contexts[n]["context_id"], outcome, result)
+            if row is not None:
+                found[n] = row
+    if not found:
+        details = [str(row["detail"]) for row in result.rejected]
+        raise StepError(
+            f"none of {result.asked} seeds was valid (rejected by: "
+            f"{tally(details)}); first: {details[0]}",
+            result.rejected,
+        )
+    if len(found) < len(contexts):
+        result.warnings.append(f"{len(contexts) - len(found)} contexts have no seed")
+    result.rows = [found[n] for n in sorted(found)]
+    return result
+
+
+def _expand_request(
+    step: StepInput,
+    params: ExpandParams,
+    wanted: Seeds,
+    context: dict[str, Any],
+    label: Label | None,
+    sample: int,
+) -> Request:
+    block: dict[str, Any] = {"task": task_block(step.spec)}
+    shown = context_block(context)
+    if shown is not None:
+        block["requirements"] = requirements(step.spec, shown)
+    names = [label] if isinstance(label, str) else label or []
+    if names:
+        constraints = step.spec.label_constraints
+        block["labels"] = {name: constraints[name] for name in names}
+    block["wanted"] = {
+        "what": wanted.what.strip(),
+        "kind": wanted.kind,
+        "fields": {name: part.description for name, part in wanted.fields.items()},
+    }
+    block["items"] = [{"item": 1}]
+    properties = {"item": {"type": "integer"}} | {
+        name: field_schema(part.type) for name, part in wanted.fields.items()
+    }
+    return make_request(
+        params,
+        messages(EXPAND_PROMPT, block),
+        items_schema(properties, 1),
+        "seeds",
+        edition=step.spec.edition,
+        sample=sample,
+    )
+
+
+def _expand_take(
+    step: StepInput, wanted: Seeds, context_id: str, outcome: Outcome, result: StepResult
+) -> dict[str, Any] | None:
+    items = items_of(outcome)
+    if not items:
+        lost = missing_reason(outcome)
+        result.rejected.append(rejection(*lost, None, outcome.request_id))
+        return None
+    fields = {name: items[0].get(name) for name in wanted.fields}
+    problem = empty_field(fields) or too_long(fields, step.spec)
+    problem = problem or first_violation(
+        dict(fields), step.spec.validators, only=True, language=step.spec.language
+    )
+    if problem:
+        result.rejected.append(rejection("invalid", problem, items[0], outcome.request_id))
+        return None
+    return {
+        "seed_id": ids.seed_id(context_id, wanted.kind, fields),
+        "context_id": context_id,
+        "kind": wanted.kind,
+        "fields": canonical(fields),
+        "attributes": [],
+        "request_id": outcome.request_id,
+    }

@@ -1,4 +1,4 @@
-"""Step 1: vocabularies, the terms that contexts draw from."""
+"""Operators of vocabularies, the terms that contexts are drawn from."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def term_row(
 
 @operator("vocabularies", "none")
 async def none(step: StepInput, params: Any) -> StepResult:
-    """Use no vocabulary: one row says so."""
+    """Use no vocabulary; the table holds one placeholder row."""
     return StepResult(rows=[term_row("none", "none")], asked=1)
 
 
@@ -62,25 +62,25 @@ def _given(step: StepInput) -> StepResult:
 
 @operator("vocabularies", "inline")
 async def inline(step: StepInput, params: Any) -> StepResult:
-    """Take the terms that the task lists."""
+    """Use the terms listed in the task."""
     return _given(step)
 
 
 @operator("vocabularies", "file")
 async def file(step: StepInput, params: Any) -> StepResult:
-    """Take the terms of the files that the task names; they were read with the task."""
+    """Use the terms of the task's files, which were read with the task."""
     return _given(step)
 
 
 class LLMListParams(LLMParams):
-    """Parameters of `llm_list`: how often a short list is asked for again."""
+    """Parameters of `llm_list`; `retries` is per short list."""
 
     retries: int = Field(default=3, ge=0)
 
 
 @operator("vocabularies", "llm_list", LLMListParams, PROMPT)
 async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
-    """Ask for the terms of each category; what comes twice or not at all is asked for again."""
+    """Request the terms of each category; replace duplicates and missing items."""
     result = StepResult()
     for category, vocabulary in step.spec.vocabularies.items():
         terms: dict[str, dict[str, Any]] = {}

@@ -12,7 +12,7 @@ from targen.hashing import rng, sha256_of
 from targen.lineage import completions
 from targen.lineage.audit import Audit, Auditor
 from targen.lineage.graph import Finding, read_rows
-from targen.operators.verify_rows import written
+from targen.operators.verify import written
 from targen.release.manifest import MANIFEST, version_of
 from targen.release.registry import TOMBSTONE
 from targen.store import table_digests

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from targen.lineage.audit import Auditor
-from targen.operators.verify_labels import ROW_CHECKS
+from targen.operators.verify import ROW_CHECKS
 from targen.store.completions import Store
 from targen.tables.storage import LocalStorage
 from tests.support.audited import make, store_url

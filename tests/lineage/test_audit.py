@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from targen.lineage.audit import Audit, Auditor, verdict_of
-from targen.operators.verify_labels import ROW_CHECKS
+from targen.operators.verify import ROW_CHECKS
 from targen.steps import ROW_STEPS
 from targen.tables.storage import LocalStorage
 from tests.lineage.conftest import TASKS

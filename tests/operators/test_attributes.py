@@ -131,7 +131,7 @@ async def test_dimensions_can_be_asked_for_and_their_names_are_made_safe(tmp_pat
     made = await values_of(spec_of(tmp_path, text), lists(names=names))
     assert terms(made, "time_of_day") == ["any 1", "any 2"]
     assert len(terms(made, "cause", "glad")) == 2
-    assert made.warnings == ["2 dimensions of 3 could be had"]
+    assert made.warnings == ["the model named 2 of 3 dimensions"]
 
 
 async def test_confusable_labels_become_a_requirement_of_the_draw(tmp_path):
@@ -144,7 +144,7 @@ async def test_confusable_labels_become_a_requirement_of_the_draw(tmp_path):
 
 async def test_no_value_is_one_error(tmp_path):
     model = ScriptedModel(lambda request: failing(request, "refused", "no"))
-    with pytest.raises(StepError, match="no value of 'topic' for glad could be had"):
+    with pytest.raises(StepError, match="the model gave no value of 'topic' for glad"):
         await run_step("vocabularies", spec_of(tmp_path, ATTRIBUTED), {}, model)
 
 

@@ -219,5 +219,5 @@ async def test_fewer_than_half_is_an_error(tmp_path):
 
     text = MOOD + "  correction: {policy: drop}\n"
     model = labelling(lambda r, b: {"label": truth(b)}, flip)
-    with pytest.raises(StepError, match="only 0 of 8 rows were left"):
+    with pytest.raises(StepError, match="only 0 of 8 rows are left"):
         await tables_of(spec_of(tmp_path, text), model)

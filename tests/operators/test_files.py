@@ -57,12 +57,12 @@ async def test_labels_keep_the_file_s_order_and_disputed_rows_go_to_a_person(tmp
         "glad",
         "sad",
     )
-    assert not any("short of labels" in text for text in made["corrected_set"].warnings)
+    assert not any("too few rows of" in text for text in made["corrected_set"].warnings)
 
 
 async def test_no_valid_row_is_one_error(tmp_path):
     spec = own(tmp_path, rows='note\n" "\n')
-    with pytest.raises(StepError, match="not one row of the file is valid .*not_empty 1"):
+    with pytest.raises(StepError, match="no row of the file is valid .*not_empty 1"):
         await run_step("instances", spec, {}, None)
 
 

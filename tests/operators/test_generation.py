@@ -169,7 +169,7 @@ async def test_contexts_that_come_twice_are_asked_for_again(tmp_path):
 
 async def test_no_context_is_one_error(tmp_path):
     model = ScriptedModel(lambda request: failing(request, "refused", "I cannot help with that"))
-    with pytest.raises(StepError, match=r"no context could be had: I cannot help"):
+    with pytest.raises(StepError, match=r"the model gave no context: I cannot help"):
         await tables_of(spec_of(tmp_path), model)
 
 
