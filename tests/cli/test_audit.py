@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.hashing import digest
-from targen.steps import PLANTED, frame
+from targen.steps import PLANTED, frame, schema
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
 
@@ -113,7 +113,7 @@ def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> N
     stored = tables.read("corrected_set", "rte")
     row, request = stored.table["instance_id"][0], "a" * 64
     error = {"instance_id": row, "planted_label": "x", "corrected_label": "y"}
-    planted = frame([{**error, "request_id": request}], PLANTED)
+    planted = frame([{**error, "request_id": request}], schema(PLANTED, {}))
     tables.write("corrected_set", "rte", replace(stored, planted=planted))
     known = json.loads(told("--descendants", request, "--json"))
     assert known["rows"] == [{"task": "rte", "table": "planted/corrected_set", "id": row}]

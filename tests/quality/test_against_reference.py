@@ -52,8 +52,8 @@ async def test_a_set_against_itself_differs_in_nothing_and_is_called_a_copy():
     assert made.json["findings"][0] == {
         "level": "warn",
         "at": "reference",
-        "text": "100% of the rows repeat text of the reference data: what is measured against it "
-        "says little.",
+        "text": "100% of the rows copy text of the reference data, so comparisons with it mean "
+        "little.",
     }
 
 

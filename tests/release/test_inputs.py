@@ -67,7 +67,9 @@ def test_a_report_on_other_rows_is_refused(rte: Made) -> None:
     stored = tables.read("corrected_set", "rte")
     fewer = Stored(stored.table[:-1], stored.rejected, stored.asked, stored.step_digest)
     tables.write("corrected_set", "rte", fewer)
-    with pytest.raises(ReleaseError, match=r"on other tables \(corrected_set\) than the current ones"):
+    with pytest.raises(
+        ReleaseError, match=r"on other tables \(corrected_set\) than the current ones"
+    ):
         rte.gathered()
 
 
