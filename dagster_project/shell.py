@@ -50,7 +50,7 @@ def materialised(event: DagsterEvent) -> str:
     if lost := sum(reasons.values()) - spare:
         words.append(f"{lost} rejected")
     if spare:
-        words.append(f"{spare} to spare")
+        words.append(f"{spare} surplus")
     if found.get("calls"):
         words.append(f"{found['calls']} calls")
     if found.get("found_in_store"):

@@ -71,5 +71,5 @@ def test_a_task_is_released_once_it_passes_its_gates(
 
     (folder / "README.md").write_text("forged")
     status, _, err = shell("--release", "mood")
-    assert status == 1 and "README.md is another file" in err
+    assert status == 1 and "README.md differs" in err
     assert (folder / "README.md").read_text() == "forged"
