@@ -284,7 +284,7 @@ def test_the_first_screen_holds_what_matters(browser, pages):
         box = watch.page.locator(what).first.bounding_box()
         assert box["y"] < 800, what
     strip = watch.page.locator(".strip").inner_text()
-    for word in ("Rows", "Labels", "Gates", "Labels changed", "Still wrong", "Cost"):
+    for word in ("Rows", "Labels", "Gates", "Labels changed", "Label errors (est.)", "Cost"):
         assert word in strip
     assert watch.page.locator(".samples article").count() == 3
     watch.page.click("text=to review")
