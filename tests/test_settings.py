@@ -93,7 +93,7 @@ def test_the_store_is_beside_the_data() -> None:
 
 def test_attempts_on_s3(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_MAX_ATTEMPTS", raising=False)
-    assert s3_attempts() == 12
+    assert s3_attempts() == 17
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
     assert s3_attempts() == 3
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "many")

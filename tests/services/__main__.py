@@ -248,7 +248,8 @@ def _outage(stack: Stack, address: str, happen: Callable[[], None]) -> dict[str,
     found = wait_for("the end of the run", ended, 200)
     tables = Tables(open_storage(DATA))
     made = {run["status"] for run in found}
-    require("SUCCESS" in made, f"{task} ended with {made}")
+    why = [graphql.failures(address, run["runId"]) for run in found]
+    require("SUCCESS" in made, f"{task} ended with {made}: {why}")
     for step in STEPS:
         tables.read(step, task)
     return {"task": task, "runs": dict(graphql.counts(found)), "seconds": _since(began)}
