@@ -9,17 +9,20 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import IO, Any
 
 from openai.types import Batch
 
 from targen.errors import EndpointError
 from targen.hashing import sha256_of
-from targen.llm.batch_results import SLICE, Hooks, Open, Results, ignore, parts
+from targen.llm.adaptation import Adapter
+from targen.llm.batch_results import SLICE, Open, Results, claim_anew, parts
 from targen.llm.batch_wire import ENDED, RefusedError, Service
 from targen.llm.client import Client
-from targen.llm.runs import Job
+from targen.llm.progress import Stats
+from targen.llm.reply import Reply
+from targen.llm.runs import Call
 from targen.llm.settings import EngineSettings
 from targen.store.batches import BatchRegistry, Submission
 from targen.store.budgets import BudgetLedger
@@ -43,7 +46,7 @@ _GRACE_S = 3.0
 
 
 class Batches:
-    """Collects the jobs of one engine into batches and brings their answers."""
+    """Collects the calls of one engine into batches and returns their replies."""
 
     def __init__(
         self,
@@ -53,10 +56,12 @@ class Batches:
         writer: Writer,
         ledger: Ledger,
         budget: BudgetLedger | None,
-        hooks: Hooks,
-        attach: bool = False,
+        adapter: Adapter,
+        stats: Stats,
     ) -> None:
         """Make it; must be called on a running event loop.
+
+        In the live mode it only waits for batches that were submitted before.
 
         Args:
             settings: of the engine.
@@ -64,41 +69,59 @@ class Batches:
             client: of the engine.
             writer: of the engine.
             ledger: of the engine.
-            budget: of the engine; None without a ceiling.
-            hooks: what the engine does for a batch.
-            attach: True where only what has gone out already is waited for, and nothing new goes
-                out: a live run.
+            budget: of the engine; None without a limit.
+            adapter: of the engine.
+            stats: of the engine.
         """
-        self._attach = attach
+        self._attach = settings.mode != "batch"
         self._writer, self._ledger, self._budget = writer, ledger, budget
-        self._hooks = hooks
+        self._adapter = adapter
         self._service = Service(client.sdk, client.base_url)
-        self._book = BatchRegistry(endpoint, ledger)
+        self._registry = BatchRegistry(endpoint, ledger)
         self._results = Results(
-            settings, endpoint, self._service, self._book, writer, ledger, hooks
+            settings, endpoint, self._service, self._registry, writer, adapter, stats
         )
         self._loop = asyncio.get_running_loop()
         self._most = MOST_REQUESTS
         self._count = 0
-        self._handing_in = asyncio.Lock()
-        self._waiting: list[Job] = []
+        self._submitting = asyncio.Lock()
+        self._waiting: list[Call] = []
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: set[Open] = set()
+        self._warned = False
 
-    def take(self, job: Job) -> None:
-        """Take a claimed job.
+    async def send(self, call: Call, submitted: bool) -> tuple[Reply, float] | None:
+        """Return the reply to a claimed call and the seconds it took; None: claim it anew.
 
-        A batch goes out when it is full, or when no more come for a moment: what draws the
-        requests may be waiting for answers.
+        A batch goes out when it is full, or when no more calls come for a moment: the source of
+        the requests may be waiting for answers.
+
+        Args:
+            call: the call.
+            submitted: True if it is part of a batch that was submitted before.
+
+        Raises:
+            EndpointError: the endpoint does not take batches, or cannot be reached.
         """
-        self._waiting.append(job)
+        if submitted and not self._warned:
+            self._warned = True
+            LOGGER.warning(
+                "Requests of this step are under way in a batch that was submitted before. They "
+                "are waited for and not paid again. To have the rest of them asked live, cancel "
+                "that batch at the endpoint."
+            )
+        if submitted:
+            call.run.widen(MOST_OPEN)
+        call.reply = self._loop.create_future()
+        self._waiting.append(call)
         self._last = self._loop.time()
         if len(self._waiting) >= self._most:
             self._flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(_QUIET_S, self._quiet)
+        return await call.reply
 
     @property
     def busy(self) -> bool:
@@ -114,19 +137,25 @@ class Batches:
             self._flush()
 
     def _flush(self) -> None:
-        jobs, self._waiting = self._waiting, []
-        self._spawn(self._send(jobs))
+        calls, self._waiting = self._waiting, []
+        self._spawn(self._submit(calls), calls)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None], calls: Iterable[Call]) -> asyncio.Task[None]:
+        """Do `work` in the background; its error reaches the first of `calls`."""
+        waiting = list(calls)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            for call in waiting:
+                if call.reply is not None and not call.reply.done():
+                    call.reply.set_exception(error)
+
         task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(ended)
         return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._hooks.stop(error)
 
     async def close(self) -> None:
         """Stop waiting. Batches go on at the endpoint, and the next run finds them by their ids."""
@@ -141,55 +170,57 @@ class Batches:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    # Handing in.
+    # Submitting.
 
-    async def _send(self, jobs: list[Job]) -> None:
-        """Wait for jobs that are in a batch already; put the others into new batches."""
-        jobs = [job for job in jobs if self._hooks.keep(job)]
+    async def _submit(self, calls: list[Call]) -> None:
+        """Wait for calls that are in a batch already; put the others into new batches."""
+        calls = [call for call in calls if call.reply is not None and not call.reply.done()]
         found: dict[str, Submission] = {}
-        for part in parts(jobs):
-            found |= await self._writer.call(self._book.find([job.request_id for job in part]))
+        for part in parts(calls):
+            found |= await self._writer.call(
+                self._registry.find([call.request_id for call in part])
+            )
         again: dict[str, Open] = {}
-        models: dict[str, list[Job]] = {}
-        for job in jobs:
-            known = found.get(job.request_id)
+        models: dict[str, list[Call]] = {}
+        for call in calls:
+            known = found.get(call.request_id)
             if known is None:
                 # A batch takes one model only.
-                models.setdefault(job.request.model or "", []).append(job)
+                models.setdefault(call.request.model or "", []).append(call)
                 continue
             since = time.monotonic() - known.age_s
             fresh = Open(known.key, {}, known.file_id, known.batch_id, since=since)
-            again.setdefault(known.key, fresh).jobs[job.request_id] = job
+            again.setdefault(known.key, fresh).calls[call.request_id] = call
         for batch in again.values():
-            LOGGER.info("Batch %s is under way for %d requests", batch.batch_id, len(batch.jobs))
+            LOGGER.info("Batch %s is under way for %d requests", batch.batch_id, len(batch.calls))
             self._follow_soon(batch, None)
         for group in models.values():
             if self._attach:
                 # Read or given up meanwhile.
-                self._results.look_again(group)
+                claim_anew(group)
             else:
-                await self._send_new(group)
+                await self._submit_new(group)
 
-    async def _send_new(self, jobs: list[Job]) -> None:
-        """Cut jobs of one model into batches within the limits, and begin each."""
+    async def _submit_new(self, calls: list[Call]) -> None:
+        """Cut calls of one model into batches within the limits, and begin each."""
         content: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the sender)
         batch: Open | None = None
         size = 0
-        for count, job in enumerate(jobs, 1):
-            if self._budget is not None and not job.reserved and self._results.bound(job):
+        for count, call in enumerate(calls, 1):
+            if self._budget is not None and not call.reserved_usd and self._results.bound(call):
                 # Its money was given back, or was thought to be in a batch: it must be had first.
-                self._results.look_again([job])
+                claim_anew([call])
                 continue
-            body, profile = self._hooks.body(job)
-            line = _line(job.request_id, body)
-            if batch and (len(batch.jobs) >= self._most or size + len(line) > MOST_BYTES):
+            body, profile = self._adapter.body(call.request)
+            line = _line(call.request_id, body)
+            if batch and (len(batch.calls) >= self._most or size + len(line) > MOST_BYTES):
                 await self._begin(batch, content)
                 batch, size, content = None, 0, tempfile.TemporaryFile()  # noqa: SIM115
             if batch is None:
                 self._count += 1
                 name = f"{self._ledger.owner} {self._count}".encode()
                 batch = Open(sha256_of(name), {}, profile=profile)
-            batch.jobs[job.request_id] = job
+            batch.calls[call.request_id] = call
             content.write(line)
             size += len(line)
             if count % SLICE == 0:
@@ -200,30 +231,30 @@ class Batches:
             content.close()
 
     async def _begin(self, batch: Open, content: IO[bytes]) -> None:
-        charges = {name: self._results.bound(job) for name, job in batch.jobs.items()}
+        charges = {name: self._results.bound(call) for name, call in batch.calls.items()}
         reserved = 0.0
-        for job in batch.jobs.values():
-            reserved += job.reserved
-            job.reserved = 0.0
-        await self._writer.call(self._book.open(batch.key, charges, self._budget, reserved))
+        for call in batch.calls.values():
+            reserved += call.reserved_usd
+            call.reserved_usd = 0.0
+        await self._writer.call(self._registry.open(batch.key, charges, self._budget, reserved))
         self._follow_soon(batch, content)
 
     def _follow_soon(self, batch: Open, content: IO[bytes] | None) -> None:
         self._under_way.add(batch)
-        batch.task = self._spawn(self._follow(batch, content))
+        batch.task = self._spawn(self._follow(batch, content), batch.calls.values())
 
     async def _follow(self, batch: Open, content: IO[bytes] | None) -> None:
         """Follow one batch from its current state to its end."""
         try:
             if batch.batch_id is None:
                 # Other processes are kept out by a lease, other tasks of this one by a lock.
-                async with self._handing_in:
+                async with self._submitting:
                     begun = await self._hand_in(batch, content)
                 if not begun:
                     # Whoever began it died before anything was sent.
-                    jobs = list(batch.jobs.values())
-                    await self._results.forget(batch, jobs)
-                    self._results.look_again(jobs)
+                    calls = list(batch.calls.values())
+                    await self._results.forget(batch, calls)
+                    claim_anew(calls)
                     return
             ended = await self._wait(batch)
             if ended is not None and ended.status == "failed":
@@ -233,7 +264,7 @@ class Batches:
         except RefusedError:
             if not self._attach:
                 raise
-            self._results.look_again(list(batch.jobs.values()))
+            claim_anew(list(batch.calls.values()))
         finally:
             self._under_way.discard(batch)
             if content is not None:
@@ -249,7 +280,7 @@ class Batches:
             await asyncio.sleep(_POLL_LEAST_S)
         try:
             if content is None:
-                known = await self._writer.call(self._book.read(batch.key))
+                known = await self._writer.call(self._registry.read(batch.key))
                 if known is None or known.file_id is None:
                     return False
                 batch.file_id, batch.batch_id = known.file_id, known.batch_id
@@ -257,10 +288,10 @@ class Batches:
                 await self._create(batch, content)
         except RefusedError:
             # Nothing was begun, so nothing is owed.
-            await self._results.forget(batch, list(batch.jobs.values()))
+            await self._results.forget(batch, list(batch.calls.values()))
             raise
         finally:
-            self._writer.submit(self._ledger.release([batch.key]), ignore)
+            self._writer.submit(self._ledger.release([batch.key]))
         return True
 
     async def _create(self, batch: Open, content: IO[bytes] | None) -> None:
@@ -268,11 +299,11 @@ class Batches:
         if batch.file_id is None:
             assert content is not None
             batch.file_id = await self._service.upload(content, key)
-            await self._writer.call(self._book.note(key, "uploaded", file_id=batch.file_id))
+            await self._writer.call(self._registry.note(key, "uploaded", file_id=batch.file_id))
         made = await self._service.create(batch.file_id, key, first=content is not None)
-        await self._writer.call(self._book.note(key, "submitted", batch_id=made))
+        await self._writer.call(self._registry.note(key, "submitted", batch_id=made))
         batch.batch_id = made
-        LOGGER.info("Batch %s has %d requests", made, len(batch.jobs))
+        LOGGER.info("Batch %s has %d requests", made, len(batch.calls))
 
     # Waiting and reading.
 
@@ -303,30 +334,30 @@ class Batches:
     async def _not_begun(self, batch: Open, ended: Batch) -> None:
         """Deal with a batch that the endpoint took no request of."""
         faults = ended.errors.data or [] if ended.errors else []
-        jobs = list(batch.jobs.values())
+        calls = list(batch.calls.values())
         self._under_way.discard(batch)
         others = set(self._under_way)
         if self._attach:
-            await self._results.forget(batch, jobs)
-            self._results.look_again(jobs)
+            await self._results.forget(batch, calls)
+            claim_anew(calls)
             return
         if all(fault.code != "token_limit_exceeded" for fault in faults) or (
-            len(jobs) == 1 and not others
+            len(calls) == 1 and not others
         ):
-            await self._results.forget(batch, jobs)
+            await self._results.forget(batch, calls)
             said = "; ".join(str(fault.message)[:300] for fault in faults[:3]) or "no reason given"
             raise EndpointError(
                 f"The endpoint took nothing of batch {batch.batch_id}: {said}. Put that right, "
                 "or use the live mode."
             )
         if not others:
-            self._most = max(1, len(jobs) // 2)
+            self._most = max(1, len(calls) // 2)
         LOGGER.info("Batch %s is more than the account may have queued", batch.batch_id)
         if others:
             waited = [other.task for other in others if other.task]
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        await self._results.forget(batch, jobs)
-        self._results.look_again(jobs)
+        await self._results.forget(batch, calls)
+        claim_anew(calls)
 
 
 def _line(name: str, body: Mapping[str, Any]) -> bytes:

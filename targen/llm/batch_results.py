@@ -1,24 +1,22 @@
-"""What an ended batch has brought: each line stored, and the rest looked up again."""
+"""Reads the results of an ended batch and returns each reply to the call that waits for it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from openai.types import Batch
 
+from targen.llm.adaptation import Adapter
 from targen.llm.batch_wire import Service, read_line
 from targen.llm.prices import bound
 from targen.llm.progress import Stats
-from targen.llm.reply import Answer, Reply
-from targen.llm.runs import Job
+from targen.llm.reply import Reply
+from targen.llm.runs import Call
 from targen.llm.settings import EngineSettings
 from targen.llm.wire import Profile
 from targen.store.batches import BatchRegistry
-from targen.store.ledger import Ledger
-from targen.store.schema import Status
 from targen.store.writer import Writer
 
 LOGGER = logging.getLogger("targen")
@@ -30,43 +28,15 @@ TRIES = 5
 """Batches that one request goes out with before it has failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
-    """What the engine does for a batch.
-
-    Attributes:
-        stats: the engine's counts.
-        keep: tells whether anybody still wants a job; else it is forgotten.
-        body: returns a job's body and the profile that it was made with.
-        answered: stores an answer and returns it to its run; gets the seconds it took.
-        failed: stores that there is none, with the status and the words.
-        adapt: changes the model's profile after a refusal and makes the job ready again; False
-            where that is no help.
-        dead: stops the engine where a reply says that nothing will ever be answered.
-        look_for: looks a job up anew, claims it and reserves its money.
-        stop: ends everything because of an error.
-    """
-
-    stats: Stats
-    keep: Callable[[Job], bool]
-    body: Callable[[Job], tuple[Mapping[str, Any], Profile]]
-    answered: Callable[[Job, Answer, float], None]
-    failed: Callable[[Job, Status, str], None]
-    adapt: Callable[[Job, Profile, Reply], bool]
-    dead: Callable[[Reply], bool]
-    look_for: Callable[[Iterable[Job]], None]
-    stop: Callable[[BaseException], None]
-
-
 @dataclass(slots=True, eq=False)
 class Open:
-    """A batch under way and the jobs of this process that wait for it.
+    """A batch under way and the calls of this process that wait for it.
 
     `profile` is that of its bodies, None where another process made them.
     """
 
     key: str
-    jobs: dict[str, Job]
+    calls: dict[str, Call]
     file_id: str | None = None
     batch_id: str | None = None
     profile: Profile | None = None
@@ -75,34 +45,33 @@ class Open:
 
 
 class Results:
-    """Stores what batches bring for the jobs of one engine."""
+    """Reads what batches bring for the calls of one engine."""
 
     def __init__(
         self,
         settings: EngineSettings,
         endpoint: str,
         service: Service,
-        book: BatchRegistry,
+        registry: BatchRegistry,
         writer: Writer,
-        ledger: Ledger,
-        hooks: Hooks,
+        adapter: Adapter,
+        stats: Stats,
     ) -> None:
         self._settings, self._endpoint = settings, endpoint
-        self._service, self._book = service, book
-        self._writer, self._ledger = writer, ledger
-        self._hooks = hooks
+        self._service, self._registry, self._writer = service, registry, writer
+        self._adapter, self._stats = adapter, stats
 
-    def bound(self, job: Job) -> float:
-        """Return the most that a job can cost in a batch; 0 where the price is not known."""
-        price = self._settings.price_of(job.request.model, self._endpoint)
-        return 0.0 if price is None else bound(job.request, price, batch=True)
+    def bound(self, call: Call) -> float:
+        """Return the most a call can cost in a batch, in US dollars; 0 if the price is unknown."""
+        price = self._settings.price_of(call.request.model, self._endpoint)
+        return 0.0 if price is None else bound(call.request, price, batch=True)
 
     async def read(self, batch: Open, ended: Batch | None) -> None:
-        """Store what an ended batch has brought, and look up again what it left out.
+        """Return the replies of an ended batch to its calls; the rest is claimed anew.
 
         Args:
-            batch: the batch; its jobs are taken out of it.
-            ended: how it ended; None where the endpoint does not know it any more.
+            batch: the batch; its calls are taken out of it.
+            ended: how it ended; None if the endpoint does not know it any more.
 
         Raises:
             EndpointError: its results cannot be fetched.
@@ -115,13 +84,13 @@ class Results:
                 lost = lost or file_id is not None
                 continue
             with content:
-                lines: list[tuple[Job, Reply]] = []
+                lines: list[tuple[Call, Reply]] = []
                 for line in content:
                     read = read_line(line)
-                    # Others' lines stay for those who ask for them.
-                    job = batch.jobs.pop(read[0], None) if read else None
-                    if read and job:
-                        lines.append((job, read[1]))
+                    # Lines of other processes are left for them.
+                    call = batch.calls.pop(read[0], None) if read else None
+                    if read and call:
+                        lines.append((call, read[1]))
                     if len(lines) == SLICE:
                         await self._settle(batch, lines)
                         lines = []
@@ -129,69 +98,72 @@ class Results:
         state = ended.status if ended else "gone"
         # Results that can no longer be read may have been paid for.
         left = Reply("transient", words=f"left out by a batch that is {state}", ambiguous=lost)
-        for part in parts(list(batch.jobs.values())):
-            await self._settle(batch, [(job, left) for job in part])
+        for part in parts(list(batch.calls.values())):
+            await self._settle(batch, [(call, left) for call in part])
 
-    async def _settle(self, batch: Open, lines: Sequence[tuple[Job, Reply]]) -> None:
-        """Store the replies to some jobs; look those up again that have to be asked again."""
+    async def _settle(self, batch: Open, lines: Sequence[tuple[Call, Reply]]) -> None:
+        """Return replies to their calls, wait until they are stored, then end their charges."""
+        seconds = time.monotonic() - batch.since
         refunds: dict[str, float] = {}
-        again = []
-        for job, reply in lines:
+        again: list[Call] = []
+        stored: list[asyncio.Future[None]] = []
+        for call, reply in lines:
             # Only what is known replaces the most it could have cost.
             counted = reply.answer is None or None not in (
                 reply.answer.prompt_tokens,
                 reply.answer.completion_tokens,
             )
             settled = counted and not reply.ambiguous
-            refunds[job.request_id] = self.bound(job) if settled else 0.0
-            if not self._settle_one(batch, job, reply):
-                again.append(job)
+            refunds[call.request_id] = self.bound(call) if settled else 0.0
+            call.tries += 1
+            if self._again(batch, call, reply):
+                again.append(call)
+                continue
+            if reply.kind in ("throttled", "transient"):
+                words = f"{reply.words} (in {call.tries} batches)"
+                reply = replace(reply, kind="failed", words=words)  # noqa: PLW2901
+            call.settled = asyncio.get_running_loop().create_future()
+            if resolve(call, (reply, seconds)):
+                stored.append(call.settled)
+        # The charges end after the answers are stored: a kill between the two pays nothing twice.
+        await asyncio.gather(*stored)
         if refunds:
-            # After the answers, in the same queue: a kill between the two asks for nothing twice.
-            await self._writer.call(self._book.forget(batch.key, refunds))
+            await self._writer.call(self._registry.forget(batch.key, refunds))
         if again:
             LOGGER.info("%d requests of batch %s go out again", len(again), batch.batch_id)
-        self.look_again(again)
+        claim_anew(again)
 
-    def _settle_one(self, batch: Open, job: Job, reply: Reply) -> bool:
-        """Store one reply; False where the job has to be asked again."""
-        hooks = self._hooks
-        job.attempts += 1
-        if reply.answer is not None:
-            hooks.answered(job, reply.answer, time.monotonic() - batch.since)
-            return True
+    def _again(self, batch: Open, call: Call, reply: Reply) -> bool:
+        """Return whether a call goes out again."""
         if reply.kind in ("throttled", "transient"):
-            if job.attempts < TRIES:
-                hooks.stats.retried += 1
-                return False
-            hooks.failed(job, "failed", f"{reply.words} (in {job.attempts} batches)")
-            return True
-        profile = batch.profile or hooks.body(job)[1]
-        if reply.kind == "refused" and hooks.adapt(job, profile, reply):
-            return True
-        if reply.kind == "endpoint" and hooks.dead(reply):
-            return True
-        hooks.failed(job, "filtered" if reply.kind == "filtered" else "failed", reply.words)
-        return True
+            self._stats.retried += call.tries < TRIES
+            return call.tries < TRIES
+        if reply.kind != "refused":
+            return False
+        profile = batch.profile or self._adapter.body(call.request)[1]
+        return self._adapter.adapt(call.request, profile, reply)
 
-    async def forget(self, batch: Open, jobs: list[Job]) -> None:
-        """Take jobs out of a batch that came to nothing."""
-        for part in parts(jobs):
-            refunds = {job.request_id: self.bound(job) for job in part}
-            await self._writer.call(self._book.forget(batch.key, refunds))
-
-    def look_again(self, jobs: list[Job]) -> None:
-        """Look jobs up again: they may have been answered, and need money of their own."""
-        for part in parts(jobs):
-            names = [job.request_id for job in part]
-            self._writer.submit(self._ledger.release(names), ignore)
-        self._hooks.look_for(jobs)
+    async def forget(self, batch: Open, calls: list[Call]) -> None:
+        """Take calls out of a batch that came to nothing."""
+        for part in parts(calls):
+            refunds = {call.request_id: self.bound(call) for call in part}
+            await self._writer.call(self._registry.forget(batch.key, refunds))
 
 
-def parts(jobs: list[Job]) -> Iterable[list[Job]]:
-    """Cut jobs into lists of at most `SLICE`."""
-    return (jobs[start : start + SLICE] for start in range(0, len(jobs), SLICE))
+def resolve(call: Call, reply: tuple[Reply, float] | None) -> bool:
+    """Return a reply to the call that waits for it; False if the call has ended meanwhile."""
+    if call.reply is None or call.reply.done():
+        return False
+    call.reply.set_result(reply)
+    return True
 
 
-def ignore(result: Any) -> None:
-    """Take no notice: a store that fails is noticed where answers are written."""
+def claim_anew(calls: Iterable[Call]) -> None:
+    """Send calls back to their claim: they may be answered, and need money of their own."""
+    for call in calls:
+        resolve(call, None)
+
+
+def parts(calls: list[Call]) -> Iterable[list[Call]]:
+    """Cut calls into lists of at most `SLICE`."""
+    return (calls[start : start + SLICE] for start in range(0, len(calls), SLICE))

@@ -14,6 +14,7 @@ from openai.types import Batch, FileObject
 from targen.errors import EndpointError
 from targen.llm import reply as replies
 from targen.llm import retry
+from targen.llm.outage import Outage
 from targen.llm.reply import Reply
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Service:
         self._sdk = sdk
         self._base_url = base_url
         # A batch runs for hours: a quarter of one without the endpoint is no reason to give up.
-        self._health = retry.Health(known_s=_PATIENCE_S, throttled_s=_PATIENCE_S)
+        self._outage = Outage(base_url, _PATIENCE_S)
 
     async def upload(self, file: IO[bytes], key: str) -> str:
         """Upload the lines of a batch; return the file's id.
@@ -158,15 +159,21 @@ class Service:
                 words = f"no answer from {self._base_url} ({str(cause)[:200]})"
                 reply = Reply("transient", words=words, ambiguous=True)
             else:
-                self._health.good()
+                self._outage.good(time.monotonic())
                 return result
             if reply.kind not in ("throttled", "transient") or reply.code == 501:
                 return reply
-            if dead := self._health.bad(time.monotonic(), reply, 0, self._base_url):
+            now = time.monotonic()
+            try:
+                if reply.kind == "throttled":
+                    self._outage.throttled(now, reply)
+                else:
+                    self._outage.failed(key, now, now, reply, timed_out=False)
+            except EndpointError as error:
                 raise EndpointError(
-                    f"The batches of {self._base_url} cannot be reached: {dead}. Their ids are "
+                    f"The batches of {self._base_url} cannot be reached: {error} Their ids are "
                     "stored: run again, and the run goes on where it stopped."
-                )
+                ) from None
             attempt += 1
             await asyncio.sleep(retry.backoff(key, min(attempt, 8), reply.retry_after))
 

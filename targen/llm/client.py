@@ -82,7 +82,7 @@ class Client:
             base_url=self.base_url,
             api_key=key,
             max_retries=0,
-            timeout=httpx2.Timeout(settings.timeout_s, connect=min(10.0, settings.timeout_s)),
+            timeout=httpx2.Timeout(settings.timeout_s or 600.0, connect=10.0),
             http_client=http,
             default_headers=_instead_of_the_environments(key) if settings.own_key else None,
         )
@@ -102,7 +102,7 @@ class Client:
         }
 
     async def chat(
-        self, body: Mapping[str, Any], key: str
+        self, body: Mapping[str, Any], key: str, timeout_s: float
     ) -> tuple[replies.Reply, Mapping[str, str]]:
         """Send one chat completion request; return the reply and its headers. Never raises.
 
@@ -115,7 +115,11 @@ class Client:
                 self._chat_url,
                 cast_to=httpx2.Response,
                 body=body,
-                options={**self._options, "idempotency_key": key},
+                options={
+                    **self._options,
+                    "idempotency_key": key,
+                    "timeout": httpx2.Timeout(timeout_s, connect=min(10.0, timeout_s)),
+                },
             )
         except openai.APIStatusError as error:
             response = error.response

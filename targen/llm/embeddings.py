@@ -23,11 +23,12 @@ from targen.errors import BudgetError, EndpointError, NoEmbeddingsError
 from targen.hashing import digest
 from targen.llm import local_embeddings, retry
 from targen.llm import reply as replies
+from targen.llm.adaptation import key_advice
 from targen.llm.client import Client
+from targen.llm.outage import MAX_ATTEMPTS, Outage
 from targen.llm.prices import Price, price_of
 from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter
-from targen.llm.retry import key_advice
 from targen.llm.settings import EngineSettings
 from targen.store import embeddings as kept
 from targen.store.budgets import DOLLAR_DUST, BudgetLedger
@@ -150,9 +151,7 @@ class Embeddings:
         self._budget, self._stats = budget, stats
         self._client: Client | None = None
         self._endpoint = local_embeddings.ENDPOINT if self.local else ""
-        self._free = asyncio.Event()
         self._encoding: str | None = "base64"
-        self._health = retry.Health()
 
     @property
     def model(self) -> str:
@@ -216,13 +215,15 @@ class Embeddings:
         shared = None
         if not self._settings.embedded:
             shared = (self._writer, f"{self._endpoint} {self.model}", self._ledger.owner)
+        self._outage = Outage(self._client.base_url, self._settings.patience_s)
         self._limiter = RateLimiter(
-            self._settings.concurrency, shared, self._free.set, self._settings.requests_per_minute
+            self._settings.concurrency, shared, self._outage, self._settings.requests_per_minute
         )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
+            await self._limiter.close()
             await self._client.close()
 
     # Asking.
@@ -245,12 +246,14 @@ class Embeddings:
 
     async def _answered(self, texts: Sequence[str]) -> Vectors:
         """Send one request until it is answered; in halves where it is too much at once."""
-        attempt = throttled = 0
+        attempt = throttled = tries = 0
         key = digest(list(texts))
         while True:
-            answer, reply = await self._send(texts)
+            sent = time.monotonic()
+            answer, reply = await self._send(key, texts)
+            now = time.monotonic()
             if answer is not None:
-                self._health.good()
+                self._outage.good(now)
                 return answer
             if reply.code in _MISSING:
                 raise NoEmbeddingsError(
@@ -262,17 +265,21 @@ class Embeddings:
                 if halves is not None:
                     return halves
                 continue
-            dead = self._health.bad(
-                time.monotonic(), reply, self._limiter.in_flight, self._endpoint
-            )
-            attempt += reply.kind == "transient"
-            throttled += reply.kind == "throttled"
-            if dead or attempt >= retry.MAX_ATTEMPTS:
-                words = dead or f"{reply.message(self._endpoint)} (tried {attempt} times)"
+            tries += 1
+            try:
+                if reply.kind == "throttled":
+                    throttled += 1
+                    self._outage.throttled(now, reply)
+                else:
+                    attempt += self._outage.failed(key, sent, now, reply, timed_out=False)
+            except EndpointError as error:
+                raise EndpointError(f"Texts cannot be embedded by {self.model}: {error}") from None
+            if attempt >= MAX_ATTEMPTS:
+                words = f"{reply.message(self._endpoint)} (tried {tries} times)"
                 raise EndpointError(f"Texts cannot be embedded by {self.model}: {words}.")
             self._stats.throttled += reply.kind == "throttled"
             self._stats.retried += reply.kind == "transient"
-            turn = max(1, attempt, min(throttled, 4))
+            turn = max(1, tries - throttled, min(throttled, 4))
             await asyncio.sleep(retry.backoff(key, turn, reply.retry_after))
 
     async def _smaller(self, texts: Sequence[str], reply: replies.Reply) -> Vectors | None:
@@ -303,26 +310,21 @@ class Embeddings:
             f"{reply.words.rstrip('.')}. Please {advice}."
         )
 
-    async def _send(self, texts: Sequence[str]) -> tuple[Vectors | None, replies.Reply]:
+    async def _send(self, key: str, texts: Sequence[str]) -> tuple[Vectors | None, replies.Reply]:
         """Send one request when the limiter lets it; return the vectors, or why there are none."""
-        while (wait := self._limiter.wait(time.monotonic())) > 0:
-            self._free.clear()
-            # The limiter calls back when there is room again, but not when a call of ours ends.
-            await _either(self._free.wait(), min(wait, _AWAIT_ROOM_S))
         body: dict[str, Any] = {"model": self.model, "input": [sendable(t) for t in texts]}
         if self._encoding:
             body["encoding_format"] = self._encoding
         reserved = await self._reserve(self._bound(texts))
-        sent = time.monotonic()
-        self._limiter.sent(sent)
+        slot = await self._limiter.acquire(key)
         try:
             vectors, reply, headers = await self._post(body, len(texts))
         except BaseException:
-            self._limiter.lost()
+            self._limiter.lost(slot)
             # Sent and abandoned: it may have been paid.
             await self._give_back(reserved, charge=reserved)
             raise
-        self._limiter.replied(time.monotonic(), sent, reply, headers)
+        self._limiter.replied(slot, time.monotonic(), reply, headers)
         if vectors is not None:
             return replace(vectors, reserved=reserved), reply
         await self._give_back(reserved, charge=reserved if reply.ambiguous else 0.0)
@@ -418,14 +420,6 @@ class Embeddings:
         rows = kept.rows(list(part.items()), answer.rows, answer.tokens, cost, common)
         await self._writer.call(kept.put(rows, lambda c: self._ledger.charge(c, charged)))
         return dict(zip(part, answer.rows, strict=True))
-
-
-async def _either(coroutine: Any, seconds: float) -> None:
-    """Wait for one of the two."""
-    try:
-        await asyncio.wait_for(coroutine, seconds)
-    except TimeoutError:
-        return
 
 
 class _one_error:  # noqa: N801 - read as a statement

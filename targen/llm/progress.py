@@ -85,6 +85,9 @@ EVERY_S = 5.0
 
 _LOOK_S = 0.25
 _OVER_S = 5.0
+_MOST_OVER_S = 600.0
+_SOME = 8
+"""Outcomes over which the speed is taken at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,11 @@ class Progress:
         task, step: what it makes.
         done: outcomes ready; `total`: number of requests, None if unknown.
         from_store, failed, calls: as in `Stats`.
-        per_s: calls per second over the last few seconds.
+        output_tokens: of the calls made now.
+        in_flight: calls sent and not answered; `oldest_s`: the age of the oldest in seconds.
+        down: True while the endpoint as a whole does not answer.
+        per_s: calls per second over the last few seconds, longer if calls take longer.
+        tokens_per_s: output tokens per second over the same time.
         limit: calls per second that the endpoint seems to allow, None while none was found.
         tokens: prompt and output together; `cost_usd`: None where a price is unknown.
         left_s: seconds left at the present speed, None if unknown.
@@ -112,7 +119,12 @@ class Progress:
     limit: float | None
     tokens: int
     cost_usd: float | None
+    output_tokens: int = 0
+    in_flight: int = 0
+    oldest_s: float = 0.0
+    down: bool = False
     per_s: float = 0.0
+    tokens_per_s: float = 0.0
     left_s: float | None = None
     ended: bool = False
 
@@ -121,12 +133,24 @@ class Progress:
         total = "" if self.total is None else f"/{self.total}"
         limit = "" if self.limit is None else f" (limit {self.limit:.0f}/s)"
         cost = "cost unknown" if self.cost_usd is None else f"${self.cost_usd:.4f}"
-        left = "" if self.left_s is None else f", {self.left_s:.0f} s left"
+        left = "" if self.left_s is None else f", {duration_text(self.left_s)} left"
+        speed = (
+            f"{self.per_s:.1f} calls/s" if self.per_s >= 1 else f"{60 * self.per_s:.1f} calls/min"
+        )
+        waiting = ", endpoint not answering" if self.down else ""
         return (
-            f"{self.done}{total} done, {self.per_s:.1f} calls/s{limit}, "
+            f"{self.done}{total} done, {speed}{limit}, {self.tokens_per_s:.0f} output tokens/s, "
+            f"{self.in_flight} in flight (oldest {duration_text(self.oldest_s)}){waiting}, "
             f"{self.from_store} from the store, {self.failed} failed, {self.tokens} tokens, "
             f"{cost}{left}"
         )
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time as people read it: `8 s`, `12 min`, `3.4 h`."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 Watcher = Callable[[Progress], None]
@@ -185,9 +209,15 @@ class Clock:
         self._next()
 
     def _figures(self, now: float) -> Progress:
-        """Return the figures with the speed since what was seen some seconds ago."""
+        """Return the figures with the speed since a moment some seconds ago.
+
+        Where answers take long, that moment is longer ago: the time in which a few came.
+        """
         figures = self._look()
         while len(self._seen) > 1 and self._seen[1][0] <= now - _OVER_S:
+            at, later = self._seen[1]
+            if figures.done - later.done < _SOME and at > now - _MOST_OVER_S:
+                break
             self._seen.popleft()
         at, before = self._seen[0]
         seconds = max(now - at, 1e-6)
@@ -196,7 +226,12 @@ class Clock:
         if figures.total is not None and done_per_s > 0:
             left = max(0, figures.total - figures.done) / done_per_s
         self._seen.append((now, figures))
-        return replace(figures, per_s=(figures.calls - before.calls) / seconds, left_s=left)
+        return replace(
+            figures,
+            per_s=(figures.calls - before.calls) / seconds,
+            tokens_per_s=(figures.output_tokens - before.output_tokens) / seconds,
+            left_s=left,
+        )
 
     def stop(self) -> None:
         """Report no more, after a last word to those who watch."""

@@ -5,13 +5,18 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from targen.errors import TargenError
+from targen.llm.concurrency import FIRST_WINDOW, ConcurrencyController
+from targen.llm.outage import Outage
 from targen.llm.rate_model import Grant, Limit
 from targen.llm.reply import Reply
+from targen.llm.tokens import NEVER, TokenLimit
+from targen.llm.types import Request
 from targen.store.completions import now as store_now
 from targen.store.ledger import insert
 from targen.store.schema import GATES
@@ -28,109 +33,251 @@ _PACE_OVER_REPLIES = 1.5
 _LEEWAY_S = 0.003
 _FIRST_OWN = 48.0
 _LEAST_OWN = 24.0
-NEVER = float("inf")
-"""Until `pump` is called."""
+_LONG_WAIT_S = 5.0
+"""A Retry-After of at least this stops all calls, not only the one that was refused."""
+
+UNSAVED_MOST = 8
+"""Answers that may be on their way to the store before more is paid for: a kill loses them."""
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """Leave to send one call.
+
+    Attributes:
+        request: what is sent.
+        key: its id.
+        sent_at: when leave was given, in monotonic seconds.
+        in_flight: calls in flight then, this one included.
+    """
+
+    request: Request | None
+    key: str
+    sent_at: float = 0.0
+    in_flight: int = 0
 
 
 class RateLimiter:
-    """Bounds calls in flight and their rate for one process; `pump` is called when leave comes.
+    """Bounds calls in flight, their rate, their tokens, and the answers that wait to be stored.
 
-    With `shared` None nothing is limited but the calls in flight: the embedded model.
+    With `shared` None nothing is limited but the calls in flight: the simulator.
     """
 
     def __init__(
         self,
         concurrency: int,
         shared: tuple[Writer, str, str] | None,
-        pump: Callable[[], None],
+        outage: Outage,
         per_minute: float | None = None,
+        tokens: TokenLimit | None = None,
     ) -> None:
-        """Make the limiter.
+        """Make the limiter; must be called on a running event loop.
 
         Args:
             concurrency: calls in flight at most.
             shared: the writer, the name of the limiter's row, and this process's name.
-            pump: called on the event loop when a call may leave.
+            outage: of the endpoint; while it is down single calls probe it.
             per_minute: the user's own limit in calls per minute.
+            tokens: the user's limit on tokens per minute.
         """
+        self._loop = asyncio.get_running_loop()
         self._most = float(concurrency)
-        self._window = float(concurrency)
         self._shared = shared
-        self._pump = pump
+        self._outage = outage
+        self._tokens = tokens
         self._most_rate = NEVER if per_minute is None else per_minute / 60
-        self._own = min(_FIRST_OWN, float(concurrency))
+        self._controller = ConcurrencyController(self._most, FIRST_WINDOW if shared else self._most)
+        self._overload = self._most
+        self._own = min(_FIRST_OWN, self._most)
         self._shrunk_at = -1.0
         self._replies = 0
         self._answering = 0.0
         self._pace = _FIRST_PACE
         self._next_at = 0.0
-        self.in_flight = 0
-        self._slots: deque[float] = deque()
+        self._paused_until = 0.0
+        self._waiting: deque[tuple[Slot, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._sent_at: dict[Slot, float] = {}
+        self._unsaved = 0
+        self._stopped = False
+        self._grants: deque[float] = deque()
         self._few = 0.0
         self._cuts = 0
-        self._asking = False
+        self._asking: asyncio.Task[None] | None = None
         self._unused = 0
         self._refusals: list[float] = []
-        self._left: dict[str, float] = {}
+        self._left: float | None = None
         self._reset_at = 0.0
         self._sharers = 1
-        self._told = False
+        self._warned = False
         self.limit: float | None = None
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until the next call may leave; infinity: `pump` will be called."""
-        if self.in_flight >= max(1, int(min(self._window, self._own))):
+    @property
+    def in_flight(self) -> int:
+        """Calls sent and not answered."""
+        return len(self._sent_at)
+
+    @property
+    def window(self) -> int:
+        """Calls that may be in flight now."""
+        return max(1, int(min(self._controller.window, self._overload, self._own)))
+
+    def oldest_s(self, now: float) -> float:
+        """Return the age in seconds of the oldest call in flight; 0 if there is none."""
+        return now - next(iter(self._sent_at.values()), now)
+
+    # What the pipeline calls.
+
+    async def acquire(self, key: str, request: Request | None = None, first: bool = False) -> Slot:
+        """Wait until a call may leave, and count it as sent.
+
+        Args:
+            key: the request's id.
+            request: what will be sent; None for texts to embed, which no token limit counts.
+            first: True for a request that is tried again: it does not queue behind new ones.
+        """
+        slot, future = Slot(request, key), self._loop.create_future()
+        (self._waiting.appendleft if first else self._waiting.append)((slot, future))
+        self.dispatch()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():
+                self.lost(slot)
+            raise
+        return slot
+
+    def replied(self, slot: Slot, now: float, reply: Reply, headers: Mapping[str, str]) -> None:
+        """Note the reply to a call; an answer then counts as unsaved until `stored`."""
+        self._sent_at.pop(slot, None)
+        self._replies += 1
+        if reply.answer is not None:
+            self._unsaved += 1
+        if self._tokens and slot.request:
+            self._tokens.settle(slot.key, slot.request, reply.answer)
+        if self._shared is not None:
+            self._read(now, headers)
+            self._adjust(slot, now, reply)
+        self.dispatch()
+
+    def stored(self) -> None:
+        """Note that an answer is stored."""
+        self._unsaved -= 1
+        if self._unsaved == UNSAVED_MOST - 1:
+            self.dispatch()
+
+    def lost(self, slot: Slot) -> None:
+        """Note that a call was abandoned without a reply."""
+        self._sent_at.pop(slot, None)
+        self.dispatch()
+
+    def stop(self) -> None:
+        """Let no more calls leave."""
+        self._stopped = True
+        if self._timer:
+            self._timer.cancel()
+
+    async def close(self) -> None:
+        """Stop, and end what runs in the background."""
+        self.stop()
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.gather(self._asking, return_exceptions=True)
+
+    def dispatch(self) -> None:
+        """Give leave to the calls that may be sent now, and set a timer for the rest."""
+        while self._waiting and not self._stopped:
+            slot, future = self._waiting[0]
+            if future.done():
+                self._waiting.popleft()
+                continue
+            now = time.monotonic()
+            wait = self._wait(now, slot.request)
+            if wait > 0:
+                self._wake_in(now, wait)
+                return
+            self._waiting.popleft()
+            self._send(slot, now)
+            future.set_result(None)
+
+    # When a call may leave.
+
+    def _wait(self, now: float, request: Request | None) -> float:
+        """Return the seconds until the next call may leave; NEVER: `dispatch` will be called."""
+        # With many unsaved answers: a kill now would lose them. The writer catches up first.
+        if self._unsaved >= UNSAVED_MOST or self.in_flight >= self.window:
             return NEVER
         if self._shared is None:
             return 0.0
-        if self._next_at > now:
-            return self._next_at - now
-        if self._exhausted():
+        until = max(self._paused_until, self._next_at, now + self._outage.wait(now))
+        if until > now:
+            return until - now
+        if self._exhausted(now):
             return NEVER if self.in_flight else max(0.0, self._reset_at - now)
-        slot = self._next_slot(now)
-        if len(self._slots) <= self._few:
+        grant = self._next_grant(now)
+        if len(self._grants) <= self._few:
             self._ask()
-        return NEVER if slot is None else max(0.0, slot - now)
+        wait = NEVER if grant is None else max(0.0, grant - now)
+        if wait or self._tokens is None or request is None:
+            return wait
+        return self._tokens.wait(request, now, self.dispatch)
 
-    def _next_slot(self, now: float) -> float | None:
+    def _next_grant(self, now: float) -> float | None:
         # What was not used in time is given back, or it would leave as a burst.
-        while self._slots and self._slots[0] < now - _STALE_S:
-            self._slots.popleft()
+        while self._grants and self._grants[0] < now - _STALE_S:
+            self._grants.popleft()
             self._unused += 1
-        return self._slots[0] if self._slots else None
+        return self._grants[0] if self._grants else None
 
-    def sent(self, now: float) -> None:
-        """Note that a call has left."""
-        self.in_flight += 1
-        self._next_at = max(self._next_at, now - _LEEWAY_S) + 1 / self._pace
-        if self._slots:
-            self._slots.popleft()
-        for name in self._left:
-            self._left[name] -= 1
-
-    def replied(self, now: float, sent_at: float, reply: Reply, headers: Mapping[str, str]) -> None:
-        """Note the reply to a call that left at `sent_at`; times are monotonic seconds."""
-        self.in_flight -= 1
-        self._replies += 1
-        if self._shared is None:
+    def _wake_in(self, now: float, wait: float) -> None:
+        if wait == NEVER:
             return
-        self._read(now, headers)
+        at = now + max(wait, 0.001)
+        # A timer that goes off too early only looks again: to set it anew costs more.
+        if self._timer is None or not now < self._timer_at <= at:
+            if self._timer:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(at - now, self.dispatch)
+            self._timer_at = at
+
+    def _send(self, slot: Slot, now: float) -> None:
+        self._sent_at[slot] = slot.sent_at = now
+        slot.in_flight = len(self._sent_at)
+        self._next_at = max(self._next_at, now - _LEEWAY_S) + 1 / self._pace
+        if self._grants:
+            self._grants.popleft()
+        if self._left is not None:
+            self._left -= 1
+        if self._tokens and slot.request:
+            self._tokens.sent(slot.key, slot.request)
+        self._outage.sent(now)
+
+    # What replies say about the endpoint.
+
+    def _adjust(self, slot: Slot, now: float, reply: Reply) -> None:
         if reply.kind == "throttled":
-            self._refusals.append(sent_at)
+            self._refusals.append(slot.sent_at)
             self._ask()
+            if reply.retry_after and (self._left is not None or reply.retry_after >= _LONG_WAIT_S):
+                # The endpoint counts for all of us: until then every call would be refused.
+                self._paused_until = max(self._paused_until, now + reply.retry_after)
+                self._left = None
         elif reply.code == 503 or (reply.kind == "transient" and reply.code == 0):
             # Overload, not a rate: fewer at a time. One cut per round trip.
-            if sent_at > self._shrunk_at:
-                self._window = max(1.0, self._window * 0.7)
+            if slot.sent_at > self._shrunk_at:
+                self._overload = max(1.0, min(self._overload, self.window) * 0.7)
                 self._shrunk_at = now
         elif reply.kind == "answer":
-            self._window = min(self._most, self._window + 4 / self._window)
+            self._overload = min(self._most, self._overload + 4 / self._overload)
+            tokens = reply.answer.completion_tokens if reply.answer else None
+            self._controller.answered(slot.sent_at, now, tokens, slot.in_flight)
 
     def lagged(self, seconds: float, every_s: float) -> None:
         """Note how late the event loop is; called some fifty times a second.
 
-        A loop that is late has answers lying unread: more calls in flight would only wait longer,
-        and a kill would lose more of them. So the window follows our own speed, too.
+        A loop that is late has answers that it has not read: more calls in flight would only wait
+        longer, and a kill would lose more of them. So the window follows our own speed, too.
 
         Args:
             seconds: how late this call is.
@@ -146,19 +293,13 @@ class RateLimiter:
         elif unread < _UNREAD / 2:
             self._own = min(self._most, self._own + 2.0)
 
-    def lost(self) -> None:
-        """Note that a call was abandoned without a reply."""
-        self.in_flight -= 1
-
-    # The endpoint's own word.
-
     def _read(self, now: float, headers: Mapping[str, str]) -> None:
         left = headers.get("x-ratelimit-remaining-requests") or headers.get("x-ratelimit-remaining")
         if left is None:
             return
         try:
             # Calls that are under way may have been counted or not: take it that they were not.
-            self._left["requests"] = float(left) - self.in_flight
+            self._left = float(left) - self.in_flight
         except ValueError:
             return
         reset = headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset") or ""
@@ -168,24 +309,24 @@ class RateLimiter:
         share = seconds / float(limit) if limit.isdigit() and int(limit) else seconds
         self._reset_at = now + min(max(share, 0.02), 60.0)
 
-    def _exhausted(self) -> bool:
-        left = self._left.get("requests")
-        if left is None:
+    def _exhausted(self, now: float) -> bool:
+        if self._left is None:
             return False
-        return left < 1 + (self._sharers - 1) * (self.in_flight + 3) and not (
-            self.in_flight == 0 and time.monotonic() >= self._reset_at
+        return self._left < 1 + (self._sharers - 1) * (self.in_flight + 3) and not (
+            self.in_flight == 0 and now >= self._reset_at
         )
 
-    # The shared estimate.
+    # The estimate of the rate, shared between processes.
 
     def _ask(self) -> None:
-        if self._asking or self._shared is None:
-            return
-        self._asking = True
-        writer, name, owner = self._shared
+        if self._asking is None and self._shared is not None and not self._stopped:
+            self._asking = self._loop.create_task(self._refill(*self._shared))
+
+    async def _refill(self, writer: Writer, name: str, owner: str) -> None:
+        """Get leave for the next calls, and report refusals, in one transaction."""
         unused, self._unused = self._unused, 0
-        most = int(2 * self._most)
         refusals, self._refusals = self._refusals, []
+        most = int(2 * self._most)
 
         def work(connection: sa.Connection) -> tuple[list[float], Grant, int]:
             offset = store_now(connection) - time.monotonic()
@@ -205,35 +346,38 @@ class RateLimiter:
             slots = [grant.start - offset + n / grant.rate for n in range(grant.count)]
             return slots, grant, len(limit.seen)
 
-        writer.submit(work, self._granted)
-
-    def _granted(self, result: Any) -> None:
-        self._asking = False
-        if isinstance(result, BaseException):
+        try:
+            result = await writer.call(work)
+        except TargenError:
             # The store's failure stops the engine where completions are written.
             return
-        slots, grant, self._sharers = result
+        finally:
+            self._asking = None
+        self._granted(*result)
+
+    def _granted(self, grants: list[float], grant: Grant, sharers: int) -> None:
+        self._sharers = sharers
         # While the rate is still rising, no limit has been met.
         self.limit = grant.rate if grant.cuts and grant.chance is None else None
-        if grant.chance is not None and not self._told:
-            self._told = True
+        if grant.chance is not None and not self._warned:
+            self._warned = True
             LOGGER.warning(
-                "The endpoint refuses some %.0f%% of the calls whatever their rate: they are tried "
-                "again, but the run is not slowed down any more",
+                "The endpoint refuses some %.0f%% of the calls at any rate. They are tried again, "
+                "and the run is not slowed down further.",
                 100 * grant.chance,
             )
         if grant.cuts != self._cuts:
-            self._unused += len(self._slots)
-            self._slots.clear()
+            self._unused += len(self._grants)
+            self._grants.clear()
             self._cuts = grant.cuts
-        self._slots.extend(slots)
-        self._few = 0.4 * len(slots)
+        self._grants.extend(grants)
+        self._few = 0.4 * len(grants)
         if self._refusals:
             self._ask()
-        elif not slots:
+        elif not grants:
             # The others have the next slots; ask again when theirs are nearly used.
-            asyncio.get_running_loop().call_later(_RETRY_S, self._pump)
-        self._pump()
+            self._loop.call_later(_RETRY_S, self.dispatch)
+        self.dispatch()
 
 
 def duration(text: str) -> float:

@@ -1,148 +1,90 @@
-"""One call of `Engine.run`: drawing its requests and handing on its outcomes."""
+"""One call of `Engine.run`, and the calls that it makes."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal
 
-from targen.errors import TargenError
+from targen.llm.reply import Reply
 from targen.llm.types import Outcome, Request
-
-_DRAW = 64
-
-
-class Host(Protocol):
-    """What a run needs of its engine."""
-
-    @property
-    def fatal(self) -> TargenError | None:
-        """Why the engine has stopped, or None."""
-        ...
-
-    def accept(self, run: "Run", request: Request) -> None:
-        """Take a drawn request."""
-        ...
-
-    async def drain(self, run: "Run | None") -> None:
-        """Wait for the run's calls, store what they bring."""
-        ...
+from targen.llm.wire import Profile
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """A request on its way.
+class Run:
+    """The requests of one `Engine.run` that are open, and the outcomes that are ready.
 
     Attributes:
-        run: who wants it.
-        root: the request as the caller gave it.
-        request: the one to send; another than `root` where it is asked again.
-        parent_id: id of the request whose bad answer it was asked again for.
-        asks: how often it has been asked again.
-        before: outcome of the request before, where it is asked again.
-        duplicates: jobs with the same identity, answered together with this one.
-        attempts: tries so far; `throttled`: how often the rate limit sent it back.
-        reserved: US dollars set aside for it.
+        most: requests that may be open at once.
+        open: requests drawn whose outcome the caller has not taken.
+        drawn: True once the source has no more requests.
+        closed: True once the caller has stopped taking outcomes.
+        error: what the source of the requests raised.
+        tasks: one for each request that has no outcome yet.
+        calls: those under way.
     """
 
-    run: "Run"
-    root: Request
-    request: Request
-    parent_id: str | None = None
-    asks: int = 0
-    before: Outcome | None = None
-    request_id: str = ""
-    identity: bytes = b""
-    duplicates: "list[Job]" = field(default_factory=list)
-    attempts: int = 0
-    throttled: int = 0
-    reserved: float = 0.0
-
-
-class Run:
-    """Draws requests while fewer than `most` are open, and yields outcomes as they arrive."""
-
-    def __init__(
-        self, host: Host, requests: Iterable[Request] | AsyncIterable[Request], most: int
-    ) -> None:
-        self._host = host
-        self._most = most
-        self._open = 0
-        self._drawn = False
-        self._error: BaseException | None = None
-        self._outcomes: deque[Outcome] = deque()
-        self._event = asyncio.Event()
-        self._room = asyncio.Event()
-        self.closed = False
-        self._feeder = asyncio.get_running_loop().create_task(self._feed(requests))
-
-    async def _feed(self, requests: Iterable[Request] | AsyncIterable[Request]) -> None:
-        try:
-            if isinstance(requests, AsyncIterable):
-                async for request in requests:
-                    await self._take(request)
-            else:
-                for count, request in enumerate(requests, 1):
-                    await self._take(request)
-                    if count % _DRAW == 0:
-                        await asyncio.sleep(0)
-        except Exception as error:
-            self._error = error
-        finally:
-            self._drawn = True
-            self._event.set()
-
-    async def _take(self, request: Request) -> None:
-        while self._open >= self._most:
-            self._room.clear()
-            await self._room.wait()
-        self._open += 1
-        self._host.accept(self, request)
+    most: int
+    open: int = 0
+    drawn: bool = False
+    closed: bool = False
+    error: BaseException | None = None
+    outcomes: "deque[Outcome]" = field(default_factory=deque)
+    tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
+    calls: "set[Call]" = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    room: asyncio.Event = field(default_factory=asyncio.Event)
 
     def widen(self, most: int) -> None:
         """Let up to `most` requests be open: those that wait for a batch keep nothing busy."""
-        self._most = max(self._most, most)
-        self._room.set()
+        self.most = max(self.most, most)
+        self.room.set()
 
-    def hand_on(self, outcome: Outcome) -> None:
-        """Put an outcome where the caller will find it."""
-        self._outcomes.append(outcome)
-        self._event.set()
+    async def drain(self, grace_s: float) -> None:
+        """Cancel what has not been sent, and wait up to `grace_s` for the rest."""
+        under_way = {call.task for call in self.calls if call.state != "waiting"}
+        for task in self.tasks - under_way:
+            task.cancel()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=grace_s)
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
 
-    def wake(self) -> None:
-        """Make the caller look whether the engine has stopped."""
-        self._event.set()
 
-    async def outcomes(self) -> AsyncIterator[Outcome]:
-        """Yield outcomes until every drawn request has one.
+@dataclass(slots=True, eq=False)
+class Call:
+    """A request on its way to a stored completion.
 
-        Raises:
-            TargenError: the engine has stopped; all stored outcomes were yielded before.
-        """
-        while True:
-            while self._outcomes:
-                outcome = self._outcomes.popleft()
-                self._open -= 1
-                self._room.set()
-                yield outcome
-            if self._error is not None:
-                raise self._error
-            if self._host.fatal is not None:
-                await self._host.drain(self)
-                if not self._outcomes:
-                    raise self._host.fatal
-                continue
-            if self._drawn and self._open == 0:
-                return
-            self._event.clear()
-            await self._event.wait()
+    Attributes:
+        run: that wants it.
+        request: what is sent; another than the caller's own if it is a follow-up.
+        request_id, identity: see `types.identify`.
+        parent_id: id of the request that it follows up.
+        batched: True if it is part of a batch.
+        reserved_usd: US dollars set aside for it.
+        tries: calls sent; `throttled`: those refused for the rate; `timeouts`: those that were
+            not answered in time; `attempts`: failures that count against the request.
+        state: `sent` from the moment it leaves until its reply has come.
+        profile: that its body was made with.
+        task: the coroutine that makes it.
+        reply: what a batch brings; None: claim the call anew.
+        settled: resolved when it is stored or given up; for a batch that waits for it.
+    """
 
-    async def close(self) -> None:
-        """Draw no more, and let what was paid for be stored."""
-        if self.closed:
-            return
-        self.closed = True
-        self._feeder.cancel()
-        await asyncio.gather(self._feeder, return_exceptions=True)
-        if self._open:
-            await self._host.drain(self)
+    run: Run
+    request: Request
+    request_id: str
+    identity: bytes
+    parent_id: str | None
+    batched: bool = False
+    reserved_usd: float = 0.0
+    tries: int = 0
+    throttled: int = 0
+    timeouts: int = 0
+    attempts: int = 0
+    state: Literal["waiting", "sent", "answered"] = "waiting"
+    profile: Profile | None = None
+    task: "asyncio.Task[None] | None" = field(default_factory=asyncio.current_task)
+    reply: "asyncio.Future[tuple[Reply, float] | None] | None" = None
+    settled: "asyncio.Future[None] | None" = None

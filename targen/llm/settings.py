@@ -37,7 +37,9 @@ class EngineSettings:
         concurrency: requests in flight at most; of no meaning in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
         task_budget_usd: the same over all runs of `task`.
-        timeout_s: seconds until a silent call is given up and tried again.
+        timeout_s: seconds until a call is given up and tried again; None derives it from the
+            request's output bound.
+        patience_s: seconds that an endpoint which had answered may stay silent.
         requests_per_minute: a limit known beforehand; None leaves it to be found.
         tokens_per_minute: the same for prompt and output tokens together; None is no limit.
         price: of `model`; None looks it up in the price file.
@@ -58,7 +60,8 @@ class EngineSettings:
     concurrency: int = 64
     budget_usd: float | None = None
     task_budget_usd: float | None = None
-    timeout_s: float = 180.0
+    timeout_s: float | None = None
+    patience_s: float = 300.0
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
     price: Price | None = None

@@ -1,13 +1,13 @@
 """A limit on tokens a minute, beside the limiter that limits calls."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
-from typing import Any
 
 import sqlalchemy as sa
 
-from targen.llm.rate_limiter import NEVER
+from targen.errors import TargenError
 from targen.llm.reply import Answer
 from targen.llm.types import Request
 from targen.store.completions import now as store_now
@@ -25,34 +25,34 @@ _BYTES_PER_TOKEN = 3.0
 
 _SMOOTH = 0.1
 
+NEVER = float("inf")
+"""Seconds to wait where a callback, not a timer, ends the wait."""
+
 
 class TokenLimit:
-    """Holds tokens a minute, prompt and output together; `pump` is called when more have come."""
+    """Tokens a minute, prompt and output together."""
 
-    def __init__(
-        self, per_minute: float, writer: Writer, name: str, pump: Callable[[], None]
-    ) -> None:
+    def __init__(self, per_minute: float, writer: Writer, name: str) -> None:
         """Make it.
 
         Args:
             per_minute: the limit.
             writer: of the engine.
             name: of the endpoint and model; processes with one store and name share the bucket.
-            pump: called on the event loop when waiting requests may try again.
         """
         self._size = per_minute * _BURST_S / 60
         self._per_s = (per_minute - self._size) / 60
         self._portion = self._per_s * _PORTION_S
-        self._writer, self._name, self._pump = writer, f"tokens {name}", pump
+        self._writer, self._name = writer, f"tokens {name}"
         self._have = 0.0
-        self._asking = False
+        self._asking: asyncio.Task[None] | None = None
         self._under_way: dict[str, float] = {}
         self._per_byte = 1 / _BYTES_PER_TOKEN
         self._output: float | None = None
         self._again_at = 0.0
 
-    def wait(self, request: Request, now: float) -> float:
-        """Return the seconds until `request` may leave; infinity: `pump` will be called."""
+    def wait(self, request: Request, now: float, dispatch: Callable[[], None]) -> float:
+        """Return the seconds until `request` may leave; NEVER: `dispatch` will be called."""
         # What is more than the bucket holds goes when it is full, and the next wait longer.
         missing = min(self.estimate(request), self._size) - self._have
         if missing <= 0:
@@ -61,7 +61,7 @@ class TokenLimit:
             return NEVER
         if self._again_at > now:
             return self._again_at - now
-        self._take(missing, min(missing + self._portion, self._size))
+        self._take(missing, min(missing + self._portion, self._size), dispatch)
         return NEVER
 
     def estimate(self, request: Request) -> float:
@@ -93,11 +93,23 @@ class TokenLimit:
         self._output = before + weight * (answer.completion_tokens - before)
         if self._have > self._portion and not self._asking:
             # Not hoarded here: the others may have it, and a full bucket lets it run over.
-            self._take(0.0, -self._have)
+            self._take(0.0, -self._have, None)
 
-    def _take(self, missing: float, wanted: float) -> None:
-        self._asking = True
-        self._writer.submit(self._taken(missing, wanted), self._given)
+    def _take(self, missing: float, wanted: float, dispatch: Callable[[], None] | None) -> None:
+        async def take() -> None:
+            try:
+                given, seconds = await self._writer.call(self._taken(missing, wanted))
+            except TargenError:
+                # The store's failure stops the engine where completions are written.
+                return
+            finally:
+                self._asking = None
+            self._have += given
+            self._again_at = time.monotonic() + seconds if seconds else 0.0
+            if dispatch is not None:
+                dispatch()
+
+        self._asking = asyncio.create_task(take())
 
     def _taken(
         self, missing: float, wanted: float
@@ -123,16 +135,6 @@ class TokenLimit:
             return given, max(0.0, missing - given) / self._per_s
 
         return work
-
-    def _given(self, result: Any) -> None:
-        self._asking = False
-        if isinstance(result, BaseException):
-            # The store's failure stops the engine where completions are written.
-            return
-        given, seconds = result
-        self._have += given
-        self._again_at = time.monotonic() + seconds if seconds else 0.0
-        self._pump()
 
 
 def _bytes(request: Request) -> int:

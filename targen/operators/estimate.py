@@ -10,9 +10,9 @@ import polars as pl
 from targen.errors import StepError
 from targen.llm import reply as replies
 from targen.llm import structured
+from targen.llm.interpret import ASK_AGAIN, status_of
 from targen.llm.prices import prompt_bound
 from targen.llm.settings import DEFAULT_BASE_URL, EMBEDDED_MODEL, EngineSettings
-from targen.llm.storing import ASK_AGAIN, status_of
 from targen.llm.types import Outcome, Request, identify
 from targen.llm.wire import Profile, body
 from targen.operators import run_step

@@ -1,4 +1,4 @@
-"""The one thread of a process that writes to the store."""
+"""The one thread of a process that writes to the store, in group commits."""
 
 import asyncio
 import gc
@@ -19,13 +19,12 @@ _open = 0
 _usual_switch_s = 0.0
 
 
-def hurry() -> None:
-    """Make pauses short until as many calls of `rest` have come.
+def _speed_up() -> None:
+    """Switch threads sooner and freeze the garbage collector's oldest objects.
 
-    Threads take turns sooner: the driver gives the interpreter's lock up for every row; beside a
-    busy event loop it would get it back only after Python's usual 5 ms each time. And the garbage
-    collector leaves alone what is there already, modules above all: to look through it takes a
-    tenth of a second, some times in a run.
+    The database driver releases the interpreter lock for every row. Beside a busy event loop it
+    would wait 5 ms, Python's default, to get it back each time. A full garbage collection looks
+    through all loaded modules, which stops the event loop for a tenth of a second.
     """
     global _open, _usual_switch_s  # noqa: PLW0603 (it is a setting of the process)
     if _open == 0:
@@ -35,8 +34,8 @@ def hurry() -> None:
     _open += 1
 
 
-def rest() -> None:
-    """Take one call of `hurry` back; with the last of them, all is as it was."""
+def _slow_down() -> None:
+    """Undo one `_speed_up`; the last one restores the process's settings."""
     global _open  # noqa: PLW0603
     _open -= 1
     if _open == 0:
@@ -45,21 +44,20 @@ def rest() -> None:
 
 
 T = TypeVar("T")
-Done = Callable[[Any], None]
 Row = Mapping[str, Any]
-Item = tuple[Work[Any] | Row, Done]
+_Item = tuple[Work[Any] | Row, "asyncio.Future[Any] | None"]
 
 _GROUP = 512
 _BEAT_S = 1.5
 _TRIES = 5
 _ROLLED_BACK = "40"
-"""Class of the SQLSTATEs that ask for the transaction again: deadlock, serialisation failure."""
+"""Class of the SQLSTATEs that ask for the transaction again: deadlock, serialization failure."""
 
 
 class Writer:
-    """Runs work in group transactions and tells the event loop when it is committed.
+    """Runs work in group transactions; a caller awaits the commit.
 
-    `beat` is run in a transaction of its own every second or two, independent of the event loop: it
+    `beat` runs in a transaction of its own every second or two, independent of the event loop. It
     keeps the process's leases alive.
     """
 
@@ -74,48 +72,52 @@ class Writer:
 
         Args:
             store: where to write.
-            put: stores the rows of `put`.
-            beat: what keeps the process alive in the eyes of others.
-            pause_s: least time between two commits, so that work piles up into groups.
+            put: stores the rows given to `put`.
+            beat: renews the process's leases.
+            pause_s: minimum time between two commits, so that work is grouped.
         """
         self._store = store
         self._put = put
         self._beat = beat
         self._pause_s = pause_s
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
-        hurry()
+        self._queue: SimpleQueue[_Item | None] = SimpleQueue()
+        _speed_up()
         self._thread = threading.Thread(target=self._run, name="targen-store", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[Any], done: Done) -> None:
-        """Do `work` soon; call `done` on the event loop with its result or its exception."""
-        self._queue.put((work, done))
+    def submit(self, work: Work[Any]) -> None:
+        """Run `work` soon; its result is dropped.
 
-    def put(self, row: Row, done: Done) -> None:
-        """Store a row soon, all rows of a group in one statement; else as `submit`."""
-        self._queue.put((row, done))
+        A failure is dropped too: a store that fails is noticed where answers are written.
+        """
+        self._queue.put((work, None))
 
     async def call(self, work: Work[T]) -> T:
-        """Do `work` and return its result once it is committed."""
+        """Run `work` and return its result once it is committed.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
-
-        def done(result: Any) -> None:
-            if future.done():
-                return
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-        self.submit(work, done)
+        self._queue.put((work, future))
         return await future
+
+    async def put(self, row: Row) -> None:
+        """Store a row; all rows of a group are stored in one statement.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._queue.put((row, future))
+        await future
 
     async def close(self) -> None:
         """Commit what is left and end the thread."""
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
-        rest()
+        _slow_down()
 
     def _run(self) -> None:
         try:
@@ -126,21 +128,21 @@ class Writer:
         with connection:
             # At once, so that maintenance commands see that a run is using the store.
             beaten = time.monotonic()
-            self._deliver(self._commit(connection, [(self._beat, _ignore)]))
+            self._deliver(self._commit(connection, [(self._beat, None)]))
             while True:
                 group, ended = self._collect()
                 if time.monotonic() - beaten >= _BEAT_S and not ended:
                     beaten = time.monotonic()
                     # First: leases refer to their owner.
-                    group.insert(0, (self._beat, _ignore))
+                    group.insert(0, (self._beat, None))
                 if group:
                     self._deliver(self._commit(connection, group))
                 if ended:
                     return
 
-    def _collect(self) -> tuple[list[Item], bool]:
+    def _collect(self) -> tuple[list[_Item], bool]:
         """Return the next group, empty after a while without work, and whether it is the last."""
-        group: list[Item] = []
+        group: list[_Item] = []
         try:
             item = self._queue.get(timeout=_BEAT_S)
         except Empty:
@@ -157,8 +159,8 @@ class Writer:
         return group, True
 
     def _commit(
-        self, connection: sa.Connection, group: list[Item], tries: int = _TRIES
-    ) -> list[tuple[Done, Any]]:
+        self, connection: sa.Connection, group: list[_Item], tries: int = _TRIES
+    ) -> list[tuple["asyncio.Future[Any] | None", Any]]:
         try:
             with self._store.guarded("written"), connection.begin():
                 take_turns(connection)
@@ -166,26 +168,31 @@ class Writer:
                 if rows:
                     self._put(connection, rows)
                 return [
-                    (done, work(connection) if callable(work) else None) for work, done in group
+                    (future, work(connection) if callable(work) else None) for work, future in group
                 ]
         except Exception as error:
             if tries and _again(error):
-                # Where the database server went away, amounts may be counted as spent twice: it did
-                # the work and only its answer was lost. Nothing is stored twice.
+                # If the database server went away after the commit, amounts may be counted as
+                # spent twice. No row is stored twice.
                 return self._commit(connection, group, tries - 1)
             if len(group) == 1:
                 return [(group[0][1], error)]
         # One bad piece must not spoil the group: each again by itself.
         return [pair for item in group for pair in self._commit(connection, [item])]
 
-    def _deliver(self, results: list[tuple[Done, Any]]) -> None:
-        def tell() -> None:
-            for done, result in results:
-                done(result)
+    def _deliver(self, results: list[tuple["asyncio.Future[Any] | None", Any]]) -> None:
+        def resolve() -> None:
+            for future, result in results:
+                if future is None or future.done():
+                    continue
+                if isinstance(result, BaseException):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
 
         try:
-            self._loop.call_soon_threadsafe(tell)
-        except RuntimeError:  # the loop is closed, so no one is waiting
+            self._loop.call_soon_threadsafe(resolve)
+        except RuntimeError:  # the loop is closed, so no caller is waiting
             return
 
     def _fail_all(self, error: StoreError) -> None:
@@ -194,13 +201,9 @@ class Writer:
 
 
 def _again(error: Exception) -> bool:
-    """Tell whether the same transaction may succeed now: cut off, or broken off as a deadlock."""
+    """Return whether the transaction may succeed now: its connection was cut, or it deadlocked."""
     cause = error.__cause__
     if not isinstance(cause, sa.exc.DBAPIError):
         return False
     state = getattr(cause.orig, "pgcode", None) or ""
     return bool(cause.connection_invalidated) or state.startswith(_ROLLED_BACK)
-
-
-def _ignore(result: Any) -> None:
-    """No caller waits for a heartbeat: a failure surfaces with the next transaction."""

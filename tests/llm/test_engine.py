@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from targen.errors import EndpointError, StoreError
-from targen.llm import retry
+from targen.llm import outage
 from targen.llm.client import Client
 from targen.llm.engine import Engine
 from targen.llm.types import Outcome, Request, Sampling
@@ -93,9 +92,9 @@ async def test_two_engines_that_want_the_same_at_once_pay_once(settings: Any) ->
 
 
 async def test_concurrency_is_bounded_and_reached(settings: Any) -> None:
-    async with Endpoint(delay=0.3) as endpoint:
-        await ask(settings(endpoint, concurrency=12), requests(36))
-        assert 9 <= endpoint.most <= 12
+    async with Endpoint(delay=0.05) as endpoint:
+        await ask(settings(endpoint, concurrency=12), requests(150))
+        assert 10 <= endpoint.most <= 12
 
 
 async def test_requests_are_drawn_no_faster_than_outcomes_are_taken(settings: Any) -> None:
@@ -317,9 +316,9 @@ async def test_a_wrong_key_names_its_variable_in_one_line(settings: Any) -> None
 async def test_an_endpoint_that_only_fails_is_named_with_what_it_answers(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(retry, "Health", partial(retry.Health, fresh_s=0.05))
+    monkeypatch.setattr(outage, "FRESH_S", 0.05)
     async with Endpoint(lambda b, e: failure(500, "boom")) as endpoint:
-        with pytest.raises(EndpointError, match=r"\d+ calls failed in a row\.$") as caught:
+        with pytest.raises(EndpointError, match=r"\d+ calls failed in a row in \d+ s\.$") as caught:
             await ask(settings(endpoint), requests(8))
         told = f"The model endpoint cannot be used: {endpoint.url} answered 500: boom; "
         assert str(caught.value).startswith(told)

@@ -3,13 +3,16 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from targen.llm.rate_limiter import RateLimiter, duration
-from targen.llm.reply import Reply
+from targen.llm.outage import Outage
+from targen.llm.rate_limiter import UNSAVED_MOST, RateLimiter, Slot, duration
+from targen.llm.reply import Answer, Reply
+from targen.store.claims import put_rows
 from targen.store.completions import Store
 from targen.store.ledger import Ledger
 from targen.store.writer import Writer
@@ -21,65 +24,99 @@ ANSWER = Reply("answer", code=200)
 async def writer(tmp_path: Path) -> AsyncIterator[Writer]:
     store = Store(f"sqlite:///{tmp_path}/s.db")
     ledger = Ledger("me", "r", "t", "s")
-    made = Writer(store, ledger.put, ledger.beat, 0.001)
+    made = Writer(store, partial(put_rows, ledger, None), ledger.beat, 0.001)
     yield made
     await made.close()
     store.close()
 
 
+def limiter_of(writer: Writer | None, most: int = 100, **more: Any) -> RateLimiter:
+    shared = None if writer is None else (writer, "endpoint", "me")
+    return RateLimiter(most, shared, Outage("endpoint", 300), **more)
+
+
 async def send(limiter: RateLimiter, seconds: float, headers: dict[str, str] | None = None) -> int:
     """Send whenever the limiter lets, each call answered at once; return how many left."""
     count, end = 0, time.monotonic() + seconds
-    while (now := time.monotonic()) < end:
-        if limiter.wait(now) <= 0:
-            limiter.sent(now)
-            limiter.replied(now, now, ANSWER, headers or {})
-            count += 1
-        else:
-            await asyncio.sleep(0.002)
+    while (left := end - time.monotonic()) > 0:
+        try:
+            slot = await asyncio.wait_for(limiter.acquire("key"), left)
+        except TimeoutError:
+            break
+        limiter.replied(slot, time.monotonic(), ANSWER, headers or {})
+        count += 1
+    await limiter.close()
     return count
 
 
+async def left(limiter: RateLimiter) -> Slot | None:
+    """Return a slot if a call may leave at once."""
+    try:
+        return await asyncio.wait_for(limiter.acquire("key"), 0.05)
+    except TimeoutError:
+        return None
+
+
 async def test_no_more_are_in_flight_than_asked_for() -> None:
-    limiter = RateLimiter(3, None, lambda: None)
-    for _ in range(3):
-        assert limiter.wait(0.0) == 0
-        limiter.sent(0.0)
-    assert limiter.wait(0.0) == float("inf")
-    limiter.replied(0.0, 0.0, ANSWER, {})
-    assert limiter.wait(0.0) == 0
-    limiter.sent(0.0)
-    limiter.lost()
+    limiter = limiter_of(None, 3)
+    slots = [await left(limiter) for _ in range(3)]
+    assert await left(limiter) is None
+    assert slots[0] and slots[1]
+    limiter.replied(slots[0], 0.0, ANSWER, {})
+    assert await left(limiter)
+    limiter.lost(slots[1])
     assert limiter.in_flight == 2
 
 
+async def test_a_call_that_is_tried_again_goes_first() -> None:
+    limiter = limiter_of(None, 1)
+    slot = await limiter.acquire("now")
+    new = asyncio.create_task(limiter.acquire("new"))
+    await asyncio.sleep(0)
+    again = asyncio.create_task(limiter.acquire("again", first=True))
+    await asyncio.sleep(0)
+    limiter.replied(slot, 0.0, ANSWER, {})
+    await asyncio.sleep(0)
+    assert again.done() and not new.done()
+    again.cancel()
+    limiter.lost(again.result())
+    assert (await new).key == "new"
+
+
+async def test_nothing_is_sent_while_many_answers_are_unsaved() -> None:
+    limiter = limiter_of(None, 100)
+    answer = Reply("answer", answer=Answer("x", "stop"))
+    for _ in range(UNSAVED_MOST):
+        slot = await limiter.acquire("key")
+        limiter.replied(slot, 0.0, answer, {})
+    assert await left(limiter) is None
+    limiter.stored()
+    assert await left(limiter)
+
+
 async def test_the_user_s_own_limit_holds(writer: Writer) -> None:
-    limiter = RateLimiter(100, (writer, "endpoint", "me"), lambda: None, per_minute=1200)
+    limiter = limiter_of(writer, per_minute=1200)
     # Twenty a second; a tenth of a second's calls may leave at once.
     assert 10 <= await send(limiter, 1.0) <= 24
 
 
 async def test_an_overloaded_endpoint_gets_fewer_at_a_time(writer: Writer) -> None:
-    limiter = RateLimiter(10, (writer, "endpoint", "me"), lambda: None)
-    now = time.monotonic()
-    for _ in range(8):
-        limiter.sent(now)
-    for _ in range(8):
+    limiter = limiter_of(writer, 4)
+    slots = [await limiter.acquire(str(n)) for n in range(4)]
+    for slot in slots:
         # All of one round trip are one cut.
-        limiter.replied(now, now, Reply("transient", code=503), {})
-    assert limiter._window == pytest.approx(7.0)
-    limiter.sent(now + 1)
-    limiter.replied(now + 1, now + 1, ANSWER, {})
-    assert 7 < limiter._window < 8
+        limiter.replied(slot, time.monotonic(), Reply("transient", code=503), {})
+    assert limiter.window == 2
+    slot = await limiter.acquire("key")
+    limiter.replied(slot, time.monotonic(), ANSWER, {})
+    assert limiter.window == 4
+    await limiter.close()
 
 
 async def test_calls_that_lie_unread_make_the_window_smaller(writer: Writer) -> None:
-    limiter = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
+    limiter = limiter_of(writer)
     before = limiter._own
-    for _ in range(20):
-        limiter.sent(0.0)
-    for _ in range(20):
-        limiter.replied(0.0, 0.0, ANSWER, {})
+    limiter._replies = 20
     limiter.lagged(0.02, 0.02)
     assert limiter._own < before
     for _ in range(100):
@@ -88,27 +125,27 @@ async def test_calls_that_lie_unread_make_the_window_smaller(writer: Writer) -> 
 
 
 async def test_what_the_headers_leave_is_not_exceeded(writer: Writer) -> None:
-    limiter = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
+    limiter = limiter_of(writer)
     headers = {
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-reset-requests": "1s",
     }
-    limiter.sent(time.monotonic())
-    limiter.replied(time.monotonic(), time.monotonic(), ANSWER, headers)
+    slot = await limiter.acquire("key")
+    limiter.replied(slot, time.monotonic(), ANSWER, headers)
     # One call's worth comes back in a tenth of a second.
     assert 2 <= await send(limiter, 0.5, headers) <= 6
 
 
-async def test_refusals_that_no_rate_avoids_are_told_once(
+async def test_refusals_at_any_rate_are_reported_once(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limiter = RateLimiter(100, (writer, "endpoint", "me"), lambda: None)
+    limiter = limiter_of(writer)
     for _ in range(2):
         grant: Any = type("Grant", (), {"rate": 9.0, "cuts": 3, "chance": 0.3})
-        limiter._granted(([], grant, 1))
-    told = [record.message for record in caplog.records if "30%" in record.message]
-    assert len(told) == 1
+        limiter._granted([], grant, 1)
+    found = [record.message for record in caplog.records if "30%" in record.message]
+    assert len(found) == 1
     assert limiter.limit is None
 
 

@@ -1,0 +1,164 @@
+"""Whether an endpoint is away as a whole, and for how long it is waited for."""
+
+import logging
+import math
+
+from targen.errors import EndpointError
+from targen.llm.reply import Reply
+
+LOGGER = logging.getLogger("targen")
+
+FRESH_S = 3.0
+"""How long an endpoint that never answered may refuse connections. One that answers with an error
+of its own (500) gets three times as long."""
+
+THROTTLED_S = 300.0
+"""How long an endpoint may refuse every call for its rate."""
+
+ALONE_S = 120.0
+"""How long the last few requests of a run may fail before the fault is taken to be theirs."""
+
+MAX_ATTEMPTS = 6
+"""Tries of one request that the endpoint fails while it answers others."""
+
+_AWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""Statuses of a gateway without its server, and of a server that starts or is overloaded."""
+_DOWN_AFTER = 4
+_FEW = 4
+_FIRST_PAUSE_S = 0.5
+_MOST_PAUSE_S = 10.0
+_REMIND_S = 30.0
+
+
+class Outage:
+    """Follows the failures of one endpoint.
+
+    While the endpoint answers nothing it is probed with one call at growing intervals, and no
+    request is given up. A request's failures count against it only if the endpoint answered
+    another one meanwhile.
+    """
+
+    def __init__(self, address: str, patience_s: float, fresh_s: float | None = None) -> None:
+        """Make it.
+
+        Args:
+            address: the endpoint, for messages.
+            patience_s: how long an endpoint that is away may stay silent.
+            fresh_s: see `FRESH_S`.
+        """
+        self._address, self._patience_s = address, patience_s
+        self._fresh_s = FRESH_S if fresh_s is None else fresh_s
+        self.answered = False
+        self._answered_at = -math.inf
+        self._since: float | None = None
+        self._throttled_since: float | None = None
+        self._timeouts_since: float | None = None
+        self._failures = 0
+        self._failed: set[str] = set()
+        self._pause_s = 0.0
+        self._probe_at = 0.0
+        self._reminded_at = -math.inf
+
+    @property
+    def down(self) -> bool:
+        """True while the endpoint as a whole does not answer."""
+        return self._since is not None and self._failures >= _DOWN_AFTER
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until the next call may be sent; 0 while the endpoint answers."""
+        return max(0.0, self._probe_at - now) if self.down else 0.0
+
+    def sent(self, now: float) -> None:
+        """Note that a call left; while the endpoint is down the next one has to wait longer."""
+        if self.down:
+            self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _MOST_PAUSE_S)
+            self._probe_at = now + self._pause_s
+
+    def good(self, now: float) -> None:
+        """Note an answer, or a refusal that proves that the endpoint is up."""
+        if self.down and self._since is not None and self._reminded_at > -math.inf:
+            LOGGER.warning("%s answers again after %.0f s", self._address, now - self._since)
+        self.answered, self._answered_at = True, now
+        self._since = self._throttled_since = self._timeouts_since = None
+        self._failures, self._pause_s, self._reminded_at = 0, 0.0, -math.inf
+        self._failed.clear()
+
+    def throttled(self, now: float, reply: Reply) -> None:
+        """Note a refusal for the rate.
+
+        Raises:
+            EndpointError: the endpoint has refused every call for minutes.
+        """
+        self._throttled_since = self._throttled_since or now
+        lasted = now - self._throttled_since
+        if lasted > max(THROTTLED_S, self._patience_s, 1.5 * (reply.retry_after or 0.0)):
+            raise EndpointError(
+                f"The model endpoint cannot be used: {self._address} has refused every call for "
+                f"its rate for {lasted:.0f} s: {_short(reply.words)}."
+            )
+
+    def failed(
+        self, request_id: str, sent_at: float, now: float, reply: Reply, timed_out: bool
+    ) -> bool:
+        """Note a call without an answer; return whether the failure counts against its request.
+
+        Args:
+            request_id: of the call's request.
+            sent_at: when the call was sent, in monotonic seconds.
+            now: the time.
+            reply: the failure.
+            timed_out: True if the endpoint took the call and did not answer in time. That says
+                nothing about the endpoint while it accepts connections.
+
+        Raises:
+            EndpointError: the endpoint has not answered anything for too long.
+        """
+        if timed_out:
+            self._timeouts_since = min(self._timeouts_since or sent_at, sent_at)
+            silent = now - self._timeouts_since
+            if self._answered_at < self._timeouts_since and silent > max(
+                self._patience_s, 2.5 * (now - sent_at)
+            ):
+                raise EndpointError(
+                    f"The model endpoint cannot be used: {self._address} has answered no call "
+                    f"for {silent:.0f} s. If its answers take longer, raise TARGEN_TIMEOUT_S."
+                )
+            return self._answered_at > sent_at
+        self._since = self._since or now
+        self._failures += 1
+        self._failed.add(request_id)
+        if self._failures == _DOWN_AFTER:
+            self._pause_s = _FIRST_PAUSE_S
+            self._probe_at = now + self._pause_s
+        lasted = now - self._since
+        patience = self._patience(reply)
+        if lasted > patience and self._failures >= _DOWN_AFTER:
+            words = reply.message(self._address)
+            raise EndpointError(
+                f"The model endpoint cannot be used: {words}; {self._failures} calls failed in a "
+                f"row in {lasted:.0f} s."
+            )
+        if self._answered_at > sent_at:
+            return True
+        self._say(now, reply, lasted, patience)
+        unreached = reply.code == 0 and not reply.ambiguous
+        return not unreached and len(self._failed) < _FEW and lasted > ALONE_S
+
+    def _patience(self, reply: Reply) -> float:
+        if self.answered or reply.code in _AWAY:
+            return self._patience_s
+        return self._fresh_s if reply.code == 0 else 3 * self._fresh_s
+
+    def _say(self, now: float, reply: Reply, lasted: float, patience: float) -> None:
+        if not self.down or patience < _REMIND_S or now - self._reminded_at < _REMIND_S:
+            return
+        self._reminded_at = now
+        LOGGER.warning(
+            "The endpoint does not answer (%s): waiting for it, for %.0f s more at most",
+            _short(reply.message(self._address)),
+            max(0.0, patience - lasted),
+        )
+
+
+def _short(words: str) -> str:
+    return " ".join(words.split()).rstrip(".")[:200]
