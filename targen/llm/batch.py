@@ -90,7 +90,6 @@ class Batches:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._under_way: set[Open] = set()
-        self._warned = False
 
     async def send(self, call: Call, submitted: bool) -> tuple[Reply, float] | None:
         """Return the reply to a claimed call and the seconds it took; None: claim it anew.
@@ -105,13 +104,6 @@ class Batches:
         Raises:
             EndpointError: the endpoint does not take batches, or cannot be reached.
         """
-        if submitted and not self._warned:
-            self._warned = True
-            LOGGER.warning(
-                "Requests of this step are under way in a batch that was submitted before. They "
-                "are waited for and not paid again. To have the rest of them asked live, cancel "
-                "that batch at the endpoint."
-            )
         if submitted:
             call.run.widen(MOST_OPEN)
         call.reply = self._loop.create_future()

@@ -36,7 +36,7 @@ class Service:
         self._sdk = sdk
         self._base_url = base_url
         # A batch runs for hours: a quarter of one without the endpoint is no reason to give up.
-        self._outage = Outage(base_url, _PATIENCE_S)
+        self._outage = Outage(base_url, _PATIENCE_S, f"The batches of {base_url} cannot be reached")
 
     async def upload(self, file: IO[bytes], key: str) -> str:
         """Upload the lines of a batch; return the file's id.
@@ -171,8 +171,8 @@ class Service:
                     self._outage.failed(key, now, now, reply, timed_out=False)
             except EndpointError as error:
                 raise EndpointError(
-                    f"The batches of {self._base_url} cannot be reached: {error} Their ids are "
-                    "stored: run again, and the run goes on where it stopped."
+                    f"{error} Their ids are stored: run again, and the run goes on where it "
+                    "stopped."
                 ) from None
             attempt += 1
             await asyncio.sleep(retry.backoff(key, min(attempt, 8), reply.retry_after))

@@ -215,7 +215,11 @@ class Embeddings:
         shared = None
         if not self._settings.embedded:
             shared = (self._writer, f"{self._endpoint} {self.model}", self._ledger.owner)
-        self._outage = Outage(self._client.base_url, self._settings.patience_s)
+        self._outage = Outage(
+            self._client.base_url,
+            self._settings.patience_s,
+            f"Texts cannot be embedded by {self.model}",
+        )
         self._limiter = RateLimiter(
             self._settings.concurrency, shared, self._outage, self._settings.requests_per_minute
         )
@@ -266,14 +270,11 @@ class Embeddings:
                     return halves
                 continue
             tries += 1
-            try:
-                if reply.kind == "throttled":
-                    throttled += 1
-                    self._outage.throttled(now, reply)
-                else:
-                    attempt += self._outage.failed(key, sent, now, reply, timed_out=False)
-            except EndpointError as error:
-                raise EndpointError(f"Texts cannot be embedded by {self.model}: {error}") from None
+            if reply.kind == "throttled":
+                throttled += 1
+                self._outage.throttled(now, reply)
+            else:
+                attempt += self._outage.failed(key, sent, now, reply, timed_out=False)
             if attempt >= MAX_ATTEMPTS:
                 words = f"{reply.message(self._endpoint)} (tried {tries} times)"
                 raise EndpointError(f"Texts cannot be embedded by {self.model}: {words}.")

@@ -171,7 +171,7 @@ class Engine:
         batch = self.settings.mode == "batch"
         run = Run(MOST_OPEN if batch else 2 * self.settings.concurrency + GROUP)
         self._runs.add(run)
-        drawing = self._loop.create_task(self._draw(run, requests))
+        run.drawing = self._loop.create_task(self._draw(run, requests))
         try:
             while True:
                 while run.outcomes:
@@ -191,8 +191,6 @@ class Engine:
                 run.changed.clear()
                 await run.changed.wait()
         finally:
-            drawing.cancel()
-            await asyncio.gather(drawing, return_exceptions=True)
             await self._close(run)
 
     async def _draw(self, run: Run, requests: Iterable[Request] | AsyncIterable[Request]) -> None:

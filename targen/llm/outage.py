@@ -38,16 +38,20 @@ class Outage:
     another one meanwhile.
     """
 
-    def __init__(self, address: str, patience_s: float, fresh_s: float | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        patience_s: float,
+        problem: str = "The model endpoint cannot be used",
+    ) -> None:
         """Make it.
 
         Args:
             address: the endpoint, for messages.
             patience_s: how long an endpoint that is away may stay silent.
-            fresh_s: see `FRESH_S`.
+            problem: what its errors begin with.
         """
-        self._address, self._patience_s = address, patience_s
-        self._fresh_s = FRESH_S if fresh_s is None else fresh_s
+        self._address, self._patience_s, self._problem = address, patience_s, problem
         self.answered = False
         self._answered_at = -math.inf
         self._since: float | None = None
@@ -74,11 +78,11 @@ class Outage:
             self._pause_s = min(max(2 * self._pause_s, _FIRST_PAUSE_S), _MOST_PAUSE_S)
             self._probe_at = now + self._pause_s
 
-    def good(self, now: float) -> None:
-        """Note an answer, or a refusal that proves that the endpoint is up."""
+    def good(self, now: float, answered: bool = True) -> None:
+        """Note an answer, or (`answered` false) a refusal that proves that the endpoint is up."""
         if self.down and self._since is not None and self._reminded_at > -math.inf:
             LOGGER.warning("%s answers again after %.0f s", self._address, now - self._since)
-        self.answered, self._answered_at = True, now
+        self.answered, self._answered_at = self.answered or answered, now
         self._since = self._throttled_since = self._timeouts_since = None
         self._failures, self._pause_s, self._reminded_at = 0, 0.0, -math.inf
         self._failed.clear()
@@ -93,7 +97,7 @@ class Outage:
         lasted = now - self._throttled_since
         if lasted > max(THROTTLED_S, self._patience_s, 1.5 * (reply.retry_after or 0.0)):
             raise EndpointError(
-                f"The model endpoint cannot be used: {self._address} has refused every call for "
+                f"{self._problem}: {self._address} has refused every call for "
                 f"its rate for {lasted:.0f} s: {_short(reply.words)}."
             )
 
@@ -117,10 +121,10 @@ class Outage:
             self._timeouts_since = min(self._timeouts_since or sent_at, sent_at)
             silent = now - self._timeouts_since
             if self._answered_at < self._timeouts_since and silent > max(
-                self._patience_s, 2.5 * (now - sent_at)
+                self._patience_s, 1.2 * (now - sent_at)
             ):
                 raise EndpointError(
-                    f"The model endpoint cannot be used: {self._address} has answered no call "
+                    f"{self._problem}: {self._address} has answered no call "
                     f"for {silent:.0f} s. If its answers take longer, raise TARGEN_TIMEOUT_S."
                 )
             return self._answered_at > sent_at
@@ -135,7 +139,7 @@ class Outage:
         if lasted > patience and self._failures >= _DOWN_AFTER:
             words = reply.message(self._address)
             raise EndpointError(
-                f"The model endpoint cannot be used: {words}; {self._failures} calls failed in a "
+                f"{self._problem}: {words}; {self._failures} calls failed in a "
                 f"row in {lasted:.0f} s."
             )
         if self._answered_at > sent_at:
@@ -147,7 +151,7 @@ class Outage:
     def _patience(self, reply: Reply) -> float:
         if self.answered or reply.code in _AWAY:
             return self._patience_s
-        return self._fresh_s if reply.code == 0 else 3 * self._fresh_s
+        return FRESH_S if reply.code == 0 else 3 * FRESH_S
 
     def _say(self, now: float, reply: Reply, lasted: float, patience: float) -> None:
         if not self.down or patience < _REMIND_S or now - self._reminded_at < _REMIND_S:

@@ -11,6 +11,7 @@
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,6 +38,8 @@ from targen.store.claims import Claim, Claims
 from targen.store.completions import pack
 from targen.store.ledger import Record
 from targen.store.schema import Status
+
+LOGGER = logging.getLogger("targen")
 
 _OPTIONAL = (
     "served_model",
@@ -73,6 +76,7 @@ class Pipeline:
         self._client, self._adapter, self._outage = client, adapter, outage
         self._batches, self._stats = batches, stats
         self._open: dict[str, asyncio.Future[Record]] = {}
+        self._warned = False
         self.done = 0
 
     async def answer(self, run: Run, request: Request) -> Outcome | None:
@@ -162,6 +166,13 @@ class Pipeline:
                 self._claims.give_back(call.reserved_usd)
                 call.reserved_usd = 0.0
                 return claim
+            if claim.batched and not self._warned:
+                self._warned = True
+                LOGGER.warning(
+                    "Requests of this step are under way in a batch that was submitted before. "
+                    "They are waited for and not paid again. To have the rest of them asked live, "
+                    "cancel that batch at the endpoint."
+                )
             if claim.ours:
                 call.reserved_usd += claim.reserved_usd
                 return claim
@@ -226,8 +237,8 @@ class Pipeline:
             if self._outage.failed(call.request_id, slot.sent_at, now, reply, timed_out):
                 # A time-out costs more than an error.
                 call.attempts += 2 if timed_out else 1
-        elif reply.kind != "endpoint":
-            self._outage.good(now)
+        else:
+            self._outage.good(now, answered=reply.kind not in ("refused", "endpoint"))
 
     # 4. Interpret.
 
@@ -240,10 +251,11 @@ class Pipeline:
             call.state = "waiting"
             return False
         if reply.kind == "endpoint":
-            if (error := self._adapter.fatal_error(call.request, reply)) is not None:
+            error = self._adapter.fatal_error(call.request, reply)
+            if error is not None:
                 raise error
-            self._outage.good(time.monotonic())
         if reply.kind not in ("throttled", "transient"):
+            self._outage.good(time.monotonic())
             return True
         if reply.kind == "transient" and call.attempts >= MAX_ATTEMPTS:
             return True

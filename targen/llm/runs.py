@@ -22,6 +22,8 @@ class Run:
         error: what the source of the requests raised.
         tasks: one for each request that has no outcome yet.
         calls: those under way.
+        changed: set when there is something new for the caller; `room`: for the source.
+        drawing: the task that draws requests from the source.
     """
 
     most: int
@@ -34,6 +36,7 @@ class Run:
     calls: "set[Call]" = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     room: asyncio.Event = field(default_factory=asyncio.Event)
+    drawing: "asyncio.Task[None] | None" = None
 
     def widen(self, most: int) -> None:
         """Let up to `most` requests be open: those that wait for a batch keep nothing busy."""
@@ -41,7 +44,10 @@ class Run:
         self.room.set()
 
     async def drain(self, grace_s: float) -> None:
-        """Cancel what has not been sent, and wait up to `grace_s` for the rest."""
+        """Draw no more, cancel what has not been sent, wait up to `grace_s` for the rest."""
+        if self.drawing is not None:
+            self.drawing.cancel()
+            await asyncio.gather(self.drawing, return_exceptions=True)
         under_way = {call.task for call in self.calls if call.state != "waiting"}
         for task in self.tasks - under_way:
             task.cancel()

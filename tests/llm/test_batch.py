@@ -24,7 +24,7 @@ from tests.support.endpoint import Endpoint, ask, number, requests
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "_QUIET_S", 0.1)
     monkeypatch.setattr(batch, "_POLL_LEAST_S", 0.02)
-    monkeypatch.setattr(engines, "_AWAIT_BATCHES_S", 0.2)
+    monkeypatch.setattr(engines, "_POLL_BATCHES_S", 0.2)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_a_request_that_fails_while_others_are_answered_is_blamed() -> None:
 def test_the_last_request_of_a_run_is_blamed_in_the_end() -> None:
     outage, reply = Outage(ADDRESS, 600), Reply("transient", words="gateway", code=504)
     outage.good(0.0)
-    assert not fail(outage, ALONE_S, reply)
+    assert not fail(outage, 1.0, reply)
     assert fail(outage, ALONE_S + 2, reply)
     # Nothing listens: that is no fault of a request.
     outage.good(200.0)
