@@ -106,7 +106,7 @@ class Results:
         seconds = time.monotonic() - batch.since
         refunds: dict[str, float] = {}
         again: list[Call] = []
-        stored: list[asyncio.Future[None]] = []
+        waiting: list[tuple[str, float, asyncio.Future[bool]]] = []
         for call, reply in lines:
             # Only what is known replaces the most it could have cost.
             counted = reply.answer is None or None not in (
@@ -114,9 +114,10 @@ class Results:
                 reply.answer.completion_tokens,
             )
             settled = counted and not reply.ambiguous
-            refunds[call.request_id] = self.bound(call) if settled else 0.0
+            refund = self.bound(call) if settled else 0.0
             call.tries += 1
             if self._again(batch, call, reply):
+                refunds[call.request_id] = refund
                 again.append(call)
                 continue
             if reply.kind in ("throttled", "transient"):
@@ -124,9 +125,12 @@ class Results:
                 reply = replace(reply, kind="failed", words=words)  # noqa: PLW2901
             call.settled = asyncio.get_running_loop().create_future()
             if resolve(call, (reply, seconds)):
-                stored.append(call.settled)
+                waiting.append((call.request_id, refund, call.settled))
         # The charges end after the answers are stored: a kill between the two pays nothing twice.
-        await asyncio.gather(*stored)
+        # What was not stored stays in the batch, and the next run reads it.
+        for request_id, refund, stored in waiting:
+            if await stored:
+                refunds[request_id] = refund
         if refunds:
             await self._writer.call(self._registry.forget(batch.key, refunds))
         if again:
@@ -154,6 +158,8 @@ def resolve(call: Call, reply: tuple[Reply, float] | None) -> bool:
     """Return a reply to the call that waits for it; False if the call has ended meanwhile."""
     if call.reply is None or call.reply.done():
         return False
+    # From here on a run that ends waits for it.
+    call.state = "answered" if reply else "waiting"
     call.reply.set_result(reply)
     return True
 

@@ -141,7 +141,9 @@ class Pipeline:
                     sent = await self._send(call)
                 # A batch may have brought nothing: claim again.
                 if sent is not None and await self._is_final(call, *sent):
-                    return await self._store(call, *sent), True
+                    record = await self._store(call, *sent)
+                    call.settle(stored=True)
+                    return record, True
         except BaseException:
             # What was sent and not answered may have been paid for.
             charge_usd = call.reserved_usd if call.state == "sent" else 0.0
@@ -151,8 +153,7 @@ class Pipeline:
             raise
         finally:
             call.run.calls.discard(call)
-            if call.settled is not None and not call.settled.done():
-                call.settled.set_result(None)
+            call.settle(stored=False)
 
     # 1. Claim, and reserve what the call may cost.
 

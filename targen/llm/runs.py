@@ -75,7 +75,7 @@ class Call:
         profile: that its body was made with.
         task: the coroutine that makes it.
         reply: what a batch brings; None: claim the call anew.
-        settled: resolved when it is stored or given up; for a batch that waits for it.
+        settled: for a batch: whether its answer was stored, once that is decided.
     """
 
     run: Run
@@ -93,4 +93,9 @@ class Call:
     profile: Profile | None = None
     task: "asyncio.Task[None] | None" = field(default_factory=asyncio.current_task)
     reply: "asyncio.Future[tuple[Reply, float] | None] | None" = None
-    settled: "asyncio.Future[None] | None" = None
+    settled: "asyncio.Future[bool] | None" = None
+
+    def settle(self, stored: bool) -> None:
+        """Tell the batch that waits for it, if there is one, whether its answer was stored."""
+        if self.settled is not None and not self.settled.done():
+            self.settled.set_result(stored)
