@@ -22,6 +22,7 @@ BACK = 1.25
 HOLD_S = 20.0
 MOST_HOLD_S = 300.0
 _HOLD_LATENCIES = 6.0
+_PLAINLY = 0.95
 _FULL = 0.8
 """A call says something about a window if at least this share of it was in flight."""
 
@@ -83,8 +84,23 @@ class ConcurrencyController:
         trial.tokens += max(tokens or 1, 1)
         trial.latency += now - sent_at
         self._last_latency = now - sent_at
-        if trial.calls >= max(4, math.ceil(1.5 * self.window)):
+        if trial.calls >= max(4, math.ceil(1.5 * self.window)) or self._plainly_better(trial):
             self._judge(trial, now)
+
+    def _plainly_better(self, trial: _Trial) -> bool:
+        """Return whether half of the calls show already that the endpoint has free slots."""
+        base = self._base
+        return (
+            self._growing
+            and base is not None
+            and trial.calls >= max(4, trial.window / 2)
+            and trial.tokens_per_s >= _PLAINLY * (trial.window / base.window) * base.tokens_per_s
+        )
+
+    def resume(self, window: float) -> None:
+        """Start at half of what an earlier engine found; no effect once calls were answered."""
+        if self._trial is None and self._base is None:
+            self.window = max(self.window, min(window / 2, self.most))
 
     def _judge(self, trial: _Trial, now: float) -> None:
         base, self._trial = self._base, None

@@ -36,6 +36,10 @@ _LEAST_OWN = 24.0
 _LONG_WAIT_S = 5.0
 """A Retry-After of at least this stops all calls, not only the one that was refused."""
 
+_LEAST_GUESS_S = 0.1
+_MOST_GUESS_S = 2.0
+"""How long to wait after the headers leave no call, if they do not say when there will be one."""
+
 UNSAVED_MOST = 8
 """Answers that may be on their way to the store before more is paid for: a kill loses them."""
 
@@ -109,8 +113,9 @@ class RateLimiter:
         self._refusals: list[float] = []
         self._left: float | None = None
         self._reset_at = 0.0
+        self._guess_s = _LEAST_GUESS_S
         self._sharers = 1
-        self._warned = False
+        self._warned = self._found = False
         self.limit: float | None = None
 
     @property
@@ -184,6 +189,11 @@ class RateLimiter:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
+        if self._shared is not None and self._found:
+            # The next engine need not find it from the beginning.
+            writer, name, _ = self._shared
+            window = str(round(self._controller.window, 1))
+            writer.submit(lambda connection: _save(connection, _window(name), window))
 
     def dispatch(self) -> None:
         """Give leave to the calls that may be sent now, and set a timer for the rest."""
@@ -263,6 +273,7 @@ class RateLimiter:
                 # The endpoint counts for all of us: until then every call would be refused.
                 self._paused_until = max(self._paused_until, now + reply.retry_after)
                 self._left = None
+                self._guess_s = min(2 * self._guess_s, _MOST_GUESS_S)
         elif reply.code == 503 or (reply.kind == "transient" and reply.code == 0):
             # Overload, not a rate: fewer at a time. One cut per round trip.
             if slot.sent_at > self._shrunk_at:
@@ -304,6 +315,12 @@ class RateLimiter:
             return
         reset = headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset") or ""
         limit = headers.get("x-ratelimit-limit-requests") or headers.get("x-ratelimit-limit") or ""
+        if not reset:
+            # Unknown: a guess that refusals double.
+            self._reset_at = now + self._guess_s
+            if self._left < 1:
+                self._guess_s = max(0.98 * self._guess_s, _LEAST_GUESS_S)
+            return
         seconds = duration(reset)
         # The reset is that of the whole bucket: one call's worth comes back sooner.
         share = seconds / float(limit) if limit.isdigit() and int(limit) else seconds
@@ -328,7 +345,10 @@ class RateLimiter:
         refusals, self._refusals = self._refusals, []
         most = int(2 * self._most)
 
-        def work(connection: sa.Connection) -> tuple[list[float], Grant, int]:
+        found, self._found = self._found, True
+
+        def work(connection: sa.Connection) -> tuple[list[float], Grant, int, float | None]:
+            window = None if found else connection.execute(_STATE, {"name": _window(name)}).scalar()
             offset = store_now(connection) - time.monotonic()
             row = connection.execute(_STATE, {"name": name}).scalar()
             limit = Limit.load(row)
@@ -336,15 +356,9 @@ class RateLimiter:
             grant = limit.ask(
                 offset + time.monotonic(), owner, unused, refused, most, self._most_rate
             )
-            values = {"endpoint": name, "state": limit.dump()}
-            connection.execute(
-                insert(connection, GATES).on_conflict_do_update(
-                    index_elements=["endpoint"], set_={"state": values["state"]}
-                ),
-                values,
-            )
+            _save(connection, name, limit.dump())
             slots = [grant.start - offset + n / grant.rate for n in range(grant.count)]
-            return slots, grant, len(limit.seen)
+            return slots, grant, len(limit.seen), None if window is None else float(window)
 
         try:
             result = await writer.call(work)
@@ -355,8 +369,12 @@ class RateLimiter:
             self._asking = None
         self._granted(*result)
 
-    def _granted(self, grants: list[float], grant: Grant, sharers: int) -> None:
+    def _granted(
+        self, grants: list[float], grant: Grant, sharers: int, window: float | None = None
+    ) -> None:
         self._sharers = sharers
+        if window is not None:
+            self._controller.resume(window)
         # While the rate is still rising, no limit has been met.
         self.limit = grant.rate if grant.cuts and grant.chance is None else None
         if grant.chance is not None and not self._warned:
@@ -378,6 +396,19 @@ class RateLimiter:
             # The others have the next slots; ask again when theirs are nearly used.
             self._loop.call_later(_RETRY_S, self.dispatch)
         self.dispatch()
+
+
+def _window(name: str) -> str:
+    """Return the key under which the concurrency of an endpoint and model is stored."""
+    return f"window {name}"
+
+
+def _save(connection: sa.Connection, name: str, state: str) -> None:
+    connection.execute(
+        insert(connection, GATES)
+        .values(endpoint=name, state=state)
+        .on_conflict_do_update(index_elements=["endpoint"], set_={"state": state})
+    )
 
 
 def duration(text: str) -> float:
