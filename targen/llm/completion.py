@@ -20,7 +20,7 @@ _INTERRUPTIONS = re.compile(
     r"|insufficient_system_resource"
 )
 _CUT_OFF = re.compile(
-    r"length|limit|incomplete|truncat(?:ed|ion)|(?:max|maximum)_.*|.*max_(?:\w+_)?tokens?\b.*"
+    r"length|limit|incomplete|truncat(?:ed|ion)|(?:max|maximum)_.*|.*max_?(?:\w+_)?tokens?.*"
     r"|.*token_limit.*|model_length|.*context_(?:length|window).*|length_\w+|\w+_length"
 )
 _FILTERED = re.compile(
@@ -131,24 +131,23 @@ def text_of(content: Any) -> str:
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else [content]
-    if all(isinstance(part, str) or _is_part(part) for part in parts):
+    listed = isinstance(content, list)
+    if all(isinstance(part, str) or _is_part(part, listed) for part in parts):
         return "".join(part if isinstance(part, str) else _part_text(part) for part in parts)
     return json.dumps(content, ensure_ascii=False)
 
 
-def _is_part(part: Any) -> bool:
-    return isinstance(part, Mapping) and (
-        (isinstance(part.get("type"), str) and len(part) > 1 and _has_body(part))
-        or (set(part) == {"text"} and isinstance(part["text"], str))
-    )
-
-
-def _has_body(part: Mapping[str, Any]) -> bool:
-    kind = part["type"]
-    known = (*_ANSWER_PARTS, "json", "output_json", "refusal")
-    return (kind in known or kind in part or "thinking" in kind or "reasoning" in kind) and any(
-        name in part for name in ("text", "json", kind, "content", "summary")
-    )
+def _is_part(part: Any, listed: bool) -> bool:
+    """Return whether a mapping is a part of a message, and no answer that is parsed already."""
+    if not isinstance(part, Mapping):
+        return False
+    kind = part.get("type")
+    if kind is None:
+        return listed and set(part) == {"text"} and isinstance(part["text"], str)
+    if not isinstance(kind, str):
+        return False
+    known = kind in (*_ANSWER_PARTS, "json", "output_json", "refusal") or kind in part
+    return (known or "think" in kind or "reason" in kind) and len(part) > 1
 
 
 def _part_text(part: Mapping[str, Any]) -> str:

@@ -23,23 +23,16 @@ def assembled(text: str) -> dict[str, Any] | None:
     one whole completion, as an event or after comments, is understood as well.
     """
     completion = _Completion()
-    for event in _events(text):
-        if event == "[DONE]":
-            completion.ended = True
-            break
-        try:
-            data = json.loads(event, strict=False)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(data, dict):
-            continue
+    for data in _events(text):
+        if data is None:
+            return completion.made()
         choice = first_choice(data) or {}
         if data.get("error") or choice.get("error") or _is_error(data):
             return data
         if isinstance(choice.get("message"), Mapping) and "delta" not in choice:
             return data
         completion.add(data, choice)
-    return completion.made() if completion.ended else None
+    return completion.made() if completion.finished else None
 
 
 def _is_error(data: Mapping[str, Any]) -> bool:
@@ -47,47 +40,51 @@ def _is_error(data: Mapping[str, Any]) -> bool:
     return "error" in kinds or ("detail" in data and "choices" not in data)
 
 
-def _events(text: str) -> Iterator[str]:
-    """Yield the data of each event. Many servers leave out the empty line between two."""
+def _events(text: str) -> Iterator[dict[str, Any] | None]:
+    """Yield the JSON of each event, None for the end. Many servers put no empty line between."""
     waiting: list[str] = []
-    for line in [*text.removeprefix("\ufeff").replace("\r", "\n").split("\n"), ""]:
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    for line in [*text.split("\n"), ""]:
         if line.startswith("data:"):
             data = line[5:].strip()
-            if data == "[DONE]" or _is_json(data):
+            if data == "[DONE]":
+                yield None
+            elif found := _decoded(data):
                 waiting.clear()
-                yield data
+                yield found
             else:
                 waiting.append(data)
-        elif line.startswith("{"):
-            if _is_json(line):
-                yield line
+        elif line.startswith(_FIELDS):
+            continue
+        elif line.strip():
+            # A body in plain JSON behind comments that kept the connection alive.
+            if found := _decoded(line):
+                yield found
             else:
                 waiting.append(line)
-        elif waiting and not line.startswith(_FIELDS):
-            if line.strip():
-                waiting.append(line)
-            else:
-                yield "\n".join(waiting)
-                waiting.clear()
+        elif waiting:
+            if found := _decoded("\n".join(waiting)):
+                yield found
+            waiting.clear()
 
 
-def _is_json(text: str) -> bool:
-    return text.startswith("{") and text.endswith("}") and _decodes(text)
-
-
-def _decodes(text: str) -> bool:
+def _decoded(text: str) -> dict[str, Any] | None:
+    # An incomplete line is told by its end: it is not decoded twice.
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
     try:
-        json.loads(text, strict=False)
+        found = json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return None
+    return found if isinstance(found, dict) else None
 
 
 class _Completion:
     """What has come of a stream so far."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self.finished = False
+        self._begun = False
         self._top: dict[str, Any] = {}
         self._texts: dict[str, list[str]] = {}
         self._arguments: dict[Any, list[str]] = {}
@@ -99,11 +96,12 @@ class _Completion:
         for name in ("id", "model", "system_fingerprint", "usage"):
             if data.get(name) is not None:
                 self._top[name] = data[name]
-        if choice.get("index") not in (0, None):
+        if not choice or choice.get("index") not in (0, None):
             return
+        self._begun = True
         if choice.get("finish_reason"):
             self._finish = choice["finish_reason"]
-            self.ended = True
+            self.finished = True
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, Mapping) and isinstance(logprobs.get("content"), list):
             self._logprobs += logprobs["content"]
@@ -131,8 +129,10 @@ class _Completion:
         if isinstance(arguments, str):
             self._arguments.setdefault(index, []).append(arguments)
 
-    def made(self) -> dict[str, Any]:
-        """Return the completion as if it had come in one piece."""
+    def made(self) -> dict[str, Any] | None:
+        """Return the completion as if it had come in one piece, None if there is none."""
+        if not self._begun:
+            return None
         message: dict[str, Any] = {name: "".join(parts) for name, parts in self._texts.items()}
         arguments = {index: "".join(parts) for index, parts in self._arguments.items()}
         if "function_call" in arguments:
