@@ -20,8 +20,8 @@ _FILTER_CODES = re.compile(
     r"|safety|prohibited|block_?list|guardrail|data_inspection|sensitive_content"
 )
 _STATUS_OF_CODE = (
-    (429, r"requests|tokens|rate_?limit.*|.*_rate_limit(?:ed|_error|_exceeded)?|too_many_requests(?:_error)?"
-          r"|resource_exhausted|throttl.*|quota_exceeded|insufficient_quota"),
+    (429, r"requests|tokens|rate_?limit.*|.*_rate_limit(?:ed|_error|_exceeded)?"
+          r"|too_many_requests(?:_error)?|resource_exhausted|throttl.*|quota_exceeded"),
     (401, r"invalid_api_?key|authentication(?:_error|_failed)?|unauthenticated|unauthorized.*"
           r"|invalid_authentication(?:_error)?|incorrect_api_key.*|no_?auth.*|missing_api_key"),
     (402, r"payment_required|billing_error|insufficient_(?:credits?|balance|funds).*"),

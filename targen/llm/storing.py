@@ -1,19 +1,16 @@
 """From an answer to a stored row, and from that to the outcomes of all who wait for it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import targen
-from targen.llm import structured
 from targen.llm.budget import Budget
+from targen.llm.interpret import follow_up, interpret, outcome_of, reading_of, record_of
 from targen.llm.progress import Stats
 from targen.llm.reply import Answer
 from targen.llm.runs import Job
 from targen.llm.settings import EngineSettings
-from targen.llm.structured import Parsed
-from targen.llm.types import Outcome
 from targen.store.completions import pack
 from targen.store.ledger import Record
 from targen.store.schema import Status
@@ -60,66 +57,6 @@ def row_of(
         **answer,
     }
 
-
-def record_of(row: Mapping[str, Any], raw: str | None, parsed: Parsed | None) -> Record:
-    """Return what a look-up would find of `row`."""
-    return Record(
-        row["status"],
-        raw,
-        row["error"],
-        row["prompt_tokens"] or 0,
-        row["completion_tokens"] or 0,
-        row["cost_usd"],
-        row["mean_logprob"],
-        parsed,
-    )
-
-
-def status_of(answer: Answer, error: str | None) -> tuple[Status, str | None]:
-    """Return what kind of answer this is, and what is wrong with it."""
-    if answer.refusal:
-        return "refused", answer.refusal[:500]
-    if answer.finish == "content_filter":
-        return "filtered", "the endpoint's content filter stopped the answer"
-    if error is None:
-        return "ok", None
-    if answer.finish == "length":
-        return "truncated", f"the answer was cut off at its greatest length ({error})"
-    return "malformed", error
-
-
-def outcome_of(job: Job, record: Record, from_store: bool) -> Outcome:
-    """Return what `job` comes to, with the cost of the asks before it."""
-    value: Mapping[str, Any] | None = None
-    if record.status in ("ok", "malformed", "truncated") and record.raw:
-        value = (record.parsed or structured.parse(record.raw, job.root.schema)).value
-    made = Outcome(
-        request=job.root,
-        request_id=job.request_id,
-        status=record.status,
-        value=None if value is None else dict(value),
-        raw=record.raw,
-        error=record.error,
-        prompt_tokens=record.prompt_tokens,
-        completion_tokens=record.completion_tokens,
-        cost_usd=record.cost_usd,
-        from_store=from_store,
-        mean_logprob=record.mean_logprob,
-    )
-    if job.before is None:
-        return made
-    known = made.cost_usd is not None and job.before.cost_usd is not None
-    return replace(
-        made,
-        prompt_tokens=made.prompt_tokens + job.before.prompt_tokens,
-        completion_tokens=made.completion_tokens + job.before.completion_tokens,
-        cost_usd=(made.cost_usd or 0) + (job.before.cost_usd or 0) if known else None,
-        from_store=from_store and job.before.from_store,
-    )
-
-
-ASK_AGAIN = 2
-"""How often a request is asked again where nothing of its answer can be used."""
 
 UNSAVED_MOST = 8
 """Answers that may be on their way to the store before more is paid for: a kill loses them."""
@@ -170,13 +107,12 @@ class Storing:
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         cost = self._budget.cost(job.request, prompt, completion, batch)
         self._stats.paid(prompt, completion, cost, latency)
-        parsed = structured.parse(answer.text, job.request.schema)
-        status, error = status_of(answer, parsed.error)
+        reading = interpret(answer, job.request)
         self._write(
             job,
-            status,
-            error,
-            parsed=parsed,
+            reading.status,
+            reading.error,
+            parsed=reading.parsed,
             raw=answer.refusal if answer.refusal and not answer.text else answer.text,
             served_model=answer.model,
             fingerprint=answer.fingerprint,
@@ -227,14 +163,13 @@ class Storing:
         """Hand a stored completion on, or ask again where nothing of it can be used."""
         self._closed(job)
         outcome = outcome_of(job, record, from_store)
-        broken = outcome.status in ("malformed", "truncated") and outcome.value is None
+        reading = reading_of(outcome)
         for duplicate in (job, *job.duplicates):
             mine = outcome if duplicate is job else outcome_of(duplicate, record, from_store=True)
             if mine.from_store and duplicate.asks == 0:
                 self._stats.from_store += 1
-            if broken and duplicate.asks < ASK_AGAIN and not duplicate.run.closed:
-                error = record.error or "it is malformed"
-                again = structured.ask_again(duplicate.request, record.raw or "", error)
+            again = follow_up(duplicate.request, reading, record.raw or "", duplicate.asks)
+            if again is not None and not duplicate.run.closed:
                 self._ask(
                     Job(
                         duplicate.run,

@@ -49,7 +49,7 @@ def test_of_a_cut_off_answer_only_whole_items_are_kept(end: int) -> None:
     ("text", "kept"),
     [
         ('{"items": [{"text": "a"}, {"text": 1}, {"word": "c"}]}', [{"text": "a"}]),
-        ('{"items": [{"text": "a"}], "more": 1}', [{"text": "a"}]),
+        ('{"items": [{"text": "a"}, {"text": 2}], "more": 1}', [{"text": "a"}]),
         ('{"items": [{"text": "a"}, {"text": "b"', [{"text": "a"}]),
         ('[{"text": "a"}, {"te', [{"text": "a"}]),
         ('{"items": [{"text": 1}]}', None),
@@ -112,5 +112,4 @@ def test_an_error_does_not_quote_a_whole_answer() -> None:
 def test_half_a_character_is_no_label() -> None:
     parsed = parse('{"label": "\\ud800"}', LABEL)
     assert parsed.value is None
-    assert parsed.error is not None
-    assert "lone surrogate" in parsed.error
+    assert parsed.error == """at ['label']: "\ufffd" is not one of "yes" or "no\""""
