@@ -17,6 +17,7 @@ MISSING: Any = object()
 
 _ANY: Mapping[str, Any] = {}
 _WRAPPERS = 3
+_WRAPPED_MOST = 20
 _LABEL_CHARACTERS = 1000
 _AROUND = " \t\r\n\"'`*.,;:!?()[]{}<>\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 _NUMBERED = re.compile(
@@ -36,10 +37,23 @@ _NUMBER = re.compile(
 
 def coerced(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return the only reading of `value` that fits `schema`, or `MISSING`."""
-    if '"$ref":' in canonical(schema):
+    if _refers(schema):
         # Parts of such a schema cannot be checked by themselves.
         return value if fits(schema, value) else MISSING
     return _fitted(value, schema, _WRAPPERS)
+
+
+def _refers(schema: Mapping[str, Any]) -> bool:
+    known = _REFERRING.get(id(schema))
+    if known is None or known[0] is not schema:
+        if len(_REFERRING) >= 256:
+            _REFERRING.clear()
+        # The entry holds the schema, so that its id stays its own.
+        known = _REFERRING[id(schema)] = (schema, '"$ref":' in canonical(schema))
+    return known[1]
+
+
+_REFERRING: dict[int, tuple[Mapping[str, Any], bool]] = {}
 
 
 def _fitted(value: Any, schema: Any, wrappers: int) -> Any:
@@ -70,9 +84,12 @@ def _direct(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator[An
     if isinstance(value, Mapping) and "object" in kinds:
         yield _object(value, schema, wrappers)
     elif isinstance(value, list) and "array" in kinds:
-        parts = [_fitted(part, schema.get("items", _ANY), wrappers) for part in value]
-        if MISSING not in parts:
-            yield parts
+        parts = []
+        for part in value:
+            parts.append(_fitted(part, schema.get("items", _ANY), wrappers))
+            if parts[-1] is MISSING:
+                return
+        yield parts
     elif isinstance(value, list) and "object" in kinds and (name := _only_array(schema)):
         part = _fitted(value, schema["properties"][name], wrappers)
         yield MISSING if part is MISSING else {name: part}
@@ -150,7 +167,7 @@ def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator
     nested = "object" in kinds or "array" in kinds
     if isinstance(value, list) and len(value) == 1:
         yield _fitted(value[0], schema, wrappers - 1)
-    elif isinstance(value, Mapping):
+    elif isinstance(value, Mapping) and len(value) <= _WRAPPED_MOST:
         # Beside a scalar, any second key makes it unclear which one is meant.
         if nested or len(value) == 1:
             for part in value.values():

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from targen.llm.sanitize import redacted, storable
@@ -108,8 +109,13 @@ def finish_of(choice: Mapping[str, Any]) -> str:
         reason = reason.get("type")
     if not isinstance(reason, str) or not reason.strip():
         return "stop"
+    return _finish(reason[:100])
+
+
+@lru_cache(maxsize=64)
+def _finish(reason: str) -> str:
     # Enumerations come as "FinishReason.MAX_TOKENS" and "FINISH_REASON_MAX_TOKENS".
-    word = re.sub(r"[\s-]+", "_", reason[:100].strip().rpartition(".")[2])
+    word = re.sub(r"[\s-]+", "_", reason.strip().rpartition(".")[2])
     word = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word).lower()
     word = word.removeprefix("finish_reason_").removeprefix("finish_reason:")
     if _INTERRUPTIONS.fullmatch(word):

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from targen.llm.sanitize import redacted, storable
@@ -13,6 +14,7 @@ from targen.llm.sanitize import redacted, storable
 _WORDS = 300
 _READ_CHARACTERS = 20_000
 _WAIT_MOST_S = 600.0
+_FIELDS_MOST = 100
 
 _NO_QUOTA = "insufficient_quota"
 _FILTER_CODES = re.compile(
@@ -221,7 +223,9 @@ def _wait(data: Mapping[str, Any], error: Mapping[str, Any], words: str) -> floa
     if isinstance(metadata, Mapping):
         parts.append(metadata.get("headers"))
     for part in parts:
-        for name, value in part.items() if isinstance(part, Mapping) else ():
+        if not isinstance(part, Mapping):
+            continue
+        for name, value in islice(part.items(), _FIELDS_MOST):
             key = _normalized(str(name)).replace("_", "")
             if key in ("retrydelay", "retryafter", "retryafterseconds"):
                 seconds = _seconds(value)

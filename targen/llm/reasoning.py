@@ -21,7 +21,6 @@ _MARK = re.compile(
     r"|\A(?-i:analysis(?=[A-Z]))|(?P<stripped>(?-i:assistantfinal)(?=[^a-z]|json))",
     re.IGNORECASE,
 )
-_ENDS = ("tag_end", "bracket_end", "kimi_end", "token_end", "token_stop", "final", "stripped")
 _HINTS = ("<", "[", "\u25c1", "assistantfinal", "analysis")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _VALUE = re.compile(r"\{|\[(?=[{\"])")
@@ -75,4 +74,5 @@ def _next_end(text: str, at: int) -> int | None:
 
 
 def _ends(mark: re.Match[str]) -> bool:
-    return any(mark[name] for name in _ENDS)
+    # Only what ends reasoning has a name in the pattern.
+    return mark.lastgroup is not None

@@ -12,6 +12,8 @@ _TEXTS = ("refusal", "reasoning_content", "reasoning")
 
 def is_stream(content: bytes) -> bool:
     """Return whether a body is a stream of server-sent events, whatever its content type says."""
+    if content.startswith(b"{"):
+        return False
     start = content[:200].removeprefix(b"\xef\xbb\xbf").lstrip()
     return start.startswith(tuple(field.encode() for field in _FIELDS))
 

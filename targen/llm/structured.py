@@ -19,8 +19,10 @@ _BEGUN = re.compile(r"\{\s{0,100}[\"'}]|\[\s{0,100}[{\"]")
 _QUOTED_LAYERS = 3
 
 _CANDIDATES = 50
+_VALUES_MOST = 2000
+_LOOSE_BRACKETS = 5
 _REPAIRS = 100
-_REPAIRED_CHARACTERS = 50_000
+_REPAIRED_CHARACTERS = 30_000
 """Bounds for one text: json-repair is slow, and takes more than linear time for some input."""
 
 
@@ -126,8 +128,11 @@ class _Scan:
 
         Sets `broken_at` to the start of a value that has no end, after which the scan stops.
         """
-        start = 0
-        while (found := _BRACKETS.search(self._text, start)) is not None:
+        start = loose = 0
+        for _ in range(_VALUES_MOST):
+            found = _BRACKETS.search(self._text, start)
+            if found is None:
+                return
             at = found.start()
             value, end = self._value_at(at)
             if end is None:
@@ -135,7 +140,8 @@ class _Scan:
                     self.broken_at = at
                     return
                 # A bracket in prose is no value that was cut off.
-                if found.group() == "{":
+                loose += 1
+                if found.group() == "{" or loose > _LOOSE_BRACKETS:
                     return
                 start = at + 1
                 continue
@@ -151,7 +157,7 @@ class _Scan:
         named = _ITEMS.search(self._text, start)
         place = named.end() if named else self._text.find("[", start) + 1
         values = []
-        while place > 0:
+        while place > 0 and len(values) < _VALUES_MOST:
             found = _NEXT_ITEM.search(self._text, place)
             if found is None or found.group() == "]":
                 break
@@ -232,7 +238,7 @@ def _valid_part(value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, A
 def _valid_items(values: list[Any], schema: Mapping[str, Any]) -> list[Any]:
     array = schema["properties"]["items"]
     item = array.get("items", {})
-    read = [value if fits(item, value) else coerced(value, item) for value in values]
+    read = [value if fits(item, value) else coerced(value, item) for value in values[:_VALUES_MOST]]
     valid = [value for value in read if value is not MISSING]
     most = array.get("maxItems")
     return valid if most is None else valid[:most]
