@@ -18,6 +18,7 @@ MISSING: Any = object()
 _ANY: Mapping[str, Any] = {}
 _WRAPPERS = 3
 _WRAPPED_MOST = 20
+_KEYS_MOST = 200
 _LABEL_CHARACTERS = 1000
 _AROUND = " \t\r\n\"'`*.,;:!?()[]{}<>\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb"
 _NUMBERED = re.compile(
@@ -113,6 +114,8 @@ def _only_array(schema: Mapping[str, Any]) -> str | None:
 
 def _object(value: Mapping[str, Any], schema: Mapping[str, Any], wrappers: int) -> Any:
     """Return an object with its keys renamed and its parts read; unknown keys may be dropped."""
+    if len(value) > _KEYS_MOST:
+        return MISSING
     properties = schema.get("properties", {})
     known: dict[str, list[str]] = {}
     for name in properties:

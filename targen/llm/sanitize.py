@@ -93,9 +93,12 @@ def _unescaped(text: str) -> tuple[str, list[tuple[int, int, int | None]]]:
     return "".join(parts), pieces
 
 
+_Part = tuple[str, str, bool, str, str]
+"""What to search for: part of a form, the form, whether the part is its end, two rare letters."""
+
+
 @lru_cache(maxsize=16)
-def _forms(secret: str) -> tuple[tuple[str, str, bool], ...]:
-    """Return what to search for: part of a form, the form, and whether the part is its end."""
+def _forms(secret: str) -> tuple[_Part, ...]:
     url = quote(secret, safe="")
     plain = {secret, url, re.sub("%..", lambda found: found.group().lower(), url)}
     coded = set()
@@ -108,30 +111,30 @@ def _forms(secret: str) -> tuple[tuple[str, str, bool], ...]:
     # The search for its beginning finds the whole form as well.
     ends = [(form[-SHORTEST_KEY:], form, True) for form in plain]
     heads = [(form[:SHORTEST_KEY], form, False) for form in plain | coded]
-    return tuple(sorted(part for part in ends + heads if len(part[0]) == SHORTEST_KEY))
+    known = sorted(part for part in ends + heads if len(part[0]) == SHORTEST_KEY)
+    return tuple((*part, *_rarest(part[0])) for part in known)
 
 
-@lru_cache(maxsize=256)
-def _rarest(part: str) -> str:
-    """Return the characters of `part`, those first that are rare in English text and JSON."""
-    return "".join(sorted(set(part), key=lambda character: (_COMMON.find(character), character)))
+def _rarest(part: str) -> tuple[str, str]:
+    """Return two characters of `part` that are rare in English text and JSON."""
+    by_rarity = sorted(set(part), key=lambda character: (_COMMON.find(character), character))
+    return by_rarity[0], by_rarity[min(1, len(by_rarity) - 1)]
 
 
-def _spans(text: str, forms: Iterable[tuple[str, str, bool]]) -> list[tuple[int, int]]:
+def _spans(text: str, parts: Iterable[_Part]) -> list[tuple[int, int]]:
     """Return where `text` holds a form, or at least 12 characters of its beginning or end."""
-    spans = []
-    for part, form, is_end in forms:
+    spans: list[tuple[int, int]] = []
+    for part, form, is_end, rare, next_rare in parts:
         # A search for one character is many times as fast as one for twelve.
-        if not all(character in text for character in _rarest(part)):
+        if rare not in text or next_rare not in text:
             continue
         at = text.find(part)
         while at >= 0:
             start, end = at, at + len(part)
             if is_end:
-                while (
-                    end - start < len(form) and start and text[start - 1] == form[start - end - 1]
-                ):
-                    start -= 1
+                before = form[: -len(part)]
+                while before and start and text[start - 1] == before[-1]:
+                    start, before = start - 1, before[:-1]
             else:
                 while text[end : end + 1] == form[end - start : end - start + 1] != "":
                     end += 1
