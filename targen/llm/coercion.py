@@ -197,7 +197,7 @@ def _option(value: Any, options: list[Any]) -> Any:
             return MISSING
         found = token if found is None else found
     if found is None and (named := _NAMED.fullmatch(text)):
-        found = _meant(named["rest"], options)
+        return _option(named["rest"], options)
     return found[0] if found is not None and len(found) == 1 else MISSING
 
 
