@@ -1,25 +1,44 @@
-"""What an answer is worth, and what to ask next."""
+"""Decides what an answer is worth, and what to ask next if nothing of it can be used."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from targen.llm import structured
 from targen.llm.reply import Answer
 from targen.llm.structured import Parsed
-from targen.llm.types import Request
+from targen.llm.types import Outcome, Request
+from targen.store.ledger import Record
 from targen.store.schema import Status
 
 ASK_AGAIN = 2
 """How often a request is asked again where nothing of its answer can be used."""
 
+_READABLE: tuple[Status, ...] = ("ok", "malformed", "truncated")
+_QUOTED_CHARACTERS = 20_000
+_BRIEFER = (
+    "Your last answer was cut off because it was too long. Answer again, as briefly as the task "
+    "allows, with the whole JSON object as the schema wants it and nothing else."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
+    """What an answer is worth.
+
+    Attributes:
+        status: `ok` only if the whole answer is as the schema wants it.
+        error: what is wrong, in words; None if it is ok.
+        parsed: the object, or what could be saved of it.
+    """
+
     status: Status
     error: str | None
     parsed: Parsed
 
 
 def interpret(answer: Answer, request: Request) -> Reading:
+    """Read an answer to `request`."""
     parsed = structured.parse(answer.text, request.schema)
     status, error = status_of(answer, parsed.error)
     return Reading(status, error, parsed)
@@ -38,7 +57,95 @@ def status_of(answer: Answer, error: str | None) -> tuple[Status, str | None]:
     return "malformed", error
 
 
-def follow_up(request: Request, reading: Reading, raw: str | None, asks: int) -> Request | None:
-    if reading.status not in ("malformed", "truncated") or asks >= ASK_AGAIN:
+def follow_up(request: Request, reading: Reading, raw: str, asks: int) -> Request | None:
+    """Return the request to ask next; None if the answer can be used, or asking does not help.
+
+    A malformed answer is shown to the model with its error. One that was cut off is asked for once
+    more, briefer and with twice the bound; the broken text would only make the prompt longer.
+
+    Args:
+        request: the request that was answered.
+        reading: its answer.
+        raw: the text of the answer.
+        asks: how often it has been asked again.
+    """
+    if asks >= ASK_AGAIN or reading.parsed.value is not None:
         return None
-    return structured.ask_again(request, raw or "", reading.error or "it is malformed")
+    if reading.status == "malformed":
+        return _ask_again(request, raw, reading.error or "it is malformed")
+    if reading.status == "truncated" and not _is_briefer(request):
+        return _ask_briefer(request)
+    return None
+
+
+def _ask_again(request: Request, raw: str, error: str) -> Request:
+    """Return the request that shows the model its bad answer and the validation error."""
+    again = [
+        {
+            "role": "user",
+            "content": f"That answer cannot be used: {error}. Answer again, with the whole JSON "
+            "object as the schema wants it and nothing else.",
+        }
+    ]
+    if raw.strip():
+        again.insert(0, {"role": "assistant", "content": raw[:_QUOTED_CHARACTERS]})
+    return replace(request, messages=(*request.messages, *again))
+
+
+def _is_briefer(request: Request) -> bool:
+    return any(message["content"] == _BRIEFER for message in request.messages)
+
+
+def _ask_briefer(request: Request) -> Request:
+    sampling = request.sampling
+    wider = replace(sampling, max_output_tokens=2 * sampling.max_output_tokens)
+    message = {"role": "user", "content": _BRIEFER}
+    return replace(request, messages=(*request.messages, message), sampling=wider)
+
+
+def reading_of(outcome: Outcome) -> Reading:
+    """Return the reading that an outcome holds."""
+    return Reading(outcome.status, outcome.error, Parsed(outcome.value, outcome.error))
+
+
+def outcome_of(
+    request: Request, request_id: str, record: Record, from_store: bool, before: Outcome | None
+) -> Outcome:
+    """Return the outcome of a request.
+
+    Args:
+        request: as the caller gave it.
+        request_id: of the last request, if it was followed up.
+        record: the completion of the last request.
+        from_store: True if no call was made for it now.
+        before: outcome of the request that the last one follows up; its cost is added.
+    """
+    value: Mapping[str, Any] | None = None
+    if record.status in _READABLE and record.raw:
+        value = (record.parsed or structured.parse(record.raw, request.schema)).value
+    made = Outcome(
+        request=request,
+        request_id=request_id,
+        status=record.status,
+        value=None if value is None else dict(value),
+        raw=record.raw,
+        error=record.error,
+        prompt_tokens=record.prompt_tokens,
+        completion_tokens=record.completion_tokens,
+        cost_usd=record.cost_usd,
+        from_store=from_store,
+        mean_logprob=record.mean_logprob,
+    )
+    if before is None:
+        return made
+    if made.status == "failed" and before.status == "truncated":
+        # The endpoint does not take the wider bound: the answer that was cut off is what counts.
+        return before
+    known = made.cost_usd is not None and before.cost_usd is not None
+    return replace(
+        made,
+        prompt_tokens=made.prompt_tokens + before.prompt_tokens,
+        completion_tokens=made.completion_tokens + before.completion_tokens,
+        cost_usd=(made.cost_usd or 0) + (before.cost_usd or 0) if known else None,
+        from_store=from_store and before.from_store,
+    )

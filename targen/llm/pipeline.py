@@ -14,16 +14,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import targen
 from targen.errors import BudgetError
-from targen.llm import retry, structured
+from targen.llm import retry
 from targen.llm.adaptation import Adapter
 from targen.llm.batch import Batches
 from targen.llm.client import Client
-from targen.llm.interpret import Reading, follow_up, interpret
+from targen.llm.interpret import follow_up, interpret, outcome_of, reading_of
 from targen.llm.outage import MAX_ATTEMPTS, Outage
 from targen.llm.prices import bound
 from targen.llm.progress import Stats
@@ -98,10 +97,7 @@ class Pipeline:
             outcome = outcome_of(request, request_id, record, not paid, before)
             if outcome.from_store and asks == 0:
                 self._stats.from_store += 1
-            again = None
-            if outcome.value is None:
-                reading = Reading(record.status, record.error, Parsed(None, record.error))
-                again = follow_up(asked, reading, record.raw, asks)
+            again = follow_up(asked, reading_of(outcome), record.raw or "", asks)
             if again is None:
                 self.done += 1
                 return outcome
@@ -367,43 +363,3 @@ class Pipeline:
             row["mean_logprob"],
             parsed,
         )
-
-
-def outcome_of(
-    request: Request, request_id: str, record: Record, from_store: bool, before: Outcome | None
-) -> Outcome:
-    """Return the outcome of a request.
-
-    Args:
-        request: as the caller gave it.
-        request_id: of the last request, if it was followed up.
-        record: the completion of the last request.
-        from_store: True if no call was made for it now.
-        before: outcome of the request that the last one follows up; its cost is added.
-    """
-    value: Mapping[str, Any] | None = None
-    if record.status in ("ok", "malformed", "truncated") and record.raw:
-        value = (record.parsed or structured.parse(record.raw, request.schema)).value
-    made = Outcome(
-        request=request,
-        request_id=request_id,
-        status=record.status,
-        value=None if value is None else dict(value),
-        raw=record.raw,
-        error=record.error,
-        prompt_tokens=record.prompt_tokens,
-        completion_tokens=record.completion_tokens,
-        cost_usd=record.cost_usd,
-        from_store=from_store,
-        mean_logprob=record.mean_logprob,
-    )
-    if before is None:
-        return made
-    known = made.cost_usd is not None and before.cost_usd is not None
-    return replace(
-        made,
-        prompt_tokens=made.prompt_tokens + before.prompt_tokens,
-        completion_tokens=made.completion_tokens + before.completion_tokens,
-        cost_usd=(made.cost_usd or 0) + (before.cost_usd or 0) if known else None,
-        from_store=from_store and before.from_store,
-    )

@@ -1,21 +1,29 @@
 """From a model's text to an object that fits the schema."""
 
-import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
-from jsonschema_rs import Draft202012Validator
+from targen.llm.coercion import MISSING, coerced
+from targen.llm.reasoning import answer_part
+from targen.llm.sanitize import storable
+from targen.llm.values import DEPTH_MOST, first_error, fits, value_at, value_of
 
-from targen.hashing import canonical
-from targen.llm.types import Request
+_ITEMS = re.compile(r"""["']items["']\s{0,100}:\s{0,100}\[""")
+_BRACKETS = re.compile(r"[\[{]")
+_NEXT_ITEM = re.compile(r"[{\[\]]")
+_UNQUOTED = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BEGUN = re.compile(r"\{\s{0,100}[\"'}]|\[\s{0,100}[{\"]")
+_QUOTED_LAYERS = 3
 
-_THINKING = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_ITEMS = re.compile(r"""["']items["']\s*:\s*\[""")
-_ERROR_CHARACTERS = 200
-_QUOTED_CHARACTERS = 20_000
+_CANDIDATES = 50
+_VALUES_MOST = 2000
+_LOOSE_BRACKETS = 5
+_REPAIRS = 100
+_REPAIRED_CHARACTERS = 30_000
+"""Bounds for one text: json-repair is slow, and takes more than linear time for some input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +32,7 @@ class Parsed:
 
     Attributes:
         value: the object; where `error` is set, what could be saved of it, or None.
-        error: None only where the whole text is one object that fits the schema.
+        error: None only if the text holds one whole object that fits the schema.
     """
 
     value: dict[str, Any] | None
@@ -32,133 +40,183 @@ class Parsed:
 
 
 def parse(text: str, schema: Mapping[str, Any]) -> Parsed:
-    """Read one object out of `text` and check it against `schema`.
+    """Read one object out of `text` and check it against `schema`. Never raises.
 
-    Fences, chatter around the object, trailing commas and other slips that json-repair mends are
-    no error as long as the object is whole. Of a broken or invalid answer the items of its array
-    property `items` are kept that are whole and valid by themselves.
+    Reasoning, fences, chatter around the object, trailing commas and other slips that json-repair
+    mends are no error as long as the object is whole; nor is a value that fits the schema in one
+    reading only (see `coerced`). Of several objects that fit, the last one is the answer. Of a
+    broken or invalid answer the items of its array property `items` are kept that are whole and
+    valid by themselves.
     """
-    validator = _validator_of(schema)
-    text = _THINKING.sub("", text).strip()
+    text = _unquoted(storable(text).strip())
+    whole = _whole(text)
+    if whole is not None:
+        candidates: list[Any] = [whole]
+    else:
+        part = answer_part(text)
+        if part is None:
+            return Parsed(None, "the answer ends inside its reasoning")
+        text = _unquoted(part.strip())
+        candidates = []
     if not text:
         return Parsed(None, "the answer is empty")
-    best: Parsed | None = None
-    for candidate in _objects(text, schema):
-        error = _first_error(validator, candidate)
-        if error is None:
-            return Parsed(candidate, None)
-        kept = _valid_part(candidate, schema)
-        if best is None or (best.value is None and kept is not None):
-            best = Parsed(kept, error)
-    if best is not None and best.value is not None:
-        return best
-    items = _whole_items(text, schema)
-    error = best.error if best else "the answer holds no whole JSON object"
+    scan = _Scan(text)
+    if whole is None:
+        candidates = [*deque(scan.values(), _CANDIDATES)]
+    if scan.broken_at is None:
+        for candidate in reversed(candidates):
+            found = candidate if fits(schema, candidate) else coerced(candidate, schema)
+            if found is not MISSING:
+                return Parsed(found, None)
+    return _saved(scan, candidates, schema)
+
+
+def _saved(scan: "_Scan", candidates: list[Any], schema: Mapping[str, Any]) -> Parsed:
+    """Return what can be saved of an answer without a valid object."""
+    listed = "items" in schema.get("properties", {})
+    error = None
+    if scan.broken_at is None:
+        for candidate in reversed(candidates):
+            value = {"items": candidate} if listed and isinstance(candidate, list) else candidate
+            error = error or first_error(schema, value)
+            kept = _valid_part(value, schema) if isinstance(value, dict) else None
+            if kept is not None:
+                return Parsed(kept, first_error(schema, value))
+    items = _valid_items(scan.items(), schema) if listed else []
+    error = error or "the answer holds no whole JSON object"
     return Parsed({"items": items} if items else None, error)
 
 
-def ask_again(request: Request, raw: str, error: str) -> Request:
-    """Return the request that shows the model its bad answer and the validation error."""
-    again = [
-        {
-            "role": "user",
-            "content": f"That answer cannot be used: {error}. Answer again, with the whole JSON "
-            "object as the schema wants it and nothing else.",
-        }
-    ]
-    if raw.strip():
-        again.insert(0, {"role": "assistant", "content": raw[:_QUOTED_CHARACTERS]})
-    return replace(request, messages=(*request.messages, *again))
+def _unquoted(text: str) -> str:
+    """Return what a JSON string holds, where the whole text is one."""
+    for _ in range(_QUOTED_LAYERS):
+        quoted = f'"{text}"' if text.startswith('{\\"') else text
+        if not (quoted.startswith('"') and quoted.endswith('"')):
+            break
+        try:
+            value = value_of(quoted)
+        except ValueError:
+            break
+        if not isinstance(value, str) or value.strip() == text:
+            break
+        text = value.strip()
+    return text
 
 
-def _objects(text: str, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the whole top-level objects of `text`; a bare array is read as `items`."""
-    listed = "items" in schema.get("properties", {})
-    start = 0
-    while True:
-        found = re.compile(r"[\[{]" if listed else r"\{").search(text, start)
-        if found is None:
-            return
-        value, end = _value_at(text, found.start())
-        if isinstance(value, dict):
-            yield value
-        elif isinstance(value, list) and listed and value:
-            yield {"items": value}
+def _whole(text: str) -> dict[str, Any] | None:
+    """Return the object that the whole text is, None if it is not one."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return None
+    try:
+        value = value_of(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+class _Scan:
+    """Finds the JSON values in a text, in time that grows with its length only."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._repairs = 0
+        self._repaired = 0
+        self.broken_at: int | None = None
+
+    def values(self) -> Iterator[Any]:
+        """Yield the whole top-level objects, and arrays that hold objects.
+
+        Sets `broken_at` to the start of a value that has no end, after which the scan stops.
+        """
+        start = loose = 0
+        for _ in range(_VALUES_MOST):
+            found = _BRACKETS.search(self._text, start)
+            if found is None:
+                return
+            at = found.start()
+            value, end = self._value_at(at)
+            if end is None:
+                if _BEGUN.match(self._text, at):
+                    self.broken_at = at
+                    return
+                # A bracket in prose is no value that was cut off.
+                loose += 1
+                if found.group() == "{" or loose > _LOOSE_BRACKETS:
+                    return
+                start = at + 1
+                continue
+            start = end
+            if isinstance(value, list):
+                value = _one_of(value)
+            if isinstance(value, (dict, list)):
+                yield value
+
+    def items(self) -> list[Any]:
+        """Return the whole elements of the array `items` of an answer that was cut off."""
+        start = self.broken_at or 0
+        named = _ITEMS.search(self._text, start)
+        place = named.end() if named else self._text.find("[", start) + 1
+        values = []
+        while place > 0 and len(values) < _VALUES_MOST:
+            found = _NEXT_ITEM.search(self._text, place)
+            if found is None or found.group() == "]":
+                break
+            value, end = self._value_at(found.start())
+            if end is None:
+                break
+            values.append(value)
+            place = end
+        return values
+
+    def _value_at(self, start: int) -> tuple[Any, int | None]:
+        """Return the object or array that starts at `start` and the place behind it.
+
+        The place is None where it has no end, and the value None where it cannot be read.
+        """
+        if self._repairs > _REPAIRS:
+            return None, None
+        try:
+            return value_at(self._text, start)
+        except ValueError:
+            self._repairs += 1
+        end = _end_of(self._text, start)
         if end is None:
-            return
-        start = end
+            return None, None
+        self._repaired += end - start
+        if self._repaired > _REPAIRED_CHARACTERS:
+            return None, end
+        # Only what is balanced is repaired: a repaired cut-off tail would pass for a whole item.
+        from json_repair import repair_json  # noqa: PLC0415 (costs 60 ms, needed for slips only)
+
+        try:
+            return value_of(repair_json(self._text[start:end], skip_json_loads=True)), end
+        except (ValueError, RecursionError):
+            return None, end
 
 
-def _float(text: str) -> float | int:
-    """Return a number; a whole one as the integer that JSON Schema takes it for."""
-    value = float(text)
-    return int(value) if value.is_integer() and abs(value) < 2**53 else value
-
-
-_DECODER = json.JSONDecoder(strict=False, parse_float=_float)
-
-
-def _value_at(text: str, start: int) -> tuple[Any, int | None]:
-    """Return the object or array that starts at `start` and the place behind it.
-
-    The place is None where it has no end, and the value None where it cannot be read.
-    """
-    try:
-        return _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
-        pass
-    end = _end_of(text, start)
-    if end is None:
-        return None, None
-    # Only what is balanced is repaired: a repaired cut-off tail would pass for a whole item.
-    from json_repair import repair_json  # noqa: PLC0415 (costs 60 ms, needed for slips only)
-
-    try:
-        return _DECODER.decode(repair_json(text[start:end], skip_json_loads=True)), end
-    except (ValueError, RecursionError):
-        return None, end
+def _one_of(values: list[Any]) -> Any:
+    """Return an array of objects, or the object if it holds only that one; else None."""
+    objects = [value for value in values if isinstance(value, dict)]
+    if not objects:
+        return None
+    same = len(objects) == len(values) and all(value == objects[0] for value in objects)
+    return objects[0] if same and len(objects) == 1 else values
 
 
 def _end_of(text: str, start: int) -> int | None:
     """Return the place behind the bracket that closes the one at `start`, heeding strings."""
-    depth, quoted, escaped = 0, False, False
-    for place in range(start, len(text)):
-        character = text[place]
-        if quoted:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                quoted = False
-        elif character == '"':
-            quoted = True
-        elif character in "[{":
+    depth = 0
+    for found in _UNQUOTED.finditer(text, start):
+        mark = found.group()
+        if mark in ("{", "["):
             depth += 1
-        elif character in "]}":
+            if depth > DEPTH_MOST:
+                return None
+        elif mark in ("}", "]"):
             depth -= 1
             if depth == 0:
-                return place + 1
+                return found.end()
     return None
-
-
-def _whole_items(text: str, schema: Mapping[str, Any]) -> list[Any]:
-    """Return the whole and valid items of a cut-off answer."""
-    if "items" not in schema.get("properties", {}):
-        return []
-    named = _ITEMS.search(text)
-    place = named.end() if named else text.find("[") + 1
-    values = []
-    while place > 0:
-        found = re.compile(r"[{\[\]]").search(text, place)
-        if found is None or found.group() == "]":
-            break
-        value, end = _value_at(text, found.start())
-        if end is None:
-            break
-        values.append(value)
-        place = end
-    return _valid_items(values, schema)
 
 
 def _valid_part(value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -172,56 +230,15 @@ def _valid_part(value: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, A
     kept = {
         name: part
         for name, part in value.items()
-        if name != "items"
-        and name in properties
-        and _first_error(_validator(canonical(properties[name])), part) is None
+        if name != "items" and name in properties and fits(properties[name], part)
     }
     return kept | {"items": items}
 
 
 def _valid_items(values: list[Any], schema: Mapping[str, Any]) -> list[Any]:
     array = schema["properties"]["items"]
-    validator = _validator(canonical(array.get("items", {})))
-    valid = [value for value in values if _first_error(validator, value) is None]
+    item = array.get("items", {})
+    read = [value if fits(item, value) else coerced(value, item) for value in values[:_VALUES_MOST]]
+    valid = [value for value in read if value is not MISSING]
     most = array.get("maxItems")
     return valid if most is None else valid[:most]
-
-
-def _validator_of(schema: Mapping[str, Any]) -> Draft202012Validator:
-    """Return the validator of a schema object; thousands of requests share one object."""
-    known = _SEEN.get(id(schema))
-    if known is not None and known[0] is schema:
-        return known[1]
-    if len(_SEEN) >= 256:
-        _SEEN.clear()
-    made = _validator(canonical(schema))
-    _SEEN[id(schema)] = (schema, made)
-    return made
-
-
-_SEEN: dict[int, tuple[Mapping[str, Any], Draft202012Validator]] = {}
-
-
-@lru_cache(maxsize=256)
-def _validator(schema: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads(schema))
-
-
-def _first_error(validator: Draft202012Validator, value: Any) -> str | None:
-    try:
-        if validator.is_valid(value):
-            return None
-        error = next(validator.iter_errors(value))
-    except UnicodeError:
-        return "the answer holds half a character (a lone surrogate)"
-    place = "".join(f"[{step!r}]" for step in error.instance_path)
-    return f"at {_short(place or 'the top', 80)}: {_short(error.message)}"
-
-
-def _short(words: str, most: int = _ERROR_CHARACTERS) -> str:
-    """Return `words` without their middle where they are long.
-
-    A message quotes what it is about, which may be a whole answer, and ends with what is wrong.
-    """
-    half = (most - 3) // 2
-    return words if len(words) <= most else f"{words[:half]}...{words[-half:]}"

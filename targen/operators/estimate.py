@@ -10,7 +10,7 @@ import polars as pl
 from targen.errors import StepError
 from targen.llm import reply as replies
 from targen.llm import structured
-from targen.llm.interpret import ASK_AGAIN, status_of
+from targen.llm.interpret import ASK_AGAIN, follow_up, interpret, reading_of
 from targen.llm.prices import prompt_bound
 from targen.llm.settings import DEFAULT_BASE_URL, EMBEDDED_MODEL, EngineSettings
 from targen.llm.types import Outcome, Request, identify
@@ -90,13 +90,11 @@ class Rehearsal:
         for asks in range(ASK_AGAIN + 1):
             again = []
             for (root, request), outcome in self._answers(open_):
-                broken = outcome.status in ("malformed", "truncated") and outcome.value is None
-                if broken and asks < ASK_AGAIN:
-                    error = outcome.error or "it is malformed"
-                    asked = structured.ask_again(request, outcome.raw or "", error)
-                    again.append((root, asked))
-                else:
+                asked = follow_up(request, reading_of(outcome), outcome.raw or "", asks)
+                if asked is None:
                     yield _for(root, outcome)
+                else:
+                    again.append((root, asked))
             open_ = again
 
     def _answers(
@@ -126,13 +124,13 @@ class Rehearsal:
         content = json.dumps(self._complete(sent)).encode()
         answer = replies.read(200, {}, content).answer
         assert answer is not None
-        parsed = structured.parse(answer.text, request.schema)
-        status, error = status_of(answer, parsed.error)
+        reading = interpret(answer, request)
         prompt, output = answer.prompt_tokens or 0, answer.completion_tokens or 0
         self._count(request, prompt, output)
-        value = parsed.value if status in ("ok", "malformed", "truncated") else None
+        status = reading.status
+        value = reading.parsed.value if status in ("ok", "malformed", "truncated") else None
         return Outcome(
-            request, name, status, value, answer.text, error, mean_logprob=answer.logprob
+            request, name, status, value, answer.text, reading.error, mean_logprob=answer.logprob
         )
 
     def _count(self, request: Request, prompt: int, output: int) -> None:

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def test_of_a_cut_off_answer_only_whole_items_are_kept(end: int) -> None:
     ("text", "kept"),
     [
         ('{"items": [{"text": "a"}, {"text": 1}, {"word": "c"}]}', [{"text": "a"}]),
-        ('{"items": [{"text": "a"}], "more": 1}', [{"text": "a"}]),
+        ('{"items": [{"text": "a"}, {"text": 2}], "more": 1}', [{"text": "a"}]),
         ('{"items": [{"text": "a"}, {"text": "b"', [{"text": "a"}]),
         ('[{"text": "a"}, {"te', [{"text": "a"}]),
         ('{"items": [{"text": 1}]}', None),
@@ -112,5 +113,290 @@ def test_an_error_does_not_quote_a_whole_answer() -> None:
 def test_half_a_character_is_no_label() -> None:
     parsed = parse('{"label": "\\ud800"}', LABEL)
     assert parsed.value is None
-    assert parsed.error is not None
-    assert "lone surrogate" in parsed.error
+    assert parsed.error == """at ['label']: "\ufffd" is not one of "yes" or "no\""""
+
+
+# Reasoning.
+
+DRAFT, FINAL = '{"label": "yes"}', '{"label": "no"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Perhaps {DRAFT}? No.\n</think>\n{FINAL}",
+        f'<think id="1">{DRAFT}</think>{FINAL}',
+        f"<think>{DRAFT}</think>\n\n```json\n{FINAL}\n```",
+        f"<THINK>{DRAFT}</Think>{FINAL}",
+        f"<thinking>{DRAFT}</thinking>{FINAL}",
+        f"<thought>{DRAFT}</thought>{FINAL}",
+        f"<thoughts>{DRAFT}</thoughts>{FINAL}",
+        f"<reasoning>{DRAFT}</reasoning>{FINAL}",
+        f"<reflection>{DRAFT}</reflection>{FINAL}",
+        f"<seed:think>{DRAFT}</seed:think>{FINAL}",
+        f"<antThinking>{DRAFT}</antThinking>{FINAL}",
+        f"[THINK]{DRAFT}[/THINK]{FINAL}",
+        f"[think]{DRAFT}[/think]{FINAL}",
+        f"\u25c1think\u25b7{DRAFT}\u25c1/think\u25b7{FINAL}",
+        f"{DRAFT}\u25c1/think\u25b7{FINAL}",
+        f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final<|message|>"
+        f"{FINAL}",
+        f"<|channel|>analysis<|message|>{DRAFT}<|end|><|start|>assistant<|channel|>final "
+        f"<|constrain|>json<|message|>{FINAL}<|return|>",
+        f"<|channel|>final<|message|>{FINAL}<|end|><|start|>assistant<|channel|>analysis",
+        f"analysisMaybe {DRAFT}.assistantfinal{FINAL}",
+        f"<|START_THINKING|>{DRAFT}<|END_THINKING|><|START_RESPONSE|>{FINAL}<|END_RESPONSE|>",
+        f"<|begin_of_thought|>{DRAFT}<|end_of_thought|>{FINAL}",
+        f"<think>a<think>b</think>{DRAFT}</think>{FINAL}",
+        f"<think>{DRAFT}</think>{DRAFT}<think>No!</think>{FINAL}",
+        f"<think>{DRAFT}</think><answer>{FINAL}</answer>",
+    ],
+)
+def test_only_what_follows_the_reasoning_is_the_answer(text: str) -> None:
+    found = parse(text, LABEL)
+    assert (found.value, found.error) == ({"label": "no"}, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>Perhaps {DRAFT}? Let me see",
+        f"<think>a</think><think>{DRAFT}",
+        f"<reasoning>{DRAFT}",
+        f"[THINK]{DRAFT}",
+        f"\u25c1think\u25b7{DRAFT}",
+        f"<|channel|>analysis<|message|>{DRAFT}<|end|>",
+        f"analysisMaybe {DRAFT}.",
+        f"<think>{DRAFT}</think>",
+        f"{DRAFT}</think>",
+    ],
+)
+def test_reasoning_holds_no_answer(text: str) -> None:
+    found = parse(text, LABEL)
+    assert found.value is None
+    assert found.error in ("the answer ends inside its reasoning", "the answer is empty")
+
+
+@pytest.mark.parametrize("mark", ["<think>", "</think>", "[/THINK]", "<|channel|>final<|message|>"])
+@pytest.mark.parametrize("before", ["", "Sure: ", "<think>hm</think>", "hm</think>", "```json\n"])
+def test_a_mark_in_a_text_of_the_answer_is_text(mark: str, before: str) -> None:
+    value = {"items": [{"text": f"the tag {mark} is used"}]}
+    assert parse(before + json.dumps(value), SCHEMA).value == value
+
+
+# Several objects.
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        (f"{DRAFT}\nWait, that is wrong. Corrected:\n{FINAL}", "no"),
+        (f"{FINAL} {FINAL}", "no"),
+        (f'{DRAFT} {{"label": "No."}}', "no"),
+        (f'{FINAL} {{"confidence": 0.9}}', "no"),
+        (f"[{FINAL}]", "no"),
+        (f"See [1] and [note]: {FINAL} [2]", "no"),
+        (f"[{FINAL}, {DRAFT}]", None),
+        (f'{DRAFT} Corrected: {{"label": "n', None),
+    ],
+)
+def test_of_several_objects_the_last_valid_one_counts(text: str, label: str | None) -> None:
+    found = parse(text, LABEL)
+    assert found.value == (None if label is None else {"label": label})
+    assert (found.error is None) == (label is not None)
+
+
+# Forms.
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "No", "NO", " no ", "no.", '"no"', "'no'", "`no`", "**no**", "no!", "1. no", "(a) no",
+        "A) no", "2) No.", "- no", "ii. no", "a: no", "Label: no", "Answer: (b) No.",
+        "\u201cno\u201d",
+    ],
+)  # fmt: skip
+def test_a_label_in_another_form_is_the_label(written: str) -> None:
+    found = parse(json.dumps({"label": written}), LABEL)
+    assert (found.value, found.error) == ({"label": "no"}, None)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "maybe",
+        "yes or no",
+        "not no",
+        "yes, no",
+        "",
+        "n",
+        "the answer is no",
+        "not: no",
+        None,
+        0,
+        [],
+    ],
+)
+def test_what_is_not_one_label_is_none(written: Any) -> None:
+    assert parse(json.dumps({"label": written}), LABEL).value is None
+
+
+@pytest.mark.parametrize(
+    ("options", "written", "read"),
+    [
+        (["not_entailment", "entailment"], "Not Entailment", "not_entailment"),
+        (["not_entailment", "entailment"], "not-entailment.", "not_entailment"),
+        (["A", "B"], "b", "B"),
+        (["A", "B"], "B) because of this", "B"),
+        (["A", "B"], "(A)", "A"),
+        (["a", "b"], "a) b", None),
+        (["Yes", "yes"], "YES", None),
+        (["Yes", "yes"], "yes", "yes"),
+        ([1, 2, 3], "2", 2),
+        ([1, 2, 3], "2.", 2),
+        (["1", "2"], 2, "2"),
+        ([1, "1"], "1.", None),
+        ([True, False], "True", True),
+        (["true", "false"], True, "true"),
+        (["C++", "C"], "c++", "C++"),
+        (["-1", "1"], "-1.", "-1"),
+    ],
+)
+def test_an_option_is_meant_if_it_is_the_only_one(options: Any, written: Any, read: Any) -> None:
+    schema = {"type": "object", "properties": {"x": {"enum": options}}, "required": ["x"]}
+    found = parse(json.dumps({"x": written}), schema)
+    assert found.value == (None if read is None else {"x": read})
+    if found.value:
+        assert type(found.value["x"]) is type(read)
+
+
+ONE_ITEM = {"items": [{"text": "a"}]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(json.dumps(ONE_ITEM)),
+        json.dumps(json.dumps(json.dumps(ONE_ITEM))),
+        json.dumps(ONE_ITEM).replace('"', '\\"'),
+        json.dumps({"items": json.dumps(ONE_ITEM["items"])}),
+        json.dumps({"items": [json.dumps({"text": "a"})]}),
+        json.dumps({"answer": ONE_ITEM}),
+        json.dumps({"answer": ONE_ITEM["items"]}),
+        json.dumps({"response": {"result": ONE_ITEM}}),
+        json.dumps({"response": json.dumps(ONE_ITEM), "status": "done"}),
+        json.dumps([ONE_ITEM]),
+        json.dumps({**ONE_ITEM, "thought": "hm"}),
+        json.dumps({"items": [{"text": "a", "why": "b"}]}),
+        json.dumps({"Items": [{" Text": "a"}]}),
+        json.dumps({"items": {"text": "a"}}),
+        json.dumps({"items": [{"text": ["a"]}]}),
+    ],
+)
+def test_a_drifted_form_is_read(text: str) -> None:
+    for written in (text, f"```json\n{text}\n```", f"<think>hm</think>\n{text}"):
+        found = parse(written, SCHEMA)
+        if written != text and text.startswith(('"', "{\\")):
+            continue
+        assert (found.value, found.error) == (ONE_ITEM, None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"draft": {"items": [{"text": "a"}]}, "final": {"items": [{"text": "b"}]}},
+        {"items": [{"text": "a"}, {"text": 3}]},
+        {"items": [{"Text": "a", "TEXT": "b"}]},
+        {"text": "a"},
+        {"other": 1},
+    ],
+)
+def test_what_has_two_readings_or_none_is_malformed(value: Any) -> None:
+    assert parse(json.dumps(value), SCHEMA).error is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "read"),
+    [
+        ("integer", "3", 3), ("integer", " 3 ", 3), ("integer", "3.", 3), ("integer", "3.0", 3),
+        ("integer", "-3", -3), ("integer", "3.5", None), ("integer", "three", None),
+        ("integer", "1,000", None), ("integer", True, None), ("integer", 3, 3),
+        ("number", "0.5", 0.5), ("number", "1e-2", 0.01), ("number", "50%", None),
+        ("boolean", "True", True), ("boolean", "false", False), ("boolean", "yes", None),
+        ("boolean", 1, None), ("string", 3, None), ("string", "3", "3"),
+        ("number", float("nan"), None), ("number", float("inf"), None),
+    ],
+)  # fmt: skip
+def test_a_number_in_quotes_is_a_number(kind: str, written: Any, read: Any) -> None:
+    schema = {"type": "object", "properties": {"x": {"type": kind}}, "required": ["x"]}
+    found = parse(json.dumps({"x": written}), schema)
+    assert found.value == (None if read is None else {"x": read})
+    if found.value:
+        assert type(found.value["x"]) is type(read)
+
+
+def test_what_is_valid_is_never_changed() -> None:
+    free = {"type": "object", "properties": {"x": {"type": "string"}, "y": {}}, "required": ["x"]}
+    for value in ({"x": " 1. No. "}, {"x": "{}", "X": "b"}, {"x": "a", "y": '{"x": "b"}'}):
+        assert parse(json.dumps(value), free).value == value
+
+
+def test_reading_again_what_was_read_changes_nothing() -> None:
+    for text in ('{"label": "1. No."}', '{"Answer": {"LABEL": "no"}}'):
+        once = parse(text, LABEL).value
+        assert once == parse(text, LABEL).value == parse(json.dumps(once), LABEL).value
+
+
+# Texts that cannot be stored.
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("a \\ud83d b", "a \ufffd b"),
+        ("a \ud83d b", "a \ufffd b"),
+        ("\\ud83d\\ude00", "\U0001f600"),
+        ("a\\u0000b", "ab"),
+        ("a\0b", "ab"),
+    ],
+)
+def test_values_hold_storable_texts_only(written: str, text: str) -> None:
+    for before in ("", "Sure: ", "<think>a</think>"):
+        found = parse(f'{before}{{"items": [{{"text": "{written}"}}]}}', SCHEMA)
+        assert found.value == {"items": [{"text": text}]}
+
+
+@pytest.mark.parametrize(
+    ("before", "unit", "count", "after"),
+    [
+        ("", "<think>", 60_000, ""),
+        ("", "</think>", 60_000, ""),
+        ("", "<think>x</think>", 30_000, ""),
+        ("", "<think ", 60_000, ""),
+        ("", '</think>{"label": "no"', 40_000, ""),
+        ("<think>", "{", 1_000_000, ""),
+        ("", "{", 1_000_000, ""),
+        ("", "[", 1_000_000, ""),
+        ("", "<", 1_000_000, ""),
+        ("", '"', 1_000_000, ""),
+        ("", "\\", 1_000_000, ""),
+        ("", "{}", 300_000, ""),
+        ("", "[1]", 300_000, ""),
+        ("", "{x}", 300_000, ""),
+        ("", "{'a", 300_000, ""),
+        ("", '{"items":[', 100_000, ""),
+        ("", '{"a":"', 150_000, ""),
+        ('{"items":[', '{"text":1},', 80_000, ""),
+        ('{"items":[', "{x},", 200_000, "]}"),
+        ('{"items"', " ", 1_000_000, ""),
+        ("", '{"a" "a" "a" "a"}', 50_000, ""),
+        ('{"label":', "1", 1_000_000, "}"),
+        ("", '{"a":', 90, '"yes"' + "}" * 90),
+    ],
+)
+def test_parsing_takes_linear_time(before: str, unit: str, count: int, after: str) -> None:
+    start = time.process_time()
+    assert parse(f"{before}{unit * count}{after}", LABEL).value is None
+    parse(f"{before}{unit * count}{after}", SCHEMA)
+    assert time.process_time() - start < 10
