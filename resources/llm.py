@@ -36,6 +36,8 @@ class LLMResource(ConfigurableResource[None]):
     budget_usd: float | None = setting("budget_usd")
     requests_per_minute: int | None = setting("requests_per_minute")
     tokens_per_minute: int | None = setting("tokens_per_minute")
+    timeout_s: float | None = setting("timeout_s")
+    patience_s: float = setting("patience_s")
     endpoints_file: str = setting("endpoints_file")
     data_dir: str = setting("data_dir")
     _found_key: str | None = PrivateAttr(default=None)
@@ -104,6 +106,8 @@ class LLMResource(ConfigurableResource[None]):
             budget_usd=self.budget_usd,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
+            timeout_s=self.timeout_s,
+            patience_s=self.patience_s,
             simulator=simulator.application,
             run_id=run_id,
             task=task,

@@ -72,7 +72,7 @@ class Batches:
         self._attach = attach
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._hooks = hooks
-        self._service = Service(client.sdk, client.base_url)
+        self._service = Service(client)
         self._book = BatchRegistry(endpoint, ledger)
         self._results = Results(
             settings, endpoint, self._service, self._book, writer, ledger, hooks

@@ -17,6 +17,7 @@ from targen.llm.rate_limiter import RateLimiter
 from targen.llm.reply import Reply
 from targen.llm.retry import Refusals
 from targen.llm.runs import Job, Run
+from targen.llm.settings import timeout_of
 from targen.llm.storing import Storing
 from targen.llm.tokens import TokenLimit
 from targen.llm.wire import Profile
@@ -175,7 +176,9 @@ class Sender:
     async def _ask(self, sent: _Sent) -> None:
         job = sent.job
         body, profile = self._refusals.body(job)
-        reply, headers = await self._client.chat(body, f"targen-{job.request_id[:40]}")
+        timeout_s = timeout_of(job.request, self._client.settings)
+        key = f"targen-{job.request_id[:40]}"
+        reply, headers = await self._client.chat(body, key, timeout_s)
         now = time.monotonic()
         self._limiter.replied(now, sent.at, reply, headers)
         if self.tokens:
