@@ -180,7 +180,7 @@ class Batches:
                 # Its money was given back, or was thought to be in a batch: it must be had first.
                 self._results.look_again([job])
                 continue
-            body, profile = self._hooks.body(job)
+            body, profile = self._hooks.adapter.body(job.request)
             line = _line(job.request_id, body)
             if batch and (len(batch.jobs) >= self._most or size + len(line) > MOST_BYTES):
                 await self._begin(batch, content)

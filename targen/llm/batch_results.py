@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from openai.types import Batch
 
+from targen.llm.adaptation import Adapter
 from targen.llm.batch_wire import Service, read_line
 from targen.llm.prices import bound
 from targen.llm.progress import Stats
@@ -37,23 +38,21 @@ class Hooks:
     Attributes:
         stats: the engine's counts.
         keep: tells whether anybody still wants a job; else it is forgotten.
-        body: returns a job's body and the profile that it was made with.
+        adapter: the engine's.
         answered: stores an answer and returns it to its run; gets the seconds it took.
         failed: stores that there is none, with the status and the words.
         adapt: changes the model's profile after a refusal and makes the job ready again; False
             where that is no help.
-        dead: stops the engine where a reply says that nothing will ever be answered.
         look_for: looks a job up anew, claims it and reserves its money.
         stop: ends everything because of an error.
     """
 
     stats: Stats
     keep: Callable[[Job], bool]
-    body: Callable[[Job], tuple[Mapping[str, Any], Profile]]
+    adapter: Adapter
     answered: Callable[[Job, Answer, float], None]
     failed: Callable[[Job, Status, str], None]
     adapt: Callable[[Job, Profile, Reply], bool]
-    dead: Callable[[Reply], bool]
     look_for: Callable[[Iterable[Job]], None]
     stop: Callable[[BaseException], None]
 
@@ -166,12 +165,14 @@ class Results:
                 return False
             hooks.failed(job, "failed", f"{reply.words} (in {job.attempts} batches)")
             return True
-        profile = batch.profile or hooks.body(job)[1]
-        if reply.kind == "refused" and hooks.adapt(job, profile, reply):
+        profile = batch.profile or hooks.adapter.body(job.request)[1]
+        if hooks.adapt(job, profile, reply):
             return True
-        if reply.kind == "endpoint" and hooks.dead(reply):
+        if fatal := hooks.adapter.fatal_error(job.request, reply):
+            hooks.stop(fatal)
             return True
-        hooks.failed(job, "filtered" if reply.kind == "filtered" else "failed", reply.words)
+        words = hooks.adapter.reason(job.request, reply)
+        hooks.failed(job, "filtered" if reply.kind == "filtered" else "failed", words)
         return True
 
     async def forget(self, batch: Open, jobs: list[Job]) -> None:

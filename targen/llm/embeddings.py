@@ -23,11 +23,11 @@ from targen.errors import BudgetError, EndpointError, NoEmbeddingsError
 from targen.hashing import digest
 from targen.llm import local_embeddings, retry
 from targen.llm import reply as replies
+from targen.llm.adaptation import key_advice
 from targen.llm.client import Client
 from targen.llm.prices import Price, price_of
 from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter
-from targen.llm.retry import key_advice
 from targen.llm.settings import EngineSettings
 from targen.store import embeddings as kept
 from targen.store.budgets import DOLLAR_DUST, BudgetLedger

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from targen.errors import StoreError, TargenError
 from targen.llm import retry
+from targen.llm.adaptation import Adapter
 from targen.llm.batch import MOST_OPEN, Batches
 from targen.llm.batch_results import Hooks
 from targen.llm.budget import Budget
@@ -30,7 +31,6 @@ from targen.llm.prices import price_of
 from targen.llm.progress import EVERY_S, Clock, Progress, Stats
 from targen.llm.rate_limiter import RateLimiter
 from targen.llm.reply import Answer, Reply
-from targen.llm.retry import Refusals
 from targen.llm.runs import Job, Run
 from targen.llm.sending import Sender
 from targen.llm.settings import EngineSettings
@@ -109,7 +109,7 @@ class Engine:
             settings.concurrency, shared, self._pump, settings.requests_per_minute
         )
         self._health = retry.Health()
-        self._refusals = Refusals(settings, self._client.base_url, self._health, self.stop)
+        self._adapter = Adapter(settings, self._client.base_url)
         self._storing = Storing(
             settings,
             self._endpoint,
@@ -127,7 +127,7 @@ class Engine:
             self._limiter,
             self._budget,
             self._storing,
-            self._refusals,
+            self._adapter,
             self._health,
             self.stats,
         )
@@ -317,6 +317,7 @@ class Engine:
 
         def answered(job: Job, answer: Answer, seconds: float) -> None:
             self._health.good()
+            self._adapter.answered()
             self._storing.answered(job, answer, seconds, batch=True)
 
         def adapt(job: Job, profile: Profile, reply: Reply) -> bool:
@@ -327,11 +328,10 @@ class Engine:
         hooks = Hooks(
             stats=self.stats,
             keep=self.keep,
-            body=self._refusals.body,
+            adapter=self._adapter,
             answered=answered,
             failed=self._storing.failed,
             adapt=adapt,
-            dead=self._refusals.dead,
             look_for=self.look_for,
             stop=self.stop,
         )

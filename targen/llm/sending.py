@@ -10,12 +10,12 @@ from typing import Protocol
 
 from targen.errors import EndpointError, TargenError
 from targen.llm import retry
+from targen.llm.adaptation import Adapter
 from targen.llm.budget import Budget
 from targen.llm.client import Client
 from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter
 from targen.llm.reply import Reply
-from targen.llm.retry import Refusals
 from targen.llm.runs import Job, Run
 from targen.llm.settings import timeout_of
 from targen.llm.storing import Storing
@@ -75,7 +75,7 @@ class Sender:
         limiter: RateLimiter,
         budget: Budget,
         storing: Storing,
-        refusals: Refusals,
+        adapter: Adapter,
         health: retry.Health,
         stats: Stats,
     ) -> None:
@@ -85,7 +85,7 @@ class Sender:
         limit beside the limiter.
         """
         self._desk, self._client, self._limiter, self._budget = desk, client, limiter, budget
-        self._storing, self._refusals = storing, refusals
+        self._storing, self._adapter = storing, adapter
         self._health, self._stats = health, stats
         self.instead: Callable[[Job], None] | None = None
         self.tokens: TokenLimit | None = None
@@ -175,7 +175,7 @@ class Sender:
 
     async def _ask(self, sent: _Sent) -> None:
         job = sent.job
-        body, profile = self._refusals.body(job)
+        body, profile = self._adapter.body(job.request)
         timeout_s = timeout_of(job.request, self._client.settings)
         key = f"targen-{job.request_id[:40]}"
         reply, headers = await self._client.chat(body, key, timeout_s)
@@ -187,20 +187,22 @@ class Sender:
             self._again(job, reply, now)
             return
         job.attempts += 1
-        if reply.kind == "refused" and self.adapt(job, profile, reply):
+        if self.adapt(job, profile, reply):
             return
-        if reply.kind == "endpoint" and self._refusals.dead(reply):
+        if fatal := self._adapter.fatal_error(job.request, reply):
+            self._desk.stop(fatal)
             return
         self._health.good()
         if reply.answer is not None:
+            self._adapter.answered()
             self._storing.answered(job, reply.answer, now - sent.at)
         else:
             status: Status = "filtered" if reply.kind == "filtered" else "failed"
-            self._storing.failed(job, status, reply.words)
+            self._storing.failed(job, status, self._adapter.reason(job.request, reply))
 
     def _again(self, job: Job, reply: Reply, now: float) -> None:
         """Put a job back that got no answer, or give it up."""
-        dead = self._health.bad(now, reply, len(self._calls) - 1, self._refusals.base_url)
+        dead = self._health.bad(now, reply, len(self._calls) - 1, self._adapter.base_url)
         if dead:
             self._desk.stop(EndpointError(f"The model endpoint cannot be used: {dead}."))
         if reply.kind == "throttled":
@@ -223,11 +225,10 @@ class Sender:
 
     def adapt(self, job: Job, profile: Profile, reply: Reply) -> bool:
         """Make a refused job ready again where another body may be taken; False if not."""
-        if not self._refusals.adapt(job, profile, reply):
+        if not self._adapter.adapt(job.request, profile, reply):
             return False
-        if not self._desk.fatal:
-            job.attempts -= 1
-            self._ready.appendleft(job)
+        job.attempts -= 1
+        self._ready.appendleft(job)
         return True
 
     async def drain(self, run: Run | None) -> None:
