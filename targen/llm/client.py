@@ -14,7 +14,7 @@ import openai
 
 from targen.errors import EndpointError
 from targen.llm import reply as replies
-from targen.llm.keys import SECRET_NAME, check_key, remember, without_keys
+from targen.llm.keys import SECRET_NAME, answer_without_keys, check_key, remember, without_keys
 from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
 from targen.tasks.endpoints import normalised
 
@@ -243,7 +243,7 @@ def _redacted(reply: replies.Reply) -> replies.Reply:
     words, answer = without_keys(reply.words), reply.answer
     if words != reply.words:
         reply = replace(reply, words=words)
-    if answer is not None and (text := without_keys(answer.text)) != answer.text:
+    if answer is not None and (text := answer_without_keys(answer.text)) != answer.text:
         reply = replace(reply, answer=replace(answer, text=text))
     return reply
 

@@ -3,7 +3,6 @@
 import logging
 import re
 import traceback
-from urllib.parse import quote
 
 from targen.errors import EndpointError
 
@@ -17,7 +16,12 @@ _SHORTEST = 12
 
 _QUOTES = "'\"`"
 _LOGGERS = ("targen", "openai", "httpx2", "asyncio")
-_KNOWN: set[str] = set()
+_ESCAPED_ASCII = re.compile(r"\\u00[2-7]|\\/")
+_KNOWN: "dict[str, _Secret]" = {}
+
+_CUT = 8
+"""Fewer characters of a key are no secret: keys of one vendor begin alike."""
+_END = 8
 
 
 def check_key(key: str, source: str) -> None:
@@ -51,22 +55,60 @@ def check_key(key: str, source: str) -> None:
         )
 
 
+class _Secret:
+    """Finds one secret in texts: as it is, escaped as in JSON or a URL, or cut at the end."""
+
+    def __init__(self, secret: str) -> None:
+        self.plain = secret
+        self._units = [re.compile(_unit(character)) for character in secret]
+        self._head = re.compile("".join(_unit(character) for character in secret[:_CUT]))
+
+    def without(self, text: str) -> str:
+        kept, start = [], 0
+        for head in self._head.finditer(text):
+            if head.start() < start:
+                continue
+            end, left = head.end(), len(self._units) - _CUT
+            for unit in self._units[_CUT:]:
+                found = unit.match(text, end)
+                if found is None:
+                    break
+                end, left = found.end(), left - 1
+            # Shortened texts end within the secret, maybe within an escape, or with a quote.
+            if left == 0 or len(text) - end <= _END:
+                kept.append(text[start : head.start()] + REPLACEMENT)
+                start = end
+        return "".join(kept) + text[start:]
+
+
+def _unit(character: str) -> str:
+    code, slashes = f"{ord(character):02x}", r"\\{0,4}"
+    escapes = rf"{slashes}u00{code}|{slashes}x{code}|%{code}|&#x0?{code};|&#{ord(character)};"
+    return rf"(?:(?i:{escapes})|{slashes}{re.escape(character)})"
+
+
 def remember(secret: str) -> None:
     """Keep `secret` out of the log of this process from now on, and out of `without_keys`."""
-    if len(secret) < _SHORTEST:
+    if len(secret) < _SHORTEST or secret in _KNOWN:
         return
-    _KNOWN.update((secret, quote(secret, safe="")))
+    _KNOWN[secret] = _Secret(secret)
     for name in _LOGGERS:
-        logger = logging.getLogger(name)
-        if _FILTER not in logger.filters:
-            logger.addFilter(_FILTER)
+        logging.getLogger(name).addFilter(_FILTER)
 
 
 def without_keys(text: str) -> str:
-    """Return `text` with every known key replaced."""
-    for secret in _KNOWN:
-        if secret in text:
-            text = text.replace(secret, REPLACEMENT)
+    """Return `text` with every known key replaced, escaped ones too."""
+    for secret in _KNOWN.values():
+        text = secret.without(text)
+    return text
+
+
+def answer_without_keys(text: str) -> str:
+    """Return an answer with every known key replaced; fast where no key can be in it."""
+    escaped = "\\" in text and _ESCAPED_ASCII.search(text)
+    for secret in _KNOWN.values():
+        if escaped or secret.plain in text:
+            text = secret.without(text)
     return text
 
 
