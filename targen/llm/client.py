@@ -240,12 +240,18 @@ def _key(settings: EngineSettings, base_url: str) -> str | None:
 
 def _redacted(reply: replies.Reply) -> replies.Reply:
     """Return `reply` with known keys removed from its decoded texts."""
-    words, answer = without_keys(reply.words), reply.answer
-    if words != reply.words:
-        reply = replace(reply, words=words)
-    if answer is not None and (text := answer_without_keys(answer.text)) != answer.text:
-        reply = replace(reply, answer=replace(answer, text=text))
-    return reply
+    words, param = without_keys(reply.words), without_keys(reply.param)
+    if (words, param) != (reply.words, reply.param):
+        reply = replace(reply, words=words, param=param)
+    if reply.answer is None:
+        return reply
+    changed = {
+        name: clean
+        for name in ("text", "refusal", "model", "fingerprint", "provider_id")
+        if isinstance(text := getattr(reply.answer, name), str)
+        and (clean := answer_without_keys(text)) != text
+    }
+    return replace(reply, answer=replace(reply.answer, **changed)) if changed else reply
 
 
 def _redirected(location: str, base_url: str) -> str:
