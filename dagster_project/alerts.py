@@ -84,7 +84,7 @@ def send(body: dict[str, Any], address: str | None) -> None:
             if status < 300:
                 return
             problem = f"answered with status {status}"
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
             problem = f"cannot be reached ({type(error).__name__})"
         if pause is not None:
             time.sleep(pause)

@@ -91,6 +91,8 @@ def make_resources(settings: Settings) -> dict[str, Any]:
             budget_usd=settings.budget_usd,
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
+            timeout_s=settings.timeout_s,
+            patience_s=settings.patience_s,
             endpoints_file=settings.endpoints_file,
             data_dir=settings.data_dir,
         ),

@@ -11,7 +11,7 @@ from pydantic import PrivateAttr
 import simulator
 from resources.fields import SECRETS_FIELD, setting
 from resources.secrets import from_secrets_manager
-from targen.settings import store_address
+from targen.settings import store_address, variable
 from targen.tasks.endpoints import load_endpoints
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class LLMResource(ConfigurableResource[None]):
     budget_usd: float | None = setting("budget_usd")
     requests_per_minute: int | None = setting("requests_per_minute")
     tokens_per_minute: int | None = setting("tokens_per_minute")
+    timeout_s: float | None = setting("timeout_s")
+    patience_s: float = setting("patience_s")
     endpoints_file: str = setting("endpoints_file")
     data_dir: str = setting("data_dir")
     _found_key: str | None = PrivateAttr(default=None)
@@ -92,10 +94,13 @@ class LLMResource(ConfigurableResource[None]):
         """
         from targen.llm.settings import EngineSettings  # noqa: PLC0415
 
+        key = self._key()
+        source = "api_key" if self._found_key is None else "api_key_secret"
         return EngineSettings(
             model=self.model,
             base_url=self.base_url,
-            api_key=self._key(),
+            api_key=key,
+            key_variable=variable(source),
             endpoint_name=self.endpoint_name,
             store_url=self.store_address(),
             embedding_model=self.embedding_model,
@@ -104,6 +109,8 @@ class LLMResource(ConfigurableResource[None]):
             budget_usd=self.budget_usd,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
+            timeout_s=self.timeout_s,
+            patience_s=self.patience_s,
             simulator=simulator.application,
             run_id=run_id,
             task=task,

@@ -40,6 +40,16 @@ def _amount(variable: str, value: str) -> float:
     return number
 
 
+def _seconds(variable: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise TargenError(f"{variable} must be a number of seconds above 0, not {value!r}.")
+    return number
+
+
 def _mode(variable: str, value: str) -> str:
     return _one_of(variable, value, "live", "batch")
 
@@ -157,6 +167,21 @@ class Settings:
         None,
         _count,
     )
+    timeout_s: float | None = _setting(
+        "TARGEN_TIMEOUT_S",
+        "Seconds until a call without a complete reply is given up and tried again. By default "
+        "it follows from the request's output limit: 60 s and 1 s for every 5 tokens, between "
+        "120 and 1,800 s.",
+        None,
+        _seconds,
+    )
+    patience_s: float = _setting(
+        "TARGEN_PATIENCE_S",
+        "Seconds that an endpoint that has answered before may be unreachable before the run "
+        "ends with an error.",
+        300.0,
+        _seconds,
+    )
     prices_file: str | None = _setting(
         "TARGEN_PRICES", "Price file to use instead of the built-in one."
     )
@@ -237,7 +262,12 @@ def store_address(store_url: str | None, data_dir: str) -> str:
             f"The data is on {data_dir}, which cannot hold a SQLite file: set "
             f"{variable('store_url')} to a database, such as postgresql+psycopg2://user@host/name."
         )
-    return f"sqlite:///{Path(data_dir).expanduser() / 'completions.db'}"
+    # Not at the top: a quick command needs no SQLAlchemy.
+    from sqlalchemy import URL  # noqa: PLC0415
+
+    file = Path(data_dir).expanduser() / "completions.db"
+    # A folder's name may contain %2F, ? or #, which mean something else in a URL.
+    return URL.create("sqlite", database=str(file)).render_as_string(hide_password=False)
 
 
 def s3_attempts() -> int:

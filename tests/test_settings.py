@@ -1,9 +1,12 @@
 """Settings from the environment: empty means unset, an invalid value is one error."""
 
+from pathlib import Path
+
 import pytest
 
 from targen.errors import StoreError, TargenError
 from targen.settings import Settings, default, description, s3_attempts, variable
+from targen.store.completions import Store
 
 NAMES = tuple(Settings.__dataclass_fields__)
 
@@ -71,6 +74,22 @@ def test_a_wrong_amount_is_named(monkeypatch: pytest.MonkeyPatch, value: str) ->
         Settings.from_environment()
 
 
+@pytest.mark.parametrize("value", ["0", "-5", "soon", "inf", "nan", "5 min"])
+@pytest.mark.parametrize("name", ["TARGEN_TIMEOUT_S", "TARGEN_PATIENCE_S"])
+def test_wrong_seconds_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(TargenError, match=f"{name} must be a number of seconds above 0"):
+        Settings.from_environment()
+
+
+def test_seconds_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (Settings().timeout_s, Settings().patience_s) == (None, 300)
+    monkeypatch.setenv("TARGEN_TIMEOUT_S", "12.5")
+    monkeypatch.setenv("TARGEN_PATIENCE_S", " 60 ")
+    found = Settings.from_environment()
+    assert (found.timeout_s, found.patience_s) == (12.5, 60)
+
+
 @pytest.mark.parametrize(("text", "rows"), [("", None), ("60", 60), (" 7 ", 7)])
 def test_rows_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, text: str, rows: int | None
@@ -89,6 +108,16 @@ def test_the_store_is_beside_the_data() -> None:
     assert Settings(data_dir="s3://b/p", store_url="url").store_address() == "url"
     with pytest.raises(StoreError, match="TARGEN_STORE_URL"):
         Settings(data_dir="s3://b/p").store_address()
+
+
+@pytest.mark.parametrize("name", ["ws_feature%2Fx", "q?z", "a#b", "two words", "50%", "a+b", "ä"])
+def test_the_store_is_beside_the_data_whatever_the_folder_is_called(
+    tmp_path: Path, name: str
+) -> None:
+    address = Settings(data_dir=str(tmp_path / name)).store_address()
+    Store(address).close()
+    assert (tmp_path / name / "completions.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_attempts_on_s3(monkeypatch: pytest.MonkeyPatch) -> None:

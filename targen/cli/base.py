@@ -139,6 +139,8 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
         budget_usd=read.budget_usd,
         requests_per_minute=read.requests_per_minute,
         tokens_per_minute=read.tokens_per_minute,
+        timeout_s=read.timeout_s,
+        patience_s=read.patience_s,
         simulator=simulator.application,
         task=task,
         step=step,

@@ -1,55 +1,148 @@
 """Adapts requests to what an endpoint refuses."""
 
+import logging
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from targen.errors import EndpointError
 from targen.llm import wire
-from targen.llm.outage import Outage
+from targen.llm.refusals import Refusal, largest_output
 from targen.llm.reply import Reply
 from targen.llm.settings import EngineSettings
 from targen.llm.types import Request
+from targen.llm.wire import Profile
+
+LOGGER = logging.getLogger("targen")
+
+_LOWERED_MOST = 3
+"""How often the output limit of one model or of one request is lowered."""
+
+_REMEMBERED = 4096
+"""Requests whose own output limits are remembered."""
+
+_SURE = 4
+_SHARE = 0.75
+"""Refusals alike, and their share of all calls, after which a model counts as unusable."""
+
+
+@dataclass(slots=True)
+class _Model:
+    """What is known of one model.
+
+    Attributes:
+        profile: how requests are sent now.
+        tried: what has been changed; nothing is changed twice.
+        lowered: how often the output limit was lowered for all requests.
+        sent: calls so far, without those that were sent again with another body.
+        refused: refusals by their words.
+    """
+
+    profile: Profile
+    tried: set[str] = field(default_factory=set)
+    lowered: int = 0
+    sent: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 class Adapter:
-    """What the models of one endpoint accept, learned from their refusals."""
+    """How requests are sent to the models of one endpoint, learned from what it refuses.
 
-    def __init__(self, settings: EngineSettings, base_url: str, outage: Outage) -> None:
-        self._settings, self.base_url, self._outage = settings, base_url, outage
-        self._profiles: dict[str, wire.Profile] = {}
+    Every feature changes at most once for a model, so the number of refused calls is bounded.
+    """
 
-    def body(self, request: Request) -> tuple[dict[str, Any], wire.Profile]:
-        """Return the body of `request` and the profile that it was made with."""
-        model = request.model or self._settings.model_name
-        profile = self._profiles.setdefault(model, wire.first_profile(self.base_url))
+    def __init__(self, settings: EngineSettings, base_url: str) -> None:
+        self._settings, self.base_url = settings, base_url
+        self._models: dict[str, _Model] = {}
+        # By the request's id; the request is kept so that its id stays its own.
+        self._own_limits: dict[int, tuple[Request, int, int]] = {}
+        self._answered = False
+
+    def body(self, request: Request) -> tuple[dict[str, Any], Profile]:
+        """Return the JSON body of a request and the profile that it was made with."""
+        model = self._model(request)
+        model.sent += 1
+        profile = self._profile(model, request)
         return wire.body(request, self._settings.model_name, profile), profile
 
-    def adapt(self, request: Request, profile: wire.Profile, reply: Reply) -> bool:
-        """Change the model's profile after a refusal; False if that is no help.
+    def answered(self) -> None:
+        """Note that the endpoint has answered a request."""
+        self._answered = True
 
-        Raises:
-            EndpointError: no request with these parameters will be answered.
+    def adapt(self, request: Request, profile: Profile, reply: Reply) -> bool:
+        """Adapt to a refusal.
+
+        Args:
+            request: what was refused.
+            profile: what its body was made with.
+            reply: the refusal.
+
+        Returns:
+            True if the request is to be sent again, with a new body.
         """
-        model = request.model or self._settings.model_name
-        current = self._profiles[model]
-        if current == profile:
-            changed = wire.adapted(current, reply.param, reply.words)
-            if changed is None:
-                names = ["logprobs", *request.sampling.extra]
-                named = [name for name in names if name in f"{reply.param} {reply.words}"]
-                if named and not self._outage.answered:
-                    raise EndpointError(
-                        f"{model} does not take the parameter {named[0]!r}: "
-                        f"{reply.words.rstrip('.')}. Leave it out of the recipe's or the task's "
-                        "step."
-                    )
+        if reply.kind != "refused" and reply.code != 403:
+            return False
+        if not self._adapted(request, profile, reply):
+            return False
+        # It does not count as a call that told something about the model.
+        self._model(request).sent -= 1
+        return True
+
+    def _adapted(self, request: Request, profile: Profile, reply: Reply) -> bool:
+        refusal = Refusal(reply.param, reply.words, request.messages)
+        # OpenAI forbids log-probabilities with 403.
+        if reply.code == 403 and refusal.about() != ["logprobs"]:
+            return False
+        model = self._model(request)
+        if replace(model.profile, most_output=None) != replace(profile, most_output=None):
+            # Another refusal has changed it meanwhile.
+            return True
+        if refusal.of_the_length:
+            if self._lower(model, request, profile, refusal):
+                return True
+            if not refusal.of_the_name:
                 return False
-            wire.LOGGER.info("%s refused %s: going on with %s", model, reply.words, changed)
-            self._profiles[model] = changed
+        changes = _changes(model.profile, request, refusal)
+        change = next((one for one in changes if one[0] not in model.tried), None)
+        if change is None:
+            return False
+        model.tried.add(change[0])
+        model.profile = change[1]
+        words = "%s refused %s: going on with %s"
+        LOGGER.info(words, self._name(request), reply.words, model.profile)
+        return True
+
+    def _lower(self, model: _Model, request: Request, profile: Profile, refusal: Refusal) -> bool:
+        """Lower the output limit to what the numbers in a refusal allow; False if they do not."""
+        sent = wire.output_limit(request, profile)
+        found = largest_output(refusal, sent)
+        _, own, times = self._own_limits.get(id(request), (None, sent, 0))
+        if found is None or times >= _LOWERED_MOST:
+            return False
+        most, of_the_model = found
+        if of_the_model and most < wire.output_limit(request, model.profile):
+            if model.lowered >= _LOWERED_MOST:
+                return False
+            model.lowered += 1
+            model.profile = replace(model.profile, most_output=most)
+            LOGGER.info(
+                "%s writes at most %d tokens: lowering max_output_tokens", self._name(request), most
+            )
+        while len(self._own_limits) >= _REMEMBERED:
+            del self._own_limits[next(iter(self._own_limits))]
+        self._own_limits[id(request)] = request, min(own, most), times + 1
         return True
 
     def fatal_error(self, request: Request, reply: Reply) -> EndpointError | None:
-        """Return why no request will be answered; None if only this one was refused."""
-        if self._outage.answered and reply.code in (403, 404):
+        """Return why no request will be answered; None if only this one is not."""
+        if reply.kind == "refused":
+            return self._refused_always(request, reply)
+        if reply.kind != "endpoint":
+            return None
+        redirect = 300 <= reply.code < 400
+        if self._answered and (reply.code in (403, 404) or redirect):
             return None
         advice = {
             401: key_advice(self._settings),
@@ -57,14 +150,97 @@ class Adapter:
             403: "check the key's rights",
             404: f"check the base URL and the model name {self._settings.model_name!r}",
             429: "the account's quota is used up",
-        }.get(reply.code, "check the settings")
+        }.get(reply.code, "check the base URL" if redirect else "check the settings")
         said = reply.message(self.base_url)
         please = "; " if reply.code == 429 else ". Please "
         return EndpointError(f"{said}{please}{advice}.")
 
+    def _refused_always(self, request: Request, reply: Reply) -> EndpointError | None:
+        if self._answered:
+            return None
+        model, name = self._model(request), self._name(request)
+        refusal = Refusal(reply.param, reply.words, request.messages)
+        reason = self.reason(request, reply).rstrip(".")
+        own = next((one for one in request.sampling.extra if refusal.names(one)), None)
+        if own is not None:
+            return EndpointError(
+                f"{name} does not take the parameter {own!r}: {reason}. "
+                "Leave it out of the recipe's or the task's step."
+            )
+        # Numbers and quotations differ from request to request.
+        alike = re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "", refusal.text)[:80]
+        model.refused[alike] += 1
+        count = model.refused[alike]
+        if count < _SURE or count < _SHARE * model.sent:
+            return None
+        return EndpointError(f"{name} at {self.base_url} refuses every request: {reason}.")
+
+    def reason(self, request: Request, reply: Reply) -> str:
+        """Return why a request failed: the endpoint's words, and the setting to change."""
+        refusal = Refusal(reply.param, reply.words, request.messages)
+        if reply.kind != "refused" or not refusal.of_the_length:
+            return reply.words
+        limit = request.sampling.max_output_tokens
+        return (
+            f"{reply.words.rstrip('.')}. The prompt and max_output_tokens ({limit}) are too long "
+            "for the model: lower max_output_tokens, or use a model with a longer context."
+        )
+
+    def _name(self, request: Request) -> str:
+        return request.model or self._settings.model_name
+
+    def _model(self, request: Request) -> _Model:
+        name = self._name(request)
+        found = self._models.get(name)
+        if found is None:
+            found = self._models[name] = _Model(wire.first_profile(self.base_url))
+        return found
+
+    def _profile(self, model: _Model, request: Request) -> Profile:
+        known = self._own_limits.get(id(request))
+        if known is None or known[0] is not request:
+            return model.profile
+        most = min(known[1], wire.output_limit(request, model.profile))
+        return replace(model.profile, most_output=most)
+
+
+def _changes(profile: Profile, request: Request, refusal: Refusal) -> list[tuple[str, Profile]]:
+    """Return what may be changed after a refusal: what it is about and what was sent."""
+    sampling = request.sampling
+    sent: Mapping[str, bool] = {
+        "seed": profile.seed,
+        "temperature": profile.temperature and sampling.temperature is not None,
+        "top_p": profile.top_p and sampling.top_p is not None,
+        "logprobs": profile.logprobs and sampling.logprobs,
+    }
+    found: list[tuple[str, Profile]] = []
+    for feature in refusal.about():
+        if feature == "token_name":
+            if refusal.of_the_name and refusal.mentions(rf"\b{profile.token_name}\b"):
+                other = wire.TOKEN_NAMES[1 - wire.TOKEN_NAMES.index(profile.token_name)]
+                found.append((feature, replace(profile, token_name=other)))
+        elif feature == "format":
+            found += _plainer(profile, refusal)
+        elif sent[feature]:
+            found.append((feature, replace(profile, **{feature: False})))
+    return found
+
+
+def _plainer(profile: Profile, refusal: Refusal) -> list[tuple[str, Profile]]:
+    """Return the next plainer kind of structured output."""
+    if profile.format == "text":
+        return []
+    if profile.format == "json_object":
+        return [("text", replace(profile, format="text"))]
+    if profile.bounds and refusal.mentions(r"minitems|maxitems"):
+        return [("bounds", replace(profile, bounds=False))]
+    if profile.strict and refusal.mentions(r"\bstrict\b"):
+        return [("strict", replace(profile, strict=False))]
+    return [("json_object", replace(profile, format="json_object"))]
+
 
 def key_advice(settings: EngineSettings) -> str:
-    """Return what to do about a key that is not taken."""
+    """Return what to do about a key that is not accepted."""
     if settings.key_variable is None:
         return (
             f"check the API key: the endpoint {settings.endpoint_name!r} has none, name its "

@@ -76,7 +76,7 @@ class Batches:
         self._attach = settings.mode != "batch"
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._adapter = adapter
-        self._service = Service(client.sdk, client.base_url)
+        self._service = Service(client)
         self._registry = BatchRegistry(endpoint, ledger)
         self._results = Results(
             settings, endpoint, self._service, self._registry, writer, adapter, stats

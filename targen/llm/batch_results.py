@@ -142,8 +142,6 @@ class Results:
         if reply.kind in ("throttled", "transient"):
             self._stats.retried += call.tries < TRIES
             return call.tries < TRIES
-        if reply.kind != "refused":
-            return False
         profile = batch.profile or self._adapter.body(call.request)[1]
         return self._adapter.adapt(call.request, profile, reply)
 

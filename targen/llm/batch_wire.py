@@ -7,13 +7,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import IO, TypeVar
 
-import httpx2
 import openai
 from openai.types import Batch, FileObject
 
-from targen.errors import EndpointError
+from targen.errors import EndpointError, TargenError
 from targen.llm import reply as replies
 from targen.llm import retry
+from targen.llm.client import Client
 from targen.llm.outage import Outage
 from targen.llm.reply import Reply
 
@@ -32,9 +32,10 @@ class RefusedError(EndpointError):
 class Service:
     """The batch API of one endpoint. Every call is tried again until the endpoint is dead."""
 
-    def __init__(self, sdk: openai.AsyncOpenAI, base_url: str) -> None:
-        self._sdk = sdk
-        self._base_url = base_url
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._sdk = client.sdk
+        self._base_url = base_url = client.base_url
         # A batch runs for hours: a quarter of one without the endpoint is no reason to give up.
         self._outage = Outage(base_url, _PATIENCE_S, f"The batches of {base_url} cannot be reached")
 
@@ -148,16 +149,11 @@ class Service:
         while True:
             try:
                 result = await make()
-            except openai.APIStatusError as error:
-                response = error.response
-                secret = self._sdk.api_key.encode()
-                reply = replies.read(
-                    response.status_code, response.headers, response.content, secret
-                )
-            except (openai.APIConnectionError, httpx2.HTTPError) as error:
-                cause = error.__cause__ or error
-                words = f"no answer from {self._base_url} ({str(cause)[:200]})"
-                reply = Reply("transient", words=words, ambiguous=True)
+            except (TargenError, OSError):
+                # The disk is full, say.
+                raise
+            except Exception as error:
+                reply = self._client.reply_of(error)
             else:
                 self._outage.good(time.monotonic())
                 return result

@@ -1,19 +1,25 @@
 """The way to an endpoint: one SDK client with one connection pool."""
 
+import json
 import os
 import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
 import openai
 
 from targen.errors import EndpointError
 from targen.llm import reply as replies
+from targen.llm.keys import SECRET_NAME, answer_without_keys, check_key, remember, without_keys
 from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
 from targen.tasks.endpoints import normalised
+
+_OTHER_CALLS_S = 180.0
+"""The timeout of calls that are no chat completion, if none is set."""
 
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -48,8 +54,11 @@ class Client:
         """Open the client; nothing is sent yet.
 
         Raises:
-            EndpointError: no key, or the base URL is no URL or holds credentials.
+            EndpointError: no key, a key that cannot be sent, or the base URL is no URL or contains
+                credentials. The message never contains the key.
         """
+        self.settings = settings
+        query = ""
         if settings.embedded:
             self.base_url = "http://embedded/v1"
             if settings.simulator is None:
@@ -58,36 +67,20 @@ class Client:
             http: httpx2.AsyncClient = httpx2.AsyncClient(transport=transport)
             key: str | None = "embedded"
         else:
-            given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-            self.base_url = normalised(given) and given
-            if "@" in urlsplit(given).netloc:
-                raise EndpointError(
-                    f"The base URL of {normalised(given)} holds a user name or a password, which "
-                    "the openai SDK does not send beside a key: name it without them."
-                )
+            self.base_url, query = _base_url(settings)
+            key = _key(settings, self.base_url)
             # aiohttp is imported only where there is a network.
             from targen.llm.transport import make_client  # noqa: PLC0415
 
             http = make_client(settings.concurrency + 1)
-            key = settings.api_key
-            if not settings.own_key:
-                key = key or os.environ.get("OPENAI_API_KEY")
         if not key:
             raise EndpointError(
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "
                 "(any word, for a server that asks for none)."
             )
         self._secret = key.encode()
-        self._sdk = openai.AsyncOpenAI(
-            base_url=self.base_url,
-            api_key=key,
-            max_retries=0,
-            timeout=httpx2.Timeout(settings.timeout_s or 600.0, connect=10.0),
-            http_client=http,
-            default_headers=_instead_of_the_environments(key) if settings.own_key else None,
-        )
-        if settings.own_key:
-            self._sdk.organization = self._sdk.project = self._sdk.admin_api_key = None
+        self._timeouts: dict[float, httpx2.Timeout] = {}
+        self._sdk = self._open(settings, key, query, http)
         # Absolute: the SDK then need not parse and join two URLs for every call.
         # The SDK ends a root with a slash, but not one without a path: then the words would become
         # part of the host's name, and the key would go there.
@@ -96,10 +89,39 @@ class Client:
         self._options: openai.RequestOptions = {
             "headers": dict.fromkeys(_UNSENT, openai.Omit()),
             "max_retries": 0,
-            "timeout": self._sdk.timeout,
             "params": {},
             "security": {"bearer_auth": True, "admin_api_key_auth": True},
         }
+
+    def _open(
+        self, settings: EngineSettings, key: str, query: str, http: httpx2.AsyncClient
+    ) -> openai.AsyncOpenAI:
+        problem = ""
+        try:
+            sdk = openai.AsyncOpenAI(
+                base_url=self.base_url,
+                api_key=key,
+                max_retries=0,
+                timeout=self._timeout(settings.timeout_s or _OTHER_CALLS_S),
+                http_client=http,
+                default_headers=_instead_of_the_environments(key) if settings.own_key else None,
+                default_query=dict(parse_qsl(query, keep_blank_values=True)),
+            )
+        except Exception as error:
+            problem = type(error).__name__
+        if problem:
+            # Raised outside of the handler: the SDK's error may quote the key.
+            raise EndpointError(self._unusable(problem))
+        if settings.own_key:
+            sdk.organization = sdk.project = sdk.admin_api_key = None
+        return sdk
+
+    def _timeout(self, seconds: float) -> httpx2.Timeout:
+        found = self._timeouts.get(seconds)
+        if found is None:
+            found = httpx2.Timeout(seconds, connect=min(10.0, seconds))
+            self._timeouts[seconds] = found
+        return found
 
     async def chat(
         self, body: Mapping[str, Any], key: str, timeout_s: float
@@ -109,6 +131,7 @@ class Client:
         Args:
             body: the JSON body.
             key: idempotency key; the same for a call that is tried again.
+            timeout_s: seconds until the reply must be complete.
         """
         try:
             response = await self._sdk.post(
@@ -117,28 +140,64 @@ class Client:
                 body=body,
                 options={
                     **self._options,
+                    "timeout": self._timeout(timeout_s),
                     "idempotency_key": key,
-                    "timeout": httpx2.Timeout(timeout_s, connect=min(10.0, timeout_s)),
                 },
             )
         except openai.APIStatusError as error:
             response = error.response
-        except openai.APIConnectionError as error:
-            return self._lost(error), NO_HEADERS
+        except Exception as error:
+            return self.reply_of(error, body), NO_HEADERS
         return self.read(response), response.headers
 
     def read(self, response: httpx2.Response) -> replies.Reply:
         """Interpret a response, with the API key removed from its text."""
-        return replies.read(response.status_code, response.headers, response.content, self._secret)
+        code = response.status_code
+        if 300 <= code < 400:
+            words = _redirected(response.headers.get("Location", ""), self.base_url)
+            return replies.Reply("endpoint", words=without_keys(words), code=code)
+        return _redacted(replies.read(code, response.headers, response.content, self._secret))
 
-    def _lost(self, error: openai.APIConnectionError) -> replies.Reply:
-        cause = error.__cause__
+    def reply_of(self, error: Exception, body: Mapping[str, Any] | None = None) -> replies.Reply:
+        """Return what an error of the SDK or of its transport means, without the key.
+
+        Args:
+            error: what a call raised.
+            body: the JSON body that was sent, to tell a faulty request from a faulty setting.
+        """
+        if isinstance(error, openai.APIStatusError):
+            return self.read(error.response)
+        if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
+            return self._lost(error)
+        if body is not None:
+            try:
+                json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+            except (ValueError, TypeError, RecursionError):
+                words = "the request cannot be written as JSON in UTF-8"
+                return replies.Reply("failed", words=words)
+        return replies.Reply("endpoint", words=self._unusable(type(error).__name__))
+
+    def _unusable(self, problem: str) -> str:
+        return (
+            f"no request to {self.base_url} can be made ({problem}): check OPENAI_BASE_URL, "
+            "OPENAI_CUSTOM_HEADERS, OPENAI_ORG_ID, OPENAI_PROJECT_ID and the proxy settings"
+        )
+
+    def _lost(self, error: Exception) -> replies.Reply:
+        cause = error.__cause__ or error
         # The SDK's aiohttp transport calls a refused connection a ConnectTimeout.
         unreached = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
+        if type(cause).__name__ == "ReplyTooLongError":
+            # By name: aiohttp is imported only where there is a network. Not transient: the next
+            # reply would be as long.
+            words = f"the reply from {self.base_url} is longer than 16 MB and was not read"
+            return replies.Reply("failed", words=words, ambiguous=True)
         if unreached:
             words = f"cannot reach {self.base_url}: {_plainly(error)}"
-        elif isinstance(error, openai.APITimeoutError):
-            words = f"no answer from {self.base_url} in time"
+        elif isinstance(cause, httpx2.DecodingError):
+            words = f"the reply from {self.base_url} cannot be decompressed"
+        elif isinstance(cause, httpx2.TimeoutException):
+            words = f"no complete answer from {self.base_url} in time"
         else:
             words = f"the connection to {self.base_url} was cut"
         return replies.Reply("transient", words=words, ambiguous=not unreached)
@@ -151,6 +210,64 @@ class Client:
     async def close(self) -> None:
         """Close all connections."""
         await self._sdk.close()
+
+
+def _base_url(settings: EngineSettings) -> tuple[str, str]:
+    """Return the base URL without its query, and the query, which goes behind every path."""
+    given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
+    shown = normalised(given)
+    parts = urlsplit(given.strip())
+    if "@" in parts.netloc:
+        raise EndpointError(
+            f"The base URL of {shown} contains a user name or a password, which the openai SDK "
+            "does not send beside a key: name it without them."
+        )
+    for name, value in parse_qsl(parts.query):
+        if SECRET_NAME.search(name):
+            remember(value)
+    return f"{parts.scheme}://{parts.netloc}{parts.path}", parts.query
+
+
+def _key(settings: EngineSettings, base_url: str) -> str | None:
+    key = settings.api_key
+    if not settings.own_key:
+        key = key or os.environ.get("OPENAI_API_KEY")
+    if key:
+        check_key(key, settings.key_variable or f"the settings of {base_url}")
+        remember(key)
+    return key
+
+
+def _redacted(reply: replies.Reply) -> replies.Reply:
+    """Return `reply` with known keys removed from its decoded texts."""
+    words, param = without_keys(reply.words), without_keys(reply.param)
+    if (words, param) != (reply.words, reply.param):
+        reply = replace(reply, words=words, param=param)
+    if reply.answer is None:
+        return reply
+    changed = {
+        name: clean
+        for name in ("text", "refusal", "model", "fingerprint", "provider_id")
+        if isinstance(text := getattr(reply.answer, name), str)
+        and (clean := answer_without_keys(text)) != text
+    }
+    return replace(reply, answer=replace(reply.answer, **changed)) if changed else reply
+
+
+def _redirected(location: str, base_url: str) -> str:
+    """Say where a redirect leads, without a query, a user name or a password."""
+    try:
+        parts = urlsplit(urljoin(base_url, location))
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not location or host is None:
+        return "a redirect to nowhere"
+    where = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+    return (
+        f"a redirect to {where}, which is not followed because the prompts would go to an address "
+        "that the settings do not name"
+    )
 
 
 def _plainly(error: BaseException) -> str:

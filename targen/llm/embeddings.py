@@ -341,10 +341,8 @@ class Embeddings:
             )
         except openai.APIStatusError as error:
             response = error.response
-        except openai.APIConnectionError as error:
-            words = f"no answer from {self._client.base_url} ({error.__cause__ or error})"
-            unreached = isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
-            return None, replies.Reply("transient", words=words[:300], ambiguous=not unreached), {}
+        except Exception as error:
+            return None, self._client.reply_of(error, body), {}
         if response.status_code >= 300:
             return None, self._client.read(response), response.headers
         try:

@@ -109,7 +109,7 @@ class Engine:
         self._limiter = RateLimiter(
             settings.concurrency, shared, self._outage, settings.requests_per_minute, tokens
         )
-        adapter = Adapter(settings, self._client.base_url, self._outage)
+        adapter = Adapter(settings, self._client.base_url)
         self._batches = Batches(
             settings,
             self._endpoint,

@@ -29,7 +29,7 @@ from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter, Slot
 from targen.llm.reply import Reply
 from targen.llm.runs import Call, Run
-from targen.llm.settings import EngineSettings
+from targen.llm.settings import EngineSettings, timeout_of
 from targen.llm.structured import Parsed
 from targen.llm.types import Outcome, Request, identify
 from targen.store.budgets import DOLLAR_DUST, BudgetLedger
@@ -208,7 +208,7 @@ class Pipeline:
         call.state = "sent"
         body, call.profile = self._adapter.body(call.request)
         key = f"targen-{call.request_id[:40]}"
-        timeout_s = retry.timeout_of(call.request, self._settings, call.timeouts)
+        timeout_s = timeout_of(call.request, self._settings, call.timeouts)
         try:
             reply, headers = await self._client.chat(body, key, timeout_s)
         except BaseException:
@@ -244,15 +244,15 @@ class Pipeline:
         if call.batched:
             # Batches adapt and try again by themselves.
             call.state = "answered"
-        elif reply.kind == "refused" and self._adapted(call, reply):
+        elif call.profile and self._adapter.adapt(call.request, call.profile, reply):
             call.state = "waiting"
             return False
-        if reply.kind == "endpoint":
-            error = self._adapter.fatal_error(call.request, reply)
-            if error is not None:
-                raise error
+        if (error := self._adapter.fatal_error(call.request, reply)) is not None:
+            raise error
         if reply.kind not in ("throttled", "transient"):
             self._outage.good(time.monotonic())
+            if reply.answer is not None:
+                self._adapter.answered()
             return True
         if reply.kind == "transient" and call.attempts >= MAX_ATTEMPTS:
             return True
@@ -270,9 +270,6 @@ class Pipeline:
         if not call.batched:
             await asyncio.sleep(retry.backoff(call.request_id, turn, reply.retry_after))
         return False
-
-    def _adapted(self, call: Call, reply: Reply) -> bool:
-        return call.profile is not None and self._adapter.adapt(call.request, call.profile, reply)
 
     # 5. Store.
 

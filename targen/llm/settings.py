@@ -9,6 +9,7 @@ from typing import Any, Literal
 from targen.errors import EndpointError
 from targen.llm.local_embeddings import name_of
 from targen.llm.prices import Price, price_of
+from targen.llm.types import Request
 from targen.tasks.endpoints import EMBEDDED_ENDPOINT, Endpoint, normalised, unknown
 
 EMBEDDED_MODEL = "targen-embedded"
@@ -37,9 +38,9 @@ class EngineSettings:
         concurrency: requests in flight at most; of no meaning in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
         task_budget_usd: the same over all runs of `task`.
-        timeout_s: seconds until a call is given up and tried again; None derives it from the
-            request's output bound.
-        patience_s: seconds that an endpoint which had answered may stay silent.
+        timeout_s: seconds until a call without a complete reply is given up and tried again;
+            None derives them from the request's output bound, see `timeout_of`.
+        patience_s: seconds that an endpoint that has answered before may be unreachable.
         requests_per_minute: a limit known beforehand; None leaves it to be found.
         tokens_per_minute: the same for prompt and output tokens together; None is no limit.
         price: of `model`; None looks it up in the price file.
@@ -113,6 +114,27 @@ class EngineSettings:
         return self.endpoint_name or normalised(base_url)
 
 
+_LEAST_TIMEOUT_S, _MOST_TIMEOUT_S = 120.0, 1800.0
+_START_S = 60.0
+"""For the queue of the server and the prompt."""
+_SLOWEST_TOKENS_PER_S = 5.0
+"""What a 7B model on a laptop's CPU writes for one of several requests at once."""
+
+
+def timeout_of(request: Request, settings: EngineSettings, timeouts: int = 0) -> float:
+    """Return the seconds within which the reply to `request` must be complete.
+
+    A value in the settings is taken as it is. Otherwise 60 s and 1 s for every 5 tokens of the
+    output bound, at least 120 s and at most 1,800 s. Both double with each of the `timeouts` that
+    the request has had, to 1,800 s at most.
+    """
+    seconds = settings.timeout_s
+    if seconds is None:
+        seconds = _START_S + request.sampling.max_output_tokens / _SLOWEST_TOKENS_PER_S
+        seconds = min(_MOST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, seconds))
+    return max(seconds, min(seconds * 2.0**timeouts, _MOST_TIMEOUT_S))
+
+
 NO_KEY = "none"
 """What goes out as the key to an endpoint that asks for none; the SDK insists on one."""
 
@@ -142,6 +164,8 @@ def at(
         endpoint_name=name,
         mode=endpoint.mode or base.mode,
         concurrency=endpoint.concurrency or base.concurrency,
+        timeout_s=endpoint.timeout_s or base.timeout_s,
+        patience_s=endpoint.patience_s or base.patience_s,
         requests_per_minute=endpoint.requests_per_minute,
         tokens_per_minute=endpoint.tokens_per_minute,
         price=price,

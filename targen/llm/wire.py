@@ -1,15 +1,14 @@
 """The body of a chat completion request, adapted to what an endpoint takes."""
 
 import json
-import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from targen.llm.types import Request
 
-LOGGER = logging.getLogger("targen")
+TOKEN_NAMES = ("max_tokens", "max_completion_tokens")
 
 Format = Literal["json_schema", "json_object", "text"]
 
@@ -26,6 +25,8 @@ class Profile:
         seed: whether a seed may be sent.
         temperature: whether a temperature may be sent; reasoning models take their own only.
         top_p: whether top_p may be sent.
+        logprobs: whether log-probabilities may be asked for.
+        most_output: the highest output limit that may be sent, in tokens; None is no limit.
     """
 
     format: Format = "json_schema"
@@ -35,6 +36,8 @@ class Profile:
     seed: bool = True
     temperature: bool = True
     top_p: bool = True
+    logprobs: bool = True
+    most_output: int | None = None
 
 
 def first_profile(base_url: str) -> Profile:
@@ -53,13 +56,15 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
     made: dict[str, Any] = {
         "model": request.model or model,
         "messages": request.messages,
-        profile.token_name: sampling.max_output_tokens,
+        profile.token_name: output_limit(request, profile),
+        # Some gateways stream unless they are asked not to.
+        "stream": False,
     }
     if sampling.temperature is not None and profile.temperature:
         made["temperature"] = sampling.temperature
     if sampling.top_p is not None and profile.top_p:
         made["top_p"] = sampling.top_p
-    if sampling.logprobs:
+    if sampling.logprobs and profile.logprobs:
         made["logprobs"] = True
     if profile.seed:
         made["seed"] = request.sample
@@ -73,9 +78,15 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
     return made
 
 
+def output_limit(request: Request, profile: Profile) -> int:
+    """Return the output limit that is sent with `request`, in tokens."""
+    wanted = request.sampling.max_output_tokens
+    return wanted if profile.most_output is None else min(wanted, profile.most_output)
+
+
 def _response_format(request: Request, profile: Profile) -> dict[str, Any]:
     # Thousands of requests share one schema object; the key holds it, so that its id stays its own.
-    key = (id(request.schema), request.schema_name, profile)
+    key = (id(request.schema), request.schema_name, profile.bounds, profile.strict)
     known = _FORMATS.get(key)
     if known is not None and known[0] is request.schema:
         return known[1]
@@ -94,7 +105,7 @@ def _response_format(request: Request, profile: Profile) -> dict[str, Any]:
     return made
 
 
-_FORMATS: dict[tuple[int, str, Profile], tuple[Mapping[str, Any], dict[str, Any]]] = {}
+_FORMATS: dict[tuple[int, str, bool, bool], tuple[Mapping[str, Any], dict[str, Any]]] = {}
 
 
 def _told(request: Request) -> list[Mapping[str, str]]:
@@ -135,42 +146,3 @@ def without_bounds(schema: Any) -> Any:
             if name not in ("minItems", "maxItems")
         }
     return schema
-
-
-def adapted(profile: Profile, param: str, message: str) -> Profile | None:
-    """Return the profile to try next after a refusal; None where it is about something else.
-
-    Args:
-        profile: the one that the refused request was made with.
-        param: the parameter that the endpoint names, or ''.
-        message: the endpoint's words.
-    """
-    said = f"{param} {message}".lower()
-    tokens = ("max_tokens", "max_completion_tokens")
-    if profile.token_name in said and (
-        any(word in said for word in tokens if word != profile.token_name)
-        or re.search(r"unsupported|not support|unknown|unrecogni|unexpected|extra|permitted", said)
-    ):
-        other = tokens[1 - tokens.index(profile.token_name)]
-        return replace(profile, token_name=other)
-    if profile.seed and re.search(r"\bseed\b", said):
-        return replace(profile, seed=False)
-    if profile.temperature and "temperature" in said:
-        return replace(profile, temperature=False)
-    if profile.top_p and "top_p" in said:
-        return replace(profile, top_p=False)
-    return _plainer(profile, said)
-
-
-def _plainer(profile: Profile, said: str) -> Profile | None:
-    """Return the next plainer kind of structured output, where the refusal speaks of it."""
-    if profile.format == "json_schema":
-        if profile.bounds and re.search(r"minitems|maxitems", said):
-            return replace(profile, bounds=False)
-        if profile.strict and re.search(r"\bstrict\b", said):
-            return replace(profile, strict=False)
-        if re.search(r"response_format|json_schema|json schema|structured|grammar", said):
-            return replace(profile, format="json_object")
-    elif profile.format == "json_object" and re.search(r"response_format|json_object|json", said):
-        return replace(profile, format="text")
-    return None

@@ -1,6 +1,7 @@
 """The completion store: opening it, and reading what it knows."""
 
 import json
+import re
 import sqlite3
 import threading
 import time
@@ -89,7 +90,7 @@ class Store:
             parsed = sa.make_url(url)
             if parsed.drivername in ("postgres", "postgresql"):
                 parsed = parsed.set(drivername="postgresql+psycopg2")
-            self.shown = parsed.render_as_string(hide_password=True)
+            self.shown = shown(parsed)
             self.sqlite = parsed.get_backend_name() == "sqlite"
             if self.sqlite and parsed.database:
                 file = Path(parsed.database)
@@ -98,6 +99,13 @@ class Store:
                     raise self._none()
                 file.parent.mkdir(parents=True, exist_ok=True)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)
+        except ValueError:
+            # SQLAlchemy quotes what it takes for the port, which may be part of a password.
+            raise StoreError(
+                "The completion store cannot be opened: the port in TARGEN_STORE_URL is not a "
+                "number. Characters such as @, : and / in a password are written as %40, %3A and "
+                "%2F."
+            ) from None
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
             raise StoreError(
                 f"The completion store {_hidden(url)} cannot be opened: {error}. "
@@ -371,10 +379,21 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
+def shown(url: sa.URL) -> str:
+    """Return a URL for messages: without its password, also where the query contains it."""
+    query = {
+        name: "***" if _SECRET_NAME.search(name) else value for name, value in url.query.items()
+    }
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
+_SECRET_NAME = re.compile(r"key|token|secret|pass|pwd|sig|cred|auth", re.IGNORECASE)
+
+
 def _hidden(url: str) -> str:
     try:
-        return sa.make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+        return shown(sa.make_url(url))
+    except (ArgumentError, ValueError):
         return "(not a URL)"
 
 

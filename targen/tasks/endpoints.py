@@ -39,6 +39,10 @@ class Endpoint(BaseModel):
         requests_per_minute, tokens_per_minute: limits known beforehand; None leaves them to be
             found.
         concurrency: requests in flight at most; None is the default endpoint's.
+        timeout_s: seconds until a call without a complete reply is given up; None is the default
+            endpoint's.
+        patience_s: seconds that the endpoint may be unreachable after it has answered; None is
+            the default endpoint's.
         mode: `live` or `batch`; None is the default endpoint's.
         prices: of `model`; None looks it up in the price file, under the endpoint's name.
     """
@@ -51,6 +55,8 @@ class Endpoint(BaseModel):
     requests_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     tokens_per_minute: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     concurrency: int | None = Field(default=None, ge=1)
+    timeout_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    patience_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     mode: Literal["live", "batch"] | None = None
     prices: EndpointPrices | None = None
 
@@ -61,8 +67,11 @@ class Endpoint(BaseModel):
             normalised(value)
         except EndpointError as error:
             raise ValueError(str(error)) from None
-        if "@" in value.split("//", 1)[-1].split("/", 1)[0]:
-            raise ValueError("a URL here has no user and no password; name a variable's name below")
+        if "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "the URL must not contain a user name or a password; name the variable that holds "
+                "the key as api_key_env"
+            )
         return value
 
     @field_validator("api_key_env")
@@ -112,16 +121,23 @@ def unknown(name: str, known: Mapping[str, Endpoint], path: Path) -> str:
 
 
 def normalised(url: str) -> str:
-    """Return `url` in one form: lower-case host, no default port, no credentials, no slash.
+    """Return `url` in one form: lower-case host, no default port, credentials, query or slash.
 
     Raises:
         EndpointError: this is no http(s) URL.
     """
+    # The error of the parser quotes the URL, which may contain a password.
     try:
         parts = urlsplit(url)
+    except ValueError:
+        raise EndpointError("The base URL is not a URL: it cannot be parsed.") from None
+    try:
         port = parts.port
-    except ValueError as error:
-        raise EndpointError(f"The base URL is not a URL: {error}.") from error
+    except ValueError:
+        raise EndpointError(
+            "The port in the base URL is not a number from 0 to 65535. Write it as in "
+            "http://host:8000/v1."
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise EndpointError("The base URL must start with http:// or https:// and name a host.")
     default = {"http": 80, "https": 443}[parts.scheme]

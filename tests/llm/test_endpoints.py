@@ -20,6 +20,8 @@ endpoints:
     requests_per_minute: 600
     tokens_per_minute: 90000
     concurrency: 3
+    timeout_s: 600
+    patience_s: 30
     mode: batch
     prices: {prompt: 2, completion: 8}
   own-server:
@@ -53,12 +55,14 @@ def test_an_endpoint_replaces_all_that_is_the_default_ones(
     assert (strong.model, strong.api_key, strong.endpoint_name) == ("big", "sk-strong", "strong")
     assert (strong.requests_per_minute, strong.tokens_per_minute) == (600, 90000)
     assert (strong.concurrency, strong.mode) == (3, "batch")
+    assert (strong.timeout_s, strong.patience_s) == (600, 30)
     assert strong.price_of(None, "strong") == Price(2, 8)
     assert strong.price_of("another", "strong") is None
     assert (base.key_variable, strong.key_variable) == ("OPENAI_API_KEY", "STRONG_KEY")
     own = with_key("own-server", load_endpoints(file), file, base)
     assert own.api_key not in (None, "sk-default") and own.key_variable is None
     assert (own.requests_per_minute, own.tokens_per_minute, own.price) == (None, None, None)
+    assert (own.timeout_s, own.patience_s) == (None, 300)
     assert (own.concurrency, own.mode, own.budget_usd, own.task) == (9, "live", 1.0, "rte")
 
 
@@ -81,11 +85,15 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("api_key_env: STRONG_KEY", "api_key: sk-abc", r":5: .*api_key: unknown key"),
         ("STRONG_KEY", "sk-abc", r":5: .*NAME of the environment variable"),
-        ("//127.0.0.1:1/", "//me:sk-abc@127.0.0.1/", r":3: .*no user and no password"),
+        ("//127.0.0.1:1/", "//me:sk-abc@127.0.0.1/", r":3: .*must not contain a user name"),
         ("http://127.0.0.1:1", "ftp://x", r":3: .*http"),
         ("model: big", "", r"model: this key is required"),
         ("concurrency: 3", "concurrency: 0", r"concurrency"),
         ("requests_per_minute: 600", "requests_per_minute: .inf", r"requests_per_minute"),
+        ("timeout_s: 600", "timeout_s: 0", r"timeout_s"),
+        ("timeout_s: 600", "timeout_s: soon", r"timeout_s"),
+        ("patience_s: 30", "patience_s: .nan", r"patience_s"),
+        (":1/v1", ":sk-abc/v1", r":3: .*port in the base URL is not a number"),
         ("prompt: 2", "prompt: -2", r"prices\.prompt"),
         ("own-server", "embedded", r"not 'embedded'"),
         ("own-server", "Own", r"lower-case"),

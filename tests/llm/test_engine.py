@@ -426,6 +426,6 @@ async def test_a_root_without_a_path_stays_that_host(settings: Any) -> None:
 
 
 def test_a_root_with_a_password_is_one_error_without_it(settings: Any) -> None:
-    with pytest.raises(EndpointError, match="http://gateway:8000/v1 holds a user name") as told:
+    with pytest.raises(EndpointError, match="http://gateway:8000/v1 contains a user name") as told:
         Client(settings("http://me:hunter2@gateway:8000/v1"))
     assert "hunter2" not in str(told.value)

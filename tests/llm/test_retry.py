@@ -8,7 +8,7 @@ from targen.errors import EndpointError
 from targen.llm.engine import EngineSettings
 from targen.llm.outage import ALONE_S, Outage
 from targen.llm.reply import Reply
-from targen.llm.retry import timeout_of
+from targen.llm.settings import timeout_of
 from tests.support.endpoint import request
 
 ADDRESS = "https://api.example.org/v1"

@@ -3,7 +3,7 @@
 import pytest
 
 from targen.llm.types import Request, Sampling
-from targen.llm.wire import Profile, adapted, body, first_profile, strict_fits, without_bounds
+from targen.llm.wire import Profile, body, first_profile, strict_fits, without_bounds
 from tests.support.endpoint import SCHEMA, request
 
 
@@ -20,12 +20,19 @@ def test_the_body_holds_what_was_asked_for() -> None:
         "model": "m",
         "messages": ({"role": "user", "content": "Question 1"},),
         "max_tokens": 7,
+        "stream": False,
         "temperature": 0.5,
         "top_p": 0.9,
         "logprobs": True,
         "seed": 3,
         "user": "u",
     }
+
+
+def test_the_lowest_output_limit_counts() -> None:
+    asked = request(1, sampling=Sampling(max_output_tokens=50))
+    assert body(asked, "m", Profile(most_output=40))["max_tokens"] == 40
+    assert body(asked, "m", Profile(most_output=60))["max_tokens"] == 50
 
 
 def test_a_request_may_name_its_own_model() -> None:
@@ -54,37 +61,6 @@ def test_where_no_format_is_taken_the_schema_is_told_in_words() -> None:
 )
 def test_the_bound_has_the_name_that_the_server_knows(url: str, name: str) -> None:
     assert first_profile(url).token_name == name
-
-
-@pytest.mark.parametrize(
-    ("param", "words", "change"),
-    [
-        ("max_tokens", "use 'max_completion_tokens' instead", {"token_name": "x"}),
-        ("seed", "Extra inputs are not permitted", {"seed": False}),
-        ("temperature", "Unsupported value", {"temperature": False}),
-        ("", "`top_p` is not supported", {"top_p": False}),
-        ("", "'minItems' is not permitted", {"bounds": False}),
-        ("", "strict mode is not available", {"strict": False}),
-        ("response_format", "not supported", {"format": "json_object"}),
-        ("", "Your credit card", None),
-    ],
-)
-def test_a_refusal_changes_what_it_speaks_of_and_nothing_else(
-    param: str, words: str, change: dict[str, object] | None
-) -> None:
-    found = adapted(Profile(), param, words)
-    if change is None:
-        assert found is None
-        return
-    if "token_name" in change:
-        change = {"token_name": "max_completion_tokens"}
-    assert found == Profile(**change)  # type: ignore[arg-type]
-
-
-def test_the_steps_down_end_with_plain_text() -> None:
-    profile = adapted(Profile(format="json_object"), "response_format", "not supported")
-    assert profile == Profile(format="text")
-    assert adapted(profile, "response_format", "not supported") is None
 
 
 def test_strict_mode_wants_closed_objects_with_every_property_required() -> None:

@@ -32,10 +32,16 @@ def test_data_on_s3_needs_a_named_store() -> None:
 
 def test_limits_and_budgets_reach_the_engine(tmp_path: Path) -> None:
     resource = LLMResource(
-        data_dir=str(tmp_path), requests_per_minute=30, tokens_per_minute=9000, budget_usd=3.0
+        data_dir=str(tmp_path),
+        requests_per_minute=30,
+        tokens_per_minute=9000,
+        budget_usd=3.0,
+        timeout_s=50.0,
+        patience_s=70.0,
     )
     settings = resource.engine("r", "t", "s", task_budget_usd=0.5).settings
     assert (settings.requests_per_minute, settings.tokens_per_minute) == (30, 9000)
+    assert (settings.timeout_s, settings.patience_s) == (50, 70)
     assert (settings.budget_usd, settings.task_budget_usd) == (3.0, 0.5)
 
 
