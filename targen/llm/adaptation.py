@@ -222,7 +222,8 @@ def _changes(profile: Profile, request: Request, refusal: Refusal) -> list[tuple
         elif feature == "format":
             found += _plainer(profile, refusal)
         elif sent[feature]:
-            found.append((feature, replace(profile, **{feature: False})))
+            without: dict[str, Any] = {feature: False}
+            found.append((feature, replace(profile, **without)))
     return found
 
 

@@ -245,7 +245,7 @@ def _redacted(reply: replies.Reply) -> replies.Reply:
         reply = replace(reply, words=words, param=param)
     if reply.answer is None:
         return reply
-    changed = {
+    changed: dict[str, Any] = {
         name: clean
         for name in ("text", "refusal", "model", "fingerprint", "provider_id")
         if isinstance(text := getattr(reply.answer, name), str)

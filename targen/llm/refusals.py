@@ -200,8 +200,7 @@ def _number(text: str, patterns: Sequence[str]) -> int | None:
 
 
 def _components(path: str) -> list[str]:
-    found = [part for part in re.findall(r"[a-z_]\w*", path.lower()) if part not in _VAGUE]
-    return found
+    return [part for part in re.findall(r"[a-z_]\w*", path.lower()) if part not in _VAGUE]
 
 
 def _distance(first: re.Match[str], second: re.Match[str]) -> int:
@@ -221,7 +220,7 @@ def _without_blocks(text: str) -> str:
 
 def _without_prompt(text: str, messages: Sequence[Mapping[str, str]]) -> str:
     """Blank out what is quoted from the prompt, keeping the distances."""
-    grams = set()
+    grams: set[tuple[str, ...]] = set()
     for message in messages:
         content = str(message.get("content") or "")
         if len(content) >= _GRAM:
