@@ -23,7 +23,7 @@ _LOWERED_MOST = 3
 _REMEMBERED = 4096
 """Requests whose own output limits are remembered."""
 
-_SURE = 4
+_SURE = 12
 _SHARE = 0.75
 """Refusals alike, and their share of all calls, after which a model counts as unusable."""
 

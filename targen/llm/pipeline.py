@@ -279,10 +279,12 @@ class Pipeline:
         if answer is None:
             status: Status = "filtered" if reply.kind == "filtered" else "failed"
             self._stats.failed += status == "failed"
-            tries = (
-                f" (tried {call.tries - call.throttled} times)" if reply.kind == "transient" else ""
-            )
-            return await self._put(call, status, reply.words + tries, None, None, cost_usd=0.0)
+            words = self._adapter.reason(call.request, reply)
+            if reply.kind == "transient":
+                words += f" (tried {call.tries - call.throttled} times)"
+            # What may have been paid for without a usable reply costs its bound.
+            cost_usd = None if reply.ambiguous and call.reserved_usd else 0.0
+            return await self._put(call, status, words, None, None, cost_usd=cost_usd)
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
         cost = self._cost_of(call, prompt, completion)
         self._stats.paid(prompt, completion, cost, seconds)

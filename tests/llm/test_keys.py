@@ -5,7 +5,6 @@ import json
 import logging
 import traceback
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from aiohttp import web
 from dagster_project import alerts
 from resources.llm import LLMResource
 from targen.errors import EndpointError, StoreError, TargenError
-from targen.llm import keys, retry
+from targen.llm import keys
 from targen.llm.client import Client
 from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
@@ -186,11 +185,11 @@ async def test_the_key_comes_out_nowhere(
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    monkeypatch.setattr(retry, "Health", partial(retry.Health, fresh_s=0.05))
+    monkeypatch.setattr(outage, "FRESH_S", 0.05)
     for logger in ("targen", "openai", "httpx2", "asyncio", "aiohttp"):
         caplog.set_level(logging.DEBUG, logger=logger)
     async with Endpoint(ANSWERS[name]) as endpoint:
-        made = settings(endpoint, api_key=KEY, timeout_s=0.2, embedding_model="e")
+        made = settings(endpoint, api_key=KEY, timeout_s=0.2, patience_s=1.0, embedding_model="e")
         shown = await _everything_shown(Engine(made), made)
         async with EmbeddingEngine(made) as engine:
             try:
