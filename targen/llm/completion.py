@@ -1,7 +1,6 @@
 """Reads a chat completion: the answer's text, why it ended, and what it cost."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -248,6 +247,6 @@ def _mean_logprob(logprobs: Any) -> float | None:
     known = [
         float(value)
         for value in values
-        if type(value) in (int, float) and -1e6 < value <= 0.0 and math.isfinite(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and -1e6 < value <= 0.0
     ]
     return sum(known) / len(known) if known else None

@@ -202,7 +202,7 @@ def _status(data: Mapping[str, Any], error: Mapping[str, Any], codes: list[str])
             value = part.get(name)
             if isinstance(value, str) and re.fullmatch(r"[45]\d\d", value):
                 value = int(value)
-            if type(value) in (int, float) and 400 <= value <= 599:
+            if isinstance(value, (int, float)) and 400 <= value <= 599:
                 return int(value)
     for code in codes:
         for status, pattern in _CODE_PATTERNS:
@@ -249,7 +249,7 @@ def _seconds(value: Any) -> float | None:
     if isinstance(value, Mapping):
         whole, nanos = _seconds(value.get("seconds")), _seconds(value.get("nanos"))
         return None if whole is None else whole + (nanos or 0.0) / 1e9
-    if type(value) in (int, float):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12:
         return float(value)
     if not isinstance(value, str) or len(value) > 60:
         return None

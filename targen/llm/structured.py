@@ -156,7 +156,7 @@ class _Scan:
         start = self.broken_at or 0
         named = _ITEMS.search(self._text, start)
         place = named.end() if named else self._text.find("[", start) + 1
-        values = []
+        values: list[Any] = []
         while place > 0 and len(values) < _VALUES_MOST:
             found = _NEXT_ITEM.search(self._text, place)
             if found is None or found.group() == "]":
