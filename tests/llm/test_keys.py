@@ -14,9 +14,8 @@ from aiohttp import web
 from dagster_project import alerts
 from resources.llm import LLMResource
 from targen.errors import EndpointError, StoreError, TargenError
-from targen.llm import keys
+from targen.llm import keys, outage
 from targen.llm.client import Client
-from targen.llm import outage
 from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
 from targen.store.completions import Store
