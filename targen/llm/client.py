@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
@@ -18,26 +18,13 @@ from targen.llm.keys import SECRET_NAME, answer_without_keys, check_key, remembe
 from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
 from targen.tasks.endpoints import normalised
 
+if TYPE_CHECKING:
+    from targen.llm.transport import ChatConnection
+
 _OTHER_CALLS_S = 180.0
 """The timeout of calls that are no chat completion, if none is set."""
 
 NO_HEADERS: Mapping[str, str] = {}
-
-_UNSENT = tuple(
-    f"X-Stainless-{name}"
-    for name in (
-        "Lang",
-        "Package-Version",
-        "OS",
-        "Arch",
-        "Runtime",
-        "Runtime-Version",
-        "Async",
-        "Retry-Count",
-        "Read-Timeout",
-    )
-)
-"""Headers by which the SDK describes this machine to its maker: no endpoint needs them."""
 
 
 def _instead_of_the_environments(key: str) -> dict[str, Any]:
@@ -70,28 +57,35 @@ class Client:
             self.base_url, query = _base_url(settings)
             key = _key(settings, self.base_url)
             # aiohttp is imported only where there is a network.
-            from targen.llm.transport import make_client  # noqa: PLC0415
+            from targen.llm.transport import BoundedClient  # noqa: PLC0415
 
-            http = make_client(settings.concurrency + 1)
+            http = BoundedClient(settings.concurrency + 1)
         if not key:
             raise EndpointError(
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "
                 "(any word, for a server that asks for none)."
             )
         self._secret = key.encode()
-        self._timeouts: dict[float, httpx2.Timeout] = {}
         self._sdk = self._open(settings, key, query, http)
-        # Absolute: the SDK then need not parse and join two URLs for every call.
         # The SDK ends a root with a slash, but not one without a path: then the words would become
         # part of the host's name, and the key would go there.
-        self._chat_url = str(self._sdk.base_url).rstrip("/") + "/chat/completions"
-        # Whatever is not given, the SDK copies deeply from its defaults for every call.
-        self._options: openai.RequestOptions = {
-            "headers": dict.fromkeys(_UNSENT, openai.Omit()),
-            "max_retries": 0,
-            "params": {},
-            "security": {"bearer_auth": True, "admin_api_key_auth": True},
+        url = str(self._sdk.base_url).rstrip("/") + "/chat/completions"
+        self._chat_url = f"{url}?{query}" if query else url
+        self._connection = self._connect(settings, http)
+
+    def _connect(
+        self, settings: EngineSettings, http: httpx2.AsyncClient
+    ) -> "ChatConnection | _InProcess":
+        headers = {
+            name: value
+            for name, value in {**self._sdk.default_headers, **self._sdk.auth_headers}.items()
+            if isinstance(value, str) and not name.lower().startswith("x-stainless-")
         }
+        if settings.embedded:
+            return _InProcess(http, self._chat_url, headers)
+        from targen.llm.transport import ChatConnection  # noqa: PLC0415 (see above)
+
+        return ChatConnection(self._chat_url, headers, settings.concurrency + 1)
 
     def _open(
         self, settings: EngineSettings, key: str, query: str, http: httpx2.AsyncClient
@@ -102,7 +96,7 @@ class Client:
                 base_url=self.base_url,
                 api_key=key,
                 max_retries=0,
-                timeout=self._timeout(settings.timeout_s or _OTHER_CALLS_S),
+                timeout=httpx2.Timeout(settings.timeout_s or _OTHER_CALLS_S, connect=10.0),
                 http_client=http,
                 default_headers=_instead_of_the_environments(key) if settings.own_key else None,
                 default_query=dict(parse_qsl(query, keep_blank_values=True)),
@@ -116,13 +110,6 @@ class Client:
             sdk.organization = sdk.project = sdk.admin_api_key = None
         return sdk
 
-    def _timeout(self, seconds: float) -> httpx2.Timeout:
-        found = self._timeouts.get(seconds)
-        if found is None:
-            found = httpx2.Timeout(seconds, connect=min(10.0, seconds))
-            self._timeouts[seconds] = found
-        return found
-
     async def chat(
         self, body: Mapping[str, Any], key: str, timeout_s: float
     ) -> tuple[replies.Reply, Mapping[str, str]]:
@@ -134,29 +121,25 @@ class Client:
             timeout_s: seconds until the reply must be complete.
         """
         try:
-            response = await self._sdk.post(
-                self._chat_url,
-                cast_to=httpx2.Response,
-                body=body,
-                options={
-                    **self._options,
-                    "timeout": self._timeout(timeout_s),
-                    "idempotency_key": key,
-                },
+            content = json.dumps(
+                body, ensure_ascii=False, separators=(",", ":"), allow_nan=False
+            ).encode()
+            code, headers, reply = await self._connection.post(
+                content, {"Idempotency-Key": key}, timeout_s
             )
-        except openai.APIStatusError as error:
-            response = error.response
         except Exception as error:
             return self.reply_of(error, body), NO_HEADERS
-        return self.read(response), response.headers
+        return self._read(code, headers, reply), headers
 
     def read(self, response: httpx2.Response) -> replies.Reply:
         """Interpret a response, with the API key removed from its text."""
-        code = response.status_code
+        return self._read(response.status_code, response.headers, response.content)
+
+    def _read(self, code: int, headers: Mapping[str, str], content: bytes) -> replies.Reply:
         if 300 <= code < 400:
-            words = _redirected(response.headers.get("Location", ""), self.base_url)
+            words = _redirected(headers.get("Location", ""), self.base_url)
             return replies.Reply("endpoint", words=without_keys(words), code=code)
-        return _redacted(replies.read(code, response.headers, response.content, self._secret))
+        return _redacted(replies.read(code, headers, content, self._secret))
 
     def reply_of(self, error: Exception, body: Mapping[str, Any] | None = None) -> replies.Reply:
         """Return what an error of the SDK or of its transport means, without the key.
@@ -184,7 +167,7 @@ class Client:
         )
 
     def _lost(self, error: Exception) -> replies.Reply:
-        cause = error.__cause__ or error
+        cause = error if isinstance(error, httpx2.HTTPError) else error.__cause__ or error
         # The SDK's aiohttp transport calls a refused connection a ConnectTimeout.
         unreached = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
         if type(cause).__name__ == "ReplyTooLongError":
@@ -209,7 +192,26 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._connection.close()
         await self._sdk.close()
+
+
+class _InProcess:
+    """Posts to an application in this process: the simulator."""
+
+    def __init__(self, http: httpx2.AsyncClient, url: str, headers: Mapping[str, str]) -> None:
+        self._http, self._url, self._headers = http, url, headers
+
+    async def post(
+        self, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        reply = await self._http.post(
+            self._url, content=body, headers={**self._headers, **headers}, timeout=timeout_s
+        )
+        return reply.status_code, reply.headers, reply.content
+
+    async def close(self) -> None:
+        """The SDK closes the client."""
 
 
 def _base_url(settings: EngineSettings) -> tuple[str, str]:

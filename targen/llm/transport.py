@@ -1,11 +1,12 @@
-"""HTTP clients for the SDK, with bounds on the time and the size of a reply."""
+"""Connections to an endpoint, with bounds on the time and the size of a reply."""
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.request import getproxies
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
@@ -15,29 +16,100 @@ MOST_BYTES = 16 * 1024 * 1024
 """The longest reply to a POST that is read, before and after decompression."""
 
 _ENCODINGS = "gzip, deflate"
-_PLAIN = "targen_plain_headers"
+_CONNECT_S = 10.0
+_KEPT_OPEN_S = 30.0
 
 
 class ReplyTooLongError(httpx2.ReadError):
     """A reply was longer than `MOST_BYTES`; the connection is closed."""
 
 
-def make_client(connections: int) -> httpx2.AsyncClient:
-    """Return the client to give to the SDK; with a proxy in the environment, the slower one."""
-    limits = httpx2.Limits(max_connections=connections, keepalive_expiry=30.0)
-    if any(scheme in getproxies() for scheme in ("http", "https", "all")):
-        return BoundedClient(limits=limits)
-    return LeanClient(limits)
+class ChatConnection:
+    """Posts chat completions through one aiohttp session.
+
+    It does what the SDK would do for a POST, for 0.4 of the CPU time (`make bench`, see
+    docs/performance.md).
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str], connections: int) -> None:
+        """Make it; nothing is opened before the first call.
+
+        Args:
+            url: of the chat completions.
+            headers: sent with every call.
+            connections: open at once at most.
+        """
+        self._url, self._headers, self._connections = url, dict(headers), connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(
+        self, body: bytes, headers: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Return the status, the headers and the body of a reply.
+
+        Args:
+            body: JSON.
+            headers: of this call.
+            timeout_s: seconds until the reply must be complete.
+
+        Raises:
+            httpx2.HTTPError: as httpx raises it, and `ReplyTooLongError`.
+        """
+        if self._session is None:
+            self._session = self._open()
+        with _translated():
+            async with self._session.post(
+                self._url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout_s, sock_connect=min(_CONNECT_S, timeout_s)
+                ),
+            ) as reply:
+                content = await _read(
+                    reply.content.iter_any(), reply.headers.get("Content-Encoding", "")
+                )
+        return reply.status, reply.headers, content
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections,
+            keepalive_timeout=_KEPT_OPEN_S,
+            ssl=httpx2.create_ssl_context(),
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={**self._headers, "Accept-Encoding": _ENCODINGS},
+            auto_decompress=False,
+            proxy=_proxy_for(self._url),
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for a URL."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxies = getproxies()
+    return proxies.get(parts.scheme) or proxies.get("all")
 
 
 class BoundedClient(openai.DefaultAioHttpClient):
-    """Bounds the replies to POSTs.
+    """The SDK's client, for embeddings, files and batches, with bounds on the replies to POSTs.
 
     The read timeout of a request is a deadline for its whole reply, except for an upload. No
     redirect of a POST is followed: the request would go to a host that the user did not name.
     """
 
-    def __init__(self, limits: httpx2.Limits) -> None:
+    def __init__(self, connections: int) -> None:
+        limits = httpx2.Limits(max_connections=connections, keepalive_expiry=_KEPT_OPEN_S)
         super().__init__(limits=limits)
         self.headers["Accept-Encoding"] = _ENCODINGS
 
@@ -65,85 +137,6 @@ class BoundedClient(openai.DefaultAioHttpClient):
         except TimeoutError:
             raise httpx2.ReadTimeout("no complete reply in time", request=request) from None
         return _whole(response.status_code, response.headers.raw, content, request)
-
-
-class LeanClient(BoundedClient):
-    """Sends plain POSTs straight through one aiohttp session, which costs less for each call."""
-
-    def __init__(self, limits: httpx2.Limits) -> None:
-        super().__init__(limits=limits)
-        self._limits = limits
-        self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[tuple[str, str | None], httpx2.URL] = {}
-
-    def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self._limits.max_connections or 0,
-            keepalive_timeout=self._limits.keepalive_expiry,
-            ssl=httpx2.create_ssl_context(),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": _ENCODINGS},
-            auto_decompress=False,
-        )
-
-    def build_request(self, method: str, url: Any, **more: Any) -> httpx2.Request:
-        """Build a request; a plain one without parsing its URL and copying its headers again."""
-        content, params = more.get("content"), more.get("params")
-        unusual = more.get("files") or more.get("data")
-        if method.upper() != "POST" or unusual or not isinstance(content, bytes):
-            return super().build_request(method, url, **more)
-        parsed = self._urls.get((url, params))
-        if parsed is None:
-            parsed = httpx2.URL(f"{url}?{params}" if params else url)
-            self._urls[url, params] = parsed
-        timeout = httpx2.Timeout(more.get("timeout", self.timeout))
-        return httpx2.Request(
-            "POST",
-            parsed,
-            stream=httpx2.ByteStream(content),
-            extensions={"timeout": timeout.as_dict(), _PLAIN: (more["headers"], content)},
-        )
-
-    async def send(self, request: httpx2.Request, **more: Any) -> httpx2.Response:
-        """Send a request and read its reply; see `BoundedClient`."""
-        plain = request.extensions.get(_PLAIN)
-        if plain is None:
-            return await super().send(request, **more)
-        headers, body = plain
-        if more.get("stream") or more.get("auth"):
-            return await super().send(self._usual(request, headers), **more)
-        if self._session is None:
-            self._session = self._open()
-        timeout = request.extensions["timeout"]
-        with _translated():
-            async with self._session.post(
-                str(request.url),
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=timeout["read"], sock_connect=timeout["connect"]
-                ),
-            ) as reply:
-                content = await _read(
-                    reply.content.iter_any(), reply.headers.get("Content-Encoding", "")
-                )
-        return _whole(reply.status, reply.raw_headers, content, request)
-
-    def _usual(self, request: httpx2.Request, headers: Any) -> httpx2.Request:
-        timeout = httpx2.Timeout(**request.extensions["timeout"])
-        return super().build_request(
-            "POST", request.url, content=request.read(), headers=headers, timeout=timeout
-        )
-
-    async def aclose(self) -> None:
-        """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-        await super().aclose()
 
 
 async def _read(chunks: AsyncIterator[bytes], encoding: str) -> bytes:
@@ -190,34 +183,13 @@ def _decompressor(encoding: str) -> Callable[[bytes, int], bytes]:
     return decompress
 
 
-class _Whole(httpx2.Response):
-    """A response whose body is already there: httpx's own way of reading it is slow."""
-
-    def __init__(
-        self,
-        status: int,
-        headers: list[tuple[bytes, bytes]],
-        content: bytes,
-        request: httpx2.Request,
-    ) -> None:
-        super().__init__(
-            status, headers=headers, stream=httpx2.ByteStream(content), request=request
-        )
-        self._whole = content
-
-    @property
-    def content(self) -> bytes:
-        """The body."""
-        return self._whole
-
-
 _UNDONE = (b"content-encoding", b"transfer-encoding", b"content-length")
 """Headers that no longer hold for a body that has been read and decompressed."""
 
 
 def _whole(status: int, headers: Any, content: bytes, request: httpx2.Request) -> httpx2.Response:
     kept = [pair for pair in headers if pair[0].lower() not in _UNDONE]
-    return _Whole(status, kept, content, request)
+    return httpx2.Response(status, headers=kept, content=content, request=request)
 
 
 @contextmanager
