@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _OTHER_CALLS_S = 180.0
 """The timeout of calls that are no chat completion, if none is set."""
+
+_SENDABLE = re.compile(r"[\t\x20-\x7e]*")
 
 NO_HEADERS: Mapping[str, str] = {}
 
@@ -81,6 +84,8 @@ class Client:
             for name, value in {**self._sdk.default_headers, **self._sdk.auth_headers}.items()
             if isinstance(value, str) and not name.lower().startswith("x-stainless-")
         }
+        if not all(_SENDABLE.fullmatch(name + value) for name, value in headers.items()):
+            raise EndpointError(self._unusable("a header holds a character that cannot be sent"))
         if settings.embedded:
             return _InProcess(http, self._chat_url, headers)
         from targen.llm.transport import ChatConnection  # noqa: PLC0415 (see above)
