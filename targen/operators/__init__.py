@@ -17,7 +17,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     contexts,
     correction,
     draw,
-    growth,
+    example_growth,
     instances,
     labels,
     seeds,

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
@@ -17,7 +18,6 @@ from targen.operators.asking import (
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.vocabularies import term_row
 from targen.prompts.render import items_schema, messages
 from targen.steps import (

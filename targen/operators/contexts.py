@@ -7,7 +7,8 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.lineage import ids
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
@@ -15,7 +16,6 @@ from targen.operators.asking import (
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED
 from targen.tasks.registry import operator

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.llm.types import Request
-from targen.operators.asking import answers, make_request, rejection
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.labels import label_schema, row_block, said_label
+from targen.operators.requests import answers, make_request, rejection
 from targen.prompts.render import messages, object_schema
 from targen.steps import CORRECTED_SET
 from targen.tasks.answers import Kind, Label, label_key, majority

@@ -8,10 +8,10 @@ from pydantic import Field
 from targen.errors import EndpointError, StepError
 from targen.lineage import ids
 from targen.llm.types import Sampling
-from targen.operators.asking import answers
 from targen.operators.base import StepInput, StepResult
-from targen.operators.filling import Filling, FillParams, fill_slots, no_logprobs
+from targen.operators.requests import answers
 from targen.operators.seeds import checked_rows
+from targen.operators.slots import Filling, FillParams, fill_slots, no_logprobs
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"

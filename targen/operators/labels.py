@@ -7,8 +7,8 @@ from pydantic import Field, field_validator
 
 from targen.errors import StepError
 from targen.llm.types import Outcome
-from targen.operators.asking import answers, make_request, task_block
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import messages, object_schema
 from targen.tasks.answers import Label, agreement, majority
 from targen.tasks.registry import operator

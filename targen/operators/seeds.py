@@ -9,7 +9,9 @@ from targen.errors import StepError
 from targen.hashing import canonical
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.plan import Plan, context_block, requirements
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
@@ -20,9 +22,6 @@ from targen.operators.asking import (
     task_block,
     text_key,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.materials import context_block, requirements
-from targen.operators.plan import Plan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import NONE_SEED_KIND
 from targen.tasks.answers import Label

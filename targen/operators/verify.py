@@ -10,7 +10,7 @@ from targen.lineage.audit import Verify
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.correction import decide
-from targen.operators.materials import attributes, context_block
+from targen.operators.plan import attributes, context_block
 from targen.operators.seeds import KIND
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND, ROW_STEPS
 from targen.tasks.answers import agreement, label_key, majority

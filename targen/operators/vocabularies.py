@@ -6,7 +6,8 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.lineage import ids
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
@@ -14,7 +15,6 @@ from targen.operators.asking import (
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import items_schema, messages
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold

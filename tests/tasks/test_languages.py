@@ -3,7 +3,7 @@
 import pytest
 
 from targen.errors import SpecError
-from targen.operators.asking import task_block
+from targen.operators.requests import task_block
 from targen.prompts.render import messages
 from targen.tasks.validators import first_violation
 from tests.operators.test_generation import tables_of

@@ -8,9 +8,9 @@ from typing import Any
 from targen.errors import StepError
 from targen.lineage import ids
 from targen.llm.types import Outcome
-from targen.operators.asking import missing_reason, rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
-from targen.operators.materials import attributes
+from targen.operators.plan import attributes
+from targen.operators.requests import missing_reason, rejection, tally, text_key
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.tasks.spec import TaskSpec

@@ -11,7 +11,7 @@ import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
 from targen.llm.engine import EmbeddingEngine
 from targen.llm.settings import EngineSettings
-from targen.operators.growth import likeness
+from targen.operators.example_growth import likeness
 from tests.operators.test_generation import tables_of
 from tests.support.models import ScriptedModel, block_of, failing, ok, random_model
 from tests.support.specs import real_task, spec_of

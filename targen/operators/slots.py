@@ -9,7 +9,9 @@ from targen.errors import StepError
 from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.plan import Plan, Slot, SourcePlan, Sources, requirements
+from targen.operators.requests import (
     answers,
     make_request,
     missing_reason,
@@ -19,9 +21,6 @@ from targen.operators.asking import (
     task_block,
     text_key,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.materials import Material, Materials, requirements
-from targen.operators.plan import Plan, Slot
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.tasks.answers import Label
 from targen.tasks.validators import empty_field, first_violation, needed, swap_gender, too_long
@@ -51,7 +50,7 @@ class Filled:
     """A slot and its result."""
 
     slot: Slot
-    material: Material
+    sources: Sources
     given: dict[str, Any]
     answer: str | None
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -76,20 +75,20 @@ class Filling:
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
-        self.materials = Materials(tables["contexts"], tables["seeds"], step.spec.per_slot)
+        self.sources = SourcePlan(tables["contexts"], tables["seeds"], step.spec.per_slot)
         self.slots: dict[int, Filled] = {}
         self.asked = 0
 
     @property
     def limit(self) -> int:
         """Slots that may be opened: as many as have a seed or context of their own."""
-        if self.materials.seeded or self.spec.per_slot:
+        if self.sources.seeded or self.spec.per_slot:
             return self.spec.slots_at_most
         return 2 * self.spec.slots_wanted + PILOT
 
     def _opened(self, slot: Slot) -> Filled:
-        material = self.materials[slot.number]
-        seed = material.seed or {}
+        sources = self.sources[slot.number]
+        seed = sources.seed or {}
         given = dict(slot.planned) | {n: seed[n] for n in self.spec.seed_fields if n in seed}
         answer = None
         choices = self.spec.answer.choices
@@ -97,7 +96,7 @@ class Filling:
             # The plan places the answer, so that models cannot prefer a position.
             options = given[choices]
             answer = options[rng("answer", self.spec.edition, slot.number).randrange(len(options))]
-        return Filled(slot, material, given, answer)
+        return Filled(slot, sources, given, answer)
 
     def _asked_fields(self, filled: Filled) -> dict[str, Any]:
         properties: dict[str, Any] = {"slot": {"type": "integer"}}
@@ -130,7 +129,7 @@ class Filling:
             items_schema(self._asked_fields(group[0]), len(group)),
             "instances",
             edition=self.spec.edition,
-            sample=group[0].material.again * turns + turn,
+            sample=group[0].sources.again * turns + turn,
         )
 
     def probe(self) -> Request:
@@ -147,10 +146,10 @@ class Filling:
     def _entry(self, number: int, filled: Filled) -> dict[str, Any]:
         """Return what a prompt says of one slot."""
         entry: dict[str, Any] = {"slot": number}
-        label, material = filled.slot.label, filled.material
+        label, sources = filled.slot.label, filled.sources
         if isinstance(label, list):
             entry["labels"] = {n: self.spec.labels[n].constraint.strip() for n in label}
-        context = dict(material.context or {})
+        context = dict(sources.context or {})
         if context and self.params.requirements:
             entry["requirements"] = requirements(self.spec, context)
             context.pop("attributes", None)
@@ -158,7 +157,7 @@ class Filling:
                 context.clear()
         if context:
             entry["context"] = context
-        extra = {k: v for k, v in (material.seed or {}).items() if k not in filled.given}
+        extra = {k: v for k, v in (sources.seed or {}).items() if k not in filled.given}
         if extra:
             entry["seed"] = extra
         if filled.given:
@@ -258,7 +257,7 @@ class Filling:
             options = values[spec.answer.choices or ""] or []
             if label not in options:
                 problem = f"answer: it is not among {spec.answer.choices}"
-        seed = filled.material
+        seed = filled.sources
         fields = {name: values.get(name) for name in spec.fields}
         row: dict[str, Any] = {
             "slot": filled.slot.number,

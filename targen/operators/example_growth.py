@@ -13,9 +13,7 @@ from pydantic import Field
 from targen.errors import NoEmbeddingsError, StepError
 from targen.hashing import rng
 from targen.llm.types import LLM, Outcome, Request
-from targen.operators.asking import answers, make_request, numbered_items, task_block
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.growing import (
+from targen.operators.accepted_rows import (
     Example,
     Harvest,
     field_properties,
@@ -24,7 +22,9 @@ from targen.operators.growing import (
     values_of,
     written_fields,
 )
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.plan import Plan, Slot
+from targen.operators.requests import answers, make_request, numbered_items, task_block
 from targen.prompts.render import items_schema, messages
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
