@@ -75,7 +75,7 @@ async def test_an_endpoint_that_refuses_the_parameter_says_the_same(tmp_path):
     def refuse(request):
         raise EndpointError("m does not take the parameter 'logprobs': unsupported")
 
-    with pytest.raises(StepError, match="endpoint gives none; use an endpoint that"):
+    with pytest.raises(StepError, match="endpoint returns none; use an endpoint that"):
         await tables_of(spec_of(tmp_path, SELECTED), ScriptedModel(refuse))
 
 
