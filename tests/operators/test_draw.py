@@ -122,7 +122,7 @@ async def test_no_term_is_one_error(tmp_path):
     from targen.steps import frame, schema
 
     nothing = frame([], schema("vocabularies", {}))
-    with pytest.raises(StepError, match="there are no terms to draw from"):
+    with pytest.raises(StepError, match="the vocabularies contain no terms to draw from"):
         await run_step("contexts", spec, {"vocabularies": nothing}, None)
 
 
