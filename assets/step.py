@@ -94,7 +94,6 @@ async def make(
         upstream: asset above -> what it stored.
     """
     from targen.operators import (  # noqa: PLC0415 - not when loading
-        endpoints,
         made_by,
         rejected_frame,
         run_step,
@@ -104,7 +103,7 @@ async def make(
     step, started = context.asset_key.path[-1], time.monotonic()
     with readable_errors():
         spec = start(context, tasks, data)
-        named = endpoints(spec)
+        named = spec.recipe.endpoints
         # Of all steps: a key that the last one lacks is told before the first has cost anything.
         llm.check_keys(set(named.values()))
         frames = {name: stored.table for name, stored in upstream.items()}

@@ -161,17 +161,17 @@ MISTAKES = {
     "a parameter said twice": (
         "contexts: {count: 2}",
         "contexts: {temperature: 0, extra: {temperature: 1}}",
-        ["mood.yaml:21: steps.contexts.extra", "write `temperature` beside `extra`, not"],
+        ["mood.yaml:21: steps.contexts.extra", "use the parameter `temperature` instead of `extra"],
     ),
     "a parameter by another name": (
         "contexts: {count: 2}",
         "contexts: {extra: {max_tokens: 9}}",
-        ["steps.contexts.extra", "write `max_output_tokens` beside `extra`, not `max_tokens`"],
+        ["steps.contexts.extra", "use the parameter `max_output_tokens` instead of `extra: max_tokens`"],
     ),
     "a parameter that the engine sets": (
         "contexts: {count: 2}",
         "contexts: {extra: {n: 2}}",
-        ["steps.contexts.extra", "`n` is set by the engine: leave it out of `extra`"],
+        ["steps.contexts.extra", "the engine sets `n`; remove it from `extra`"],
     ),
     "an even number of votes": (
         "instances: {per_call: 2}",
