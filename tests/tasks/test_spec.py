@@ -166,7 +166,10 @@ MISTAKES = {
     "a parameter by another name": (
         "contexts: {count: 2}",
         "contexts: {extra: {max_tokens: 9}}",
-        ["steps.contexts.extra", "use the parameter `max_output_tokens` instead of `extra: max_tokens`"],
+        [
+            "steps.contexts.extra",
+            "use the parameter `max_output_tokens` instead of `extra: max_tokens`",
+        ],
     ),
     "a parameter that the engine sets": (
         "contexts: {count: 2}",
