@@ -297,7 +297,7 @@ def _page_request(
     step: StepInput, params: PerContextParams, wanted: Seeds, context: _Context
 ) -> Request:
     types = _types(wanted, context.page * params.page, params.page)
-    lists = {
+    lists: dict[str, list[Any]] = {
         "exclude": context.gists[-EXCLUDE_AT_MOST:],
         "items": [{"item": n + 1, **given} for n, given in enumerate(types)],
     }

@@ -98,8 +98,8 @@ def context(item: Item, lineage: RowLineage, completion: StoredCompletion | None
     if completion is None:
         return
     expected = {"text": row["text"], **values}
-    for found in _items(completion):
-        if {name: str(found.get(name, "")).strip() for name in expected} == expected:
+    for answer in _items(completion):
+        if {name: str(answer.get(name, "")).strip() for name in expected} == expected:
             return
     yield "text", NOT_IN_COMPLETION
 

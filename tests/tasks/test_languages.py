@@ -39,7 +39,7 @@ def test_an_unknown_language_is_told(tmp_path):
 def test_gender_is_swapped_in_english_only(tmp_path):
     numbered = "  note: {description: the note}\n  number: {type: integer, derived: true}"
     text = GERMAN.replace("  note: {description: the note}", numbered)
-    with pytest.raises(SpecError, match="known for English only"):
+    with pytest.raises(SpecError, match="supported for English only"):
         spec_of(tmp_path, text + "twin: {swap: gender, fields: [note], id_field: number}\n")
 
 
