@@ -1,4 +1,4 @@
-"""Asset checks that run Great Expectations, and their page."""
+"""The check `expectations`, which runs Great Expectations, and its page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,10 +22,10 @@ def result(
     data: DataFolder,
     judged: list[Mapping[str, Any]] | None = None,
 ) -> AssetCheckResult:
-    """Hold a table against its suite, renew the page, and return the check's result.
+    """Validate a table against its suite, update the page, and return the check's result.
 
     Raises:
-        SpecError: arguments of the task's own expectations are wrong.
+        SpecError: arguments of the task's expectations are wrong.
         TableError: the page cannot be written.
     """
     from targen.quality import expectations, suites  # noqa: PLC0415 - not when loading
@@ -51,12 +51,12 @@ def result(
 
 
 def link(data: DataFolder, task: str) -> MetadataValue:
-    """Return where the page lies, to copy: a browser opens no file from a link."""
+    """Return the page's path as metadata; browsers do not open links to local files."""
     return MetadataValue.path(data.tables().storage.address(_key(task)))
 
 
 def relative_page(task: str) -> str:
-    """Return the page's address as the report's page, one folder beside it, links it."""
+    """Return the page's address relative to the report's page."""
     return f"../{_key(task)}"
 
 

@@ -13,7 +13,7 @@ _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
-def normalise_span(text: str) -> str:
+def normalize_span(text: str) -> str:
     """Return a text in lower case without punctuation, articles and extra white space.
 
     Source: the answer normalization of ReCoRD and SQuAD in SuperGLUE's evaluation.
@@ -25,7 +25,7 @@ def label_key(kind: Kind, label: Label) -> str:
     """Return a string that is the same for equal labels of this kind."""
     if isinstance(label, list):
         return "\x1f".join(sorted(label))
-    return normalise_span(label) if kind == "span" else label
+    return normalize_span(label) if kind == "span" else label
 
 
 def majority(kind: Kind, labels: Sequence[Label | None]) -> Label | None:

@@ -79,7 +79,7 @@ _ALSO = dict(
 
 
 # simplemma has no dictionary for these languages; only the word itself counts as a form.
-_LEMMATISED = frozenset(LANGUAGES) - {"hr", "ja", "ko", "mt", "vi", "zh"}
+_LEMMATIZED = frozenset(LANGUAGES) - {"hr", "ja", "ko", "mt", "vi", "zh"}
 
 
 @cache
@@ -88,7 +88,7 @@ def _lemmas(word: str, language: str) -> frozenset[str]:
 
     lower = word.lower()
     forms = [lower, _ALSO.get(lower, lower) if language == ENGLISH else lower]
-    if language in _LEMMATISED:
+    if language in _LEMMATIZED:
         # German nouns are found by their capital letter only.
         for token in {lower} if language == ENGLISH else {lower, word}:
             forms += [simplemma.lemmatize(token, lang=language, greedy=g) for g in (False, True)]

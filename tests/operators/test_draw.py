@@ -113,7 +113,9 @@ async def test_textbooks_cover_topics_and_audiences_evenly():
 
 def test_drawing_from_no_vocabulary_is_told_when_the_task_is_read(tmp_path):
     text = DRAWN.replace("vocabularies: {operator: inline}", "vocabularies: {operator: none}")
-    with pytest.raises(SpecError, match="'draw', which needs terms, but its `vocabularies` is none"):
+    with pytest.raises(
+        SpecError, match="'draw', which needs terms, but its `vocabularies` is none"
+    ):
         spec_of(tmp_path, text)
 
 
