@@ -20,18 +20,19 @@ from dagster import (
     multi_asset_check,
 )
 
-from assets import expectations, markdown
-from assets.expectations import EXPECTATIONS
+from assets import markdown
 from assets.step import readable_errors
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.settings import Settings
-from targen.steps import schema
+from targen.steps import STEPS, schema
 from targen.tables.files import Stored
+from targen.tasks.spec import TaskSpec
 
 CONTRACT = "contract"
 STATISTICS = "statistics"
+EXPECTATIONS = "expectations"
 GATES = "gates"
 REPORT = "quality_report"
 _SHOWN = 20
@@ -133,7 +134,7 @@ def _results(
         yield _statistics(step, figures.warnings, figures.metadata)
     # A table that breaks its contract may lack columns of the suite.
     if expect and not found:
-        yield expectations.result(step, spec, stored.table, above, data, judged)
+        yield expectations_result(step, spec, stored.table, above, data, judged)
 
 
 def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
@@ -179,6 +180,58 @@ def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
             "found": _listed([gate["text"] for gate in judged]),
         },
     )
+
+
+def expectations_result(
+    step: str,
+    spec: TaskSpec,
+    table: pl.DataFrame,
+    above: Mapping[str, pl.DataFrame],
+    data: DataFolder,
+    judged: list[Mapping[str, Any]] | None = None,
+) -> AssetCheckResult:
+    """Validate a table against its suite, update the page, and return the check's result.
+
+    Raises:
+        SpecError: arguments of the task's expectations are wrong.
+        TableError: the page cannot be written.
+    """
+    from targen.quality import expectations, suites  # noqa: PLC0415 - not when loading
+
+    suite = suites.build(step, spec, table, above, judged or ())
+    found = expectations.validate(step, spec, table, suite)
+    expectations.write(data.tables().storage, spec, STEPS, found)
+    missed = [one for one in found["results"] if not one["success"]]
+    blocks = [one for one in missed if one["expectation_config"]["severity"] == "critical"]
+    sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]
+    return AssetCheckResult(
+        check_name=EXPECTATIONS,
+        asset_key=step,
+        passed=not missed,
+        severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
+        description=" ".join(markdown.cell(text) for text in sentences[:3]) if missed else None,
+        metadata={
+            **found["statistics"],
+            "result": MetadataValue.json(found),
+            "page": expectations_page(data, spec.name),
+        },
+    )
+
+
+def expectations_page(data: DataFolder, task: str) -> MetadataValue:
+    """Return the page's path as metadata; browsers do not open links to local files."""
+    return MetadataValue.path(data.tables().storage.address(_key(task)))
+
+
+def relative_expectations_page(task: str) -> str:
+    """Return the page's address relative to the report's page."""
+    return f"../{_key(task)}"
+
+
+def _key(task: str) -> str:
+    from targen.quality.expectations import page_key  # noqa: PLC0415 - not when loading
+
+    return page_key(task)
 
 
 def _contract(step: str, found: list[str]) -> AssetCheckResult:

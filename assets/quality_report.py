@@ -15,8 +15,7 @@ from dagster import (
     asset,
 )
 
-from assets import expectations
-from assets.checks import table_checks
+from assets.checks import expectations_page, relative_expectations_page, table_checks
 from assets.interrupts import cancelled_by_signals
 from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
 from resources.data import DataFolder
@@ -66,7 +65,7 @@ def build(
         }
         with readable_errors():
             spec = start(context, tasks, data)
-            docs = expectations.relative_page(spec.name) if settings.expectations else None
+            docs = relative_expectations_page(spec.name) if settings.expectations else None
             storage = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, storage))
             with cancelled_by_signals():
@@ -81,7 +80,7 @@ def build(
             "verdict": built.json["verdict"]["text"],
             "report": page_path(data, STEP, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
-            **({"expectations": expectations.link(data, spec.name)} if docs else {}),
+            **({"expectations": expectations_page(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:

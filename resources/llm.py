@@ -1,5 +1,6 @@
 """The model as a Dagster resource: endpoint, limits and budget."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from pydantic import PrivateAttr
 
 import simulator
 from resources.fields import SECRETS_FIELD, setting
-from resources.secrets import from_secrets_manager
-from targen.settings import store_address
+from targen.errors import EndpointError
+from targen.settings import store_address, variable
 from targen.tasks.endpoints import load_endpoints
 
 if TYPE_CHECKING:
@@ -147,3 +148,36 @@ class LLMResource(ConfigurableResource[None]):
             StoreError: the data is on S3, so that TARGEN_STORE_URL is required, but it is not set.
         """
         return store_address(self.store_url, self.data_dir)
+
+
+def from_secrets_manager(name: str, secrets: Any) -> str:
+    """Return the endpoint's key from AWS Secrets Manager.
+
+    Args:
+        name: the secret's name or ARN. Its text is the key, or a JSON object with the key in
+            OPENAI_API_KEY.
+        secrets: dagster-aws's SecretsManagerResource.
+
+    Raises:
+        EndpointError: the secret does not exist, cannot be read, or contains no key.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
+
+    try:
+        text = secrets.get_client().get_secret_value(SecretId=name).get("SecretString")
+    except (BotoCoreError, ClientError) as error:
+        raise EndpointError(
+            f"The secret {name} cannot be read: {error}. Check {variable('api_key_secret')}, the "
+            "region and the permission secretsmanager:GetSecretValue."
+        ) from None
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        found = text
+    key = found.get(variable("api_key")) if isinstance(found, dict) else found
+    if not isinstance(key, str) or not key.strip():
+        raise EndpointError(
+            f"The secret {name} contains no key: its text must be the key, or JSON with the key "
+            f"under {variable('api_key')}."
+        )
+    return key.strip()

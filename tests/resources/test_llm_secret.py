@@ -7,8 +7,7 @@ import pytest
 from dagster import EnvVar
 
 from resources.fields import private
-from resources.llm import LLMResource
-from resources.secrets import from_secrets_manager
+from resources.llm import LLMResource, from_secrets_manager
 from targen.errors import EndpointError
 from targen.settings import Settings
 from tests.services import s3
