@@ -1,6 +1,6 @@
-"""The checks that stand beside every asset: `contract` blocks, `statistics` warns.
+"""The checks of assets: `contract` (blocks), `statistics` (warns) and `expectations`.
 
-The report has one more, `gates`: the task's bounds, blocking where their severity is `error`.
+The report also has `gates`, the task's bounds, which block if their severity is `error`.
 """
 
 import warnings
@@ -20,18 +20,19 @@ from dagster import (
     multi_asset_check,
 )
 
-from assets import expectations, markdown
-from assets.expectations import EXPECTATIONS
+from assets import markdown
 from assets.step import readable_errors
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.settings import Settings
-from targen.steps import schema
+from targen.steps import STEPS, schema
 from targen.tables.files import Stored
+from targen.tasks.spec import TaskSpec
 
 CONTRACT = "contract"
 STATISTICS = "statistics"
+EXPECTATIONS = "expectations"
 GATES = "gates"
 REPORT = "quality_report"
 _SHOWN = 20
@@ -40,7 +41,7 @@ _SHOWN = 20
 def table_checks(
     step: str, partitions: PartitionsDefinition, settings: Settings
 ) -> AssetChecksDefinition:
-    """Return both checks of an asset as one step, which reads the run's partition and no other."""
+    """Return the checks of an asset as one step, which reads only the run's partition."""
 
     @multi_asset_check(
         name=f"{step}_checks", specs=_specs(step, partitions, settings), can_subset=True
@@ -50,8 +51,8 @@ def table_checks(
     ) -> Iterator[AssetCheckResult]:
         with readable_errors():
             selected = {key.name for key in context.selected_asset_check_keys}
-            looked_at = EXPECTATIONS in selected
-            results = list(_results(step, context.partition_key, tasks, data, expect=looked_at))
+            expect = EXPECTATIONS in selected
+            results = list(_results(step, context.partition_key, tasks, data, expect=expect))
         for result in results:
             if result.check_name in selected:
                 yield result
@@ -61,7 +62,7 @@ def table_checks(
 
 def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> list[AssetCheckSpec]:
     with warnings.catch_warnings():
-        # Dagster still calls a check's partitions a preview; without them it reads every table.
+        # `partitions_def` of checks is a preview feature; without it a check loads every partition.
         warnings.simplefilter("ignore", PreviewWarning)
         specs = [
             AssetCheckSpec(
@@ -69,8 +70,8 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                 asset=step,
                 blocking=True,
                 partitions_def=partitions,
-                description="Schema, unique ids, references into the tables above, the task's "
-                "invariants, and that every item asked for is a row or rejected.",
+                description="Schema, unique ids, references to upstream tables, the task's "
+                "validators, and that every requested item is a row or a rejected item.",
             ),
             AssetCheckSpec(
                 STATISTICS,
@@ -78,7 +79,7 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                 partitions_def=partitions,
                 description="Balance, yield, duplicates and shortfall, as far as they apply."
                 if step != REPORT
-                else "What the report says one should act on.",
+                else "The report's findings that require action.",
             ),
         ]
         if settings.expectations:
@@ -88,8 +89,8 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                     asset=step,
                     blocking=True,
                     partitions_def=partitions,
-                    description="Great Expectations: the suite that follows from the task, its "
-                    "gates and the expectations of its own. One of severity `error` blocks.",
+                    description="Great Expectations: the suite derived from the task, its gates "
+                    "and its own expectations. A failure of severity `error` blocks.",
                 )
             )
         if step == REPORT:
@@ -99,8 +100,8 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                     asset=step,
                     blocking=True,
                     partitions_def=partitions,
-                    description="The bounds that the task sets for its metrics (`gates`). One of "
-                    "severity `error` blocks what is made from here, the release.",
+                    description="The task's bounds for metrics (`gates`). A failure of severity "
+                    "`error` blocks the release.",
                 )
             )
         return specs
@@ -131,37 +132,39 @@ def _results(
         figures = contracts.statistics(step, spec, stored.table, rejected)
         yield _contract(step, found)
         yield _statistics(step, figures.warnings, figures.metadata)
-    # A table that breaks its contract may lack what its suite speaks of.
+    # A table that breaks its contract may lack columns of the suite.
     if expect and not found:
-        yield expectations.result(step, spec, stored.table, above, data, judged)
+        yield expectations_result(step, spec, stored.table, above, data, judged)
 
 
 def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
     if stored.rejected is None:
-        raise TableError(f"The rejected items of {step} of {task} are missing. Make {step} again.")
+        raise TableError(
+            f"The rejected items of {step} of {task} are missing. Materialize {step} again."
+        )
     return stored.rejected
 
 
 def report_violations(table: pl.DataFrame) -> list[str]:
-    """Return every way in which a quality report's table breaks its contract, in words."""
+    """Return the contract violations of a quality report's table."""
     expected = schema(REPORT, {})
     if dict(table.schema) != expected:
         return [f"the columns are {dict(table.schema)}, expected {expected}"]
     found = []
     doubled = table.filter(table.select("metric", "slice").is_duplicated())
     if doubled.height:
-        found.append(f"{doubled.height} rows share their metric and slice with another")
+        found.append(f"{doubled.height} rows have the same metric and slice as another row")
     if not table.height:
-        found.append("there is no figure")
+        found.append("the report contains no metric")
     return found
 
 
 def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
-    """Return the check `gates` of what the report judged; see `targen.quality.gates.judge`."""
+    """Return the result of the check `gates`, from `targen.quality.gates.judge`."""
     missed = [gate for gate in judged if gate["passed"] is not True]
     blocks = [gate for gate in missed if gate["severity"] == "error"]
     unknown = sum(gate["passed"] is None for gate in missed)
-    # What blocks is told first: descriptions are cut off after a few sentences.
+    # Blocking failures first, because the description has only a few sentences.
     ordered = blocks + [gate for gate in missed if gate["severity"] != "error"]
     sentences = [gate["text"] for gate in ordered]
     return AssetCheckResult(
@@ -177,6 +180,58 @@ def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
             "found": _listed([gate["text"] for gate in judged]),
         },
     )
+
+
+def expectations_result(
+    step: str,
+    spec: TaskSpec,
+    table: pl.DataFrame,
+    above: Mapping[str, pl.DataFrame],
+    data: DataFolder,
+    judged: list[Mapping[str, Any]] | None = None,
+) -> AssetCheckResult:
+    """Validate a table against its suite, update the page, and return the check's result.
+
+    Raises:
+        SpecError: arguments of the task's expectations are wrong.
+        TableError: the page cannot be written.
+    """
+    from targen.quality import expectations, suites  # noqa: PLC0415 - not when loading
+
+    suite = suites.build(step, spec, table, above, judged or ())
+    found = expectations.validate(step, spec, table, suite)
+    expectations.write(data.tables().storage, spec, STEPS, found)
+    missed = [one for one in found["results"] if not one["success"]]
+    blocks = [one for one in missed if one["expectation_config"]["severity"] == "critical"]
+    sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]
+    return AssetCheckResult(
+        check_name=EXPECTATIONS,
+        asset_key=step,
+        passed=not missed,
+        severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
+        description=" ".join(markdown.cell(text) for text in sentences[:3]) if missed else None,
+        metadata={
+            **found["statistics"],
+            "result": MetadataValue.json(found),
+            "page": expectations_page(data, spec.name),
+        },
+    )
+
+
+def expectations_page(data: DataFolder, task: str) -> MetadataValue:
+    """Return the page's path as metadata; browsers do not open links to local files."""
+    return MetadataValue.path(data.tables().storage.address(_key(task)))
+
+
+def relative_expectations_page(task: str) -> str:
+    """Return the page's address relative to the report's page."""
+    return f"../{_key(task)}"
+
+
+def _key(task: str) -> str:
+    from targen.quality.expectations import page_key  # noqa: PLC0415 - not when loading
+
+    return page_key(task)
 
 
 def _contract(step: str, found: list[str]) -> AssetCheckResult:
@@ -201,5 +256,5 @@ def _statistics(step: str, found: list[str], figures: Mapping[str, float]) -> As
 
 
 def _listed(sentences: list[str]) -> MetadataValue:
-    # The sentences quote rows, so they are as hostile as the rows.
+    # Sentences may quote rows, which are untrusted.
     return MetadataValue.md("\n".join(f"- {markdown.cell(text)}" for text in sentences[:_SHOWN]))

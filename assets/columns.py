@@ -59,9 +59,9 @@ _SOURCES: Final[Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]]] = {
         "value": ((CORRECTED_SET, _FIELDS), (CORRECTED_SET, "label"), (LABELS, "label")),
     },
 }
-"""Table -> column -> the columns it is derived from; `*` stands for each field of the task.
+"""Table -> column -> the columns it is derived from; `*` means the task's fields.
 
-A field that is derived from fields is derived from the field of the same name.
+If both columns are `*`, each field is derived from the field of the same name.
 """
 
 
@@ -76,7 +76,7 @@ def meaning(table: str, column: str) -> str | None:
 def table_schema(
     step: str, columns: Mapping[str, Any], fields: Mapping[str, str] | None = None
 ) -> TableSchema:
-    """Return the columns of a table with types and descriptions, as Dagster shows them.
+    """Return the columns of a table with types and descriptions, for Dagster.
 
     Args:
         step: the asset's name.
@@ -118,7 +118,7 @@ def lineage(step: str, fields: Iterable[str]) -> TableColumnLineage:
 
 
 def _expanded(source: str, fields: list[str], same: str | None) -> list[str]:
-    """Return the columns that a source stands for: `*` is one field or all of them."""
+    """Return the columns of a source; `*` means the field `same`, or all fields."""
     if source != _FIELDS:
         return [source]
     return fields if same is None else [same]

@@ -1,4 +1,4 @@
-"""The comparison: the methods of each group of tasks side by side, from their reports."""
+"""The asset `comparison`: methods of related tasks side by side, from their quality reports."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -37,24 +37,23 @@ WHEN_REPORTS_CHANGE = (
     & ~AutomationCondition.any_deps_in_progress()
     & ~AutomationCondition.in_progress()
 )
-"""As `eager`, but partitions that are not there yet do not hold it up. It acts only where the
-automation sensor is switched on in the UI."""
+"""Like `eager`, but does not wait for missing partitions. Requires the automation sensor, which is
+off by default."""
 
 
 def build(settings: Settings) -> list[AssetsDefinition]:
-    """Return the asset, which has no partitions; it reads the reports' files where they are."""
+    """Return the asset, which has no partitions."""
 
     @asset(
         **common_attributes(NAME, settings),
-        # No argument for the reports: the IO manager would read every partition, and fail on those
-        # that are missing.
+        # Not an argument: the IO manager would load every partition and fail on missing ones.
         deps=[AssetDep(REPORT, partition_mapping=AllPartitionMapping())],
         automation_condition=WHEN_REPORTS_CHANGE,
     )
     def comparison(
         context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> MaterializeResult[Stored]:
-        """The methods of tasks that extend one base, side by side, as far as they are made."""
+        """Side-by-side comparison of the methods of tasks that extend the same base task."""
         from targen.quality import comparison_page  # noqa: PLC0415 - not when loading
         from targen.quality.comparison import compare  # noqa: PLC0415
 
@@ -62,15 +61,15 @@ def build(settings: Settings) -> list[AssetsDefinition]:
         with readable_errors():
             data.hold(NAME, context.run.run_id)
             methods = gather(tasks, data)
-            made = compare(methods)
-            pages = {"json": made.json_text(), "html": comparison_page.render(made)}
+            found = compare(methods)
+            pages = {"json": found.json_text(), "html": comparison_page.render(found)}
         version = comparison_digest(methods)
         origin = {"step": NAME, "step_digest": version}
-        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
-        rows = made.table.to_dicts()
+        stored = Stored(found.table, step_digest=version, pages=pages, made_by=origin)
+        rows = found.table.to_dicts()
         metadata: dict[str, Any] = {
-            "dagster/row_count": made.table.height,
-            "made": int(made.table["made"].sum()),
+            "dagster/row_count": found.table.height,
+            "made": int(found.table["made"].sum()),
             "stale": [method.task for method in methods if method.stale],
             "missing": [row["task"] for row in rows if not row["made"]],
             "step_digest": stored.step_digest,
@@ -87,7 +86,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
 
 
 def gather(tasks: TaskFolder, data: DataFolder) -> "list[Method]":
-    """Return every task that has something to be compared with, and its report where it is made.
+    """Return the tasks that can be compared, with their reports if they exist.
 
     Raises:
         SpecError: a task file is wrong.
@@ -96,32 +95,30 @@ def gather(tasks: TaskFolder, data: DataFolder) -> "list[Method]":
 
     specs = tasks.load_all()
     grouped = groups({name: spec.extends for name, spec in specs.items()})
-    found = []
-    for members in grouped.values():
-        for name in members:
-            report, stale = read_report(data.tables(), name)
-            found.append(
-                Method(
-                    task=name,
-                    extends=specs[name].extends,
-                    title=specs[name].title,
-                    recipe=specs[name].recipe_name,
-                    recipe_title=specs[name].recipe.title,
-                    report=report,
-                    stale=stale,
-                )
-            )
-    return found
+    methods = []
+    for spec in (specs[name] for members in grouped.values() for name in members):
+        report, stale = read_report(data.tables(), spec.name)
+        method = Method(
+            task=spec.name,
+            extends=spec.extends,
+            title=spec.title,
+            recipe=spec.recipe_name,
+            recipe_title=spec.recipe.title,
+            report=report,
+            stale=stale,
+        )
+        methods.append(method)
+    return methods
 
 
 def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str | None]:
-    """Return a task's report where it is made and readable, and why it is out of date, if it is."""
+    """Return a task's report if it exists and is readable, and why it is out of date, if it is."""
     from targen.quality.comparison import MADE_FROM, staleness  # noqa: PLC0415 - not when loading
 
     try:
         report = tables.read_json(REPORT, task)
     except TableError:
-        # One report of another release must not hide all others.
+        # One unreadable report must not prevent the comparison of the others.
         return None, f"is damaged or of another schema than this release's ({SCHEMA_VERSION})"
     if report is None:
         return None, None
@@ -135,7 +132,7 @@ def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str |
 
 
 def comparison_digest(methods: "list[Method]") -> str:
-    """Return the sha256 of what the comparison reads of the tasks beyond their reports."""
+    """Return the sha256 of what the comparison reads from the tasks, besides their reports."""
     return digest(
         {
             "step": NAME,

@@ -1,4 +1,4 @@
-"""A clean end for a step that is interrupted: by Ctrl-C, a cancelled run, or the system."""
+"""Clean shutdown of a step on Ctrl-C, a canceled run, or SIGTERM."""
 
 import asyncio
 import signal
@@ -13,13 +13,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def cancelled_by_signals() -> Iterator[None]:
-    """Cancel the running task on SIGINT and SIGTERM while the block runs.
+    """Cancel the current asyncio task on SIGINT and SIGTERM while the block runs.
 
-    Dagster's own handler raises wherever the event loop happens to be, and leaves the engine no
-    time to store the answers that have arrived.
+    Dagster's handler raises at an arbitrary point of the event loop, so the engine could not store
+    the answers that have arrived.
 
     Raises:
-        DagsterExecutionInterruptedError: a signal came, and the task has ended.
+        DagsterExecutionInterruptedError: a signal arrived, and the task has ended.
     """
     task = asyncio.current_task()
     if task is None or threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Rows as a Markdown table that is safe to show."""
+"""Markdown tables of untrusted rows."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _WIDTH = 160
 def table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
     """Return `rows` as a Markdown table with these columns.
 
-    Every value stands in a code span, where Markdown knows no links, images or HTML.
+    Values are code spans, which cannot contain links, images or HTML.
     """
     names = list(columns)
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
@@ -22,11 +22,11 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
 
 
 def cell(value: Any) -> str:
-    """Return one value as a code span that cannot be left from within."""
+    """Return a value as a code span that its content cannot close."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    # A table splits cells at pipes before it looks for code spans, and an escape can be undone.
+    # Markdown splits cells at pipes before it parses code spans, and escapes are not reliable.
     text = one_line(text).replace("|", "\N{BROKEN BAR}")
     if len(text) > _WIDTH:
         text = text[: _WIDTH - 1] + "…"

@@ -1,4 +1,4 @@
-"""The quality report: what the finished rows are worth, and what they took."""
+"""The asset `quality_report`: quality of the finished rows, and what they cost."""
 
 import time
 from collections.abc import Mapping
@@ -15,8 +15,7 @@ from dagster import (
     asset,
 )
 
-from assets import expectations
-from assets.checks import table_checks
+from assets.checks import expectations_page, relative_expectations_page, table_checks
 from assets.interrupts import cancelled_by_signals
 from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
 from resources.data import DataFolder
@@ -51,7 +50,7 @@ def build(
         labels: Stored,
         corrected_set: Stored,
     ) -> MaterializeResult[Stored]:
-        """Balance, yield, agreement, duplicates and diversity of the corrected set, as a page."""
+        """Balance, yield, agreement, duplicates and diversity of the corrected set."""
         from targen.quality import page, report  # noqa: PLC0415 - not when loading
         from targen.quality.embedding import with_embeddings  # noqa: PLC0415
 
@@ -66,26 +65,26 @@ def build(
         }
         with readable_errors():
             spec = start(context, tasks, data)
-            docs = expectations.relative_page(spec.name) if settings.expectations else None
-            place = data.tables().storage
-            inputs = gather(spec, above, llm, docs, reviewed(spec, above, place))
+            docs = relative_expectations_page(spec.name) if settings.expectations else None
+            storage = data.tables().storage
+            inputs = gather(spec, above, llm, docs, reviewed(spec, above, storage))
             with cancelled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
-            made = report.build(inputs)
-            pages = {"json": made.json_text(), "html": page.render(made)}
-            version = digest_now(spec, place)
+            built = report.build(inputs)
+            pages = {"json": built.json_text(), "html": page.render(built)}
+            version = digest_now(spec, storage)
         origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}
-        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
+        stored = Stored(built.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
-            "verdict": made.json["verdict"]["text"],
+            "verdict": built.json["verdict"]["text"],
             "report": page_path(data, STEP, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
-            **({"expectations": expectations.link(data, spec.name)} if docs else {}),
+            **({"expectations": expectations_page(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:
-            context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
+            context.log.warning(f"No semantic metrics: {inputs.no_embeddings}")
         return finish(STEP, spec, stored, data, extra)
 
     return [quality_report, table_checks(STEP, partitions, settings)]
@@ -98,18 +97,18 @@ def gather(
     data_docs: str | None = None,
     looked_at: pl.DataFrame | None = None,
 ) -> ReportInputs:
-    """Return what the report of a task is computed from.
+    """Return the inputs of a task's report.
 
     Args:
         spec: the task.
-        above: table -> what is stored of it.
-        llm: the model, for its completion store.
-        data_docs: where the page of the expectations lies, None where there is none.
-        looked_at: people's verdicts, None where nobody looked.
+        above: step -> its stored table.
+        llm: gives access to the completion store.
+        data_docs: relative address of the page of expectations, if any.
+        looked_at: verdicts of the human review, if any.
 
     Raises:
         StoreError: the completion store cannot be read.
-        TableError: the reference data cannot be read, or does not fit the task.
+        TableError: the reference data cannot be read, or does not match the task.
     """
     from targen.quality.accounting import step_of_requests  # noqa: PLC0415
     from targen.tasks import references  # noqa: PLC0415 - not when loading
@@ -119,7 +118,7 @@ def gather(
     with closing(llm.store()) as store:
         planted = above["corrected_set"].planted
         asked = store.with_chain(step_of_requests(frames, rejected, planted))
-        # In one order: the report of unchanged tables must keep its bytes.
+        # Sorted, so that the report of unchanged tables keeps its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
     gold = references.of(spec)
     return ReportInputs(
@@ -138,7 +137,6 @@ def gather(
         pair_field=spec.twin.id_field if spec.twin else None,
         rows_asked=spec.wanted_rows,
         models=tuple(completions["model"].unique().sort()),
-        # False where there is no completion, which `any` over no row says as well.
         simulated=bool(completions["simulated"].any()),
         corrector_blind=corrector_blind(spec),
         gates=tuple(spec.gates),
@@ -153,7 +151,7 @@ def gather(
 
 
 def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this run itself embedded and paid for that."""
+    """Return the metadata of this run's embedding calls."""
     cost = stats["cost_usd"]
     return {
         "embedding_model": model,
@@ -164,39 +162,39 @@ def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Storage) -> pl.DataFrame | None:
-    """Return people's verdicts that hold for the rows as they are, None where nobody looked.
+def reviewed(spec: TaskSpec, above: Mapping[str, Stored], storage: Storage) -> pl.DataFrame | None:
+    """Return the human verdicts that apply to the current rows, None without a review.
 
     Raises:
         TableError: the verdicts cannot be read.
     """
     from targen.quality import review  # noqa: PLC0415 - not when loading
 
-    verdicts = review.stored(place, spec.name)
+    verdicts = review.stored(storage, spec.name)
     if verdicts is None or spec.answer.kind == "none":
         return None
     return review.in_force(spec, above["corrected_set"].table, above["labels"].table, verdicts)
 
 
-def digest_now(spec: TaskSpec, place: Storage) -> str:
-    """Return `report_digest` with what people have said by now.
+def digest_now(spec: TaskSpec, storage: Storage) -> str:
+    """Return `report_digest` with the current human verdicts.
 
     Raises:
         TableError: the verdicts cannot be read.
     """
     from targen.quality import review  # noqa: PLC0415 - not when loading
 
-    return report_digest(spec, review.identity(review.stored(place, spec.name)))
+    return report_digest(spec, review.identity(review.stored(storage, spec.name)))
 
 
 def options(spec: TaskSpec) -> tuple[str, ...]:
-    """Return the fields that hold the alternatives of which the answer is one, in order."""
+    """Return the fields that contain the answer options, in order."""
     answer = spec.answer
     return (answer.choices,) if answer.choices else tuple(answer.options)
 
 
 def corrector_blind(spec: TaskSpec) -> bool:
-    """Return whether nobody showed the corrector the label that the row was written for."""
+    """Return whether the corrector does not see the intended label."""
     from targen.tasks.registry import resolve  # noqa: PLC0415 - not when loading
 
     _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
@@ -204,11 +202,11 @@ def corrector_blind(spec: TaskSpec) -> bool:
 
 
 def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
-    """Return the sha256 of what the report reads beyond its tables.
+    """Return the sha256 of what the report reads besides its tables.
 
     Args:
         spec: the task.
-        verdicts: identity of people's verdicts, None where there are none.
+        verdicts: identity of the human verdicts, if any.
     """
     from targen.tasks import references  # noqa: PLC0415 - not when loading
 

@@ -1,4 +1,4 @@
-"""The release: finished rows as an immutable folder, once all gates are passed."""
+"""The asset `release`: finished rows as an immutable folder, if all gates pass."""
 
 import time
 import warnings
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 NAME = "release"
 ABOVE = ("instances", "corrected_set", "quality_report")
 _CODE_VERSION: Final = "1"
-"""Raised when the same tables would make another release."""
+"""Incremented when the same tables would make another release."""
 
 
 def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:
@@ -53,13 +53,13 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         kinds={"polars", "parquet", "huggingface"},
         code_version=_CODE_VERSION,
         partitions_def=partitions,
-        # No arguments: all tables are read, and the report's page with them.
+        # Not arguments: it reads all tables and the report's page itself.
         deps=list(ABOVE),
     )
     def release(
         context: AssetExecutionContext, tasks: TaskFolder, llm: LLMResource, data: DataFolder
     ) -> MaterializeResult[None]:
-        """An immutable folder of splits, dataset card and manifest; refused by a failed gate."""
+        """An immutable folder of splits, dataset card and manifest; requires passed gates."""
         from targen.release import (  # noqa: PLC0415 - not when loading
             inputs,
             manifest,
@@ -72,32 +72,32 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             tables = data.tables()
             with closing(llm.store()) as store:
                 gathered = inputs.gather(spec, tables, store, digest_now(spec, tables.storage))
-            made = manifest.build(gathered)
-            new = registry.put(tables.storage, spec.name, made)
-            address = tables.storage.address(registry.folder(spec.name, made.version))
+            contents = manifest.build(gathered)
+            new = registry.put(tables.storage, spec.name, contents)
+            address = tables.storage.address(registry.folder(spec.name, contents.version))
         if not new:
-            context.log.info(f"version {made.version} stands already, and every byte is the same")
-        metadata = described(made) | {
+            context.log.info(f"version {contents.version} already exists with identical content")
+        metadata = described(contents) | {
             "path": MetadataValue.path(address),
             "new": new,
             "seconds": seconds_since(started),
         }
-        return MaterializeResult(metadata=metadata, data_version=DataVersion(made.version))
+        return MaterializeResult(metadata=metadata, data_version=DataVersion(contents.version))
 
     return [release, _check(partitions)]
 
 
-def described(made: "Contents") -> dict[str, Any]:
-    """Return what the UI shows of a release: version, rows by split and label, the card."""
-    said = made.manifest
-    splits = said["splits"]
+def described(contents: "Contents") -> dict[str, Any]:
+    """Return the metadata of a release."""
+    manifest = contents.manifest
+    splits = manifest["splits"]
     columns = [
-        TableColumn(name, type=str(dtype)) for name, dtype in _columns(made, next(iter(splits)))
+        TableColumn(name, type=str(dtype)) for name, dtype in _columns(contents, next(iter(splits)))
     ]
     return {
         "dagster/row_count": sum(split["rows"] for split in splits.values()),
         "dagster/column_schema": TableSchema(columns=columns),
-        "version": said["version"],
+        "version": manifest["version"],
         "rows_by_split": {name: split["rows"] for name, split in splits.items()},
         "rows_by_split_and_label": MetadataValue.md(
             markdown.table(
@@ -105,32 +105,32 @@ def described(made: "Contents") -> dict[str, Any]:
                 ["split", "rows", *next(iter(splits.values()))["labels"]],
             )
         ),
-        "files": len(said["files"]),
-        "size_bytes": sum(file["size"] for file in said["files"].values()),
-        "license": said["license"],
-        "simulated": said["simulated"],
+        "files": len(manifest["files"]),
+        "size_bytes": sum(file["size"] for file in manifest["files"].values()),
+        "license": manifest["license"],
+        "simulated": manifest["simulated"],
     }
 
 
-def _columns(made: "Contents", split: str) -> list[tuple[str, Any]]:
+def _columns(contents: "Contents", split: str) -> list[tuple[str, Any]]:
     from io import BytesIO  # noqa: PLC0415 - not when loading
 
     import polars as pl  # noqa: PLC0415
 
-    return list(pl.read_parquet_schema(BytesIO(made.files[f"data/{split}.parquet"])).items())
+    return list(pl.read_parquet_schema(BytesIO(contents.files[f"data/{split}.parquet"])).items())
 
 
 def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
     with warnings.catch_warnings():
-        # Dagster still calls a check's partitions a preview.
+        # `partitions_def` of checks is a preview feature.
         warnings.simplefilter("ignore", PreviewWarning)
         spec = AssetCheckSpec(
             CONTRACT,
             asset=NAME,
             blocking=True,
             partitions_def=partitions,
-            description="Every file is what the manifest says, the splits add up, and no row, "
-            "near duplicate or pair stands in two of them.",
+            description="Every file matches the manifest, the splits add up, and no row, near "
+            "duplicate or pair is in two splits.",
         )
 
     @multi_asset_check(name=f"{NAME}_checks", specs=[spec])
@@ -141,14 +141,14 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
 
         with readable_errors():
             task = tasks.load(context.partition_key)
-            place = data.tables().storage
+            storage = data.tables().storage
             version = latest(context.instance, task.name) or ""
-            known = {one.version: one.standing for one in registry.listed(place, task.name)}
+            known = {one.version: one.standing for one in registry.listed(storage, task.name)}
             if known.get(version):
-                found = registry.violations(place, registry.folder(task.name, version), task)
+                found = registry.violations(storage, registry.folder(task.name, version), task)
             else:
-                # A version that was withdrawn is gone on purpose.
-                found = [] if version in known else [f"release '{version}' is not there any more"]
+                # A withdrawn version was removed on purpose.
+                found = [] if version in known else [f"release '{version}' no longer exists"]
         return AssetCheckResult(
             check_name=CONTRACT,
             asset_key=NAME,
@@ -165,7 +165,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
 
 
 def latest(instance: DagsterInstance, task: str) -> str | None:
-    """Return the version of the task's release that was made last, None where there is none."""
+    """Return the version of the task's latest release, if any."""
     wanted = AssetRecordsFilter(asset_key=AssetKey(NAME), asset_partitions=[task])
     for record in instance.fetch_materializations(wanted, limit=1).records:
         if record.asset_materialization:

@@ -1,4 +1,4 @@
-"""What the assets share: their attributes, running a step, and the metadata in the UI."""
+"""Shared by the assets: arguments of `@asset`, running a step, and metadata."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -31,12 +31,12 @@ from targen.tasks.spec import TaskSpec
 
 GROUP = "targen"
 POOL = "llm"
-"""The pool of all that asks a model: production sets how many runs may be in it at once."""
+"""The pool of all steps that call a model; production limits its concurrent runs."""
 OWNERS = ["team:data"]
 SAMPLE_ROWS = 5
 
 _ASSET_VERSION = 1
-"""Raised when what the assets themselves do changes what a table holds."""
+"""Incremented when a change in `assets` changes the content of tables."""
 
 
 def attributes(
@@ -48,7 +48,7 @@ def attributes(
         step: the asset's name.
         partitions: one partition per task.
         settings: the settings of the code location.
-        kinds: technologies that the UI shows, besides Polars and Parquet.
+        kinds: technologies to show in the UI besides Polars and Parquet.
     """
     return common_attributes(step, settings, *kinds) | {"partitions_def": partitions, "pool": POOL}
 
@@ -61,7 +61,7 @@ def common_attributes(step: str, settings: Settings, *kinds: str) -> dict[str, A
         "group_name": GROUP,
         "owners": OWNERS,
         "kinds": {"polars", "parquet", *kinds},
-        # One string for all partitions: the step digest covers what differs between tasks.
+        # The same for all partitions; step digests cover the differences between tasks.
         "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
         "metadata": {"dagster/column_schema": fixed_schema(step)},
         "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for),
@@ -70,7 +70,7 @@ def common_attributes(step: str, settings: Settings, *kinds: str) -> dict[str, A
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn an error that is meant for the user into Dagster's failure with that message alone."""
+    """Turn a `TargenError` into a Dagster failure that shows only its message."""
     try:
         yield
     except TargenError as error:
@@ -84,17 +84,8 @@ async def make(
     data: DataFolder,
     **upstream: Stored,
 ) -> MaterializeResult[Stored]:
-    """Run the asset's step for the run's task.
-
-    Args:
-        context: of the asset's run.
-        tasks: where the tasks are.
-        llm: the model.
-        data: where the tables are.
-        upstream: asset above -> what it stored.
-    """
+    """Run the asset's step for the run's task; `upstream` maps upstream assets to their tables."""
     from targen.operators import (  # noqa: PLC0415 - not when loading
-        endpoints,
         made_by,
         rejected_frame,
         run_step,
@@ -104,8 +95,8 @@ async def make(
     step, started = context.asset_key.path[-1], time.monotonic()
     with readable_errors():
         spec = start(context, tasks, data)
-        named = endpoints(spec)
-        # Of all steps: a key that the last one lacks is told before the first has cost anything.
+        named = spec.recipe.endpoints
+        # For all steps, so that a missing key is reported before the first paid call.
         llm.check_keys(set(named.values()))
         frames = {name: stored.table for name, stored in upstream.items()}
         try:
@@ -117,8 +108,8 @@ async def make(
         except StepError as error:
             if not error.rejected:
                 raise
-            lost = rejected_frame(step, spec, error.rejected)
-            address = data.tables().write_failed(step, spec.name, lost)
+            rejected = rejected_frame(step, spec, error.rejected)
+            address = data.tables().write_failed(step, spec.name, rejected)
             raise StepError(f"{error}. The rejected items: {address}") from None
         stored = Stored(
             output.table,
@@ -128,7 +119,7 @@ async def make(
             planted=output.planted,
             made_by=made_by(step, spec),
         )
-        # A run that lost the partition while its step took long must not write over another's.
+        # A run that lost its partition lock meanwhile must not overwrite the table of another run.
         data.hold(spec.name, context.run.run_id)
     for warning in output.warnings:
         context.log.warning(warning)
@@ -138,11 +129,11 @@ async def make(
 
 
 def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -> TaskSpec:
-    """Return the run's task, with its partition held for this run.
+    """Lock the run's partition and return its task.
 
     Raises:
         SpecError: the task is wrong.
-        TableError: another run holds the partition, or nothing can be written.
+        TableError: another run holds the partition, or the data folder cannot be written.
     """
     spec = tasks.load(context.partition_key)
     data.hold(spec.name, context.run.run_id)
@@ -152,12 +143,12 @@ def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -
 def finish(
     step: str, spec: TaskSpec, stored: Stored, data: DataFolder, extra: Mapping[str, Any]
 ) -> MaterializeResult[Stored]:
-    """Return a step's result with everything that the UI shows of it."""
+    """Return a step's result with its metadata."""
     table = stored.table
     sample = table.head(SAMPLE_ROWS).to_dicts()
     described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
-    # In the order in which a person reads it; hashes and schemas come last.
+    # Ordered by interest; hashes and schemas come last.
     metadata: dict[str, Any] = {"dagster/row_count": table.height}
     if stored.rejected is not None:
         reasons = rejected_by_reason(stored.rejected)
@@ -181,21 +172,21 @@ def finish(
 
 
 def audit_hint(instance_id: str) -> str:
-    """Return, as Markdown, how to ask where a row comes from."""
+    """Return, as Markdown, how to audit a row."""
     return (
-        f"`targen audit {instance_id}` tells where this row, or any other of the table, comes from "
-        "and checks it again; `--html row.html` writes the same as a page with every prompt and "
-        "answer, `targen audit --sample 200` checks rows at random."
+        f"`targen audit {instance_id}` shows the sources of this row and verifies them; it works "
+        "for any row of the table. `--html row.html` writes a page with all prompts and answers. "
+        "`targen audit --sample 200` verifies random rows."
     )
 
 
 def page_path(data: DataFolder, step: str, task: str) -> MetadataValue:
-    """Return where the page beside a table lies, to copy: a browser opens no file from a link."""
+    """Return a page's path as metadata; browsers do not open links to local files."""
     return MetadataValue.path(data.tables().address(step, task, "html"))
 
 
 def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:
-    """Return the columns that say something to a reader: no hashes, the task's fields first."""
+    """Return the columns of the sample: the task's fields first, and no ids."""
     fields = [name for name in spec.field_types if name in table.columns]
     others = [
         name
@@ -212,16 +203,16 @@ def rejected_by_reason(rejected: pl.DataFrame) -> dict[str, int]:
 
 
 def seconds_since(started: float) -> float:
-    """Return the seconds since `time.monotonic()` said `started`."""
+    """Return the seconds since `started`, a value of `time.monotonic()`."""
     return round(time.monotonic() - started, 2)
 
 
 def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this run itself asked for and paid; what the tables cost is in the report."""
-    waits = {
+    """Return the calls and cost of this run; the report has the total cost of the tables."""
+    latencies = {
         name: round(stats[name], 4)
         for name in ("latency_p50_s", "latency_p95_s", "latency_p99_s")
-        # Without a call there is none.
+        # None if the run made no call.
         if stats[name] is not None
     }
     return {
@@ -233,5 +224,5 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
         },
         "model": stats["model"],
         "simulated": stats["simulated"],
-        **waits,
+        **latencies,
     }

@@ -51,7 +51,7 @@ def build(
         data: DataFolder,
         contexts: Stored,
     ) -> Result:
-        """The first piece of each instance within a context: a sentence, a passage or a word."""
+        """The first part of each instance within a context: a sentence, a passage or a word."""
         return await make(context, tasks, llm, data, contexts=contexts)
 
     @asset(**attributes("instances", partitions, settings, "openai"))

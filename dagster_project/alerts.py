@@ -1,4 +1,4 @@
-"""Alerts: telling people that a run failed, or that a gate was not kept."""
+"""Alerts about failed runs and failed checks, sent to a webhook."""
 
 import time
 from collections.abc import Iterable
@@ -29,7 +29,7 @@ _PAUSES_S = (1.0, 4.0)
 
 
 def build(settings: Settings) -> list[SensorDefinition]:
-    """Return the two sensors; they run by themselves where TARGEN_ALERT_WEBHOOK is set."""
+    """Return the two sensors; they are on by default if TARGEN_ALERT_WEBHOOK is set."""
     webhook = settings.alert_webhook
     status = DefaultSensorStatus.RUNNING if webhook else DefaultSensorStatus.STOPPED
 
@@ -46,7 +46,7 @@ def build(settings: Settings) -> list[SensorDefinition]:
         run_status=DagsterRunStatus.SUCCESS,
         name="alert_on_warnings",
         default_status=status,
-        description="Posts the checks that a successful run did not pass to TARGEN_ALERT_WEBHOOK.",
+        description="Posts the failed checks of a successful run to TARGEN_ALERT_WEBHOOK.",
     )
     def on_warnings(context: RunStatusSensorContext) -> None:
         missed = [check for check in checks(_events(context)) if not check.passed]
@@ -69,14 +69,14 @@ def send(body: dict[str, Any], address: str | None) -> None:
     """Post `body` as JSON to the webhook at `address`.
 
     Raises:
-        TargenError: no address is set, or it does not answer with success; the address, which may
-            hold a secret, is not part of the message.
+        TargenError: no address is set, or the request failed. The message omits the address, which
+            may contain a secret.
     """
     import httpx2  # noqa: PLC0415 - not when loading
 
     if address is None:
         raise TargenError(f"No alert was sent: {_VARIABLE} is not set.")
-    # Dagster evaluates a run once: what is not delivered now is never sent again.
+    # Dagster evaluates each run once, so an alert that fails now is never sent again.
     for pause in (*_PAUSES_S, None):
         try:
             with httpx2.Client(timeout=_TIMEOUT_S) as client:
@@ -100,7 +100,7 @@ def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:
     task = run.tags.get(PARTITION_NAME_TAG)
     subject = f"{run.job_name} of {task}" if task else run.job_name
     return {
-        # The key that Slack, Mattermost, Teams and Discord's Slack form show.
+        # The key that Slack, Mattermost, Teams and Discord's Slack format display.
         "text": _plain(f"TarGEN: {subject} {what} (run {run.run_id}): {message}"),
         "job": run.job_name,
         "task": task,
@@ -111,7 +111,7 @@ def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return text without markup: a check quotes rows, and `<!channel>` would call everybody."""
+    """Return text with markup escaped: checks quote rows, and `<!channel>` notifies everyone."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

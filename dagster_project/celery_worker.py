@@ -1,4 +1,4 @@
-"""What a Celery worker runs: `celery --app dagster_project.celery_worker worker`."""
+"""The Celery app of workers: `celery --app dagster_project.celery_worker worker`."""
 
 import threading
 from typing import Any
@@ -21,8 +21,8 @@ def _launcher() -> BeatingCeleryRunLauncher:
         launcher = instance.run_launcher
     if not isinstance(launcher, BeatingCeleryRunLauncher):
         raise TargenError(
-            "This instance does not launch runs by Celery: DAGSTER_HOME must hold a dagster.yaml "
-            "like deploy/production/dagster.yaml."
+            "This instance does not launch runs by Celery: DAGSTER_HOME must contain a "
+            "dagster.yaml like deploy/production/dagster.yaml."
         )
     return launcher
 
@@ -32,13 +32,13 @@ app = launcher.celery
 execute_job = create_execute_job_task(app)
 
 
-class Heart:
-    """Gives signs of life of one task, from a thread, until it is stopped."""
+class Heartbeat:
+    """Sends the heartbeats of one task from a thread until it is stopped."""
 
     def __init__(self, redis: Any, task_id: str) -> None:
         self._redis, self._key = redis, sign_of_life(task_id)
         self._stopped = threading.Event()
-        # The first before the run starts: a run without any is dead.
+        # Before the run starts, because a run without a heartbeat counts as dead.
         self._beat()
         self._thread = threading.Thread(target=self._run, name="targen-alive", daemon=True)
         self._thread.start()
@@ -53,11 +53,11 @@ class Heart:
         try:
             self._redis.set(self._key, "1", ex=SILENT_S)
         except RedisError:
-            # The run goes on without Redis; the launcher cannot ask meanwhile either.
+            # The run continues. The launcher cannot check it without Redis, either.
             return
 
     def stop(self) -> None:
-        """Stop, and say so by taking the sign away."""
+        """Stop and delete the key."""
         from redis import RedisError  # noqa: PLC0415
 
         self._stopped.set()
@@ -68,15 +68,15 @@ class Heart:
             return
 
 
-_hearts: dict[str, Heart] = {}
+_heartbeats: dict[str, Heartbeat] = {}
 
 
 @signals.task_prerun.connect  # type: ignore[untyped-decorator]
 def _start(task_id: str, **rest: Any) -> None:
-    _hearts[task_id] = Heart(launcher.redis(), task_id)
+    _heartbeats[task_id] = Heartbeat(launcher.redis(), task_id)
 
 
 @signals.task_postrun.connect  # type: ignore[untyped-decorator]
 def _stop(task_id: str, **rest: Any) -> None:
-    if heart := _hearts.pop(task_id, None):
-        heart.stop()
+    if heartbeat := _heartbeats.pop(task_id, None):
+        heartbeat.stop()

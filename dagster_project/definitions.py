@@ -1,6 +1,6 @@
 """The code location that Dagster loads.
 
-Dagster imports this module in every process that it starts, so it must not import heavy libraries.
+Dagster imports this module in every process that it starts, so it must import no slow libraries.
 """
 
 import warnings
@@ -48,14 +48,14 @@ def data_folder(settings: Settings) -> DataFolder:
 
 
 def s3_client(data_dir: str) -> Any:
-    """Return dagster-aws's resource for data on S3; None where the data is in a folder.
+    """Return dagster-aws's resource for data on S3; None if the data is in a folder.
 
     Raises:
-        TargenError: AWS_MAX_ATTEMPTS is no number.
+        TargenError: AWS_MAX_ATTEMPTS is not a number.
     """
     if not data_dir.startswith("s3://"):
         return None
-    # Nearly doubles the time of loading.
+    # Imported here, because it nearly doubles the time to load the code location.
     from dagster_aws.s3 import S3Resource  # noqa: PLC0415
 
     return S3Resource(max_attempts=s3_attempts())
@@ -66,13 +66,13 @@ def secrets_manager() -> Any:
     from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415 - as above
 
     with warnings.catch_warnings():
-        # Its release is pinned, and only its client is used.
+        # A beta class, but the release is pinned and only its client is used.
         warnings.simplefilter("ignore", BetaWarning)
         return SecretsManagerResource()
 
 
 def make_resources(settings: Settings) -> dict[str, Any]:
-    """Return the resources that the settings describe."""
+    """Return resource name -> resource."""
     data = data_folder(settings)
     secrets = secrets_manager() if settings.api_key_secret else None
     return {
@@ -109,11 +109,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     """Return the definitions, with some resources replaced.
 
     Args:
-        overrides: resource name -> what to use instead; tests put their own here. The partitions
-            are those of the `tasks` in use.
+        overrides: resource name -> resource to use instead, for tests. The partitions come from the
+            resource `tasks`.
 
     Raises:
-        TargenError: a variable or a task file is wrong.
+        TargenError: an environment variable or a task file is wrong.
     """
     settings = Settings.from_environment()
     resources = {**make_resources(settings), **(overrides or {})}
@@ -121,8 +121,8 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     built = [*steps.build(partitions, settings), *quality_report.build(partitions, settings)]
     built += [*release.build(partitions), *comparison.build(settings)]
     return Definitions(
-        assets=[made for made in built if not isinstance(made, AssetChecksDefinition)],
-        asset_checks=[made for made in built if isinstance(made, AssetChecksDefinition)],
+        assets=[one for one in built if not isinstance(one, AssetChecksDefinition)],
+        asset_checks=[one for one in built if isinstance(one, AssetChecksDefinition)],
         jobs=[jobs.dataset, jobs.compare, jobs.publish],
         schedules=[schedules.nightly(partitions, settings)],
         sensors=[
@@ -131,7 +131,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
             *alerts.build(settings),
         ],
         resources=resources,
-        # One process a run: an asset is asynchronous inside, and seven processes cost 30 s.
+        # One process per run: assets are asynchronous, and seven processes would take 30 s longer.
         executor=in_process_executor,
         loggers={"console": colored_console_logger, SHELL_LOGGER: shell_logger},
     )

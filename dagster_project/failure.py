@@ -1,4 +1,4 @@
-"""Why a run failed, in one message."""
+"""Explains why a run failed."""
 
 from collections.abc import Iterable
 
@@ -11,32 +11,31 @@ from dagster import (
 
 from dagster_project.dagster_internals import SerializableErrorInfo
 
-INTERRUPTED = "interrupted; what was paid for is stored, and the next run goes on from it"
+INTERRUPTED = "interrupted; what was paid for is stored, and the next run uses it"
 
 
 def explain(events: Iterable[DagsterEvent]) -> tuple[str, str | None]:
-    """Return the message for the user, and a traceback where the mistake is ours.
+    """Return a message, and a traceback for unexpected errors.
 
-    The message names the step, not the task.
-
-    The first failed step counts: what fails after it fails because of it.
+    The message is about the first failed step, because later failures follow from it. It names the
+    step, not the task.
     """
-    refused: str | None = None
+    blocked: str | None = None
     for event in events:
         if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
-            refused = refused or _refusal(event)
+            blocked = blocked or _blocking_check(event)
         elif event.event_type == DagsterEventType.STEP_FAILURE:
-            return (refused, None) if refused else _step_failure(event)
+            return (blocked, None) if blocked else _step_failure(event)
         elif event.event_type == DagsterEventType.PIPELINE_FAILURE:
             return _run_failure(event)
-    return "the run ended without success and without saying why", None
+    return "the run failed without an error message", None
 
 
-def _refusal(event: DagsterEvent) -> str | None:
+def _blocking_check(event: DagsterEvent) -> str | None:
     found = event.asset_check_evaluation_data
     if found.passed or found.severity != AssetCheckSeverity.ERROR:
         return None
-    # A contract; gates and expectations are several.
+    # Singular for the contract, plural for gates and expectations.
     broken = "is broken" if found.check_name == "contract" else "do not hold"
     return f"{found.asset_key.path[-1]}: its {found.check_name} {broken}: {found.description}"
 
@@ -46,7 +45,7 @@ def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:
     if found.user_failure_data and found.user_failure_data.description:
         return f"{event.step_key}: {found.user_failure_data.description}", None
     if found.error is None:
-        return f"{event.step_key}: failed without saying why", None
+        return f"{event.step_key}: failed without an error message", None
     if _interrupted(found.error):
         return INTERRUPTED, None
     innermost = found.error

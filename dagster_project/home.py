@@ -1,6 +1,6 @@
-"""DAGSTER_HOME: where Dagster keeps runs and events, for the shell and the UI alike.
+"""Prepares DAGSTER_HOME, the folder of Dagster's runs and events.
 
-Run as a module, it makes the folder ready and prints its path.
+Run as a module, it prepares the folder and prints its path.
 """
 
 import fcntl
@@ -21,13 +21,13 @@ _READY = ".targen-ready"
 
 
 def prepare() -> Path:
-    """Make DAGSTER_HOME ready and return it; `.dagster_home` in the checkout where it is unset.
+    """Prepare DAGSTER_HOME (default: `.dagster_home` in the checkout) and return it.
 
-    An empty home that several processes open at once stays broken, so one process opens it first
-    and the others wait.
+    Several processes that open an empty home at once can corrupt it, so one process initializes it
+    while the others wait.
 
     Raises:
-        TargenError: the folder cannot be made or written.
+        TargenError: the folder cannot be created or written.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or ROOT / ".dagster_home").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(home)
@@ -35,39 +35,39 @@ def prepare() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         if (home / _READY).exists():
             return home
-        with _alone(home / ".targen-lock"):
+        with _locked(home / ".targen-lock"):
             if not (home / "dagster.yaml").exists():
                 shutil.copyfile(_SETTINGS, home / "dagster.yaml")
             if not (home / _READY).exists():
-                _initialise()
+                _initialize()
                 (home / _READY).touch()
     except OSError as error:
         raise TargenError(
-            f"Cannot write in DAGSTER_HOME {home}: {error.strerror or error}. Give this user the "
-            "right to, or set DAGSTER_HOME to another folder."
+            f"Cannot write in DAGSTER_HOME {home}: {error.strerror or error}. Grant write "
+            "permission, or set DAGSTER_HOME to another folder."
         ) from error
     return home
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _initialise() -> None:
-    from dagster import DagsterInstance  # noqa: PLC0415 - only where there is something to do
+def _initialize() -> None:
+    from dagster import DagsterInstance  # noqa: PLC0415 - only for a new home
 
     with DagsterInstance.get() as instance:
-        # Each look makes one of the databases.
+        # Each of these reads creates one of the databases.
         instance.get_runs_count()
         instance.all_asset_keys()
         instance.all_instigator_state()
 
 
 def main() -> int:
-    """Make the home ready for a command that follows."""
+    """Prepare the home and print its path; return the exit status."""
     try:
         sys.stdout.write(f"{prepare()}\n")
     except TargenError as error:

@@ -1,18 +1,18 @@
-"""Jobs: what is run together."""
+"""The jobs."""
 
 from dagster import AssetSelection, define_asset_job
 
 DATASET_JOB = "dataset"
 COMPARISON = "comparison"
-# A job must not be named like an asset.
+# A job and an asset cannot have the same name.
 COMPARISON_JOB = "compare"
 RELEASE = "release"
 RELEASE_JOB = "publish"
 
 dataset = define_asset_job(
     DATASET_JOB,
-    # Not what has no partitions: every partition's run would make that anew. Nor the release:
-    # what goes out is for somebody to say, not for the clock.
+    # Without the unpartitioned comparison, which the run of every partition would make again, and
+    # without the release, which a person decides on.
     selection=AssetSelection.all() - AssetSelection.assets(COMPARISON, RELEASE),
     description="All tables of one task, from its vocabularies to its quality report.",
 )
@@ -20,11 +20,11 @@ dataset = define_asset_job(
 compare = define_asset_job(
     COMPARISON_JOB,
     selection=AssetSelection.assets(COMPARISON),
-    description="The methods of tasks that extend one base, side by side, as far as they are made.",
+    description="Side-by-side comparison of the methods of tasks that extend the same base task.",
 )
 
 publish = define_asset_job(
     RELEASE_JOB,
     selection=AssetSelection.assets(RELEASE),
-    description="An immutable release of one task's rows as they stand; refused by a failed gate.",
+    description="An immutable release of one task's current rows; requires passed gates.",
 )

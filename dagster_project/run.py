@@ -1,4 +1,4 @@
-"""The commands behind `make run`, `demo`, `compare` and `release`: headless, in this process."""
+"""The commands `make run`, `demo`, `compare` and `release`, which run without a UI."""
 
 import argparse
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "ticket_urgency")
 DEMO_ROWS = "100"
 INTERRUPTED_STATUS = 130
-"""Exit status after an interrupt, as shells have it: 128 and the signal's number."""
+"""Exit status after an interrupt, as in shells: 128 plus the signal number."""
 _SIMULATED = (
     "Made by the simulator: this is not training data. Set TARGEN_MODEL to use a real model."
 )
@@ -27,16 +27,16 @@ _REAL_MODEL = ("TARGEN_MODEL", "TARGEN_EMBEDDING_MODEL", "TARGEN_MODE", "TARGEN_
 
 
 @dataclass
-class Made:
-    """What became of one task's run.
+class TaskRun:
+    """The result of one task's run.
 
     Attributes:
-        task: its name; that of the job for a run of no task.
-        run_id: as Dagster knows it.
-        seconds: wall time of the whole run.
-        error: one message, None where all went well.
-        trace: traceback of a mistake of ours, None where the error is one for the user.
-        metadata: asset -> the metadata of its materialisation.
+        task: the task's name; the job's name for a run without a task.
+        run_id: Dagster's id of the run.
+        seconds: wall time of the run.
+        error: the error message, if the run failed.
+        trace: the traceback, if the error was unexpected.
+        metadata: asset -> the metadata of its materialization.
     """
 
     task: str
@@ -48,12 +48,12 @@ class Made:
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody stopped the run."""
+        """Whether the run was interrupted."""
         return self.error == failure.INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; return the exit status."""
+    """Run the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dagster_project.run", description=__doc__)
     parser.add_argument("task", nargs="?", help="a task's name")
     parser.add_argument("--demo", action="store_true", help="the nine tasks, with the simulator")
@@ -62,9 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="BASE",
         nargs="?",
         const="",
-        help="make a task and all that extend it, then the comparison; without BASE that alone",
+        help="make a task and all that extend it, then the comparison; without BASE only that",
     )
-    parser.add_argument("--release", metavar="TASK", help="release a task's tables as they stand")
+    parser.add_argument("--release", metavar="TASK", help="release a task's current tables")
     options = parser.parse_args(arguments)
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
     if asked.count(True) != 1:
@@ -86,7 +86,7 @@ def run(task: str) -> int:
     """Make all tables of one task; return the exit status.
 
     Raises:
-        TargenError: nothing could be started.
+        TargenError: the run could not be started.
     """
     _warn_of_simulation()
     made = make_tasks([task])[0]
@@ -95,10 +95,10 @@ def run(task: str) -> int:
 
 
 def demo() -> int:
-    """Make all tables of the demonstration's tasks with the simulator.
+    """Make all tables of the demo tasks with the simulator; return the exit status.
 
     Raises:
-        TargenError: nothing could be started.
+        TargenError: the run could not be started.
     """
     for name in _REAL_MODEL:
         os.environ.pop(name, None)
@@ -109,16 +109,16 @@ def demo() -> int:
 
 
 def compare(base: str) -> int:
-    """Make a task and all that extend it, then the comparison of all that is made.
+    """Make a task and all that extend it, then the comparison; return the exit status.
 
-    With the simulator they have as many rows as in the demonstration, unless TARGEN_ROWS says
-    otherwise. A task that fails is missing in the comparison.
+    With the simulator, the default of TARGEN_ROWS is that of the demo. Failed tasks are left out of
+    the comparison.
 
     Args:
-        base: the task that the others extend; empty for the comparison alone.
+        base: the task that the others extend; empty for the comparison only.
 
     Raises:
-        TargenError: nothing could be started.
+        TargenError: the run could not be started.
     """
     if not os.environ.get("TARGEN_MODEL"):
         os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
@@ -132,15 +132,15 @@ def compare(base: str) -> int:
 
 
 def release(task: str) -> int:
-    """Release a task's tables as they stand; return the exit status.
+    """Release a task's current tables; return the exit status.
 
     Raises:
-        TargenError: nothing could be started.
+        TargenError: the run could not be started.
     """
     from dagster_project.jobs import RELEASE, RELEASE_JOB  # noqa: PLC0415 - Dagster, only now
 
     home.prepare()
-    _as_many_rows_as_made(task)
+    _set_rows_from_report(task)
     (made,) = make_tasks([task], job=RELEASE_JOB)
     if made.error is None:
         sys.stdout.write(f"\nRelease:\n  {made.metadata[RELEASE]['path']}\n")
@@ -156,8 +156,8 @@ def _warn_of_simulation() -> None:
         )
 
 
-def _as_many_rows_as_made(task: str) -> None:
-    """Want as many rows of a task as its report is about: what stands is to be released."""
+def _set_rows_from_report(task: str) -> None:
+    """Set TARGEN_ROWS to the number of rows of the task's report, unless it is set."""
     from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
 
     settings = Settings.from_environment()
@@ -181,24 +181,24 @@ def _group(base: str) -> list[str]:
 
 def make_tasks(
     names: Sequence[str], *, then_compare: bool = False, job: str = "dataset"
-) -> list[Made]:
+) -> list[TaskRun]:
     """Run the tasks one after the other in this process.
 
-    One process: loading Dagster takes longer than making a demonstration's tables.
+    One process, because loading Dagster takes longer than making the tables of a demo task.
 
     Args:
         names: the tasks.
         then_compare: make the comparison after them.
-        job: what is run of each.
+        job: the job to run for each task.
 
     Returns:
-        What became of them, in order; it ends with the one that somebody interrupted.
+        The results in order, up to an interrupted run.
 
     Raises:
-        TargenError: a task does not exist, or Dagster's home or the definitions are unusable.
+        TargenError: a task does not exist, or Dagster's home or the definitions cannot be loaded.
     """
     home.prepare()
-    # Only now: the definitions read the environment when they are imported.
+    # Imported here, because the definitions read the environment when they are imported.
     from dagster import DagsterInstance  # noqa: PLC0415
 
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
@@ -212,7 +212,7 @@ def make_tasks(
     definitions = build_defs()
     with DagsterInstance.get() as instance:
         runs = [(job, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
-        made: list[Made] = []
+        made: list[TaskRun] = []
         for each, task in runs:
             made.append(_make(each, task, definitions, instance))
             if made[-1].interrupted:
@@ -222,7 +222,7 @@ def make_tasks(
 
 def _make(
     job: str, task: str | None, definitions: "Definitions", instance: "DagsterInstance"
-) -> Made:
+) -> TaskRun:
     from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
     from dagster_project.terminal import bars  # noqa: PLC0415
 
@@ -234,7 +234,7 @@ def _make(
             run_config={"loggers": {SHELL_LOGGER: {}}},
             raise_on_error=False,
         )
-    made = Made(task or job, result.run_id, time.monotonic() - started)
+    made = TaskRun(task or job, result.run_id, time.monotonic() - started)
     for event in result.get_asset_materialization_events():
         if event.asset_key:
             made.metadata[event.asset_key.path[-1]] = dict(values(event))
@@ -243,7 +243,7 @@ def _make(
     return made
 
 
-def _report_errors(made: Sequence[Made]) -> int:
+def _report_errors(made: Sequence[TaskRun]) -> int:
     failed = [one for one in made if one.error is not None]
     for one in failed:
         if one.trace:
@@ -254,11 +254,11 @@ def _report_errors(made: Sequence[Made]) -> int:
     return 1 if failed else 0
 
 
-def _show(made: Sequence[Made]) -> None:
+def _show(made: Sequence[TaskRun]) -> None:
     from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
     from dagster_project.definitions import data_folder  # noqa: PLC0415
 
-    # A gate that is not passed ends a run after its report: that is what there is to read.
+    # A run that fails a gate still has a report to show.
     made = [one for one in made if "quality_report" in one.metadata]
     if not made:
         return
@@ -266,8 +266,8 @@ def _show(made: Sequence[Made]) -> None:
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
     reports = [tables.address("quality_report", one.task, "html") for one in made]
     simulated = any(summary.simulated(one.metadata) for one in made)
-    told = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
-    text = "\n".join([*told, "Reports:", *(f"  {path}" for path in reports)])
+    blocks = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
+    text = "\n".join([*blocks, "Reports:", *(f"  {path}" for path in reports)])
     sys.stdout.write(f"\n{text}\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Schedules: what is made by the clock."""
+"""The schedule `nightly`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,15 +23,14 @@ NIGHTLY = "nightly"
 
 
 def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> ScheduleDefinition:
-    """Return the schedule that asks for one run of every selected partition.
+    """Return the schedule that requests one run per selected partition.
 
-    TARGEN_NIGHTLY_CRON says when (02:00 by default), TARGEN_NIGHTLY_TIMEZONE where that is (UTC),
-    TARGEN_NIGHTLY_TASKS which partitions, as names or patterns with commas between (all). It is
-    off until somebody switches it on: a run may cost money. A partition of which nothing has
-    changed makes no call.
+    Settings: TARGEN_NIGHTLY_CRON (default 02:00), TARGEN_NIGHTLY_TIMEZONE (UTC), and
+    TARGEN_NIGHTLY_TASKS, comma-separated names or patterns of partitions (all). The schedule is off
+    by default, because runs can cost money. An unchanged partition makes no call.
 
     Raises:
-        TargenError: the selection names a task that does not exist, or the time is none.
+        TargenError: the selection names an unknown task, or cron expression or time zone is wrong.
     """
     selected = selection(settings.nightly_tasks, partitions.get_partition_keys())
 
@@ -49,8 +48,8 @@ def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> Sched
             cron_schedule=cron,
             execution_timezone=timezone,
             default_status=DefaultScheduleStatus.STOPPED,
-            description=f"All tables of {_count(selected)}, once a night. A partition of which "
-            "nothing has changed makes no call; one that failed goes on where it stopped.",
+            description=f"All tables of {_count(selected)}, once a night. An unchanged partition "
+            "makes no call; a failed one continues where it stopped.",
         )(requests)
     except DagsterInvalidDefinitionError as error:
         raise TargenError(
@@ -64,7 +63,7 @@ def selection(patterns: str, tasks: Sequence[str]) -> list[str]:
     """Return the tasks that any of the comma-separated names or patterns (`rte*`) matches.
 
     Raises:
-        TargenError: one of them matches none.
+        TargenError: a pattern matches no task.
     """
     found: set[str] = set()
     for pattern in filter(None, (part.strip() for part in patterns.split(","))):

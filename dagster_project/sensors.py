@@ -1,8 +1,8 @@
-"""Sensors: what is made because something changed.
+"""Sensors that start runs when something has changed.
 
-Three things start runs, and no two for the same reason, so that nothing is paid for twice:
-`nightly` by the clock, `changed_steps` by what the files say, and automation for what asks no
-model (`comparison`). All are off until somebody switches them on.
+Runs are started by the schedule `nightly`, by `changed_steps` when files change, and by automation
+for `comparison`, which calls no model. Their reasons do not overlap, so nothing is paid for twice.
+All are off by default.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,12 +48,12 @@ _UNDER_WAY = [
 
 
 @dataclass(frozen=True)
-class Made:
-    """The newest materialisation of one asset and partition.
+class Materialized:
+    """The latest materialization of one asset and partition.
 
     Attributes:
-        step_digest: identity of everything that the step read of task and recipe.
-        storage_id: Dagster's number of the event.
+        step_digest: digest of everything that the step read from task and recipe.
+        storage_id: Dagster's id of the event.
     """
 
     step_digest: str
@@ -61,10 +61,10 @@ class Made:
 
 
 def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
-    """Return the sensor that asks for the first changed step of a task and all below it.
+    """Return the sensor that requests the first changed step of a task and all steps downstream.
 
-    It looks at partitions whose tables are there: what was never made is the schedule's work, or a
-    person's. A change is asked for once; a run that fails is not repeated by itself.
+    It ignores partitions that were never materialized. Each change is requested once; failed runs
+    are not repeated.
     """
     known = partitions.get_partition_keys()
 
@@ -73,8 +73,8 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
         job=jobs.dataset,
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
-        description="Where a task, its recipe or a prompt no longer is what the tables were made "
-        "from, asks for the first changed step and all below it. What did not change makes no "
+        description="Requests the first changed step and all steps downstream if a task, its "
+        "recipe or a prompt has changed since the tables were made. Unchanged requests make no "
         "call.",
     )
     def look(
@@ -84,41 +84,41 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
             names = tasks.names()
         except TargenError as error:
             return SkipReason(str(error))
-        requests, said = [], []
-        made = {step: materialised(context.instance, step, known) for step in STEPS}
+        requests, notes = [], []
+        made = {step: materializations(context.instance, step, known) for step in STEPS}
         busy = under_way(context.instance)
         for name in names:
             if name not in known:
-                said.append(f"{name}: new; reload the code location, then it is a partition")
+                notes.append(f"{name}: new task; reload the code location to get its partition")
                 continue
             try:
                 step = first_changed(name, tasks, data, {s: made[s].get(name) for s in STEPS})
             except TargenError as error:
-                said.append(f"{name}: {error}")
+                notes.append(f"{name}: {error}")
                 continue
             if step is not None and name in busy:
-                said.append(f"{name}: {step} has changed, and a run of it is under way")
+                notes.append(f"{name}: {step} has changed, and a run of it is under way")
             elif step is not None:
                 requests.append(_request(name, step, made, tasks, data))
-        for line in said:
+        for line in notes:
             context.log.warning(line)
         if not requests:
-            return SkipReason("\n".join(["No table is older than its task.", *said]))
+            return SkipReason("\n".join(["No table is older than its task.", *notes]))
         return SensorResult(run_requests=requests)
 
     return look
 
 
 def first_changed(
-    task: str, tasks: TaskFolder, data: DataFolder, made: Mapping[str, Made | None]
+    task: str, tasks: TaskFolder, data: DataFolder, made: Mapping[str, Materialized | None]
 ) -> str | None:
-    """Return the first step whose table was made from something else than the files now say.
+    """Return the first step whose inputs changed since its table was made, if any.
 
     Args:
-        task: its name.
-        tasks: where the files are.
-        data: where the verdicts of reviews are.
-        made: step -> its newest materialisation, None where there is none.
+        task: the task's name.
+        tasks: the task files.
+        data: contains the verdicts of reviews.
+        made: step -> its latest materialization, if any.
 
     Raises:
         SpecError: the task's file is wrong.
@@ -134,9 +134,7 @@ def first_changed(
 
 
 def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
-    """Return step -> the identity of everything that it reads of the task's files now.
-
-    The report reads people's verdicts as well, which an import changes.
+    """Return step -> its current step digest; that of the report includes human verdicts.
 
     Raises:
         SpecError: the task's file is wrong.
@@ -149,10 +147,10 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
     return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().storage)}
 
 
-def materialised(
+def materializations(
     instance: DagsterInstance, step: str, partitions: Sequence[str]
-) -> dict[str, Made]:
-    """Return partition -> the newest materialisation of `step`, for those that have one."""
+) -> dict[str, Materialized]:
+    """Return partition -> the latest materialization of `step`, if any."""
     key = AssetKey(step)
     newest = instance.get_latest_storage_id_by_partition(
         key, DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
@@ -167,14 +165,14 @@ def materialised(
             event = record.asset_materialization
             if event is not None and event.partition is not None:
                 digest = event.metadata.get("step_digest")
-                found[event.partition] = Made(
+                found[event.partition] = Materialized(
                     "" if digest is None else str(digest.value), record.storage_id
                 )
     return found
 
 
 def under_way(instance: DagsterInstance) -> set[str]:
-    """Return the partitions of which a run is queued or running."""
+    """Return the partitions with a queued or active run."""
     runs = instance.get_runs(RunsFilter(statuses=_UNDER_WAY))
     return {run.tags[PARTITION_NAME_TAG] for run in runs if PARTITION_NAME_TAG in run.tags}
 
@@ -182,13 +180,13 @@ def under_way(instance: DagsterInstance) -> set[str]:
 def _request(
     task: str,
     step: str,
-    made: Mapping[str, Mapping[str, Made]],
+    made: Mapping[str, Mapping[str, Materialized]],
     tasks: TaskFolder,
     data: DataFolder,
 ) -> RunRequest:
     below = STEPS[STEPS.index(step) :]
-    # What stands and what is wanted name the change: it is asked for once, and once more only
-    # when a later run made something else of it.
+    # The key identifies the change by the current tables and the wanted digests, so it is requested
+    # again only if a later run changed the tables.
     state = [made[s][task].storage_id if task in made[s] else 0 for s in STEPS]
     wanted = digests(task, tasks, data)
     return RunRequest(
@@ -200,10 +198,10 @@ def _request(
 
 
 def automation() -> AutomationConditionSensorDefinition:
-    """Return the sensor that acts on automation conditions: of `comparison` alone."""
+    """Return the sensor that evaluates the automation condition of `comparison`."""
     return AutomationConditionSensorDefinition(
         name="automation",
         target=AssetSelection.assets(jobs.COMPARISON),
         default_status=DefaultSensorStatus.STOPPED,
-        description="Makes the comparison anew when a report has changed and no run is under way.",
+        description="Updates the comparison when a report has changed and no run is in progress.",
     )

@@ -1,4 +1,4 @@
-"""The log of a run as a few lines for a terminal, in place of Dagster's own."""
+"""A short log of a run for the terminal, instead of Dagster's own."""
 
 import logging
 import sys
@@ -11,9 +11,9 @@ SHELL_LOGGER = "shell"
 
 
 class ShellHandler(logging.Handler):
-    """Writes a line per finished table, and warnings; errors are told once, at the end.
+    """Writes one line per finished table, and warnings. Errors are reported once, at the end.
 
-    Where no bars are drawn, also what the engine says every few seconds.
+    Without progress bars, it also writes the engine's progress messages.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -21,36 +21,36 @@ class ShellHandler(logging.Handler):
         self.stream = stream
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record's line, if it is worth one."""
+        """Write the line of a record, if it has one."""
         event = getattr(record, "dagster_event", None)
-        # What Dagster knows of the record; its own text repeats job, run and step in every line.
+        # Dagster's own text repeats job, run and step in every line.
         meta = getattr(record, "dagster_meta", None) or {}
         line = None
-        said = meta.get("orig_message") or record.getMessage()
+        message = meta.get("orig_message") or record.getMessage()
         if event is None and record.levelno == logging.WARNING:
-            line = f"warning: {said}"
+            line = f"warning: {message}"
         elif event is None and record.levelno == logging.INFO and not self.stream.isatty():
-            line = f"{meta.get('step_key') or '':<16} {said}"
+            line = f"{meta.get('step_key') or '':<16} {message}"
         elif event is not None and event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
-            line = materialised(event)
+            line = materialized_line(event)
         if line:
             task = (meta.get("job_tags") or {}).get("dagster/partition", "")
             self.stream.write(f"{task:<16} {line}\n")
             self.stream.flush()
 
 
-def materialised(event: DagsterEvent) -> str:
-    """Return what is worth saying of a finished table."""
+def materialized_line(event: DagsterEvent) -> str:
+    """Return the line of a finished table."""
     found = values(event)
     asset = event.asset_key.path[-1] if event.asset_key else ""
     noun = "figures" if asset == "quality_report" else "rows"
     words = [f"{found['dagster/row_count']} {noun}"]
     reasons = found.get("rejected_by_reason") or {}
-    spare = reasons.get("surplus", 0)
-    if lost := sum(reasons.values()) - spare:
+    surplus = reasons.get("surplus", 0)
+    if lost := sum(reasons.values()) - surplus:
         words.append(f"{lost} rejected")
-    if spare:
-        words.append(f"{spare} surplus")
+    if surplus:
+        words.append(f"{surplus} surplus")
     if found.get("calls"):
         words.append(f"{found['calls']} calls")
     if found.get("found_in_store"):
@@ -69,6 +69,6 @@ def values(event: DagsterEvent) -> Mapping[str, Any]:
 def shell_logger(init_context: InitLoggerContext) -> logging.Logger:
     """Return a logger that writes to the terminal of `make run`."""
     del init_context
-    made = logging.Logger("targen.shell", level=logging.DEBUG)
-    made.addHandler(ShellHandler(sys.stdout))
-    return made
+    shell = logging.Logger("targen.shell", level=logging.DEBUG)
+    shell.addHandler(ShellHandler(sys.stdout))
+    return shell

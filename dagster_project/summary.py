@@ -1,4 +1,4 @@
-"""The table at the end of `make run` and `make demo`."""
+"""The summary table of `make run` and `make demo`."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,12 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "embedding_tokens")
 def row(
     task: str, metadata: Mapping[str, Mapping[str, Any]], tables: Tables, seconds: float
 ) -> dict[str, str]:
-    """Return one line: the corrected set's rows, and what this run itself did for them.
+    """Return one line: the rows of the corrected set, and the calls of this run.
 
     Args:
         task: the task's name.
-        metadata: asset -> the metadata of its materialisation in this run.
-        tables: where the finished table lies.
+        metadata: asset -> the metadata of its materialization in this run.
+        tables: the tables.
         seconds: wall time of the run.
     """
     stored = tables.read("corrected_set", task)
@@ -52,12 +52,12 @@ def row(
 
 
 def simulated(metadata: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Tell whether the embedded model made any of it."""
+    """Return whether the simulator answered any request."""
     return any(step.get("simulated") is True for step in metadata.values())
 
 
 def balance(labels: Sequence[Any]) -> str:
-    """Return how many rows each label has, or how many labels where there are many."""
+    """Return the rows of each label, or the number of labels if there are many."""
     counts = Counter(str(label) for label in labels if label is not None)
     if not counts:
         return "-"
@@ -67,19 +67,19 @@ def balance(labels: Sequence[Any]) -> str:
 
 
 def total(counts: Sequence[int | str]) -> str:
-    """Return the sum, or `unknown` where a part is."""
+    """Return the sum, or `unknown` if a count is unknown."""
     known = [count for count in counts if not isinstance(count, str)]
     return str(sum(known)) if len(known) == len(counts) else "unknown"
 
 
 def cost(amounts: Sequence[float | str]) -> str:
-    """Return the sum in US dollars, or `unknown` where the price of a part is."""
+    """Return the sum in US dollars, or `unknown` if an amount is unknown."""
     known = [amount for amount in amounts if not isinstance(amount, str)]
     return f"${sum(known):.4f}" if len(known) == len(amounts) else "unknown"
 
 
 def aligned(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return the rows under their headings, in columns."""
+    """Return the rows as aligned columns with headings."""
     widths = {name: max(len(name), *(len(line[name]) for line in rows)) for name in COLUMNS}
     left = {"task", "labels"}
 

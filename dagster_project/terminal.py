@@ -1,4 +1,4 @@
-"""A bar for each step while it asks, where the shell is a terminal."""
+"""Progress bars on a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from targen.llm.progress import Progress, watched
 
 @contextmanager
 def bars(stream: TextIO) -> Iterator[bool]:
-    """Draw a bar for every step that asks a model, on a terminal; nothing elsewhere.
+    """Draw a progress bar for each step that calls a model, if the stream is a terminal.
 
     Yields:
         Whether bars are drawn.
@@ -22,7 +22,7 @@ def bars(stream: TextIO) -> Iterator[bool]:
     if not stream.isatty():
         yield False
         return
-    # Transient: what stays is the line of the finished table. Rich puts other output above.
+    # Transient, because the line of the finished table replaces the bar.
     drawn = Bars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
@@ -36,7 +36,7 @@ def bars(stream: TextIO) -> Iterator[bool]:
 
 
 class _Drawing:
-    """Keeps one bar a step."""
+    """Updates one bar per step."""
 
     def __init__(self, drawn: Bars) -> None:
         self._drawn = drawn

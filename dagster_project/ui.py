@@ -1,4 +1,4 @@
-"""The command behind `make ui`: Dagster's webserver and daemon, on this machine only."""
+"""The command `make ui`: Dagster's webserver and daemon, on localhost only."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ _HOST = "127.0.0.1"
 
 
 def main(arguments: list[str]) -> int:
-    """Start the UI on the port that is given; return only where it cannot be started."""
+    """Start the UI on the given port; returns only if it cannot be started."""
     port = arguments[0] if arguments else "3000"
     if problem := _unusable(port):
         sys.stderr.write(f"error: {problem}\n")
@@ -23,18 +23,18 @@ def main(arguments: list[str]) -> int:
     except TargenError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    # A shell starts background commands with the interrupt ignored, and Dagster would never stop.
+    # Shells start background commands with SIGINT ignored, so Dagster could not be stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     dagster = Path(sys.executable).parent / "dagster"
     command = [str(dagster), "dev", "--workspace", str(home.ROOT / "workspace.yaml")]
     command += ["--host", _HOST, "--port", port]
-    # It recommends another command, which would be one more package for the same.
+    # The recommended command needs one more package.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
     os.execv(command[0], command)  # noqa: S606 - no shell, and nothing in it from outside
 
 
 def _unusable(port: str) -> str | None:
-    """Return what is wrong with a port; Dagster itself would start its daemon all the same."""
+    """Return why a port cannot be used, if so; Dagster would start its daemon anyway."""
     if not port.isdecimal() or not 0 < int(port) < 65536:
         return f"PORT must be a number from 1 to 65535, found '{port}'"
     with socket.socket() as probe:

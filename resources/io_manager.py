@@ -21,24 +21,24 @@ from targen.tables.storage import LocalStorage, S3Storage, open_storage
 
 
 class TablesIOManager(ConfigurableIOManager):
-    """Keeps each asset's table as `<data folder>/<asset>/<task>.parquet`."""
+    """Stores each asset's table as `<data folder>/<asset>/<task>.parquet`."""
 
     data_dir: str = setting("data_dir")
     store_url: str | None = setting("store_url")
     s3: ResourceDependency[Any] = S3_FIELD
-    _place: LocalStorage | S3Storage | None = PrivateAttr(default=None)
+    _storage: LocalStorage | S3Storage | None = PrivateAttr(default=None)
 
     @property
     def tables(self) -> Tables:
         """The tables in the data folder."""
-        if self._place is None:
-            self._place = open_storage(self.data_dir, self.s3 and self.s3.get_client)
-        return Tables(self._place)
+        if self._storage is None:
+            self._storage = open_storage(self.data_dir, self.s3 and self.s3.get_client)
+        return Tables(self._storage)
 
     def handle_output(self, context: OutputContext, obj: Stored) -> None:
-        """Store a step's result, and record what its files are."""
+        """Store a step's result and record the digests of its files."""
         asset = context.asset_key.path[-1]
-        # What has no partitions is the only table in its folder, and named like it.
+        # An unpartitioned asset has one table, named after the asset.
         task = context.partition_key if context.has_asset_partitions else asset
         try:
             written = self.tables.write(asset, task, obj)
@@ -47,8 +47,8 @@ class TablesIOManager(ConfigurableIOManager):
             raise Failure(description=str(error), allow_retries=False) from None
 
     def _record(self, task: str, stored: Stored, written: list[Written], run_id: str) -> None:
-        """Note the files' digests in the completion store, where audits look for them."""
-        # Not at the top: the code location loads faster without the database's library.
+        """Record the files' digests in the completion store, for audits."""
+        # Imported here, because SQLAlchemy slows down loading the code location.
         from targen.store import table_digests  # noqa: PLC0415
         from targen.store.completions import Store  # noqa: PLC0415
 
@@ -57,7 +57,7 @@ class TablesIOManager(ConfigurableIOManager):
             table_digests.record(store, written, stored.made_by, run_id, upstream)
 
     def load_input(self, context: InputContext) -> Stored:
-        """Return what the step above stored for the same task."""
+        """Return the upstream asset's table of the same task."""
         asset, task = context.asset_key.path[-1], context.partition_key
         try:
             return self.tables.read(asset, task)

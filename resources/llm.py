@@ -1,5 +1,6 @@
-"""The model as a Dagster resource: which one, where, how fast and at what price at most."""
+"""The model as a Dagster resource: endpoint, limits and budget."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pydantic import PrivateAttr
 
 import simulator
 from resources.fields import SECRETS_FIELD, setting
-from resources.secrets import from_secrets_manager
+from targen.errors import EndpointError
 from targen.settings import store_address, variable
 from targen.tasks.endpoints import load_endpoints
 
@@ -50,22 +51,21 @@ class LLMResource(ConfigurableResource[None]):
         endpoint: str | None = None,
         task_budget_usd: float | None = None,
     ) -> "EmbeddingEngine":
-        """Return an engine for one step of one run; to be entered as an async context.
+        """Return an engine for one step of one run; use it as an async context manager.
 
         Args:
             run_id: the run.
-            task: its task.
+            task: the run's task.
             step: the step.
-            endpoint: one of the named endpoints; None is the one of these settings.
-            task_budget_usd: the task's own ceiling.
+            endpoint: a named endpoint; None uses the one of these settings.
+            task_budget_usd: the task's own budget.
 
         Raises:
-            StoreError: the store must be named and is not.
+            StoreError: TARGEN_STORE_URL is required but not set.
             SpecError: the file of endpoints is wrong.
-            EndpointError: there is no such endpoint, its key is not set, or a secret is named and
-                cannot be read.
+            EndpointError: the endpoint is unknown, its key is not set, or a secret cannot be read.
         """
-        # Not at the top: the code location loads in half the time without the engine.
+        # Imported here, because the engine doubles the time to load the code location.
         from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
         from targen.llm.settings import with_key  # noqa: PLC0415
 
@@ -77,10 +77,10 @@ class LLMResource(ConfigurableResource[None]):
         return EmbeddingEngine(settings)
 
     def embedder(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
-        """Return an engine that only embeds: it needs no key for a chat model.
+        """Return an engine for embeddings only; it needs no API key of a chat model.
 
         Raises:
-            StoreError: the store must be named and is not.
+            StoreError: TARGEN_STORE_URL is required but not set.
         """
         from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
 
@@ -90,7 +90,7 @@ class LLMResource(ConfigurableResource[None]):
         """Return the engine's settings for one step of one run.
 
         Raises:
-            StoreError: the store must be named and is not.
+            StoreError: TARGEN_STORE_URL is required but not set.
         """
         from targen.llm.settings import EngineSettings  # noqa: PLC0415
 
@@ -118,19 +118,19 @@ class LLMResource(ConfigurableResource[None]):
         )
 
     def _key(self) -> str | None:
-        asks = self.model is not None or self.embedding_model is not None
-        if self.api_key or not self.api_key_secret or not asks:
+        needed = self.model is not None or self.embedding_model is not None
+        if self.api_key or not self.api_key_secret or not needed:
             return self.api_key
         if self._found_key is None:
             self._found_key = from_secrets_manager(self.api_key_secret, self.secrets)
         return self._found_key
 
     def check_keys(self, names: Iterable[str]) -> None:
-        """Check that named endpoints have their keys, before the first of them costs anything.
+        """Check that the keys of named endpoints are set.
 
         Raises:
             SpecError: the file of endpoints is wrong.
-            EndpointError: there is no such endpoint, or its key is not set.
+            EndpointError: an endpoint is unknown, or its key is not set.
         """
         from targen.llm.settings import EngineSettings, with_key  # noqa: PLC0415 - not when loading
 
@@ -139,10 +139,10 @@ class LLMResource(ConfigurableResource[None]):
             with_key(name, load_endpoints(path), path, EngineSettings())
 
     def store(self) -> "Store":
-        """Return the completion store, open; the caller closes it.
+        """Open the completion store; the caller closes it.
 
         Raises:
-            StoreError: the store must be named and is not, or cannot be opened.
+            StoreError: TARGEN_STORE_URL is required but not set, or the store cannot be opened.
         """
         from targen.store.completions import Store  # noqa: PLC0415
 
@@ -152,6 +152,39 @@ class LLMResource(ConfigurableResource[None]):
         """Return the SQLAlchemy URL of the completion store.
 
         Raises:
-            StoreError: the data is on S3, where SQLite cannot lie, and no store is named.
+            StoreError: the data is on S3, so that TARGEN_STORE_URL is required, but it is not set.
         """
         return store_address(self.store_url, self.data_dir)
+
+
+def from_secrets_manager(name: str, secrets: Any) -> str:
+    """Return the endpoint's key from AWS Secrets Manager.
+
+    Args:
+        name: the secret's name or ARN. Its text is the key, or a JSON object with the key in
+            OPENAI_API_KEY.
+        secrets: dagster-aws's SecretsManagerResource.
+
+    Raises:
+        EndpointError: the secret does not exist, cannot be read, or contains no key.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - slow to import
+
+    try:
+        text = secrets.get_client().get_secret_value(SecretId=name).get("SecretString")
+    except (BotoCoreError, ClientError) as error:
+        raise EndpointError(
+            f"The secret {name} cannot be read: {error}. Check {variable('api_key_secret')}, the "
+            "region and the permission secretsmanager:GetSecretValue."
+        ) from None
+    try:
+        found = json.loads(text or "null")
+    except ValueError:
+        found = text
+    key = found.get(variable("api_key")) if isinstance(found, dict) else found
+    if not isinstance(key, str) or not key.strip():
+        raise EndpointError(
+            f"The secret {name} contains no key: its text must be the key, or JSON with the key "
+            f"under {variable('api_key')}."
+        )
+    return key.strip()

@@ -1,4 +1,4 @@
-"""The locks that keep every run but one off a partition."""
+"""Partition locks, which allow only one run per partition at a time."""
 
 import fcntl
 import os
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
     from targen.store.completions import Store
 
 RENEW_S = 4.0
-"""Seconds between two renewals: two may fail before a lease of 15 s ends."""
+"""Seconds between renewals; a lease of 15 s survives two failed renewals."""
 
 
 class Lock(Protocol):
-    """A partition that is held."""
+    """A lock on a partition."""
 
     def check(self) -> None:
-        """Make sure that it is still held.
+        """Check that this run still holds the lock.
 
         Raises:
-            TableError: another run has taken it meanwhile.
+            TableError: another run has taken it.
         """
         ...
 
     def release(self) -> None:
-        """Give the partition free."""
+        """Release the lock."""
         ...
 
 
 class FileLock:
-    """A locked file; the operating system drops the lock with the process, however that ends."""
+    """A locked file; the operating system releases the lock when the process ends."""
 
     def __init__(self, path: Path, task: str, run_id: str, data_dir: str) -> None:
         """Take the lock.
@@ -44,12 +44,12 @@ class FileLock:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Append mode: opening must not wipe out the name of the run that holds it.
+            # Append mode keeps the id of the run that holds the lock.
             self._file = path.open("a+", encoding="utf-8")
         except OSError as error:
             raise TableError(
                 f"Cannot write in the data folder {data_dir} ({path}: {error.strerror}). "
-                "Give this user the right to, or set TARGEN_DATA_DIR to another place."
+                "Grant write permission, or set TARGEN_DATA_DIR to another folder."
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,7 +63,7 @@ class FileLock:
         self._file.flush()
 
     def check(self) -> None:
-        """Do nothing: a file stays locked."""
+        """Do nothing; a file stays locked until it is closed."""
 
     def release(self) -> None:
         """Close the file, which unlocks it."""
@@ -71,7 +71,7 @@ class FileLock:
 
 
 class StoreLease:
-    """A lease in the completion store, renewed by a thread; it ends 15 s after its process."""
+    """A lease in the completion store, renewed by a thread; expires 15 s after its process ends."""
 
     def __init__(self, store: "Store", place: str, task: str, run_id: str) -> None:
         """Take the lease; the store is closed with it.
@@ -84,9 +84,9 @@ class StoreLease:
 
         holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._store = store
-        self._hold = PartitionLease(place, task, uuid.uuid4().hex, run_id, holder)
-        self._taken_by: str | None = None
-        if (other := self._hold.take(store)) is not None:
+        self._lease = PartitionLease(place, task, uuid.uuid4().hex, run_id, holder)
+        self._new_holder: str | None = None
+        if (other := self._lease.take(store)) is not None:
             store.close()
             raise _held(task, other)
         self._ended = threading.Event()
@@ -94,34 +94,35 @@ class StoreLease:
         self._thread.start()
 
     def check(self) -> None:
-        """Make sure that nobody has taken the partition while the store was out of reach.
+        """Check that no other run has taken the lease while the store could not be reached.
 
         Raises:
-            TableError: somebody has.
+            TableError: another run has taken it.
         """
-        if self._taken_by is not None:
+        if self._new_holder is not None:
             raise TableError(
                 f"This run could not reach the completion store for so long that run "
-                f"{self._taken_by} took over partition {self._hold.task}. Let that run end."
+                f"{self._new_holder} took over partition {self._lease.task}. "
+                "Wait until that run has ended."
             )
 
     def release(self) -> None:
-        """End the lease; where the store cannot be reached it ends by itself."""
+        """End the lease; if the store cannot be reached, it expires."""
         self._ended.set()
         self._thread.join()
         try:
-            self._hold.give_back(self._store)
+            self._lease.give_back(self._store)
         except StoreError:
             pass
         finally:
             self._store.close()
 
     def _renew(self) -> None:
-        while not self._ended.wait(RENEW_S) and self._taken_by is None:
+        while not self._ended.wait(RENEW_S) and self._new_holder is None:
             try:
-                self._taken_by = self._hold.take(self._store)
+                self._new_holder = self._lease.take(self._store)
             except StoreError:
-                # The run itself will say so if it needs the store; the lease may outlive a restart.
+                # The store may be restarting. If it stays away, the run's own calls report it.
                 continue
 
 

@@ -1,7 +1,4 @@
-"""The task and recipe files as a Dagster resource.
-
-Finds a task by the name of its partition.
-"""
+"""The task and recipe files as a Dagster resource."""
 
 from pathlib import Path
 
@@ -13,7 +10,7 @@ from targen.tasks.spec import TaskSpec
 
 
 class TaskFolder(ConfigurableResource[None]):
-    """Where the tasks and recipes are, and how many rows they shall have."""
+    """Folders of tasks, recipes and references, and the number of rows."""
 
     tasks_dir: str = setting("tasks_dir")
     recipes_dir: str = setting("recipes_dir")
@@ -25,7 +22,7 @@ class TaskFolder(ConfigurableResource[None]):
         """Return the names of all tasks, sorted.
 
         Raises:
-            SpecError: a file does not parse, has no name, or two have one name.
+            SpecError: the folder does not exist or contains no task.
         """
         return load_task_names(Path(self.tasks_dir))
 
@@ -33,19 +30,19 @@ class TaskFolder(ConfigurableResource[None]):
         """Return every task by name, sorted.
 
         Raises:
-            SpecError: what is wrong with any of the files.
+            SpecError: the problems of all files.
         """
-        return load_tasks(*self._places())
+        return load_tasks(*self._arguments())
 
     def load(self, name: str) -> TaskSpec:
         """Return the task of this name.
 
         Raises:
-            SpecError: there is no such task, or its file is wrong.
+            SpecError: the task does not exist or is wrong.
         """
-        return load_task(name, *self._places())
+        return load_task(name, *self._arguments())
 
-    def _places(self) -> tuple[Path, Path, int | None, Path | None, Path]:
+    def _arguments(self) -> tuple[Path, Path, int | None, Path | None, Path]:
         references = Path(self.references_dir) if self.references_dir else None
         folders = Path(self.tasks_dir), Path(self.recipes_dir)
         return *folders, self.rows, references, Path(self.endpoints_file)

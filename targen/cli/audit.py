@@ -111,7 +111,7 @@ def _row(
         unread = [
             f"{file.key}: {file.error}"
             for name in tasks
-            for file in auditor.book(name).files.values()
+            for file in auditor.tables(name).files.values()
             if file.sha256 and file.error
         ]
         more = f" These could not be read: {'; '.join(unread[:3])}." if unread else ""

@@ -209,7 +209,7 @@ _LAST = 253402300800.0
 
 def facts(audit: Audit) -> dict[str, Any]:
     """Return everything that an audit of one row knows, JSON-like."""
-    way = audit.way
+    way = audit.lineage
     known: dict[str, Any] = {
         "task": way.task,
         "item_id": way.item_id,
@@ -233,7 +233,7 @@ def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -
     """
     by_task: dict[str, dict[str, int]] = {}
     for audit in audits:
-        task = by_task.setdefault(audit.way.task, {"rows": 0, "verified": 0})
+        task = by_task.setdefault(audit.lineage.task, {"rows": 0, "verified": 0})
         task["rows"] += 1
         task["verified"] += verdict_of(audit.findings) == "verified"
     findings = [*files, *(f for audit in audits for f in [*audit.findings, *audit.file_findings])]
@@ -283,7 +283,7 @@ def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
     asked = one.asked or {}
     used = [
         {"table": item.asset, "id": item.item_id, "role": item.role}
-        for item in audit.way.items
+        for item in audit.lineage.items
         if one.request_id in _with_parents(item.request_ids, audit.completions)
     ]
     return {
@@ -332,7 +332,7 @@ def _with_parents(request_ids: Iterable[str], kept: dict[str, StoredCompletion])
 
 def _table(asset: str, audit: Audit) -> dict[str, Any]:
     record = audit.made[asset]
-    known: dict[str, Any] = {"table": asset, "file": key_of(asset, audit.way.task)}
+    known: dict[str, Any] = {"table": asset, "file": key_of(asset, audit.lineage.task)}
     if record is None:
         return known | {"recorded": False}
     made = {name: value for name, value in record.made_by.items() if name not in ("task", "step")}

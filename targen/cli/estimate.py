@@ -57,7 +57,6 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
     """Return the settings that a step would have in a real run; no key is needed."""
     from targen.llm import settings  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
-    from targen.operators import endpoints as named_endpoints  # noqa: PLC0415
     from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
 
     default = EngineSettings(
@@ -66,7 +65,7 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
         endpoint_name=base.settings().endpoint_name,
     )
     path = base.endpoints_file()
-    named = named_endpoints(spec)
+    named = spec.recipe.endpoints
     known = load_endpoints(path) if named else {}
 
     def of(step: str) -> EngineSettings:

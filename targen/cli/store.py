@@ -119,13 +119,13 @@ def prune(
     What the last runs of tasks with tables used stays as well, so that a rerun asks nothing.
     """
     from targen.cli.base import table, usd  # noqa: PLC0415
-    from targen.lineage import graph  # noqa: PLC0415 - a quick command needs none
+    from targen.lineage import completions  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
     place = base.tables().storage
-    needed = graph.request_ids(place)
+    needed = completions.request_ids(place)
     with _opened() as opened:
-        needed |= maintenance.last_used(opened, graph.tasks(place))
+        needed |= maintenance.last_used(opened, completions.tasks(place))
         found = maintenance.unneeded(opened, needed)
         total = int(found["completions"].sum())
         if total:

@@ -1,4 +1,4 @@
-"""Audits of rows: lineage, completions, and a recomputed verdict."""
+"""Audits of rows: sources, completions, and everything recomputed from them."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ from targen.tables.storage import Storage
 
 
 def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]]:
-    """Return the record of a table file, and what is wrong with the file.
+    """Return the record of a table file, and the findings on the file.
 
     Raises:
         StoreError: the store cannot be read.
     """
     if file.sha256 is None:
-        # Nothing to hold against anything; what needs the file says that it is missing.
+        # Rows that refer to a missing file get findings of their own.
         return None, []
     unread = [Finding("wrong", file.key, file.error)] if file.error else []
     if store is None:
@@ -33,8 +33,8 @@ def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]
     if exact is None:
         latest = table_digests.recorded(store, file.key)
         if latest is None:
-            what = "the store has no record of this file: it was written by another version, or "
-            what += "another store belongs to it"
+            what = "the store has no record of this file, which was written with another store or "
+            what += "by an older version"
             return None, [*unread, Finding("unknown", file.key, what)]
         return latest, [*unread, *_changed(file, latest)]
     if not exact.latest:
@@ -47,23 +47,23 @@ def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]
 
 
 def _changed(file: File, record: Record) -> list[Finding]:
-    """Return where a file is not what was recorded."""
+    """Return where a file differs from its record."""
     start = f"it is not what run {record.run_id} wrote (sha256)"
     if file.frame is None or record.cells is None:
         return [Finding("wrong", file.key, start)]
     found = table_digests.difference(record.cells, file.frame)
     if not found.columns and not found.rows:
-        what = f"{start}: the rows are the same, other bytes of the file are not"
+        what = f"{start}: the rows are equal, but other bytes of the file differ"
         return [Finding("wrong", file.key, what)]
     asset = file.key.rsplit("/", 1)[0]
     columns = ", ".join(found.columns) or "none by itself"
     if found.count[0] != found.count[1]:
-        what = f"{start}: {found.count[0]} rows were written, {found.count[1]} are there"
+        what = f"{start}: {found.count[0]} rows were written, {found.count[1]} were found"
         return [Finding("wrong", f"{file.key}, column {columns}", what)]
     ids = file.frame[IDS.get(asset, "item_id")]
     return [
         Finding("wrong", f"{file.key}, row {name}, column {columns}", start)
-        for name in _some(ids[place] for place in found.rows)
+        for name in _some(ids[index] for index in found.rows)
     ] or [Finding("wrong", f"{file.key}, column {columns}", start)]
 
 
@@ -74,10 +74,10 @@ def _some(names: Iterable[str]) -> list[str]:
 
 
 Problems = Iterable[tuple[str, str]]
-"""Column and what is wrong with it."""
+"""(column, problem) pairs."""
 
 Verify = Callable[[Item, RowLineage, Mapping[str, StoredCompletion], Mapping[str, Any]], Problems]
-"""Checks a row against its completions (by request id) and the record of how its table was made."""
+"""Checks a row against its completions (by request id) and the record of its table."""
 
 Verdict = Literal["verified", "unverifiable", "wrong"]
 
@@ -92,18 +92,19 @@ def verdict_of(findings: Iterable[Finding]) -> Verdict:
 
 @dataclass
 class Audit:
-    """One row and everything that is known of it.
+    """The audit of one row.
 
     Attributes:
-        way: everything that made it.
-        completions: the completions on the way, in the order in which they were asked.
-        own: the requests that its own rows name, re-asks included, without twin and parents.
-        made: table -> how it was made, as recorded; None without a record.
-        findings: what is wrong with the row, cannot be verified, or is worth knowing.
-        file_findings: the same for the files that hold it.
+        lineage: the row and its sources.
+        completions: the completions of these rows, in the order of the requests.
+        own: the requests of the row and its sources, including earlier attempts; excluding those
+            of its twin and its parents.
+        made: table -> record of how it was made; None without a record.
+        findings: on the row and its sources.
+        file_findings: on the files that contain them.
     """
 
-    way: RowLineage
+    lineage: RowLineage
     completions: dict[str, StoredCompletion] = field(default_factory=dict)
     own: list[str] = field(default_factory=list)
     made: dict[str, Record | None] = field(default_factory=dict)
@@ -112,7 +113,7 @@ class Audit:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether all of it could be recomputed and is so."""
+        """The worst level of all findings."""
         return verdict_of([*self.findings, *self.file_findings])
 
 
@@ -120,18 +121,18 @@ class Auditor:
     """Audits the tables of one data folder; each table is read once.
 
     Args:
-        place: the data folder.
-        verify: table -> how its rows are checked (`targen.operators.verify.ROW_CHECKS`).
-        store: the completion store; None where it is lost.
-        why: why there is none.
+        storage: the data folder.
+        verify: table -> check of its rows (`targen.operators.verify.ROW_CHECKS`).
+        store: the completion store; None if it is lost.
+        why: why the store is None.
     """
 
     def __init__(
-        self, place: Storage, verify: Mapping[str, Verify], store: Store | None, why: str = ""
+        self, storage: Storage, verify: Mapping[str, Verify], store: Store | None, why: str = ""
     ) -> None:
-        self.place, self.store, self.why = place, store, why
+        self.storage, self.store, self.why = storage, store, why
         self._verify = verify
-        self._books: dict[str, TaskTables] = {}
+        self._tables: dict[str, TaskTables] = {}
         self._checked: dict[tuple[str, str], tuple[Record | None, list[Finding]]] = {}
 
     def tasks(self) -> list[str]:
@@ -143,97 +144,100 @@ class Auditor:
         found = {
             key.rsplit("/", 1)[1].removesuffix(".parquet")
             for step in ROW_STEPS
-            for key in self.place.keys(step)
+            for key in self.storage.keys(step)
             if key.endswith(".parquet")
         }
         return sorted(found)
 
-    def book(self, task: str) -> TaskTables:
+    def tables(self, task: str) -> TaskTables:
         """Return the tables of a task."""
-        return self._books.setdefault(task, TaskTables(self.place, task))
+        return self._tables.setdefault(task, TaskTables(self.storage, task))
 
     def find(self, item_id: str, tasks: Sequence[str]) -> list[str]:
-        """Return those of the tasks that have a row or a rejected item of this id."""
-        return [task for task in tasks if self.book(task).where(item_id)]
+        """Return the tasks that have a row or a rejected item with this id."""
+        return [task for task in tasks if self.tables(task).where(item_id)]
 
     def sample(self, task: str, count: int, seed: int) -> list[str]:
         """Return the ids of random finished rows of a task, in the table's order."""
-        frame = self.book(task).file("corrected_set").frame
+        frame = self.tables(task).file("corrected_set").frame
         ids = [] if frame is None else frame["instance_id"].to_list()
         chosen = rng("audit", task, seed).sample(range(len(ids)), min(count, len(ids)))
-        return [ids[place] for place in sorted(chosen)]
+        return [ids[index] for index in sorted(chosen)]
 
     def audit(self, task: str, ids: Sequence[str]) -> list[Audit]:
-        """Return the audits of these rows; ids that no table holds are left out.
+        """Return the audits of these rows; ids that no table contains are left out.
 
         Raises:
             StoreError: the store cannot be read.
         """
-        book = self.book(task)
-        ways = [way for name in ids if (way := trace(book, name)) is not None]
-        kept: dict[str, StoredCompletion] = {}
+        tables = self.tables(task)
+        lineages = [lineage for name in ids if (lineage := trace(tables, name)) is not None]
+        stored: dict[str, StoredCompletion] = {}
         if self.store is not None:
-            kept = completions.read(self.store, (r for way in ways for r in way.request_ids))
-        return [self._one(way, kept) for way in ways]
+            stored = completions.read(self.store, (r for one in lineages for r in one.request_ids))
+        return [self._one(lineage, stored) for lineage in lineages]
 
-    def _one(self, way: RowLineage, kept: Mapping[str, StoredCompletion]) -> Audit:
-        made = Audit(way, findings=list(way.holes))
-        for asset in dict.fromkeys(item.asset for item in way.items):
-            record, findings = self._file(way.task, asset)
-            made.made[asset] = record
-            made.file_findings += findings
-        older = self._older(made)
-        made.file_findings += older
-        made.findings += self._ended(way, "unknown" if older else "wrong")
+    def _one(self, lineage: RowLineage, stored: Mapping[str, StoredCompletion]) -> Audit:
+        audit = Audit(lineage, findings=list(lineage.broken))
+        for asset in dict.fromkeys(item.asset for item in lineage.items):
+            record, findings = self._file(lineage.task, asset)
+            audit.made[asset] = record
+            audit.file_findings += findings
+        older = self._older(audit)
+        audit.file_findings += older
+        audit.findings += self._ended(lineage, "unknown" if older else "wrong")
         if self.store is None:
-            made.findings.append(Finding("unknown", "completion store", self.why))
-        for item in way.items:
-            for name in _chain(item.request_ids, kept):
-                made.completions.setdefault(name, kept[name])
-                if item.role == "own" and name not in made.own:
-                    made.own.append(name)
-            record = made.made.get(item.asset)
-            made.findings += _checked(
-                self._verify[item.asset], item, way, kept, {} if record is None else record.made_by
-            )
+            audit.findings.append(Finding("unknown", "completion store", self.why))
+        for item in lineage.items:
+            for name in _chain(item.request_ids, stored):
+                audit.completions.setdefault(name, stored[name])
+                if item.role == "own" and name not in audit.own:
+                    audit.own.append(name)
+            record = audit.made.get(item.asset)
+            made_by = {} if record is None else record.made_by
+            audit.findings += _checked(self._verify[item.asset], item, lineage, stored, made_by)
             if self.store is not None:
-                made.findings += _unknown(item, kept)
-        for name, one in made.completions.items():
+                audit.findings += [
+                    Finding("unknown", item.location, f"its request {name} is not in the store")
+                    for name in item.request_ids
+                    if name not in stored
+                ]
+        for name, one in audit.completions.items():
             where = f"completion {name}"
-            made.findings += [Finding("wrong", where, f"it {what}") for what in one.problems]
-            made.findings += [Finding("note", where, f"it {what}") for what in one.unsure]
-        return made
+            audit.findings += [Finding("wrong", where, f"it {what}") for what in one.problems]
+            audit.findings += [Finding("note", where, f"it {what}") for what in one.unsure]
+        return audit
 
     def _file(self, task: str, asset: str) -> tuple[Record | None, list[Finding]]:
         if (task, asset) not in self._checked:
-            file = self.book(task).file(asset)
+            file = self.tables(task).file(asset)
             self._checked[task, asset] = check(self.store, file)
         return self._checked[task, asset]
 
-    def _older(self, made: Audit) -> list[Finding]:
-        """Return the tables made from another version of an upstream table than the current one."""
+    def _older(self, audit: Audit) -> list[Finding]:
+        """Return a note for each table that was made from another version of an upstream table."""
         found = []
-        for asset, record in made.made.items():
+        for asset, record in audit.made.items():
             for above in UPSTREAM.get(asset, ()):
                 was = (record.made_by.get("upstream") or {}).get(above) if record else None
-                file = self.book(made.way.task).file(above)
+                file = self.tables(audit.lineage.task).file(above)
                 if was and file.sha256 and was != file.sha256:
                     what = f"it was made from another version of {above} than the current one"
-                    found.append(Finding("note", f"{asset}/{made.way.task}.parquet", what))
+                    found.append(Finding("note", f"{asset}/{audit.lineage.task}.parquet", what))
         return found
 
-    def _ended(self, way: RowLineage, level: Level) -> list[Finding]:
-        """Return whether an instance is lost that the finished set should know, or has left out."""
+    def _ended(self, lineage: RowLineage, level: Level) -> list[Finding]:
+        """Return a finding if an instance is neither in the corrected set nor rejected."""
         ends = ("corrected_set", "rejected/corrected_set")
-        own = way.one("instances")
-        made = self.book(way.task).file("corrected_set").frame is not None
-        if own is None or not made or any(way.one(asset) for asset in ends):
+        own = lineage.one("instances")
+        made = self.tables(lineage.task).file("corrected_set").frame is not None
+        if own is None or not made or any(lineage.one(asset) for asset in ends):
             return []
         what = "it is neither in corrected_set nor among its rejected rows"
-        return [Finding(level, own.place, what)]
+        return [Finding(level, own.location, what)]
 
     def check_files(self, task: str) -> list[Finding]:
-        """Return what is wrong with any table file of a task.
+        """Return the findings on all table files of a task.
 
         Raises:
             StoreError: the store cannot be read.
@@ -246,15 +250,15 @@ class Auditor:
         return found
 
 
-def _chain(request_ids: Iterable[str], kept: Mapping[str, StoredCompletion]) -> list[str]:
-    """Return these requests, each after those that it asks again."""
+def _chain(request_ids: Iterable[str], stored: Mapping[str, StoredCompletion]) -> list[str]:
+    """Return these requests, each after its earlier attempts."""
     ordered: list[str] = []
     for name in request_ids:
         chain: list[str] = []
         at: str | None = name
-        while at and at in kept and at not in chain:
+        while at and at in stored and at not in chain:
             chain.append(at)
-            at = kept[at].parent
+            at = stored[at].parent
         ordered += reversed(chain)
     return ordered
 
@@ -262,25 +266,15 @@ def _chain(request_ids: Iterable[str], kept: Mapping[str, StoredCompletion]) -> 
 def _checked(
     verify: Verify,
     item: Item,
-    way: RowLineage,
-    kept: Mapping[str, StoredCompletion],
-    made: Mapping[str, Any],
+    lineage: RowLineage,
+    stored: Mapping[str, StoredCompletion],
+    made_by: Mapping[str, Any],
 ) -> list[Finding]:
-    """Return what is wrong with a row, column by column."""
     try:
         return [
-            Finding("wrong", f"{item.place}, column {column}", what)
-            for column, what in verify(item, way, kept, made)
+            Finding("wrong", f"{item.location}, column {column}", what)
+            for column, what in verify(item, lineage, stored, made_by)
         ]
     except (KeyError, TypeError, ValueError, AttributeError, StoreError) as error:
-        # Changed bytes can make a value of any kind, which no check can foresee.
-        return [Finding("wrong", item.place, f"it cannot be checked: {error!r}")]
-
-
-def _unknown(item: Item, kept: Mapping[str, StoredCompletion]) -> list[Finding]:
-    """Return which completions of a row the store does not have."""
-    return [
-        Finding("unknown", item.place, f"the store does not have its request {name}")
-        for name in item.request_ids
-        if name not in kept
-    ]
+        # A changed file can contain values of any type.
+        return [Finding("wrong", item.location, f"it cannot be checked: {error!r}")]

@@ -1,6 +1,5 @@
 """Lineage graph: from a row up to its sources, and down to its descendants."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,6 @@ from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.steps import (
     ASKED,
-    DAMAGED,
     DIMENSIONS,
     IDS,
     INSTANCES,
@@ -27,6 +25,7 @@ from targen.tables.storage import Storage
 
 Row = Mapping[str, Any]
 Level = Literal["wrong", "unknown", "note"]
+Role = Literal["own", "twin", "parent"]
 
 
 @dataclass(frozen=True)
@@ -34,10 +33,10 @@ class Finding:
     """Something that an audit found.
 
     Attributes:
-        level: `wrong`: incorrect; `unknown`: cannot be verified; `note`: worth
-            knowing and no fault.
+        level: `wrong`: incorrect; `unknown`: cannot be verified; `note`: correct, but worth
+            knowing.
         where: the file, row and column, or the request.
-        what: what is the matter, in words.
+        what: the problem.
     """
 
     level: Level
@@ -54,12 +53,12 @@ class File:
     """A table file as stored.
 
     Attributes:
-        key: where in the data folder.
-        sha256: of its bytes, None if the file is missing.
-        frame: its rows, None if it is missing or unreadable.
+        key: path in the data folder.
+        sha256: of its bytes; None if the file is missing.
+        frame: its rows; None if it is missing or unreadable.
         error: why `frame` is None.
-        step_digest: as the file itself says.
-        planted: whether it says that the planted errors beside it are its own.
+        step_digest: from the file's metadata.
+        planted: whether the file's metadata says that it has planted errors.
     """
 
     key: str
@@ -70,10 +69,10 @@ class File:
     planted: bool = False
 
 
-def read_file(place: Storage, key: str) -> File:
+def read_file(storage: Storage, key: str) -> File:
     """Return a table file; problems are reported in `error`."""
     try:
-        content = place.read(key)
+        content = storage.read(key)
     except TableError as error:
         return File(key, error=str(error))
     if content is None:
@@ -81,13 +80,13 @@ def read_file(place: Storage, key: str) -> File:
     sha256 = sha256_of(content)
     frame, metadata = read_rows(content)
     if frame is None:
-        return File(key, sha256, error="it is no readable table")
+        return File(key, sha256, error="it is not a readable table")
     version = metadata.get(VERSION_KEY)
     problem = None
     if version != str(SCHEMA_VERSION):
-        problem = f"its schema version is {version or 'none'}, this release reads {SCHEMA_VERSION}"
+        problem = f"it has schema version {version or 'none'}, this release reads {SCHEMA_VERSION}"
     elif other := _other_columns(key, frame):
-        problem = f"its columns are not those of such a table: {', '.join(other)}"
+        problem = f"these columns are missing or have another type: {', '.join(other)}"
     return File(
         key,
         sha256,
@@ -99,25 +98,25 @@ def read_file(place: Storage, key: str) -> File:
 
 
 def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
-    """Return the rows and the metadata of a Parquet file, None where it cannot be read."""
+    """Return the rows and metadata of a Parquet file; the rows are None if it cannot be read."""
     try:
         return pl.read_parquet(BytesIO(content)), pl.read_parquet_metadata(BytesIO(content))
     except Exception:
-        # Polars raises exceptions of many kinds for damaged bytes.
+        # Polars raises many kinds of exceptions for damaged bytes.
         return None, {}
     except BaseException as error:
-        # A panic of its native part is no Exception, and nothing else may be swallowed here.
+        # A panic of its native code is not an Exception. Everything else is raised again.
         if type(error).__name__ != "PanicException":
             raise
         return None, {}
 
 
 def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
-    """Return which columns that every table of its kind has are missing or of another type."""
+    """Return the columns of the schema that are missing or have another type."""
     asset = key.rsplit("/", 1)[0]
-    # `rejected/<step>` and `planted/<step>` look alike for every step.
+    # `rejected/<step>` and `planted/<step>` have the same schema for every step.
     wanted = schema(asset.partition("/")[0], {})
-    # A label's type is the task's: one text, or several.
+    # A label is a string or a list of strings, depending on the task.
     loose: dict[str, tuple[Any, ...]] = {
         name: (pl.List(pl.String), pl.String) for name in wanted if name.endswith("label")
     }
@@ -130,58 +129,69 @@ def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
 
 
 class TaskTables:
-    """The tables of one task, looked up by id; each file is read once, when it is needed."""
+    """The tables of one task, with look-up by id; each file is read on first use.
 
-    def __init__(self, place: Storage, task: str) -> None:
-        self.place, self.task = place, task
-        self._files: dict[str, File] = {}
-        self._places: dict[tuple[str, str], dict[str, list[int]]] = {}
+    Args:
+        storage: the data folder; None uses only the frames.
+        task: the task.
+        frames: step -> table, for tables that are already in memory.
+    """
+
+    def __init__(
+        self, storage: Storage | None, task: str, frames: Mapping[str, pl.DataFrame] | None = None
+    ) -> None:
+        self.task, self._storage = task, storage
+        self._files: dict[str, File] = {
+            asset: File(key_of(asset, task), frame=frame) for asset, frame in (frames or {}).items()
+        }
+        self._indexes: dict[tuple[str, str], dict[str, list[int]]] = {}
 
     def file(self, asset: str) -> File:
         """Return a step's table, its `rejected/<step>`, or its `planted/<step>`."""
         if asset not in self._files:
             kind, _, step = asset.partition("/")
             key = key_of(asset, self.task)
-            # Planted errors that a table does not call its own were left by an older one.
+            # A planted file that the table does not mention belongs to an older table.
             stale = kind == "planted" and not self.file(step).planted
-            self._files[asset] = (
-                File(key, error="it has no table") if stale else read_file(self.place, key)
-            )
+            if self._storage is None or stale:
+                self._files[asset] = File(key, error="the file is missing")
+            else:
+                self._files[asset] = read_file(self._storage, key)
         return self._files[asset]
 
     @property
     def files(self) -> dict[str, File]:
-        """Return asset -> file, of all that have been read."""
+        """Asset -> file, for the files read so far."""
         return dict(self._files)
 
     def rows(self, asset: str, column: str, value: Any) -> list[dict[str, Any]]:
-        """Return the rows whose `column` is, or lists, a value, in the table's order.
+        """Return the rows whose `column` equals or contains a value, in the table's order.
 
-        Each has its place in the table as `#`, from 0.
+        Each row has its index in the table as `#`.
         """
         frame = self.file(asset).frame
         if frame is None or column not in frame.columns:
             return []
-        places = self._index(asset, column, frame).get(str(value), [])
-        return [{**frame.row(place, named=True), "#": place} for place in places]
+        indices = self._index(asset, column, frame).get(str(value), [])
+        return [{**frame.row(index, named=True), "#": index} for index in indices]
 
     def row(self, asset: str, item_id: str) -> dict[str, Any] | None:
-        """Return the row of this id, None where there is none."""
+        """Return the row with this id, or None."""
         found = self.rows(asset, IDS.get(asset, "item_id"), item_id)
         return found[0] if found else None
 
     def _index(self, asset: str, column: str, frame: pl.DataFrame) -> dict[str, list[int]]:
-        if (asset, column) not in self._places:
-            index: dict[str, list[int]] = {}
-            for place, value in enumerate(frame[column]):
+        if (asset, column) not in self._indexes:
+            found: dict[str, list[int]] = {}
+            for index, value in enumerate(frame[column]):
                 for one in value if isinstance(value, pl.Series) else (value,):
                     if one is not None:
-                        index.setdefault(str(one), []).append(place)
-            self._places[asset, column] = index
-        return self._places[asset, column]
+                        found.setdefault(str(one), []).append(index)
+            self._indexes[asset, column] = found
+        return self._indexes[asset, column]
 
     def where(self, item_id: str) -> list[str]:
-        """Return the tables that hold an item: steps, then `rejected/<step>`."""
+        """Return the tables that contain an item: steps, then `rejected/<step>`."""
         assets = [*reversed(ROW_STEPS), *(f"rejected/{step}" for step in reversed(ROW_STEPS))]
         return [asset for asset in assets if self.row(asset, item_id) is not None]
 
@@ -193,177 +203,189 @@ class Item:
     Attributes:
         asset: the table, `rejected/<step>` for rejected items.
         item_id: the row's id.
-        row: its columns, and its place in the table as `#`.
-        role: `own`: of the row itself; `twin`: of the other half of its pair; `parent`: of a row
-            that was shown as an example, or of one of its own.
+        row: its columns, and its index in the table as `#`.
+        role: `own`: the row itself or one of its sources; `twin`: the row's twin; `parent`: a row
+            that was shown as an example, or one of its ancestors or sources.
     """
 
     asset: str
     item_id: str
     row: Row
-    role: Literal["own", "twin", "parent"] = "own"
+    role: Role = "own"
 
     @property
     def request_ids(self) -> list[str]:
-        """The requests that the row itself names."""
+        """The requests in the row's own columns."""
         if "request_id" in self.row:
             return [self.row["request_id"]] if self.row["request_id"] else []
         return [name for name in self.row.get("request_ids") or () if name]
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Table and row, for messages."""
         return f"{self.asset}, row {self.item_id}"
 
 
 @dataclass
 class RowLineage:
-    """Everything that made a row, from the first term to the row itself.
+    """A row with all its sources.
 
     Attributes:
         task: the row's task.
         item_id: the row's id.
-        items: the rows on the way, in the order in which they were made.
-        holes: references that lead nowhere.
+        items: the row and its sources in the order in which they were made.
+        broken: references to rows that do not exist.
     """
 
     task: str
     item_id: str
     items: list[Item] = field(default_factory=list)
-    holes: list[Finding] = field(default_factory=list)
+    broken: list[Finding] = field(default_factory=list)
 
     def of(self, asset: str, role: str = "own") -> list[Item]:
         """Return the items of a table in a role."""
         return [item for item in self.items if (item.asset, item.role) == (asset, role)]
 
     def one(self, asset: str, role: str = "own") -> Item | None:
-        """Return the first of them, None where there is none."""
+        """Return the first item of a table in a role, or None."""
         return next(iter(self.of(asset, role)), None)
 
     @cached_property
     def by_id(self) -> dict[tuple[str, str], Item]:
-        """Return (asset, id) -> item."""
+        """(asset, id) -> item."""
         return {(item.asset, item.item_id): item for item in self.items}
 
     @property
     def request_ids(self) -> list[str]:
-        """The requests that its items name, in order, each once."""
-        named = (name for item in self.items for name in item.request_ids)
-        return list(dict.fromkeys(named))
+        """The requests of all items, in order, each once."""
+        return list(dict.fromkeys(name for item in self.items for name in item.request_ids))
 
 
 def fields_of(row: Row) -> dict[str, Any]:
-    """Return the task's fields of a row of instances."""
+    """Return the task's fields in a row of instances."""
     known = {*schema(INSTANCES, {}), "#"}
     return {name: value for name, value in row.items() if name not in known}
 
 
-def trace(book: TaskTables, item_id: str) -> RowLineage | None:
-    """Return everything that made a row or a rejected item; None where no table holds it.
-
-    Args:
-        book: the tables of its task.
-        item_id: of a row of any table, or of a rejected item.
-    """
-    found = book.where(item_id)
-    if not found:
-        return None
-    way = RowLineage(book.task, item_id)
-    walk = _Walk(book, way)
-    for asset in found:
-        row = book.row(asset, item_id)
-        if row is not None:
-            walk.add(Item(asset, item_id, row))
-    order = {asset: place for place, asset in enumerate(ROW_STEPS)}
-    last = len(ROW_STEPS)
-    # Parents come before their offspring: the walk meets them later, and their depth is lower.
-    way.items.sort(
-        key=lambda i: (order.get(i.asset, last), i.row.get("depth") or 0, i.role == "own")
-    )
-    return way
-
-
-class _Walk:
-    """One walk upwards; each item is taken once, in the first role in which it is met."""
-
-    def __init__(self, book: TaskTables, way: RowLineage) -> None:
-        self.book, self.way = book, way
-        self._seen: set[tuple[str, str]] = set()
-
-    def add(self, first: Item) -> None:
-        """Take an item and all that it refers to. No recursion: ways may be thousands long."""
-        waiting = [first]
+def trace(tables: TaskTables, item_id: str) -> RowLineage | None:
+    """Return a row or rejected item with all its sources; None if no table contains it."""
+    lineage = RowLineage(tables.task, item_id)
+    seen: set[tuple[str, str]] = set()
+    for asset in tables.where(item_id):
+        row = tables.row(asset, item_id)
+        # An item keeps the first role in which it is found. Not recursive: the chain of ancestors
+        # can be thousands of rows long.
+        waiting = [] if row is None else [Item(asset, item_id, row)]
         while waiting:
             item = waiting.pop()
-            if (item.asset, item.item_id) in self._seen:
+            if (item.asset, item.item_id) in seen:
                 continue
-            self._seen.add((item.asset, item.item_id))
-            self.way.items.append(item)
-            waiting += reversed(list(self._above(item)))
+            seen.add((item.asset, item.item_id))
+            lineage.items.append(item)
+            sources = list(_sources(tables, item))
+            lineage.broken += [one for one in sources if isinstance(one, Finding)]
+            waiting += reversed([one for one in sources if isinstance(one, Item)])
+    if not lineage.items:
+        return None
+    order = {asset: index for index, asset in enumerate(ROW_STEPS)}
+    last = len(ROW_STEPS)
+    # Depth puts parents before their children.
+    lineage.items.sort(
+        key=lambda i: (order.get(i.asset, last), i.row.get("depth") or 0, i.role == "own")
+    )
+    return lineage
 
-    def _above(self, item: Item) -> Iterator[Item]:
-        row, role = item.row, item.role
-        if item.asset in ("corrected_set", "labels", "rejected/corrected_set"):
-            above = "instances" if item.asset == "labels" else "labels"
-            yield from self._get(item, above, item.item_id, role)
-            yield from self._get(item, "instances", item.item_id, role)
-        elif item.asset == "instances":
-            yield from self._get(item, "contexts", row["context_id"], role)
-            yield from self._get(item, "seeds", row["seed_id"], role)
-            for parent in row["parent_ids"] or ():
-                yield from self._get(item, "instances", parent, "parent")
-            if role == "own":
-                yield from self._twins(item)
-        elif item.asset == "seeds":
-            yield from self._get(item, "contexts", row["context_id"], role)
-        elif item.asset == "contexts":
-            for term in row["term_ids"] or ():
-                yield from self._get(item, "vocabularies", term, role)
-        elif item.asset == "vocabularies":
-            yield from self._deciders(item)
 
-    def _get(self, item: Item, asset: str, item_id: str | None, role: Any) -> Iterator[Item]:
-        if not item_id:
-            return
-        row = self.book.row(asset, item_id)
-        if row is not None:
-            yield Item(asset, item_id, row, role)
-            return
-        error = self.book.file(asset).error
-        what = f"it refers to {item_id} of {asset}, which is not there"
-        level: Level = "unknown" if error else "wrong"
-        if error:
-            what += f": {self.book.file(asset).key} cannot be used, {error}"
-        self.way.holes.append(Finding(level, item.place, what))
-
-    def _twins(self, item: Item) -> Iterator[Item]:
-        """Yield the other half of a pair, with its label: the pair's label is settled by both."""
-        for other in self.book.rows("instances", "slot", item.row["slot"]):
-            name = other["instance_id"]
-            if name == item.item_id:
+def requests_above(tables: TaskTables, instance_ids: Iterable[str]) -> dict[str, set[str]]:
+    """Return finished row -> the requests of the row and of all its sources, except its twin."""
+    known: dict[tuple[str, str], tuple[list[str], list[tuple[str, str]]]] = {}
+    found: dict[str, set[str]] = {}
+    for instance_id in instance_ids:
+        requests = found.setdefault(instance_id, set())
+        seen: set[tuple[str, str]] = set()
+        waiting = [("corrected_set", instance_id)]
+        while waiting:
+            key = waiting.pop()
+            if key in seen:
                 continue
-            yield Item("instances", name, other, "twin")
-            for asset in ("labels", "corrected_set", "rejected/corrected_set"):
-                row = self.book.row(asset, name)
-                if row is not None:
-                    yield Item(asset, name, row, "twin")
-
-    def _deciders(self, item: Item) -> Iterator[Item]:
-        """Yield the calls that added no term but decided that this one is kept."""
-        row = item.row
-        if row["category"] == ASKED:
-            return
-        for other in self.book.rows("vocabularies", "category", ASKED):
-            if about(other) in ((row["category"], row["label"]), (DIMENSIONS, None)):
-                yield Item("vocabularies", other["term_id"], other, item.role)
+            seen.add(key)
+            if key not in known:
+                item = Item(*key, tables.row(*key) or {})
+                above = [one for one in _sources(tables, item) if isinstance(one, Item)]
+                sources = [(one.asset, one.item_id) for one in above if one.role != "twin"]
+                known[key] = item.request_ids, sources
+            requests.update(known[key][0])
+            waiting += known[key][1]
+    return found
 
 
-def below(book: TaskTables, ids: Iterable[str]) -> list[Item]:
-    """Return all rows of a task that come from any of these ids, a row of that name among them.
+def _sources(tables: TaskTables, item: Item) -> Iterator[Item | Finding]:
+    """Yield the rows that an item refers to, and a finding for each reference to a missing row."""
+    row, role = item.row, item.role
+    references: list[tuple[str, str | None, Role]] = []
+    match item.asset:
+        case "corrected_set" | "rejected/corrected_set":
+            references = [("labels", item.item_id, role), ("instances", item.item_id, role)]
+        case "labels":
+            references = [("instances", item.item_id, role)]
+        case "instances":
+            references = [("contexts", row["context_id"], role), ("seeds", row["seed_id"], role)]
+            references += [("instances", name, "parent") for name in row["parent_ids"] or ()]
+        case "seeds":
+            references = [("contexts", row["context_id"], role)]
+        case "contexts":
+            references = [("vocabularies", name, role) for name in row["term_ids"] or ()]
+    for asset, item_id, its_role in references:
+        if item_id:
+            yield _referenced(tables, item, asset, item_id, its_role)
+    if item.asset == "instances" and role == "own":
+        yield from _twins(tables, item)
+    if item.asset == "vocabularies":
+        yield from _deciders(tables, item)
+
+
+def _referenced(
+    tables: TaskTables, item: Item, asset: str, item_id: str, role: Role
+) -> Item | Finding:
+    row = tables.row(asset, item_id)
+    if row is not None:
+        return Item(asset, item_id, row, role)
+    file = tables.file(asset)
+    what = f"it refers to {item_id} of {asset}, which does not exist"
+    if file.error is None:
+        return Finding("wrong", item.location, what)
+    return Finding("unknown", item.location, f"{what}: {file.key} cannot be used, {file.error}")
+
+
+def _twins(tables: TaskTables, item: Item) -> Iterator[Item]:
+    """Yield the row's twin with its labels, because the label of a pair depends on both."""
+    for other in tables.rows("instances", "slot", item.row["slot"]):
+        name = other["instance_id"]
+        if name == item.item_id:
+            continue
+        yield Item("instances", name, other, "twin")
+        for asset in ("labels", "corrected_set", "rejected/corrected_set"):
+            row = tables.row(asset, name)
+            if row is not None:
+                yield Item(asset, name, row, "twin")
+
+
+def _deciders(tables: TaskTables, item: Item) -> Iterator[Item]:
+    """Yield the calls that returned no term but decided whether to keep this one."""
+    row = item.row
+    if row["category"] == ASKED:
+        return
+    for other in tables.rows("vocabularies", "category", ASKED):
+        if about(other) in ((row["category"], row["label"]), (DIMENSIONS, None)):
+            yield Item("vocabularies", other["term_id"], other, item.role)
+
+
+def below(tables: TaskTables, ids: Iterable[str]) -> list[Item]:
+    """Return all rows of a task that have one of these ids or descend from one.
 
     Args:
-        book: the task's tables.
-        ids: of requests, terms, contexts, seeds or rows.
+        tables: the task's tables.
+        ids: ids of requests, terms, contexts, seeds or rows.
     """
     found: dict[tuple[str, str], Item] = {}
     waiting = list(dict.fromkeys(ids))
@@ -371,33 +393,32 @@ def below(book: TaskTables, ids: Iterable[str]) -> list[Item]:
     while waiting:
         name = waiting.pop()
         for asset, column in _BELOW:
-            for row in book.rows(asset, column, name):
-                item_id = row["instance_id" if asset == _CHECKS else IDS.get(asset, "item_id")]
+            for row in tables.rows(asset, column, name):
+                item_id = row["instance_id" if asset == _PLANTED else IDS.get(asset, "item_id")]
                 found[asset, item_id] = Item(asset, item_id, row)
-                if asset == _CHECKS:
-                    # It tells of the corrector: the row itself does not come from it.
-                    continue
-                fresh = {item_id, *_decided(book, asset, row)} - seen
-                seen |= fresh
-                waiting += sorted(fresh)
+                # A planted error tests the corrector; the row itself does not descend from it.
+                if asset != _PLANTED:
+                    fresh = {item_id, *_decided(tables, asset, row)} - seen
+                    seen |= fresh
+                    waiting += sorted(fresh)
     order = [asset for asset, _ in _BELOW]
     return sorted(found.values(), key=lambda i: (order.index(i.asset), i.row["#"]))
 
 
-def _decided(book: TaskTables, asset: str, row: Row) -> set[str]:
-    """Return the terms that a call decided on which brought none itself."""
+def _decided(tables: TaskTables, asset: str, row: Row) -> set[str]:
+    """Return the terms that a call without a term of its own decided on."""
     if asset != "vocabularies" or row["category"] != ASKED:
         return set()
     category, label = about(row)
     if category == DIMENSIONS:
-        terms = book.file("vocabularies").frame
+        terms = tables.file("vocabularies").frame
         return set() if terms is None else set(terms["term_id"])
-    same = book.rows("vocabularies", "category", category)
+    same = tables.rows("vocabularies", "category", category)
     return {other["term_id"] for other in same if other["label"] == label}
 
 
-_CHECKS: Final = "planted/corrected_set"
-"""The table of rows that the corrector was shown under a wrong label."""
+_PLANTED: Final = "planted/corrected_set"
+"""The rows that the corrector got with a wrong label."""
 
 _BELOW: Final = (
     ("vocabularies", "term_id"),
@@ -417,60 +438,8 @@ _BELOW: Final = (
     ("labels", "request_ids"),
     ("corrected_set", "instance_id"),
     ("corrected_set", "request_ids"),
-    (_CHECKS, "instance_id"),
-    (_CHECKS, "request_id"),
+    (_PLANTED, "instance_id"),
+    (_PLANTED, "request_id"),
     *((f"rejected/{step}", column) for step in ROW_STEPS for column in ("item_id", "request_ids")),
 )
-"""Where a name leads downwards: table and column."""
-
-
-_COLUMNS = ("request_id", "request_ids")
-_ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
-_RELEASES = "releases/"
-_HIDDEN = re.compile(r"(^|/)\.")
-
-
-def request_ids(place: Storage) -> set[str]:
-    """Return every request that a table, a rejected item or a release names.
-
-    All files under `releases/` are searched for ids in any format, so that nothing that was
-    given out loses its origin.
-
-    Raises:
-        TableError: a table cannot be read. Its descendants are then unknown.
-    """
-    found: set[str] = set()
-    for key in place.keys(""):
-        if _HIDDEN.search(key):
-            continue
-        if key.endswith(".parquet"):
-            found |= _named(place, key)
-        elif key.startswith(_RELEASES):
-            found |= {name.decode() for name in _ID.findall(place.read(key) or b"")}
-    return found
-
-
-def tasks(place: Storage) -> set[str]:
-    """Return the tasks that have a table; releases do not count."""
-    current = (key for key in place.keys("") if not key.startswith((_RELEASES, ".")))
-    return {key.rsplit("/", 1)[-1].split(".")[0] for key in current if key.endswith(".parquet")}
-
-
-def _named(place: Storage, key: str) -> set[str]:
-    content = place.read(key)
-    if content is None:
-        return set()
-    found: set[str] = set()
-    try:
-        schema = pl.read_parquet_schema(BytesIO(content))
-        columns = [name for name in _COLUMNS if name in schema]
-        frame = pl.read_parquet(BytesIO(content), columns=columns) if columns else pl.DataFrame()
-        for name in columns:
-            flat = frame[name].explode() if isinstance(schema[name], pl.List) else frame[name]
-            found |= set(flat.drop_nulls().cast(pl.String).to_list())
-    except DAMAGED as error:
-        raise TableError(
-            f"{place.address(key)} is not a readable Parquet file: it is unknown which completions "
-            "it descends from. Materialise it again or remove it."
-        ) from error
-    return found
+"""Table and column of every reference, for finding descendants."""

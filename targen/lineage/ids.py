@@ -1,6 +1,6 @@
-"""The id of every kind of row: 16 hex digits of a sha256 over what makes the row what it is.
+"""The ids of all kinds of rows: the first 16 hex digits of a sha256 of the row's content.
 
-Operators name their rows with these functions, and audits compute the same ids again.
+Operators compute ids with these functions, and audits compute them again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from typing import Any, Final
 from targen.hashing import short_id
 
 NONE_CONTEXT_ID: Final = short_id(["context", "none"])
-"""`context_id` of the one row of a recipe without contexts."""
+"""`context_id` of the placeholder row of a recipe without contexts."""
 
 NONE_SEED_ID: Final = short_id(["seed", "none"])
-"""`seed_id` of the one row of a recipe without seeds."""
+"""`seed_id` of the placeholder row of a recipe without seeds."""
 
 
 def term_id(category: str, term: str, label: str | None = None) -> str:
@@ -21,12 +21,12 @@ def term_id(category: str, term: str, label: str | None = None) -> str:
 
 
 def context_id(text: str, attributes: Sequence[Mapping[str, str]]) -> str:
-    """Return the id of a context that a model wrote; attributes are {"name", "value"} in order."""
+    """Return the id of a context that a model wrote; attributes are {"name", "value"} dicts."""
     return short_id(["context", text, attributes])
 
 
 def drawn_context_id(slot: int, text: str, attributes: Sequence[Mapping[str, str]]) -> str:
-    """Return the id of a context that was drawn for a slot: equal draws are different rows."""
+    """Return the id of a context drawn for a slot; equal draws for two slots have two ids."""
     return short_id(["context", slot, text, attributes])
 
 
@@ -41,7 +41,7 @@ def example_id(kind: str, fields: Mapping[str, Any], label: str | None) -> str:
 
 
 def instance_id(task: str, slot: int, intended_label: Any, fields: Mapping[str, Any]) -> str:
-    """Return the id of an instance, which its labels and its finished row share."""
+    """Return the id of an instance, which its rows in labels and corrected_set share."""
     return short_id(["instance", task, slot, intended_label, fields])
 
 

@@ -1,4 +1,4 @@
-"""Operators of the steps of a recipe, and how one step of a task is run."""
+"""The operators of a recipe's steps, and the function that runs one step of a task."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     contexts,
     correction,
     draw,
-    growth,
+    example_growth,
     instances,
     labels,
     seeds,
@@ -35,12 +35,11 @@ class StepOutput:
     """A step's table and its rejected items.
 
     Attributes:
-        table: columns as `tables.schema(step, ...)`.
-        rejected: columns as `tables.schema("rejected", ...)`.
-        asked: items asked for; rows (divided by the task's unit for instances) and rejected items
-            add up to it.
+        table: columns as `steps.schema(step, ...)`.
+        rejected: columns as `steps.schema("rejected", ...)`.
+        asked: number of items requested; equals rows (for instances: slots) plus rejected items.
         warnings: sentences for the log.
-        planted: columns as `tables.PLANTED`; None where no errors were planted.
+        planted: columns as `steps.PLANTED`; None if no errors were planted.
     """
 
     table: pl.DataFrame
@@ -50,25 +49,20 @@ class StepOutput:
     planted: pl.DataFrame | None = None
 
 
-def endpoints(spec: TaskSpec) -> dict[str, str]:
-    """Return table -> endpoint, for steps that name one."""
-    return spec.recipe.endpoints
-
-
 async def run_step(
     step: str, spec: TaskSpec, upstream: Mapping[str, pl.DataFrame], llm: LLM | None
 ) -> StepOutput:
-    """Make one table of a task.
+    """Run one step of a task and return its table.
 
     Args:
         step: a key of `UPSTREAM`.
         spec: the task.
-        upstream: the tables that `UPSTREAM[step]` names.
+        upstream: step -> table, for the steps in `UPSTREAM[step]`.
         llm: the engine.
 
     Raises:
         StepError: the step cannot make its table.
-        EndpointError, BudgetError, StoreError: as the engine raises them.
+        EndpointError, BudgetError, StoreError: raised by the engine.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
     result = await operator.run(StepInput(spec, upstream, llm), params)
@@ -87,11 +81,11 @@ async def run_step(
 def rejected_frame(
     step: str, spec: TaskSpec, rejected: Iterable[Mapping[str, Any]]
 ) -> pl.DataFrame:
-    """Return rejected items as the `rejected` table, those of a `StepError` as well."""
+    """Return the rejected items of a step, or of its `StepError`, as the `rejected` table."""
     rows = []
-    for place, given in enumerate(rejected):
-        item_id = ids.rejected_id(spec.name, step, place, given["request_ids"], given.get("slot"))
-        row = {"item_id": item_id, **given, "step": step}
+    for number, item in enumerate(rejected):
+        item_id = ids.rejected_id(spec.name, step, number, item["request_ids"], item.get("slot"))
+        row = {"item_id": item_id, **item, "step": step}
         for name in ("intended_label", "annotated_label", "corrected_label"):
             if isinstance(row.get(name), list):
                 row[name] = ", ".join(row[name])
@@ -100,7 +94,7 @@ def rejected_frame(
 
 
 def _answer_read(step: str, spec: TaskSpec) -> Any:
-    """Return the parts of the task's answer section that a step reads."""
+    """Return the parts of the task's section `answer` that a step reads."""
     answer = spec.answer
     match steps.REGISTRY[step].answer:
         case "names":
@@ -118,9 +112,9 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
 
 
 def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
-    """Return what an audit wants to know, years later, of how a step made its table.
+    """Return how a step made its table, for audits.
 
-    The task and recipe files may have changed by then, so it stands for itself.
+    The record is self-contained, because task and recipe files may change later.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
     prompt = operator.prompt
@@ -140,16 +134,16 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
 
 
 def step_digest(step: str, spec: TaskSpec) -> str:
-    """Return the sha256 of everything but the upstream tables that decides a step's table.
+    """Return the sha256 of everything that determines a step's table, except upstream tables.
 
-    That is: operator, parameters, prompt, schema version, and the parts of the task that the step
-    reads (files that the task names were read into it). A sensor compares these per partition.
+    It covers operator, parameters, prompt, schema version, and the parts of the task that the step
+    reads, including the content of files that the task names.
     """
     choice = spec.recipe.choice(step)
     operator, params = resolve(choice, step)
-    whole = spec.model_dump(mode="json")
+    dumped = spec.model_dump(mode="json")
     names = (*steps.READ_BY_ALL, *steps.REGISTRY[step].reads, *operator.reads)
-    parts = {name: whole[name] if name in whole else getattr(spec, name) for name in names}
+    parts = {name: dumped[name] if name in dumped else getattr(spec, name) for name in names}
     return digest(
         {
             "step": step,

@@ -1,4 +1,4 @@
-"""Operator `attribute_values`: dimensions and their values, filtered per label."""
+"""Operator `attribute_values`: dimensions and their values, filtered by label."""
 
 import re
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
-    missing_reason,
+    missing_item,
     numbered_items,
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.vocabularies import term_row
 from targen.prompts.render import items_schema, messages
 from targen.steps import (
@@ -38,10 +38,11 @@ class AttributeValuesParams(LLMParams):
     """Parameters of `attribute_values`.
 
     Attributes:
-        dimensions: number of dimensions to ask for in addition to the task's vocabularies.
-        values: number of values per dimension that the model named.
-        confusable: the most labels that a label is compared with.
-        reject_at_most: the most values the filter removes per label; 5 in the published code.
+        dimensions: number of dimensions to request besides the task's vocabularies.
+        values: number of values for each of these dimensions.
+        confusable: maximum number of labels to compare a label with.
+        reject_at_most: maximum number of values that the filter removes per label and dimension; 5
+            in the published code.
         filter_temperature: temperature of the filter's requests; 0.7 in the published code.
         retries: how often a short list is requested again.
     """
@@ -56,14 +57,26 @@ class AttributeValuesParams(LLMParams):
 
 @dataclass
 class _Values:
-    """The values of one dimension, for one label if they depend on it."""
+    """The values of one dimension, for one label if they depend on it.
+
+    Attributes:
+        category: the dimension's name.
+        what: its description in prompts.
+        count: number of values wanted.
+        terms: folded term -> row of the table.
+        removed: values that the filter removed.
+    """
 
     category: str
     what: str
     count: int
     label: str | None
     terms: dict[str, dict[str, Any]] = field(default_factory=dict)
-    away: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+
+    @property
+    def missing(self) -> int:
+        return self.count - len(self.terms)
 
 
 @operator(
@@ -76,41 +89,40 @@ class _Values:
 async def attribute_values(step: StepInput, params: AttributeValuesParams) -> StepResult:
     """Collect values of every dimension and drop those relevant to a confusable label.
 
-    Source: AttrPrompt (Yu et al., 2023, NeurIPS Datasets and Benchmarks), section 3 and its code:
-    dimensions, values, class-dependent values, and the filter that removes values relevant to an
-    easily confused class.
+    Source: AttrPrompt (Yu et al., 2023, NeurIPS Datasets and Benchmarks), section 3 and its code,
+    including class-dependent values and the filter by easily confused classes.
 
     Raises:
         StepError: a dimension has no values.
     """
-    work = _Attributes(step, params)
-    lists = [*work.own(), *await work.found()]
-    by_label = [one for one in lists if one.label is not None]
-    confusable = await work.confusables() if by_label else {}
+    run = _Run(step, params)
+    dimensions = [*run.own(), *await run.found()]
+    confusable: dict[str, list[str]] = {}
+    if any(values.label is not None for values in dimensions):
+        confusable = await run.confusables()
     for sample in range(params.retries + 1):
-        short = [one for one in lists if one.count > len(one.terms)]
+        short = [values for values in dimensions if values.missing > 0]
         if not short:
             break
-        new = await work.ask(short, sample)
-        await work.filter(new, confusable)
-    for one in lists:
-        if not one.terms:
-            label = f" for {one.label}" if one.label else ""
+        new = await run.ask(short, sample)
+        await run.filter(new, confusable)
+    for values in dimensions:
+        label = f" for {values.label}" if values.label else ""
+        if not values.terms:
             raise StepError(
-                f"the model gave no value of '{one.category}'{label}", work.result.rejected
+                f"the model gave no value of '{values.category}'{label}", run.result.rejected
             )
-        if one.count > len(one.terms):
-            work.result.warnings.append(
-                f"{one.category}: {len(one.terms)} of {one.count} values"
-                + (f" for {one.label}" if one.label else "")
+        if values.missing > 0:
+            run.result.warnings.append(
+                f"{values.category}: {len(values.terms)} of {values.count} values{label}"
             )
-        work.result.rows += one.terms.values()
-    work.result.rows += work.notes
-    return work.result
+        run.result.rows += values.terms.values()
+    run.result.rows += run.notes
+    return run.result
 
 
-class _Attributes:
-    """One run of the operator."""
+class _Run:
+    """State of one run of the operator."""
 
     def __init__(self, step: StepInput, params: AttributeValuesParams) -> None:
         self.step, self.spec, self.params = step, step.spec, params
@@ -122,25 +134,25 @@ class _Attributes:
 
     def own(self) -> list[_Values]:
         """Return the task's own dimensions with the terms that it lists."""
-        lists = []
+        dimensions = []
         for category, vocabulary in self.spec.vocabularies.items():
             count = len(vocabulary.terms) or vocabulary.count
             for label in self._labels(vocabulary.per_label and not vocabulary.terms):
-                one = _Values(category, vocabulary.what, count, label)
+                values = _Values(category, vocabulary.what, count, label)
                 for term in vocabulary.terms:
-                    self._take(one, term, None)
-                one.count = len(one.terms) or count
-                lists.append(one)
-        return lists
+                    self._take(values, term, None)
+                values.count = len(values.terms) or count
+                dimensions.append(values)
+        return dimensions
 
-    def _take(self, one: _Values, term: str, request_id: str | None) -> bool:
+    def _take(self, values: _Values, term: str, request_id: str | None) -> bool:
         """Add a term; reject it and return False if it is empty or a duplicate."""
         self.result.asked += 1
-        if not term or fold(term) in one.terms or fold(term) in map(fold, one.away):
+        if not term or fold(term) in values.terms or fold(term) in map(fold, values.removed):
             reason = "duplicate" if term else "invalid"
-            self.result.rejected.append(rejection(reason, one.category, term, request_id))
+            self.result.rejected.append(rejection(reason, values.category, term, request_id))
             return False
-        one.terms[fold(term)] = term_row(one.category, term, request_id, one.label)
+        values.terms[fold(term)] = term_row(values.category, term, request_id, values.label)
         return True
 
     def _note(self, category: str, label: str | None, outcome: Outcome) -> None:
@@ -179,23 +191,24 @@ class _Attributes:
         request = self._request(block, properties, count, ask="dimensions")
         (outcome,) = await answers(self.step.model, [request])
         self._note(DIMENSIONS, None, outcome)
-        lists: list[_Values] = []
+        dimensions: list[_Values] = []
         for item in items_of(outcome)[:count]:
             name = "_".join(re.findall(r"[a-z0-9]+", str(item["name"]).lower()))[:40]
-            known = {*self.spec.vocabularies, *(one.category for one in lists), LABEL}
-            known |= {CONFUSABLE, ASKED}
+            known = {*self.spec.vocabularies, *(values.category for values in dimensions)}
+            known |= {LABEL, CONFUSABLE, ASKED}
             if name and name not in known:
                 for label in self._labels(item["depends_on_label"] == "yes"):
-                    lists.append(_Values(name, str(item["what"]), self.params.values, label))
-        if len({one.category for one in lists}) < count:
-            named = len({one.category for one in lists})
+                    values = _Values(name, str(item["what"]), self.params.values, label)
+                    dimensions.append(values)
+        named = len({values.category for values in dimensions})
+        if named < count:
             self.result.warnings.append(f"the model named {named} of {count} dimensions")
-        return lists
+        return dimensions
 
     async def confusables(self) -> dict[str, list[str]]:
-        """Return label -> the labels it is easily confused with; each also becomes a row.
+        """Return label -> the labels it is easily confused with; each pair also becomes a row.
 
-        If a label has at most `confusable` other labels, all of them count and no request is made.
+        If the task has at most `confusable` other labels, all of them count, without a request.
         """
         labels, most = self.spec.label_definitions, self.params.confusable
         others = {label: [o for o in labels if o != label] for label in labels}
@@ -214,47 +227,43 @@ class _Attributes:
             ]
             outcomes = await answers(self.step.model, requests)
             for label, outcome in zip(labels, outcomes, strict=True):
-                said = [str(item["label"]) for item in items_of(outcome)]
-                if not said:
-                    reason, detail = missing_reason(outcome)
-                    self.result.rejected.append(rejection(reason, detail, None, outcome.request_id))
+                named = [str(item["label"]) for item in items_of(outcome)]
+                if not named:
+                    self.result.rejected.append(missing_item(outcome))
                     self.result.asked += 1
                     self.result.warnings.append(
                         f"{label}: the model named no confusable label, so its values "
                         "are not filtered"
                     )
-                chosen[label] = (list(dict.fromkeys(said))[:most], outcome.request_id)
+                chosen[label] = (list(dict.fromkeys(named))[:most], outcome.request_id)
         for label, (rest, request_id) in chosen.items():
             self.result.asked += len(rest)
             self.result.rows += [term_row(CONFUSABLE, o, request_id, label) for o in rest]
         return {label: rest for label, (rest, _) in chosen.items()}
 
-    async def ask(self, lists: list[_Values], sample: int) -> list[tuple[_Values, list[str]]]:
-        """Request the missing values of each list; return each list with its new terms."""
+    async def ask(self, dimensions: list[_Values], sample: int) -> list[tuple[_Values, list[str]]]:
+        """Request the missing values; return each dimension with its new values."""
         requests = []
-        for one in lists:
+        for values in dimensions:
+            count = values.missing
             block: dict[str, Any] = {
-                "wanted": {
-                    "category": one.category,
-                    "what": one.what,
-                    "count": one.count - len(one.terms),
-                }
+                "wanted": {"category": values.category, "what": values.what, "count": count}
             }
-            if one.label is not None:
-                meaning = self.spec.label_definitions[one.label]
-                block["label"] = {"name": one.label, "definition": meaning}
-            block["exclude"] = [*(row["term"] for row in one.terms.values()), *sorted(one.away)]
-            count = one.count - len(one.terms)
+            if values.label is not None:
+                meaning = self.spec.label_definitions[values.label]
+                block["label"] = {"name": values.label, "definition": meaning}
+            known = [row["term"] for row in values.terms.values()]
+            block["exclude"] = [*known, *sorted(values.removed)]
             properties = {"term": {"type": "string"}}
             requests.append(self._request(block, properties, count, ask="terms", sample=sample))
         new: list[tuple[_Values, list[str]]] = []
-        for one, outcome in zip(lists, await answers(self.step.model, requests), strict=True):
-            count = one.count - len(one.terms)
+        outcomes = await answers(self.step.model, requests)
+        for values, outcome in zip(dimensions, outcomes, strict=True):
+            count = values.missing
             items = items_of(outcome)[:count]
             terms = [str(item.get("term", "")).strip() for item in items]
-            new.append((one, [t for t in terms if self._take(one, t, outcome.request_id)]))
-            lost = rejection(*missing_reason(outcome), None, outcome.request_id)
-            self.result.rejected += [dict(lost) for _ in range(count - len(items))]
+            new.append((values, [t for t in terms if self._take(values, t, outcome.request_id)]))
+            self.result.rejected += [missing_item(outcome) for _ in range(count - len(items))]
             self.result.asked += count - len(items)
         return new
 
@@ -262,14 +271,16 @@ class _Attributes:
         self, new: list[tuple[_Values, list[str]]], confusable: dict[str, list[str]]
     ) -> None:
         """Remove new values that are relevant to a confusable label."""
-        asked = [(one, terms) for one, terms in new if terms and confusable.get(one.label or "")]
+        checked = [
+            (values, terms) for values, terms in new if terms and confusable.get(values.label or "")
+        ]
         params = self.params.model_copy(update={"temperature": self.params.filter_temperature})
         requests = []
-        for one, terms in asked:
+        for values, terms in checked:
             meanings = self.spec.label_definitions
             block = {
-                "labels": {name: meanings[name] for name in confusable[one.label or ""]},
-                "wanted": {"category": one.category, "what": one.what},
+                "labels": {name: meanings[name] for name in confusable[values.label or ""]},
+                "wanted": {"category": values.category, "what": values.what},
                 "items": [{"item": n, "term": term} for n, term in enumerate(terms, 1)],
             }
             properties = {
@@ -279,20 +290,19 @@ class _Attributes:
             requests.append(
                 self._request(block, properties, len(terms), ask="relevance", params=params)
             )
-        for (one, terms), outcome in zip(
-            asked, await answers(self.step.model, requests), strict=True
-        ):
-            self._note(one.category, one.label, outcome)
-            said = numbered_items(outcome, "item", len(terms))
+        outcomes = await answers(self.step.model, requests)
+        for (values, terms), outcome in zip(checked, outcomes, strict=True):
+            self._note(values.category, values.label, outcome)
+            items = numbered_items(outcome, "item", len(terms))
             for number, term in enumerate(terms, 1):
-                relevant = said.get(number, {}).get("relevant") == "yes"
-                if relevant and len(one.away) < self.params.reject_at_most:
-                    self._away(one, term, confusable[one.label or ""], outcome)
+                relevant = items.get(number, {}).get("relevant") == "yes"
+                if relevant and len(values.removed) < self.params.reject_at_most:
+                    self._remove(values, term, confusable[values.label or ""], outcome)
 
-    def _away(self, one: _Values, term: str, others: list[str], outcome: Outcome) -> None:
-        one.away.add(term)
-        row = one.terms.pop(fold(term))
+    def _remove(self, values: _Values, term: str, others: list[str], outcome: Outcome) -> None:
+        values.removed.add(term)
+        row = values.terms.pop(fold(term))
         detail = f"relevant to another label: {', '.join(others)}"
-        lost = rejection("misleading", detail, term, None, intended_label=one.label)
-        lost["request_ids"] = [row["request_id"], outcome.request_id]
-        self.result.rejected.append(lost)
+        rejected = rejection("misleading", detail, term, None, intended_label=values.label)
+        rejected["request_ids"] = [row["request_id"], outcome.request_id]
+        self.result.rejected.append(rejected)

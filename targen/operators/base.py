@@ -11,7 +11,7 @@ from targen.llm.types import LLM, Sampling
 from targen.tasks.registry import Params
 from targen.tasks.spec import TaskSpec
 
-_BESIDE: Final = {
+_OWN_PARAMETER: Final = {
     "model": "model",
     "temperature": "temperature",
     "top_p": "top_p",
@@ -22,7 +22,7 @@ _BESIDE: Final = {
 }
 """Endpoint parameter -> the `LLMParams` parameter that sets it."""
 
-_ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream", "stream_options")
+_SET_BY_ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream", "stream_options")
 """Endpoint parameters that only the engine sets."""
 
 
@@ -32,14 +32,13 @@ class LLMParams(Params):
     Attributes:
         endpoint: an endpoint defined in TARGEN_ENDPOINTS_FILE; None is the default endpoint.
         model: overrides the endpoint's model.
-        temperature: None uses the endpoint's default.
-        top_p: None uses the endpoint's default.
+        temperature, top_p: None uses the endpoint's default.
         max_output_tokens: limit for one answer.
         reasoning_effort: passed through unchanged; None uses the endpoint's default.
-        seed: first sample number. Sample numbers are sent as `seed`, so another seed gives
-            another draw.
-        extra: further endpoint parameters, passed through unchanged. Parameters that are named
-            here or set by the engine are refused.
+        seed: first sample number. Sample numbers are sent as `seed`, so another seed gives other
+            answers.
+        extra: further endpoint parameters, passed through unchanged; must not contain the
+            parameters above or those that the engine sets.
     """
 
     endpoint: str | None = None
@@ -53,12 +52,14 @@ class LLMParams(Params):
 
     @field_validator("extra")
     @classmethod
-    def _nothing_twice(cls, extra: dict[str, Any]) -> dict[str, Any]:
+    def _no_duplicates(cls, extra: dict[str, Any]) -> dict[str, Any]:
         for name in extra:
-            if name in _BESIDE:
-                raise ValueError(f"write `{_BESIDE[name]}` beside `extra`, not `{name}` in it")
-            if name in _ENGINE:
-                raise ValueError(f"`{name}` is set by the engine: leave it out of `extra`")
+            if name in _OWN_PARAMETER:
+                raise ValueError(
+                    f"use the parameter `{_OWN_PARAMETER[name]}` instead of `extra: {name}`"
+                )
+            if name in _SET_BY_ENGINE:
+                raise ValueError(f"the engine sets `{name}`; remove it from `extra`")
         return extra
 
     def sampling(self) -> Sampling:
@@ -88,9 +89,9 @@ class StepInput:
 
     @property
     def model(self) -> LLM:
-        """The model; RuntimeError if there is none."""
+        """The model; raises RuntimeError if the step has none."""
         if self.llm is None:
-            raise RuntimeError("this operator needs a model and was given none")
+            raise RuntimeError("this operator needs a model, but the step has none")
         return self.llm
 
 
@@ -101,7 +102,7 @@ class StepResult:
     Attributes:
         rows: rows of the step's table, column -> value.
         rejected: rows of the `rejected` table; `step` and `item_id` are filled in by the runner.
-        asked: number of items requested; None if the step requests none.
+        asked: number of items requested.
             `len(rows) + len(rejected) == asked` if the step has one row per item.
         warnings: sentences for the log and the metadata.
         planted: rows of the `planted` table; None if no errors were planted.

@@ -13,19 +13,19 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import answers, make_request, numbered_items, task_block
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.growing import (
+from targen.operators.accepted_rows import (
+    AcceptedRows,
     Example,
-    Harvest,
     field_properties,
     human_examples,
     invalid,
     values_of,
     written_fields,
 )
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
+from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
@@ -47,27 +47,27 @@ KEYWORDS: Final = (
     "plot",
     "go to",
 )
-"""Words of instructions that a language model cannot carry out, as published."""
+"""Words of instructions that a language model cannot carry out, from the published code."""
 
 
 class BootstrapParams(LLMParams):
-    """Parameters of `bootstrap`; the defaults are the published ones.
+    """Parameters of `bootstrap`; the defaults are the published values.
 
     Attributes:
-        human: examples by people in a prompt; they also fill the places of machine examples
-            where there are none yet.
-        machine: rows of earlier rounds in a prompt.
-        per_call: rows that one call asks for: the published prompt ends with task 8 and stops
-            before task 16.
-        prompts: calls of one round; all of a round draw from the rows before it.
-        threshold: a row is refused where its ROUGE-L F with any other is above this.
-        field: what is compared and filtered; by default the task's first text field.
+        human: number of human-made examples in a prompt; they also replace machine-made examples
+            while there are too few.
+        machine: number of rows of earlier rounds in a prompt.
+        per_call: rows requested per call; the published prompt shows tasks 1 to 8 and stops before
+            task 16.
+        prompts: calls per round; all calls of a round draw examples from earlier rounds.
+        threshold: a row is rejected if its ROUGE-L F with any earlier row is above this.
+        field: the field to compare and filter; by default the task's first text field.
         field_order: value of a planned field -> the order in which a row's fields are written;
-            values that the task does not plan do not matter.
-        min_words, max_words: of `field`; the published bounds are more than 3 and at most 150.
-        keywords: words that `field` must not hold.
+            values that the task does not plan are ignored.
+        min_words, max_words: bounds for `field`; the paper uses more than 3 and at most 150.
+        keywords: words that `field` must not contain.
         ascii_start: `field` must begin with an ASCII character; turn it off for other languages.
-        stalls: how many rounds in a row may bring nothing before the step ends.
+        stalls: the step ends after this many consecutive rounds without a new row.
     """
 
     temperature: float | None = Field(default=0.7, ge=0, le=2)
@@ -87,7 +87,7 @@ class BootstrapParams(LLMParams):
 
 
 def text_filter(text: str, params: BootstrapParams) -> str | None:
-    """Return why a filter rejects an instruction, None if it passes.
+    """Return why an instruction is rejected, None if it passes.
 
     Source: `post_process_gpt3_response` in github.com/yizhongw/self-instruct,
     self_instruct/bootstrap_instructions.py.
@@ -108,7 +108,7 @@ def text_filter(text: str, params: BootstrapParams) -> str | None:
 
 
 def row_filter(others: Mapping[str, str]) -> str | None:
-    """Return why a filter rejects the other texts of a row, None if they pass.
+    """Return why the other texts of a row are rejected, None if they pass.
 
     Source: `filter_invalid_instances` in github.com/yizhongw/self-instruct,
     self_instruct/prepare_for_finetuning.py.
@@ -127,10 +127,10 @@ class _Prompt:
     """The content of one call.
 
     Attributes:
-        number: of all calls, from 0.
-        first: the example by people that decides what kind of rows the call makes.
+        number: number of the call in the run, from 0.
+        first: the human-made example that determines label and planned values.
         shown: all examples, in the prompt's order.
-        planned: planned field -> its value, for all rows of the call.
+        planned: planned field -> value, for all rows of the call.
     """
 
     number: int
@@ -140,14 +140,14 @@ class _Prompt:
     planned: Mapping[str, str]
 
 
-class _Bootstrap:
+class _Run:
     """State of one run of the operator."""
 
     def __init__(self, step: StepInput, params: BootstrapParams) -> None:
         self.spec, self.params, self.model = step.spec, params, step.model
         self.field = params.field or _first_text(step.spec)
         self._check_names()
-        self.harvest = Harvest(step, "bootstrap")
+        self.accepted = AcceptedRows(step, "bootstrap")
         self._humans = human_examples(step)
         self._machines: list[Example] = []
         self._plan = Plan(step.spec, 1)
@@ -162,27 +162,26 @@ class _Bootstrap:
         for name in (self.field, *(name for order in orders for name in order)):
             if name not in self.spec.fields:
                 raise StepError(
-                    f"bootstrap is told of a field '{name}', which the task "
-                    "does not have; look at `field` and `field_order` under `steps: instances:`"
+                    f"bootstrap names a field '{name}', which the task does not have; "
+                    "check `field` and `field_order` under `steps: instances:`"
                 )
 
     async def round(self, number: int) -> bool:
-        """Ask the calls of a round, no more than rows are wanted; tell whether any row came.
+        """Make the calls of a round until there are enough rows; return whether any row is new.
 
-        Rows are accepted in the order of the calls, so asking in parts gives the same as asking
-        all, and a round that was cut short goes on where it stopped.
+        Rows are accepted in the order of the calls, so stopping early does not change the rows.
         """
-        counts = Counter(row["intended_label"] for row in self.harvest.rows)
+        counts = Counter(row["intended_label"] for row in self.accepted.rows)
         prompts = []
-        for place in range(self.params.prompts):
-            call = number * self.params.prompts + place
-            label = self._label(call, place, counts)
+        for index in range(self.params.prompts):
+            call = number * self.params.prompts + index
+            label = self._label(call, index, counts)
             counts[label] += self.params.per_call
             prompts.append(self._drawn(call, label))
         grown: list[Example] = []
         at = 0
-        while at < len(prompts) and self.harvest.missing > 0:
-            part = prompts[at : at - (-self.harvest.missing // self.params.per_call)]
+        while at < len(prompts) and self.accepted.missing > 0:
+            part = prompts[at : at - (-self.accepted.missing // self.params.per_call)]
             at += len(part)
             outcomes = await answers(self.model, [self._request(prompt) for prompt in part])
             for prompt, outcome in zip(part, outcomes, strict=True):
@@ -190,27 +189,27 @@ class _Bootstrap:
         self._machines += grown
         return bool(grown)
 
-    def _label(self, call: int, place: int, counts: Mapping[str | None, int]) -> str | None:
-        """Return the label of a call: by turns the one with the fewest rows, and the next in plan.
+    def _label(self, call: int, index: int, counts: Mapping[str | None, int]) -> str | None:
+        """Return the label of a call: alternately the rarest label and the planned label.
 
-        Some labels run dry before others. The first makes up for it, the second sees to it that a
-        label without anything new does not keep the others from growing.
+        Labels yield new rows at different rates. The rarest label balances them; the planned label
+        keeps a label without new rows from blocking the others.
         """
         if self.spec.answer.kind != "class":
             return None
         planned = str(self._plan.slot(call).label)
-        if place % 2:
+        if index % 2:
             return planned
         return min(self.spec.labels, key=lambda label: (counts[label], label != planned))
 
     def _drawn(self, call: int, label: str | None) -> _Prompt:
-        """Draw the examples of a prompt; what is drawn follows from the rounds before."""
+        """Draw the examples of a prompt."""
         draw = rng("bootstrap", self.spec.edition, call, label)
         of_label = [e for e in self._humans if label is None or e.label == label]
         if not of_label:
             raise StepError(
-                f"no example has the label '{label}'; bootstrap needs one of "
-                "each label in the task's `examples`, better six"
+                f"no example has the label '{label}'; bootstrap needs at least one example, "
+                "better six, for each label in the task's `examples`"
             )
         first = draw.choice(of_label)
         planned = {name: str(first.fields[name]) for name in self.spec.planned}
@@ -259,20 +258,14 @@ class _Bootstrap:
         )
 
     def _take(self, prompt: _Prompt, outcome: Outcome) -> list[Example]:
-        items = numbered_items(outcome, "slot", self.params.per_call)
-        grown = []
-        for number in range(1, self.params.per_call + 1):
-            item = items.get(number)
-            if item is None:
-                self.harvest.lose(outcome, prompt.label)
-                continue
-            row = self._row(prompt, item, outcome)
-            if row is not None:
-                grown.append(row)
-        return grown
+        labels = [prompt.label] * self.params.per_call
+        rows = (
+            self._row(prompt, item, outcome) for _, item in self.accepted.items(outcome, labels)
+        )
+        return [row for row in rows if row is not None]
 
     def _row(self, prompt: _Prompt, item: dict[str, Any], outcome: Outcome) -> Example | None:
-        spec, harvest = self.spec, self.harvest
+        spec, accepted = self.spec, self.accepted
         label = item.get("answer") if spec.answer.kind == "span" else prompt.label
         values = values_of(spec, item, prompt.planned)
         values[self.field] = " ".join(str(values[self.field] or "").split())
@@ -281,14 +274,14 @@ class _Bootstrap:
         texts = [n for n, f in spec.fields.items() if f.type == "text" and n != self.field]
         problem = problem or row_filter({name: str(values.get(name) or "") for name in texts})
         if problem is not None:
-            harvest.reject("invalid", problem, item, outcome, label)
+            accepted.reject("invalid", problem, item, outcome, label)
             return None
         near = self._pool.nearest(values[self.field])
         if near is not None:
             detail = f"rouge_l: {near.score:.2f} with '{self._texts[near.index]}'"
-            harvest.reject("duplicate", detail, item, outcome, label)
+            accepted.reject("duplicate", detail, item, outcome, label)
             return None
-        row = harvest.add(values, label, prompt.shown, prompt.first.seed_id, outcome)
+        row = accepted.add(values, label, prompt.shown, prompt.first.seed_id, outcome)
         if row is not None:
             self._pool.add(values[self.field])
             self._texts.append(values[self.field])
@@ -303,23 +296,23 @@ def _first_text(spec: TaskSpec) -> str:
 async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
     """Grow rows in rounds from human-made examples and rows of earlier rounds.
 
-    Each prompt shows whole examples of one kind (one label, one set of planned values) and asks
-    for whole new rows of that kind. The published code asks in three prompts, for instructions,
-    for which of them are classification, and for inputs and outputs; here the kind of the
-    examples says which it is, so one call makes rows, and a row has one call to answer for it.
-    What is kept is published: 6 + 2 examples, the filters, ROUGE-L novelty against everything
-    accepted before, and the order: the output first for classification, the input first else.
+    Each prompt shows examples with one label and one set of planned values and requests new rows
+    with the same. The published code uses three prompts: for instructions, for whether they are
+    classification tasks, and for inputs and outputs. Here one call writes whole rows, because the
+    examples determine the kind. The rest is as published: 6 + 2 examples, the filters, ROUGE-L
+    novelty against all accepted rows, and the field order (output first for classification,
+    input first otherwise).
 
     Source: Wang et al., 2023, Self-Instruct, ACL, sections 2.2 and 3 and appendix A, and its
     code, github.com/yizhongw/self-instruct.
 
     Raises:
-        StepError: there is no example, the kind of task is not supported, or fewer than half of
-            the wanted rows exist.
+        StepError: the task has no example, its kind of answer is not supported, or fewer than half
+            of the rows could be generated.
     """
-    work = _Bootstrap(step, params)
+    run = _Run(step, params)
     number = idle = 0
-    while work.harvest.missing > 0 and idle < params.stalls:
-        idle = 0 if await work.round(number) else idle + 1
+    while run.accepted.missing > 0 and idle < params.stalls:
+        idle = 0 if await run.round(number) else idle + 1
         number += 1
-    return work.harvest.result()
+    return run.accepted.result()

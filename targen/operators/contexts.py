@@ -1,4 +1,4 @@
-"""Operators of contexts that use none or ask a model for a list."""
+"""Operators of contexts: none, or a list by a model. `draw` has a module of its own."""
 
 from typing import Any
 
@@ -7,15 +7,15 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.lineage import ids
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
-    missing_reason,
+    missing_item,
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED
 from targen.tasks.registry import operator
@@ -104,8 +104,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
                 "term_ids": [term_ids[v] for v in values.values() if v in term_ids],
                 "request_id": outcome.request_id,
             }
-        lost = rejection(*missing_reason(outcome), None, outcome.request_id)
-        result.rejected += [dict(lost) for _ in range(count - len(items))]
+        result.rejected += [missing_item(outcome) for _ in range(count - len(items))]
     if not found:
         detail = result.rejected[-1]["detail"] if result.rejected else "no items were requested"
         raise StepError(f"the model gave no context: {detail}", result.rejected)

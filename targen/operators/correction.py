@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.llm.types import Request
-from targen.operators.asking import answers, make_request, rejection
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.labels import label_schema, row_block, said_label
+from targen.operators.labels import label_in, label_schema, row_block
+from targen.operators.requests import answers, make_request, rejection
 from targen.prompts.render import messages, object_schema
 from targen.steps import CORRECTED_SET
 from targen.tasks.answers import Kind, Label, label_key, majority
@@ -68,11 +68,11 @@ def _units(step: StepInput) -> list[list[Row]]:
     labels = {row["instance_id"]: row for row in step.tables["labels"].iter_rows(named=True)}
     units: dict[int, list[Row]] = {}
     for row in step.tables["instances"].iter_rows(named=True):
-        said = labels[row["instance_id"]]
+        label = labels[row["instance_id"]]
         joined = {
             **row,
-            "annotated_label": said["label"] if said["votes"] else None,
-            "request_ids": [r for r in [row["request_id"], *said["request_ids"]] if r],
+            "annotated_label": label["label"] if label["votes"] else None,
+            "request_ids": [r for r in [row["request_id"], *label["request_ids"]] if r],
             "corrected_label": None,
             "reason": None,
         }
@@ -96,11 +96,12 @@ class SelfCorrectParams(LLMParams):
     """Parameters of `self_correct`.
 
     Attributes:
-        shown: show the corrector the intended label and its rationale, as in the paper; False keeps
-            it blind, so that it cannot just agree.
+        shown: show the corrector the intended label and its rationale, as in the paper. If False,
+            the corrector judges without seeing them.
         policy: see `decide`.
-        planted: share of rows that are corrected a second time with a wrong label shown, to measure
-            how often correction notices. They do not enter the tables. Classes and spans only.
+        planted: share of rows to correct a second time with a wrong label shown, to measure how
+            often the corrector notices. Does not change the corrected set. Kinds class and span
+            only.
     """
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
@@ -131,22 +132,21 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     rows = [row for unit in units for row in unit]
     requests = [_request(spec, params, row) for row in rows]
     planted = list(_planted(spec, rows, params.planted))
-    # The rationale argues for the right label, so it is left out. These answers go into a table
-    # of their own and do not affect any label.
+    # Without the rationale, which argues for the right label. These answers do not change labels.
     requests += [
         _request(spec, params, {**row, "intended_label": wrong, "rationale": None})
         for row, wrong in planted
     ]
     outcomes = await answers(step.model, requests)
-    outcomes, second = outcomes[: len(rows)], outcomes[len(rows) :]
-    silent = [o for o in outcomes if said_label(o) is None]
-    if len(silent) * 2 > len(rows):
+    outcomes, of_planted = outcomes[: len(rows)], outcomes[len(rows) :]
+    unanswered = [o for o in outcomes if label_in(o.value) is None]
+    if len(unanswered) * 2 > len(rows):
         raise StepError(
-            f"the corrector gave no label for {len(silent)} of {len(rows)} rows; "
-            f"first: {silent[0].status}: {silent[0].error}"
+            f"the corrector gave no label for {len(unanswered)} of {len(rows)} rows; "
+            f"first: {unanswered[0].status}: {unanswered[0].error}"
         )
     for row, outcome in zip(rows, outcomes, strict=True):
-        row["corrected_label"] = said_label(outcome)
+        row["corrected_label"] = label_in(outcome.value)
         row["reason"] = (outcome.value or {}).get("reasons")
         row["request_ids"].append(outcome.request_id)
     result = _select(spec, units, params.policy)
@@ -155,13 +155,13 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             {
                 "instance_id": row["instance_id"],
                 "planted_label": wrong,
-                "corrected_label": said_label(outcome),
+                "corrected_label": label_in(outcome.value),
                 "request_id": outcome.request_id,
             }
-            for (row, wrong), outcome in zip(planted, second, strict=True)
+            for (row, wrong), outcome in zip(planted, of_planted, strict=True)
         ]
-    if silent:
-        result.warnings.append(f"the corrector gave no label for {len(silent)} rows")
+    if unanswered:
+        result.warnings.append(f"the corrector gave no label for {len(unanswered)} rows")
     return result
 
 
@@ -193,7 +193,7 @@ def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Ro
             yield row, draw.choice(others)
 
 
-def _settled(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
+def _unit_label(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
     return decide(
         policy,
         spec.answer.kind,
@@ -206,17 +206,17 @@ def _settled(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
 def _select(spec: TaskSpec, units: list[list[Row]], policy: Policy) -> StepResult:
     """Apply the policy, then keep at most the wanted rows: balanced first, then in order."""
     result = StepResult(asked=sum(len(unit) for unit in units))
-    settled: list[tuple[int, Label | None]] = []
+    decided: list[tuple[int, Label | None]] = []
     for index, unit in enumerate(units):
-        label = _settled(spec, unit, policy)
+        label = _unit_label(spec, unit, policy)
         if label is None and spec.answer.kind != "none":
             result.rejected += [_rejected(spec, row, "dropped", policy) for row in unit]
         else:
-            settled.append((index, label))
+            decided.append((index, label))
     wanted = spec.wanted_rows // spec.unit
     planned = any(row["intended_label"] is not None for unit in units for row in unit)
-    chosen = _balanced(spec, settled, wanted, planned)
-    for index, label in settled:
+    chosen = _balanced(spec, decided, wanted, planned)
+    for index, label in decided:
         if index not in chosen:
             result.rejected += [_rejected(spec, row, "surplus", policy) for row in units[index]]
             continue
@@ -234,25 +234,25 @@ def _differs(spec: TaskSpec, label: Label | None, intended: Label | None) -> boo
 
 
 def _balanced(
-    spec: TaskSpec, settled: list[tuple[int, Label | None]], wanted: int, planned: bool
+    spec: TaskSpec, decided: list[tuple[int, Label | None]], wanted: int, planned: bool
 ) -> set[int]:
     """Return the units to keep: an equal share per label in slot order, then the rest in order.
 
     Rows without planned labels (the user's own) are kept in order, without balancing.
     """
     if spec.answer.kind != "class" or not planned:
-        return {index for index, _ in settled[:wanted]}
+        return {index for index, _ in decided[:wanted]}
     share, rest = divmod(wanted, len(spec.labels))
     counts = dict.fromkeys(spec.labels, 0)
     chosen: set[int] = set()
     for extra in (0, 1):
-        for index, label in settled:
+        for index, label in decided:
             room = rest if extra else 1
             if index not in chosen and counts[str(label)] < share + extra and room > 0:
                 chosen.add(index)
                 counts[str(label)] += 1
                 rest -= extra
-    for index, _ in settled:
+    for index, _ in decided:
         if len(chosen) < wanted:
             chosen.add(index)
     return chosen
@@ -282,7 +282,7 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
             result.rejected,
         )
     if spec.wanted_rows != spec.rows:
-        result.warnings.append(f"{spec.rows} rows is odd; pairs give {spec.wanted_rows}")
+        result.warnings.append(f"{spec.rows} rows is odd; pairs make {spec.wanted_rows}")
     if spec.answer.kind == "class" and planned:
         share = wanted // len(spec.labels)
         counts: Mapping[str, int] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import lcm
+from math import lcm, prod
 from typing import Any, Literal
 
 from pydantic import Field
@@ -26,17 +26,17 @@ def _permutation(size: int, *seed: Any) -> tuple[int, ...]:
 def point(
     design: Design, sizes: Sequence[int], number: int, block: int, *seed: Any
 ) -> tuple[int, ...]:
-    """Return the `number`-th combination, one index for each dimension, index d below sizes[d].
+    """Return the `number`-th combination: one index per dimension, with index d < sizes[d].
 
     Args:
-        design: `shuffled`: each dimension takes its values in permuted rounds, independently of
-            the others. `latin-hypercube`: in each block of `block` points, every dimension is
-            split into `block` equal strata with one point each (McKay, Beckman and Conover,
-            1979). `grid`: every combination occurs once before any occurs twice.
+        design: `shuffled`: each dimension goes through its values in permuted rounds, independently
+            of the others. `latin-hypercube`: each block of `block` points splits every dimension
+            into `block` equal strata with one point each (McKay, Beckman and Conover, 1979).
+            `grid`: every combination occurs once before any is repeated.
         sizes: number of values per dimension, each at least 1.
         number: from 0.
-        block: points in one Latin hypercube.
-        seed: further seeds of the order.
+        block: points per Latin hypercube.
+        seed: seeds of the order.
 
     With `shuffled` and `grid`, the counts of any two values of a dimension differ by at most one
     in every prefix.
@@ -44,47 +44,45 @@ def point(
     if design == "shuffled":
         return tuple(_in_rounds(size, number, d, *seed) for d, size in enumerate(sizes))
     if design == "latin-hypercube":
-        places = latin(sizes, number, block, *seed)
-        return tuple(int(x * size) for x, size in zip(places, sizes, strict=True))
+        points = latin(sizes, number, block, *seed)
+        return tuple(int(x * size) for x, size in zip(points, sizes, strict=True))
     return _on_grid(sizes, number, *seed)
 
 
 def _in_rounds(size: int, number: int, *seed: Any) -> int:
-    turn, place = divmod(number, size)
-    return _permutation(size, *seed, turn)[place]
+    turn, index = divmod(number, size)
+    return _permutation(size, *seed, turn)[index]
 
 
 def latin(sizes: Sequence[int], number: int, block: int, *seed: Any) -> tuple[float, ...]:
     """Return the `number`-th point of Latin hypercubes in [0, 1)^d, `block` points each."""
-    turn, place = divmod(number, block)
+    turn, index = divmod(number, block)
     jitter = rng("latin", *seed, number)
     return tuple(
-        (_permutation(block, *seed, d, turn)[place] + jitter.random()) / block
+        (_permutation(block, *seed, d, turn)[index] + jitter.random()) / block
         for d in range(len(sizes))
     )
 
 
 def _on_grid(sizes: Sequence[int], number: int, *seed: Any) -> tuple[int, ...]:
-    """Walk the grid along diagonals; each round orders the values of each dimension anew.
+    """Walk the grid along diagonals; each round permutes the values of each dimension again.
 
-    The first k dimensions together are a sequence of P combinations; the next, of n values, runs
-    alongside and shifts by one after each lcm(P, n) steps. By the Chinese remainder theorem all
-    P n pairs differ.
+    The first k dimensions form a sequence of P combinations. The next dimension, with n values,
+    cycles alongside and shifts by one after every lcm(P, n) steps, so that all P n pairs differ
+    (Chinese remainder theorem).
     """
-    total = 1
-    for size in sizes:
-        total *= size
+    total = prod(sizes)
     turn, rest = divmod(number, total)
-    places: list[int] = []
+    indices: list[int] = []
     for d in range(len(sizes) - 1, 0, -1):
         inner = total // sizes[d]
-        places.append((rest + rest // lcm(inner, sizes[d])) % sizes[d])
+        indices.append((rest + rest // lcm(inner, sizes[d])) % sizes[d])
         rest, total = rest % inner, inner
-    places.append(rest)
-    places.reverse()
+    indices.append(rest)
+    indices.reverse()
     return tuple(
-        _permutation(size, *seed, d, turn)[place]
-        for d, (size, place) in enumerate(zip(sizes, places, strict=True))
+        _permutation(size, *seed, d, turn)[index]
+        for d, (size, index) in enumerate(zip(sizes, indices, strict=True))
     )
 
 
@@ -97,8 +95,8 @@ class DrawParams(Params):
 
     Attributes:
         design: order of combinations; see `point`.
-        block: points in one Latin hypercube; 60 has many divisors, so short lists of values are
-            drawn exactly evenly.
+        block: points per Latin hypercube; the default, 60, has many divisors, so short lists of
+            values are drawn exactly evenly.
     """
 
     design: Design = "shuffled"
@@ -106,7 +104,7 @@ class DrawParams(Params):
 
 
 class _Dimensions:
-    """Values to draw from, by category and, if they depend on it, by label."""
+    """Values to draw from, by category and label; label None applies to all labels."""
 
     def __init__(self, step: StepInput) -> None:
         self.values: dict[str, dict[str | None, list[Term]]] = {}
@@ -122,7 +120,9 @@ class _Dimensions:
                 terms = self.values.setdefault(row["category"], {})
                 terms.setdefault(row["label"], []).append(term)
         if not self.values:
-            raise StepError("there are no terms to draw from; add `vocabularies` to the task")
+            raise StepError(
+                "the vocabularies contain no terms to draw from; add `vocabularies` to the task"
+            )
 
     def of(self, label: str | None) -> dict[str, list[Term]]:
         """Return category -> terms for a label, including terms that have no label."""
@@ -145,7 +145,7 @@ async def draw(step: StepInput, params: DrawParams) -> StepResult:
     Li, 2023) draws one word of each part of speech.
 
     Raises:
-        StepError: there are no terms.
+        StepError: the vocabularies contain no terms.
     """
     dimensions = _Dimensions(step)
     plan = Plan(step.spec, step.spec.per_call)
@@ -166,9 +166,9 @@ def _context(
     indices = point(params.design, sizes, ordinal, params.block, str(seed))
     drawn = {name: found[i] for (name, found), i in zip(terms.items(), indices, strict=True)}
     named = {name: term for name, (term, _) in drawn.items()}
-    unlike = dimensions.confusable.get(label, [])
-    if unlike:
-        named[CONFUSABLE] = ", ".join(term for term, _ in unlike)
+    confusable = dimensions.confusable.get(label, [])
+    if confusable:
+        named[CONFUSABLE] = ", ".join(term for term, _ in confusable)
     text = "; ".join(f"{name}: {term}" for name, term in named.items())
     if slot.label is not None:
         named[LABEL] = slot.label if isinstance(slot.label, str) else ", ".join(slot.label)
@@ -177,5 +177,5 @@ def _context(
         "context_id": ids.drawn_context_id(slot.number, text, attributes),
         "text": text,
         "attributes": attributes,
-        "term_ids": [term_id for _, term_id in [*drawn.values(), *unlike]],
+        "term_ids": [term_id for _, term_id in [*drawn.values(), *confusable]],
     }

@@ -1,4 +1,4 @@
-"""Dry run of a task on the embedded model: calls, tokens and cost of each step."""
+"""Dry run of a task on the simulator: calls, tokens and cost of each step."""
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -24,16 +24,17 @@ Complete = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(slots=True)
-class Asked:
-    """Requests to one model, counted with the embedded model's tokens (four bytes each).
+class RequestCounts:
+    """Requests to one model; tokens are estimated as four bytes each.
 
     Attributes:
-        model: model name sent to the endpoint; `endpoint`: its logical name.
-        calls: requests that would be paid.
+        model: model name sent to the endpoint.
+        endpoint: the endpoint's logical name.
+        calls: requests that would be sent.
         stored: requests answered from the store.
         prompt_tokens, output_tokens: totals of the calls.
-        cost_usd: total of the calls; `batch_usd`: in batch mode; `most_usd`: if every answer had
-            the maximum length. None if the price is unknown.
+        cost_usd, batch_usd, most_usd: cost of the calls, live, in batch mode, and if every answer
+            had the maximum length; None if the price is unknown.
     """
 
     model: str
@@ -48,28 +49,22 @@ class Asked:
 
 
 class Rehearsal:
-    """Replaces the engine in a dry run; sends, stores and pays nothing.
+    """Replaces the engine in a dry run: nothing is sent, stored or paid.
 
-    It uses the stored answers of the real model. A step whose answers are all stored yields its
-    real rows, so the next step's requests are also the real ones.
+    Stored answers of the real model are used. If all answers of a step are stored, the step yields
+    its real rows, and the next step's requests are the real ones.
     """
 
     def __init__(self, settings: EngineSettings, store: Store, complete: Complete) -> None:
-        """Create a dry-run engine.
-
-        Args:
-            settings: the settings of the real run.
-            store: stored answers are not counted as calls.
-            complete: chat completion request body -> reply body (the simulator).
-        """
+        """Take the arguments of `rehearse`."""
         self._complete = complete
         self._settings, self._store = settings, store
         self._endpoint = settings.endpoint(settings.base_url or DEFAULT_BASE_URL)
         self._known: dict[str, Outcome] = {}
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, RequestCounts] = {}
 
     @property
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[RequestCounts]:
         """The requests so far, one entry per model."""
         return list(self._asked.values())
 
@@ -86,39 +81,40 @@ class Rehearsal:
             given = [request async for request in requests]
         else:
             given = list(requests)
-        open_ = [(request, request) for request in given]
+        pending = [(request, request) for request in given]
         for asks in range(ASK_AGAIN + 1):
             again = []
-            for (root, request), outcome in self._answers(open_):
+            for (root, request), outcome in self._answers(pending):
                 asked = follow_up(request, reading_of(outcome), outcome.raw or "", asks)
                 if asked is None:
                     yield _for(root, outcome)
                 else:
                     again.append((root, asked))
-            open_ = again
+            pending = again
 
     def _answers(
         self, pairs: list[tuple[Request, Request]]
     ) -> Iterable[tuple[tuple[Request, Request], Outcome]]:
         names = [identify(r, self._settings.model_name, self._endpoint)[0] for _, r in pairs]
         new = [name for name in names if name not in self._known]
-        stored = {row["request_id"]: row for row in _readable(self._store.completions(new))}
+        # The next run repeats failed requests.
+        usable = self._store.completions(new).filter(pl.col("status") != "failed")
+        stored = {row["request_id"]: row for row in usable.to_dicts()}
         for pair, name in zip(pairs, names, strict=True):
             if name not in self._known:
                 row = stored.get(name)
                 request = pair[1]
-                made = self._rehearse(request, name) if row is None else _stored(request, row)
-                self._known[name] = made
-                counts = self._counts(request)
-                counts.stored += row is not None
+                outcome = self._rehearse(request, name) if row is None else _stored(request, row)
+                self._known[name] = outcome
+                self._counts(request).stored += row is not None
             yield pair, self._known[name]
 
-    def _counts(self, request: Request) -> Asked:
+    def _counts(self, request: Request) -> RequestCounts:
         model = request.model or self._settings.model_name
-        return self._asked.setdefault(model, Asked(model, self._endpoint))
+        return self._asked.setdefault(model, RequestCounts(model, self._endpoint))
 
     def _rehearse(self, request: Request, name: str) -> Outcome:
-        # Drop parameters that the embedded model does not know.
+        # Without parameters that the simulator does not know.
         plain = replace(request, sampling=replace(request.sampling, extra={}), model=None)
         sent = json.loads(json.dumps(body(plain, EMBEDDED_MODEL, Profile())))
         content = json.dumps(self._complete(sent)).encode()
@@ -148,11 +144,6 @@ class Rehearsal:
         counts.most_usd = (counts.most_usd or 0.0) + most
 
 
-def _readable(found: pl.DataFrame) -> list[dict[str, Any]]:
-    # The next run repeats failed requests.
-    return found.filter(pl.col("status") != "failed").to_dicts()
-
-
 def _stored(request: Request, row: dict[str, Any]) -> Outcome:
     value = None
     if row["status"] in ("ok", "malformed", "truncated") and row["raw"]:
@@ -169,42 +160,28 @@ def _stored(request: Request, row: dict[str, Any]) -> Outcome:
     )
 
 
-def _for(root: Request, outcome: Outcome) -> Outcome:
-    value = None if outcome.value is None else dict(outcome.value)
-    return Outcome(
-        request=root,
-        request_id=outcome.request_id,
-        status=outcome.status,
-        value=value,
-        raw=outcome.raw,
-        error=outcome.error,
-        from_store=outcome.from_store,
-        mean_logprob=outcome.mean_logprob,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """Estimate of a task.
 
     Attributes:
-        steps: table -> its step's requests, one entry per model; omits steps without any.
+        steps: step -> its requests, one entry per model; steps without requests are left out.
         problem: why the dry run stopped early; None if it finished.
     """
 
-    steps: dict[str, list[Asked]]
+    steps: dict[str, list[RequestCounts]]
     problem: str | None = None
 
 
 async def rehearse(
     spec: TaskSpec, settings: Callable[[str], EngineSettings], store: Store, complete: Complete
 ) -> Estimate:
-    """Run a task on the embedded model and count its requests.
+    """Run a task on the simulator and count its requests.
 
     Args:
         spec: the task.
-        settings: table -> the settings of its step in a real run.
-        store: requests with stored answers are not counted as calls.
+        settings: step -> the settings of its engine in a real run.
+        store: requests with stored answers do not count as calls.
         complete: chat completion request body -> reply body (the simulator).
 
     Raises:
@@ -212,17 +189,15 @@ async def rehearse(
         SpecError: the price file cannot be read.
     """
     tables: dict[str, pl.DataFrame] = {}
-    steps: dict[str, list[Asked]] = {}
+    steps: dict[str, list[RequestCounts]] = {}
     for step, upstream in UPSTREAM.items():
         model = Rehearsal(settings(step), store, complete)
         try:
             output = await run_step(step, spec, {name: tables[name] for name in upstream}, model)
+            tables[step] = output.table
         except StepError as error:
-            return Estimate(_with(steps, step, model), f"{step}: {error}")
-        tables[step] = output.table
-        steps = _with(steps, step, model)
+            return Estimate(steps, f"{step}: {error}")
+        finally:
+            if model.asked:
+                steps[step] = model.asked
     return Estimate(steps)
-
-
-def _with(steps: dict[str, list[Asked]], step: str, model: Rehearsal) -> dict[str, list[Asked]]:
-    return {**steps, step: model.asked} if model.asked else steps

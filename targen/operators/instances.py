@@ -8,10 +8,10 @@ from pydantic import Field
 from targen.errors import EndpointError, StepError
 from targen.lineage import ids
 from targen.llm.types import Sampling
-from targen.operators.asking import answers
 from targen.operators.base import StepInput, StepResult
-from targen.operators.filling import Filling, FillParams, fill_slots, no_logprobs
+from targen.operators.requests import answers
 from targen.operators.seeds import checked_rows
+from targen.operators.slots import FillParams, SlotFiller, no_logprobs
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
@@ -33,7 +33,7 @@ async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> 
     Raises:
         StepError: none of the first slots could be filled, or fewer than half of all slots.
     """
-    return await fill_slots(Filling(step, params, PROMPT))
+    return await SlotFiller(step, params, PROMPT).run()
 
 
 class SelectParams(FillParams):
@@ -55,30 +55,30 @@ class SelectParams(FillParams):
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
-    The mean is over all tokens of the answer. Because each slot keeps its own best
-    candidate, labels stay balanced and adding rows keeps earlier ones.
+    The mean is over all tokens of the answer. Because each slot keeps its own best candidate,
+    labels stay balanced and adding rows keeps earlier ones.
 
-    Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label
-    together; the share kept is the same.
+    Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label together; the share
+    kept is the same.
 
     Raises:
         StepError: the endpoint gives no log-probabilities (checked by the first call), none of the
             first slots could be filled, or fewer than half of all slots.
     """
-    work = Filling(step, params, PROMPT, candidates=params.over)
+    filler = SlotFiller(step, params, PROMPT, candidates=params.over)
     try:
-        (probe,) = await answers(step.model, [work.probe()])
+        (probe,) = await answers(step.model, [filler.probe()])
     except EndpointError as error:
         if "logprobs" not in str(error):
             raise
         raise StepError(no_logprobs(step.spec.name)) from error
     if probe.status == "ok" and probe.mean_logprob is None:
         raise StepError(no_logprobs(step.spec.name))
-    return await fill_slots(work)
+    return await filler.run()
 
 
 class ComposeParams(FillParams):
-    """Parameters of `compose`: one text per call; the drawn values are shown as requirements."""
+    """Parameters of `compose`: one text per call, with the drawn values as requirements."""
 
     per_call: int = Field(default=1, ge=1)
     requirements: bool = True
@@ -94,30 +94,30 @@ async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     Raises:
         StepError: none of the first texts is valid, or fewer than half of the rows are.
     """
-    return await fill_slots(Filling(step, params, COMPOSE_PROMPT))
+    return await SlotFiller(step, params, COMPOSE_PROMPT).run()
 
 
 @operator("instances", "file", reads=("given_rows",))
 async def instances_file(step: StepInput, params: Any) -> StepResult:
     """Use the rows of the task's file, in order, up to the number of wanted rows.
 
-    They have no intended label; the labels come from annotation.
+    Rows have no intended label; annotation labels them.
 
     Raises:
         StepError: no row is valid.
     """
     spec, result = step.spec, StepResult()
-    for place, row in checked_rows(step, spec.given_rows, result, False, spec.wanted_instances):
+    for slot, row in checked_rows(step, spec.given_rows, result, False, spec.wanted_instances):
         content = {name: row.get(name) for name in spec.fields}
         result.rows.append(
             {
-                "instance_id": ids.instance_id(spec.name, place, None, content),
-                "slot": place,
+                "instance_id": ids.instance_id(spec.name, slot, None, content),
+                "slot": slot,
                 "parent_ids": [],
                 "depth": 0,
                 **content,
             }
         )
     if len(result.rows) < spec.rows:
-        result.warnings.append(f"the file holds {len(result.rows)} of {spec.rows} wanted rows")
+        result.warnings.append(f"the file has {len(result.rows)} of the {spec.rows} rows wanted")
     return result

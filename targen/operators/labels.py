@@ -6,9 +6,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from targen.errors import StepError
-from targen.llm.types import Outcome
-from targen.operators.asking import answers, make_request, task_block
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import messages, object_schema
 from targen.tasks.answers import Label, agreement, majority
 from targen.tasks.registry import operator
@@ -18,14 +17,14 @@ PROMPT = "labels/annotate.md"
 
 
 def label_schema(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema of a label: one of the task's, several for `multi`, or a row's choice."""
+    """Return the JSON schema of a label; the options are the task's labels or the row's choices."""
     options = list(spec.labels) or list(row[spec.answer.choices or ""])
     one = {"type": "string", "enum": options}
     return {"type": "array", "items": one} if spec.answer.kind == "multi" else one
 
 
 def row_block(spec: TaskSpec, row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
-    """Return the data of a prompt about one row: the task, what the labels mean, the row."""
+    """Return the data block of a prompt about one row: task, label definitions, and row."""
     block: dict[str, Any] = {"task": task_block(spec, question=question)}
     if spec.labels:
         block["labels"] = spec.label_definitions
@@ -33,9 +32,9 @@ def row_block(spec: TaskSpec, row: Mapping[str, Any], question: bool = True) -> 
     return block
 
 
-def said_label(outcome: Outcome) -> Label | None:
-    """Return the label that an answer names, a sorted list for `multi`, None where it has none."""
-    label = (outcome.value or {}).get("label")
+def label_in(value: Mapping[str, Any] | None) -> Label | None:
+    """Return the label of a parsed answer: a sorted list for `multi`, None if it has no label."""
+    label = (value or {}).get("label")
     if isinstance(label, list):
         return sorted({str(name) for name in label})
     return label if isinstance(label, str) else None
@@ -43,14 +42,14 @@ def said_label(outcome: Outcome) -> Label | None:
 
 @operator("labels", "from_constraints", needs_labels=True)
 async def from_constraints(step: StepInput, params: Any) -> StepResult:
-    """Label each row with the constraints that it was written under: its features, say.
+    """Label each row with the labels whose constraints it was written for.
 
     Raises:
-        StepError: rows were written under none.
+        StepError: rows were written without constraints.
     """
     if step.tables["instances"]["intended_label"].null_count():
         raise StepError(
-            "rows were written under no label, so their constraints say none; "
+            "some rows were written for no label, so their constraints give none; "
             "choose the operator annotate"
         )
     return await intended(step, params)
@@ -77,7 +76,7 @@ class AnnotateParams(LLMParams):
     """Parameters of `annotate`.
 
     Attributes:
-        votes: how many independent annotations a row gets; odd, so that two labels cannot tie.
+        votes: number of independent annotations per row; odd, so that two labels cannot tie.
     """
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
@@ -104,8 +103,8 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     spec = step.spec
     instances = step.tables["instances"].to_dicts()
     requests = []
+    several = spec.answer.kind == "multi"
     for row in instances:
-        several = spec.answer.kind == "multi"
         prompt = messages(PROMPT, row_block(spec, row), several=several)
         schema = object_schema({"label": label_schema(spec, row)})
         requests += [
@@ -117,8 +116,8 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     errors: list[str] = []
     for index, row in enumerate(instances):
         cast = outcomes[index * params.votes : (index + 1) * params.votes]
-        votes = [label for label in map(said_label, cast) if label is not None]
-        errors += [f"{o.status}: {o.error}" for o in cast if said_label(o) is None]
+        votes = [label for outcome in cast if (label := label_in(outcome.value)) is not None]
+        errors += [f"{o.status}: {o.error}" for o in cast if label_in(o.value) is None]
         label = majority(spec.answer.kind, votes)
         result.rows.append(
             {
@@ -130,10 +129,10 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
                 "request_ids": [o.request_id for o in cast],
             }
         )
-    unlabelled = sum(row["label"] is None for row in result.rows)
-    if unlabelled * 2 > len(instances):
+    unlabeled = sum(row["label"] is None for row in result.rows)
+    if unlabeled * 2 > len(instances):
         first = errors[0] if errors else "the votes tie"
-        raise StepError(f"{unlabelled} of {len(instances)} rows got no label; first: {first}")
-    if unlabelled:
-        result.warnings.append(f"{unlabelled} rows got no label from the annotator")
+        raise StepError(f"{unlabeled} of {len(instances)} rows got no label; first: {first}")
+    if unlabeled:
+        result.warnings.append(f"{unlabeled} rows got no label from the annotator")
     return result

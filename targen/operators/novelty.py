@@ -18,19 +18,19 @@ _UNKNOWN: Final = "\0"
 def tokens(text: str) -> list[str]:
     """Return runs of letters and digits in lower case.
 
-    On ASCII text these are the tokens of the `rouge-score` package without its stemmer; that one
-    drops all other letters, which would leave little of most languages.
+    On ASCII text these are the tokens of the `rouge-score` package without its stemmer. That
+    package drops all other letters.
     """
     return _TOKEN.findall(text.lower())
 
 
 @dataclass(frozen=True)
 class Near:
-    """A pool text that is too similar to the query.
+    """A text of the pool that is too similar to the query.
 
     Attributes:
-        index: its place in the pool, from 0.
-        score: ROUGE-L F of the two, 0 to 1.
+        index: its index in the pool.
+        score: ROUGE-L F of the two texts, 0 to 1.
     """
 
     index: int
@@ -40,15 +40,15 @@ class Near:
 class Pool:
     """Texts by their tokens, searched for one whose ROUGE-L F is above a threshold.
 
-    ROUGE-L F of texts of m and n tokens with a longest common subsequence of L is 2L / (m + n)
-    (Lin, 2004, ROUGE, section 3, with beta = 1). L is at most the number of tokens that the two
-    have in common, counted with their repetitions. An inverted index gives that number for every
-    text of the pool at once; L itself, by bit-parallel dynamic programming (Hyyrö, 2004), is
-    computed only where the bound does not decide. Decisions are taken in whole numbers, so a
-    score of exactly the threshold is never above it.
+    ROUGE-L F of texts of m and n tokens with a longest common subsequence of length L is
+    2L / (m + n) (Lin, 2004, ROUGE, section 3, with beta = 1). L is at most the size of the multiset
+    intersection of their tokens, which an inverted index yields for all texts of the pool at once.
+    L itself (bit-parallel dynamic programming, Hyyrö, 2004) is computed only for texts whose bound
+    is above the threshold. Comparisons use integers, so a score equal to the threshold is never
+    above it.
 
     Args:
-        threshold: a text is near where F is above it; 0.7 in Self-Instruct.
+        threshold: 0.7 in Self-Instruct.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -56,7 +56,7 @@ class Pool:
         self._codes: dict[str, int] = {}
         self._rows: list[str] = []
         self._lengths = array("q")
-        # The k-th occurrence of a token is an entry of its own: equal entries count the overlap.
+        # Keyed by (token, k) for the k-th occurrence, to intersect multisets.
         self._postings: dict[tuple[str, int], array[int]] = {}
 
     def __len__(self) -> int:
@@ -66,7 +66,7 @@ class Pool:
         """Add a text to the pool."""
         found = tokens(text)
         index = len(self._rows)
-        # Tokens as characters: the distance library is fastest on plain strings.
+        # One character per token: rapidfuzz is fastest on strings.
         codes = self._codes
         self._rows.append("".join(chr(codes.setdefault(t, len(codes) + 1)) for t in found))
         self._lengths.append(len(found))
@@ -75,10 +75,7 @@ class Pool:
                 self._postings.setdefault((token, occurrence), array("q")).append(index)
 
     def nearest(self, text: str) -> Near | None:
-        """Return the most similar text of the pool above the threshold, the first of equals.
-
-        None means that the text is new.
-        """
+        """Return the most similar text above the threshold, the first of equals; None if none."""
         found = tokens(text)
         if not found or not self._rows:
             return None

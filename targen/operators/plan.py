@@ -1,26 +1,31 @@
-"""The plan: which label, planned values, context and seed each slot has.
+"""The plan: label, planned values, context and seed of each slot.
 
-Everything here follows from the task's content and the slot's number alone, never from how many
-rows are wanted, so a growing data set keeps its rows.
+The plan depends only on the task and the slot's number, not on the number of rows, so a growing
+data set keeps its rows.
 """
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from targen.hashing import rng
+from targen.lineage.ids import NONE_CONTEXT_ID
+from targen.steps import CONFUSABLE, LABEL, NONE_SEED_KIND
 from targen.tasks.answers import Label
 from targen.tasks.spec import TaskSpec
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One place in the data set, filled by one instance (or one pair).
+    """A slot of the data set, to be filled by one instance or one pair of twins.
 
     Attributes:
         number: from 0.
-        label: the intended label, a sorted list for `multi`; None where the task has no label set.
+        label: the intended label; a sorted list for `multi`; None if the task has no labels.
         planned: planned field -> value.
     """
 
@@ -33,7 +38,7 @@ class Slot:
 class Group:
     """The slots of one generation call: consecutive slots of one label.
 
-    Where a row has several labels, or none, they are consecutive slots, and the label is None.
+    For tasks whose rows have several labels or none, the label is None.
     """
 
     label: str | None
@@ -43,15 +48,15 @@ class Group:
 class Plan:
     """The slots of a task.
 
-    Labels come in permuted blocks: each block of as many slots as there are labels holds each
-    label once, in seeded order, so that any prefix is balanced to within one. The planned values
-    of one label's slots come in permuted blocks of their own. (Permuted-block allocation: Zelen,
-    1974, The randomization and stratification of patients to clinical trials.) Where a row has
-    several labels, the sets of labels come so: each set once before any comes twice.
+    Labels are assigned in permuted blocks: each block has one slot per label, in seeded order, so
+    in any prefix the label counts differ by at most one. The slots of one label get their planned
+    values in permuted blocks, too. (Permuted-block allocation: Zelen, 1974, The randomization and
+    stratification of patients to clinical trials.) For `multi`, the blocks contain each set of
+    labels once.
 
     Args:
-        spec: the task; its answer, planned fields and edition are read, nothing else.
-        per_call: slots in one generation call.
+        spec: the task; the plan reads its answer, planned fields and edition.
+        per_call: slots per generation call.
     """
 
     def __init__(self, spec: TaskSpec, per_call: int) -> None:
@@ -65,41 +70,40 @@ class Plan:
         self._orders: dict[tuple[Any, ...], list[str]] = {}
 
     def _order(self, items: Sequence[str], *seed: Any) -> list[str]:
-        """Return the items in an order that follows from the seed; each order is drawn once."""
+        """Return the items in seeded order."""
         if seed not in self._orders:
             self._orders[seed] = rng(*seed, list(items)).sample(list(items), len(items))
         return self._orders[seed]
 
     def _label(self, number: int) -> str | None:
-        block, place = divmod(number, len(self._labels))
+        block, index = divmod(number, len(self._labels))
         names = [label or "" for label in self._labels]
-        return self._order(names, "labels", self._edition, block)[place] or None
+        return self._order(names, "labels", self._edition, block)[index] or None
 
     def _values(self, label: str | None, block: int) -> dict[str, str]:
-        cycle, place = divmod(block, len(self._combinations))
-        indices = [str(index) for index in range(len(self._combinations))]
+        cycle, index = divmod(block, len(self._combinations))
+        indices = [str(n) for n in range(len(self._combinations))]
         order = self._order(indices, "planned", self._edition, label, *self._planned, cycle)
-        return dict(zip(self._planned, self._combinations[int(order[place])], strict=True))
+        return dict(zip(self._planned, self._combinations[int(order[index])], strict=True))
 
     def slot(self, number: int) -> Slot:
-        """Return the slot of this number, from 0."""
+        """Return a slot."""
         label = self._label(number)
         planned = self._values(label, number // len(self._labels))
         return Slot(number, self._set(number) if self._sets else label, planned)
 
     def _set(self, number: int) -> list[str]:
-        """Return the labels of a slot of a task whose rows have several."""
-        cycle, place = divmod(number, len(self._sets))
-        indices = [str(index) for index in range(len(self._sets))]
+        cycle, index = divmod(number, len(self._sets))
+        indices = [str(n) for n in range(len(self._sets))]
         order = self._order(indices, "sets", self._edition, cycle)
-        return self._sets[int(order[place])]
+        return self._sets[int(order[index])]
 
     def ordinal(self, number: int) -> int:
-        """Return how many slots of the same label come before a slot, for class labels."""
+        """Return how many earlier slots have the same label (kind `class`)."""
         return number // len(self._labels)
 
     def group_of(self, number: int) -> Group:
-        """Return the generation call that holds a slot, whole."""
+        """Return the generation call that contains a slot."""
         label = self._label(number)
         size = len(self._labels)
         first = number // size // self._per_call * self._per_call
@@ -110,12 +114,108 @@ class Plan:
         return Group(label, tuple(slots))
 
     def groups(self, numbers: range) -> list[Group]:
-        """Return the generation calls that hold these slots, each once, in slot order."""
-        seen: dict[int, Group] = {}
+        """Return the generation calls that contain these slots, each once, in slot order."""
+        groups: list[Group] = []
         covered: set[int] = set()
         for number in numbers:
             if number not in covered:
-                group = self.group_of(number)
-                covered.update(slot.number for slot in group.slots)
-                seen[number] = group
-        return list(seen.values())
+                groups.append(self.group_of(number))
+                covered.update(slot.number for slot in groups[-1].slots)
+        return groups
+
+
+def attributes(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return a row's attributes as name -> value."""
+    return {pair["name"]: pair["value"] for pair in row["attributes"] or []}
+
+
+def context_block(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a context as prompts show it, None for the placeholder of recipes without contexts.
+
+    The label of a drawn context is left out; prompts that may show it have another entry for it.
+    """
+    if row["context_id"] == NONE_CONTEXT_ID:
+        return None
+    block: dict[str, Any] = {"text": row["text"]}
+    named = {name: value for name, value in attributes(row).items() if name != LABEL}
+    if named:
+        block["attributes"] = named
+    return block
+
+
+def requirements(spec: TaskSpec, context: Mapping[str, Any]) -> list[str]:
+    """Return a context's attributes as numbered requirements.
+
+    Source: the prompts of AttrPrompt (Yu et al., 2023).
+    """
+    texts = []
+    for name, value in context.get("attributes", {}).items():
+        vocabulary = spec.vocabularies.get(name)
+        if name == CONFUSABLE:
+            texts.append(f"it must clearly not be: {value}")
+        elif vocabulary is not None and vocabulary.requirement:
+            texts.append(vocabulary.requirement.replace("{}", value))
+        else:
+            texts.append(f"{name.replace('_', ' ')}: {value}")
+    return [f"{number}. {text}" for number, text in enumerate(texts, 1)]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Context and seed of one slot.
+
+    Attributes:
+        context_id, seed_id: None if the recipe uses no contexts or seeds.
+        context: as prompts show it, or None.
+        seed: the seed's fields and attributes, or None.
+        again: how many earlier slots have the same context and seed.
+    """
+
+    context_id: str | None
+    seed_id: str | None
+    context: dict[str, Any] | None
+    seed: dict[str, Any] | None
+    again: int
+
+
+class SourcePlan:
+    """Context and seed of every slot: slot i has context i % C, seed i // C of that context.
+
+    Contexts without a seed are skipped, unless each context belongs to one slot. If seeds belong to
+    no context, slot i has seed i. If there are fewer seeds than slots, they are reused in order.
+
+    Args:
+        contexts, seeds: the two tables.
+        per_slot: whether context i belongs to slot i.
+    """
+
+    def __init__(self, contexts: pl.DataFrame, seeds: pl.DataFrame, per_slot: bool = False) -> None:
+        self._lists: dict[str | None, list[dict[str, Any]]] = {}
+        for row in seeds.to_dicts():
+            if row["kind"] != NONE_SEED_KIND:
+                self._lists.setdefault(row["context_id"], []).append(row)
+        self._contexts: list[tuple[str | None, dict[str, Any] | None]] = []
+        skip = bool(self._lists) and not per_slot and None not in self._lists
+        for row in contexts.iter_rows(named=True):
+            block = context_block(row)
+            context_id = row["context_id"] if block is not None else None
+            if not skip or context_id in self._lists:
+                self._contexts.append((context_id, block))
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the recipe uses seeds."""
+        return bool(self._lists)
+
+    def __getitem__(self, slot: int) -> Sources:
+        turn, index = divmod(slot, len(self._contexts))
+        context_id, block = self._contexts[index]
+        seeds, number = self._lists.get(context_id, ()), turn
+        if not seeds:
+            seeds, number = self._lists.get(None, ()), slot
+        if not seeds:
+            return Sources(context_id, None, block, None, turn)
+        again, index = divmod(number, len(seeds))
+        row = seeds[index]
+        seed = json.loads(row["fields"]) | attributes(row)
+        return Sources(context_id, row["seed_id"], block, seed, again)

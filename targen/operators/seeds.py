@@ -1,5 +1,6 @@
 """Operators of seeds, the material that instances are generated from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -9,29 +10,59 @@ from targen.errors import StepError
 from targen.hashing import canonical
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.plan import Plan, context_block, requirements
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
-    missing_reason,
+    missing_item,
     numbered_items,
     rejection,
     tally,
     task_block,
     text_key,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.materials import context_block, requirements
-from targen.operators.plan import Plan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import NONE_SEED_KIND
-from targen.tasks.answers import Label
 from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
-from targen.tasks.validators import empty_field, first_violation, needed, too_long
+from targen.tasks.validators import empty_field, first_problem
+
+PROMPT = "seeds/llm_per_context.md"
+EXPAND_PROMPT = "seeds/expand.md"
 
 KIND: Final = "example"
 LABEL: Final = "label"
+
+EXCLUDE_AT_MOST: Final = 40
+EXCLUDE_WORDS: Final = 12
+
+Row = dict[str, Any]
+
+
+def _seed_row(
+    seed_id: str,
+    context_id: str | None,
+    kind: str,
+    fields: Mapping[str, Any],
+    attributes: Mapping[str, str] | None = None,
+    request_id: str | None = None,
+) -> Row:
+    return {
+        "seed_id": seed_id,
+        "context_id": context_id,
+        "kind": kind,
+        "fields": canonical(fields),
+        "attributes": [{"name": k, "value": v} for k, v in (attributes or {}).items()],
+        "request_id": request_id,
+    }
+
+
+@operator("seeds", "none")
+async def none(step: StepInput, params: Any) -> StepResult:
+    """Use no seeds; the table holds one placeholder row."""
+    return StepResult(rows=[_seed_row(ids.NONE_SEED_ID, None, NONE_SEED_KIND, {})], asked=1)
 
 
 @operator("seeds", "examples", reads=("examples",))
@@ -40,16 +71,9 @@ async def examples(step: StepInput, params: Any) -> StepResult:
     result = StepResult(asked=len(step.spec.examples))
     for example in step.spec.examples:
         label = example.label if example.label is None else str(example.label)
-        result.rows.append(
-            {
-                "seed_id": ids.example_id(KIND, example.fields, label),
-                "context_id": None,
-                "kind": KIND,
-                "fields": canonical(example.fields),
-                "attributes": [{"name": LABEL, "value": label}] if label is not None else [],
-                "request_id": None,
-            }
-        )
+        seed_id = ids.example_id(KIND, example.fields, label)
+        attributes = {} if label is None else {LABEL: label}
+        result.rows.append(_seed_row(seed_id, None, KIND, example.fields, attributes))
     if not result.rows:
         raise StepError(
             "the recipe grows rows from human-made examples, but the task "
@@ -58,38 +82,30 @@ async def examples(step: StepInput, params: Any) -> StepResult:
     return result
 
 
-PROMPT = "seeds/llm_per_context.md"
-EXPAND_PROMPT = "seeds/expand.md"
-
-EXCLUDE_AT_MOST: Final = 40
-EXCLUDE_WORDS: Final = 12
-
-
 def checked_rows(
-    step: StepInput, found: list[dict[str, Any]], result: StepResult, only: bool, most: int | None
-) -> list[tuple[int, dict[str, Any]]]:
+    step: StepInput, found: list[Row], result: StepResult, only: bool, most: int | None
+) -> list[tuple[int, Row]]:
     """Return (index, row) of the valid, distinct rows of a user's file; reject the others.
 
     Args:
         step: gives the task.
         found: the rows of the file.
         result: receives the rejections and the number of rows read.
-        only: check only the validators of the fields that the rows have.
+        only: run only the validators of the fields that the rows have.
         most: stop after this many valid rows; None reads all.
 
     Raises:
         StepError: no row is valid.
     """
-    spec, seen = step.spec, set()
-    kept: list[tuple[int, dict[str, Any]]] = []
+    seen: set[str] = set()
+    valid: list[tuple[int, Row]] = []
     for index, given in enumerate(found):
-        if most is not None and len(kept) == most:
+        if most is not None and len(valid) == most:
             break
         row = dict(given)
         result.asked += 1
         slot = None if only else index
-        problem = empty_field(needed(row, spec)) or too_long(row, spec)
-        problem = problem or first_violation(row, spec.validators, only, spec.language)
+        problem = first_problem(row, step.spec, only)
         if problem:
             result.rejected.append(rejection("invalid", problem, given, slot=slot))
         elif text_key(given) in seen:
@@ -97,13 +113,13 @@ def checked_rows(
             result.rejected.append(rejection("duplicate", detail, given, slot=slot))
         else:
             seen.add(text_key(given))
-            kept.append((index, row))
-    if not kept:
+            valid.append((index, row))
+    if not valid:
         details = [str(row["detail"]) for row in result.rejected]
         raise StepError(
             f"no row of the file is valid (rejected by: {tally(details)})", result.rejected
         )
-    return kept
+    return valid
 
 
 @operator("seeds", "file", reads=("seed_rows",))
@@ -117,29 +133,8 @@ async def seeds_file(step: StepInput, params: Any) -> StepResult:
     kind = wanted.kind if wanted else "passage"
     result = StepResult()
     for _, row in checked_rows(step, step.spec.seed_rows, result, True, None):
-        result.rows.append(
-            {
-                "seed_id": ids.seed_id(None, kind, row),
-                "context_id": None,
-                "kind": kind,
-                "fields": canonical(row),
-                "attributes": [],
-            }
-        )
+        result.rows.append(_seed_row(ids.seed_id(None, kind, row), None, kind, row))
     return result
-
-
-@operator("seeds", "none")
-async def none(step: StepInput, params: Any) -> StepResult:
-    """Use no seeds; the table holds one placeholder row."""
-    row: dict[str, Any] = {
-        "seed_id": ids.NONE_SEED_ID,
-        "context_id": None,
-        "kind": NONE_SEED_KIND,
-        "fields": "{}",
-        "attributes": [],
-    }
-    return StepResult(rows=[row], asked=1)
 
 
 class PerContextParams(LLMParams):
@@ -159,22 +154,22 @@ class PerContextParams(LLMParams):
 
 @dataclass
 class _Context:
-    """A context and the seeds collected for it."""
+    """A context and the seeds collected for it.
+
+    Attributes:
+        gists: the first words of each seed, which prompts list as seeds to avoid.
+        page: number of the next page.
+        sample: how often that page was requested without a new seed.
+    """
 
     context_id: str | None
     block: dict[str, Any] | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     gists: list[str] = field(default_factory=list)
     page: int = 0
     sample: int = 0
     exhausted: bool = False
-
-
-def _gist(fields: dict[str, Any]) -> str:
-    first = next(iter(fields.values()))
-    text = first if isinstance(first, str) else ", ".join(first)
-    return " ".join(text.split()[:EXCLUDE_WORDS])
 
 
 @operator("seeds", "llm_per_context", PerContextParams, PROMPT)
@@ -187,9 +182,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
 
     Source: TarGEN (Gupta et al., 2024), section 3, step 2, which keeps the first seed only.
     """
-    wanted = step.spec.seeds
-    if wanted is None:
-        raise StepError("the task has no section `seeds`")
+    wanted = _section(step)
     contexts = [
         _Context(row["context_id"] if block else None, block)
         for row in step.tables["contexts"].iter_rows(named=True)
@@ -197,22 +190,17 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
     ]
     need = -(-step.spec.slots_seeded // len(contexts))
     result = StepResult()
-    while True:
-        short = [
-            c
-            for c in contexts
-            if len(c.rows) < need and not c.exhausted and c.page < params.max_pages
-        ]
-        if not short:
-            break
-        requests = [_request(step, params, context) for context in short]
+    while short := [
+        c for c in contexts if len(c.rows) < need and not c.exhausted and c.page < params.max_pages
+    ]:
+        requests = [_page_request(step, params, wanted, context) for context in short]
         outcomes = await answers(step.model, requests)
         for context, outcome in zip(short, outcomes, strict=True):
-            _take(step, params, context, outcome, result)
+            _take_page(step, params, wanted, context, outcome, result)
         if not any(c.rows for c in contexts) and any(c.page or c.exhausted for c in contexts):
-            raise StepError(_nothing(step, result), result.rejected)
+            break
     if not any(c.rows for c in contexts):
-        raise StepError(_nothing(step, result), result.rejected)
+        raise _no_valid_seed(result)
     empty = sum(not c.rows for c in contexts)
     if empty:
         result.warnings.append(f"{empty} contexts have no seed")
@@ -223,79 +211,117 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
     return result
 
 
-def _nothing(step: StepInput, result: StepResult) -> str:
+def _section(step: StepInput) -> Seeds:
+    if step.spec.seeds is None:
+        raise StepError("the task has no section `seeds`")
+    return step.spec.seeds
+
+
+def _no_valid_seed(result: StepResult) -> StepError:
     details = [str(row["detail"]) for row in result.rejected]
-    return (
-        f"none of {result.asked} seeds was valid (rejected by: "
-        f"{tally(details)}); first: {details[0] if details else 'nothing came'}. Check that the "
-        "model can follow the task's `seeds`, or change them"
+    return StepError(
+        f"none of {result.asked} seeds was valid (rejected by: {tally(details)}); "
+        f"first: {details[0] if details else 'the answers were empty'}. Check that the model can "
+        "follow the task's `seeds`, or change them",
+        result.rejected,
     )
 
 
-def _types(step: StepInput, first: int, count: int) -> list[dict[str, str]]:
-    """Return the typed attributes of a page's items, cycling through each type's values."""
-    types = step.spec.seeds.types if step.spec.seeds else {}
-    return [
-        {name: values[(first + n) % len(values)] for name, values in types.items()}
-        for n in range(count)
-    ]
+def _request(
+    step: StepInput,
+    params: LLMParams,
+    prompt: str,
+    wanted: Seeds,
+    shown: Mapping[str, Any],
+    lists: Mapping[str, list[Any]],
+    sample: int,
+) -> Request:
+    """Return a request for seeds.
 
-
-def _request(step: StepInput, params: PerContextParams, context: _Context) -> Request:
-    wanted = step.spec.seeds
-    assert wanted is not None
-    block: dict[str, Any] = {"task": task_block(step.spec)}
-    if context.block is not None:
-        block["context"] = context.block
+    Args:
+        step: gives the task.
+        params: the operator's parameters.
+        prompt: name of the prompt template.
+        wanted: the task's section `seeds`.
+        shown: entries of the data block before `wanted`.
+        lists: entries after it: `items`, one for each seed, and what to exclude.
+        sample: sample number.
+    """
+    block = {"task": task_block(step.spec), **shown}
     block["wanted"] = {
         "what": wanted.what.strip(),
         "kind": wanted.kind,
         "fields": {name: part.description for name, part in wanted.fields.items()},
     }
-    block["exclude"] = context.gists[-EXCLUDE_AT_MOST:]
-    types = _types(step, context.page * params.page, params.page)
-    block["items"] = [{"item": n + 1, **given} for n, given in enumerate(types)]
     properties = {"item": {"type": "integer"}} | {
         name: field_schema(part.type) for name, part in wanted.fields.items()
     }
     return make_request(
         params,
-        messages(PROMPT, block),
-        items_schema(properties, params.page),
+        messages(prompt, {**block, **lists}),
+        items_schema(properties, len(lists["items"])),
         "seeds",
         edition=step.spec.edition,
-        sample=context.sample,
+        sample=sample,
     )
 
 
-def _take(
+def _valid_fields(
+    step: StepInput,
+    wanted: Seeds,
+    item: dict[str, Any] | None,
+    outcome: Outcome,
+    result: StepResult,
+) -> dict[str, Any] | None:
+    """Return the fields of a seed; reject it and return None if it is missing or invalid."""
+    if item is None:
+        result.rejected.append(missing_item(outcome))
+        return None
+    fields = {name: item.get(name) for name in wanted.fields}
+    problem = empty_field(fields) or first_problem(fields, step.spec, only=True)
+    if problem:
+        result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
+        return None
+    return fields
+
+
+def _types(wanted: Seeds, first: int, count: int) -> list[dict[str, str]]:
+    """Return the typed attributes of a page's items, cycling through each type's values."""
+    return [
+        {name: values[(first + n) % len(values)] for name, values in wanted.types.items()}
+        for n in range(count)
+    ]
+
+
+def _page_request(
+    step: StepInput, params: PerContextParams, wanted: Seeds, context: _Context
+) -> Request:
+    types = _types(wanted, context.page * params.page, params.page)
+    lists: dict[str, list[Any]] = {
+        "exclude": context.gists[-EXCLUDE_AT_MOST:],
+        "items": [{"item": n + 1, **given} for n, given in enumerate(types)],
+    }
+    shown = {} if context.block is None else {"context": context.block}
+    return _request(step, params, PROMPT, wanted, shown, lists, context.sample)
+
+
+def _take_page(
     step: StepInput,
     params: PerContextParams,
+    wanted: Seeds,
     context: _Context,
     outcome: Outcome,
     result: StepResult,
 ) -> None:
     """Add one page of seeds to its context and advance the page."""
-    spec = step.spec
-    wanted = spec.seeds
-    assert wanted is not None
-    types = _types(step, context.page * params.page, params.page)
+    types = _types(wanted, context.page * params.page, params.page)
     items = numbered_items(outcome, "item", params.page)
     before = len(context.rows)
     result.asked += params.page
-    for number in range(1, params.page + 1):
+    for number, attributes in enumerate(types, 1):
         item = items.get(number)
-        if item is None:
-            lost = missing_reason(outcome)
-            result.rejected.append(rejection(*lost, None, outcome.request_id))
-            continue
-        fields = {name: item.get(name) for name in wanted.fields}
-        problem = empty_field(fields) or too_long(fields, spec)
-        problem = problem or first_violation(
-            dict(fields), spec.validators, only=True, language=spec.language
-        )
-        if problem:
-            result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
+        fields = _valid_fields(step, wanted, item, outcome, result)
+        if fields is None:
             continue
         key = text_key(fields)
         if key in context.seen:
@@ -304,23 +330,23 @@ def _take(
             continue
         context.seen.add(key)
         context.gists.append(_gist(fields))
-        given = types[number - 1]
-        context.rows.append(
-            {
-                "seed_id": ids.seed_id(context.context_id, wanted.kind, fields),
-                "context_id": context.context_id,
-                "kind": wanted.kind,
-                "fields": canonical(fields),
-                "attributes": [{"name": k, "value": v} for k, v in given.items()],
-                "request_id": outcome.request_id,
-            }
+        seed_id = ids.seed_id(context.context_id, wanted.kind, fields)
+        row = _seed_row(
+            seed_id, context.context_id, wanted.kind, fields, attributes, outcome.request_id
         )
+        context.rows.append(row)
     if len(context.rows) > before:
         context.page, context.sample = context.page + 1, 0
     elif context.sample < params.retries:
         context.sample += 1
     else:
         context.exhausted = True
+
+
+def _gist(fields: dict[str, Any]) -> str:
+    first = next(iter(fields.values()))
+    text = first if isinstance(first, str) else ", ".join(first)
+    return " ".join(text.split()[:EXCLUDE_WORDS])
 
 
 class ExpandParams(LLMParams):
@@ -339,36 +365,33 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
 
     Source: the hierarchical generation of the Prompt Engineering Guide ("Tackling Generated
     Datasets Diversity"), after TinyStories-Instruct (Eldan and Li, 2023): a summary, then a
-    sentence that must stand in the text.
+    sentence that the text must contain.
 
     Raises:
         StepError: the task has no section `seeds`, or no seed was valid.
     """
-    wanted = step.spec.seeds
-    if wanted is None:
-        raise StepError("the task has no section `seeds`")
+    wanted = _section(step)
     plan = Plan(step.spec, step.spec.per_call)
     contexts = step.tables["contexts"].to_dicts()
-    labels = [plan.slot(n).label if step.spec.per_slot else None for n in range(len(contexts))]
-    found: dict[int, dict[str, Any]] = {}
+    found: dict[int, Row] = {}
     result = StepResult()
     for sample in range(params.retries + 1):
         missing = [n for n in range(len(contexts)) if n not in found]
         requests = [
-            _expand_request(step, params, wanted, contexts[n], labels[n], sample) for n in missing
+            _expand_request(step, params, wanted, contexts[n], plan, n, sample) for n in missing
         ]
         for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
             result.asked += 1
-            row = _expand_take(step, wanted, contexts[n]["context_id"], outcome, result)
-            if row is not None:
-                found[n] = row
+            item = next(iter(items_of(outcome)), None)
+            fields = _valid_fields(step, wanted, item, outcome, result)
+            if fields is not None:
+                context_id, kind = contexts[n]["context_id"], wanted.kind
+                seed_id = ids.seed_id(context_id, kind, fields)
+                found[n] = _seed_row(
+                    seed_id, context_id, kind, fields, request_id=outcome.request_id
+                )
     if not found:
-        details = [str(row["detail"]) for row in result.rejected]
-        raise StepError(
-            f"none of {result.asked} seeds was valid (rejected by: "
-            f"{tally(details)}); first: {details[0]}",
-            result.rejected,
-        )
+        raise _no_valid_seed(result)
     if len(found) < len(contexts):
         result.warnings.append(f"{len(contexts) - len(found)} contexts have no seed")
     result.rows = [found[n] for n in sorted(found)]
@@ -379,58 +402,18 @@ def _expand_request(
     step: StepInput,
     params: ExpandParams,
     wanted: Seeds,
-    context: dict[str, Any],
-    label: Label | None,
+    context: Row,
+    plan: Plan,
+    number: int,
     sample: int,
 ) -> Request:
-    block: dict[str, Any] = {"task": task_block(step.spec)}
-    shown = context_block(context)
-    if shown is not None:
-        block["requirements"] = requirements(step.spec, shown)
+    shown: dict[str, Any] = {}
+    block = context_block(context)
+    if block is not None:
+        shown["requirements"] = requirements(step.spec, block)
+    label = plan.slot(number).label if step.spec.per_slot else None
     names = [label] if isinstance(label, str) else label or []
     if names:
         constraints = step.spec.label_constraints
-        block["labels"] = {name: constraints[name] for name in names}
-    block["wanted"] = {
-        "what": wanted.what.strip(),
-        "kind": wanted.kind,
-        "fields": {name: part.description for name, part in wanted.fields.items()},
-    }
-    block["items"] = [{"item": 1}]
-    properties = {"item": {"type": "integer"}} | {
-        name: field_schema(part.type) for name, part in wanted.fields.items()
-    }
-    return make_request(
-        params,
-        messages(EXPAND_PROMPT, block),
-        items_schema(properties, 1),
-        "seeds",
-        edition=step.spec.edition,
-        sample=sample,
-    )
-
-
-def _expand_take(
-    step: StepInput, wanted: Seeds, context_id: str, outcome: Outcome, result: StepResult
-) -> dict[str, Any] | None:
-    items = items_of(outcome)
-    if not items:
-        lost = missing_reason(outcome)
-        result.rejected.append(rejection(*lost, None, outcome.request_id))
-        return None
-    fields = {name: items[0].get(name) for name in wanted.fields}
-    problem = empty_field(fields) or too_long(fields, step.spec)
-    problem = problem or first_violation(
-        dict(fields), step.spec.validators, only=True, language=step.spec.language
-    )
-    if problem:
-        result.rejected.append(rejection("invalid", problem, items[0], outcome.request_id))
-        return None
-    return {
-        "seed_id": ids.seed_id(context_id, wanted.kind, fields),
-        "context_id": context_id,
-        "kind": wanted.kind,
-        "fields": canonical(fields),
-        "attributes": [],
-        "request_id": outcome.request_id,
-    }
+        shown["labels"] = {name: constraints[name] for name in names}
+    return _request(step, params, EXPAND_PROMPT, wanted, shown, {"items": [{"item": 1}]}, sample)

@@ -1,4 +1,7 @@
-"""Checks of rows against the completions and upstream rows that they came from."""
+"""Checks each row against its completions and upstream rows, for audits.
+
+A problem is a phrase whose subject is the row's column.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +13,8 @@ from targen.lineage.audit import Verify
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.correction import decide
-from targen.operators.materials import attributes, context_block
+from targen.operators.labels import label_in
+from targen.operators.plan import attributes, context_block
 from targen.operators.seeds import KIND
 from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND, ROW_STEPS
 from targen.tasks.answers import agreement, label_key, majority
@@ -22,6 +26,9 @@ Problems = Iterator[tuple[str, str]]
 Completions = Mapping[str, StoredCompletion]
 Record = Mapping[str, Any]
 """The record of how a table was made; empty if there is none."""
+
+
+NOT_IN_COMPLETION = "is not in the completion"
 
 
 def prompt_data(completion: StoredCompletion) -> dict[str, Any]:
@@ -39,8 +46,8 @@ def pairs(
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return pairs of (prompt entry, answer item).
 
-    Pairs whose numbers match come first. Models can number items wrongly, so all other pairs
-    follow.
+    Pairs with equal numbers come first, followed by all others, because models can number items
+    wrongly.
 
     Args:
         completion: the completion.
@@ -48,22 +55,25 @@ def pairs(
         number: key of an item's number, `slot` or `item`.
     """
     asked = [e for e in prompt_data(completion).get(entries, [{}]) if isinstance(e, dict)]
-    answered = [i for i in (completion.value or {}).get("items", []) if isinstance(i, dict)]
+    answered = _items(completion)
     matched = [(e, i) for e in asked for i in answered if e.get(number) == i.get(number)]
     return matched + [(e, i) for e in asked for i in answered if (e, i) not in matched]
+
+
+def _items(completion: StoredCompletion) -> list[dict[str, Any]]:
+    return [i for i in (completion.value or {}).get("items", []) if isinstance(i, dict)]
 
 
 def term(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
     """Check a row of vocabularies."""
     del lineage
     row = item.row
-    yield from _named(item, "term_id", ids.term_id(row["category"], row["term"], row["label"]))
+    yield from _check_id(item, "term_id", ids.term_id(row["category"], row["term"], row["label"]))
     if completion is None or row["category"] == ASKED:
         return
     key = "label" if row["category"] == CONFUSABLE else "term"
-    said = {str(answered.get(key, "")).strip() for _, answered in pairs(completion, "none", "none")}
-    if row["term"] not in said:
-        yield "term", "its completion does not say it"
+    if row["term"] not in {str(found.get(key, "")).strip() for found in _items(completion)}:
+        yield "term", NOT_IN_COMPLETION
 
 
 def context(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
@@ -74,28 +84,24 @@ def context(item: Item, lineage: RowLineage, completion: StoredCompletion | None
     named = [{"name": p["name"], "value": p["value"]} for p in row["attributes"] or ()]
     written = ids.context_id(row["text"], named)
     drawn = ids.drawn_context_id(row["#"], row["text"], named)
-    yield from _named(item, "context_id", written if item.request_ids else drawn)
+    yield from _check_id(item, "context_id", written if item.request_ids else drawn)
     values = attributes(row)
     terms = [lineage.by_id.get(("vocabularies", name)) for name in row["term_ids"] or ()]
+    known = (*values.values(), *values.get(CONFUSABLE, "").split(", "))
     for found in terms:
-        if found and found.row["term"] not in (
-            *values.values(),
-            *values.get(CONFUSABLE, "").split(", "),
-        ):
-            yield "term_ids", f"the term {found.row['term']!r} is not among its attributes"
+        if found and found.row["term"] not in known:
+            yield "term_ids", f"contains {found.row['term']!r}, which is not among the attributes"
     if not item.request_ids:
         text = "; ".join(f"{name}: {value}" for name, value in values.items() if name != LABEL)
         if row["text"] != text:
-            yield "text", "it is not what its attributes make"
+            yield "text", "does not match the attributes"
     if completion is None:
         return
-    for _, said in pairs(completion, "none", "none"):
-        if {name: str(said.get(name, "")).strip() for name in ("text", *values)} == {
-            "text": row["text"],
-            **values,
-        }:
+    expected = {"text": row["text"], **values}
+    for answer in _items(completion):
+        if {name: str(answer.get(name, "")).strip() for name in expected} == expected:
             return
-    yield "text", "its completion does not say it"
+    yield "text", NOT_IN_COMPLETION
 
 
 def seed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
@@ -106,24 +112,24 @@ def seed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -
     fields, typed = json.loads(row["fields"]), attributes(row)
     own = ids.seed_id(row["context_id"], row["kind"], fields)
     shown = ids.example_id(KIND, fields, typed.get(LABEL))
-    yield from _named(
+    yield from _check_id(
         item, "seed_id", shown if row["kind"] == KIND and not item.request_ids else own
     )
     if completion is None:
         return
     yield from _context_shown(item, lineage, prompt_data(completion))
-    for entry, said in pairs(completion, "items", "item"):
-        if all(said.get(name) == value for name, value in fields.items()) and all(
+    for entry, answer in pairs(completion, "items", "item"):
+        if all(answer.get(name) == value for name, value in fields.items()) and all(
             entry.get(name) == value for name, value in typed.items()
         ):
             return
-    yield "fields", "its completion does not say it"
+    yield "fields", NOT_IN_COMPLETION
 
 
 def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
     """Check a row of instances: generated, swapped from its twin, or from the user's file."""
     row, fields = item.row, fields_of(item.row)
-    yield from _named(
+    yield from _check_id(
         item,
         "instance_id",
         ids.instance_id(lineage.task, row["slot"], row["intended_label"], fields),
@@ -134,9 +140,9 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
         if (above := lineage.by_id.get(("instances", name)))
     ]
     if row["depth"] != 1 + max([-1, *depths]):
-        yield "depth", "it is not one more than its parents'"
+        yield "depth", "is not the parents' maximum depth plus one"
     if not item.request_ids and row["rationale"] is not None:
-        yield "rationale", "nobody was asked for one"
+        yield "rationale", "is set, but the row has no request"
     if completion is None:
         return
     block = prompt_data(completion)
@@ -144,7 +150,7 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
     if not found and (original := _original(item, lineage)) is not None:
         entry, found = _answered(original, fields_of(original), completion)
     if not found:
-        yield "request_id", "its completion does not hold this row, nor the other half of its pair"
+        yield "request_id", "names a completion that contains neither this row nor its twin"
         return
     yield from _sources_shown(item, lineage, block, entry)
 
@@ -152,75 +158,74 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
 def rejected(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
     """Check a rejected item of any step but the last: its id and its text."""
     row = item.row
-    yield from _named(
+    yield from _check_id(
         item,
         "item_id",
         ids.rejected_id(lineage.task, row["step"], row["#"], row["request_ids"], row["slot"]),
     )
     if completion is None or row["text"] is None:
         return
-    said = [answered for _, answered in pairs(completion, "none", "none")]
-    if any(row["text"] in (canonical(one), *map(str, one.values())) for one in said):
+    items = _items(completion)
+    if any(row["text"] in (canonical(one), *map(str, one.values())) for one in items):
         return
     try:
         fields = json.loads(row["text"])
     except ValueError:
         fields = None
     if isinstance(fields, dict):
-        loose = {"intended_label": None, "rationale": None}
-        if _answered(loose, fields, completion)[1]:
+        unchecked = {"intended_label": None, "rationale": None}
+        if _answered(unchecked, fields, completion)[1]:
             return
     if row["reason"] != "misleading":
-        yield "text", "its completion does not say it"
+        yield "text", NOT_IN_COMPLETION
 
 
 def written(row: Row, completion: StoredCompletion) -> bool:
-    """Return whether a completion holds the fields of a row."""
+    """Return whether a completion contains the fields of a row."""
     shown = {n for e, i in pairs(completion, "slots", "slot") for n in (*e.get("given", {}), *i)}
     fields = {name: value for name, value in row.items() if name in shown}
-    loose = {"intended_label": None, "rationale": None}
-    return bool(fields) and _answered(loose, fields, completion)[1]
+    unchecked = {"intended_label": None, "rationale": None}
+    return bool(fields) and _answered(unchecked, fields, completion)[1]
 
 
-def _named(item: Item, column: str, expected: str) -> Problems:
-    """Check an id against the digest of the row's content."""
+def _check_id(item: Item, column: str, expected: str) -> Problems:
     if item.item_id != expected:
-        yield column, "it is not the digest of the row's content"
+        yield column, "is not the digest of the row's content"
 
 
 def _answered(
     row: Row, fields: Mapping[str, Any], completion: StoredCompletion
 ) -> tuple[dict[str, Any], bool]:
-    """Return the prompt entry that a row answers, and whether there is one."""
+    """Return the prompt entry that a row answers, and whether one was found."""
     label = prompt_data(completion).get("label", {}).get("name")
-    for entry, said in pairs(completion, "slots", "slot"):
+    for entry, answer in pairs(completion, "slots", "slot"):
         given = entry.get("given", {})
-        told = {name: given.get(name, said.get(name)) for name in fields}
+        values = {name: given.get(name, answer.get(name)) for name in fields}
         # Fields in neither are derived; the row's id covers them.
-        told = {name: value for name, value in told.items() if value is not None}
-        same = bool(told) and all(_same(value, fields[name]) for name, value in told.items())
-        reasons = row["rationale"] in (None, said.get("rationale"))
-        if same and reasons and _label_fits(row["intended_label"], label, entry, said):
+        values = {name: value for name, value in values.items() if value is not None}
+        same = bool(values) and all(_same(value, fields[name]) for name, value in values.items())
+        reasons = row["rationale"] in (None, answer.get("rationale"))
+        if same and reasons and _label_fits(row["intended_label"], label, entry, answer):
             return entry, True
     return {}, False
 
 
-def _same(said: Any, held: Any) -> bool:
+def _same(answered: Any, stored: Any) -> bool:
     """Compare values; options may be shuffled and white space folded."""
-    if isinstance(said, list) and isinstance(held, list):
-        return sorted(map(str, said)) == sorted(map(str, held))
-    return bool(said == held) or " ".join(str(said).split()) == held
+    if isinstance(answered, list) and isinstance(stored, list):
+        return sorted(map(str, answered)) == sorted(map(str, stored))
+    return bool(answered == stored) or " ".join(str(answered).split()) == stored
 
 
 def _label_fits(
-    intended: Any, label: str | None, entry: Mapping[str, Any], said: Mapping[str, Any]
+    intended: Any, label: str | None, entry: Mapping[str, Any], answer: Mapping[str, Any]
 ) -> bool:
     """Return whether a row's intended label is the prompt's, the plan's or the answer's."""
     if intended is None:
         return True
     if isinstance(intended, list):
         return sorted(entry.get("labels", [])) == sorted(intended)
-    known = (label, said.get("label"), entry.get("answer"), said.get("answer"))
+    known = (label, answer.get("label"), entry.get("answer"), answer.get("answer"))
     named = [one for one in known if one is not None]
     return not named or intended in named
 
@@ -254,13 +259,13 @@ def _context_shown(item: Item, lineage: RowLineage, entry: Mapping[str, Any]) ->
     if "context" in entry:
         shown = dict(entry["context"])
         if any(block.get(name) != value for name, value in shown.items()):
-            yield "context_id", "its prompt showed another context"
+            yield "context_id", "differs from the context in the prompt"
     elif "requirements" in entry:
         words = "\n".join(map(str, entry["requirements"]))
         if not all(str(value) in words for value in block.get("attributes", {}).values()):
-            yield "context_id", "its prompt showed another context"
+            yield "context_id", "differs from the context in the prompt"
     else:
-        yield "context_id", "its prompt showed no context"
+        yield "context_id", "names a context, but the prompt contains none"
 
 
 def _sources_shown(
@@ -274,30 +279,22 @@ def _sources_shown(
         yield from _context_shown(item, lineage, entry)
     if seed_row and examples:
         if not row["parent_ids"] and not _among(json.loads(seed_row.row["fields"]), examples):
-            yield "seed_id", "its prompt did not show this seed"
+            yield "seed_id", "names a seed that is not in the prompt"
     elif seed_row:
         shown = {**entry.get("seed", {}), **entry.get("given", {})}
         content = json.loads(seed_row.row["fields"]) | attributes(seed_row.row)
         if any(shown.get(name) != value for name, value in content.items()):
-            yield "seed_id", "its prompt showed another seed"
+            yield "seed_id", "differs from the seed in the prompt"
     for name in row["parent_ids"] or ():
         parent = lineage.by_id.get(("instances", name))
         if parent and not _among(fields_of(parent.row), examples):
-            yield "parent_ids", f"its prompt did not show {name}"
+            yield "parent_ids", f"contains {name}, which is not in the prompt"
 
 
 def _among(fields: Mapping[str, Any], examples: list[dict[str, Any]]) -> bool:
-    """Return whether a row is among the examples, which may show part of its fields."""
+    """Return whether a row is among the examples, which may contain only some of its fields."""
     shown = ({name: e[name] for name in e if name in fields} for e in examples)
     return any(part and all(fields[n] == v for n, v in part.items()) for part in shown)
-
-
-def said_label(completion: StoredCompletion) -> Any:
-    """Return the label in an answer; a sorted list if it gives several."""
-    said = (completion.value or {}).get("label")
-    if isinstance(said, list):
-        return sorted({str(name) for name in said})
-    return said if isinstance(said, str) else None
 
 
 def labels(item: Item, lineage: RowLineage, completions: Completions, record: Record) -> Problems:
@@ -305,26 +302,26 @@ def labels(item: Item, lineage: RowLineage, completions: Completions, record: Re
     row = item.row
     above = lineage.by_id.get(("instances", item.item_id))
     if above and row["intended_label"] != above.row["intended_label"]:
-        yield "intended_label", "it is not its instance's"
-    asked = [completions.get(name) for name in item.request_ids]
-    if not asked:
+        yield "intended_label", "differs from the instance's"
+    found = [completions.get(name) for name in item.request_ids]
+    if not found:
         if row["label"] != row["intended_label"] or row["votes"]:
-            yield "label", "nobody was asked, and yet it is not the intended one"
+            yield "label", "differs from the intended label, but the row has no request"
         return
-    if None in asked:
+    annotations = [one for one in found if one is not None]
+    if len(annotations) < len(found):
         return
-    known = [one for one in asked if one is not None]
-    yield from _row_shown(above, known)
-    votes = [said for one in known if (said := said_label(one)) is not None]
+    yield from _row_shown(above, annotations)
+    votes = [label for one in annotations if (label := label_in(one.value)) is not None]
     if votes != list(row["votes"] or ()):
-        yield "votes", "they are not what the annotators said"
+        yield "votes", "differ from the annotators' answers"
     kind = _kind(row["label"], record)
     winner = majority(kind, votes)
     if winner != row["label"]:
-        yield "label", "it is not the majority of the votes"
+        yield "label", "is not the majority of the votes"
     share = agreement(kind, votes, winner)
     if share != row["agreement"]:
-        yield "agreement", "it is not the share of the votes"
+        yield "agreement", "is not the share of votes for the label"
 
 
 def corrected(
@@ -332,65 +329,61 @@ def corrected(
 ) -> Problems:
     """Check a corrected or rejected row against its instance, labels and correction."""
     row = dict(item.row)
-    lost = item.asset.startswith("rejected/")
+    dropped = item.asset.startswith("rejected/")
     above = lineage.by_id.get(("instances", item.item_id))
-    said = lineage.by_id.get(("labels", item.item_id))
-    if above is None or said is None:
+    labeled = lineage.by_id.get(("labels", item.item_id))
+    if above is None or labeled is None:
         return
-    if lost:
+    if dropped:
         fields = json.loads(row["text"] or "{}")
         row["intended_label"] = _text(row["intended_label"])
     else:
         fields = {name: row[name] for name in fields_of(above.row)}
     for name, value in fields_of(above.row).items():
         if fields.get(name) != value:
-            yield "text" if lost else name, "it is not its instance's"
+            yield "text" if dropped else name, "differs from the instance"
     want = {
         "intended_label": above.row["intended_label"],
-        "annotated_label": said.row["label"] if said.row["votes"] else None,
+        "annotated_label": labeled.row["label"] if labeled.row["votes"] else None,
     }
     for name, value in want.items():
-        if row[name] != (_text(value) if lost else value):
-            yield name, "it is not what stands in the tables above"
-    earlier = [n for n in [above.row["request_id"], *said.row["request_ids"]] if n]
+        if row[name] != (_text(value) if dropped else value):
+            yield name, "differs from the instance or its annotation"
+    earlier = [n for n in [above.row["request_id"], *labeled.row["request_ids"]] if n]
     if item.request_ids[: len(earlier)] != earlier or len(item.request_ids) > len(earlier) + 1:
-        yield "request_ids", "they are not those of its instance, its labels and its correction"
+        yield "request_ids", "are not those of the instance, its annotation and its correction"
         return
-    judge = item.request_ids[len(earlier) :]
-    yield from _correction(
-        item, above, completions.get(judge[0]) if judge else None, asked=bool(judge)
-    )
-    if not lost:
+    corrections = item.request_ids[len(earlier) :]
+    correction = completions.get(corrections[0]) if corrections else None
+    if correction is not None or not corrections:
+        yield from _correction(item, above, correction)
+    if not dropped:
         yield from _settled(item, lineage, record)
 
 
-def _correction(
-    item: Item, above: Item, corrector: StoredCompletion | None, *, asked: bool
-) -> Problems:
-    """Check corrected label and reason of a finished or rejected row."""
-    row, lost = item.row, item.asset.startswith("rejected/")
-    if asked and corrector is None:
-        return
-    label, reason = None, None
-    if corrector is not None:
-        yield from _row_shown(above, [corrector])
-        label, reason = said_label(corrector), (corrector.value or {}).get("reasons")
-    who = "what the corrector said" if asked else "null, and nobody was asked"
-    if row["corrected_label"] != (_text(label) if lost else label):
-        yield "corrected_label", f"it is not {who}"
-    if not lost and row["reason"] != reason:
-        yield "reason", f"it is not {who}"
+def _correction(item: Item, above: Item, correction: StoredCompletion | None) -> Problems:
+    """Check corrected label and reason; without a correction, both must be null."""
+    row, dropped = item.row, item.asset.startswith("rejected/")
+    label, reason, problem = None, None, "is set, but the row has no correction request"
+    if correction is not None:
+        yield from _row_shown(above, [correction])
+        label, reason = label_in(correction.value), (correction.value or {}).get("reasons")
+        problem = "differs from the corrector's answer"
+    if row["corrected_label"] != (_text(label) if dropped else label):
+        yield "corrected_label", problem
+    if not dropped and row["reason"] != reason:
+        yield "reason", problem
 
 
-def _row_shown(above: Item | None, asked: list[StoredCompletion]) -> Problems:
-    """Check that the judging prompts showed this row."""
-    for one in asked:
+def _row_shown(above: Item | None, completions: list[StoredCompletion]) -> Problems:
+    """Check that the prompts of annotators and correctors contain this row."""
+    for one in completions:
         shown = prompt_data(one).get("row")
         fields = fields_of(above.row) if above else {}
         if above and (
             not isinstance(shown, dict) or any(fields.get(n) != v for n, v in shown.items())
         ):
-            yield "request_ids", f"{one.request_id} was asked about another row"
+            yield "request_ids", f"contain {one.request_id}, whose prompt contains another row"
 
 
 def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
@@ -401,16 +394,16 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
     differs = row["label"] is not None and intended is not None
     differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
     if row["verdict"] != ("relabelled" if differs else "kept"):
-        yield "verdict", "it does not follow from the labels"
+        yield "verdict", "does not follow from the labels"
     policy = record.get("params", {}).get("policy")
     if policy is None:
         named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
         if row["label"] is not None and row["label"] not in named:
-            yield "label", "nobody gave it"
+            yield "label", "is none of the intended, annotated and corrected labels"
         return
     unit: list[Row] = [row]
     for other in lineage.items:
-        # Both rows of a pair are kept or dropped together.
+        # The policy decides on both rows of a pair together.
         if other.asset == "corrected_set" and other.role == "twin":
             unit.append(other.row)
     unit.sort(key=lambda one: one["#"])
@@ -419,7 +412,7 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
         for name in ("intended_label", "annotated_label", "corrected_label")
     ]
     if decide(policy, kind, *votes) != row["label"]:
-        yield "label", f"the policy {policy} makes another of the votes"
+        yield "label", f"is not what the policy {policy} decides"
 
 
 def _kind(label: Any, record: Record) -> Any:
@@ -427,7 +420,7 @@ def _kind(label: Any, record: Record) -> Any:
 
 
 def _text(label: Any) -> Any:
-    """Return a label in the text form of rejected items."""
+    """Return a label as the `rejected` table stores it."""
     return ", ".join(label) if isinstance(label, list) else label
 
 

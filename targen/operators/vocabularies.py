@@ -1,4 +1,4 @@
-"""Operators of vocabularies, the terms that contexts are drawn from."""
+"""Operators of vocabularies, the terms that contexts use."""
 
 from typing import Any
 
@@ -6,15 +6,15 @@ from pydantic import Field
 
 from targen.errors import StepError
 from targen.lineage import ids
-from targen.operators.asking import (
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.requests import (
     answers,
     items_of,
     make_request,
-    missing_reason,
+    missing_item,
     rejection,
     task_block,
 )
-from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import items_schema, messages
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
@@ -25,7 +25,7 @@ PROMPT = "vocabularies/llm_list.md"
 def term_row(
     category: str, term: str, request_id: str | None = None, label: str | None = None
 ) -> dict[str, Any]:
-    """Return a row of the table; the id follows from category, term and, where given, label."""
+    """Return a row of the table."""
     return {
         "term_id": ids.term_id(category, term, label),
         "category": category,
@@ -54,8 +54,8 @@ def _given(step: StepInput) -> StepResult:
             result.rows.append(term_row(category, term))
     if not result.rows:
         raise StepError(
-            "the recipe takes vocabularies from the task, and the task lists "
-            "no terms; add `vocabularies` or choose the operator none"
+            "the recipe uses the task's vocabularies, but the task lists no terms; "
+            "add `vocabularies` or choose the operator none"
         )
     return result
 
@@ -68,7 +68,7 @@ async def inline(step: StepInput, params: Any) -> StepResult:
 
 @operator("vocabularies", "file")
 async def file(step: StepInput, params: Any) -> StepResult:
-    """Use the terms of the task's files, which were read with the task."""
+    """Use the terms of the files that the task names."""
     return _given(step)
 
 
@@ -111,13 +111,12 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
                     result.rejected.append(rejection(reason, category, item, outcome.request_id))
                 else:
                     terms[fold(term)] = term_row(category, term, outcome.request_id)
-            lost = rejection(*missing_reason(outcome), None, outcome.request_id)
-            result.rejected += [dict(lost) for _ in range(count - len(items))]
+            result.rejected += [missing_item(outcome) for _ in range(count - len(items))]
         if not terms:
-            detail = result.rejected[-1]["detail"] if result.rejected else "nothing was asked for"
-            raise StepError(f"no term of '{category}' could be had: {detail}", result.rejected)
+            detail = result.rejected[-1]["detail"] if result.rejected else "no items were requested"
+            raise StepError(f"the model gave no term of '{category}': {detail}", result.rejected)
         if len(terms) < vocabulary.count:
-            result.warnings.append(f"{category}: {len(terms)} terms of {vocabulary.count}")
+            result.warnings.append(f"{category}: {len(terms)} of {vocabulary.count} terms")
         result.rows += terms.values()
     if not result.rows:
         raise StepError("llm_list needs `vocabularies` in the task: category, what, count")

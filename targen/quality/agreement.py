@@ -11,7 +11,7 @@ from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, proportion, rate
-from targen.tasks.answers import label_key, normalise_span
+from targen.tasks.answers import label_key, normalize_span
 
 NOT_ANNOTATED = "there are no annotations: the recipe uses the intended label as the final label"
 
@@ -20,7 +20,7 @@ def equal(first: pl.Series, second: pl.Series, answer_kind: str) -> pl.Series:
     """Return whether two labels are equal, per row; null if one is missing."""
     if answer_kind == "span":
         first, second = (
-            one.map_elements(normalise_span, return_dtype=pl.String) for one in (first, second)
+            one.map_elements(normalize_span, return_dtype=pl.String) for one in (first, second)
         )
     return first == second
 

@@ -125,7 +125,7 @@ def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dic
 def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield upstream tables that no run recorded, or that have changed since."""
     for key, wanted in said["upstream"].items():
-        content = auditor.place.read(key)
+        content = auditor.storage.read(key)
         now = None if content is None else sha256_of(content)
         if auditor.store is None:
             yield Finding("unknown", key, f"its record cannot be checked: {auditor.why}")
@@ -160,7 +160,7 @@ def _rows(
     seed: int,
 ) -> None:
     """Compare every row with the corrected set, and audit the rows found there."""
-    book = auditor.book(task)
+    book = auditor.tables(task)
     found: list[str] = []
     lost: list[tuple[str, dict[str, Any]]] = []
     changed = 0

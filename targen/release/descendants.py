@@ -35,7 +35,7 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
     findings: list[Finding] = []
     finished: dict[str, set[str]] = {}
     for task in tasks:
-        book = auditor.book(task)
+        book = auditor.tables(task)
         found = below(book, sorted(names))
         rows += [{"task": task, "table": item.asset, "id": item.item_id} for item in found]
         finished[task] = {i.item_id for i in found if IDS.get(i.asset) == "instance_id"}
@@ -44,8 +44,8 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
             for file in book.files.values()
             if file.error and file.sha256
         ]
-    for release in _releases(auditor.place):
-        held, error = _released(auditor.place, release, names, finished)
+    for release in _releases(auditor.storage):
+        held, error = _released(auditor.storage, release, names, finished)
         if error:
             findings.append(Finding("unknown", release, error))
         task = release.split("/")[1]

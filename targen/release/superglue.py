@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.errors import TargenError
-from targen.tasks.answers import normalise_span
+from targen.tasks.answers import normalize_span
 from targen.tasks.spec import TaskSpec
 
 Row = Mapping[str, Any]
@@ -187,12 +187,12 @@ def _matches(passage: str, texts: list[str]) -> list[tuple[int, int, str]]:
 
 
 def _record(row: Row, idx: int) -> dict[str, Any]:
-    label = normalise_span(row["label"] or "")
+    label = normalize_span(row["label"] or "")
     found = mentions(row["passage"], row["entities"])
     answers = [
         {"start": start, "end": end, "text": text}
         for start, end, text in found
-        if normalise_span(text) == label
+        if normalize_span(text) == label
     ]
     if not answers:
         raise TargenError(

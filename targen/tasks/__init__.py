@@ -1,1 +1,1 @@
-"""Tasks: YAML files read and checked, recipes, gold and own files, validators, JSON Schemas."""
+"""Tasks and recipes: loading and checking YAML, imported files, validators, JSON Schemas."""

@@ -1,4 +1,4 @@
-"""The four kinds of answer, and when two answers are the same."""
+"""Kinds of answers, equality of labels, majority votes and agreement."""
 
 import re
 import string
@@ -13,27 +13,26 @@ _ARTICLES: Final = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 
 
-def normalise_span(text: str) -> str:
-    """Lower, strip punctuation and articles, fold white space.
+def normalize_span(text: str) -> str:
+    """Return a text in lower case without punctuation, articles and extra white space.
 
-    Source: the answer normalisation of ReCoRD and SQuAD that SuperGLUE's evaluation uses.
+    Source: the answer normalization of ReCoRD and SQuAD in SuperGLUE's evaluation.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
 def label_key(kind: Kind, label: Label) -> str:
-    """Return the string that is equal for equal labels of this kind."""
+    """Return a string that is the same for equal labels of this kind."""
     if isinstance(label, list):
         return "\x1f".join(sorted(label))
-    return normalise_span(label) if kind == "span" else label
+    return normalize_span(label) if kind == "span" else label
 
 
 def majority(kind: Kind, labels: Sequence[Label | None]) -> Label | None:
-    """Return the label that more than one vote and more votes than any other names, else None.
+    """Return the label with the most votes; None if several labels have the most, or no votes.
 
-    Missing votes do not count. One single vote is its own majority. Of several labels (`multi`)
-    each is settled by itself: it stands where more than half of the votes name it; where one
-    stands at exactly half, nothing is settled.
+    Missing votes do not count. For `multi`, each label is decided separately: it is in the result
+    if more than half of the votes contain it. If exactly half contain it, the result is None.
     """
     cast = [label for label in labels if label is not None]
     if not cast:
@@ -57,10 +56,10 @@ def _majority_of_each(cast: Sequence[Label]) -> list[str] | None:
 
 
 def agreement(kind: Kind, labels: Sequence[Label], winner: Label | None) -> float | None:
-    """Return the share of votes in [0, 1] that name the winner; None where nobody voted.
+    """Return the share of votes for the winner, 0 to 1; None without votes.
 
-    For `multi`: the mean of that share over all labels that any vote names, each judged by
-    itself; 1 where every vote names none.
+    For `multi`, this is the mean over all labels in the votes of the share of votes that agree with
+    the winner about the label; 1 if all votes are empty.
     """
     if not labels:
         return None

@@ -1,11 +1,22 @@
-"""Checks across the keys of a task: names that must exist, parts that belong together."""
+"""Checks across the keys of a task: names that must exist, and keys that require each other."""
 
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from targen.steps import CONFUSABLE, LABEL, RECIPE_STEP, RESERVED, STEPS, schema
+from targen.steps import (
+    CONFUSABLE,
+    CONTEXTS,
+    INSTANCES,
+    LABEL,
+    RECIPE_STEP,
+    RESERVED,
+    SEEDS,
+    STEPS,
+    VOCABULARIES,
+    schema,
+)
 from targen.tasks.endpoints import load_endpoints, unknown
 from targen.tasks.recipe import Recipe
 from targen.tasks.registry import metrics, resolve
@@ -18,15 +29,15 @@ _NEEDS_A_DATABASE: Final = frozenset({"expect_query_results_to_match_comparison"
 
 
 def problems(spec: TaskSpec, file: YamlFile) -> list[str]:
-    """Return everything that is wrong across keys, one line each."""
+    """Return the problems of a task, one line each."""
     return [f"{file.where(loc)}: {text}" for loc, text in _cross_checks(spec)]
 
 
 def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> list[str]:
-    """Return which steps name an endpoint that is not defined, one line each.
+    """Return the steps that name an undefined endpoint, one line each.
 
     Raises:
-        SpecError: what is wrong with the file of endpoints, where a step names any.
+        SpecError: the file of endpoints is wrong, and a step names an endpoint.
     """
     if not recipe.endpoints:
         return []
@@ -42,34 +53,34 @@ def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> l
 def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found = [*_check_fields(spec), *_check_answer(spec), *_check_validators(spec)]
     found += check_examples(spec)
-    found += _check_foreign(spec)
+    found += _check_imports(spec)
     found += _check_gates(spec)
     found += _check_expectations(spec)
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
     if spec.seeds is not None and not spec.seeds.fields:
-        found.append((("seeds", "fields"), "a seed needs one field or more"))
+        found.append((("seeds", "fields"), "a seed needs at least one field"))
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.terms and vocabulary.file:
             found.append((("vocabularies", name), "give terms or a file, not both"))
         if name in (LABEL, CONFUSABLE):
-            found.append((("vocabularies", name), "this name is the project's own; choose another"))
+            found.append((("vocabularies", name), "this name is reserved; choose another"))
         if vocabulary.requirement and vocabulary.requirement.count("{}") != 1:
             found.append((("vocabularies", name, "requirement"), "it needs `{}` exactly once"))
     if LABEL in spec.contexts.attributes:
         loc: Loc = ("contexts", "attributes", LABEL)
-        found.append((loc, "this name is the project's own; choose another"))
+        found.append((loc, "this name is reserved; choose another"))
     if spec.twin:
         if spec.language != ENGLISH:
-            found.append((("twin", "swap"), "swapping the gender is known for English only"))
+            found.append((("twin", "swap"), "swapping the gender is supported for English only"))
         for name in spec.twin.fields:
             found += _unknown_field(spec, name, ("twin", "fields"))
         found += _unknown_field(spec, spec.twin.id_field, ("twin", "id_field"))
     return found
 
 
-def _check_foreign(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    """Check what columns and labels of other people's files are said to be."""
+def _check_imports(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    """Check the mappings of columns and labels of imported files."""
     found: list[tuple[Loc, str]] = []
     parts: list[tuple[Loc, dict[str, str], dict[str, str]]] = [((), spec.columns, {})]
     if spec.reference is not None:
@@ -98,11 +109,13 @@ def _check_fields(spec: TaskSpec) -> list[tuple[Loc, str]]:
         if name in RESERVED:
             found.append((loc, "a table has a column of this name; choose another"))
         if not name.isidentifier():
-            found.append((loc, "a field's name is letters, digits and underscores"))
+            found.append(
+                (loc, "the name of a field must consist of letters, digits and underscores")
+            )
         if field.type == "choice" and not field.values:
             found.append((loc, "a choice needs `values`"))
         if field.planned and field.type != "choice":
-            found.append((loc, "only a choice can be planned"))
+            found.append((loc, "only a field of type choice can be planned"))
     return found
 
 
@@ -111,11 +124,11 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
     loc: Loc = ("answer", "labels")
     found: list[tuple[Loc, str]] = []
     if answer.kind in ("class", "multi") and len(answer.labels) < 2:
-        found.append((loc, f"an answer of kind '{answer.kind}' needs two labels or more"))
+        found.append((loc, f"an answer of kind '{answer.kind}' needs at least two labels"))
     if answer.kind in ("span", "none") and answer.labels:
         found.append((loc, f"an answer of kind '{answer.kind}' has no labels"))
     if answer.at_least > answer.at_most:
-        found.append((("answer", "at_least"), "it is more than `at_most`"))
+        found.append((("answer", "at_least"), "it is greater than `at_most`"))
     if answer.choices is not None:
         found += _unknown_field(spec, answer.choices, ("answer", "choices"))
     if answer.kind == "span" and answer.choices is None:
@@ -130,7 +143,7 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
 
 
 def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
-    """Return what the recipe's operators need that the task does not have, a line each."""
+    """Return what the recipe's operators need and the task lacks, one line each."""
     where, found = file.where(("recipe",)), []
     chosen = {step: resolve(recipe.choice(step), step)[0] for step in RECIPE_STEP}
     for step, operator in chosen.items():
@@ -139,32 +152,46 @@ def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
                 f"{file.where(('answer', 'kind'))}: the recipe '{recipe.name}' uses "
                 f"'{operator.name}' for {RECIPE_STEP[step]}, which needs labels; this task has none"
             )
-    names = {step: operator.name for step, operator in chosen.items()}
-    if names["seeds"] in ("llm_per_context", "expand") and spec.seeds is None:
-        found.append(
-            f"{where}: the recipe '{recipe.name}' makes seeds, so the task needs a section `seeds`"
-        )
-    if names["seeds"] == "examples" and not (spec.examples or spec.examples_file):
-        found.append(f"{where}: '{recipe.name}' grows from examples by people: give `examples`")
-    if names["seeds"] == "file" and (spec.seeds is None or spec.seeds.file is None):
-        found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
-    if names["instances"] == "file" and spec.rows_file is None:
-        found.append(f"{where}: '{recipe.name}' labels rows of a file: name it in `rows_file`")
-    if names["instances"] == "file" and spec.twin:
-        found.append(f"{where}: rows of a file have no twin; leave `twin` out")
-    if names["vocabularies"] == "attribute_values" and not spec.vocabularies:
-        _, params = resolve(recipe.choice("vocabularies"), "vocabularies")
-        if not getattr(params, "dimensions", 0):
-            found.append(
-                f"{where}: 'attribute_values' needs `vocabularies`, or `dimensions` to find"
-            )
-    if chosen["contexts"].per_slot and names["vocabularies"] == "none":
-        found.append(f"{where}: '{names['contexts']}' needs terms; `vocabularies` is none")
+    vocabularies, seeds, instances = (chosen[s].name for s in (VOCABULARIES, SEEDS, INSTANCES))
+    _, params = resolve(recipe.choice(VOCABULARIES), VOCABULARIES)
+    unmet = [
+        (
+            seeds in ("llm_per_context", "expand") and spec.seeds is None,
+            "generates seeds: add a section `seeds` to the task",
+        ),
+        (
+            seeds == "examples" and not (spec.examples or spec.examples_file),
+            "needs human-made examples: give `examples`",
+        ),
+        (
+            seeds == "file" and (spec.seeds is None or spec.seeds.file is None),
+            "reads seeds from a file: name it in `seeds.file`",
+        ),
+        (
+            instances == "file" and spec.rows_file is None,
+            "labels rows of a file: name it in `rows_file`",
+        ),
+        (
+            instances == "file" and spec.twin is not None,
+            "reads rows from a file, which have no twins: remove `twin`",
+        ),
+        (
+            vocabularies == "attribute_values"
+            and not spec.vocabularies
+            and not getattr(params, "dimensions", 0),
+            "uses 'attribute_values', which needs `vocabularies` or a number of `dimensions`",
+        ),
+        (
+            chosen[CONTEXTS].per_slot and vocabularies == "none",
+            f"uses '{chosen[CONTEXTS].name}', which needs terms, but its `vocabularies` is none",
+        ),
+    ]
+    found += [f"{where}: the recipe '{recipe.name}' {text}" for applies, text in unmet if applies]
     return found
 
 
 def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    """Return what is wrong with the examples, as (key, sentence)."""
+    """Return the problems of the examples as (key, message)."""
     found: list[tuple[Loc, str]] = []
     needed = {name for name, field in spec.fields.items() if not field.derived}
     for index, example in enumerate(spec.examples):
@@ -211,11 +238,11 @@ def _check_gates(spec: TaskSpec) -> list[tuple[Loc, str]]:
         metric = metrics().get(gate.metric)
         if metric is None:
             hint = nearest(gate.metric, metrics())
-            found.append(((*loc, "metric"), f"no metric is named '{gate.metric}'; {hint}"))
+            found.append(((*loc, "metric"), f"unknown metric '{gate.metric}'; {hint}"))
         if gate.at_least is None and gate.at_most is None:
             found.append((loc, "a gate needs a bound: `at_least`, `at_most` or both"))
         elif None not in (gate.at_least, gate.at_most) and gate.at_least > gate.at_most:  # type: ignore[operator]
-            found.append(((*loc, "at_least"), "it is more than `at_most`: nothing can pass"))
+            found.append(((*loc, "at_least"), "it is greater than `at_most`, so no value can pass"))
         for bound in ("at_least", "at_most"):
             value = getattr(gate, bound)
             if metric is not None and metric.share and value is not None and not 0 <= value <= 1:
@@ -230,18 +257,18 @@ _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")
 
 
 def _check_expectations(spec: TaskSpec) -> list[tuple[Loc, str]]:
-    """Check names, which takes no import; arguments are checked by the library itself."""
+    """Check the names in expectations; the library checks the arguments when it runs them."""
     found: list[tuple[Loc, str]] = []
     for table, wanted in spec.expectations.items():
         loc: Loc = ("expectations", table)
         if table not in STEPS:
-            found.append((loc, f"there is no table of this name; {nearest(table, STEPS)}"))
+            found.append((loc, f"unknown table; {nearest(table, STEPS)}"))
             continue
         columns = schema(table, spec.field_types, spec.answer.kind)
         known = shipped()
         for index, one in enumerate(wanted):
             if known and one.type not in known:
-                hint = f"Great Expectations ships no '{one.type}'; {nearest(one.type, known)}"
+                hint = f"unknown expectation '{one.type}'; {nearest(one.type, known)}"
                 found.append(((*loc, index, "type"), hint))
             for key in _COLUMN_KEYS:
                 given = one.kwargs.get(key)
@@ -250,7 +277,7 @@ def _check_expectations(spec: TaskSpec) -> list[tuple[Loc, str]]:
                         hint = f"{table} has no column '{name}'; {nearest(name, columns)}"
                         found.append(((*loc, index, "kwargs", key), hint))
             if isinstance(one.kwargs.get("row_condition"), str):
-                hint = "write it as the mapping that Great Expectations keeps, not as code"
+                hint = "write it as a Great Expectations mapping, not as code"
                 found.append(((*loc, index, "kwargs", "row_condition"), hint))
     return found
 
@@ -263,9 +290,10 @@ def _unknown_field(spec: TaskSpec, name: str, loc: Loc) -> list[tuple[Loc, str]]
 
 @lru_cache(maxsize=1)
 def shipped() -> frozenset[str]:
-    """Return the names of the expectations that Great Expectations ships for tables in memory.
+    """Return the names of Great Expectations' expectations for tables in memory.
 
-    Read from its files' names, because importing it takes seconds; empty where it is missing.
+    They are read from its file names, because importing it takes seconds. Empty if the package is
+    not installed.
     """
     found = find_spec("great_expectations")
     folders = found.submodule_search_locations if found else None

@@ -22,7 +22,7 @@ _ENTRY: Final = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.*)$")
 
 
 def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
-    """Return attribute -> what the docstrings of a model and its bases say of it."""
+    """Return attribute -> description, from the docstrings of a model and its bases."""
     found: dict[str, str] = {}
     for kind in reversed(model.__mro__):
         doc = inspect.cleandoc(kind.__doc__ or "") if kind is not BaseModel else ""
@@ -41,7 +41,7 @@ def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _described(schema: Schema, model: type[BaseModel]) -> Schema:
-    """Return a model's schema with descriptions of its keys, and without generated titles."""
+    """Add descriptions of keys to a model's schema and remove generated titles."""
     by_key = {(f.alias or name): name for name, f in model.model_fields.items()}
     texts = attribute_texts(model)
     for key, part in schema.get("properties", {}).items():
@@ -73,7 +73,7 @@ def task_schema() -> Schema:
     schema = _model(TaskSpec)
     required = schema.pop("required")
     for part in schema["$defs"].values():
-        # What a task extends may hold the rest of a section.
+        # A task that extends another may give only part of a section.
         part.pop("required", None)
     label = schema["$defs"]["Label"]
     schema["$defs"]["Label"] = {"anyOf": [{"type": "string"}, label]}
@@ -127,10 +127,10 @@ def _summary(operator: Operator) -> str:
 
 
 def _one_operator(step: str) -> Schema:
-    """Return the schema of a step of a recipe: an operator's name, or it and its parameters."""
+    """Return the schema of a recipe's step: an operator's name, alone or with parameters."""
     known = operators(step).values()
     named = [{"const": operator.name, "description": _summary(operator)} for operator in known]
-    whole = [
+    with_params = [
         _object(
             {"operator": {"const": operator.name, "description": _summary(operator)}}
             | _params(operator),
@@ -138,11 +138,11 @@ def _one_operator(step: str) -> Schema:
         )
         for operator in known
     ]
-    return {"anyOf": [*named, *whole]}
+    return {"anyOf": [*named, *with_params]}
 
 
 def _any_operator(step: str) -> Schema:
-    """Return the schema of what a task changes of a step, whose operator the recipe may name."""
+    """Return the schema of a task's changes to a step; its operator may be in the recipe."""
     properties: Schema = {"operator": {"enum": list(operators(step))}}
     for operator in operators(step).values():
         for name, part in _params(operator).items():
@@ -156,8 +156,8 @@ def _any_operator(step: str) -> Schema:
 
 def files() -> dict[str, str]:
     """Return file name -> text of both schemas."""
-    made = {"task.schema.json": task_schema(), "recipe.schema.json": recipe_schema()}
+    schemas = {"task.schema.json": task_schema(), "recipe.schema.json": recipe_schema()}
     return {
         name: json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-        for name, schema in made.items()
+        for name, schema in schemas.items()
     }

@@ -1,4 +1,4 @@
-"""Loading: the folders of tasks and recipes, read and checked."""
+"""Reads and checks the folders of tasks and recipes."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
 
 
 def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
-    """Return what is wrong with the operators and parameters that `file` chooses, a line each."""
+    """Return the problems of a recipe's operators and parameters, one line each."""
     problems: list[str] = []
     for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
@@ -42,10 +42,10 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
     """Return the recipes of a folder by name.
 
     Raises:
-        SpecError: all problems of all files, one a line.
+        SpecError: the problems of all files, one per line.
     """
     if not folder.is_dir():
-        raise SpecError(f"{folder}: there is no such folder of recipes; set TARGEN_RECIPES_DIR")
+        raise SpecError(f"{folder}: the folder of recipes does not exist; set TARGEN_RECIPES_DIR")
     recipes: dict[str, Recipe] = {}
     problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
@@ -64,14 +64,14 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
 
 
 def _merged(base: Any, child: Any) -> Any:
-    """Lay `child` over `base`: mappings key by key, everything else replaced."""
+    """Merge mappings recursively; any other value of `child` replaces that of `base`."""
     if isinstance(base, Mapping) and isinstance(child, Mapping):
         return {**base, **{k: _merged(base[k], v) if k in base else v for k, v in child.items()}}
     return child
 
 
 def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] = ()) -> Any:
-    """Return the data of a task with everything that it extends below it."""
+    """Return the data of a task merged with that of the tasks that it extends."""
     file = files[name]
     parent = file.data.get("extends")
     if parent is None:
@@ -80,24 +80,23 @@ def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] =
         raise SpecError(f"{file.where(('extends',))}: no task '{parent}'; {nearest(parent, files)}")
     if parent in (*chain, name):
         circle = " -> ".join((*chain, name, parent))
-        raise SpecError(f"{file.where(('extends',))}: `extends` runs in a circle: {circle}")
+        raise SpecError(f"{file.where(('extends',))}: `extends` is circular: {circle}")
     return _merged(_extended(parent, files, (*chain, name)), file.data)
 
 
 def _ancestors(name: str, files: Mapping[str, YamlFile]) -> tuple[str, ...]:
-    """Return the names that a task extends; `_extended` has found that they run in no circle."""
+    """Return the names of the tasks that a task extends; they must not be circular."""
     parent = files[name].data.get("extends")
     return () if parent is None else (parent, *_ancestors(parent, files))
 
 
 def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
-    """Return task name -> file for every file of the folder, and what is wrong with the others.
+    """Return task name -> file, and for broken files, file name -> problem.
 
-    Nothing but the name is checked. A file whose name cannot be had goes by that of the file, so
-    that one broken file is one broken task.
+    Only names are checked.
     """
     if not folder.is_dir():
-        raise SpecError(f"{folder}: there is no such folder of tasks; set TARGEN_TASKS_DIR")
+        raise SpecError(f"{folder}: the folder of tasks does not exist; set TARGEN_TASKS_DIR")
     files: dict[str, YamlFile] = {}
     broken: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):
@@ -112,7 +111,7 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
             continue
         first = files.setdefault(name, file)
         if first is not file:
-            # The copy is the one that is called otherwise than its task.
+            # The copy is the file whose name differs from the task's name.
             copy = first if path.stem == name else file
             files[name] = other = file if copy is first else first
             broken[copy.path.stem] = (
@@ -120,18 +119,18 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
                 f"give this one another name, such as {copy.path.stem}"
             )
     if not files and not broken:
-        raise SpecError(f"{folder}: holds no task file (*.yaml)")
+        raise SpecError(f"{folder}: contains no task file (*.yaml)")
     return files, broken
 
 
 def load_task_names(folder: Path) -> list[str]:
-    """Return the names of all tasks, sorted; nothing else of them is checked.
+    """Return the names of all tasks, sorted; only names are checked.
 
-    A file that does not parse or has no name of its own stands there by the file's name, if that
-    can be a task's: loading it says what is wrong.
+    A broken file is listed by its file name if that is a valid task name; loading it raises its
+    error.
 
     Raises:
-        SpecError: there is no such folder, or no task in it.
+        SpecError: the folder does not exist or contains no task.
     """
     files, broken = _read_files(folder)
     return sorted({*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))})
@@ -144,18 +143,18 @@ def load_tasks(
     references: Path | None = None,
     endpoints_file: Path | None = None,
 ) -> dict[str, TaskSpec]:
-    """Return every task of a folder by name, sorted, with its recipe.
+    """Return the tasks of a folder by name, sorted.
 
     Args:
         tasks_dir: folder of task files.
         recipes_dir: folder of recipe files.
         rows: overrides the `rows` of every task.
-        references: folder with a file of gold rows for tasks, named like the task or one that it
-            extends; it goes before the task's own.
-        endpoints_file: where the endpoints that steps name are defined; None: they are not checked.
+        references: folder with gold rows in files named after the task or one that it extends;
+            overrides the task's own reference.
+        endpoints_file: defines the endpoints that steps name; None skips that check.
 
     Raises:
-        SpecError: all problems of all files, one a line.
+        SpecError: the problems of all files, one per line.
     """
     recipes = load_recipes(recipes_dir)
     files, broken = _read_files(tasks_dir)
@@ -179,10 +178,10 @@ def load_task(
     references: Path | None = None,
     endpoints_file: Path | None = None,
 ) -> TaskSpec:
-    """Return one task, as `load_tasks` does; problems of the other files do not matter.
+    """Return one task, like `load_tasks`; problems of other files are ignored.
 
     Raises:
-        SpecError: there is no such task (with the nearest name), or what is wrong with it.
+        SpecError: the task does not exist or is wrong.
     """
     files, broken = _read_files(tasks_dir)
     if name not in files:
@@ -234,7 +233,7 @@ def _load(
 
 
 def _plan_of(recipe: Recipe) -> dict[str, Any]:
-    """Return what of a recipe's operators a task's plan depends on."""
+    """Return the properties of a recipe's operators that a task's plan depends on."""
     contexts, _ = resolve(recipe.choice(CONTEXTS), CONTEXTS)
     _, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
     _, correction = resolve(recipe.choice(CORRECTED_SET), CORRECTED_SET)

@@ -10,7 +10,7 @@ NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
 class StepChoice(BaseModel):
-    """The operator of one step and its parameters, as written; `loading` checks them."""
+    """The operator of one step and its parameters, not yet validated."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -28,7 +28,7 @@ class StepChoice(BaseModel):
 
 
 class Steps(BaseModel):
-    """The six choices that make a recipe."""
+    """The choices for the six steps of a recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,18 +41,18 @@ class Steps(BaseModel):
 
 
 class Recipe(BaseModel):
-    """A method: its name, where it was published, and its steps."""
+    """A method: its name, its source, and an operator for each step."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: str = Field(pattern=NAME_PATTERN)
-    """[a-z0-9][a-z0-9_-]{0,62}, unique among the recipes."""
+    """[a-z0-9][a-z0-9_-]{0,62}, unique among recipes."""
     title: str
-    """a title for people."""
+    """A title for display."""
     source: str
-    """the paper and section that it follows."""
+    """The paper and section that it follows."""
     description: str = ""
-    """what it does and when to use it."""
+    """What it does and when to use it."""
     steps: Steps
 
     def choice(self, step: str) -> StepChoice:
@@ -62,13 +62,13 @@ class Recipe(BaseModel):
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Step -> the endpoint that it names; steps on the default endpoint are left out."""
+        """Step -> endpoint, for steps that name one."""
         named = {step: self.choice(step).params.get("endpoint") for step in RECIPE_STEP}
         return {step: str(name) for step, name in named.items() if name is not None}
 
 
 class PartialSteps(BaseModel):
-    """What a task changes in its recipe: parameters or operators of steps."""
+    """A task's changes to its recipe: parameters or operators of steps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,9 +81,9 @@ class PartialSteps(BaseModel):
 
 
 def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
-    """Return the recipe with the task's own parameters applied.
+    """Return the recipe with a task's overrides.
 
-    An override that names another operator starts from that operator's defaults.
+    An override that names another operator starts from the defaults of that operator.
     """
     chosen = {}
     for step, key in RECIPE_STEP.items():

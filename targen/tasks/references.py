@@ -1,4 +1,4 @@
-"""The gold rows of a task: found, read, and brought into its columns."""
+"""Reads the gold rows of a task and converts them to its columns."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.hashing import sha256_of
+from targen.steps import FIELD_DTYPES
 from targen.tasks import import_files, imports
 from targen.tasks.imports import Mapped
 
@@ -21,8 +22,8 @@ class References:
     """Gold rows in a task's columns.
 
     Attributes:
-        name: what the page calls `rows`.
-        rows: of the task itself, None where it has none.
+        name: the name of `rows` on the report page.
+        rows: the task's gold rows, if any.
         elsewhere: name -> rows of another task.
     """
 
@@ -37,16 +38,16 @@ def mapped(
     columns: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
 ) -> Mapped:
-    """Return what a file's columns and labels mean; what is given here goes first.
+    """Return the mapping of a file's columns and labels.
 
     Args:
         spec: the task.
         source: the section of the task that names the file, if any.
-        columns: column -> field, as given for this file alone.
-        labels: label -> label, likewise.
+        columns: column -> field, for this file only; overrides the task.
+        labels: label of the file -> label of the task, likewise.
     """
     own = (source.columns, source.labels) if source is not None else ({}, {})
-    # A dictionary keeps the place of its first mention: what goes first is looked for first.
+    # The first line sets the order in which columns are tried, the second the values.
     merged = {**(columns or {}), **own[0], **spec.columns}
     merged |= {**spec.columns, **own[0], **(columns or {})}
     return Mapped(merged, {**own[1], **(labels or {})})
@@ -62,12 +63,12 @@ def of(
 
     Args:
         spec: the task.
-        given: a file that goes before what the task names.
-        columns: column -> field, before what the task says.
-        labels: label -> label, likewise.
+        given: a file to use instead of the task's.
+        columns: see `mapped`.
+        labels: see `mapped`.
 
     Raises:
-        TableError: a file or data set cannot be read, or does not fit the task.
+        TableError: a file or data set cannot be read, or does not match the task.
     """
     source = spec.reference
     meant = mapped(spec, source, columns, labels)
@@ -86,7 +87,7 @@ def of(
             if file is not None
             else _from_hub(spec, part, meant)
         )
-    return References(name, None if rows is None else _whole(rows, spec), elsewhere)
+    return References(name, None if rows is None else _with_all_fields(rows, spec), elsewhere)
 
 
 def _from_hub(spec: "TaskSpec", source: "ForeignRows", meant: Mapped) -> pl.DataFrame:
@@ -95,10 +96,8 @@ def _from_hub(spec: "TaskSpec", source: "ForeignRows", meant: Mapped) -> pl.Data
     return imports.shaped(rows, spec, meant)
 
 
-def _whole(rows: pl.DataFrame, spec: "TaskSpec") -> pl.DataFrame:
-    """Return gold rows with a column for every field: derived ones may be absent, and are null."""
-    from targen.steps import FIELD_DTYPES  # noqa: PLC0415
-
+def _with_all_fields(rows: pl.DataFrame, spec: "TaskSpec") -> pl.DataFrame:
+    """Add a null column for each derived field that gold rows lack."""
     absent = [name for name in spec.fields if name not in rows.columns]
     types = spec.field_types
     return rows.with_columns(
@@ -107,7 +106,7 @@ def _whole(rows: pl.DataFrame, spec: "TaskSpec") -> pl.DataFrame:
 
 
 def identity(spec: "TaskSpec") -> dict[str, Any]:
-    """Return what the report reads of references: sections of the task, and digests of files."""
+    """Return the inputs of the report from references: task sections and digests of files."""
     files = {"reference": spec.reference_file, **spec.elsewhere_files}
     return {
         "columns": spec.columns,
@@ -121,15 +120,15 @@ def _digest(path: Path) -> str:
     try:
         return sha256_of(path.read_bytes())
     except OSError:
-        # Whoever reads it will say so.
+        # Reading the file raises an error with a message.
         return "unreadable"
 
 
 def _hub_rows(source: "HubDataset") -> pl.DataFrame:
-    """Return the rows of a data set; numbers that stand for class names are these names.
+    """Return the rows of a data set, with class names instead of class numbers.
 
     Raises:
-        TableError: the package is missing, or the data set cannot be had.
+        TableError: the package is not installed, or the data set cannot be loaded.
     """
     try:
         from datasets import ClassLabel, load_dataset  # noqa: PLC0415 - seconds to import
@@ -143,7 +142,7 @@ def _hub_rows(source: "HubDataset") -> pl.DataFrame:
             source.dataset, source.config, split=source.split, revision=source.revision
         )
         frame = pl.DataFrame(data.to_polars())
-    # Whatever the package, the network or the data set's own loader raises, the user must hear.
+    # The package, the network and the data set's own loader raise many kinds of exceptions.
     except Exception as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise TableError(

@@ -1,4 +1,4 @@
-"""The registries of operators and metrics, which tasks and recipes refer to by name."""
+"""The registries of operators and metrics, which tasks and recipes name."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from targen.tasks.yamlfile import nearest
 
 
 class Params(BaseModel):
-    """Parameters of an operator: unknown ones are errors."""
+    """Base class of operator parameters; rejects unknown parameters."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -25,18 +25,18 @@ AnyRun = TypeVar("AnyRun", bound=Run)
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator as recipes name it.
+    """A registered operator.
 
     Attributes:
         step: a key of `targen.steps.RECIPE_STEP`.
         name: unique in its step.
         params: the model of its parameters.
-        run: the function itself.
-        prompt: its template below `targen/prompts`; None if it makes no model calls.
-        needs_labels: True if it requires a task with labels.
-        reads: keys of the task, or properties of `TaskSpec`, that it reads besides those of its
-            step; they are part of the step's digest.
-        per_slot: for contexts: row i belongs to slot i of the plan only.
+        run: the function.
+        prompt: its template in `targen/prompts`; None if it makes no model calls.
+        needs_labels: whether it requires a task with labels.
+        reads: task keys or `TaskSpec` properties that it reads besides those of its step; part of
+            the step digest.
+        per_slot: for contexts: whether row i belongs to slot i only.
     """
 
     step: str
@@ -74,7 +74,7 @@ def operator(
 
 _BUILT_IN: Final = ("targen.operators", "targen.quality.metrics")
 """Modules that register the built-in operators and metrics. They import this package, so they are
-imported here by name, on first use."""
+imported by name on first use."""
 
 _METRICS: dict[str, Any] = {}
 
@@ -96,17 +96,17 @@ def operators(step: str) -> dict[str, Operator]:
 
 
 def metrics() -> Mapping[str, Any]:
-    """Return the metrics that a gate may name."""
+    """Return the metrics by name."""
     _load_built_in()
     return _METRICS
 
 
 def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
-    """Return the operator that a step names and its checked parameters.
+    """Return the operator of a choice and its validated parameters.
 
     Raises:
-        LookupError: the operator is unknown; the message suggests the nearest name.
-        pydantic.ValidationError: a parameter is wrong.
+        LookupError: the operator is unknown; the message suggests a name.
+        pydantic.ValidationError: a parameter is invalid.
     """
     known = operators(step)
     if choice.operator not in known:

@@ -1,4 +1,4 @@
-"""The sections of a task file, one model each, and the languages of tasks."""
+"""The sections of a task file, and the languages of tasks."""
 
 from typing import Any, Final, Literal
 
@@ -49,7 +49,7 @@ LANGUAGES: Final = {
 
 
 class Part(BaseModel):
-    """A section of a task: unknown keys are errors."""
+    """Base class of task sections; rejects unknown keys."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
@@ -60,15 +60,15 @@ class TaskField(Part):
     """One column of an instance."""
 
     description: str = ""
-    """What the field holds; part of the prompts."""
+    """What the field contains; part of the prompts."""
     type: Literal["text", "choice", "integer", "texts"] = "text"
     """text, choice (one of `values`), integer, or texts (a list)."""
     values: list[str] | None = None
     """The possible values of a choice."""
     planned: bool = False
-    """For a choice: the plan sets it, evenly, instead of the model."""
+    """For a choice: the plan assigns the values evenly, instead of the model."""
     derived: bool = False
-    """Filled in by a validator; a model is never asked for it."""
+    """Filled in by a validator instead of the model."""
     max_words: int | None = Field(default=None, ge=1)
     """Longer texts are rejected."""
     optional: bool = False
@@ -90,7 +90,7 @@ class Label(Part):
 
 
 class Answer(Part):
-    """What the label of a row is."""
+    """The kind of answer and the labels."""
 
     kind: Kind = "class"
     """class, span (a text from the row), multi (several labels) or none."""
@@ -99,9 +99,9 @@ class Answer(Part):
     labels: dict[str, Label] = Field(default_factory=dict)
     """For class and multi: label -> how to write it and what it means."""
     at_least: int = Field(default=0, ge=0)
-    """For multi: the smallest number of labels that a row is planned to have."""
+    """For multi: the minimum number of labels that the plan assigns to a row."""
     at_most: int = Field(default=3, ge=1)
-    """For multi: the largest number of labels that a row is planned to have."""
+    """For multi: the maximum number of labels that the plan assigns to a row."""
     choices: str | None = None
     """For span: the field that lists the texts to choose from."""
     options: list[str] = Field(default_factory=list)
@@ -112,17 +112,17 @@ class Answer(Part):
 
 
 class Attribute(Part):
-    """A named property of a context, drawn or free."""
+    """A named property of a context: one of `values`, or free text."""
 
     description: str = ""
     values: list[str] | None = None
 
 
 class Vocabulary(Part):
-    """A list of terms that contexts draw from: given here, in a file, or written by the model."""
+    """A list of terms for contexts: given here, read from a file, or requested from the model."""
 
     what: str = ""
-    """What counts as such a term, for the model that lists them."""
+    """What the terms are, for the prompt."""
     terms: list[str] = Field(default_factory=list)
     """The terms themselves."""
     file: str | None = None
@@ -136,7 +136,7 @@ class Vocabulary(Part):
 
 
 class Contexts(Part):
-    """What a context is."""
+    """What contexts are."""
 
     what: str = "domains or topics in which instances can be set"
     """Completes "a list of ..."."""
@@ -152,7 +152,7 @@ class SeedField(Part):
 
 
 class Seeds(Part):
-    """What an instance seed is."""
+    """What seeds are."""
 
     kind: Literal["sentence", "passage", "word", "tuple", "example"]
     """sentence, passage, word, tuple or example."""
@@ -168,7 +168,7 @@ class Seeds(Part):
 
 
 class Example(Part):
-    """One row made by people: a format to follow, or a seed to grow from."""
+    """A human-made row: a format to follow, or a seed to grow from."""
 
     fields: dict[str, Any]
     """Field -> value; all fields except derived ones."""
@@ -177,7 +177,7 @@ class Example(Part):
 
 
 class Twin(Part):
-    """A second row that code makes from the first: the unit of the task is the pair."""
+    """Derives a second row from each row, by code; the task then consists of pairs."""
 
     swap: Literal["gender"]
     """How the second row is made; `gender` is the only way."""
@@ -202,7 +202,9 @@ class Release(Part):
     def _shares_add_up(self) -> "Release":
         shares = self.splits.values()
         if not all(0 < share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9:
-            raise ValueError("the shares must be above 0 and add up to 1, as 0.8, 0.1 and 0.1 do")
+            raise ValueError(
+                "the shares must be above 0 and add up to 1, for example 0.8, 0.1 and 0.1"
+            )
         return self
 
 
@@ -212,14 +214,14 @@ class Gate(Part):
     metric: str
     """The metric's name, as in the report's table."""
     slice: str | None = None
-    """The slice of the data, as in the table. Without it: the figure for all rows, else people's
-    review, else every slice."""
+    """The slice of the data, as in the table. By default: the value for all rows, else that of
+    human review, else every slice."""
     at_least: float | None = Field(default=None, allow_inf_nan=False)
     """The lower bound, inclusive. Give it, `at_most` or both. Shares go from 0 to 1."""
     at_most: float | None = Field(default=None, allow_inf_nan=False)
     """The upper bound, inclusive. Give it, `at_least` or both. Shares go from 0 to 1."""
     severity: Literal["error", "warn"] = "error"
-    """`error` blocks the release, `warn` only warns. A metric without a value does not pass."""
+    """`error` blocks the release, `warn` only warns. A metric without a value fails."""
 
 
 class HubDataset(Part):
@@ -232,11 +234,11 @@ class HubDataset(Part):
     split: str = "validation"
     """The split to read."""
     revision: str | None = None
-    """A commit or tag that pins the data; the newest if unset."""
+    """A commit or tag; the latest if unset."""
 
 
 class ForeignRows(Part):
-    """Rows that people made, to measure the task's own rows against."""
+    """Human-made rows, for comparison with the task's rows."""
 
     file: str | None = None
     """A Parquet, JSON lines, CSV or TSV file beside the task."""
@@ -258,7 +260,7 @@ class Expectation(Part):
     """One expectation of Great Expectations on one table."""
 
     type: str
-    """The name of an expectation that the library ships, `expect_...`."""
+    """The name of the expectation, `expect_...`."""
     kwargs: dict[str, Any] = Field(default_factory=dict)
     """Its arguments, as in the library."""
     severity: Literal["error", "warn"] = "error"

@@ -1,4 +1,4 @@
-"""Tasks: what a data set is about, as one YAML file says it."""
+"""The task: the content of one YAML file, with the files and the recipe that it names."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -26,19 +26,10 @@ from targen.tasks.sections import (
 
 @dataclass(frozen=True, slots=True)
 class Attached:
-    """What a task's file leads to, read and checked with it.
+    """The recipe and files that a task names; see the properties of `TaskSpec`.
 
     Attributes:
-        source: the file that the task was read from.
-        recipe: the recipe, with the task's own parameters laid over it.
-        per_call: slots in one generation call, as the recipe's operator for instances has it.
-        per_slot: whether context i is slot i's own, as `draw` makes them.
-        drops: whether the recipe's correction may drop a row.
-        ancestors: the tasks that it extends, the nearest first.
-        reference_file: gold rows, from the task or from the folder of references; None without.
-        elsewhere_files: name -> file of another task's gold rows.
-        seed_rows: the seeds of `seeds.file`, seed field -> value; empty where there is no file.
-        given_rows: the rows of `rows_file`, field -> value; empty where there is no file.
+        drops: whether the recipe's correction may drop rows.
     """
 
     source: Path
@@ -54,30 +45,29 @@ class Attached:
 
 
 class TaskSpec(BaseModel):
-    """A task, whole and checked: what `loading.load_tasks` returns.
+    """A validated task, as `loading.load_tasks` returns it.
 
     Attributes:
         name: [a-z0-9][a-z0-9_-]{0,62}; the partition key.
-        rows: how many rows the corrected set should hold.
-        edition: part of every request's identity; raise it to generate anew.
+        rows: number of rows in the corrected set.
+        edition: part of every request's identity; raise it to generate new data.
         headroom: rows that `instances` makes beyond `rows`, for correction to drop.
-        recipe_name: the recipe as the file names it (key `recipe`).
-        language: of all texts, as ISO 639-1 has it; prompts, validators and metrics are told.
-        examples: rows made by people, for methods that grow from examples.
+        recipe_name: name of the recipe (key `recipe`).
+        language: language of all texts, as an ISO 639-1 code.
+        examples: human-made rows, for methods that grow a data set from examples.
         examples_file: a YAML file beside the task with the key `examples`, instead of them.
         rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
-            CSV, a column for each field.
-        gates: bounds that metrics of the quality report must keep.
-        columns: column of a foreign file -> field of this task, or `label`; holds for own data
-            that is reported on, for the reference, and for `elsewhere`.
-        reference: gold rows of this task, which the report measures against.
-        elsewhere: name -> gold rows of another task in this one's columns, to measure utility out
-            of distribution.
-        budget_usd: ceiling in US dollars over all runs of this task; None is none of its own.
-        expectations: table -> expectations of Great Expectations, beyond those that follow from
-            the task.
-        steps: parameters of the recipe that this task changes.
-        release: in which parts and under which licence the finished rows go out.
+            CSV, with one column per field.
+        gates: bounds for metrics of the quality report.
+        columns: column of an imported file -> field of this task, or `label`; applies to own data
+            to report on, to `reference`, and to `elsewhere`.
+        reference: gold rows of this task, which the report compares with.
+        elsewhere: name -> gold rows of another task with this task's columns, to measure utility
+            out of distribution.
+        budget_usd: limit in US dollars for all runs of this task together; None sets no limit.
+        expectations: table -> Great Expectations expectations, besides those derived from the task.
+        steps: changes to the recipe's parameters.
+        release: splits and license of the finished rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
@@ -113,32 +103,32 @@ class TaskSpec(BaseModel):
     _attached: Attached = PrivateAttr()
 
     def attach(self, attached: Attached) -> None:
-        """Add what the task's file leads to; without it the task says only what the file says."""
+        """Set the recipe and the content of the files that the task names."""
         self._attached = attached
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe, with this task's own parameters laid over it."""
+        """The recipe with the task's own parameters."""
         return self._attached.recipe
 
     @property
     def source(self) -> Path:
-        """The file that this task was read from."""
+        """The task file."""
         return self._attached.source
 
     @property
     def ancestors(self) -> tuple[str, ...]:
-        """The tasks that this one extends, the nearest first."""
+        """The tasks that this one extends, nearest first."""
         return self._attached.ancestors
 
     @property
     def labels(self) -> dict[str, Label]:
-        """Label -> its texts, in the file's order; empty for span and none."""
+        """Label -> its constraint and definition, in the file's order; empty for span and none."""
         return self.answer.labels
 
     @property
     def reference_file(self) -> Path | None:
-        """The file of gold rows, from the task or from the folder of references; None without."""
+        """The file of gold rows, from the folder of references or from the task, if any."""
         return self._attached.reference_file
 
     @property
@@ -148,17 +138,17 @@ class TaskSpec(BaseModel):
 
     @property
     def seed_rows(self) -> list[dict[str, Any]]:
-        """The seeds of `seeds.file`, seed field -> value; empty where there is no file."""
+        """The rows of `seeds.file`, seed field -> value; empty without a file."""
         return self._attached.seed_rows
 
     @property
     def given_rows(self) -> list[dict[str, Any]]:
-        """The rows of `rows_file`, field -> value; empty where there is no file."""
+        """The rows of `rows_file`, field -> value; empty without a file."""
         return self._attached.given_rows
 
     @property
     def requirement_words(self) -> dict[str, str]:
-        """Vocabulary -> how prompts word a term of it as a requirement."""
+        """Vocabulary -> its key `requirement`."""
         return {name: vocabulary.requirement for name, vocabulary in self.vocabularies.items()}
 
     @property
@@ -168,7 +158,7 @@ class TaskSpec(BaseModel):
 
     @property
     def label_definitions(self) -> dict[str, str]:
-        """Label -> what it means, as annotators are told."""
+        """Label -> what it means, for annotators."""
         return {
             name: (label.definition or label.constraint).strip()
             for name, label in self.labels.items()
@@ -176,7 +166,7 @@ class TaskSpec(BaseModel):
 
     @property
     def label_sets(self) -> list[list[str]]:
-        """For `multi`, every set of labels that a row may be planned to have, sorted; else none."""
+        """For `multi`, all sets of labels that the plan may assign to a row; else empty."""
         if self.answer.kind != "multi":
             return []
         sizes = range(self.answer.at_least, min(self.answer.at_most, len(self.labels)) + 1)
@@ -185,18 +175,18 @@ class TaskSpec(BaseModel):
 
     @property
     def planned_labels(self) -> list[Any]:
-        """All that the plan reads to say which label a slot has."""
+        """The inputs of the plan's labels, for step digests."""
         answer = self.answer
         return [answer.kind, list(self.labels), answer.at_least, answer.at_most, self.per_call]
 
     @property
     def per_slot(self) -> bool:
-        """Whether context i is slot i's own, as `draw` makes them."""
+        """Whether context i belongs to slot i only, as with the operator `draw`."""
         return self._attached.per_slot
 
     @property
     def field_types(self) -> dict[str, str]:
-        """Field -> type, as `tables.schema` takes it."""
+        """Field -> type."""
         return {name: field.type for name, field in self.fields.items()}
 
     @property
@@ -206,25 +196,25 @@ class TaskSpec(BaseModel):
 
     @property
     def seed_fields(self) -> list[str]:
-        """Fields of the task that a seed already holds."""
+        """Fields of the task that seeds contain."""
         return [name for name in (self.seeds.fields if self.seeds else {}) if name in self.fields]
 
     @property
     def unit(self) -> int:
-        """Rows per slot: 2 where each row has a twin, else 1."""
+        """Rows per slot: 2 if the task has twins, else 1."""
         return 2 if self.twin else 1
 
     @property
     def wanted_rows(self) -> int:
-        """`rows`, rounded down to whole units."""
+        """`rows`, rounded down to a multiple of `unit`."""
         return self.rows - self.rows % self.unit
 
     @property
     def wanted_instances(self) -> int:
-        """Rows that `instances` makes: rows and headroom, rounded up to whole units.
+        """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
-        Where the task says nothing, the headroom is a quarter of the rows and eight a label, and
-        none at all where the recipe has no correction that could drop a row.
+        The default headroom is a quarter of the rows, at least eight per label, and 0 if the
+        recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
@@ -235,22 +225,22 @@ class TaskSpec(BaseModel):
 
     @property
     def per_call(self) -> int:
-        """Slots in one generation call, as the recipe's operator for instances has it."""
+        """Slots per generation call, from the recipe's operator for instances."""
         return self._attached.per_call
 
     @property
     def slots_wanted(self) -> int:
-        """Slots that `instances` has to fill."""
+        """Number of slots that `instances` has to fill."""
         return self.wanted_instances // self.unit
 
     @property
     def slots_at_most(self) -> int:
-        """Slots that may be opened where some are given up: an eighth more, and a group a label."""
+        """Maximum number of slots to try: an eighth more, plus one group per label."""
         return self.slots_wanted + self.slots_wanted // 8 + self._overhang
 
     @property
     def slots_seeded(self) -> int:
-        """Slots that seeds are made for: all that may be opened, and the groups they stand in."""
+        """Number of slots to make seeds for: `slots_at_most`, rounded up to whole groups."""
         return self.slots_at_most + self._overhang
 
     @property

@@ -1,4 +1,4 @@
-"""Checks of one row: validators by name, empty fields, lengths; and the gender swap for English."""
+"""Checks of one row (validators, empty fields, lengths) and the gender swap for English."""
 
 import ast
 import re
@@ -17,13 +17,13 @@ Check = Callable[[Row, Mapping[str, str]], str | None]
 
 @dataclass(frozen=True)
 class Validator:
-    """An invariant by name.
+    """A named check of one row.
 
     Attributes:
-        name: as tasks write it.
-        roles: role -> True where the named field is written by the validator itself.
-        check: takes a row and role -> field, with the task's language as the role `language`;
-            fills derived fields; returns what is wrong or None.
+        name: its name in task files.
+        roles: role -> whether the validator fills in the field of that role.
+        check: gets a row and role -> field (and the task's language as role `language`), fills in
+            derived fields, and returns the problem or None.
     """
 
     name: str
@@ -35,7 +35,7 @@ VALIDATORS: dict[str, Validator] = {}
 
 
 def validator(name: str, **roles: bool) -> Callable[[Check], Check]:
-    """Register an invariant; each keyword is a role, True where the validator fills it in."""
+    """Register a validator; each keyword is a role, True if the validator fills in its field."""
 
     def register(check: Check) -> Check:
         VALIDATORS[name] = Validator(name, roles, check)
@@ -45,7 +45,7 @@ def validator(name: str, **roles: bool) -> Callable[[Check], Check]:
 
 
 def fold(text: str) -> str:
-    """Casefold and fold white space: the equality under which two texts are the same."""
+    """Return a text in lower case with single spaces; texts with equal results count as equal."""
     return " ".join(text.casefold().split())
 
 
@@ -60,7 +60,7 @@ def differ(row: Row, roles: Mapping[str, str]) -> str | None:
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
-# Irregular forms that are words of their own too, for which the dictionary names only that word.
+# Irregular forms that are also words of their own; simplemma returns only the latter.
 _ALSO = dict(
     pair.split(":")
     for pair in """
@@ -74,21 +74,21 @@ _ALSO = dict(
         took:take wore:wear wound:wind wove:weave worn:wear born:bear borne:bear drawn:draw
         driven:drive given:give known:know shown:show thrown:throw torn:tear written:write
         better:good best:good worse:bad worst:bad further:far less:little more:much most:much
-    """.split()  # noqa: SIM905 - as pairs they can be read
+    """.split()  # noqa: SIM905 - readable as pairs
 )
 
 
-# The other languages of tasks have no dictionary: there, only the word itself counts as a form.
-_LEMMATISED = frozenset(LANGUAGES) - {"hr", "ja", "ko", "mt", "vi", "zh"}
+# simplemma has no dictionary for these languages; only the word itself counts as a form.
+_LEMMATIZED = frozenset(LANGUAGES) - {"hr", "ja", "ko", "mt", "vi", "zh"}
 
 
 @cache
 def _lemmas(word: str, language: str) -> frozenset[str]:
-    import simplemma  # noqa: PLC0415 - its dictionary takes a while and only WiC needs it
+    import simplemma  # noqa: PLC0415 - slow to import, and only WiC needs it
 
     lower = word.lower()
     forms = [lower, _ALSO.get(lower, lower) if language == ENGLISH else lower]
-    if language in _LEMMATISED:
+    if language in _LEMMATIZED:
         # German nouns are found by their capital letter only.
         for token in {lower} if language == ENGLISH else {lower, word}:
             forms += [simplemma.lemmatize(token, lang=language, greedy=g) for g in (False, True)]
@@ -102,9 +102,9 @@ def _is_form(token: str, word: str, language: str = ENGLISH) -> bool:
 
 
 def _regular_form(token: str, word: str) -> bool:
-    """Tell a regular inflection that the dictionary lemmatises to another word.
+    """Return whether a token is a regular inflection that simplemma maps to another lemma.
 
-    `building` is a lemma of its own, `saw` is both noun and past tense: WiC counts them as forms.
+    `building` is a lemma of its own; WiC counts it as a form of `build`.
     """
     stems = {word, word.removesuffix("e"), word + word[-1:]}
     if word.endswith("y"):
@@ -117,7 +117,7 @@ def _regular_form(token: str, word: str) -> bool:
 
 @validator("word_form", word=False, sentence=False, start=True, end=True)
 def word_form(row: Row, roles: Mapping[str, str]) -> str | None:
-    """The sentence holds a form of the word; its offsets are characters, end exclusive."""
+    """The sentence contains a form of the word; offsets count characters, end exclusive."""
     word, sentence = row[roles["word"]].strip().lower(), row[roles["sentence"]]
     for match in _WORD.finditer(sentence):
         if _is_form(match.group(), word, roles.get("language", ENGLISH)):
@@ -132,9 +132,9 @@ def _bare(token: str) -> str:
 
 
 def find_span(text: str, span: str, start: int = 0) -> int | None:
-    """Return the index of the whitespace token at which `span` stands, from `start` on.
+    """Return the index of the whitespace token at which `span` begins, searching from `start`.
 
-    Punctuation around a token and a possessive 's are no part of the comparison.
+    The comparison ignores punctuation around a token and a possessive 's.
     """
     tokens = [_bare(token) for token in text.split()]
     wanted = [_bare(token) for token in span.split()]
@@ -148,7 +148,7 @@ def find_span(text: str, span: str, start: int = 0) -> int | None:
 
 @validator("token_span", text=False, span=False, index=True)
 def token_span(row: Row, roles: Mapping[str, str]) -> str | None:
-    """The span stands in the text; its index counts whitespace tokens."""
+    """The text contains the span; its index counts whitespace tokens."""
     index = find_span(row[roles["text"]], row[roles["span"]])
     if index is None:
         return f"{roles['span']} does not stand in {roles['text']}"
@@ -158,7 +158,7 @@ def token_span(row: Row, roles: Mapping[str, str]) -> str | None:
 
 @validator("pronoun_span", text=False, span=False, antecedent=False, index=True)
 def pronoun_span(row: Row, roles: Mapping[str, str]) -> str | None:
-    """The pronoun is one word of the text; where it stands twice, the one after the antecedent."""
+    """The pronoun is one word of the text: its first occurrence after the antecedent, if any."""
     text, span = row[roles["text"]], row[roles["span"]]
     if len(span.split()) != 1:
         return f"{roles['span']} is not one word"
@@ -177,14 +177,14 @@ PLACEHOLDER = "@placeholder"
 
 @validator("placeholder", query=False)
 def placeholder(row: Row, roles: Mapping[str, str]) -> str | None:
-    """The query holds `@placeholder` exactly once."""
+    """The query contains `@placeholder` exactly once."""
     count = row[roles["query"]].count(PLACEHOLDER)
     return None if count == 1 else f"{roles['query']} must hold {PLACEHOLDER} exactly once"
 
 
 @validator("parts_of", parts=False, whole=False)
 def parts_of(row: Row, roles: Mapping[str, str]) -> str | None:
-    """Each text of a list stands in the whole, at word boundaries, and none is named twice."""
+    """The whole contains each text of a list at word boundaries, and the list has no duplicates."""
     parts = row[roles["parts"]]
     if len({fold(part) for part in parts}) != len(parts):
         return f"{roles['parts']} names one twice"
@@ -196,24 +196,24 @@ def parts_of(row: Row, roles: Mapping[str, str]) -> str | None:
 
 @validator("at_least_two", parts=False)
 def at_least_two(row: Row, roles: Mapping[str, str]) -> str | None:
-    """A list to choose from holds two entries or more."""
+    """The list has at least two entries."""
     return None if len(row[roles["parts"]]) >= 2 else f"{roles['parts']} holds fewer than two"
 
 
 @validator("gendered", text=False)
 def gendered(row: Row, roles: Mapping[str, str]) -> str | None:
-    """Swapping the gender of the text changes it: there is something to swap."""
+    """The text contains a gendered word."""
     text = row[roles["text"]]
     return None if swap_gender(text) != text else f"{roles['text']} holds no gendered word"
 
 
 CODE_AT_MOST = 20_000
-"""Characters of a snippet; longer ones are not parsed."""
+"""Maximum length of a snippet in characters; longer ones are rejected without parsing."""
 
 
 @validator("python_syntax", code=False)
 def python_syntax(row: Row, roles: Mapping[str, str]) -> str | None:
-    """Every snippet parses as Python; it is parsed to a tree and never compiled or run."""
+    """Every snippet parses as Python; snippets are never compiled or run."""
     for place, snippet in enumerate(row[roles["code"]], 1):
         if len(snippet) > CODE_AT_MOST:
             return f"snippet {place} of {roles['code']} has more than {CODE_AT_MOST} characters"
@@ -227,13 +227,13 @@ def python_syntax(row: Row, roles: Mapping[str, str]) -> str | None:
 
 
 def needed(values: Mapping[str, Any], spec: TaskSpec) -> dict[str, Any]:
-    """Return the values that may not be empty: all but those of optional fields."""
+    """Return the values of fields that are not optional."""
     optional = {name for name, field in spec.fields.items() if field.optional}
     return {name: value for name, value in values.items() if name not in optional}
 
 
 def empty_field(values: Mapping[str, Any]) -> str | None:
-    """Return what is wrong where a value is missing or blank, None where all is well."""
+    """Return the problem if a value is missing or blank, else None."""
     for name, value in values.items():
         blank = (
             value is None
@@ -246,7 +246,7 @@ def empty_field(values: Mapping[str, Any]) -> str | None:
 
 
 def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
-    """Return what is wrong where a text has more words than its field allows."""
+    """Return the problem if a text has more words than its field allows, else None."""
     for name, value in values.items():
         limit = spec.fields[name].max_words if name in spec.fields else None
         if limit is not None and len(str(value).split()) > limit:
@@ -260,13 +260,14 @@ def first_violation(
     only: bool = False,
     language: str = ENGLISH,
 ) -> str | None:
-    """Run validators over a row, filling derived fields in, and return the first violation.
+    """Run validators on a row and return the first violation, None if there is none.
 
     Args:
-        row: changed in place.
-        validators: as the task lists them.
-        language: the task's.
-        only: run only those whose inputs are all in the row (seeds hold a part of the fields).
+        row: derived fields are filled in.
+        validators: the task's `validators`.
+        only: run only those whose inputs are all in the row, for seeds, which have some of the
+            fields.
+        language: the task's language.
     """
     for entry in validators:
         for name, roles in entry.items():
@@ -278,6 +279,18 @@ def first_violation(
             if problem is not None:
                 return f"{name}: {problem}"
     return None
+
+
+def first_problem(values: Row, spec: TaskSpec, only: bool = False) -> str | None:
+    """Return the first problem of a row: an empty field, a long text, or a failed validator.
+
+    Args:
+        values: field -> value; validators fill in derived fields.
+        spec: the task.
+        only: see `first_violation`.
+    """
+    problem = empty_field(needed(values, spec)) or too_long(values, spec)
+    return problem or first_violation(values, spec.validators, only, spec.language)
 
 
 _PAIRS: Final = (
@@ -308,8 +321,8 @@ _PAIRS: Final = (
 _SWAP: Final = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])} | {"mrs": "mr"}
 _TOKEN: Final = re.compile(r"[A-Za-z]+(?:['’](?:d|ll|s|ve|re))?|[^A-Za-z]+")
 
-# After `her` or `his` these words begin no noun phrase, so the pronoun stands alone: "saw her
-# and left". Anything else that is a word follows a possessive: "her desk".
+# `her` or `his` before one of these words is not a possessive ("saw her and left"). Before any
+# other word it is ("her desk").
 _NO_NOUN: Final = frozenset(
     """
     a an and any as at about after again against all also although are away back be because been
@@ -324,7 +337,7 @@ _NO_NOUN: Final = frozenset(
 
 
 def _follows_noun(tokens: list[str], index: int) -> bool:
-    """Tell whether a noun phrase begins right after the token, so that it is a possessive."""
+    """Return whether a noun phrase follows the token, which makes it a possessive."""
     if index + 2 >= len(tokens) or tokens[index + 1].strip():
         return False
     return tokens[index + 2].lower() not in _NO_NOUN
@@ -333,27 +346,19 @@ def _follows_noun(tokens: list[str], index: int) -> bool:
 def _partner(tokens: list[str], index: int) -> str | None:
     word = tokens[index].lower()
     base, mark, suffix = word.partition("'") if "'" in word else word.partition("’")
-    if base == "him":
-        other = "her"
-    elif base == "hers":
-        other = "his"
-    elif base == "her":
-        other = "his" if _follows_noun(tokens, index) else "him"
+    if base == "her":
+        other: str | None = "his" if _follows_noun(tokens, index) else "him"
     elif base == "his":
         other = "her" if _follows_noun(tokens, index) else "hers"
     else:
-        found = _SWAP.get(base)
-        if found is None:
-            return None
-        other = found
-    return other + mark + suffix
+        other = {"him": "her", "hers": "his"}.get(base) or _SWAP.get(base)
+    return None if other is None else other + mark + suffix
 
 
 def swap_gender(text: str) -> str:
-    """Return `text` with every gendered word replaced by its partner, case kept.
+    """Return an English text with every gendered word replaced by its counterpart; keeps case.
 
-    Args:
-        text: English; `her` counts as a possessive where a noun phrase follows it.
+    `her` counts as a possessive if a noun phrase follows it.
     """
     tokens = _TOKEN.findall(text)
     swapped: list[str] = []

@@ -17,7 +17,7 @@ Loc = tuple[str | int, ...]
 
 
 def nearest(name: object, valid: Iterable[str]) -> str:
-    """Return ", did you mean ...?" or the list of valid names, ready to end a message."""
+    """Return "did you mean ...?" or the list of valid names, to end an error message."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
@@ -25,24 +25,24 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(names)}" if names else "there is none"
 
 
-_LOOK = ". Look at the indentation and the colons of this line and of the one before"
+_LOOK = ". Check the indentation and the colons of this line and the one before"
 
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
-    """Parse a text once: every step of a run loads its task, and looks at all files for names."""
+    """Parse a text; cached, because every step of a run reads all task files."""
     return YAML(typ="rt", pure=True).load(text)
 
 
 class YamlFile:
-    """One parsed YAML file: its plain data, and the line of each key.
+    """A parsed YAML file, with the line of each key.
 
     Attributes:
-        path: where it was read from.
-        data: plain dicts, lists and scalars.
+        path: path of the file.
+        data: dicts, lists and scalars.
 
     Raises:
-        SpecError: the file cannot be read, does not parse, or holds no mapping.
+        SpecError: the file cannot be read or parsed, or is not a mapping.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,7 +63,7 @@ class YamlFile:
         self.data: dict[str, Any] = _plain(parsed)
 
     def line(self, loc: Loc) -> int | None:
-        """Return the 1-based line of the deepest key of `loc` that stands in this file."""
+        """Return the line, from 1, of the deepest key of `loc` that the file contains."""
         node = self._parsed
         line: int | None = None
         for part in loc:
@@ -80,8 +80,8 @@ class YamlFile:
         """Return `file:line: key.path`."""
         line = self.line(loc)
         key = ".".join(str(part) for part in loc)
-        place = f"{self.path}:{line}" if line else f"{self.path}"
-        return f"{place}: {key}" if key else place
+        start = f"{self.path}:{line}" if line else f"{self.path}"
+        return f"{start}: {key}" if key else start
 
 
 def _plain(node: Any) -> Any:
@@ -103,7 +103,7 @@ def _kind(value: object) -> str:
 
 
 def non_string_keys(data: Any, loc: Loc = ()) -> list[tuple[Loc, object]]:
-    """Return every mapping key that YAML read as something else than text."""
+    """Return every mapping key that YAML does not read as text."""
     found: list[tuple[Loc, object]] = []
     if isinstance(data, dict):
         for key, value in data.items():
@@ -120,7 +120,7 @@ def _quoted(value: object) -> str:
 
 
 def validate(model: type[Model], data: Any, file: YamlFile) -> Model:
-    """Return `data` as a `model`, or say everything that is wrong with it.
+    """Return `data` as a `model`.
 
     Raises:
         SpecError: one line per problem: file, line, key, what was expected, nearest valid name.
@@ -145,10 +145,10 @@ def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
     if kind == "extra_forbidden":
         return f"{where}: unknown key; {nearest(loc[-1], _keys(model, loc[:-1]))}"
     if kind == "missing":
-        return f"{where}: this key is required and missing"
+        return f"{where}: this required key is missing"
     if kind == "literal_error":
         expected = [word.strip(" '") for word in _expected(item)]
-        return f"{where}: '{found}' is not possible here; {nearest(found, expected)}"
+        return f"{where}: '{found}' is not valid here; {nearest(found, expected)}"
     if kind in ("dict_type", "model_type", "list_type"):
         expected_kind = "a list" if kind == "list_type" else "keys with values below it"
         return f"{where}: expected {expected_kind}, found {_kind(found)}"
@@ -166,11 +166,11 @@ def _expected(item: Any) -> Sequence[str]:
 
 
 def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
-    """Return the valid keys at `loc` by walking the models that it passes through."""
+    """Return the valid keys at `loc`."""
     current: Any = model
     for part in loc:
         if isinstance(part, int):
-            continue  # an item of a list: the walk already stands at the model of its items
+            continue  # `current` is already the model of the list's items
         if isinstance(current, type) and issubclass(current, BaseModel):
             info = current.model_fields.get(str(part))
             current = info.annotation if info else None

@@ -20,8 +20,8 @@ def test_a_proper_report_holds() -> None:
 
 def test_what_is_wrong_is_said() -> None:
     twice = {"metric": "yield", "slice": "all"}
-    assert "2 rows share" in report_violations(report(twice, twice))[0]
-    assert report_violations(report()) == ["there is no figure"]
+    assert "2 rows have the same metric and slice" in report_violations(report(twice, twice))[0]
+    assert report_violations(report()) == ["the report contains no metric"]
     assert "columns" in report_violations(report(twice).drop("n"))[0]
 
 

@@ -314,9 +314,9 @@ def test_who_stops_one_run_stops_those_after_it(
 ) -> None:
     begun: list[str | None] = []
 
-    def stopped(job: str, task: str | None, *others: object) -> run.Made:
+    def stopped(job: str, task: str | None, *others: object) -> run.TaskRun:
         begun.append(task)
-        return run.Made(
+        return run.TaskRun(
             task or job, "id", 1.0, failure.INTERRUPTED if len(begun) == 2 else "broken"
         )
 

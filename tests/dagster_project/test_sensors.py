@@ -144,7 +144,7 @@ def test_a_task_that_is_no_partition_yet_is_skipped_and_said(
     write_task(Path(tasks.tasks_dir), other, "other")
     ticked = tick(built, instance, tasks)
     assert not ticked.run_requests
-    assert "other: new; reload the code location" in (ticked.skip_message or "")
+    assert "other: new task; reload the code location" in (ticked.skip_message or "")
 
 
 def test_a_wrong_task_does_not_hide_the_others(

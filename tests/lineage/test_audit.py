@@ -36,7 +36,7 @@ def test_every_row_and_every_rejected_item_is_verified(
     assert len(audits) == TASKS[task]
     assert findings == ""
     for step in ROW_STEPS:
-        rejected = auditor.book(task).file(f"rejected/{step}").frame
+        rejected = auditor.tables(task).file(f"rejected/{step}").frame
         ids = [] if rejected is None else rejected["item_id"].to_list()
         again = auditor.audit(task, ids)
         assert len(again) == len(ids)
@@ -46,10 +46,10 @@ def test_every_row_and_every_rejected_item_is_verified(
 def test_a_way_leads_from_the_terms_to_the_row(original: Path, opened: Opened) -> None:
     auditor = opened(original)
     (made,) = auditor.audit("axg", auditor.sample("axg", 1, 3))
-    tables = [item.asset for item in made.way.items if item.role == "own"]
+    tables = [item.asset for item in made.lineage.items if item.role == "own"]
     assert tables == sorted(tables, key=ROW_STEPS.index)
     assert {*tables} == {*ROW_STEPS}
-    assert made.way.one("labels", "twin") is not None
+    assert made.lineage.one("labels", "twin") is not None
     # The other half has its own annotation and correction, and no text of its own.
     assert len(made.completions) == len(made.own) + 2
     assert all(made.completions[name].raw for name in made.own)
@@ -58,10 +58,10 @@ def test_a_way_leads_from_the_terms_to_the_row(original: Path, opened: Opened) -
 def test_rows_that_grew_from_rows_have_their_parents(original: Path, opened: Opened) -> None:
     auditor = opened(original)
     audits, _ = all_of(auditor, "rte-data-creator")
-    deep = [one for one in audits if one.way.of("instances", "parent")]
+    deep = [one for one in audits if one.lineage.of("instances", "parent")]
     assert deep
     for one in deep:
-        order = [item.row["depth"] for item in one.way.items if item.asset == "instances"]
+        order = [item.row["depth"] for item in one.lineage.items if item.asset == "instances"]
         assert order == sorted(order)
         assert len(one.completions) > len(one.own)
 
@@ -80,7 +80,8 @@ def test_the_filter_calls_of_attribute_values_are_on_the_way(
 def test_what_the_user_brought_needs_no_completion(original: Path, opened: Opened) -> None:
     audits, _ = all_of(opened(original), "inbox")
     assert all(
-        one.way.by_id["instances", one.way.item_id].row["request_id"] is None for one in audits
+        one.lineage.by_id["instances", one.lineage.item_id].row["request_id"] is None
+        for one in audits
     )
 
 
@@ -147,7 +148,7 @@ def test_a_changed_row_is_found_also_without_the_record(data: Path, opened: Open
         frame.with_columns(value.alias(column)).write_parquet(path, metadata=metadata)
         audits, findings = all_of(opened(data), "rte")
         assert f"corrected_set, row {name}, column {column}: " in findings
-        assert [one.way.item_id for one in audits if one.verdict == "wrong"] == [name]
+        assert [one.lineage.item_id for one in audits if one.verdict == "wrong"] == [name]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_a_value_that_no_record_keeps_is_held_against_its_completion(
     frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
     metadata.pop("ARROW:schema", None)
     auditor = opened(data)
-    ways = [one.way for one in auditor.audit(task, auditor.sample(task, 1000, 0))]
+    ways = [one.lineage for one in auditor.audit(task, auditor.sample(task, 1000, 0))]
     on_the_way = {item.item_id for way in ways for item in way.items if item.asset == step}
     ids, rows = frame[frame.columns[0]].to_list(), frame.to_dicts()
     # Of the terms one that a row shows; others only led to it.
@@ -234,7 +235,7 @@ def test_a_flipped_byte_of_a_completion_is_found_and_named(
             f"UPDATE completions SET {column} = ? WHERE request_id = ?", (bytes(changed), name)
         )
     raw.close()
-    (after,) = opened(data).audit("rte", [before.way.item_id])
+    (after,) = opened(data).audit("rte", [before.lineage.item_id])
     assert after.verdict == "wrong"
     assert f"completion {name}" in {f.where for f in after.findings if f.level == "wrong"}
 
@@ -253,7 +254,7 @@ def test_a_changed_account_of_a_completion_is_found(
             f"UPDATE completions SET {column} = ? WHERE request_id = ?", (value, before.own[0])
         )
     raw.close()
-    (after,) = opened(data).audit("rte", [before.way.item_id])
+    (after,) = opened(data).audit("rte", [before.lineage.item_id])
     assert f"completion {before.own[0]}: it is not what was stored" in str(after.findings[0])
 
 
@@ -263,7 +264,7 @@ def test_a_lost_completion_makes_a_row_unverifiable(data: Path, opened: Opened) 
     with sqlite3.connect(data / "completions.db") as raw:
         raw.execute("DELETE FROM completions WHERE request_id = ?", (before.own[-1],))
     raw.close()
-    (after,) = opened(data).audit("rte", [before.way.item_id])
+    (after,) = opened(data).audit("rte", [before.lineage.item_id])
     assert after.verdict == "unverifiable"
     assert before.own[-1] in str(after.findings[0])
 
@@ -272,7 +273,12 @@ def test_a_lost_store_leaves_the_way_and_no_proof(original: Path) -> None:
     auditor = Auditor(LocalStorage(str(original)), ROW_CHECKS, None, "there is no completion store")
     (made,) = auditor.audit("rte", auditor.sample("rte", 1, 0))
     assert made.verdict == "unverifiable"
-    assert {item.asset for item in made.way.items} >= {"contexts", "seeds", "instances", "labels"}
+    assert {item.asset for item in made.lineage.items} >= {
+        "contexts",
+        "seeds",
+        "instances",
+        "labels",
+    }
     assert not made.completions
 
 
@@ -282,7 +288,7 @@ def test_a_lost_table_is_a_hole_and_the_rest_is_walked(data: Path, opened: Opene
     (made,) = auditor.audit("rte", auditor.sample("rte", 1, 0))
     assert made.verdict == "unverifiable"
     assert "seeds/rte.parquet cannot be used, the file is missing" in str(made.findings[0])
-    assert made.way.one("contexts") is not None
+    assert made.lineage.one("contexts") is not None
 
 
 def test_a_row_that_ended_nowhere_is_found(data: Path, opened: Opened) -> None:
@@ -299,7 +305,7 @@ def test_a_row_that_ended_nowhere_is_found(data: Path, opened: Opened) -> None:
     assert "neither in corrected_set" in "".join(map(str, made.findings))
     found = auditor.check_files("rte")
     assert verdict_of(found) == "wrong"
-    assert "8 rows were written, 7 are there" in str(found[0])
+    assert "8 rows were written, 7 were found" in str(found[0])
 
 
 def test_an_id_that_nobody_has_gives_nothing(original: Path, opened: Opened) -> None:

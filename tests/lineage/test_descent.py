@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from targen.errors import TableError
-from targen.lineage import graph
+from targen.lineage import completions
 from targen.tables.storage import LocalStorage
 
 A, B, C, D = (digit * 64 for digit in "abcd")
@@ -28,16 +28,16 @@ def test_tables_rejected_items_and_releases_are_read(tmp_path: Path) -> None:
     (tmp_path / ".locks" / "no.parquet").write_text("no table")
     (tmp_path / "notes.txt").write_text("e" * 64)
     place = LocalStorage(str(tmp_path))
-    assert graph.request_ids(place) == {A, B, C, D}
-    assert graph.tasks(place) == {"rte"}
+    assert completions.request_ids(place) == {A, B, C, D}
+    assert completions.tasks(place) == {"rte"}
 
 
 def test_nothing_descends_from_an_empty_folder(tmp_path: Path) -> None:
-    assert graph.request_ids(LocalStorage(str(tmp_path / "none"))) == set()
+    assert completions.request_ids(LocalStorage(str(tmp_path / "none"))) == set()
 
 
 def test_a_table_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "seeds").mkdir()
     (tmp_path / "seeds" / "rte.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(TableError, match=r"rte\.parquet is not a readable Parquet"):
-        graph.request_ids(LocalStorage(str(tmp_path)))
+        completions.request_ids(LocalStorage(str(tmp_path)))

@@ -7,8 +7,8 @@ import pytest
 
 from targen.errors import StepError
 from targen.operators.bootstrap import BootstrapParams, row_filter, text_filter
+from tests.operators.test_example_growth import key
 from tests.operators.test_generation import tables_of
-from tests.operators.test_growth import key
 from tests.support.models import ScriptedModel, block_of, random_model
 from tests.support.specs import real_task, spec_of
 

@@ -113,7 +113,9 @@ async def test_textbooks_cover_topics_and_audiences_evenly():
 
 def test_drawing_from_no_vocabulary_is_told_when_the_task_is_read(tmp_path):
     text = DRAWN.replace("vocabularies: {operator: inline}", "vocabularies: {operator: none}")
-    with pytest.raises(SpecError, match="'draw' needs terms; `vocabularies` is none"):
+    with pytest.raises(
+        SpecError, match="'draw', which needs terms, but its `vocabularies` is none"
+    ):
         spec_of(tmp_path, text)
 
 
@@ -122,7 +124,7 @@ async def test_no_term_is_one_error(tmp_path):
     from targen.steps import frame, schema
 
     nothing = frame([], schema("vocabularies", {}))
-    with pytest.raises(StepError, match="there are no terms to draw from"):
+    with pytest.raises(StepError, match="the vocabularies contain no terms to draw from"):
         await run_step("contexts", spec, {"vocabularies": nothing}, None)
 
 

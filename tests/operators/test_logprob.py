@@ -66,7 +66,7 @@ async def test_more_rows_keep_every_choice(tmp_path):
 
 async def test_an_endpoint_without_log_probabilities_costs_one_call(tmp_path):
     model = scored(lambda sample: None)
-    with pytest.raises(StepError, match="the recipe chooses rows by their log-prob"):
+    with pytest.raises(StepError, match="the recipe selects rows by log-prob"):
         await tables_of(spec_of(tmp_path, SELECTED), model)
     assert len(model.history) == 1
 
@@ -75,7 +75,7 @@ async def test_an_endpoint_that_refuses_the_parameter_says_the_same(tmp_path):
     def refuse(request):
         raise EndpointError("m does not take the parameter 'logprobs': unsupported")
 
-    with pytest.raises(StepError, match="endpoint gives none; use an endpoint that"):
+    with pytest.raises(StepError, match="endpoint returns none; use an endpoint that"):
         await tables_of(spec_of(tmp_path, SELECTED), ScriptedModel(refuse))
 
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from targen.operators.asking import task_block
+from targen.operators.requests import task_block
 from targen.prompts.render import fenced, items_schema, messages, render
 from targen.steps import RECIPE_STEP
 from targen.tasks.registry import operators

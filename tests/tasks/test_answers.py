@@ -2,11 +2,11 @@
 
 import pytest
 
-from targen.tasks.answers import label_key, majority, normalise_span
+from targen.tasks.answers import label_key, majority, normalize_span
 
 
 def test_spans_are_compared_as_superglue_does():
-    assert normalise_span("The  U.S. Senate!") == "us senate"
+    assert normalize_span("The  U.S. Senate!") == "us senate"
     assert label_key("span", "The Senate") == label_key("span", "senate.")
     assert label_key("class", "The Senate") != label_key("class", "senate.")
     assert label_key("multi", ["b", "a"]) == label_key("multi", ["a", "b"])

@@ -3,7 +3,7 @@
 import pytest
 
 from targen.errors import SpecError
-from targen.operators.asking import task_block
+from targen.operators.requests import task_block
 from targen.prompts.render import messages
 from targen.tasks.validators import first_violation
 from tests.operators.test_generation import tables_of
@@ -39,7 +39,7 @@ def test_an_unknown_language_is_told(tmp_path):
 def test_gender_is_swapped_in_english_only(tmp_path):
     numbered = "  note: {description: the note}\n  number: {type: integer, derived: true}"
     text = GERMAN.replace("  note: {description: the note}", numbered)
-    with pytest.raises(SpecError, match="known for English only"):
+    with pytest.raises(SpecError, match="supported for English only"):
         spec_of(tmp_path, text + "twin: {swap: gender, fields: [note], id_field: number}\n")
 
 

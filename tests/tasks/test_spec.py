@@ -80,7 +80,7 @@ MISTAKES = {
     "a gate that nothing can pass": (
         "rows: 8",
         "rows: 8\ngates:\n  - {metric: kappa, at_least: 0.8, at_most: 0.6}",
-        ["gates.0.at_least", "nothing can pass"],
+        ["gates.0.at_least", "so no value can pass"],
     ),
     "a share in percent": (
         "rows: 8",
@@ -126,7 +126,7 @@ MISTAKES = {
     "a label without a constraint": (
         "{constraint: The writer is glad., definition: A glad writer.}",
         "{definition: A glad writer.}",
-        ["mood.yaml:11: answer.labels.glad.constraint", "required and missing"],
+        ["mood.yaml:11: answer.labels.glad.constraint", "this required key is missing"],
     ),
     "an unknown field type": (
         "{description: the note}",
@@ -161,17 +161,20 @@ MISTAKES = {
     "a parameter said twice": (
         "contexts: {count: 2}",
         "contexts: {temperature: 0, extra: {temperature: 1}}",
-        ["mood.yaml:21: steps.contexts.extra", "write `temperature` beside `extra`, not"],
+        ["mood.yaml:21: steps.contexts.extra", "use the parameter `temperature` instead of `extra"],
     ),
     "a parameter by another name": (
         "contexts: {count: 2}",
         "contexts: {extra: {max_tokens: 9}}",
-        ["steps.contexts.extra", "write `max_output_tokens` beside `extra`, not `max_tokens`"],
+        [
+            "steps.contexts.extra",
+            "use the parameter `max_output_tokens` instead of `extra: max_tokens`",
+        ],
     ),
     "a parameter that the engine sets": (
         "contexts: {count: 2}",
         "contexts: {extra: {n: 2}}",
-        ["steps.contexts.extra", "`n` is set by the engine: leave it out of `extra`"],
+        ["steps.contexts.extra", "the engine sets `n`; remove it from `extra`"],
     ),
     "an even number of votes": (
         "instances: {per_call: 2}",
@@ -196,14 +199,14 @@ MISTAKES = {
     "one label only": (
         "    sad: {constraint: The writer is sad., definition: A sad writer.}\n",
         "",
-        ["answer.labels", "two labels or more"],
+        ["answer.labels", "at least two labels"],
     ),
     "extends a task that is not there": (
         "rows: 8",
         "extends: moood",
         ["mood.yaml:4: extends", "no task 'moood'", "did you mean 'mood'?"],
     ),
-    "extends itself": ("rows: 8", "extends: mood", ["circle", "mood -> mood"]),
+    "extends itself": ("rows: 8", "extends: mood", ["circular", "mood -> mood"]),
     "a vocabulary file outside the folder": (
         "rows: 8",
         "vocabularies: {a: {file: ../../etc/passwd}}",
@@ -217,7 +220,7 @@ MISTAKES = {
     "a planned text": (
         "{description: the note}",
         "{description: the note, planned: true}",
-        ["fields.note", "only a choice can be planned"],
+        ["fields.note", "only a field of type choice can be planned"],
     ),
     "a choice without values": (
         "{description: the note}",
@@ -257,7 +260,7 @@ MISTAKES = {
     "seeds that the recipe needs": (
         MOOD[MOOD.index("seeds:\n  kind") : MOOD.index("steps:")],
         "",
-        ["the task needs a section `seeds`"],
+        ["add a section `seeds` to the task"],
     ),
 }
 
@@ -357,7 +360,7 @@ def test_a_task_says_how_its_rows_go_out(tmp_path):
 def test_extends_in_a_circle_of_two(tmp_path):
     write_task(tmp_path, "name: a\nextends: b\n", "a")
     write_task(tmp_path, "name: b\nextends: a\n", "b")
-    with pytest.raises(SpecError, match="circle: a -> b -> a"):
+    with pytest.raises(SpecError, match="circular: a -> b -> a"):
         load_task("a", tmp_path, RECIPES)
 
 

@@ -1,20 +1,20 @@
-"""Examples and accepted rows of operators that grow a data set from its own rows."""
+"""Examples and accepted rows, for operators that grow a data set from its own rows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from targen.errors import StepError
 from targen.lineage import ids
 from targen.llm.types import Outcome
-from targen.operators.asking import missing_reason, rejection, tally, text_key
 from targen.operators.base import StepInput, StepResult
-from targen.operators.materials import attributes
+from targen.operators.plan import attributes
+from targen.operators.requests import missing_item, numbered_items, rejection, tally, text_key
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.tasks.spec import TaskSpec
-from targen.tasks.validators import empty_field, first_violation, fold, needed, too_long
+from targen.tasks.validators import first_problem, fold
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Example:
     """A row that can be shown in a prompt.
 
     Attributes:
-        fields: all but derived ones.
-        label: None where the task has none.
-        seed_id: set for a human-made example.
-        instance_id: set for a row of this data set.
-        depth: generations from human-made examples, which have -1.
+        fields: all except derived ones.
+        label: None if the task has no labels.
+        seed_id: of the human-made example that this is or descends from.
+        instance_id: None for a human-made example.
+        depth: generations from a human-made example, whose depth is -1.
     """
 
     fields: Mapping[str, Any]
@@ -49,19 +49,20 @@ def human_examples(step: StepInput) -> list[Example]:
     ]
     if not found:
         raise StepError(
-            "there is no example to grow from; the recipe's step `seeds` must be `examples`"
+            "the seeds contain no example to grow from; the operator of the recipe's step `seeds` "
+            "must be `examples`"
         )
     return found
 
 
 def written_fields(spec: TaskSpec, order: Sequence[str] = ()) -> list[str]:
-    """Return the fields that a model writes, those of `order` first."""
+    """Return the fields that a model writes, with those of `order` first."""
     names = [n for n, f in spec.fields.items() if not f.derived and not f.planned]
     return [*order, *(name for name in names if name not in order)]
 
 
 def field_properties(spec: TaskSpec, names: Sequence[str]) -> dict[str, Any]:
-    """Return the schema of these fields, in this order."""
+    """Return field -> schema, in this order."""
     return {name: field_schema(spec.fields[name].type, spec.fields[name].values) for name in names}
 
 
@@ -73,8 +74,7 @@ def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str])
 
 def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | None:
     """Return the problem with a row, None if it is valid; fills in derived fields."""
-    problem = empty_field(needed(values, spec)) or too_long(values, spec)
-    problem = problem or first_violation(values, spec.validators, language=spec.language)
+    problem = first_problem(values, spec)
     if problem is None and spec.answer.kind == "span":
         options = values[spec.answer.choices or ""] or []
         if len({fold(str(option)) for option in options}) < len(options):
@@ -84,10 +84,10 @@ def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | 
     return problem
 
 
-class Harvest:
+class AcceptedRows:
     """The accepted rows of a growing data set, in order.
 
-    A row's slot is its position, so a larger data set begins with the smaller one.
+    A row's slot is its index, so a larger data set begins with the rows of a smaller one.
 
     Raises:
         StepError: these operators do not support the task's kind of answer.
@@ -115,9 +115,21 @@ class Harvest:
         found = rejection(reason, detail, item, outcome.request_id, intended_label=label)
         self._rejected.append(found)
 
-    def lose(self, outcome: Outcome, label: str | None) -> None:
-        """Record an item that is missing from an answer."""
-        self.reject(*missing_reason(outcome), None, outcome, label)
+    def items(
+        self, outcome: Outcome, labels: Sequence[str | None]
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (index, item) of an answer; record the missing items.
+
+        Args:
+            outcome: the answer.
+            labels: the intended label of each requested item.
+        """
+        found = numbered_items(outcome, "slot", len(labels))
+        for index, label in enumerate(labels):
+            if index + 1 in found:
+                yield index, found[index + 1]
+            else:
+                self._rejected.append(missing_item(outcome, intended_label=label))
 
     def add(
         self,
@@ -130,11 +142,11 @@ class Harvest:
         """Add a valid row; return None if it is a duplicate.
 
         Args:
-            values: the fields, derived ones filled in.
-            label: the intended one.
-            parents: the examples that the prompt showed.
-            seed_id: of the human-made example that it descends from.
-            outcome: the answer that holds it.
+            values: field -> value, including derived fields.
+            label: the intended label.
+            parents: the examples in the prompt.
+            seed_id: of the human-made example that the row descends from.
+            outcome: the answer that contains the row.
         """
         fields = {name: values.get(name) for name in self.spec.fields}
         shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
@@ -164,7 +176,7 @@ class Harvest:
         return Example(shown, label, seed_id, instance_id, depth)
 
     def result(self) -> StepResult:
-        """Return the wanted rows; the rest is rejected as surplus.
+        """Return the wanted rows; further rows are rejected as surplus.
 
         Raises:
             StepError: fewer than half of the wanted rows exist.
@@ -180,21 +192,21 @@ class Harvest:
         for row in self.rows[wanted:]:
             detail = "not needed for the rows wanted; growing takes it back"
             fields = {name: row[name] for name in spec.fields}
-            places = {name: row[name] for name in ("slot", "intended_label")}
-            surplus = rejection("surplus", detail, fields, row["request_id"], **places)
+            columns = {name: row[name] for name in ("slot", "intended_label")}
+            surplus = rejection("surplus", detail, fields, row["request_id"], **columns)
             result.rejected.append(surplus)
         if self.missing > 0:
             result.warnings.append(
-                f"{self.method} brought nothing new any more: {len(self.rows)} instances of "
-                f"{wanted}; raise `temperature` or give more examples"
+                f"{self.method} stopped at {len(self.rows)} of {wanted} instances, because its "
+                "calls returned nothing new; raise `temperature` or add examples"
             )
         return result
 
     def _failure(self) -> str:
         details = [row["detail"] for row in self._rejected]
-        first = details[0] if details else "nothing was asked for"
+        first = details[0] if details else "no items were requested"
         return (
-            f"{self.method} accepted {len(self.rows)} of "
-            f"{len(self.rows) + len(self._rejected)} items and then brought nothing new; "
-            f"rejected by: {tally(details)}; first: {first}. A stronger model may do better"
+            f"{self.method} accepted {len(self.rows)} of {len(self.rows) + len(self._rejected)} "
+            "items before its calls stopped returning new ones; "
+            f"rejected by: {tally(details)}; first: {first}. Try a stronger model"
         )

@@ -11,7 +11,7 @@ import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
 from targen.llm.engine import EmbeddingEngine
 from targen.llm.settings import EngineSettings
-from targen.operators.growth import likeness
+from targen.operators.example_growth import likeness
 from tests.operators.test_generation import tables_of
 from tests.support.models import ScriptedModel, block_of, failing, ok, random_model
 from tests.support.specs import real_task, spec_of
@@ -204,7 +204,7 @@ async def test_half_of_the_rows_are_kept_and_the_rest_is_a_warning(tmp_path):
     model = numbered(lambda request, n: f"always {n}")
     made = (await tables_of(claims(tmp_path, rows=8), model, "instances"))["instances"]
     assert len(made.table) == 5
-    assert "5 instances of 8" in made.warnings[0]
+    assert "5 of 8 instances" in made.warnings[0]
 
 
 @pytest.mark.parametrize("strategy", ["naive", "random", "diverse", "similar", "tree"])
@@ -336,7 +336,7 @@ async def test_errors_say_what_to_change(tmp_path):
     with pytest.raises(SpecError, match="its label must be one of its options"):
         spec_of(tmp_path, QUIZ.replace("label: a dog", "label: a cow"))
     unseeded = CLAIMS.replace("steps:\n", "steps:\n  seeds: {operator: none}\n")
-    with pytest.raises(StepError, match="`seeds` must be `examples`"):
+    with pytest.raises(StepError, match="step `seeds` must be `examples`"):
         await tables_of(spec_of(tmp_path, unseeded % "depth: 1"), random_model())
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from targen.llm.types import Outcome, Request
-from targen.operators.asking import missing_reason, numbered_items, tally
+from targen.operators.requests import missing_reason, numbered_items, tally
 from targen.steps import REASONS
 from targen.tasks.validators import empty_field, first_violation, needed
 from tests.support.models import ok

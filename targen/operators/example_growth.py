@@ -13,18 +13,18 @@ from pydantic import Field
 from targen.errors import NoEmbeddingsError, StepError
 from targen.hashing import rng
 from targen.llm.types import LLM, Outcome, Request
-from targen.operators.asking import answers, make_request, numbered_items, task_block
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.growing import (
+from targen.operators.accepted_rows import (
+    AcceptedRows,
     Example,
-    Harvest,
     field_properties,
     human_examples,
     invalid,
     values_of,
     written_fields,
 )
+from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.plan import Plan, Slot
+from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
@@ -38,14 +38,15 @@ class GrowthParams(LLMParams):
 
     Attributes:
         strategy: which example the next call shows. naive: always the formatting example;
-            random, diverse, similar: a row of the last call, at random or the least or most like
-            the example before it; tree: every row of the last level, breadth first.
-        per_call: objects that one call asks for; 5 as published.
-        question: the field that must not come twice, and by which rows are alike.
-        depth: levels of one tree; the next one begins at the formatting example again.
-        width: rows of a level that are grown from, at most.
-        stalls: how often in a row a call (of a tree: a whole tree) may bring nothing new before
-            the step ends. The published code has no such bounds and can run for ever.
+            random: a random row of the last call; diverse, similar: the row of the last call that
+            is least or most similar to its example; tree: every row of the last level, breadth
+            first.
+        per_call: rows requested per call; 5 in the paper.
+        question: the field whose values must be unique, and that `diverse` and `similar` compare.
+        depth: levels of one tree; the next tree starts at the formatting example again.
+        width: maximum number of rows per level to grow from.
+        stalls: the step ends after this many consecutive calls (trees, for `tree`) without a new
+            row. The published code has no such bound and can run forever.
     """
 
     strategy: Strategy = "tree"
@@ -58,17 +59,17 @@ class GrowthParams(LLMParams):
 
 @dataclass(frozen=True)
 class _Call:
-    """A planned call: its example, and how often that was shown before."""
+    """A planned call: its example, and how often earlier calls showed it."""
 
     example: Example
     sample: int = 0
 
 
 def likeness(first: str, second: str) -> float:
-    """Return how alike two texts are, 0 to 1: the cosine of their character 3- to 5-grams.
+    """Return the similarity of two texts, 0 to 1: the cosine of their character 3- to 5-grams.
 
-    Counts are damped as 1 + log n. It stands in for sentence embeddings where the model gives
-    none: it sees shared words and stems, not shared meaning, and it is the same everywhere.
+    A count n has weight 1 + log n. This replaces sentence embeddings if the model provides none. It
+    measures shared words and stems, not shared meaning.
     """
     a, b = _grams(first), _grams(second)
     product = sum(weight * b.get(gram, 0.0) for gram, weight in a.items())
@@ -78,22 +79,22 @@ def likeness(first: str, second: str) -> float:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """A model that can be asked for embeddings too; the same text must always give the same."""
+    """A model that also computes embeddings; equal texts must have equal embeddings."""
 
     async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return one vector per text, (texts, dimensions).
 
         Raises:
-            NoEmbeddingsError: there are none.
+            NoEmbeddingsError: the endpoint provides no embeddings.
         """
         ...
 
 
 async def similarities(model: LLM, text: str, others: Sequence[str]) -> list[float]:
-    """Return how alike a text is to each of the others: the cosine of their embeddings.
+    """Return the similarity of a text to each of the others: the cosine of their embeddings.
 
-    The published code embeds with all-mpnet-base-v2. Where there are no embeddings, it is
-    `likeness`. Rounded, so that the last digits of a sum decide nothing.
+    The published code uses all-mpnet-base-v2. Without embeddings, the similarity is `likeness`.
+    Cosines are rounded to 9 digits, so that floating-point noise does not decide a comparison.
     """
     if not isinstance(model, Embedder):
         return [likeness(text, other) for other in others]
@@ -112,18 +113,18 @@ def _grams(text: str) -> dict[str, float]:
     return {gram: 1 + math.log(count) for gram, count in counts.items()}
 
 
-class _Growth:
+class _Run:
     """State of one run of the operator."""
 
     def __init__(self, step: StepInput, params: GrowthParams) -> None:
         spec = step.spec
         if params.question not in spec.fields:
             raise StepError(
-                f"example_growth looks at the field '{params.question}', which the "
-                "task does not have; name one of its fields in `steps: instances: question:`"
+                f"example_growth compares the field '{params.question}', which the task does not "
+                "have; set `question` under `steps: instances:` to one of the task's fields"
             )
         self.spec, self.params, self.model = spec, params, step.model
-        self.harvest = Harvest(step, "example_growth")
+        self.accepted = AcceptedRows(step, "example_growth")
         self.roots = human_examples(step)
         self._plan = Plan(spec, 1)
         self._questions = {fold(str(root.fields.get(params.question))) for root in self.roots}
@@ -131,15 +132,15 @@ class _Growth:
 
     def root(self, turn: int) -> _Call:
         """Return the call of a formatting example; several examples take turns."""
-        round_, place = divmod(turn, len(self.roots))
-        return _Call(self.roots[place], round_)
+        sample, index = divmod(turn, len(self.roots))
+        return _Call(self.roots[index], sample)
 
     def calls_needed(self) -> int:
-        """Return the number of calls needed if every object becomes a row."""
-        return -(-self.harvest.missing // self.params.per_call)
+        """Return the number of calls needed if every requested row is accepted."""
+        return -(-self.accepted.missing // self.params.per_call)
 
     async def ask(self, calls: Sequence[_Call]) -> list[list[Example]]:
-        """Make calls concurrently; return the new rows of each, accepted in order."""
+        """Make calls concurrently; return the new rows of each call."""
         k = self.params.per_call
         slots = []
         for _ in calls:
@@ -157,7 +158,7 @@ class _Growth:
         shown = {name: call.example.fields.get(name) for name in names}
         block: dict[str, Any] = {"task": task_block(spec)}
         if spec.labels:
-            # The label first: the text is written for it, not judged after it.
+            # The label comes first, so that the text is written for it.
             block["labels"] = {n: one.constraint.strip() for n, one in spec.labels.items()}
             shown = {"label": call.example.label} | shown
         if answer.kind == "span":
@@ -183,22 +184,17 @@ class _Growth:
 
     def _take(self, call: _Call, slots: Sequence[Slot], outcome: Outcome) -> list[Example]:
         """Return the valid rows of one answer."""
-        items = numbered_items(outcome, "slot", len(slots))
-        grown = []
-        for number, slot in enumerate(slots, 1):
-            item = items.get(number)
-            if item is None:
-                self.harvest.lose(outcome, slot.label if isinstance(slot.label, str) else None)
-                continue
-            row = self._row(call.example, slot, item, outcome)
-            if row is not None:
-                grown.append(row)
-        return grown
+        labels = [slot.label if isinstance(slot.label, str) else None for slot in slots]
+        rows = (
+            self._row(call.example, slots[index], item, outcome)
+            for index, item in self.accepted.items(outcome, labels)
+        )
+        return [row for row in rows if row is not None]
 
     def _row(
         self, example: Example, slot: Slot, item: dict[str, Any], outcome: Outcome
     ) -> Example | None:
-        spec, harvest = self.spec, self.harvest
+        spec, accepted = self.spec, self.accepted
         values = values_of(spec, item, slot.planned)
         label = item.get("label") if spec.labels else None
         choices = spec.answer.choices if spec.answer.kind == "span" else None
@@ -206,20 +202,19 @@ class _Growth:
             label = item.get("answer")
         problem = self._problem(example, values, label)
         if problem is not None:
-            harvest.reject("invalid", problem, item, outcome, label)
+            accepted.reject("invalid", problem, item, outcome, label)
             return None
         question = fold(str(values[self.params.question]))
         if question in self._questions:
             detail = f"question: {self.params.question} stands in an earlier row"
-            harvest.reject("duplicate", detail, item, outcome, label)
+            accepted.reject("duplicate", detail, item, outcome, label)
             return None
         if choices:
-            # Models like to put the answer first; where it stands must not give it away.
+            # Models tend to put the answer first; its position must not reveal it.
             options = list(values[choices])
-            order = rng("options", spec.edition, len(harvest.rows))
+            order = rng("options", spec.edition, len(accepted.rows))
             values[choices] = order.sample(options, len(options))
-        seed_id = example.seed_id
-        row = harvest.add(values, label, [example], seed_id, outcome)
+        row = accepted.add(values, label, [example], example.seed_id, outcome)
         if row is not None:
             self._questions.add(question)
         return row
@@ -246,76 +241,75 @@ class _Growth:
         return grown[alike.index(best)]
 
 
-async def _naive(work: _Growth) -> None:
-    """Show the formatting example again and again, each time as a new sample."""
+async def _naive(run: _Run) -> None:
+    """Show the formatting example in every call, each time as a new sample."""
     turn = idle = 0
-    while work.harvest.missing > 0 and idle < work.params.stalls:
-        calls = [work.root(turn + n) for n in range(work.calls_needed())]
+    while run.accepted.missing > 0 and idle < run.params.stalls:
+        calls = [run.root(turn + n) for n in range(run.calls_needed())]
         turn += len(calls)
-        for grown in await work.ask(calls):
+        for grown in await run.ask(calls):
             idle = 0 if grown else idle + 1
 
 
-async def _chain(work: _Growth) -> None:
-    """Show one row of each answer in the next call; where there is none, ask once more."""
-    call, idle = work.root(0), 0
-    while work.harvest.missing > 0 and idle < work.params.stalls:
-        (grown,) = await work.ask([call])
+async def _chain(run: _Run) -> None:
+    """Show one row of each answer in the next call; repeat a call without a new row."""
+    call, idle = run.root(0), 0
+    while run.accepted.missing > 0 and idle < run.params.stalls:
+        (grown,) = await run.ask([call])
         if grown:
-            call, idle = _Call(await work.chosen(call.example, grown)), 0
+            call, idle = _Call(await run.chosen(call.example, grown)), 0
         else:
             call, idle = _Call(call.example, call.sample + 1), idle + 1
 
 
-async def _tree(work: _Growth) -> None:
-    """Grow from every row of a level, breadth first; after the last level a new tree begins."""
+async def _tree(run: _Run) -> None:
+    """Grow from every row of a level, breadth first; start a new tree after the last level."""
     turn = idle = 0
-    while work.harvest.missing > 0 and idle < work.params.stalls:
-        before = len(work.harvest.rows)
-        level = [work.root(turn)]
-        for depth in range(work.params.depth):
-            grown = await _level(work, level)
-            if not grown or work.harvest.missing <= 0:
+    while run.accepted.missing > 0 and idle < run.params.stalls:
+        before = len(run.accepted.rows)
+        level = [run.root(turn)]
+        for depth in range(run.params.depth):
+            grown = await _level(run, level)
+            if not grown or run.accepted.missing <= 0:
                 break
-            order = rng("tree", work.spec.edition, turn, depth)
-            kept = order.sample(grown, min(len(grown), work.params.width))
+            order = rng("tree", run.spec.edition, turn, depth)
+            kept = order.sample(grown, min(len(grown), run.params.width))
             level = [_Call(example) for example in kept]
-        idle = 0 if len(work.harvest.rows) > before else idle + 1
+        idle = 0 if len(run.accepted.rows) > before else idle + 1
         turn += 1
 
 
-async def _level(work: _Growth, level: Sequence[_Call]) -> list[Example]:
-    """Ask the calls of a level, no more at a time than rows are wanted; return what grew.
+async def _level(run: _Run, level: Sequence[_Call]) -> list[Example]:
+    """Make the calls of a level until there are enough rows; return the new rows.
 
-    Rows are accepted in the order of the calls, so asking in parts gives the same as asking all.
+    Rows are accepted in the order of the calls, so stopping early does not change the rows.
     """
     grown: list[Example] = []
     at = 0
-    while at < len(level) and work.harvest.missing > 0:
-        part = level[at : at + work.calls_needed()]
+    while at < len(level) and run.accepted.missing > 0:
+        part = level[at : at + run.calls_needed()]
         at += len(part)
-        for rows in await work.ask(part):
+        for rows in await run.ask(part):
             grown += rows
     return grown
 
 
 @operator("instances", "example_growth", GrowthParams, PROMPT)
 async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
-    """Ask for objects like a formatting example, and then for objects like those.
+    """Request rows like a formatting example, and then rows like those.
 
-    Where the task has labels, the options are fixed and the label comes first, so that the text
-    is written for it; where each row has its own options, the answer comes last. Refused are
-    objects with another number of options than the example's, an answer that is not among them,
-    or a question that was there before.
+    If the task has labels, the label comes first, so that the text is written for it. If each row
+    has its own options, the answer comes last. A row is rejected if its number of options differs
+    from the example's, its answer is not among them, or its question is not new.
 
     Source: Lee et al., 2023, Making Large Language Models Better Data Creators, EMNLP, section 3,
     and its code, github.com/microsoft/llm-data-creation.
 
     Raises:
-        StepError: there is no example, the kind of task is not supported, or fewer than half of
-            the wanted rows exist.
+        StepError: the task has no example, its kind of answer is not supported, or fewer than half
+            of the rows could be generated.
     """
-    work = _Growth(step, params)
-    walk = {"naive": _naive, "tree": _tree}.get(params.strategy, _chain)
-    await walk(work)
-    return work.harvest.result()
+    run = _Run(step, params)
+    grow = {"naive": _naive, "tree": _tree}.get(params.strategy, _chain)
+    await grow(run)
+    return run.accepted.result()

@@ -1,6 +1,7 @@
-"""Requests of operators, and the items and rejections that their answers hold."""
+"""Helpers of operators: building requests, reading items of answers, recording rejections."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from targen.hashing import canonical
@@ -17,32 +18,12 @@ _BEGINS = "; it begins "
 
 async def answers(llm: LLM, requests: Iterable[Request]) -> list[Outcome]:
     """Return the outcomes of all requests, in the order of the requests."""
-    numbered = [_tagged(request, index) for index, request in enumerate(requests)]
-    found: list[Outcome | None] = [None] * len(numbered)
-    async for outcome in _run(llm, numbered):
-        found[outcome.request.tag] = outcome
-    missing = [index for index, outcome in enumerate(found) if outcome is None]
+    tagged = [replace(request, tag=index) for index, request in enumerate(requests)]
+    outcomes = {outcome.request.tag: outcome async for outcome in llm.run(tagged)}
+    missing = len(tagged) - len(outcomes)
     if missing:
-        raise RuntimeError(f"the engine gave no outcome for {len(missing)} requests")
-    return [outcome for outcome in found if outcome is not None]
-
-
-async def _run(llm: LLM, requests: list[Request]) -> AsyncIterator[Outcome]:
-    async for outcome in llm.run(requests):
-        yield outcome
-
-
-def _tagged(request: Request, tag: int) -> Request:
-    return Request(
-        messages=request.messages,
-        schema=request.schema,
-        schema_name=request.schema_name,
-        sampling=request.sampling,
-        sample=request.sample,
-        edition=request.edition,
-        model=request.model,
-        tag=tag,
-    )
+        raise RuntimeError(f"the engine returned no outcome for {missing} requests")
+    return [outcomes[index] for index in range(len(tagged))]
 
 
 def make_request(
@@ -54,7 +35,7 @@ def make_request(
     edition: int,
     sample: int = 0,
 ) -> Request:
-    """Return a request with an operator's own sampling parameters."""
+    """Return a request with the sampling parameters of an operator."""
     return Request(
         messages=messages,
         schema=schema,
@@ -67,7 +48,7 @@ def make_request(
 
 
 def items_of(outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the readable items of a list answer."""
+    """Return the items of a list answer; anything that is not an object is left out."""
     items = (outcome.value or {}).get("items", [])
     return [item for item in items if isinstance(item, dict)]
 
@@ -75,8 +56,8 @@ def items_of(outcome: Outcome) -> list[dict[str, Any]]:
 def numbered_items(outcome: Outcome, key: str, count: int) -> dict[int, dict[str, Any]]:
     """Return item number (from 1) -> item.
 
-    The model's own numbers are used if all of them are in range and distinct. Otherwise items are
-    numbered in order: models that count wrong mostly count from 0 or do not count at all.
+    The model's own numbers are used if they are distinct and in range. Otherwise items are numbered
+    in order, because models that number wrongly mostly start at 0 or do not number at all.
     """
     items = items_of(outcome)[:count]
     numbers: list[Any] = [item.get(key) for item in items]
@@ -112,8 +93,13 @@ def rejection(
     }
 
 
+def missing_item(outcome: Outcome, **columns: Any) -> dict[str, Any]:
+    """Return a row of the `rejected` table for an item that is missing from an answer."""
+    return rejection(*missing_reason(outcome), None, outcome.request_id, **columns)
+
+
 def text_key(fields: Mapping[str, Any]) -> str:
-    """Return a key that ignores case and white space."""
+    """Return a key that is equal for fields that differ only in case and white space."""
     folded = {
         name: [fold(str(one)) for one in value] if isinstance(value, list) else fold(str(value))
         for name, value in fields.items()
@@ -122,10 +108,7 @@ def text_key(fields: Mapping[str, Any]) -> str:
 
 
 def tally(details: Iterable[str]) -> str:
-    """Return "word_form 30, differ 4": rejections per invariant, most frequent first.
-
-    The quoted beginning of an answer is not part of the name.
-    """
+    """Count rejections by the name that begins each detail: "word_form 30, differ 4"."""
     counts: dict[str, int] = {}
     for detail in details:
         name = detail.split(_BEGINS, 1)[0].split(":", 1)[0]
@@ -135,7 +118,7 @@ def tally(details: Iterable[str]) -> str:
 
 
 def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
-    """Return the task section of every prompt.
+    """Return the `task` block of a prompt.
 
     The task's name is left out, so that a task that extends another reuses its stored answers.
     """

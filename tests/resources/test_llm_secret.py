@@ -7,8 +7,7 @@ import pytest
 from dagster import EnvVar
 
 from resources.fields import private
-from resources.llm import LLMResource
-from resources.secrets import from_secrets_manager
+from resources.llm import LLMResource, from_secrets_manager
 from targen.errors import EndpointError
 from targen.settings import Settings
 from tests.services import s3
@@ -69,6 +68,6 @@ def test_an_embedding_model_alone_needs_the_key_too(secrets: Any, tmp_path: Any)
 def test_a_secret_that_is_none_is_one_error_without_its_text(secrets: Any) -> None:
     with pytest.raises(EndpointError, match="The secret missing cannot be read.*GetSecretValue"):
         from_secrets_manager("missing", secrets)
-    with pytest.raises(EndpointError, match="The secret wrong holds no key") as told:
+    with pytest.raises(EndpointError, match="The secret wrong contains no key") as told:
         from_secrets_manager("wrong", secrets)
     assert "sk-other" not in str(told.value)

@@ -1,0 +1,381 @@
+"""Fills each slot of the plan with one valid instance."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.hashing import rng
+from targen.lineage import ids
+from targen.llm.types import Outcome, Request
+from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.plan import Plan, Slot, SourcePlan, Sources, requirements
+from targen.operators.requests import (
+    answers,
+    make_request,
+    missing_item,
+    numbered_items,
+    rejection,
+    tally,
+    task_block,
+    text_key,
+)
+from targen.prompts.render import field_schema, items_schema, messages
+from targen.tasks.answers import Label
+from targen.tasks.validators import first_problem, swap_gender
+
+PILOT: Final = 40
+"""Number of slots to try first; the step fails if none of them can be filled."""
+
+
+class FillParams(LLMParams):
+    """Parameters of every operator that fills slots.
+
+    Attributes:
+        per_call: number of slots per call, all with the same label.
+        retries: how often a failed slot is requested again, in a call of its own.
+        rationale: request reasons before the fields; stored in the column `rationale`.
+        requirements: show the values drawn for a slot as numbered requirements.
+    """
+
+    per_call: int = Field(default=5, ge=1)
+    retries: int = Field(default=3, ge=0)
+    rationale: bool = False
+    requirements: bool = False
+
+
+@dataclass
+class SlotState:
+    """A slot, the values fixed before generation, and its result.
+
+    Attributes:
+        given: fields whose values come from the plan or the seed.
+        answer: for span tasks with options in the seed, the planned answer.
+        rows: the accepted row (and its twin); empty until the slot is filled.
+        failures: rows of the `rejected` table.
+    """
+
+    slot: Slot
+    sources: Sources
+    given: dict[str, Any]
+    answer: str | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+
+class SlotFiller:
+    """Fills the slots of one task.
+
+    Args:
+        step: task, tables and model.
+        params: the operator's parameters.
+        prompt: name of the prompt template.
+        candidates: answers requested per call. Each slot keeps the valid candidate with the highest
+            mean log-probability.
+    """
+
+    def __init__(
+        self, step: StepInput, params: FillParams, prompt: str, candidates: int = 1
+    ) -> None:
+        self.step, self.spec, self.params = step, step.spec, params
+        self.prompt, self.candidates = prompt, candidates
+        self.plan = Plan(step.spec, params.per_call)
+        tables = step.tables
+        self.sources = SourcePlan(tables["contexts"], tables["seeds"], step.spec.per_slot)
+        self.slots: dict[int, SlotState] = {}
+        self.asked = 0
+
+    @property
+    def limit(self) -> int:
+        """Maximum number of slots to open: those with a seed or context of their own."""
+        if self.sources.seeded or self.spec.per_slot:
+            return self.spec.slots_at_most
+        return 2 * self.spec.slots_wanted + PILOT
+
+    def _opened(self, slot: Slot) -> SlotState:
+        sources = self.sources[slot.number]
+        seed = sources.seed or {}
+        given = dict(slot.planned) | {n: seed[n] for n in self.spec.seed_fields if n in seed}
+        answer = None
+        choices = self.spec.answer.choices
+        if choices and given.get(choices):
+            # Drawn here, because models prefer some positions.
+            options = given[choices]
+            answer = options[rng("answer", self.spec.edition, slot.number).randrange(len(options))]
+        return SlotState(slot, sources, given, answer)
+
+    def _properties(self, state: SlotState) -> dict[str, Any]:
+        """Return the properties of one item in the answer schema."""
+        properties: dict[str, Any] = {"slot": {"type": "integer"}}
+        if self.params.rationale:
+            properties["rationale"] = {"type": "string"}
+        for name, spec_field in self.spec.fields.items():
+            if name not in state.given and not spec_field.derived:
+                properties[name] = field_schema(spec_field.type, spec_field.values)
+        if self.spec.answer.kind == "span" and state.answer is None:
+            properties["answer"] = {"type": "string"}
+        return properties
+
+    def request(self, group: list[SlotState], turn: int) -> Request:
+        """Return the call that fills slots of one label.
+
+        Args:
+            group: the slots.
+            turn: how often these slots were requested before.
+        """
+        block: dict[str, Any] = {"task": task_block(self.spec)}
+        label = self._label_block(group[0].slot.label)
+        if label:
+            block["label"] = label
+        block["slots"] = [self._entry(number, state) for number, state in enumerate(group, 1)]
+        # Without another sample number, a reused context and seed would get the same answer.
+        turns = self.candidates * (self.params.retries + 1)
+        return make_request(
+            self.params,
+            messages(self.prompt, block, rationale=self.params.rationale),
+            items_schema(self._properties(group[0]), len(group)),
+            "instances",
+            edition=self.spec.edition,
+            sample=group[0].sources.again * turns + turn,
+        )
+
+    def probe(self) -> Request:
+        """Return the first call, to test the endpoint's capabilities."""
+        group = self.plan.groups(range(1))[0]
+        return self.request([self._opened(slot) for slot in group.slots], 0)
+
+    def _label_block(self, label: Label | None) -> dict[str, str]:
+        answer = self.spec.answer
+        if isinstance(label, str):
+            return {"name": label, "constraint": answer.labels[label].constraint.strip()}
+        return {"constraint": answer.constraint.strip()} if answer.constraint else {}
+
+    def _entry(self, number: int, state: SlotState) -> dict[str, Any]:
+        """Return the prompt entry of one slot."""
+        entry: dict[str, Any] = {"slot": number}
+        label, sources = state.slot.label, state.sources
+        if isinstance(label, list):
+            entry["labels"] = {n: self.spec.labels[n].constraint.strip() for n in label}
+        context = dict(sources.context or {})
+        if context and self.params.requirements:
+            entry["requirements"] = requirements(self.spec, context)
+            context.pop("attributes", None)
+            if self.spec.per_slot:
+                context.clear()
+        if context:
+            entry["context"] = context
+        extra = {k: v for k, v in (sources.seed or {}).items() if k not in state.given}
+        if extra:
+            entry["seed"] = extra
+        if state.given:
+            entry["given"] = state.given
+        if state.answer is not None:
+            entry["answer"] = state.answer
+        return entry
+
+    async def fill(self, numbers: range) -> None:
+        """Fill slots by group, then retry each failed slot of the range alone."""
+        groups = [
+            [self._opened(slot) for slot in group.slots]
+            for group in self.plan.groups(numbers)
+            if group.slots[0].number not in self.slots
+        ]
+        for group in groups:
+            self.slots.update({state.slot.number: state for state in group})
+        await self._ask(groups, 0)
+        for attempt in range(1, self.params.retries + 1):
+            failed = [[self.slots[n]] for n in numbers if not self.slots[n].rows]
+            await self._ask(failed, attempt)
+        for number in numbers:
+            state = self.slots[number]
+            if not state.rows:
+                last = state.failures[-1]
+                last["detail"] = f"{last['detail']} ({last['reason']})"
+                last["reason"] = "given_up"
+
+    async def _ask(self, groups: list[list[SlotState]], attempt: int) -> None:
+        """Request `candidates` answers per group and keep the valid items."""
+        turns = range(attempt * self.candidates, (attempt + 1) * self.candidates)
+        requests = [self.request(group, turn) for group in groups for turn in turns]
+        outcomes = await answers(self.step.model, requests)
+        for index, group in enumerate(groups):
+            of_group = outcomes[index * len(turns) : (index + 1) * len(turns)]
+            items = [numbered_items(outcome, "slot", len(group)) for outcome in of_group]
+            for number, state in enumerate(group, 1):
+                self.asked += len(of_group)
+                offered = [found.get(number) for found in items]
+                self._take(state, list(zip(offered, of_group, strict=True)))
+
+    def _take(self, state: SlotState, offered: list[tuple[dict[str, Any] | None, Outcome]]) -> None:
+        """Keep the best valid candidate for a slot and record the rejected ones."""
+        columns: dict[str, Any] = {"slot": state.slot.number, "intended_label": state.slot.label}
+        valid: list[tuple[dict[str, Any], Outcome]] = []
+        for item, outcome in offered:
+            if item is None:
+                state.failures.append(missing_item(outcome, **columns))
+                continue
+            row, problem = self._row(state, item)
+            if problem is not None:
+                failure = rejection("invalid", problem, item, outcome.request_id, **columns)
+                state.failures.append(failure)
+                continue
+            row["request_id"] = outcome.request_id
+            valid.append((row, outcome))
+        if not valid:
+            return
+        best = 0 if self.candidates == 1 else self._likeliest([o for _, o in valid])
+        for index, (row, outcome) in enumerate(valid):
+            if index != best:
+                fields = {name: row[name] for name in self.spec.fields}
+                detail = (
+                    f"log-probability: mean {outcome.mean_logprob:.4f} a token, "
+                    f"the one kept has {valid[best][1].mean_logprob:.4f}"
+                )
+                failure = rejection("outranked", detail, fields, outcome.request_id, **columns)
+                state.failures.append(failure)
+        state.rows = self._with_twin(valid[best][0])
+
+    def _likeliest(self, outcomes: list[Outcome]) -> int:
+        """Return the index of the highest mean log-probability, the first if several are equal.
+
+        Raises:
+            StepError: an answer has no log-probabilities.
+        """
+        scores = [outcome.mean_logprob for outcome in outcomes]
+        known = [score for score in scores if score is not None]
+        if len(known) < len(scores):
+            raise StepError(no_logprobs(self.spec.name))
+        return scores.index(max(known))
+
+    def _row(self, state: SlotState, item: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+        """Return the row of an item, and the problem that makes it invalid."""
+        spec = self.spec
+        values = {
+            name: state.given.get(name, item.get(name))
+            for name, spec_field in spec.fields.items()
+            if not spec_field.derived
+        }
+        label: Any = state.slot.label
+        if spec.answer.kind == "span":
+            label = state.answer if state.answer is not None else item.get("answer")
+        problem = first_problem(values, spec)
+        if problem is None and spec.answer.kind == "span":
+            options = values[spec.answer.choices or ""] or []
+            if label not in options:
+                problem = f"answer: it is not among {spec.answer.choices}"
+        fields = {name: values.get(name) for name in spec.fields}
+        row: dict[str, Any] = {
+            "slot": state.slot.number,
+            "seed_id": state.sources.seed_id,
+            "context_id": state.sources.context_id,
+            "parent_ids": [],
+            "depth": 0,
+            "intended_label": label,
+            **fields,
+            "rationale": item.get("rationale") if self.params.rationale else None,
+        }
+        return row, problem
+
+    def _with_twin(self, row: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the row, and its twin if the task has twins, with their ids."""
+        twin = self.spec.twin
+        rows = [row]
+        if twin is not None:
+            swapped = {name: swap_gender(row[name]) for name in twin.fields}
+            rows = [{**r, twin.id_field: row["slot"]} for r in (row, {**row, **swapped})]
+        for r in rows:
+            content = {name: r[name] for name in self.spec.fields}
+            r["instance_id"] = ids.instance_id(
+                self.spec.name, r["slot"], r["intended_label"], content
+            )
+        return rows
+
+    def unique(self, opened: int) -> tuple[list[SlotState], set[int]]:
+        """Return the filled slots below `opened` without exact duplicates, and the duplicates.
+
+        Of equal slots the first is kept, so a larger data set keeps the rows of a smaller one.
+        """
+        seen: set[str] = set()
+        unique: list[SlotState] = []
+        duplicates: set[int] = set()
+        names = [name for name, field in self.spec.fields.items() if not field.derived]
+        for number in range(opened):
+            state = self.slots[number]
+            if not state.rows:
+                continue
+            key = text_key({name: state.rows[0][name] for name in names})
+            if key in seen:
+                duplicates.add(number)
+            else:
+                seen.add(key)
+                unique.append(state)
+        return unique, duplicates
+
+    async def run(self) -> StepResult:
+        """Fill slots until there are enough distinct rows.
+
+        Further slots replace those that failed or are duplicates, up to `limit`.
+
+        Raises:
+            StepError: none of the first slots could be filled, or fewer than half of the rows.
+        """
+        spec = self.spec
+        wanted, limit = spec.slots_wanted, self.limit
+        opened = min(wanted, PILOT)
+        await self.fill(range(opened))
+        unique, duplicates = self.unique(opened)
+        if not unique:
+            raise self._too_few(opened, 0)
+        while len(unique) < wanted and opened < limit:
+            more = min(max(wanted - len(unique), wanted - opened), limit - opened)
+            await self.fill(range(opened, opened + more))
+            opened += more
+            unique, duplicates = self.unique(opened)
+        if len(unique) * spec.unit * 2 < spec.wanted_rows:
+            raise self._too_few(opened, len(unique))
+        return self._result(unique[:wanted], duplicates)
+
+    def _too_few(self, opened: int, accepted: int) -> StepError:
+        failures = [f for number in sorted(self.slots) for f in self.slots[number].failures]
+        details = [failure["detail"] for state in self.slots.values() for failure in state.failures]
+        return StepError(
+            f"{accepted} of {opened} instances were accepted after {self.params.retries} retries "
+            f"each; rejected by: {tally(details) or 'duplicate'}; first: "
+            f"{details[0] if details else 'all instances are the same'}. Try a stronger model; "
+            "the tables of earlier steps are kept",
+            failures,
+        )
+
+    def _result(self, chosen: list[SlotState], duplicates: set[int]) -> StepResult:
+        result = StepResult(asked=self.asked)
+        numbers = {state.slot.number for state in chosen}
+        for number in sorted(self.slots):
+            state = self.slots[number]
+            result.rejected += state.failures
+            if number in numbers:
+                result.rows += state.rows
+            elif state.rows:
+                reason, detail = "surplus", "not needed for the rows wanted; growing takes it back"
+                if number in duplicates:
+                    reason, detail = "duplicate", "the same text stands in an earlier slot"
+                row = state.rows[0]
+                fields = {name: row[name] for name in self.spec.fields}
+                columns = {"slot": number, "intended_label": row["intended_label"]}
+                unused = rejection(reason, detail, fields, row["request_id"], **columns)
+                result.rejected.append(unused)
+        unit, wanted = self.spec.unit, self.spec.slots_wanted
+        if len(chosen) < wanted:
+            result.warnings.append(
+                f"only {len(chosen) * unit} of {wanted * unit} instances could be generated"
+            )
+        return result
+
+
+def no_logprobs(task: str) -> str:
+    """Return the error message for an endpoint without log-probabilities."""
+    return (
+        f"{task}: the recipe selects rows by log-probability, but the endpoint returns none; "
+        "use an endpoint that returns `logprobs`, or set `steps: {instances: {operator: "
+        "label_constrained}}` in the task"
+    )
