@@ -53,7 +53,7 @@ def build(
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set, as a page."""
         from targen.quality import page, report  # noqa: PLC0415 - not when loading
-        from targen.quality.embedding import with_embeddings  # noqa: PLC0415
+        from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
         above = {

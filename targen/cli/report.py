@@ -125,7 +125,7 @@ async def _measured(inputs: "ReportInputs") -> "Report":
     """Return the report, with embeddings by the model that the environment names."""
     from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
     from targen.quality import report as quality  # noqa: PLC0415
-    from targen.quality.embedding import with_embeddings  # noqa: PLC0415
+    from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
     settings = base.engine_settings(inputs.task_name, STEP).to_embed()
     read = base.settings()
