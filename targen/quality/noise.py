@@ -11,6 +11,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
 from targen.quality.text import Ints, generator
+from targen.steps import CORRECTED_SET, INSTANCES
 
 READINGS = ("intended", "annotated", "corrected")
 CHAINS = 500
@@ -193,10 +194,10 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     corrected label of the second as additional readings.
     """
     names = {f"{name}_label": name for name in READINGS}
-    paired = inputs.pair_field is not None and "instances" in inputs.tables
+    paired = inputs.pair_field is not None and INSTANCES in inputs.tables
     ids = ["instance_id"] if paired else []
     parts = [inputs.rows.select(*ids, *names, final="label").rename(names)]
-    rejected = inputs.rejected.get("corrected_set")
+    rejected = inputs.rejected.get(CORRECTED_SET)
     if rejected is not None:
         lost = rejected.rename({"item_id": "instance_id"}, strict=False)
         missing = pl.lit(None, dtype=pl.String)
@@ -204,7 +205,7 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     found = pl.concat(parts)
     if not paired:
         return found
-    slots = inputs.tables["instances"].select("instance_id", "slot")
+    slots = inputs.tables[INSTANCES].select("instance_id", "slot")
     rows = found.join(slots, on="instance_id", how="left", maintain_order="left")
     second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
     pairs = rows.group_by("slot", maintain_order=True).agg(

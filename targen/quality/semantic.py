@@ -16,6 +16,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import Embedded, ReportInputs
 from targen.quality.intervals import Z95, Floats, IntervalEstimate
 from targen.quality.text import Ints, generator, joined
+from targen.steps import INSTANCES
 
 ROWS = 10_000
 """Maximum number of rows to embed: more rows cost money and hardly narrow the interval."""
@@ -246,7 +247,7 @@ def _drift(
     inputs: ReportInputs, embedded: Embedded, vectors: Floats, collector: MetricCollector
 ) -> None:
     """Add the mean cosine of evolved rows to their root, by depth."""
-    instances = inputs.tables.get("instances")
+    instances = inputs.tables.get(INSTANCES)
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
         collector.skip("drift", "no row evolved from another")
         return
