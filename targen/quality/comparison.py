@@ -69,7 +69,7 @@ class Comparison:
     """All groups, compared.
 
     Attributes:
-        table: one row per task, `targen.steps.schema("comparison", {})`.
+        table: one row per task, `metrics.comparison_columns()`.
         json: the same figures by group, and everything that the page shows; the groups with the
             most finished methods come first, then by name.
     """
@@ -124,7 +124,8 @@ def compare(methods: Iterable[Method]) -> Comparison:
         "metrics": [column._asdict() for column in columns()],
         "groups": compared,
     }
-    return Comparison(steps.frame(rows, steps.schema("comparison", {})), content)
+    schema = {column.name: column.dtype for column in metrics.comparison_columns()}
+    return Comparison(steps.frame(rows, schema), content)
 
 
 def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen import steps
+from targen.quality import metrics
 from targen.quality.comparison import Method, columns, compare, groups
 from targen.quality.inputs import Embedded
 from targen.quality.report import build
@@ -47,7 +47,8 @@ def test_groups_follow_extends_to_its_end_and_leave_out_who_stands_alone():
 
 def test_a_row_per_task_made_or_not_and_the_table_has_its_schema():
     found = pair(report(figure("calls", 250)), None)
-    assert dict(found.table.schema) == steps.schema("comparison", {})
+    columns_ = {column.name: column.dtype for column in metrics.comparison_columns()}
+    assert dict(found.table.schema) == columns_
     assert found.table.select("base", "task", "made", "rows", "calls_per_row").rows() == [
         ("rte", "rte", True, 100, 2.5),
         ("rte", "other", False, None, None),
