@@ -22,8 +22,7 @@ from assets.step import attributes, finish, page_path, readable_errors, seconds_
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
-from targen.hashing import digest
-from targen.quality.inputs import COMPLETIONS, ReportInputs
+from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
 from targen.settings import Settings
 from targen.steps import (
     CONTEXTS,
@@ -31,7 +30,6 @@ from targen.steps import (
     INSTANCES,
     LABELS,
     QUALITY_REPORT,
-    SCHEMA_VERSION,
     SEEDS,
     VOCABULARIES,
 )
@@ -134,26 +132,13 @@ def gather(
         # In one order: the report of unchanged tables must keep its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
     gold = references.of(spec)
-    return ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description=spec.description,
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=frames,
-        labels=tuple(spec.labels),
-        language=spec.language,
+    return for_task(
+        spec,
+        frames,
         rejected=rejected,
         completions=completions,
-        planned={name: tuple(values) for name, values in spec.planned.items()},
-        options=options(spec),
-        pair_field=spec.twin.id_field if spec.twin else None,
-        rows_asked=spec.wanted_rows,
         models=tuple(completions["model"].unique().sort()),
-        # False where there is no completion, which `any` over no row says as well.
         simulated=bool(completions["simulated"].any()),
-        corrector_blind=corrector_blind(spec),
-        gates=tuple(spec.gates),
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
@@ -199,49 +184,3 @@ def digest_now(spec: TaskSpec, place: Storage) -> str:
     from targen.quality import review  # noqa: PLC0415 - not when loading
 
     return report_digest(spec, review.identity(review.stored(place, spec.name)))
-
-
-def options(spec: TaskSpec) -> tuple[str, ...]:
-    """Return the fields that hold the alternatives of which the answer is one, in order."""
-    answer = spec.answer
-    return (answer.choices,) if answer.choices else tuple(answer.options)
-
-
-def corrector_blind(spec: TaskSpec) -> bool:
-    """Return whether nobody showed the corrector the label that the row was written for."""
-    from targen.tasks.registry import resolve  # noqa: PLC0415 - not when loading
-
-    _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
-    return not getattr(params, "shown", False)
-
-
-def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
-    """Return the sha256 of what the report reads beyond its tables.
-
-    Args:
-        spec: the task.
-        verdicts: identity of people's verdicts, None where there are none.
-    """
-    from targen.tasks import references  # noqa: PLC0415 - not when loading
-
-    return digest(
-        {
-            "step": QUALITY_REPORT,
-            "schema_version": SCHEMA_VERSION,
-            "verdicts": verdicts,
-            "name": spec.name,
-            "title": spec.title,
-            "description": spec.description,
-            "fields": spec.field_types,
-            "answer_kind": spec.answer.kind,
-            "language": spec.language,
-            "options": options(spec),
-            "corrector_blind": corrector_blind(spec),
-            "gates": [gate.model_dump(mode="json") for gate in spec.gates],
-            "labels": list(spec.labels),
-            "planned": spec.planned,
-            "references": references.identity(spec),
-            "rows": spec.wanted_rows,
-            "pair_field": spec.twin.id_field if spec.twin else None,
-        }
-    )

@@ -12,7 +12,7 @@ import polars as pl
 from bench.correction import ROOT, tables
 from simulator.truth import truth
 from targen.quality import noise
-from targen.quality.inputs import ReportInputs
+from targen.quality.inputs import for_task
 from targen.tasks.loading import load_tasks
 from targen.tasks.spec import TaskSpec
 
@@ -33,17 +33,7 @@ def wrong_share(spec: TaskSpec, corrected: pl.DataFrame) -> float:
 async def one(spec: TaskSpec, store_url: str) -> dict[str, Any]:
     """Make one edition of a task; return truth, estimate and interval."""
     made, rejected = await tables(spec, store_url)
-    inputs = ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description=spec.description,
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=made,
-        labels=tuple(spec.labels),
-        rejected={"corrected_set": rejected},
-        pair_field=spec.twin.id_field if spec.twin else None,
-    )
+    inputs = for_task(spec, made, rejected={"corrected_set": rejected})
     left = noise.estimate(noise.readings_of(inputs), list(spec.labels)).left
     low, high = left.low or 0.0, left.high or 0.0
     corrected = made["corrected_set"]

@@ -90,7 +90,7 @@ def gather(
     Raises:
         TableError: a file cannot be read, or does not fit the task.
     """
-    from targen.quality.inputs import ReportInputs  # noqa: PLC0415
+    from targen.quality.inputs import for_task  # noqa: PLC0415
     from targen.tasks import (  # noqa: PLC0415 - not when loading
         imports,
         references,
@@ -102,20 +102,17 @@ def gather(
             raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
     rows = imports.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
     gold = references.of(spec, reference, columns, labels)
-    answer, pair = spec.answer, spec.twin.id_field if spec.twin else None
-    return ReportInputs(
-        task_name=spec.name,
+    pair = spec.twin.id_field if spec.twin else None
+    return for_task(
+        spec,
+        {CORRECTED_SET: rows},
         title=f"{spec.title}: {file.name}",
-        description=spec.description,
-        # Derived fields that the file lacks were never asked for.
+        # Files need not have the derived fields, nor follow the task's plan.
         fields={name: kind for name, kind in spec.field_types.items() if name in rows.columns},
-        answer_kind=answer.kind,
-        language=spec.language,
-        tables={CORRECTED_SET: rows},
-        labels=tuple(spec.labels),
-        options=(answer.choices,) if answer.choices else tuple(answer.options),
         pair_field=pair if pair in rows.columns else None,
-        gates=tuple(spec.gates),
+        planned={},
+        rows_asked=None,
+        corrector_blind=True,
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,

@@ -12,7 +12,7 @@ import polars as pl
 from targen.errors import TableError, TargenError
 from targen.hashing import digest, short_id
 from targen.quality import agreement
-from targen.quality.inputs import ReportInputs
+from targen.quality.inputs import for_task
 from targen.steps import CORRECTED_SET, DAMAGED, LABELS
 from targen.tables.storage import Storage, drafted
 from targen.tasks.spec import TaskSpec
@@ -49,15 +49,7 @@ def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
 def strata(spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
     """Return the stratum of each row: whether its labels are of one mind, and its label."""
     tables = {CORRECTED_SET: rows} | ({} if labels is None else {LABELS: labels})
-    inputs = ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description="",
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=tables,
-    )
-    divided = {row["instance_id"] for row in agreement.review(inputs)}
+    divided = {row["instance_id"] for row in agreement.review(for_task(spec, tables))}
     found = []
     for row in rows.iter_rows(named=True):
         mind = "divided" if row["instance_id"] in divided else "agreed"

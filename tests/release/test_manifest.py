@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from assets.quality_report import report_digest
 from targen.lineage.graph import TaskTables, trace
+from targen.quality.inputs import report_digest
 from targen.release import manifest
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST
