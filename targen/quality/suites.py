@@ -1,4 +1,4 @@
-"""What Great Expectations is asked of each table, as plain data."""
+"""The suite of expectations for each table, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -20,8 +20,8 @@ from targen.steps import (
 from targen.tasks.sections import Expectation
 from targen.tasks.spec import TaskSpec
 
-EVEN: Final = 0.1
-"""Kullback-Leibler divergence from an even spread of the labels that is warned of: 72 to 28."""
+MAX_DIVERGENCE: Final = 0.1
+"""Kullback-Leibler divergence of the labels from uniform above which to warn: 72 to 28."""
 ID_PATTERN: Final = "^[0-9a-f]{16}$"
 _TYPES: Final[Mapping[Any, tuple[str, ...]]] = {
     pl.String: ("str",),
@@ -43,9 +43,9 @@ def build(
     Args:
         step: one of `targen.steps.STEPS`.
         spec: the task.
-        table: the table, to know what was planned.
-        upstream: the tables it was made from, for references.
-        judged: the gates as the report judged them, for the table quality_report.
+        table: the table itself.
+        upstream: the tables that it refers to.
+        judged: the results of the gates, for the table quality_report.
     """
     schema = steps.schema(step, spec.field_types, spec.answer.kind)
     suite = [_expect("table_columns_to_match_ordered_list", column_list=list(schema))]
@@ -83,7 +83,7 @@ def _expect(
 
 
 def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectation]:
-    """Ids are unique and well formed, and references name rows of the tables above."""
+    """Require unique, well-formed ids, and references to existing rows."""
     if step not in IDS:
         columns = ["metric", "slice"]
         return [_expect("compound_columns_to_be_unique", column_list=columns)]
@@ -94,7 +94,7 @@ def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectati
         _expect("column_values_to_match_regex", key, regex=ID_PATTERN),
     ]
     for column, other, target in REFERENCES.get(step, ()):
-        # A list of ids has no value that could be in a set; the contract looks inside.
+        # This expectation does not support lists of ids; the contract checks them.
         if other in upstream and not column.endswith("_ids"):
             known = upstream[other][target].drop_nulls().unique(maintain_order=True).to_list()
             suite.append(_expect("column_values_to_be_in_set", column, value_set=known))
@@ -102,7 +102,7 @@ def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectati
 
 
 def _texts(spec: TaskSpec) -> list[Expectation]:
-    """Fields are filled, of their length and values, and no row stands twice."""
+    """Require complete fields of the allowed length and values, and distinct rows."""
     suite = []
     for name, field in spec.fields.items():
         if not field.optional:
@@ -131,7 +131,7 @@ def _label_set(spec: TaskSpec, column: str) -> list[Expectation]:
 
 
 def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
-    """Labels are there, as many rows as asked for, and the labels even where they were planned."""
+    """Require labels and the requested number of rows; warn if planned labels are unbalanced."""
     suite = _label_set(spec, "label")
     if spec.answer.kind != "none":
         suite.append(_expect("column_values_to_not_be_null", "label"))
@@ -151,14 +151,14 @@ def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
                 "label",
                 severity="warn",
                 partition_object={"values": list(spec.labels), "weights": shares},
-                threshold=EVEN,
+                threshold=MAX_DIVERGENCE,
             )
         )
     return suite
 
 
 def _report(judged: Sequence[Mapping[str, Any]]) -> list[Expectation]:
-    """Every gate's figures are there and within its bounds."""
+    """Require every gate's figures to exist and to be within its bounds."""
     suite = [_expect("column_values_to_not_be_null", "metric")]
     for gate in judged:
         for slice_ in gate["slices"]:
