@@ -53,7 +53,7 @@ def _quiet() -> Any:
 
 
 def _configuration(expectation: Expectation, index: int = 0) -> Any:
-    """Return the library's configuration of an expectation, with its index in the suite as metadata.
+    """Return the library's form of an expectation, with its index in the suite as metadata.
 
     Raises:
         ValueError: an argument is wrong.
