@@ -55,7 +55,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
         context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> MaterializeResult[Stored]:
         """The methods of tasks that extend one base, side by side, as far as they are made."""
-        from targen.quality import comparison_page  # noqa: PLC0415 - not when loading
+        from targen.quality import page  # noqa: PLC0415 - not when loading
         from targen.quality.comparison import compare  # noqa: PLC0415
 
         started = time.monotonic()
@@ -63,7 +63,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
             data.hold(NAME, context.run.run_id)
             methods = gather(tasks, data)
             made = compare(methods)
-            pages = {"json": made.json_text(), "html": comparison_page.render(made)}
+            pages = {"json": made.json_text(), "html": page.render_comparison(made)}
         version = comparison_digest(methods)
         origin = {"step": NAME, "step_digest": version}
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
