@@ -123,8 +123,8 @@ def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "Name one task, or several"),
-        (["rte", "--tasks", "rte"], "Name one task, or several"),
+        ([], "Give one task, or several"),
+        (["rte", "--tasks", "rte"], "Give one task, or several"),
         (["rtee"], "no task 'rtee'; did you mean 'rte'?"),
         (["rte", "--format", "csv"], "choose one of superglue, instructions, parquet, jsonl"),
         (["rte", "--weights", "1"], "are for a mixture"),
