@@ -45,9 +45,9 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
     """Return the card as Markdown; the same inputs give the same text.
 
     Args:
-        inputs: what the release is made from.
+        inputs: the inputs of the release.
         parts: split -> released rows.
-        superglue: whether the release holds files in SuperGLUE's format.
+        superglue: whether the release has files in SuperGLUE's format.
     """
     spec, report = inputs.spec, inputs.report
     first = next(iter(parts.values()))
@@ -86,7 +86,7 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
 
 
 def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
-    """Return the YAML header; texts stand in JSON's quotes, which YAML reads as its own."""
+    """Return the YAML header, with texts quoted as in JSON, which is valid YAML."""
     spec = inputs.spec
     rows = sum(part.height for part in parts.values())
     size = next((name for bound, name in SIZES if rows < bound), LARGEST)
@@ -111,7 +111,7 @@ def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
 
 
 def task_category(spec: TaskSpec) -> str:
-    """Return the kind of task as Hugging Face's hub sorts them."""
+    """Return the task category on the Hugging Face hub."""
     if spec.answer.options:
         return "multiple-choice"
     kinds = {"class": "text-classification", "multi": "text-classification"}
@@ -121,12 +121,12 @@ def task_category(spec: TaskSpec) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text as one line of Markdown that shows it and does nothing else."""
+    """Return a text as one line of Markdown without markup."""
     return _MARKS.sub(r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def _quoted(text: str) -> str:
-    """Return a text in quotes that both JSON and YAML read."""
+    """Return a text in quotes that are valid in both JSON and YAML."""
     return json.dumps(one_line(text), ensure_ascii=False)
 
 
@@ -134,7 +134,7 @@ def _quoted(text: str) -> str:
 def _template() -> Any:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-        # Every text is escaped for Markdown before it comes here.
+        # Every text is already escaped for Markdown.
         autoescape=False,
     )  # fmt: skip
     text = (resources.files("targen") / "release" / "card.md.jinja").read_text(encoding="utf-8")
@@ -171,7 +171,7 @@ def _steps(spec: TaskSpec) -> list[dict[str, str]]:
 
 
 def _models(served: pl.DataFrame) -> list[dict[str, str]]:
-    """Return who was asked and who answered, by step in the order of the steps."""
+    """Return the requested and the responding models by step."""
     order = {step: number for number, step in enumerate(RECIPE_STEP)}
     keys = ["step", "model", "served_model", "endpoint"]
     counts = served.group_by(keys).len().sort(keys, nulls_last=True).to_dicts()
@@ -185,7 +185,7 @@ def _models(served: pl.DataFrame) -> list[dict[str, str]]:
 
 
 def _labelling(inputs: ReleaseInputs) -> str:
-    """Say who gave the labels, who checked them, and what that changed."""
+    """Describe who assigned and checked the labels, and what changed."""
     spec, rows = inputs.spec, inputs.rows
     if spec.answer.kind == "none":
         return "The rows have no labels."
@@ -270,7 +270,7 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
-    """Yield what a reader should not believe of the rows."""
+    """Yield the limits of the rows."""
     spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")

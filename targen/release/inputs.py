@@ -20,15 +20,15 @@ from targen.tasks.spec import TaskSpec
 
 @dataclass(frozen=True)
 class ReleaseInputs:
-    """Everything that a release says something of.
+    """The inputs of a release.
 
     Attributes:
         spec: the task.
-        tables: step -> what it stored, without the report.
+        tables: step -> its stored result, without the report.
         report: the report's JSON.
         upstream: key of a file in the data folder -> its `sha256` and `size`.
-        report_digest: identity of what the report read of the task.
-        served: request_id, step, endpoint, model, served_model of every completion that the
+        report_digest: digest of what the report read from the task.
+        served: request_id, step, endpoint, model and served_model of every completion that the
             tables descend from.
     """
 
@@ -46,17 +46,16 @@ class ReleaseInputs:
 
 
 def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> ReleaseInputs:
-    """Return what a release of the task is made from.
+    """Return the inputs of a task's release.
 
     Args:
         spec: the task.
         tables: its tables.
         store: the completions.
-        report_digest: what the report would be made from of the task as it is now.
+        report_digest: the digest that a report of the current task would have.
 
     Raises:
-        ReleaseError: a gate failed, there are no rows, or task, tables and report do not
-            belong together.
+        ReleaseError: a gate failed, there are no rows, or task, tables and report do not match.
         TableError: a table or the report is missing or cannot be read.
         StoreError: the store cannot be read.
     """
@@ -99,7 +98,7 @@ def _fits_together(
     report: Mapping[str, Any],
     report_digest: str,
 ) -> None:
-    """Refuse tables of another edition of the task, and a report on other tables."""
+    """Reject tables of another edition of the task, and reports on other tables."""
     for step, one in stored.items():
         if one.step_digest != step_digest(step, spec):
             raise ReleaseError(
@@ -130,7 +129,7 @@ def _fits_together(
 
 
 def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]) -> None:
-    """Refuse rows that break a bound of severity `error`, by the report's table and its JSON."""
+    """Reject rows that fail a gate of severity `error`, by the report's table and its JSON."""
     missed = [gate for gate in report.get("gates", []) if gate["passed"] is not True]
     found = [
         f"gate {gate['metric']}: {gate['text']}" for gate in missed if gate["severity"] == "error"
@@ -147,10 +146,10 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
 
 
 def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[str, Any]]:
-    """Return the digest and size of every file of the task that the release descends from.
+    """Return digest and size of every file that the release descends from.
 
-    They include planted errors if the current tables have some: older tables may have
-    left theirs.
+    Planted errors are included only if the current tables have some; a file may be left from older
+    tables.
     """
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
@@ -166,6 +165,6 @@ def fingerprint(content: bytes) -> dict[str, Any]:
 
 
 def task_dump(spec: TaskSpec) -> dict[str, Any]:
-    """Return a task as JSON, with everything that its files and its recipe say."""
+    """Return a task as JSON, including its recipe and its other files."""
     dumped: dict[str, Any] = json.loads(spec.model_dump_json())
     return dumped | {"seed_rows": spec.seed_rows, "given_rows": spec.given_rows}

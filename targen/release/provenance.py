@@ -30,13 +30,13 @@ SCHEMA: Final[dict[str, Any]] = {
 def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) -> pl.DataFrame:
     """Return one row per released row, split by split.
 
-    `request_ids` are those of its terms, its context, its seed, its ancestors, itself, its
-    annotation and its correction, sorted, each once. Of a request that was asked again this is
-    the last; the store knows those before it.
+    `request_ids` are the distinct requests of its terms, context, seed, ancestors, text, annotation
+    and correction, sorted. For a retried request, the last attempt is listed; the store links it to
+    the earlier ones.
 
     Args:
         parts: split -> released rows.
-        tables: step -> what it stored.
+        tables: step -> its stored result.
     """
     instances = {row["instance_id"]: row for row in tables[INSTANCES].table.iter_rows(named=True)}
     asked_for_row = dict(
@@ -60,7 +60,7 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
 
 
 def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
-    """Return context -> requests that made it and the terms in it, or decided on those."""
+    """Return context -> requests that made it, or that made or selected its terms."""
     vocabulary = tables[VOCABULARIES].table.to_dicts()
     deciders: dict[tuple[str, str | None], set[str | None]] = {}
     for row in vocabulary:
@@ -81,7 +81,7 @@ def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
 
 
 def _ancestors(instance_id: str, instances: Mapping[str, Mapping[str, object]]) -> Iterable[str]:
-    """Return every instance that this one grew from, as far as the table has them."""
+    """Return every ancestor of an instance in the table."""
     found: dict[str, None] = {}
     waiting = [instance_id]
     while waiting:

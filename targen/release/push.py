@@ -15,9 +15,9 @@ _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]
 
 
 def push(place: Storage, repo: str, *, private: bool = False) -> str:
-    """Send a release to a dataset repository in one commit, tagged with its version.
+    """Push a release to a dataset repository in one commit, tagged with its version.
 
-    The repository is made where there is none. The token comes from HF_TOKEN.
+    The repository is created if it does not exist. The token is read from HF_TOKEN.
 
     Args:
         place: the release's folder.
@@ -25,11 +25,11 @@ def push(place: Storage, repo: str, *, private: bool = False) -> str:
         private: make a new repository private.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        ReleaseError: the release is damaged or withdrawn, the extra or the token is missing, or
-            the hub refuses.
+        ReleaseError: the release is damaged or withdrawn, the extra or the token is missing, or the
+            hub rejects the upload.
         TableError: the folder cannot be read.
     """
     if not _REPO.fullmatch(repo):
@@ -51,8 +51,8 @@ def push(place: Storage, repo: str, *, private: bool = False) -> str:
     try:
         return _send(api, place, repo, said, private)
     except (HfHubHTTPError, OSError, ValueError) as error:
-        # The library's errors name addresses and request ids; they never contain the token, but
-        # a proxy's answer might repeat what was sent.
+        # The library's errors include URLs and request ids. They do not include the token, but a
+        # proxy's response might repeat it.
         message = " ".join(str(error).replace(token, "…").split())[:500]
         raise ReleaseError(f"{repo} does not accept the release: {message}") from None
 

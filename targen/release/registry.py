@@ -254,11 +254,11 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
 
 
 def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
-    """Return every way in which a release breaks its contract, in words.
+    """Return every violation of a release's contract, as sentences.
 
-    Its files are what the manifest says; the splits hold the rows and labels that the manifest
-    says; no row occurs twice; no duplicates, near duplicates or pairs are split; the
-    origins list each row and no other.
+    The files match the manifest, and the splits have the rows and labels in the manifest. No row
+    occurs twice; duplicates, near duplicates and pairs are in one split; the origins list exactly
+    the released rows.
 
     Args:
         place: the data folder.

@@ -18,23 +18,23 @@ from targen.tasks.spec import TaskSpec
 Row = Mapping[str, Any]
 
 SOURCE: Final = "TarGEN"
-"""Value of ReCoRD's `source`, which is the newspaper in SuperGLUE."""
+"""Value of ReCoRD's `source`, which is a newspaper in SuperGLUE."""
 
 WIC_VERSION: Final = 1.1
 FILES: Final = {"train": "train", "validation": "val", "test": "test"}
-"""Split -> name of its file."""
+"""Split -> file name."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One task's format.
+    """The format of one task.
 
     Attributes:
-        folder: as SuperGLUE names it.
+        folder: SuperGLUE's name of the task.
         fields: field -> type that the task must have.
-        labels: the labels that the format can hold; empty for a span.
-        line: takes a row and its number in the file; returns the object.
-        one_file: a diagnostic set: all rows in `<folder>.jsonl`, with no splits.
+        labels: the labels of the format; empty for a span.
+        line: returns the JSON object for a row and its number in the file.
+        one_file: a diagnostic set, with all rows in `<folder>.jsonl` instead of splits.
     """
 
     folder: str
@@ -45,10 +45,10 @@ class Format:
 
 
 def format_of(spec: TaskSpec) -> Format:
-    """Return the format of a task that is one of the eight or extends one.
+    """Return the format of one of the eight tasks, or of a task that extends one.
 
     Raises:
-        TargenError: it is neither, or it has changed its fields or labels.
+        TargenError: the task has no format, or has other fields or labels.
     """
     base = next((name for name in (spec.name, *spec.ancestors) if name in FORMATS), None)
     if base is None:
@@ -74,11 +74,11 @@ def format_of(spec: TaskSpec) -> Format:
 
 
 def files(spec: TaskSpec, parts: Mapping[str, pl.DataFrame]) -> dict[str, list[dict[str, Any]]]:
-    """Return path -> the objects of its lines, each file with `idx` from 0.
+    """Return path -> the objects of its lines, with `idx` from 0 in each file.
 
     Args:
         spec: the task.
-        parts: split -> rows as `rows.finished` returns them; a diagnostic set ignores the splits.
+        parts: split -> rows from `rows.finished`; a diagnostic set ignores the splits.
 
     Raises:
         TargenError: the task has no SuperGLUE format, or a row does not fit it.
@@ -167,8 +167,8 @@ def _wsc(row: Row, idx: int) -> dict[str, Any]:
 def mentions(passage: str, entities: list[str]) -> list[tuple[int, int, str]]:
     """Return start, end (inclusive) and text of every mention of the entities, in order.
 
-    A mention begins and ends at word boundaries. Inside a longer entity a shorter one counts as no
-    mention, unless it occurs nowhere else.
+    Mentions begin and end at word boundaries. An entity inside a longer one does not count, unless
+    it occurs only there.
     """
     if not entities:
         return []

@@ -1,4 +1,4 @@
-"""What a transformer learns from the set, beside what it learns from gold."""
+"""Compares what a transformer learns from the set and from gold rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from targen.tasks.spec import TaskSpec
 from targen.training.finetune import Examples, Fit, Tuned
 
 SEEDS = 3
-"""Seeds of a study; the fewest that the design asks for."""
+"""Default number of seeds."""
 
 FEWEST = 8
-"""Rows without which there is nothing to train on."""
+"""Minimum number of rows to train on."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of a study.
+    """A result of a study.
 
     Attributes:
-        name: what it is.
-        value: share of rows that are right, or bits.
+        name: name of the result.
+        value: accuracy (0 to 1), or bits.
         low, high: 95% interval over seeds and rows.
-        rows: how many rows it was trained on.
-        tested: how many rows it was measured on.
+        rows: number of training rows.
+        tested: number of test rows.
     """
 
     name: str
@@ -43,13 +43,13 @@ class Score:
 
 
 def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
-    """Return rows of a task as a transformer reads them.
+    """Return a task's rows as input of a transformer.
 
-    In the classification format a prompt is the row's fields; in the instruction format it is the
-    conversation that `targen export --format instructions` writes, up to its answer.
+    In the classification format, a prompt has the row's fields; in the instruction format, it is
+    the conversation of `targen export --format instructions` up to the answer.
 
     Raises:
-        TargenError: the task's answer is no class label.
+        TargenError: the task's answers are not class labels.
     """
     if spec.answer.kind != "class":
         raise TargenError(
@@ -58,7 +58,7 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
         )
     names = list(spec.labels)
     known = rows.drop_nulls("label").filter(pl.col("label").is_in(names))
-    # The wording of an instruction follows from the row's id; gold rows may have none.
+    # The wording of an instruction is chosen by the row's id, which gold rows may lack.
     if "instance_id" not in known.columns:
         known = known.with_row_index("instance_id").cast({"instance_id": pl.String})
     prompts = []
@@ -71,14 +71,14 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
 def utility(
     spec: TaskSpec, rows: pl.DataFrame, gold: pl.DataFrame, fit: Fit, seeds: int = SEEDS
 ) -> list[Score]:
-    """Train on the set and on gold, at equal sizes, and test both on the gold that is left.
+    """Train on the set and on gold rows, at equal sizes, and test both on held-out gold rows.
 
     Args:
         spec: the task.
-        rows: the set, a column for each field and `label`.
-        gold: gold rows with the same columns; a seeded half is trained on, the other tested on.
-        fit: what is trained, and how.
-        seeds: how many times all of it is done.
+        rows: the set, with a column per field and `label`.
+        gold: gold rows with the same columns; a random half is for training, the other for testing.
+        fit: the model and its training settings.
+        seeds: number of repetitions.
 
     Returns:
         Accuracy of `set to gold` and `gold to gold`, each with a two-stage bootstrap interval.
@@ -109,10 +109,10 @@ def utility(
 
 
 def v_information(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Score:
-    """Return the V-information of the set in bits, V being the fine-tuned model.
+    """Return the V-information of the set in bits, where V is the fine-tuned model.
 
-    The mean over rows of log2 g[x](y) - log2 g[](y), g trained with the text and g[] without it
-    (Ethayarajh et al. 2022), held out in two folds.
+    Mean over rows of log2 g[x](y) - log2 g[](y), with g trained with and without the text, held out
+    in two folds. Source: Ethayarajh et al. 2022.
 
     Raises:
         TargenError: there are too few rows, or the model cannot be trained on them.

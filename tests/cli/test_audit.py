@@ -39,7 +39,7 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     name = finished(data)["instance_id"][0]
     said = told(name, "--html", str(tmp_path / "row.html"))
     assert re.search(
-        r"This row of rte is slot \d+, label \w+, written by the operator label_constrained of the "
+        r"This row of rte is slot \d+, label \w+, was written by the operator label_constrained of the "
         r"recipe targen by targen-embedded at embedded on \d{4}-\d\d-\d\d ",
         said,
     )
