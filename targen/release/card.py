@@ -33,11 +33,11 @@ ACCOUNTS: Final = frozenset(
 """Metrics left out of the table of figures: counts, and figures shown in other tables."""
 _MARKS: Final = re.compile(r"([\\`*_\[\]#|~$])")
 _LABEL_MEANINGS: Final = {
-    "label": "the label that counts",
+    "label": "the final label",
     "intended_label": "the label that the text was written for",
     "annotated_label": "the label that the annotator gave",
     "corrected_label": "the label that the corrector gave",
-    "verdict": "kept, or relabelled where the label is not the intended one",
+    "verdict": "kept, or relabelled if the final label is not the intended one",
 }
 
 
@@ -144,7 +144,7 @@ def _template() -> Any:
 def _columns(spec: TaskSpec, rows: pl.DataFrame) -> list[dict[str, str]]:
     names = {str(FIELD_DTYPES[kind]): kind for kind in ("integer", "texts", "text")}
     meanings = {
-        "instance_id": "hash of what the row was made from: the same row, the same id",
+        "instance_id": "content hash of the row",
         **{name: field.description for name, field in spec.fields.items()},
         **_LABEL_MEANINGS,
     }
@@ -191,36 +191,36 @@ def _labelling(inputs: ReleaseInputs) -> str:
         return "The rows have no labels."
     labels, params = resolve(spec.recipe.choice(LABELS), LABELS)
     written = {
-        "intended": "Each text was written for a label, and that label is believed.",
+        "intended": "Each text was written for a label, which is its final label.",
         "from_constraints": "Each text was written under constraints, which are its labels.",
     }.get(labels.name)
     if written is None:
         votes = getattr(params, "votes", 1)
         often = "once" if votes == 1 else f"{votes} times"
         written = (
-            f"An annotating model was asked {often} for the label of each row, without being "
-            "told the label that the text was written for."
+            f"An annotating model was asked {often} for the label of each row. It did not see the "
+            "label that the text was written for."
         )
     correction, how = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
     policy = getattr(how, "policy", "keep")
     decided = {
-        "majority": "the majority of the intended, the annotated and the corrected label stands, "
-        "and a row without one was dropped",
-        "relabel": "the corrector's label stands",
-        "drop": "a row on which they differ was dropped",
-        "keep": "the first of them stands",
+        "majority": "the label is the majority of the intended, the annotated and the corrected "
+        "label, and rows without a majority were dropped",
+        "relabel": "the corrector's label is used",
+        "drop": "the row was dropped",
+        "keep": "the first label is used",
     }[policy]
     if correction.name == "none":
         checked = f"No model corrected it; {decided}."
     else:
         sight = "was shown" if getattr(how, "shown", False) else "was not shown"
         checked = (
-            f"A correcting model then gave reasons and a label; it {sight} the intended label. "
-            f"Where they differ, {decided}."
+            f"A correcting model then gave a reason and a label; it {sight} the intended label. "
+            f"If the labels differ, {decided}."
         )
     changed = int((rows["verdict"] == "relabelled").sum())
-    told = f"{changed:,} of {rows.height:,} rows carry another label than intended."
-    return f"{written} {checked} {told}"
+    counts = f"{changed:,} of {rows.height:,} rows have another label than intended."
+    return f"{written} {checked} {counts}"
 
 
 def _costs(report: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -274,13 +274,13 @@ def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterabl
     spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")
-    yield "No person has read every row; what models wrote and judged has their mistakes."
+    yield "No person has read every row, so the rows have the errors of the models that made them."
     if spec.release.license == "unknown":
-        yield "Nobody has said yet under which licence the rows may be used."
+        yield "The license of the rows is unknown."
     empty = [name for name in spec.release.splits if name not in parts]
     if empty:
         yield f"There are too few rows for the split {' and '.join(empty)}."
-    yield "Near duplicates are found by their characters; a paraphrase may stand in another split."
+    yield "Near duplicates are found by their characters; paraphrases may be in different splits."
     for finding in report["findings"]:
         if finding["level"] != "good":
             yield plain(finding["text"])

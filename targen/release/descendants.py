@@ -53,14 +53,14 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
     return {"rows": rows, "known": known, "findings": [asdict(one) for one in findings]}
 
 
-def _releases(place: Storage) -> list[str]:
+def _releases(storage: Storage) -> list[str]:
     """Return the keys of the releases' folders."""
-    found = (key.split("/") for key in place.keys(FOLDER))
+    found = (key.split("/") for key in storage.keys(FOLDER))
     return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
 
 
 def _released(
-    place: Storage, release: str, names: set[str], finished: Mapping[str, set[str]]
+    storage: Storage, release: str, names: set[str], finished: Mapping[str, set[str]]
 ) -> tuple[list[str], str]:
     """Return the released rows that descend from any of the ids, and what cannot be read.
 
@@ -68,11 +68,11 @@ def _released(
     """
     held: set[str] = set()
     named: set[str] = set()
-    for key in place.keys(release):
+    for key in storage.keys(release):
         path = key.removeprefix(f"{release}/")
         if not (ROWS.fullmatch(path) or path == ORIGINS):
             continue
-        frame, _ = read_rows(place.read(key) or b"")
+        frame, _ = read_rows(storage.read(key) or b"")
         if frame is None or "instance_id" not in frame.columns:
             return [], f"{path} cannot be read"
         if path == ORIGINS:

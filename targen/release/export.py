@@ -62,9 +62,7 @@ def parts_of(spec: TaskSpec, tables: Tables, *, whole: bool = False) -> Parts:
     """
     rows = finished(spec, tables.read(CORRECTED_SET, spec.name).table)
     if not rows.height:
-        raise TableError(
-            f"The corrected set of {spec.name} has no row: there is nothing to export."
-        )
+        raise TableError(f"The corrected set of {spec.name} has no rows to export.")
     if whole:
         return {WHOLE: rows}
     return divide(spec, rows, tables.read(INSTANCES, spec.name).table)
@@ -188,12 +186,12 @@ def _put(
     folder: Path, made: Mapping[str, bytes], counts: dict[str, int], simulated: tuple[str, ...]
 ) -> Exported:
     """Write the files, and remove the files of an earlier export."""
-    place = LocalStorage(str(folder), "--output")
+    storage = LocalStorage(str(folder), "--output")
     for path, content in made.items():
-        place.write(path, content)
+        storage.write(path, content)
     # Rows of an old split may now be in another split.
-    for key in set(place.keys("")) & _OURS - made.keys():
-        place.delete(key)
+    for key in set(storage.keys("")) & _OURS - made.keys():
+        storage.delete(key)
     return Exported(folder, counts, simulated)
 
 
@@ -224,4 +222,4 @@ def form_named(name: str) -> Form:
     for form in FORMS:
         if form == name:
             return form
-    raise TargenError(f"There is no format {name!r}: choose one of {', '.join(FORMS)}.")
+    raise TargenError(f"Unknown format {name!r}. Choose one of {', '.join(FORMS)}.")

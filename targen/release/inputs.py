@@ -65,7 +65,7 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     if report is None:
         address = tables.address(QUALITY_REPORT, spec.name, "json")
         raise TableError(
-            f"The report {address} is missing. Materialise {QUALITY_REPORT} of {spec.name}."
+            f"The report {address} is missing. Materialize {QUALITY_REPORT} of {spec.name}."
         )
     _fits_together(spec, stored, made, report, report_digest)
     _gates_passed(spec, made.table, report)
@@ -86,7 +86,7 @@ def _other_rows(spec: TaskSpec, report: Mapping[str, Any]) -> str:
     if made_for == spec.rows:
         return ""
     return (
-        f" (they are for {made_for} rows, and {spec.rows} are wanted now: TARGEN_ROWS={made_for} "
+        f" (they have {made_for} rows, but {spec.rows} are requested; TARGEN_ROWS={made_for} "
         "releases the current tables)"
     )
 
@@ -103,29 +103,30 @@ def _fits_together(
         if one.step_digest != step_digest(step, spec):
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} were made before the task or its recipe "
-                f"was changed{_other_rows(spec, report)}. Materialise {step} and all below again."
+                f"was changed{_other_rows(spec, report)}. Materialize {step} "
+                "and all steps below again."
             )
     frames = {step: one.table for step, one in stored.items()}
     for step, frame in frames.items():
         if lost := lost_references(step, frame, frames):
             raise ReleaseError(
-                f"{spec.name} is not released: its {step} do not descend from the tables above "
-                f"in the current tables ({lost[0]}). Materialize {step} and all steps below."
+                f"{spec.name} is not released: its {step} do not match the upstream tables "
+                f"({lost[0]}). Materialize {step} and all steps below again."
             )
     on = report.get("made_from", {})
     other = [step for step, one in stored.items() if on.get(step) != one.data_version]
     if other or made.step_digest != report_digest:
         why = (
-            f"on other tables ({other[0]}) than the current ones"
+            f"from other tables ({other[0]}) than the current ones"
             if other
-            else "for another task file"
+            else "for another version of the task"
         )
         raise ReleaseError(
-            f"{spec.name} is not released: its quality report was made {why}. Materialise "
+            f"{spec.name} is not released: its quality report was made {why}. Materialize "
             f"{QUALITY_REPORT} again."
         )
     if not stored[CORRECTED_SET].table.height:
-        raise ReleaseError(f"{spec.name} is not released: its corrected set has no row.")
+        raise ReleaseError(f"{spec.name} is not released: its corrected set has no rows.")
 
 
 def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]) -> None:

@@ -64,8 +64,8 @@ def build(inputs: ReleaseInputs) -> Contents:
 
 def version_of(manifest: Mapping[str, Any]) -> str:
     """Return the version of a manifest, a hash of its content."""
-    said = {name: value for name, value in manifest.items() if name != "version"}
-    return digest(said)[:VERSION_DIGITS]
+    content = {name: value for name, value in manifest.items() if name != "version"}
+    return digest(content)[:VERSION_DIGITS]
 
 
 def _superglue(

@@ -47,14 +47,14 @@ def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
     labels = list(LABELS) if spec.answer.kind != "none" else []
     wanted = ["instance_id", *spec.fields, *labels]
     missing = [name for name in wanted if name not in corrected.columns]
-    remedy = "The task has changed since: materialise corrected_set again."
+    remedy = "The task was changed: materialize corrected_set again."
     if missing:
         raise TableError(f"The corrected set of {spec.name} has no column {missing[0]}. {remedy}")
     unknown = _unknown_labels(spec, corrected)
     if unknown:
         raise TableError(
             f"The corrected set of {spec.name} has the label {unknown[0]!r}, which the task does "
-            f"not know. {remedy}"
+            f"not have. {remedy}"
         )
     return corrected.select(wanted)
 

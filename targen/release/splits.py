@@ -176,14 +176,14 @@ def _counts(
 ) -> Mapping[str, int]:
     total = sum(shares.values())
     if not total:
-        raise TargenError(f"None of {', '.join(have)} has a row to mix.")
+        raise TargenError(f"None of {', '.join(have)} has any rows.")
     # The limit set by the scarcest task; the margin makes 3 / 0.3 equal 10 rows instead of 9.
     most = min(int(have[task] * total / share + 1e-9) for task, share in shares.items() if share)
     if rows is not None and rows > most:
         scarce = min((t for t in shares if shares[t]), key=lambda t: have[t] / shares[t])
         raise TargenError(
-            f"{rows} rows with these weights need more rows of {scarce} than the {have[scarce]} "
-            f"there are: ask for at most {most} rows, or give {scarce} less weight."
+            f"{rows} rows with these weights need more rows of {scarce} than it has "
+            f"({have[scarce]}). Request at most {most} rows, or give {scarce} less weight."
         )
     wanted = most if rows is None else rows
     exact = {task: wanted * share / total for task, share in shares.items()}

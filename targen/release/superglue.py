@@ -53,14 +53,14 @@ def format_of(spec: TaskSpec) -> Format:
     base = next((name for name in (spec.name, *spec.ancestors) if name in FORMATS), None)
     if base is None:
         raise TargenError(
-            f"{spec.name} has no SuperGLUE format: only {', '.join(FORMATS)} and tasks that extend "
-            "one of them have. Use --format jsonl, parquet or instructions."
+            f"{spec.name} has no SuperGLUE format; only {', '.join(FORMATS)} and tasks that extend "
+            "one of them do. Use --format jsonl, parquet or instructions."
         )
     form = FORMATS[base]
     for name, kind in form.fields.items():
         if spec.field_types.get(name) != kind:
             raise TargenError(
-                f"{spec.name} cannot be written as SuperGLUE's {form.folder}: that needs the "
+                f"{spec.name} cannot be written as SuperGLUE's {form.folder}: it needs a "
                 f"field {name} of type {kind}."
             )
     strange = sorted(set(spec.labels) - form.labels)
@@ -197,7 +197,7 @@ def _record(row: Row, idx: int) -> dict[str, Any]:
     if not answers:
         raise TargenError(
             f"Row {row['instance_id']} cannot be written as ReCoRD: its answer {row['label']!r} is "
-            "no entity of its passage. Materialise corrected_set again."
+            "not an entity of its passage. Materialize corrected_set again."
         )
     return {
         "source": SOURCE,

@@ -91,8 +91,8 @@ def family(model: str) -> Family:
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return "decoder"
     raise TargenError(
-        f"The model {model} ({config.model_type}) neither fills in masks nor writes: choose an "
-        "encoder, an encoder-decoder or a decoder of texts."
+        f"The model {model} ({config.model_type}) is not supported. Choose an encoder, "
+        "an encoder-decoder or a decoder of texts."
     )
 
 
@@ -108,8 +108,8 @@ class Tuned:
         self.fit, self.names, self.family = fit, list(examples.names), family(fit.model)
         if fit.form == "instruction" and self.family == "encoder":
             raise TargenError(
-                f"{fit.model} is an encoder and cannot write its answer: train it with "
-                "--format classification, or choose a model that writes."
+                f"{fit.model} is an encoder and cannot generate text. Train it with "
+                "--format classification, or choose a generative model."
             )
         # The initial weights of the new head are random too.
         transformers.set_seed(seed)
@@ -251,8 +251,8 @@ def _loaded(kind: Any, model: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(model, **options)
     except (OSError, ValueError) as error:
-        said = str(error).strip().splitlines()[0]
+        cause = str(error).strip().splitlines()[0]
         raise TargenError(
-            f"The model {model} cannot be loaded: {said} Name a model of the Hugging Face hub, or "
-            "a folder that holds one."
+            f"The model {model} cannot be loaded: {cause} Give a model on the Hugging Face hub, or "
+            "a local folder with one."
         ) from error

@@ -53,8 +53,8 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
     """
     if spec.answer.kind != "class":
         raise TargenError(
-            f"{spec.name}: its answers are of kind {spec.answer.kind}, and a classifier needs a "
-            "class label."
+            f"{spec.name}: its answers are of kind {spec.answer.kind}; a classifier needs "
+            "class labels."
         )
     names = list(spec.labels)
     known = rows.drop_nulls("label").filter(pl.col("label").is_in(names))
@@ -91,7 +91,7 @@ def utility(
     if size < FEWEST:
         raise TargenError(
             f"{spec.name}: {len(set_.labels)} rows and {len(gold_.labels)} gold rows are too few "
-            f"to train on; {FEWEST} and {2 * FEWEST} are the fewest."
+            f"to train on. At least {FEWEST} and {2 * FEWEST} are needed."
         )
     right: dict[str, list[npt.NDArray[np.int64]]] = {"set to gold": [], "gold to gold": []}
     for seed in range(seeds):
@@ -120,7 +120,7 @@ def v_information(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Score:
     set_ = examples(spec, rows, fit)
     count = len(set_.labels)
     if count < 2 * FEWEST:
-        raise TargenError(f"{spec.name}: {count} rows are too few; {2 * FEWEST} are the fewest.")
+        raise TargenError(f"{spec.name}: {count} rows are too few; {2 * FEWEST} are needed.")
     order = _order(count, "folds", 0)
     folds = (order[: count // 2], order[count // 2 :])
     bits = np.empty(count)

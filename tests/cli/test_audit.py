@@ -39,8 +39,9 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     name = finished(data)["instance_id"][0]
     said = told(name, "--html", str(tmp_path / "row.html"))
     assert re.search(
-        r"This row of rte is slot \d+, label \w+, was written by the operator label_constrained of the "
-        r"recipe targen by targen-embedded at embedded on \d{4}-\d\d-\d\d ",
+        r"This row of rte is slot \d+, label \w+, was written by the operator "
+        r"label_constrained of the recipe targen by targen-embedded at embedded on "
+        r"\d{4}-\d\d-\d\d ",
         said,
     )
     for words in ("It comes from seed ", "in context ", "The annotator, ", "The corrector, ",
@@ -105,7 +106,7 @@ def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:
     mine = set(rows.filter(pl.col("request_id") == request)["instance_id"])
     known = json.loads(told("--descendants", request, "--json"))
     assert mine <= {one["id"] for one in known["rows"]}
-    assert "Nothing in" in told("--descendants", "f" * 64, status=1)
+    assert "have no id" in told("--descendants", "f" * 64, status=1)
 
 
 def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> N
     assert "planted/corrected_set" in told("--descendants", row)
     # Made again without, the file of before is nobody's.
     tables.write("corrected_set", "rte", stored)
-    assert "Nothing in" in told("--descendants", request, status=1)
+    assert "have no id" in told("--descendants", request, status=1)
 
 
 def test_the_help_says_what_an_id_is() -> None:
