@@ -1,7 +1,7 @@
-"""What a run that is killed pays twice: SIGKILL at random moments, then the run again.
+"""Calls that a killed run pays for twice: SIGKILL at random moments, then the run again.
 
-The server keeps which questions it has answered in full; whatever it answered twice was lost by a
-kill. The store is asked right after the kill what it had acknowledged.
+The server records which questions it answered completely; an answer given twice was lost by a kill.
+Right after the kill, the store is asked what it had acknowledged.
 """
 
 import tempfile
@@ -17,12 +17,12 @@ from targen.hashing import rng
 
 
 def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[str, Any]:
-    """Kill `kills` runs of `calls` calls, each at another moment, and finish each.
+    """Kill `kills` runs of `calls` calls at different moments, and finish each run.
 
     Args:
-        kills: how many.
-        calls: in each run.
-        store: store URL; None is a fresh SQLite file.
+        kills: number of kills.
+        calls: calls per run.
+        store: store URL; None creates a SQLite file.
     """
     lost, later, again, incomplete = [], [], [], 0
     for number in range(kills):
@@ -40,7 +40,8 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
             time.sleep(0.1)
             seen = stats(url)
             before = Counter(seen["marks"])
-            # Its sockets close when it has gone: until then the server answers into the void.
+            # Its sockets close when the process has ended. Until then, answers of the server are
+            # lost.
             void = {
                 m for m, at in zip(seen["marks"], seen["marked_at"], strict=True) if at > killed_at
             }

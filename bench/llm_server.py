@@ -1,8 +1,8 @@
-"""A bare HTTP server that answers chat completions: fast, in a process of its own.
+"""A minimal HTTP server for chat completions: fast, and in a separate process.
 
-It counts what it was asked and can set limits, so that a benchmark's figures come from outside of
-what is measured. `python -m bench.llm_server '{"delay": 0.05}'` prints its port; the options are
-the fields of `Behaviour`. `GET /stats` returns the counts as JSON.
+It counts requests and can enforce limits, so that a benchmark's figures are measured independently.
+`python -m bench.llm_server '{"delay": 0.05}'` prints its port; the options are the fields of
+`Behaviour`. `GET /stats` returns the counts as JSON.
 """
 
 import asyncio
@@ -40,19 +40,19 @@ REFUSAL = b'{"error": {"message": "Rate limit reached", "type": "requests", "cod
 
 @dataclass
 class Behaviour:
-    """What the server does.
+    """Behavior of the server.
 
     Attributes:
         delay: seconds until an answer.
-        limit: kind of limit: none, bucket, window (hard one-second windows) or chance (a share of
-            the calls is refused at random, whatever their rate).
-        share: that share.
+        limit: kind of limit: none, bucket, window (one-second windows) or chance (random refusals,
+            independent of the rate).
+        share: share of refusals for `chance`.
         rates: [seconds since the first call, calls per second], in order.
         burst: size of the bucket.
         late: seconds until a refusal.
-        headers: whether x-ratelimit headers are sent.
+        headers: send x-ratelimit headers.
         retry_after: seconds in Retry-After.
-        marks: whether the content of every answered question is kept for `/stats`.
+        marks: keep the content of every answered question for `/stats`.
     """
 
     delay: float = 0.05
@@ -85,7 +85,7 @@ class Server:
         return [rate for start, rate in self.behaviour.rates if start <= moment][-1]
 
     def take(self) -> bool:
-        """Take one call's worth from the limit; False where there is none left."""
+        """Take one call from the limit; return whether there was one left."""
         self.started = self.started or time.monotonic()
         moment = time.monotonic() - self.started
         if self.behaviour.limit == "bucket":

@@ -1,4 +1,4 @@
-"""Does the noise estimate's interval hold the true share of wrong labels, and is it narrow?"""
+"""Coverage and width of the interval of the noise estimate, against the true share of errors."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ ROWS = 500
 
 
 def wrong_share(spec: TaskSpec, corrected: pl.DataFrame) -> float:
-    """Return the share of final labels that are wrong in the embedded model's private truth."""
+    """Return the share of wrong final labels, according to the embedded model's hidden truth."""
     wrong = [
         row["label"] != truth({name: row[name] for name in spec.fields}, list(spec.labels))
         for row in corrected.iter_rows(named=True)
@@ -67,7 +67,7 @@ async def measure(rows: int, editions: int, names: tuple[str, ...]) -> dict[str,
 
 
 def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what matters of all editions, and each of them."""
+    """Return the summary of all editions, and each edition."""
     off = [abs(one["estimate"] - one["truth"]) for one in made]
     naive = [abs(one["differs_from_annotator"] - one["truth"]) for one in made]
     return {
@@ -83,7 +83,7 @@ def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
 def run() -> dict[str, Any]:
     """Measure 20 editions of rte with 500 rows.
 
-    TARGEN_BENCH_ROWS, TARGEN_BENCH_EDITIONS and TARGEN_BENCH_TASKS (with commas) change that.
+    TARGEN_BENCH_ROWS, TARGEN_BENCH_EDITIONS and TARGEN_BENCH_TASKS (comma-separated) change this.
     """
     rows = int(os.environ.get("TARGEN_BENCH_ROWS", str(ROWS)))
     editions = int(os.environ.get("TARGEN_BENCH_EDITIONS", str(EDITIONS)))
