@@ -50,4 +50,4 @@ def test_what_is_no_release(tmp_path: Path, version: str) -> None:
     assert "is not a release" in told("verify", str(tmp_path), status=1)
     assert "rte has no release" in told("withdraw", "rte", "0" * 16, "--reason", "x", status=1)
     assert "reason" in told("withdraw", "rte", version, status=2)
-    assert "write owner/name" in told("push", str(tmp_path), "rows", status=1)
+    assert "Use owner/name" in told("push", str(tmp_path), "rows", status=1)

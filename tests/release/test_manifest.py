@@ -162,7 +162,7 @@ def test_the_card_has_a_header_that_is_yaml_and_says_what_is_there(ready: Ready)
     assert "made by the embedded demonstration model; not training data" in body
     for wanted in (
         "Gupta et al., 2024", "targen-embedded", "self_correct".replace("_", "\\_"), "US dollars",
-        "95% interval", "was not shown the intended label", "The task sets no bounds",
+        "95% interval", "was not shown the intended label", "The task has no gates",
     ):  # fmt: skip
         assert wanted in body or wanted.replace("\\", "") in body, wanted
 

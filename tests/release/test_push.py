@@ -118,7 +118,7 @@ def test_a_damaged_release_is_not_sent(hub: type[Hub], released) -> None:
 def test_what_is_missing_is_told(released, monkeypatch: pytest.MonkeyPatch) -> None:
     at, _ = released
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(ReleaseError, match="write owner/name"):
+    with pytest.raises(ReleaseError, match="Use owner/name"):
         push(at, "rows")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ReleaseError, match=r"pip install 'targen-dagster\[huggingface\]'"):
