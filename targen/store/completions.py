@@ -101,7 +101,7 @@ class Store:
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
             raise StoreError(
                 f"The completion store {_hidden(url)} cannot be opened: {error}. "
-                "TARGEN_STORE_URL must be a SQLite or PostgreSQL URL at a place you may write."
+                "TARGEN_STORE_URL must be the URL of a writable SQLite or PostgreSQL database."
             ) from error
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -119,8 +119,8 @@ class Store:
                 raise self._none()
             if version is not None and version not in schema.OLDER:
                 raise StoreError(
-                    f"The completion store {self.shown} has version {version}, this TarGEN knows "
-                    f"{schema.VERSION}: use the TarGEN that wrote it, or a newer one."
+                    f"The completion store {self.shown} has version {version}, but this release "
+                    f"supports {schema.VERSION}. Use the release that wrote it, or a newer one."
                 )
             with self.engine.begin() as connection:
                 if not self.sqlite:
@@ -132,8 +132,8 @@ class Store:
 
     def _none(self) -> StoreError:
         return StoreError(
-            f"There is no completion store {self.shown}: the first run makes it, or "
-            "TARGEN_STORE_URL must name another."
+            f"There is no completion store {self.shown}. The first run creates it; or set "
+            "TARGEN_STORE_URL to another."
         )
 
     def _version(self) -> str | None:
@@ -150,7 +150,7 @@ class Store:
                 return None if version is None else str(version)
             if tables:
                 raise StoreError(
-                    f"{self.shown} is a database, but no completion store: name another place."
+                    f"{self.shown} is a database, but not a completion store. Use another URL."
                 )
             return None
 
@@ -163,7 +163,7 @@ class Store:
             cause = str(getattr(error, "orig", None) or error).strip().splitlines()
             raise StoreError(
                 f"The completion store {self.shown} cannot be {what}: {cause[0] if cause else '?'}."
-                " Check that the place exists, is writable and has room."
+                " Check that it exists, is writable and has free space."
             ) from error
 
     @contextmanager
@@ -296,7 +296,7 @@ def unpack(data: bytes) -> bytes:
         return zstandard.decompress(data, max_output_size=1 << 30)
     except zstandard.ZstdError as error:
         raise StoreError(
-            f"A stored completion is damaged ({error}): run `targen store verify`."
+            f"A stored completion is damaged ({error}). Run `targen store verify`."
         ) from error
 
 

@@ -35,8 +35,8 @@ def read(store: Store, keys: Sequence[str]) -> dict[str, Vector]:
                 raw = unpack(data)
                 if len(raw) != 4 * dimensions:
                     raise StoreError(
-                        f"The stored embedding {key} is damaged: `targen store drop {key}` has the "
-                        "text embedded anew."
+                        f"The stored embedding {key} is damaged. `targen store drop {key}` deletes "
+                        "it, and the next run embeds the text again."
                     )
                 found[key] = np.frombuffer(raw, dtype="<f4")
     return found

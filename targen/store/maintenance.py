@@ -153,7 +153,7 @@ def load(store: Store, source: Path) -> int:
         cause = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"The backup {source} cannot be read{f' after line {read}' if read else ''}: {cause}. "
-            "Nothing of it was taken; it must be a whole file that `targen store export` wrote."
+            "Nothing was imported. Use a complete file written by `targen store export`."
         ) from error
     return new
 
@@ -270,8 +270,8 @@ def prune(store: Store, needed: Iterable[str]) -> int:
         alive = sa.select(sa.func.count()).where(OWNERS.c.expires_at > now(connection))
         if connection.execute(alive).scalar():
             raise StoreError(
-                f"A run is using the completion store {store.shown}, and what it has paid for "
-                "is in no table yet: prune after it has ended."
+                f"A run is using the completion store {store.shown}, and its answers are not in "
+                "a table yet. Prune after it has ended."
             )
         every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
         gone = sorted(set(every) - kept)
@@ -292,8 +292,8 @@ def drop(store: Store, request_id: str) -> int:
         count += connection.execute(vector).rowcount
     if not count:
         raise StoreError(
-            f"The completion store {store.shown} has no request {request_id[:64]!r}: take the 64 "
-            "hex digits from a table's column request_id or request_ids."
+            f"The completion store {store.shown} has no request {request_id[:64]!r}. Use 64 hex "
+            "digits from a column request_id or request_ids."
         )
     return count
 

@@ -164,7 +164,7 @@ async def test_bad_backups_change_nothing(
     monkeypatch.setenv("TARGEN_STORE_URL", f"sqlite:///{tmp_path}/other.db")
     for name, content in bad.items():
         backup.write_bytes(content)
-        assert "Nothing of it was taken" in told("store", "import", str(backup), status=1), name
+        assert "Nothing was imported" in told("store", "import", str(backup), status=1), name
         assert json.loads(told("store", "stats", "--json"))["completions"] == {}, name
     said = told("store", "export", str(backup / "b.gz"), status=1)
     assert "Cannot write" in said and "name another FILE" in said
