@@ -61,9 +61,9 @@ def mended(
         if ids[0] in final:
             label = final[ids[0]]
         else:
-            said = [votes[i] for i in ids]
+            answers = [votes[i] for i in ids]
             columns = ("intended_label", "annotated_label", "corrected_label")
-            cast = [[v[c] for v in said] for c in columns]
+            cast = [[v[c] for v in answers] for c in columns]
             label = decide(policy, spec.answer.kind, *cast)
         for row in unit:
             options = list(spec.labels) or row[spec.answer.choices or ""]

@@ -27,8 +27,13 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
     lost, later, again, incomplete = [], [], [], 0
     for number in range(kills):
         with tempfile.TemporaryDirectory() as folder, serving(delay=0.05, marks=True) as url:
-            place = store or f"sqlite:///{folder}/s.db"
-            options = {"url": url, "store": place, "first": number * 1_000_000, "count": calls}
+            url_of_store = store or f"sqlite:///{folder}/s.db"
+            options = {
+                "url": url,
+                "store": url_of_store,
+                "first": number * 1_000_000,
+                "count": calls,
+            }
             process = start(**options)
             while stats(url)["answered"] == 0:
                 time.sleep(0.02)
@@ -45,7 +50,7 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
             void = {
                 m for m, at in zip(seen["marks"], seen["marked_at"], strict=True) if at > killed_at
             }
-            kept = acknowledged(place, f"bench-{number * 1_000_000}")
+            kept = acknowledged(url_of_store, f"bench-{number * 1_000_000}")
             second = start(**options)
             second.join()
             after = Counter(stats(url)["marks"])

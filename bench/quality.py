@@ -42,10 +42,10 @@ def rows_of(count: int) -> pl.DataFrame:
     """Return rows of two text fields with a label that the text partly predicts."""
     random = np.random.default_rng(count)
     labels = random.integers(0, 2, count)
-    told = random.random(count) < 0.3
+    hinted = random.random(count) < 0.3
     second = [
         f"{text} {'yes' if label else 'no'}" if cue else text
-        for text, label, cue in zip(texts(count, 12, "b"), labels, told, strict=True)
+        for text, label, cue in zip(texts(count, 12, "b"), labels, hinted, strict=True)
     ]
     return pl.DataFrame(
         {

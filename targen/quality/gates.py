@@ -131,6 +131,6 @@ def with_passed(table: pl.DataFrame, judged: Sequence[dict[str, Any]]) -> pl.Dat
             state[key] = state.get(key, True) and kept
     present = set(table.select("metric", "slice").iter_rows())
     absent = [Measure(m, None, 0, s).as_row() for m, s in state if (m, s) not in present]
-    whole = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
-    passed = [state.get(key) for key in whole.select("metric", "slice").iter_rows()]
-    return whole.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))
+    frame = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
+    passed = [state.get(key) for key in frame.select("metric", "slice").iter_rows()]
+    return frame.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))

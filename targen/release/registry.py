@@ -284,16 +284,16 @@ def violations(storage: Storage, at: str, spec: TaskSpec) -> list[str]:
         counted = {"rows": part.height, "labels": label_counts(spec, part)}
         if counted != loaded["splits"][name]:
             found.append(f"{name} has {counted}, but the manifest says {loaded['splits'][name]}")
-    whole = pl.concat(
+    rows = pl.concat(
         [part.with_columns(split=pl.lit(name)) for name, part in parts.items()], how="vertical"
     )
-    doubled = int(whole["instance_id"].is_duplicated().sum())
+    doubled = int(rows["instance_id"].is_duplicated().sum())
     if doubled:
         found.append(f"{doubled} rows occur more than once")
     listed = origins.select("instance_id", "split").sort("instance_id")
-    if not listed.equals(whole.select("instance_id", "split").sort("instance_id")):
+    if not listed.equals(rows.select("instance_id", "split").sort("instance_id")):
         found.append("provenance.parquet does not cover the same rows as data/")
-    groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
+    groups = rows.select("split", group=pl.Series(together(spec, rows), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if parted.height:
         found.append(f"{parted.height} groups of related rows are in several splits")

@@ -85,8 +85,8 @@ def files(spec: TaskSpec, parts: Mapping[str, pl.DataFrame]) -> dict[str, list[d
     """
     form = format_of(spec)
     if form.one_file:
-        whole = pl.concat(list(parts.values()))
-        return {f"{form.folder}/{form.folder}.jsonl": objects(form, whole)}
+        rows = pl.concat(list(parts.values()))
+        return {f"{form.folder}/{form.folder}.jsonl": objects(form, rows)}
     return {
         f"{form.folder}/{FILES.get(name, name)}.jsonl": objects(form, part)
         for name, part in parts.items()

@@ -336,8 +336,8 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
         moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
         frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
     known = pl.col("cost_usd").is_not_null().all()
-    place = {step: at for at, step in enumerate(STEPS)}
-    order = [pl.col(by).replace_strict(place, default=len(place))] if by == "step" else []
+    rank = {step: at for at, step in enumerate(STEPS)}
+    order = [pl.col(by).replace_strict(rank, default=len(rank))] if by == "step" else []
     summed = (
         frame.group_by(by)
         .agg(
