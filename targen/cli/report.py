@@ -122,7 +122,6 @@ def gather(
 
 
 async def _measured(inputs: "ReportInputs") -> "Report":
-    """Compute the report, with embeddings from the configured model."""
     from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
     from targen.quality import report as quality  # noqa: PLC0415
     from targen.quality.semantic import with_embeddings  # noqa: PLC0415

@@ -104,7 +104,6 @@ def _add_spending(part: Mapping[str, Any], collector: MetricCollector, slice_: s
 
 
 def _rejections(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add rejected items by step and reason, and acceptance by step."""
     listed: list[dict[str, Any]] = []
     for step in STEPS:
         frame = inputs.rejected.get(step)

@@ -87,7 +87,6 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
 
 
 def _annotation(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Compare the intended with the annotated label, on all annotated instances."""
     source = inputs.tables.get(LABELS)
     if source is None:
         source = inputs.rows.rename({"label": "final", "annotated_label": "label"})
@@ -121,7 +120,6 @@ def _add_kappa(collector: MetricCollector, counts: npt.NDArray[np.int64], slice_
 
 
 def _final(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Compare the intended with the final label, and count the rows dropped by correction."""
     rows = inputs.rows
     same = equal(rows["intended_label"], rows["label"], inputs.answer_kind)
     collector.add(rate("flip_rate", "intended to final", ~same))
@@ -149,7 +147,6 @@ def _add_matrix(
     rows: Sequence[str],
     columns: Sequence[str],
 ) -> None:
-    """Add a flip matrix to the details and its cells as figures."""
     collector.details.setdefault("flips", {})[name] = {
         "rows": list(rows), "columns": list(columns), "counts": counts.tolist()
     }  # fmt: skip

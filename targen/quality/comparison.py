@@ -298,7 +298,6 @@ def _difference(
 
 
 def _row(group: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of the table."""
     figures = line["figures"]
     row = {
         "base": group["base"],

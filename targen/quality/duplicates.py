@@ -138,7 +138,6 @@ def _chunks(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
 
 
 def _characters(texts: Sequence[Sequence[str]]) -> Ints:
-    """Return the number of characters per row."""
     sizes = np.zeros(len(texts[0]) if texts else 0, dtype=np.int64)
     for column in texts:
         sizes += np.array([len(text) for text in column], dtype=np.int64)

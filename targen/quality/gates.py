@@ -69,7 +69,6 @@ def _judge(gate: Gate, collector: MetricCollector) -> dict[str, Any]:
 
 
 def _kept(gate: Gate, measure: Measure) -> bool:
-    """Return whether a figure is known and within its bounds."""
     return measure.value is not None and _excess(gate, measure) <= 0
 
 
@@ -82,7 +81,6 @@ def _excess(gate: Gate, measure: Measure) -> float:
 
 
 def _absent(gate: Gate, collector: MetricCollector, found: Sequence[Measure]) -> str:
-    """Return why a gate has no figure."""
     if found:
         return "its value is unknown"
     slices = [measure.slice for measure in collector.measures if measure.metric == gate.metric]
@@ -109,7 +107,6 @@ def bounds(gate: Gate) -> str:
 
 
 def _sentence(judged: dict[str, Any]) -> str:
-    """Describe the result of a gate."""
     metric = judged["metric"]
     words = METRICS[metric].words if metric in METRICS else metric
     part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"

@@ -206,7 +206,6 @@ def _by_label(
     reference: Floats | None,
     collector: MetricCollector,
 ) -> None:
-    """Add the mean cosine within each label and between each two."""
     names = label_set(inputs)
     table = similarity_by_label(own, inputs.rows["label"][embedded.rows], names)
     gold = None
@@ -246,7 +245,6 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
 def _drift(
     inputs: ReportInputs, embedded: Embedded, vectors: Floats, collector: MetricCollector
 ) -> None:
-    """Add the mean cosine of evolved rows to their root, by depth."""
     instances = inputs.tables.get(INSTANCES)
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
         collector.skip("drift", "no row evolved from another")

@@ -169,7 +169,6 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
 
 
 def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add the accuracy gain over a random option from the options alone."""
     reason = reason_not_learnable(inputs)
     if reason is not None:
         collector.skip("shortcut", reason)

@@ -158,7 +158,6 @@ def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
 
 
 def _report(judged: Sequence[Mapping[str, Any]]) -> list[Expectation]:
-    """Require every gate's figures to exist and to be within its bounds."""
     suite = [_expect("column_values_to_not_be_null", "metric")]
     for gate in judged:
         for slice_ in gate["slices"]:

@@ -120,7 +120,6 @@ def _noise(collector: MetricCollector) -> list[Finding]:
 
 
 def _cues(collector: MetricCollector) -> list[Finding]:
-    """Report the strongest shortcut, the strongest cue and copied rows."""
     found: list[Finding] = []
     least = _notable("shortcut")
     parts = [m for m in collector.measures if m.metric == "shortcut" and (m.low or 0) > least]

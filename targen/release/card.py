@@ -171,7 +171,6 @@ def _steps(spec: TaskSpec) -> list[dict[str, str]]:
 
 
 def _models(served: pl.DataFrame) -> list[dict[str, str]]:
-    """Return the requested and the responding models by step."""
     order = {step: number for number, step in enumerate(RECIPE_STEP)}
     keys = ["step", "model", "served_model", "endpoint"]
     counts = served.group_by(keys).len().sort(keys, nulls_last=True).to_dicts()
@@ -270,7 +269,6 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
-    """Yield the limits of the rows."""
     spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")

@@ -54,7 +54,6 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
 
 
 def _releases(storage: Storage) -> list[str]:
-    """Return the keys of the releases' folders."""
     found = (key.split("/") for key in storage.keys(FOLDER))
     return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
 

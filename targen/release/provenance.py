@@ -81,7 +81,6 @@ def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
 
 
 def _ancestors(instance_id: str, instances: Mapping[str, Mapping[str, object]]) -> Iterable[str]:
-    """Return every ancestor of an instance in the table."""
     found: dict[str, None] = {}
     waiting = [instance_id]
     while waiting:

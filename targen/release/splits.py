@@ -49,8 +49,7 @@ def together(
 ) -> list[int]:
     """Return the group of each row: the number of the first row that must be in its split."""
     parent = list(range(rows.height))
-    texts = normalised(joined(rows, list(spec.fields)))
-    _tie_equal(parent, texts.to_list())
+    _tie_equal(parent, normalised(joined(rows, list(spec.fields))).to_list())
     texts = [name for name, kind in spec.field_types.items() if kind in TEXT_TYPES]
     if texts:
         pairs = near_pairs([joined(rows, [name]) for name in texts])

@@ -230,7 +230,6 @@ class Tuned:
         return torch.stack(columns, dim=1)
 
     def _likelihood(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
-        """Return the log-probability of each item's answer."""
         batch = self._moved(self._batch(items))
         labels = batch["labels"]
         logits = self._model(**batch).logits
