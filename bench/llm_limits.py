@@ -21,9 +21,9 @@ SMALL_RUN = 300
 CHANGING = [[0, 100], [40, 30], [80, 100]]
 
 
-def measure(behaviour: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
+def measure(behavior: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
     """Return calls per second, the share of refused calls and the server's own times."""
-    with tempfile.TemporaryDirectory() as folder, serving(**behaviour) as url:
+    with tempfile.TemporaryDirectory() as folder, serving(**behavior) as url:
         running = [
             start(
                 url=url,
