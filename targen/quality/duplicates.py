@@ -39,7 +39,7 @@ EXAMPLES = 8
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def normalised(text: pl.Series) -> pl.Series:
+def normalized(text: pl.Series) -> pl.Series:
     """Return the texts in NFKC, in lower case and with single spaces, for comparison."""
     folded = text.fill_null("").map_elements(
         lambda value: unicodedata.normalize("NFKC", value), return_dtype=pl.String
@@ -48,8 +48,8 @@ def normalised(text: pl.Series) -> pl.Series:
 
 
 def exact(text: pl.Series) -> pl.Series:
-    """Return per text whether an earlier text is equal after `normalised`."""
-    return ~normalised(text).is_first_distinct()
+    """Return per text whether an earlier text is equal after `normalized`."""
+    return ~normalized(text).is_first_distinct()
 
 
 def mixed(values: Words64) -> Words64:
@@ -107,14 +107,14 @@ def near_pairs(
 
     Two rows are near duplicates if the Jaccard similarity |A & B| / |A | B| of their sets of
     5-character shingles, tagged with the field, is at least `threshold`, and that of each field
-    at least `floor`. Texts are `normalised` first; of equal rows, only the first is compared.
+    at least `floor`. Texts are `normalized` first; of equal rows, only the first is compared.
     Source: Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3. Candidates are
     verified on their shingle sets, so no returned pair is false. A pair at 0.8 is missed with
     probability 0.008, a pair at 0.9 with 6e-6, and more often if dozens of rows are nearly equal;
     almost every such row is still in some pair. Copies and small edits are found, paraphrases are
     not.
     """
-    frame = pl.DataFrame([normalised(column).alias(str(i)) for i, column in enumerate(fields)])
+    frame = pl.DataFrame([normalized(column).alias(str(i)) for i, column in enumerate(fields)])
     distinct = frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()
     texts = [column.to_list() for column in frame.filter(distinct)]
     height = int(distinct.sum())

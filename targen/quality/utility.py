@@ -10,7 +10,7 @@ import polars as pl
 from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import FEWEST, ROWS, classifier_for, reason_not_learnable
-from targen.quality.duplicates import normalised
+from targen.quality.duplicates import normalized
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles
 from targen.quality.learner import LabelClassifier
@@ -108,8 +108,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
 
 def _unseen(rows: pl.DataFrame, test: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
     """Return the rows whose text is not in `test`, or all rows if too few of them remain."""
-    known = normalised(joined(test, fields)).unique()
-    fresh = rows.filter(~normalised(joined(rows, fields)).is_in(known.implode()))
+    known = normalized(joined(test, fields)).unique()
+    fresh = rows.filter(~normalized(joined(rows, fields)).is_in(known.implode()))
     return fresh if fresh.height >= FEWEST and fresh["label"].n_unique() > 1 else rows
 
 

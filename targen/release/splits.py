@@ -8,7 +8,7 @@ import polars as pl
 
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.quality.duplicates import near_pairs, normalised
+from targen.quality.duplicates import near_pairs, normalized
 from targen.quality.inputs import TEXT_TYPES
 from targen.quality.text import joined
 from targen.tasks.spec import TaskSpec
@@ -49,7 +49,7 @@ def together(
 ) -> list[int]:
     """Return the group of each row: the number of the first row that must be in its split."""
     parent = list(range(rows.height))
-    _tie_equal(parent, normalised(joined(rows, list(spec.fields))).to_list())
+    _tie_equal(parent, normalized(joined(rows, list(spec.fields))).to_list())
     texts = [name for name, kind in spec.field_types.items() if kind in TEXT_TYPES]
     if texts:
         pairs = near_pairs([joined(rows, [name]) for name in texts])
