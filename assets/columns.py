@@ -6,7 +6,7 @@ from typing import Any, Final
 from dagster import AssetKey, TableColumn, TableColumnDep, TableColumnLineage, TableSchema
 
 from targen import steps
-from targen.quality.metrics import compared
+from targen.quality.metrics import comparison_columns
 from targen.steps import (
     COMPARISON,
     CONTEXTS,
@@ -18,7 +18,8 @@ from targen.steps import (
     VOCABULARIES,
 )
 
-_COMPARED: Final = {column.name: column.says for _, column in compared()}
+TABLES: Final = {**steps.TABLES, COMPARISON: comparison_columns()}
+"""Table -> its columns, for every table."""
 _FIELDS: Final = steps.FIELDS_NAME
 _SOURCES: Final[Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]]] = {
     CONTEXTS: {
@@ -67,9 +68,7 @@ If both columns are `*`, each field is derived from the field of the same name.
 
 def meaning(table: str, column: str) -> str | None:
     """Return the description of a column; None for a field of the task."""
-    if table == COMPARISON and column in _COMPARED:
-        return _COMPARED[column]
-    found = (one.description for one in steps.TABLES[table] if one.name == column)
+    found = (one.description for one in TABLES[table] if one.name == column)
     return next(found, None)
 
 
@@ -94,6 +93,8 @@ def table_schema(
 
 def fixed_schema(step: str) -> TableSchema:
     """Return the columns that a table has for every task."""
+    if step == COMPARISON:
+        return table_schema(step, {column.name: column.dtype for column in TABLES[step]})
     return table_schema(step, steps.schema(step, {}))
 
 

@@ -54,7 +54,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
         context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder
     ) -> MaterializeResult[Stored]:
         """Side-by-side comparison of the methods of tasks that extend the same base task."""
-        from targen.quality import comparison_page  # noqa: PLC0415 - not when loading
+        from targen.quality import page  # noqa: PLC0415 - not when loading
         from targen.quality.comparison import compare  # noqa: PLC0415
 
         started = time.monotonic()
@@ -62,7 +62,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
             data.hold(NAME, context.run.run_id)
             methods = gather(tasks, data)
             found = compare(methods)
-            pages = {"json": found.json_text(), "html": comparison_page.render(found)}
+            pages = {"json": found.json_text(), "html": page.render_comparison(found)}
         version = comparison_digest(methods)
         origin = {"step": NAME, "step_digest": version}
         stored = Stored(found.table, step_digest=version, pages=pages, made_by=origin)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from assets.columns import meaning
+from assets.columns import TABLES, meaning
 from targen import steps
 from targen.steps import TaskType
 
@@ -50,7 +50,7 @@ def render() -> str:
 
 
 def _rows(table: str) -> Iterator[tuple[str, str, str]]:
-    for column in steps.TABLES[table]:
+    for column in TABLES[table]:
         if column.dtype is TaskType.FIELDS:
             yield "*your fields*", "by the field's type", column.description
         else:

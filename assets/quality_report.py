@@ -21,15 +21,20 @@ from assets.step import attributes, finish, page_path, readable_errors, seconds_
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
-from targen.hashing import digest
-from targen.quality.inputs import COMPLETIONS, ReportInputs
+from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
 from targen.settings import Settings
-from targen.steps import CORRECTED_SET, SCHEMA_VERSION
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tables.files import Stored
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
-
-STEP = "quality_report"
 
 
 def build(
@@ -37,7 +42,7 @@ def build(
 ) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its checks, one partition per task."""
 
-    @asset(**attributes(STEP, partitions, settings))
+    @asset(**attributes(QUALITY_REPORT, partitions, settings))
     async def quality_report(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -52,16 +57,16 @@ def build(
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
         from targen.quality import page, report  # noqa: PLC0415 - not when loading
-        from targen.quality.embedding import with_embeddings  # noqa: PLC0415
+        from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
         above = {
-            "vocabularies": vocabularies,
-            "contexts": contexts,
-            "seeds": seeds,
-            "instances": instances,
-            "labels": labels,
-            "corrected_set": corrected_set,
+            VOCABULARIES: vocabularies,
+            CONTEXTS: contexts,
+            SEEDS: seeds,
+            INSTANCES: instances,
+            LABELS: labels,
+            CORRECTED_SET: corrected_set,
         }
         with readable_errors():
             spec = start(context, tasks, data)
@@ -69,25 +74,30 @@ def build(
             storage = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, storage))
             with cancelled_by_signals():
-                async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
+                async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
-            built = report.build(inputs)
-            pages = {"json": built.json_text(), "html": page.render(built)}
+            made = report.build(inputs)
+            pages = {"json": made.json_text(), "html": page.render(made)}
             version = digest_now(spec, storage)
-        origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}
-        stored = Stored(built.table, step_digest=version, pages=pages, made_by=origin)
+        origin = {
+            "task": spec.name,
+            "step": QUALITY_REPORT,
+            "step_digest": version,
+            "upstream": list(above),
+        }
+        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
-            "verdict": built.json["verdict"]["text"],
-            "report": page_path(data, STEP, spec.name),
+            "verdict": made.json["verdict"]["text"],
+            "report": page_path(data, QUALITY_REPORT, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             **({"expectations": expectations_page(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:
-            context.log.warning(f"No semantic metrics: {inputs.no_embeddings}")
-        return finish(STEP, spec, stored, data, extra)
+            context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
+        return finish(QUALITY_REPORT, spec, stored, data, extra)
 
-    return [quality_report, table_checks(STEP, partitions, settings)]
+    return [quality_report, table_checks(QUALITY_REPORT, partitions, settings)]
 
 
 def gather(
@@ -116,30 +126,18 @@ def gather(
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
     with closing(llm.store()) as store:
-        planted = above["corrected_set"].planted
+        planted = above[CORRECTED_SET].planted
         asked = store.with_chain(step_of_requests(frames, rejected, planted))
         # Sorted, so that the report of unchanged tables keeps its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
     gold = references.of(spec)
-    return ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description=spec.description,
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=frames,
-        labels=tuple(spec.labels),
-        language=spec.language,
+    return for_task(
+        spec,
+        frames,
         rejected=rejected,
         completions=completions,
-        planned={name: tuple(values) for name, values in spec.planned.items()},
-        options=options(spec),
-        pair_field=spec.twin.id_field if spec.twin else None,
-        rows_asked=spec.wanted_rows,
         models=tuple(completions["model"].unique().sort()),
         simulated=bool(completions["simulated"].any()),
-        corrector_blind=corrector_blind(spec),
-        gates=tuple(spec.gates),
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
@@ -173,7 +171,7 @@ def reviewed(spec: TaskSpec, above: Mapping[str, Stored], storage: Storage) -> p
     verdicts = review.stored(storage, spec.name)
     if verdicts is None or spec.answer.kind == "none":
         return None
-    return review.in_force(spec, above["corrected_set"].table, above["labels"].table, verdicts)
+    return review.in_force(spec, above[CORRECTED_SET].table, above[LABELS].table, verdicts)
 
 
 def digest_now(spec: TaskSpec, storage: Storage) -> str:
@@ -185,49 +183,3 @@ def digest_now(spec: TaskSpec, storage: Storage) -> str:
     from targen.quality import review  # noqa: PLC0415 - not when loading
 
     return report_digest(spec, review.identity(review.stored(storage, spec.name)))
-
-
-def options(spec: TaskSpec) -> tuple[str, ...]:
-    """Return the fields that contain the answer options, in order."""
-    answer = spec.answer
-    return (answer.choices,) if answer.choices else tuple(answer.options)
-
-
-def corrector_blind(spec: TaskSpec) -> bool:
-    """Return whether the corrector does not see the intended label."""
-    from targen.tasks.registry import resolve  # noqa: PLC0415 - not when loading
-
-    _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
-    return not getattr(params, "shown", False)
-
-
-def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
-    """Return the sha256 of what the report reads besides its tables.
-
-    Args:
-        spec: the task.
-        verdicts: identity of the human verdicts, if any.
-    """
-    from targen.tasks import references  # noqa: PLC0415 - not when loading
-
-    return digest(
-        {
-            "step": STEP,
-            "schema_version": SCHEMA_VERSION,
-            "verdicts": verdicts,
-            "name": spec.name,
-            "title": spec.title,
-            "description": spec.description,
-            "fields": spec.field_types,
-            "answer_kind": spec.answer.kind,
-            "language": spec.language,
-            "options": options(spec),
-            "corrector_blind": corrector_blind(spec),
-            "gates": [gate.model_dump(mode="json") for gate in spec.gates],
-            "labels": list(spec.labels),
-            "planned": spec.planned,
-            "references": references.identity(spec),
-            "rows": spec.wanted_rows,
-            "pair_field": spec.twin.id_field if spec.twin else None,
-        }
-    )

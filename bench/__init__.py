@@ -1,1 +1,1 @@
-"""Benchmarks: figures measured in one run against a named alternative, printed as JSON."""
+"""Benchmarks. Each measures figures in one run against a named alternative and prints JSON."""

@@ -1,4 +1,4 @@
-"""`python -m bench [NAME ...]`: run the benchmarks named, or all of them, and print JSON."""
+"""`python -m bench [NAME ...]`: run the named benchmarks, or all of them, and print JSON."""
 
 import importlib
 import json
@@ -9,7 +9,7 @@ import bench
 
 
 def names() -> list[str]:
-    """Return the benchmarks there are, sorted."""
+    """Return the names of the benchmarks, sorted."""
     return sorted(m.name for m in pkgutil.iter_modules(bench.__path__) if m.name != "__main__")
 
 
@@ -19,7 +19,7 @@ def benchmarks() -> list[str]:
 
 
 def main(wanted: list[str]) -> int:
-    """Run benchmarks in turn; print one JSON object when all are done."""
+    """Run benchmarks in turn; print one JSON object at the end."""
     known = benchmarks()
     unknown = sorted(set(wanted) - set(known))
     if unknown:

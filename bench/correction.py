@@ -1,4 +1,4 @@
-"""What self-correction mends on the embedded model, before selection."""
+"""Label errors on the embedded model that self-correction repairs, before selection."""
 
 import asyncio
 import os
@@ -41,10 +41,10 @@ async def tables(spec: TaskSpec, store_url: str) -> tuple[dict[str, pl.DataFrame
 def mended(
     spec: TaskSpec, instances: pl.DataFrame, corrected: pl.DataFrame, rejected: pl.DataFrame
 ) -> dict[str, int]:
-    """Count what became of the labels of all instances, those beyond the selection included.
+    """Count the outcomes of the labels of all instances, including those that were not selected.
 
-    A row that correction settled but selection left out counts with the label it would have had:
-    `rejected` holds its three labels, and the policy is applied again.
+    A row that was corrected but not selected counts with the label that it would have had:
+    `rejected` has its three labels, and the policy is applied again.
     """
     from targen.operators.correction import decide  # noqa: PLC0415
 
@@ -61,9 +61,9 @@ def mended(
         if ids[0] in final:
             label = final[ids[0]]
         else:
-            said = [votes[i] for i in ids]
+            answers = [votes[i] for i in ids]
             columns = ("intended_label", "annotated_label", "corrected_label")
-            cast = [[v[c] for v in said] for c in columns]
+            cast = [[v[c] for v in answers] for c in columns]
             label = decide(policy, spec.answer.kind, *cast)
         for row in unit:
             options = list(spec.labels) or row[spec.answer.choices or ""]
@@ -80,7 +80,7 @@ def mended(
 
 
 def shares(counts: dict[str, int]) -> dict[str, float | int]:
-    """Return the counts and the two shares that matter."""
+    """Return the counts and the two main shares."""
     wrong, right = max(1, counts["wrong"]), max(1, counts["right"])
     return {
         **counts,
@@ -95,7 +95,7 @@ def shares(counts: dict[str, int]) -> dict[str, float | int]:
 async def measure(rows: int, names: tuple[str, ...] = TASKS) -> dict[str, dict[str, int]]:
     """Return the counts of each task for about `rows` instances."""
     found = {}
-    # `rows` counts instances here; the headroom comes on top of the rows of a task.
+    # `rows` is the number of instances here; the headroom would be added to it.
     tasks = load_tasks(ROOT / "tasks", ROOT / "recipes", rows=max(1, rows * 4 // 5))
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
@@ -107,6 +107,6 @@ async def measure(rows: int, names: tuple[str, ...] = TASKS) -> dict[str, dict[s
 
 
 def run() -> dict[str, Any]:
-    """Measure all eight tasks on 1,000 instances each (TARGEN_BENCH_ROWS for another number)."""
+    """Measure all eight tasks on 1,000 instances each, or on TARGEN_BENCH_ROWS."""
     rows = int(os.environ.get("TARGEN_BENCH_ROWS", "1000"))
     return {name: shares(counts) for name, counts in asyncio.run(measure(rows)).items()}

@@ -1,10 +1,9 @@
-"""What 1k, 100k and 10M rows cost: calls, tokens, dollars, hours; for docs/operations.md.
+"""Cost of 1k, 100k and 10M rows: calls, tokens, dollars and hours, for docs/operations.md.
 
-A task is made twice on the embedded model, small and larger; calls and tokens grow in a straight
-line with the rows, so that the line through the two says what any number needs. The embedded
-model's answers are shorter or longer than another's: prompts are the real ones, and what a real
-model writes is the first thing to measure with 100 rows of your own. Dollars are by the price file,
-hours by the narrowest of the limits.
+A task is made twice on the embedded model, small and larger. Calls and tokens are linear in the
+number of rows, so two points give the figures for any number. Prompts are the real ones, but a real
+model's answers have other lengths: measure them first with 100 rows. Dollars are from the price
+file, hours from the tightest limit.
 """
 
 import os
@@ -26,11 +25,11 @@ LIMITS = {
     "500 calls/min, 200k tokens/min": (500, 200_000),
     "10k calls/min, 10M tokens/min": (10_000, 10_000_000),
 }
-"""Name -> calls and tokens a minute; a small account's and a large one's, for comparison."""
+"""Name -> calls and tokens per minute, of a small account and of a large one."""
 
 
 def run(task: str = "rte") -> dict[str, Any]:
-    """Return the figures for `task` by its own recipe."""
+    """Return the figures for `task` with its own recipe."""
     with tempfile.TemporaryDirectory() as folder:
         small, large = (_needs(task, rows, Path(folder) / str(rows)) for rows in SIZES)
     span = SIZES[1] - SIZES[0]

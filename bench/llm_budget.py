@@ -1,4 +1,4 @@
-"""Whether processes that share one budget ever spend more than it, by the server's own count."""
+"""Whether processes with a shared budget ever exceed it, by the server's own count."""
 
 import asyncio
 import multiprocessing
@@ -12,11 +12,11 @@ from bench.llm_server import serving, stats
 
 PRICES = "date: 2026-01-01\nmodels:\n- {model: m, prompt: 1000, completion: 2000}\n"
 CALL_USD = (100 * 1000 + 20 * 2000) / 1e6
-"""What one of the server's answers costs at these prices."""
+"""Price of one answer of the server."""
 
 
 def run(processes: int = 8, calls: int = 100, affordable: int = 300) -> dict[str, Any]:
-    """Measure over SQLite, and over PostgreSQL where TARGEN_TEST_POSTGRES names an empty one."""
+    """Measure over SQLite and, if TARGEN_TEST_POSTGRES names an empty database, over PostgreSQL."""
     figures = measure(processes, calls, affordable, None)
     if postgres := os.environ.get("TARGEN_TEST_POSTGRES"):
         figures["postgres"] = measure(processes, calls, affordable, postgres)
@@ -24,15 +24,15 @@ def run(processes: int = 8, calls: int = 100, affordable: int = 300) -> dict[str
 
 
 def measure(processes: int, calls: int, affordable: int, store: str | None) -> dict[str, Any]:
-    """Let every process ask `calls` requests of its own, with money for `affordable` in all.
+    """Let every process send `calls` requests of its own, with a budget for `affordable` in total.
 
     Args:
-        processes: how many at once.
-        calls: requests of each.
-        affordable: answers that the budget pays for.
-        store: URL of the store they share; None is a fresh SQLite file.
+        processes: number of concurrent processes.
+        calls: requests per process.
+        affordable: number of answers that the budget covers.
+        store: URL of the shared store; None creates a SQLite file.
     """
-    # Forked from one process that has loaded everything: they start together.
+    # Forked from a process that has loaded everything, so that they start together.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.llm_runner"])
     with tempfile.TemporaryDirectory() as folder, serving(delay=0.02) as url:

@@ -1,7 +1,7 @@
-"""What a run that is killed pays twice: SIGKILL at random moments, then the run again.
+"""Calls that a killed run pays for twice: SIGKILL at random moments, then the run again.
 
-The server keeps which questions it has answered in full; whatever it answered twice was lost by a
-kill. The store is asked right after the kill what it had acknowledged.
+The server records which questions it answered completely; an answer given twice was lost by a kill.
+Right after the kill, the store is asked what it had acknowledged.
 """
 
 import tempfile
@@ -17,18 +17,23 @@ from targen.hashing import rng
 
 
 def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[str, Any]:
-    """Kill `kills` runs of `calls` calls, each at another moment, and finish each.
+    """Kill `kills` runs of `calls` calls at different moments, and finish each run.
 
     Args:
-        kills: how many.
-        calls: in each run.
-        store: store URL; None is a fresh SQLite file.
+        kills: number of kills.
+        calls: calls per run.
+        store: store URL; None creates a SQLite file.
     """
     lost, later, again, incomplete = [], [], [], 0
     for number in range(kills):
         with tempfile.TemporaryDirectory() as folder, serving(delay=0.05, marks=True) as url:
-            place = store or f"sqlite:///{folder}/s.db"
-            options = {"url": url, "store": place, "first": number * 1_000_000, "count": calls}
+            url_of_store = store or f"sqlite:///{folder}/s.db"
+            options = {
+                "url": url,
+                "store": url_of_store,
+                "first": number * 1_000_000,
+                "count": calls,
+            }
             process = start(**options)
             while stats(url)["answered"] == 0:
                 time.sleep(0.02)
@@ -40,11 +45,12 @@ def run(kills: int = 20, calls: int = 2000, store: str | None = None) -> dict[st
             time.sleep(0.1)
             seen = stats(url)
             before = Counter(seen["marks"])
-            # Its sockets close when it has gone: until then the server answers into the void.
+            # Its sockets close when the process has ended. Until then, answers of the server are
+            # lost.
             void = {
                 m for m, at in zip(seen["marks"], seen["marked_at"], strict=True) if at > killed_at
             }
-            kept = acknowledged(place, f"bench-{number * 1_000_000}")
+            kept = acknowledged(url_of_store, f"bench-{number * 1_000_000}")
             second = start(**options)
             second.join()
             after = Counter(stats(url)["marks"])

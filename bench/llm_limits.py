@@ -1,4 +1,4 @@
-"""How much of an unknown rate limit the engine gets, and how many of its calls are refused."""
+"""Share of an unknown rate limit that the engine uses, and share of its calls that are refused."""
 
 import tempfile
 import time
@@ -16,14 +16,14 @@ CASES: dict[str, dict[str, Any]] = {
     "x-ratelimit headers": {"limit": "bucket", "burst": 100, "headers": True},
 }
 SMALL_RUN = 300
-"""Calls of the run against an endpoint that refuses at random."""
+"""Calls of a run against an endpoint that refuses at random."""
 
 CHANGING = [[0, 100], [40, 30], [80, 100]]
 
 
-def measure(behaviour: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
+def measure(behavior: dict[str, Any], processes: int, seconds: float) -> dict[str, Any]:
     """Return calls per second, the share of refused calls and the server's own times."""
-    with tempfile.TemporaryDirectory() as folder, serving(**behaviour) as url:
+    with tempfile.TemporaryDirectory() as folder, serving(**behavior) as url:
         running = [
             start(
                 url=url,
@@ -48,7 +48,7 @@ def measure(behaviour: dict[str, Any], processes: int, seconds: float) -> dict[s
 
 
 def run(seconds: float = 60.0, cases: tuple[str, ...] = tuple(CASES)) -> dict[str, Any]:
-    """Measure every case with one process and with four, and a limit that changes midway."""
+    """Measure every case with one and with four processes, and a limit that changes midway."""
     found: dict[str, Any] = {}
     for name in cases:
         for processes in (1, 4):
@@ -71,7 +71,7 @@ def run(seconds: float = 60.0, cases: tuple[str, ...] = tuple(CASES)) -> dict[st
 
 
 def small_run(share: float = 0.3) -> dict[str, Any]:
-    """Measure a small run whose calls are refused at random, with Retry-After: 1."""
+    """Measure a small run with random refusals and Retry-After: 1."""
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(limit="chance", share=share) as url,

@@ -1,4 +1,4 @@
-"""One process with one engine: what the benchmarks start, kill and run side by side."""
+"""A process with one engine, for benchmarks that start, kill or combine several."""
 
 import asyncio
 import multiprocessing
@@ -27,7 +27,7 @@ async def main(
     seconds: float | None = None,
     budget: float | None = None,
 ) -> dict[str, Any]:
-    """Ask requests `first` to `first + count`, for at most `seconds`; return what came of it."""
+    """Send requests `first` to `first + count` for at most `seconds`; return the results."""
     settings = EngineSettings(
         model="m",
         base_url=url,
@@ -63,7 +63,7 @@ async def main(
 def start(**options: Any) -> BaseProcess:
     """Start `main` with `options` in a process of its own.
 
-    Such processes are forked from one that has loaded everything, so several start together.
+    The processes are forked from one that has loaded everything, so that several start together.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.llm_runner", "targen.llm.transport"])

@@ -1,8 +1,8 @@
-"""A bare HTTP server that answers chat completions: fast, in a process of its own.
+"""A minimal HTTP server for chat completions: fast, and in a separate process.
 
-It counts what it was asked and can set limits, so that a benchmark's figures come from outside of
-what is measured. `python -m bench.llm_server '{"delay": 0.05}'` prints its port; the options are
-the fields of `Behaviour`. `GET /stats` returns the counts as JSON.
+It counts requests and can enforce limits, so that a benchmark's figures are measured independently.
+`python -m bench.llm_server '{"delay": 0.05}'` prints its port; the options are the fields of
+`Behavior`. `GET /stats` returns the counts as JSON.
 """
 
 import asyncio
@@ -39,20 +39,20 @@ REFUSAL = b'{"error": {"message": "Rate limit reached", "type": "requests", "cod
 
 
 @dataclass
-class Behaviour:
-    """What the server does.
+class Behavior:
+    """Behavior of the server.
 
     Attributes:
         delay: seconds until an answer.
-        limit: kind of limit: none, bucket, window (hard one-second windows) or chance (a share of
-            the calls is refused at random, whatever their rate).
-        share: that share.
+        limit: kind of limit: none, bucket, window (one-second windows) or chance (random refusals,
+            independent of the rate).
+        share: share of refusals for `chance`.
         rates: [seconds since the first call, calls per second], in order.
         burst: size of the bucket.
         late: seconds until a refusal.
-        headers: whether x-ratelimit headers are sent.
+        headers: send x-ratelimit headers.
         retry_after: seconds in Retry-After.
-        marks: whether the content of every answered question is kept for `/stats`.
+        marks: keep the content of every answered question for `/stats`.
     """
 
     delay: float = 0.05
@@ -69,34 +69,34 @@ class Behaviour:
 class Server:
     """The counts and the limit."""
 
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
+    def __init__(self, behavior: Behavior) -> None:
+        self.behavior = behavior
         self.answered = self.refused = 0
         self.answered_at: list[float] = []
         self.refused_at: list[float] = []
         self.marks: list[str] = []
         self.marked_at: list[float] = []
         self.started: float | None = None
-        self._random = rng("server", behaviour.share)
-        self._level, self._at, self._second = behaviour.burst, 0.0, -1
+        self._random = rng("server", behavior.share)
+        self._level, self._at, self._second = behavior.burst, 0.0, -1
 
     def rate(self, moment: float) -> float:
         """Return the limit `moment` seconds after the first call."""
-        return [rate for start, rate in self.behaviour.rates if start <= moment][-1]
+        return [rate for start, rate in self.behavior.rates if start <= moment][-1]
 
     def take(self) -> bool:
-        """Take one call's worth from the limit; False where there is none left."""
+        """Take one call from the limit; return whether there was one left."""
         self.started = self.started or time.monotonic()
         moment = time.monotonic() - self.started
-        if self.behaviour.limit == "bucket":
+        if self.behavior.limit == "bucket":
             refill = (moment - self._at) * self.rate(moment)
-            self._level = min(self.behaviour.burst, self._level + refill)
-        elif self.behaviour.limit == "window":
+            self._level = min(self.behavior.burst, self._level + refill)
+        elif self.behavior.limit == "window":
             if int(moment) != self._second:
                 self._second, self._level = int(moment), self.rate(moment)
         else:
             refused = (
-                self.behaviour.limit == "chance" and self._random.random() < self.behaviour.share
+                self.behavior.limit == "chance" and self._random.random() < self.behavior.share
             )
             self._level = 0 if refused else 1
         self._at = moment
@@ -107,12 +107,12 @@ class Server:
 
     def extra(self) -> str:
         """Return the x-ratelimit headers."""
-        if not self.behaviour.headers:
+        if not self.behavior.headers:
             return ""
         rate = self.rate(self._at)
-        reset = (self.behaviour.burst - self._level) / rate
+        reset = (self.behavior.burst - self._level) / rate
         return (
-            f"x-ratelimit-limit-requests: {int(self.behaviour.burst)}\r\n"
+            f"x-ratelimit-limit-requests: {int(self.behavior.burst)}\r\n"
             f"x-ratelimit-remaining-requests: {int(self._level)}\r\n"
             f"x-ratelimit-reset-requests: {reset:.3f}s\r\n"
         )
@@ -138,21 +138,21 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"GET"):
             self._data = b""
             stats = {name: value for name, value in vars(self._server).items() if name[0] != "_"}
-            stats.pop("behaviour")
+            stats.pop("behavior")
             self._send(200, json.dumps(stats).encode())
             return
         length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
         if len(rest) < length:
             return
         self._data = rest[length:]
-        behaviour = self._server.behaviour
+        behavior = self._server.behavior
         allowed = self._server.take()
         headers = self._server.extra()
         if not allowed:
-            headers += f"retry-after: {behaviour.retry_after}\r\n"
-        mark = json.loads(rest[:length])["messages"][0]["content"] if behaviour.marks else ""
+            headers += f"retry-after: {behavior.retry_after}\r\n"
+        mark = json.loads(rest[:length])["messages"][0]["content"] if behavior.marks else ""
         asyncio.get_running_loop().call_later(
-            behaviour.delay if allowed else behaviour.late or 0.002,
+            behavior.delay if allowed else behavior.late or 0.002,
             self._answer,
             allowed,
             headers,
@@ -164,7 +164,7 @@ class Connection(asyncio.Protocol):
             return
         if allowed:
             self._server.answered += 1
-            if self._server.behaviour.marks:
+            if self._server.behavior.marks:
                 self._server.marks.append(mark)
                 self._server.marked_at.append(time.monotonic())
             self._send(200, BODY, headers)
@@ -178,10 +178,10 @@ class Connection(asyncio.Protocol):
 
 
 @contextlib.contextmanager
-def serving(**behaviour: Any) -> Iterator[str]:
+def serving(**behavior: Any) -> Iterator[str]:
     """Run the server in a process of its own; yields its base URL."""
     process = subprocess.Popen(  # noqa: S603 (our own module)
-        [sys.executable, "-m", "bench.llm_server", json.dumps(behaviour)],
+        [sys.executable, "-m", "bench.llm_server", json.dumps(behavior)],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -201,8 +201,8 @@ def stats(url: str) -> dict[str, Any]:
         return dict(json.load(reply))
 
 
-async def _main(behaviour: Behaviour) -> None:
-    server = Server(behaviour)
+async def _main(behavior: Behavior) -> None:
+    server = Server(behavior)
     loop = asyncio.get_running_loop()
     listening = await loop.create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=512)
     sys.stdout.write(f"{listening.sockets[0].getsockname()[1]}\n")
@@ -211,4 +211,4 @@ async def _main(behaviour: Behaviour) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(Behaviour(**json.loads(sys.argv[1]))))
+    asyncio.run(_main(Behavior(**json.loads(sys.argv[1]))))

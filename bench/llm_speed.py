@@ -1,7 +1,7 @@
-"""Throughput, CPU and memory of the engine against the bare SDK, on the same server.
+"""Throughput, CPU and memory of the engine compared with the SDK alone, on the same server.
 
-The bare SDK is AsyncOpenAI with its aiohttp client, a semaphore and gather. The two take turns in
-processes of their own, because a peak of memory is that of a process.
+The SDK is AsyncOpenAI with its aiohttp client, a semaphore and gather. The two alternate in
+separate processes, because peak memory is measured per process.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ PROMPT = "Write one short sentence about the number {n}. " + "It must be grammat
 
 
 async def sdk(url: str, calls: int) -> None:
-    """Make the calls with the SDK alone."""
+    """Make the calls with the SDK only."""
     from openai import AsyncOpenAI, DefaultAioHttpClient  # noqa: PLC0415 (only in this process)
 
     client = AsyncOpenAI(base_url=url, api_key="x", http_client=DefaultAioHttpClient())
@@ -64,7 +64,7 @@ async def sdk(url: str, calls: int) -> None:
 
 
 async def engine(url: str, calls: int) -> None:
-    """Make the calls with the engine, store on."""
+    """Make the calls with the engine and its store."""
     from targen.llm.engine import Engine, EngineSettings  # noqa: PLC0415
     from targen.llm.types import Request, Sampling  # noqa: PLC0415
 
@@ -106,12 +106,12 @@ def child(kind: str, url: str, calls: int) -> dict[str, float]:
 
 
 def run(calls: int = 20_000, rounds: int = 3, many: int = 100_000) -> dict[str, Any]:
-    """Measure; calls per second, CPU milliseconds per call, peak resident MB.
+    """Measure calls per second, CPU milliseconds per call, and peak resident memory in MB.
 
     Args:
-        calls: in each run of each of the two.
-        rounds: how often they take turns.
-        many: calls of the memory measurement; 0 leaves it out.
+        calls: calls per run.
+        rounds: number of alternating runs of each.
+        many: calls of the memory measurement; 0 omits it.
     """
     found: dict[str, list[dict[str, float]]] = {"sdk": [], "engine": []}
     with serving(delay=0.05) as url:
@@ -136,7 +136,7 @@ def run(calls: int = 20_000, rounds: int = 3, many: int = 100_000) -> dict[str, 
 
 def _measure(kind: str, url: str, calls: int) -> dict[str, float]:
     work = sdk if kind == "sdk" else engine
-    # Modules are loaded once a process, whatever the number of calls: not what is measured here.
+    # Modules are loaded once per process, independent of the number of calls, so they do not count.
     asyncio.run(work(url, 5))
     started, cpu = time.perf_counter(), time.process_time()
     asyncio.run(work(url, calls))

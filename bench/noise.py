@@ -1,4 +1,4 @@
-"""Does the noise estimate's interval hold the true share of wrong labels, and is it narrow?"""
+"""Coverage and width of the interval of the noise estimate, against the true share of errors."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import polars as pl
 from bench.correction import ROOT, tables
 from simulator.truth import truth
 from targen.quality import noise
-from targen.quality.inputs import ReportInputs
+from targen.quality.inputs import for_task
 from targen.tasks.loading import load_tasks
 from targen.tasks.spec import TaskSpec
 
@@ -22,7 +22,7 @@ ROWS = 500
 
 
 def wrong_share(spec: TaskSpec, corrected: pl.DataFrame) -> float:
-    """Return the share of final labels that are wrong in the embedded model's private truth."""
+    """Return the share of wrong final labels, according to the embedded model's hidden truth."""
     wrong = [
         row["label"] != truth({name: row[name] for name in spec.fields}, list(spec.labels))
         for row in corrected.iter_rows(named=True)
@@ -33,17 +33,7 @@ def wrong_share(spec: TaskSpec, corrected: pl.DataFrame) -> float:
 async def one(spec: TaskSpec, store_url: str) -> dict[str, Any]:
     """Make one edition of a task; return truth, estimate and interval."""
     made, rejected = await tables(spec, store_url)
-    inputs = ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description=spec.description,
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=made,
-        labels=tuple(spec.labels),
-        rejected={"corrected_set": rejected},
-        pair_field=spec.twin.id_field if spec.twin else None,
-    )
+    inputs = for_task(spec, made, rejected={"corrected_set": rejected})
     left = noise.estimate(noise.readings_of(inputs), list(spec.labels)).left
     low, high = left.low or 0.0, left.high or 0.0
     corrected = made["corrected_set"]
@@ -77,7 +67,7 @@ async def measure(rows: int, editions: int, names: tuple[str, ...]) -> dict[str,
 
 
 def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return what matters of all editions, and each of them."""
+    """Return the summary of all editions, and each edition."""
     off = [abs(one["estimate"] - one["truth"]) for one in made]
     naive = [abs(one["differs_from_annotator"] - one["truth"]) for one in made]
     return {
@@ -93,7 +83,7 @@ def summary(made: list[dict[str, Any]]) -> dict[str, Any]:
 def run() -> dict[str, Any]:
     """Measure 20 editions of rte with 500 rows.
 
-    TARGEN_BENCH_ROWS, TARGEN_BENCH_EDITIONS and TARGEN_BENCH_TASKS (with commas) change that.
+    TARGEN_BENCH_ROWS, TARGEN_BENCH_EDITIONS and TARGEN_BENCH_TASKS (comma-separated) change this.
     """
     rows = int(os.environ.get("TARGEN_BENCH_ROWS", str(ROWS)))
     editions = int(os.environ.get("TARGEN_BENCH_EDITIONS", str(EDITIONS)))

@@ -1,4 +1,4 @@
-"""What the quality report costs: time and memory against rows, and against the obvious ways."""
+"""Time and memory of the quality report by number of rows, and compared with naive methods."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from targen import hashing
 SIZES = (1_000, 10_000, 100_000)
 NEAR_ROWS = 1_000_000
 PAIRED = 20
-"""One row of so many is a copy with small edits of the row before it."""
+"""One row in this many is an edited copy of the row before it."""
 CHECKED = 6_000
-"""Rows on which recall is measured, against all exact pairs."""
+"""Rows on which recall is measured, by comparing all pairs."""
 
 
 def texts(rows: int, words: int, seed: str) -> list[str]:
-    """Return made-up texts: words drawn by Zipf's law, every `PAIRED`-th nearly a copy."""
+    """Return random texts with words from Zipf's law; every `PAIRED`-th is nearly a copy."""
     random = np.random.default_rng(hashing.rng("bench quality", seed, rows).getrandbits(64))
     names = np.array([f"w{i:x}" for i in range(30_000)])
     share = 1 / np.arange(1, names.size + 1)
@@ -33,19 +33,19 @@ def texts(rows: int, words: int, seed: str) -> list[str]:
     ends = np.cumsum(lengths)
     found = [" ".join(drawn[end - size : end]) for end, size in zip(ends, lengths, strict=True)]
     for i in range(PAIRED, rows, PAIRED):
-        # One to fourteen letters more: similarities from about 0.8 up at twelve words.
+        # One to fourteen more letters: similarities from about 0.8 at twelve words.
         found[i] = f"{found[i - 1]} {'abcdefghijklmn'[: 1 + i // PAIRED % 14]}"
     return found
 
 
 def rows_of(count: int) -> pl.DataFrame:
-    """Return rows of two text fields with a label that the text gives away in part."""
+    """Return rows of two text fields with a label that the text partly predicts."""
     random = np.random.default_rng(count)
     labels = random.integers(0, 2, count)
-    told = random.random(count) < 0.3
+    hinted = random.random(count) < 0.3
     second = [
         f"{text} {'yes' if label else 'no'}" if cue else text
-        for text, label, cue in zip(texts(count, 12, "b"), labels, told, strict=True)
+        for text, label, cue in zip(texts(count, 12, "b"), labels, hinted, strict=True)
     ]
     return pl.DataFrame(
         {
@@ -58,13 +58,13 @@ def rows_of(count: int) -> pl.DataFrame:
 
 
 def report(count: int) -> dict[str, float]:
-    """Return the seconds of a whole default report and of its page."""
+    """Return the seconds for a complete report and for its page."""
     from targen.quality.inputs import Embedded, ReportInputs  # noqa: PLC0415
     from targen.quality.page import render  # noqa: PLC0415
     from targen.quality.report import build  # noqa: PLC0415
 
     frame = rows_of(count)
-    # Embeddings come from outside; as many as the report asks for at most are given.
+    # As many embeddings as a report requests at most.
     size = min(count, 20_000)
     vectors = np.random.default_rng(0).normal(0.2, 1, size=(size, 256))
     given = ReportInputs(
@@ -124,7 +124,7 @@ def exact_pairs(rows: list[str], threshold: float) -> set[tuple[int, int]]:
 
 
 def peak_mb() -> int:
-    """Return the most memory that this process has held so far, in MB."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
@@ -136,7 +136,7 @@ def timed(function: Callable[[], Any]) -> float:
 
 
 def obvious() -> dict[str, Any]:
-    """Return seconds of ours and of the obvious way, for three parts of the report."""
+    """Return the seconds of three metrics, and of naive implementations of them."""
     from datasketch import MinHash, MinHashLSH  # noqa: PLC0415
     from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu  # noqa: PLC0415
 
@@ -199,7 +199,7 @@ def _alone(part: str) -> dict[str, Any]:
 
 
 def run() -> dict[str, Any]:
-    """Measure all; TARGEN_BENCH_ROWS is the largest number of rows, for a shorter look."""
+    """Measure everything; TARGEN_BENCH_ROWS limits the number of rows."""
     most = int(os.environ.get("TARGEN_BENCH_ROWS", str(NEAR_ROWS)))
     found: dict[str, Any] = {"load_at_start": round(os.getloadavg()[0], 1)}
     for size in SIZES:

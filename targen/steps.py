@@ -25,7 +25,8 @@ CORRECTED_SET: Final = "corrected_set"
 QUALITY_REPORT: Final = "quality_report"
 
 COMPARISON: Final = "comparison"
-"""One row per task, to compare recipes; not partitioned."""
+"""One row per task, to compare recipes; not partitioned. `targen.quality.metrics` has its
+columns."""
 
 REJECTED: Final = "rejected"
 """Items of a step that did not become rows."""
@@ -313,48 +314,7 @@ REFERENCES: Final[Mapping[str, tuple[Reference, ...]]] = {
 }
 """Step -> the columns of its table that point to upstream rows."""
 
-COMPARED: Final = (
-    "yield",
-    "label_noise",
-    "distinct_1",
-    "distinct_2",
-    "distinct_3",
-    "self_bleu",
-    "nearest_rouge_l",
-    "similarity",
-    "v_information",
-    "shortcut",
-    "utility",
-)
-"""The metrics of the comparison, each with its 95% interval: three columns per metric."""
-
 _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
-    COMPARISON: (
-        Column("base", pl.String, "The task that the group extends."),
-        Column("task", pl.String, "The task, which is the partition."),
-        Column("recipe", pl.String, "The method that made the rows."),
-        Column("made", pl.Boolean, "Whether the task has a report; without one, figures are null."),
-        Column("rows", pl.Int64, "Rows of the corrected set."),
-        Column("calls_per_row", pl.Float64, "Model calls of all steps per final row."),
-        Column("tokens_per_row", pl.Float64, "Tokens in and out per final row."),
-        Column(
-            "cost_per_row_usd",
-            pl.Float64,
-            "US dollars per final row, at the prices first paid; null if unknown.",
-        ),
-        Column("words", pl.Int64, "Word count for distinct-n, the same for the whole group."),
-        Column("compared_rows", pl.Int64, "Number of rows that self-BLEU compares."),
-        Column("shortcut_part", pl.String, "The part of the input that best predicts the label."),
-        *(
-            Column(metric + end, pl.Float64, text.format(metric=metric))
-            for metric in COMPARED
-            for end, text in (
-                ("", "The metric {metric}."),
-                ("_low", "Lower end of the 95% interval of {metric}."),
-                ("_high", "Upper end of the 95% interval of {metric}."),
-            )
-        ),
-    ),
     REJECTED: (
         Column("item_id", pl.String, "Content hash of the item."),
         Column("step", pl.String, "The step that requested it."),
@@ -379,7 +339,7 @@ TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
     **{step.name: step.columns for step in REGISTRY.values()},
     **_OTHER_TABLES,
 }
-"""Table -> its columns, for every table."""
+"""Table -> its columns, for every table but the comparison."""
 
 RESERVED: Final = frozenset(
     column.name

@@ -28,38 +28,38 @@ def audit(
         str | None,
         typer.Argument(
             metavar="ID",
-            help="A row's instance_id, which reports, tables and the UI show; or the id of a row "
-            "of any other table, or of a rejected item.",
+            help="A row's instance_id (shown in reports, tables and the UI), or the id of a row of "
+            "another table or of a rejected item.",
         ),
     ] = None,
     release: Annotated[
-        str | None, typer.Option(help="A release's folder: its files, and each row of it.")
+        str | None, typer.Option(help="A release's folder: audit its files and rows.")
     ] = None,
     sample: Annotated[
-        int | None, typer.Option(min=1, help="This many random finished rows of every task.")
+        int | None, typer.Option(min=1, help="Audit this many random finished rows of every task.")
     ] = None,
     descendants: Annotated[
         str | None,
-        typer.Option(help="Id of a request, term, context, seed or row: all that comes of it."),
+        typer.Option(help="Id of a request, term, context, seed or row: list its descendants."),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Look at this task only.")] = None,
-    seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the row's page here.")] = None,
+    task: Annotated[str | None, typer.Option(help="Audit this task only.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sample.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the row's page to this file.")] = None,
 ) -> None:
-    """Tell where a row comes from, and check all of it again; status 0 only where it is true."""
+    """Trace a row to its sources and verify every step; exit status 0 only if it is verified."""
     if [item, release, sample, descendants].count(None) != 3:
         raise TargenError(
-            "Name one thing to audit: a row's id, --release PATH, --sample 200 or --descendants ID."
+            "Give one of these: a row's id, --release PATH, --sample 200 or --descendants ID."
         )
     if html is not None and item is None:
-        raise TargenError("--html shows one row: name its id.")
+        raise TargenError("--html shows one row: give its id.")
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         auditor = _auditor(stack)
         tasks = [task] if task else auditor.tasks()
         if not tasks:
-            raise TargenError(f"{base.data_dir()} holds no table: run `make run TASK=...` first.")
+            raise TargenError(f"{base.data_dir()} has no tables. Run `make run TASK=...` first.")
         if item is not None:
             good = _row(auditor, item, tasks, as_json, html)
         elif sample is not None:
@@ -75,30 +75,30 @@ def audit(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep off the terminal what Polars' native part says where the bytes of a table are damaged.
+    """Discard what Polars' native code prints to the terminal about damaged tables.
 
-    It writes traces past Python; the finding says what is wrong.
+    It bypasses Python's stderr. The findings describe the damage.
     """
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(devnull)
 
 
 def _auditor(stack: ExitStack) -> "Auditor":
-    """Return the auditor; a store that is lost is a finding, and no reason not to look."""
+    """Return the auditor; an unreadable store is reported as a finding."""
     from targen.lineage.audit import Auditor  # noqa: PLC0415 - a quick command needs none
     from targen.operators.verify import ROW_CHECKS  # noqa: PLC0415
 
-    place = base.tables().storage
+    storage = base.tables().storage
     try:
-        return Auditor(place, ROW_CHECKS, stack.enter_context(closing(base.store())))
+        return Auditor(storage, ROW_CHECKS, stack.enter_context(closing(base.store())))
     except StoreError as error:
-        return Auditor(place, ROW_CHECKS, None, str(error))
+        return Auditor(storage, ROW_CHECKS, None, str(error))
 
 
 def _row(
@@ -114,10 +114,10 @@ def _row(
             for file in auditor.tables(name).files.values()
             if file.sha256 and file.error
         ]
-        more = f" These could not be read: {'; '.join(unread[:3])}." if unread else ""
+        more = f" These files cannot be read: {'; '.join(unread[:3])}." if unread else ""
         raise TargenError(
-            f"No table in {base.data_dir()} holds {item!r}; ids are in the tables' columns "
-            f"`instance_id`, `item_id` and the like.{more}"
+            f"No table in {base.data_dir()} has the id {item!r}. Use an id from a column such as "
+            f"`instance_id` or `item_id`.{more}"
         )
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]
     if html is not None:
@@ -129,13 +129,13 @@ def _row(
         typer.echo(json.dumps(known if len(known) > 1 else known[0], indent=2))
     else:
         for one in known:
-            _tell(one)
+            _print_row(one)
         if html is not None:
-            typer.echo(f"The same with every prompt and answer: {html}")
+            typer.echo(f"Page with all prompts and answers: {html}")
     return all(one["verdict"] == "verified" for one in known)
 
 
-def _tell(known: dict[str, Any]) -> None:
+def _print_row(known: dict[str, Any]) -> None:
     from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
 
     for sentence in known["story"]:
@@ -173,8 +173,8 @@ def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_
     if as_json:
         typer.echo(json.dumps(known, indent=2))
     else:
-        for name, made in known["tasks"].items():
-            typer.echo(f"{name:32} {made['verified']:>5} of {made['rows']:>5} rows verified")
+        for name, counts in known["tasks"].items():
+            typer.echo(f"{name:32} {counts['verified']:>5} of {counts['rows']:>5} rows verified")
         _findings(known["findings"])
         typer.echo(
             f"{VERDICTS[known['verdict']]}: {known['rows']} rows and {known['completions']} "
@@ -192,14 +192,14 @@ def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: b
         typer.echo(json.dumps(found, indent=2))
     else:
         for one in found["rows"]:
-            place = one.get("release") or one["task"]
-            typer.echo(f"{place:40} {one['table']:24} {shown(one['id'])}")
-        typer.echo(f"{len(found['rows'])} rows come from {name}.")
+            origin = one.get("release") or one["task"]
+            typer.echo(f"{origin:40} {one['table']:24} {shown(one['id'])}")
+        typer.echo(f"{len(found['rows'])} rows descend from {name}.")
         _findings(found["findings"])
     if not found["rows"] and not found["known"]:
         raise TargenError(
-            f"Nothing in {base.data_dir()} and no completion is called {name!r}: give the id of a "
-            "request, a term, a context, a seed or a row, as the tables hold it."
+            f"{base.data_dir()} and the completion store have no id {name!r}. Give the id of a "
+            "request, a term, a context, a seed or a row from a table."
         )
     return not any(one["level"] != "note" for one in found["findings"])
 
@@ -210,17 +210,17 @@ def _release(auditor: "Auditor", path: str, seed: int, as_json: bool) -> bool:
     from targen.tables.storage import open_storage  # noqa: PLC0415
 
     started = time.monotonic()
-    made = check(auditor, open_storage(path, named_by="--release"), seed)
-    known = summary(made.audits, made.findings, time.monotonic() - started)
-    known |= {"release": path, "released_rows": made.rows, "manifest": dict(made.manifest)}
+    audited = check(auditor, open_storage(path, named_by="--release"), seed)
+    known = summary(audited.audits, audited.findings, time.monotonic() - started)
+    known |= {"release": path, "released_rows": audited.rows, "manifest": dict(audited.manifest)}
     if as_json:
         typer.echo(json.dumps(known, indent=2))
     else:
         _findings(known["findings"])
-        named = f"{made.manifest.get('task', '?')} {made.manifest.get('version', '?')}"
+        named = f"{audited.manifest.get('task', '?')} {audited.manifest.get('version', '?')}"
         typer.echo(
-            f"{VERDICTS[known['verdict']]}: release {named} with {made.rows} rows, of which "
-            f"{known['rows']} were read back to {known['completions']} completions, in "
+            f"{VERDICTS[known['verdict']]}: release {named} with {audited.rows} rows; "
+            f"{known['rows']} were traced to {known['completions']} completions in "
             f"{known['seconds']} s."
         )
     return bool(known["verdict"] == "verified")

@@ -11,7 +11,7 @@ from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
 from targen.quality.page import template, visible
-from targen.steps import IDS
+from targen.steps import CONTEXTS, CORRECTED_SET, IDS, INSTANCES, LABELS, SEEDS, VOCABULARIES
 from targen.tables.files import key_of
 
 Facts = Mapping[str, Any]
@@ -19,7 +19,7 @@ _WORDS = 140
 
 
 def tell(known: Facts) -> list[str]:
-    """Return the row's way, a sentence or two each: origin, labels, end, costs, verdict."""
+    """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
     parts = [_origin(known), _sources(known), _labels(known), _correction(known), _end(known)]
     return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
 
@@ -31,7 +31,7 @@ def verdict(known: Facts) -> str:
     if known["verdict"] == "verified":
         return (
             f"Verified: {_many(count, 'completion')} read and parsed again, "
-            f"{_many(files, 'file')} held against the record, every reference resolved."
+            f"{_many(files, 'file')} compared with the record, every reference resolved."
         )
     level = "wrong" if known["verdict"] == "wrong" else "unknown"
     first = [f for f in known["findings"] if f["level"] == level]
@@ -41,13 +41,13 @@ def verdict(known: Facts) -> str:
 
 
 def shown(value: Any, limit: int = _WORDS) -> str:
-    """Return a value as one line that can do nothing to a terminal."""
+    """Return a value as one line without control characters, safe to print to a terminal."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return visible(" ".join(text.split()), limit)
 
 
 def money(totals: Facts) -> str:
-    """Return a cost in words; an unknown price is never 0."""
+    """Return a cost as text; an unknown price is never shown as 0."""
     if totals["cost_usd"] is None:
         return "cost unknown"
     if totals["simulated"]:
@@ -71,7 +71,7 @@ def _made(known: Facts, table: str) -> Any:
 
 
 def _calls(known: Facts, table: str) -> list[Any]:
-    """Return the completions of the row's own item of a table, as it names them."""
+    """Return the completions that the row's own item in a table refers to."""
     item = _row(known, table)
     if item is None:
         return []
@@ -100,92 +100,96 @@ def _judge(one: Facts | None) -> str:
 
 
 def _origin(known: Facts) -> str:
-    item = _row(known, "instances")
+    item = _row(known, INSTANCES)
     if item is None:
         return _elsewhere(known)
-    row, made = item["row"], _made(known, "instances")
+    row, made = item["row"], _made(known, INSTANCES)
     label = f", label {shown(row['intended_label'])}," if row["intended_label"] is not None else ""
     start = f"This row of {known['task']} is slot {row['slot']}{label}"
-    calls = _calls(known, "instances")
+    calls = _calls(known, INSTANCES)
     how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
     if not calls:
-        gone = "its call is not in the store" if row["request_id"] else "no model was asked for it"
-        return f"{start} made{how}: {gone}."
+        gone = "its completion is not in the store" if row["request_id"] else "no model was used"
+        return f"{start} was made{how}; {gone}."
     again = len(calls) - 1
-    asked = f", asked again {_many(again, 'time')}" if again else ""
-    text = f"{start} written{how} by {_by(calls[-1])}{asked}."
-    twin = _row(known, "instances", "twin")
-    return text + (f" Its pair's other half is {shown(twin['id'])}." if twin else "")
+    asked = f", after {_many(again, 'repeated request')}" if again else ""
+    text = f"{start} was written{how} by {_by(calls[-1])}{asked}."
+    twin = _row(known, INSTANCES, "twin")
+    return text + (f" The other row of its pair is {shown(twin['id'])}." if twin else "")
 
 
 def _elsewhere(known: Facts) -> str:
-    """Return what an item is that is no instance: rejected, or a row of an earlier table."""
+    """Describe an item that is not an instance: rejected, or a row of an earlier table."""
     item = known["items"][-1]
     table, row = item["table"], item["row"]
     if not table.startswith("rejected/"):
         return f"This is a row of {table} of {known['task']}."
     text = f": {shown(row['text'])}" if row["text"] else ""
     return (
-        f"This item of {known['task']} was asked for in {shown(row['step'])} and rejected as "
+        f"This item of {known['task']} was requested in {shown(row['step'])} and rejected as "
         f"{shown(row['reason'])} ({shown(row['detail'])}){text}."
     )
 
 
 def _sources(known: Facts) -> str:
-    seed, context = _row(known, "seeds"), _row(known, "contexts")
+    seed, context = _row(known, SEEDS), _row(known, CONTEXTS)
     parts = []
     if seed and seed["row"]["kind"] != "none":
         parts.append(f"from seed {shown(seed['id'])} ({shown(seed['row']['fields'])})")
     if context and context["row"]["text"] != "none":
         parts.append(f"in context {shown(context['id'])} ({shown(context['row']['text'])})")
-    terms = [i for i in known["items"] if i["table"] == "vocabularies" and i["role"] == "own"]
+    terms = [i for i in known["items"] if i["table"] == VOCABULARIES and i["role"] == "own"]
     named = [shown(i["row"]["term"], 40) for i in terms if not i["row"]["category"].startswith("(")]
     if named:
         parts.append(f"with the terms {', '.join(named)}")
-    above = sum(i["table"] == "instances" and i["role"] == "parent" for i in known["items"])
+    above = sum(i["table"] == INSTANCES and i["role"] == "parent" for i in known["items"])
     if above:
-        parts.append(f"after {_many(above, 'earlier row')} shown as examples, parents of parents "
-                     "included")  # fmt: skip
+        parts.append(f"after {_many(above, 'earlier row')} shown as examples, including their own "
+                     "examples")  # fmt: skip
     text = "; ".join(parts)
     return f"It comes {text}." if text else ""
 
 
 def _labels(known: Facts) -> str:
-    item = _row(known, "labels")
+    item = _row(known, LABELS)
     if item is None:
         return ""
-    row, calls = item["row"], _calls(known, "labels")
+    row, calls = item["row"], _calls(known, LABELS)
     if not row["request_ids"]:
-        return "Nobody annotated it: the plan's label was believed." if row["label"] else ""
+        return "It was not annotated: the intended label was used." if row["label"] else ""
     who = _judge(calls[-1] if calls else None)
     votes = [shown(vote) for vote in row["votes"]]
     if not votes:
         return f"The annotator{who} gave no label."
-    said = votes[0] if len(votes) == 1 else f"{shown(row['label'])} of the votes {'; '.join(votes)}"
-    return f"The annotator{who} said {said}."
+    label = votes[0]
+    if len(votes) > 1:
+        label = f"{shown(row['label'])} by the votes {'; '.join(votes)}"
+    return f"The annotator{who} gave the label {label}."
 
 
 def _correction(known: Facts) -> str:
-    item = _row(known, "corrected_set") or _row(known, "rejected/corrected_set")
+    item = _row(known, CORRECTED_SET) or _row(known, "rejected/corrected_set")
     if item is None:
         return ""
     row = item["row"]
-    earlier = [_row(known, "instances"), _row(known, "labels")]
+    earlier = [_row(known, INSTANCES), _row(known, LABELS)]
     asked = sum(1 for one in earlier if one and one["row"].get("request_id"))
     asked += len(earlier[1]["row"]["request_ids"]) if earlier[1] else 0
     if len(row["request_ids"]) <= asked:
-        return "Nobody was asked to correct it."
+        return "It was not corrected."
     last = row["request_ids"][-1]
     call = next((one for one in known["completions"] if one["request_id"] == last), None)
     who = _judge(call)
-    said = shown(row["corrected_label"]) if row["corrected_label"] is not None else "no label"
+    label = "no label"
+    if row["corrected_label"] is not None:
+        label = f"the label {shown(row['corrected_label'])}"
     because = f", because: {shown(row['reason'], 300).rstrip('.')}" if row.get("reason") else ""
-    return f"The corrector{who} said {said}{because}."
+    return f"The corrector{who} gave {label}{because}."
 
 
 def _end(known: Facts) -> str:
-    item = _row(known, "corrected_set")
-    policy = _made(known, "corrected_set").get("params", {}).get("policy")
+    item = _row(known, CORRECTED_SET)
+    policy = _made(known, CORRECTED_SET).get("params", {}).get("policy")
     by = f" by the policy {policy}" if policy else ""
     if item:
         row = item["row"]
@@ -194,7 +198,7 @@ def _end(known: Facts) -> str:
     lost = _row(known, "rejected/corrected_set")
     if lost:
         reason, detail = shown(lost["row"]["reason"]), shown(lost["row"]["detail"])
-        return f"It was left out as {reason}: {detail}."
+        return f"It was rejected as {reason}: {detail}."
     return ""
 
 
@@ -204,11 +208,11 @@ def _costs(totals: Facts) -> str:
 
 
 _LAST = 253402300800.0
-"""The year 10000, which Python's datetime cannot hold."""
+"""The first moment of the year 10000, which Python's datetime does not support."""
 
 
 def facts(audit: Audit) -> dict[str, Any]:
-    """Return everything that an audit of one row knows, JSON-like."""
+    """Return the result of auditing one row, JSON-like."""
     way = audit.lineage
     known: dict[str, Any] = {
         "task": way.task,
@@ -224,12 +228,12 @@ def facts(audit: Audit) -> dict[str, Any]:
 
 
 def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -> dict[str, Any]:
-    """Return what audits of many rows come to, JSON-like: by task, and every finding once.
+    """Return the results of auditing many rows by task, JSON-like, with distinct findings.
 
     Args:
-        audits: of the rows.
-        files: what was found of the tables' files.
-        seconds: what it took.
+        audits: the audits of the rows.
+        files: findings about the tables' files.
+        seconds: duration of the audit.
     """
     by_task: dict[str, dict[str, int]] = {}
     for audit in audits:
@@ -249,7 +253,7 @@ def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -
 
 
 def totals(completions: Iterable[StoredCompletion]) -> dict[str, Any]:
-    """Return calls, tokens and cost; a cost is null where a price is unknown."""
+    """Return calls, tokens and cost; the cost is None if a price is unknown."""
     columns = [one.columns for one in completions]
     costs = [row["cost_usd"] for row in columns]
     return {
@@ -262,9 +266,9 @@ def totals(completions: Iterable[StoredCompletion]) -> dict[str, Any]:
 
 
 def moment(seconds: float) -> str:
-    """Return a time as text: UTC, to the second; changed bytes may have made it none."""
+    """Return a UTC time to the second. A corrupted store may contain impossible times."""
     if not 0 <= seconds < _LAST:
-        return "at an impossible time"
+        return "at an invalid time"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -348,29 +352,29 @@ def _table(asset: str, audit: Audit) -> dict[str, Any]:
 
 TEMPLATE = "audit.html.jinja"
 HEADINGS = {
-    "vocabularies": "Terms",
-    "contexts": "Context",
-    "seeds": "Seed",
-    "instances": "Text",
-    "labels": "Annotation",
-    "corrected_set": "Correction and verdict",
+    VOCABULARIES: "Terms",
+    CONTEXTS: "Context",
+    SEEDS: "Seed",
+    INSTANCES: "Text",
+    LABELS: "Annotation",
+    CORRECTED_SET: "Correction and verdict",
 }
 """Table -> heading of its part of the page."""
 
 
 def render(known: Mapping[str, Any]) -> str:
-    """Return the page of one row: no script, nothing fetched, every text escaped.
+    """Return the page of one row as self-contained HTML; every text is escaped.
 
     Args:
-        known: as `facts.facts` returns it.
+        known: the result of `facts`.
     """
     return template(TEMPLATE).render(a=known, stages=_stages(known), money=money(known["totals"]))
 
 
 def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the timeline: table by table its rows, each with the calls that it used first.
+    """Return the timeline: the rows of each table, each with the calls that it used first.
 
-    Rows of twins and parents follow the row's own in their table.
+    Rows of pair partners and parents follow the row's own in each table.
     """
     tables = {table["table"]: table for table in known["tables"]}
     order = sorted(tables, key=lambda name: (*HEADINGS, name).index(name.removeprefix("rejected/")))
@@ -396,11 +400,11 @@ def _stages(known: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _shown(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a row that the page lists: no requests, nothing that is empty."""
+    """Return the non-empty columns of a row for the page, without request ids."""
     hidden = ("request_id", "request_ids", IDS.get(table, "item_id"))
     shown = {n: v for n, v in row.items() if n not in hidden and v is not None and v != []}
-    if table == "seeds":
-        # Changed bytes may have made it something else than JSON.
+    if table == SEEDS:
+        # A corrupted value may not be valid JSON.
         with suppress(ValueError):
             shown["fields"] = json.loads(row["fields"])
     if "attributes" in shown:

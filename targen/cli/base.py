@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 app = typer.Typer(
-    help="Labelled data sets from a task description.",
+    help="Makes labeled data sets with language models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 
 def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command end in one message and exit status 1 where it meets a `TargenError`."""
+    """Report a `TargenError` of a command as one message, with exit status 1."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -55,7 +55,7 @@ def settings() -> Settings:
 
 
 def data_dir() -> str:
-    """Return where tables and reports are stored: a folder, or s3://bucket/prefix."""
+    """Return the folder of tables and reports, or s3://bucket/prefix."""
     return settings().data_dir
 
 
@@ -75,7 +75,7 @@ def tasks() -> "dict[str, TaskSpec]":
     """Return every task by name.
 
     Raises:
-        SpecError: what is wrong with any of the files.
+        SpecError: a file is invalid.
     """
     from targen.tasks.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
 
@@ -83,10 +83,10 @@ def tasks() -> "dict[str, TaskSpec]":
 
 
 def task(name: str, rows: int | None = None) -> "TaskSpec":
-    """Return one task, with `rows` in place of its own where that is given.
+    """Return one task; `rows`, if given, overrides the task's own number.
 
     Raises:
-        SpecError: there is no such task, or its file is wrong.
+        SpecError: the task does not exist, or its file is invalid.
     """
     from targen.tasks.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
@@ -97,7 +97,7 @@ def tables() -> "Tables":
     """Return the tables in the data folder.
 
     Raises:
-        TableError: the data folder is no folder and no S3 prefix.
+        TableError: the data folder is neither a folder nor an S3 prefix.
     """
     from targen.tables.files import Tables  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
@@ -106,13 +106,13 @@ def tables() -> "Tables":
 
 
 def store(make: bool = False) -> "Store":
-    """Return the completion store, open; the caller closes it.
+    """Return the open completion store; the caller closes it.
 
     Args:
-        make: make one where there is none.
+        make: create the store if it does not exist.
 
     Raises:
-        StoreError: the store must be named and is not, is not there, or cannot be opened.
+        StoreError: the store's URL is required, or the store does not exist or cannot be opened.
     """
     from targen.store.completions import Store  # noqa: PLC0415 - a quick command needs none
 
@@ -120,11 +120,11 @@ def store(make: bool = False) -> "Store":
 
 
 def engine_settings(task: str, step: str) -> "EngineSettings":
-    """Return the settings of an engine, as the environment has them.
+    """Return the settings of an engine from the environment.
 
     Raises:
-        TargenError: a variable holds what it cannot hold.
-        StoreError: the store must be named and is not.
+        TargenError: a variable has an invalid value.
+        StoreError: the store's URL is required.
     """
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
 
@@ -151,20 +151,20 @@ _NOT_A_TERMINAL = 10_000
 
 
 def usd(amount: float | None) -> str:
-    """Return an amount in US dollars, `unknown` where a price is missing."""
+    """Return an amount in US dollars, or `unknown` if a price is missing."""
     if amount is None:
         return "unknown"
-    # A whole run may cost less than a cent.
+    # A run may cost less than a cent.
     return f"${amount:,.2f}" if amount >= 100 else f"${amount:.4f}"
 
 
 def table(rows: Sequence[Mapping[str, Any]], headings: Sequence[str], foot: bool = False) -> None:
-    """Print rows under their headings: numbers to the right, the rest to the left.
+    """Print a table: numbers right-aligned, the rest left-aligned.
 
     Args:
         rows: column -> value; None is shown as a dash.
         headings: the columns, in order.
-        foot: True where the last row is the sum of the others.
+        foot: the last row is a sum of the others.
     """
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in headings:
@@ -173,7 +173,7 @@ def table(rows: Sequence[Mapping[str, Any]], headings: Sequence[str], foot: bool
     for place, row in enumerate(rows, 1):
         style = "bold" if foot and place == len(rows) else None
         made.add_row(*(_cell(row[name]) for name in headings), style=style)
-    # A pipe has no width: nothing may be cut off there.
+    # A pipe has no width, and text sent to it must not be cut.
     width = None if sys.stdout.isatty() else _NOT_A_TERMINAL
     Console(file=sys.stdout, width=width).print(made, soft_wrap=True)
 
@@ -183,7 +183,7 @@ def _money(value: Any) -> bool:
 
 
 def _cell(value: Any) -> Text:
-    # As text and not as markup: names come from files that anybody may have written.
+    # As text, not as markup: names come from untrusted files.
     if value is None:
         return Text("-")
     return Text(f"{value:,}" if isinstance(value, int) else str(value))

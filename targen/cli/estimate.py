@@ -24,12 +24,14 @@ _SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch
 @report_errors
 def estimate(
     task: Annotated[str, typer.Argument(help="The task.")],
-    rows: Annotated[int | None, typer.Option(min=1, help="Rows instead of the task's own.")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Number of rows; by default the task's own.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell the calls, tokens and cost of a task; nothing is sent.
+    """Estimate calls, tokens and cost of a task without sending a request.
 
-    The task is played through on the embedded model. What the completion store has is not counted.
+    The task runs on the embedded model. Completions in the store are not counted.
     """
     from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
 
@@ -49,12 +51,12 @@ def estimate(
     else:
         _show(spec, found, lines, total)
     if found.problem:
-        typer.echo(f"error: not all of it could be played through: {found.problem}", err=True)
+        typer.echo(f"error: the simulated run is incomplete: {found.problem}", err=True)
         raise typer.Exit(1)
 
 
 def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
-    """Return the settings that a step would have in a real run; no key is needed."""
+    """Return the settings of a step in a real run; no API key is needed."""
     from targen.llm import settings  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
     from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
@@ -107,22 +109,21 @@ def _show(
     most = ""
     if total["most_usd"]:
         most = (
-            f" At most {usd(total['most_usd'])} live: every answer as long as max_output_tokens "
-            "allows."
+            f" A live run costs at most {usd(total['most_usd'])}: if every answer has "
+            "max_output_tokens."
         )
     typer.echo(
-        "\nPlayed through on the embedded model, four bytes a token: a real model's answers have "
-        f"other lengths, and it may have to be asked again more often or less.{most}"
+        "\nSimulated on the embedded model, at four bytes per token. A real model's answers have "
+        f"other lengths, and may need more or fewer retries.{most}"
     )
     if any(line["model"] == EMBEDDED_MODEL for line in lines):
         typer.echo(
-            "The embedded model costs nothing: set TARGEN_MODEL for a real model's price (and "
-            "TARGEN_PRICES, a file of prices, for one that is not known)."
+            "The embedded model is free. Set TARGEN_MODEL for a real model's price, and "
+            "TARGEN_PRICES (a file of prices) if its price is unknown."
         )
     for model, endpoint in _unknown(found):
         typer.echo(
-            f"The price of {model} at {endpoint} is unknown: add it to the file that "
-            "TARGEN_PRICES names."
+            f"The price of {model} at {endpoint} is unknown. Add it to the file in TARGEN_PRICES."
         )
 
 

@@ -21,37 +21,41 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="superglue, instructions (chat), parquet or jsonl. By default superglue where the "
-            "task has that form (the eight and what extends them), else jsonl.",
+            help="superglue, instructions (chat), parquet or jsonl. By default superglue for the "
+            "eight SuperGLUE tasks and tasks that extend them, else jsonl.",
             show_default=False,
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder to write below.")] = Path("export"),
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("export"),
     tasks: Annotated[
-        str | None, typer.Option(help="Several tasks, a,b,c: a mixture of instructions.")
+        str | None, typer.Option(help="Tasks of a mixture of instructions: a,b,c.")
     ] = None,
     weights: Annotated[
-        str | None, typer.Option(help="Shares of the mixture, 2,1,1; by default what there is.")
+        str | None, typer.Option(help="Shares of the tasks: 2,1,1. By default all rows.")
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Rows of the mixture's train.")] = None,
-    seed: Annotated[int, typer.Option(help="Another seed, another choice and order.")] = 0,
-    whole: Annotated[bool, typer.Option("--whole", help="One file instead of splits.")] = False,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Rows of the mixture's training split.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the selection and order.")] = 0,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Write one file instead of splits.")
+    ] = False,
 ) -> None:
-    """Write the corrected set of a task, or a mixture of several, as a folder of files."""
+    """Write the finished rows of a task, or a mixture of several tasks, as a folder of files."""
     from targen.release import export  # noqa: PLC0415 - Polars; a quick command needs none
 
     if (task is None) == (tasks is None):
-        raise TargenError("Name one task, or several with --tasks a,b,c.")
+        raise TargenError("Give one task, or several with --tasks a,b,c.")
     if task is not None:
         if weights is not None or rows is not None:
-            raise TargenError("--weights and --rows are for a mixture: name its --tasks.")
+            raise TargenError("--weights and --rows need a mixture: give its --tasks.")
         named = None if form is None else export.form_named(form)
         spec = base.task(task)
         chosen = named or export.default_form(spec)
         _tell(export.export(spec, base.tables(), chosen, output, whole=whole))
         return
     if form not in (None, "instructions"):
-        raise TargenError("A mixture of tasks is written as instructions only.")
+        raise TargenError("A mixture of tasks supports --format instructions only.")
     names = _list(tasks or "")
     shares = None if weights is None else _shares(weights, names)
     specs = [base.task(name) for name in names]

@@ -7,16 +7,16 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 
-releases = typer.Typer(help="List, check, withdraw and push releases.", no_args_is_help=True)
+releases = typer.Typer(help="List, verify, withdraw and push releases.", no_args_is_help=True)
 app.add_typer(releases, name="release")
 
 
 @releases.command("list")
 @report_errors
 def list_(
-    task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
+    task: Annotated[str | None, typer.Argument(help="A task; by default all tasks.")] = None,
 ) -> None:
-    """Show what releases there are."""
+    """List releases."""
     from targen.release import registry  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
@@ -33,12 +33,14 @@ def list_(
 def verify(
     path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
 ) -> None:
-    """Compare every file of a release with its manifest."""
+    """Verify every file of a release against its manifest."""
     from targen.release import registry  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    said = registry.verify(open_storage(path, named_by="PATH"))
-    typer.echo(f"{said['task']} {said['version']}: {len(said['files'])} files are what they were")
+    manifest = registry.verify(open_storage(path, named_by="PATH"))
+    typer.echo(
+        f"{manifest['task']} {manifest['version']}: {len(manifest['files'])} files are unchanged"
+    )
 
 
 @releases.command()
@@ -46,14 +48,14 @@ def verify(
 def withdraw(
     task: Annotated[str, typer.Argument(help="The task.")],
     version: Annotated[str, typer.Argument(help="The version.")],
-    reason: Annotated[str, typer.Option(help="Why; it stays there for all to read.")],
+    reason: Annotated[str, typer.Option(help="Public reason, kept with the manifest.")],
 ) -> None:
-    """Remove a release's files; its manifest and the reason stay."""
+    """Withdraw a release: delete its files; keep its manifest and the reason."""
     from targen.release import registry  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
     registry.withdraw(open_storage(base.data_dir()), task, version, reason)
-    typer.echo(f"{task} {version} is withdrawn; copies that were given out are not reached")
+    typer.echo(f"{task} {version} is withdrawn; existing copies are not affected")
 
 
 @releases.command()
@@ -61,9 +63,11 @@ def withdraw(
 def push(
     path: Annotated[str, typer.Argument(help="The folder of a release, or s3://bucket/prefix.")],
     repo: Annotated[str, typer.Argument(help="Dataset repository, owner/name.")],
-    private: Annotated[bool, typer.Option("--private", help="If the repository is new.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make a new repository private.")
+    ] = False,
 ) -> None:
-    """Send a release to the Hugging Face hub; the token comes from HF_TOKEN."""
+    """Push a release to the Hugging Face hub. The token is read from HF_TOKEN."""
     from targen.release.push import push as send  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 

@@ -11,6 +11,7 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
 from targen.settings import variable
+from targen.steps import CORRECTED_SET
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
@@ -24,29 +25,31 @@ STEP = "report"
 @report_errors
 def report(
     file: Annotated[Path, typer.Argument(help="Parquet, JSON lines (.jsonl), CSV or TSV.")],
-    task: Annotated[str, typer.Option(help="The task that the rows are of.")],
+    task: Annotated[str, typer.Option(help="The task of the rows.")],
     reference: Annotated[
         Path | None,
-        typer.Option(help="Gold rows to measure against, instead of the task's own reference."),
+        typer.Option(help="Gold rows to compare with; by default the task's own reference."),
     ] = None,
     output: Annotated[Path, typer.Option(help="Folder to write the report to.")] = Path("reports"),
     column: Annotated[
         list[str] | None,
-        typer.Option(help="FIELD=FOUND: a field of the task, or label, and the file's column."),
+        typer.Option(
+            help="FIELD=COLUMN: a field of the task, or label, and its column in the file."
+        ),
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="LABEL=FOUND: a label of the task, and what the file calls it."),
+        typer.Option(help="LABEL=VALUE: a label of the task, and its value in the file."),
     ] = None,
     entities: Annotated[
         str | None,
         typer.Option(help="A spaCy pipeline (name or path) that finds named entities."),
     ] = None,
 ) -> None:
-    """Measure any table of a task's rows: a page, a JSON file and a table of all figures.
+    """Measure any table of a task's rows; write a page, a JSON file and a table of all figures.
 
-    Columns are found by the fields' names, by `columns` in the task, or by --column; both hold for
-    the reference too.
+    Columns are found by field name, by `columns` in the task, or by --column, also in the
+    reference.
     """
     from targen.quality import page  # noqa: PLC0415
     from targen.tables.storage import write_file  # noqa: PLC0415
@@ -65,9 +68,9 @@ def report(
         write_file(output / f"{file.stem}.report.{suffix}", content, "--output")
     typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['text']}")
     missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
-    for told_of in (*missed, *made.json["findings"]):
-        typer.echo(f"  {told_of['text']}")
-    typer.echo(f"The page: {output / f'{file.stem}.report.html'}")
+    for item in (*missed, *made.json["findings"]):
+        typer.echo(f"  {item['text']}")
+    typer.echo(f"Page: {output / f'{file.stem}.report.html'}")
 
 
 def gather(
@@ -77,19 +80,19 @@ def gather(
     columns: dict[str, str],
     labels: dict[str, str],
 ) -> "ReportInputs":
-    """Return what the report of a file is computed from.
+    """Return the inputs of a file's report.
 
     Args:
         file: the rows.
-        spec: the task that they are of.
-        reference: gold rows that go before the task's own.
-        columns: column -> field, before what the task says.
-        labels: label -> label, likewise.
+        spec: their task.
+        reference: gold rows that replace the task's own reference.
+        columns: column -> field; overrides the task's `columns`.
+        labels: label in the file -> label of the task; overrides the task's `labels`.
 
     Raises:
-        TableError: a file cannot be read, or does not fit the task.
+        TableError: a file cannot be read, or does not match the task.
     """
-    from targen.quality.inputs import ReportInputs  # noqa: PLC0415
+    from targen.quality.inputs import for_task  # noqa: PLC0415
     from targen.tasks import (  # noqa: PLC0415 - not when loading
         imports,
         references,
@@ -101,20 +104,17 @@ def gather(
             raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
     rows = imports.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
     gold = references.of(spec, reference, columns, labels)
-    answer, pair = spec.answer, spec.twin.id_field if spec.twin else None
-    return ReportInputs(
-        task_name=spec.name,
+    pair = spec.twin.id_field if spec.twin else None
+    return for_task(
+        spec,
+        {CORRECTED_SET: rows},
         title=f"{spec.title}: {file.name}",
-        description=spec.description,
-        # Derived fields that the file lacks were never asked for.
+        # Files need not have the derived fields, nor follow the task's plan.
         fields={name: kind for name, kind in spec.field_types.items() if name in rows.columns},
-        answer_kind=answer.kind,
-        language=spec.language,
-        tables={"corrected_set": rows},
-        labels=tuple(spec.labels),
-        options=(answer.choices,) if answer.choices else tuple(answer.options),
         pair_field=pair if pair in rows.columns else None,
-        gates=tuple(spec.gates),
+        planned={},
+        rows_asked=None,
+        corrector_blind=True,
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
@@ -122,16 +122,15 @@ def gather(
 
 
 async def _measured(inputs: "ReportInputs") -> "Report":
-    """Return the report, with embeddings by the model that the environment names."""
     from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
     from targen.quality import report as quality  # noqa: PLC0415
-    from targen.quality.embedding import with_embeddings  # noqa: PLC0415
+    from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
     settings = base.engine_settings(inputs.task_name, STEP).to_embed()
     read = base.settings()
     if settings.model and read.api_key is None and read.api_key_secret:
         raise TargenError(
-            f"{variable('api_key_secret')} is read by Dagster's runs alone: set "
+            f"Only Dagster runs read {variable('api_key_secret')}. Set "
             f"{variable('api_key')} as well, or unset {variable('embedding_model')}."
         )
     async with EmbeddingEngine(settings) as engine:

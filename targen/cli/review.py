@@ -8,6 +8,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
+from targen.steps import CORRECTED_SET, LABELS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from targen.tasks.spec import TaskSpec
 
 review = typer.Typer(
-    help="People's review of finished rows, which overrides the noise estimate.",
+    help="Human review of finished rows; it overrides the estimate of label errors.",
     no_args_is_help=True,
 )
 app.add_typer(review, name="review")
@@ -26,12 +27,12 @@ app.add_typer(review, name="review")
 @report_errors
 def export(
     task: Annotated[str, typer.Argument(help="The task.")],
-    rows: Annotated[int, typer.Option(min=1, help="How many rows to look at.")] = 100,
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows to review.")] = 100,
     output: Annotated[
-        Path | None, typer.Option(help="The sheet; TASK.review.csv without it.")
+        Path | None, typer.Option(help="The file to write; by default TASK.review.csv.")
     ] = None,
 ) -> None:
-    """Write a sample as CSV, rows with divided labels over-sampled, to fill in `verdict`."""
+    """Write a sample as CSV with a column `verdict` to fill in; disputed rows are oversampled."""
     from targen.quality import review as sheets  # noqa: PLC0415 - Polars
 
     spec, tables = _task(task), base.tables()
@@ -47,9 +48,9 @@ def export(
 @review.command(name="import")
 @report_errors
 def import_(
-    file: Annotated[Path, typer.Argument(help="The filled-in sheet; a part of it is enough.")],
+    file: Annotated[Path, typer.Argument(help="The sheet, filled in completely or in part.")],
 ) -> None:
-    """Read verdicts back; the next quality report counts them."""
+    """Import the verdicts; the next quality report uses them."""
     from targen.quality import review as sheets  # noqa: PLC0415 - Polars
 
     name = sheets.task_of(file)
@@ -75,4 +76,4 @@ def _task(name: str) -> "TaskSpec":
 
 
 def _rows(tables: "Tables", task: str) -> "tuple[pl.DataFrame, pl.DataFrame]":
-    return tables.read("corrected_set", task).table, tables.read("labels", task).table
+    return tables.read(CORRECTED_SET, task).table, tables.read(LABELS, task).table

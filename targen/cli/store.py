@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from targen.store.completions import Store
 from enum import StrEnum
 
-store = typer.Typer(
-    help="The completion store: everything that was paid for.", no_args_is_help=True
-)
+store = typer.Typer(help="Maintain the completion store.", no_args_is_help=True)
 app.add_typer(store, name="store")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,7 +33,7 @@ def _opened(make: bool = False) -> "Iterator[Store]":
 @store.command()
 @report_errors
 def stats(as_json: AsJson = False) -> None:
-    """Show how many completions there are, their tokens, and what was spent."""
+    """Show the number of completions, their tokens, and the amount spent."""
     from targen.cli.base import usd  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
@@ -57,7 +55,7 @@ def stats(as_json: AsJson = False) -> None:
         "first, last": f"{_moment(found['first_at'])}, {_moment(found['last_at'])}",
     }
     for scope, amount in sorted(found["spent_usd"].items()):
-        # What counts against a budget: calls that were lost are in it with the most they can cost.
+        # The amount that counts against a budget includes lost calls at their maximum cost.
         lines[f"spent, {'all runs' if scope == '*' else scope}"] = usd(amount)
     width = max(map(len, lines))
     for name, value in lines.items():
@@ -67,7 +65,7 @@ def stats(as_json: AsJson = False) -> None:
 @store.command()
 @report_errors
 def verify() -> None:
-    """Check every completion against its own name; exit status 1 where one is damaged."""
+    """Verify the id and checksum of every completion; exit status 1 if one is damaged."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened() as opened:
@@ -78,17 +76,20 @@ def verify() -> None:
         typer.echo(line)
     if found:
         typer.echo(
-            f"{len(found)} findings in {shown}; `targen store drop ID` has a request asked anew",
+            f"{len(found)} findings in {shown}. `targen store drop ID` deletes a completion, and "
+            "the next run requests it again.",
             err=True,
         )
         raise typer.Exit(1)
-    typer.echo(f"{count:,} completions in {shown} are what they are named for")
+    typer.echo(f"{count:,} completions in {shown} match their ids and checksums")
 
 
 @store.command()
 @report_errors
-def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lines.")]) -> None:
-    """Write a backup of all completions, who used them, and what was spent."""
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write (gzipped JSON lines).")],
+) -> None:
+    """Write a backup of all completions, their uses and the amounts spent."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
     from targen.tables.storage import drafted  # noqa: PLC0415
 
@@ -99,8 +100,11 @@ def export(file: Annotated[Path, typer.Argument(help="Where to; gzipped JSON lin
 
 @store.command("import")
 @report_errors
-def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) -> None:
-    """Take from a backup what the store does not have; all of it or, where it is bad, nothing."""
+def import_(file: Annotated[Path, typer.Argument(help="A file written by `export`.")]) -> None:
+    """Import the completions that the store lacks from a backup.
+
+    An invalid backup changes nothing.
+    """
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened(make=True) as opened:
@@ -112,20 +116,22 @@ def import_(file: Annotated[Path, typer.Argument(help="What `export` wrote.")]) 
 @store.command()
 @report_errors
 def prune(
-    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only show.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete. Without this option, only list.")
+    ] = False,
 ) -> None:
     """Delete completions that no table, rejected item or release descends from.
 
-    What the last runs of tasks with tables used stays as well, so that a rerun asks nothing.
+    Completions used by the last runs of tasks with tables are kept, so that a rerun makes no call.
     """
     from targen.cli.base import table, usd  # noqa: PLC0415
     from targen.lineage import completions  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
 
-    place = base.tables().storage
-    needed = completions.request_ids(place)
+    storage = base.tables().storage
+    needed = completions.request_ids(storage)
     with _opened() as opened:
-        needed |= maintenance.last_used(opened, completions.tasks(place))
+        needed |= maintenance.last_used(opened, completions.tasks(storage))
         found = maintenance.unneeded(opened, needed)
         total = int(found["completions"].sum())
         if total:
@@ -135,28 +141,28 @@ def prune(
             total = maintenance.prune(opened, needed)
     where = f"the data folder {base.data_dir()}"
     if not total:
-        typer.echo(f"every completion is needed by something in {where}")
+        typer.echo(f"{where} needs every completion")
     elif yes:
         typer.echo(f"{total:,} completions deleted")
     else:
         typer.echo(
-            f"nothing in {where} needs these {total:,} completions: --yes deletes them, and "
-            "asking for one of them again costs money"
+            f"{where} does not need these {total:,} completions. --yes deletes them; requesting "
+            "one of them again costs money."
         )
 
 
 @store.command()
 @report_errors
 def drop(
-    request_id: Annotated[str, typer.Argument(help="64 hex digits, as tables name it.")],
+    request_id: Annotated[str, typer.Argument(help="The request id: 64 hex digits.")],
 ) -> None:
-    """Delete one request's completion, so that the next run asks it anew."""
+    """Delete the completion of a request, so that the next run sends the request again."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
 
     with _opened() as opened:
         count = maintenance.drop(opened, request_id)
-    again = f", with {count - 1} that it was asked again from" if count > 1 else ""
-    typer.echo(f"{request_id} is deleted{again}; the next run that needs it asks anew")
+    again = f", with {count - 1} earlier attempts" if count > 1 else ""
+    typer.echo(f"{request_id} is deleted{again}; the next run that needs it requests it again")
 
 
 def _moment(seconds: float | None) -> str:
@@ -168,7 +174,7 @@ def _moment(seconds: float | None) -> str:
 
 
 class Key(StrEnum):
-    """What costs can be summed by."""
+    """Groupings of costs."""
 
     task = "task"
     step = "step"
@@ -180,12 +186,12 @@ class Key(StrEnum):
 @app.command()
 @report_errors
 def costs(
-    by: Annotated[Key, typer.Option(help="What to sum by.")] = Key.task,
+    by: Annotated[Key, typer.Option(help="Grouping.")] = Key.task,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show calls, tokens and US dollars of everything that was paid for.
 
-    A completion counts where it was paid for, not where it was found in the store.
+    A completion is counted where it was paid for, not where it was reused.
     """
     from targen.cli.base import table, usd  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
@@ -200,7 +206,7 @@ def costs(
         typer.echo(json.dumps(rows, indent=2))
         return
     if not rows:
-        typer.echo("nothing was paid for yet")
+        typer.echo("no costs yet")
         return
     known = all(row["cost_usd"] is not None for row in rows)
     total = {

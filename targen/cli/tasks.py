@@ -12,9 +12,9 @@ from targen.cli.base import app, report_errors
 @app.command()
 @report_errors
 def validate(
-    task: Annotated[str | None, typer.Argument(help="One task; all of them without it.")] = None,
+    task: Annotated[str | None, typer.Argument(help="A task; by default all tasks.")] = None,
 ) -> None:
-    """Check task and recipe files, and say everything that is wrong with them."""
+    """Validate task and recipe files, and report every error."""
     from targen.errors import SpecError  # noqa: PLC0415 - only here
     from targen.quality.expectations import problems  # noqa: PLC0415
     from targen.tasks.yamlfile import YamlFile  # noqa: PLC0415
@@ -34,7 +34,7 @@ def validate(
 @app.command()
 @report_errors
 def schema(
-    folder: Annotated[Path, typer.Argument(help="Where to write them.")] = Path("schemas"),
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("schemas"),
 ) -> None:
     """Write the JSON Schemas of task and recipe files, for completion in editors."""
     from targen.tables.storage import write_file  # noqa: PLC0415
@@ -48,12 +48,12 @@ def schema(
 @app.command()
 @report_errors
 def serve(
-    port: Annotated[int, typer.Option(help="Where to listen, on loopback.")] = 8321,
+    port: Annotated[int, typer.Option(help="Port on loopback.")] = 8321,
 ) -> None:
     """Serve the embedded demonstration model as an OpenAI-compatible endpoint on loopback."""
     import uvicorn  # noqa: PLC0415 - only this command needs a server
 
     from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
 
-    typer.echo(f"the embedded model (a simulation) listens on http://127.0.0.1:{port}/v1")
+    typer.echo(f"the embedded model (a simulation) is listening on http://127.0.0.1:{port}/v1")
     uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="warning")

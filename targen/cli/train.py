@@ -10,33 +10,36 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
-
-CORRECTED = "corrected_set"
+from targen.steps import CORRECTED_SET
 
 
 @app.command()
 @report_errors
 def train(
-    task: Annotated[str, typer.Argument(help="The task whose rows are trained on.")],
-    model: Annotated[str, typer.Option(help="A model of the Hugging Face hub, or a folder.")],
+    task: Annotated[str, typer.Argument(help="The task to train on.")],
+    model: Annotated[str, typer.Option(help="A model on the Hugging Face hub, or a local folder.")],
     gold: Annotated[
         Path | None,
         typer.Option(help="Gold rows to test on; by default the task's own reference."),
     ] = None,
     form: Annotated[
         str,
-        typer.Option("--format", help="classification (a head), or instruction (it writes)."),
+        typer.Option(
+            "--format", help="classification (adds a head) or instruction (generates the label)."
+        ),
     ] = "classification",
-    seeds: Annotated[int, typer.Option(min=1, help="How many times all is trained.")] = 3,
-    epochs: Annotated[float, typer.Option(min=0.01, help="Passes over the rows.")] = 3.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Rows in one step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Of the Trainer.")] = 5e-5,
-    max_tokens: Annotated[int, typer.Option(min=8, help="Longer prompts are cut.")] = 512,
-    output: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Number of training runs with different seeds.")
+    ] = 3,
+    epochs: Annotated[float, typer.Option(min=0.01, help="Training epochs.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Rows per training step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Learning rate.")] = 5e-5,
+    max_tokens: Annotated[int, typer.Option(min=8, help="Longer prompts are truncated.")] = 512,
+    output: Annotated[Path | None, typer.Option(help="JSON file to write the figures to.")] = None,
 ) -> None:
-    """Fine-tune a transformer on the set and on gold, test both on gold, and measure V-information.
+    """Fine-tune a transformer on the set and on gold rows, and compare them on gold rows.
 
-    Needs the extra `train`. The device is the best that there is.
+    Also measures V-information. Needs the extra `train`. Uses the best available device.
     """
     if form not in ("classification", "instruction"):
         raise TargenError(f"--format {form!r}: it is classification or instruction.")
@@ -46,7 +49,7 @@ def train(
     from targen.training.finetune import Fit  # noqa: PLC0415
 
     spec = base.task(task)
-    rows = base.tables().read(CORRECTED, task).table
+    rows = base.tables().read(CORRECTED_SET, task).table
     known = references.of(spec, gold)
     fit = Fit(
         model=model,
@@ -58,7 +61,7 @@ def train(
     )
     scores = [study.v_information(spec, rows, fit)]
     if known.rows is None:
-        typer.echo(f"{task} has no gold rows to test on: name some with --gold.")
+        typer.echo(f"{task} has no gold rows to test on. Give some with --gold.")
     else:
         scores = [*study.utility(spec, rows, known.rows, fit, seeds), *scores]
     for score in scores:

@@ -87,7 +87,8 @@ class Rehearsal:
             for (root, request), outcome in self._answers(pending):
                 asked = follow_up(request, reading_of(outcome), outcome.raw or "", asks)
                 if asked is None:
-                    yield _for(root, outcome)
+                    value = None if outcome.value is None else dict(outcome.value)
+                    yield replace(outcome, request=root, value=value)
                 else:
                     again.append((root, asked))
             pending = again

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -11,34 +11,13 @@ from targen.quality import metrics
 from targen.quality.collector import rounded
 from targen.quality.intervals import wilson
 from targen.quality.report import BANNER
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 
 Figure = dict[str, Any]
-MADE_FROM = ("instances", "labels", "corrected_set")
+MADE_FROM = (INSTANCES, LABELS, CORRECTED_SET)
 """Steps whose rejected items count against the yield: those that planned items pass through."""
 RATIO = 1.5
 """Without intervals, values differ if the largest exceeds the smallest by this factor."""
-
-
-class Column(NamedTuple):
-    """A metric as the comparison shows it; see `metrics.Compared`."""
-
-    name: str
-    title: str
-    unit: str
-    better: str | None
-    says: str
-    source: str
-    zero: bool
-
-
-def columns() -> list[Column]:
-    """Return the metrics that methods are compared by, in the order of the page."""
-    return [
-        Column(
-            to.name, to.title, to.unit, to.better or metric.better, to.says, metric.name, to.zero
-        )
-        for metric, to in metrics.compared()
-    ]
 
 
 @dataclass(frozen=True)
@@ -69,7 +48,7 @@ class Comparison:
     """All groups, compared.
 
     Attributes:
-        table: one row per task, `targen.steps.schema("comparison", {})`.
+        table: one row per task, `metrics.comparison_columns()`.
         json: the same figures by group, and everything that the page shows; the groups with the
             most finished methods come first, then by name.
     """
@@ -121,10 +100,22 @@ def compare(methods: Iterable[Method]) -> Comparison:
     simulated = any(group["simulated"] for group in compared)
     content = {
         "banner": BANNER if simulated else None,
-        "metrics": [column._asdict() for column in columns()],
+        "metrics": [
+            {
+                "name": column.name,
+                "title": column.title,
+                "unit": column.unit,
+                "better": column.better or metric.better,
+                "says": column.says,
+                "source": metric.name,
+                "zero": column.zero,
+            }
+            for metric, column in metrics.compared()
+        ],
         "groups": compared,
     }
-    return Comparison(steps.frame(rows, steps.schema("comparison", {})), content)
+    schema = {column.name: column.dtype for column in metrics.comparison_columns()}
+    return Comparison(steps.frame(rows, schema), content)
 
 
 def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
@@ -144,7 +135,11 @@ def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
         "models": sorted({model for report in reports for model in report["models"]}),
         "methods": lines,
         "cautions": _cautions(lines),
-        "differences": [text for metric in columns() if (text := _difference(metric, lines))],
+        "differences": [
+            difference
+            for metric, column in metrics.compared()
+            if (difference := _difference(column.name, column.better or metric.better, lines))
+        ],
     }
 
 
@@ -187,10 +182,9 @@ def _figures(report: Mapping[str, Any], words: int | None) -> dict[str, Figure]:
         "shortcut": sorted(of("shortcut"), key=lambda figure: figure["value"], reverse=True),
         "utility": of("utility", "set to gold"),
     }
-    for metric in columns():
-        if metric.name.startswith("distinct_"):
-            found[metric.name] = of(metric.name, f"{words} words")
-        found.setdefault(metric.name, of(metric.source))
+    for metric, column in metrics.compared():
+        slice_ = f"{words} words" if column.name.startswith("distinct_") else None
+        found.setdefault(column.name, of(metric.name, slice_))
     kept = ("value", "low", "high", "n", "slice")
     return {
         name: {key: some[0][key] for key in kept}
@@ -221,10 +215,10 @@ def _absent(report: Mapping[str, Any], figures: Mapping[str, Figure]) -> dict[st
     """Return metric -> the reason it has no value."""
     unknown = {"cost_per_row_usd": "the price of a call is unknown"}
     return {
-        metric.name: report["skipped"].get(metric.source)
-        or unknown.get(metric.name, "not measured on these rows")
-        for metric in columns()
-        if metric.name not in figures
+        column.name: report["skipped"].get(metric.name)
+        or unknown.get(column.name, "not measured on these rows")
+        for metric, column in metrics.compared()
+        if column.name not in figures
     }
 
 
@@ -280,37 +274,30 @@ def staleness(report: Mapping[str, Any], versions: Mapping[str, str | None]) -> 
     return f"is older than its table {changed[0]}" if changed else None
 
 
-def _difference(metric: Column, lines: Sequence[Mapping[str, Any]]) -> Figure | None:
+def _difference(
+    metric: str, better: str | None, lines: Sequence[Mapping[str, Any]]
+) -> Figure | None:
     """Return the two extremes of a metric if they differ.
 
     With intervals, they differ if the intervals do not overlap (stricter than a test at 5%);
     without, if the larger is more than `RATIO` times the smaller.
     """
-    known = [(line["figures"][metric.name], line["name"]) for line in lines
-             if metric.name in line["figures"]]  # fmt: skip
+    known = [(line["figures"][metric], line["name"]) for line in lines if metric in line["figures"]]
     if len(known) < 2:
         return None
     least = min(known, key=lambda one: one[0]["value"])
     most = max(known, key=lambda one: one[0]["value"])
     low, high = most[0]["low"], least[0]["high"]
-    apart = (
-        low > high
-        if low is not None and high is not None
-        else most[0]["value"] > RATIO * least[0]["value"] > 0
-    )
-    if not apart:
+    intervals = low is not None and high is not None
+    ratio = most[0]["value"] > RATIO * least[0]["value"] > 0
+    if not (low > high if intervals else ratio):
         return None
-    first, last = (most, least) if metric.better == "higher" else (least, most)
-    return {
-        "metric": metric.name,
-        "first": {"name": first[1], "value": first[0]["value"]},
-        "last": {"name": last[1], "value": last[0]["value"]},
-        "intervals": low is not None and high is not None,
-    }
+    ends = (most, least) if better == "higher" else (least, most)
+    first, last = ({"name": name, "value": figure["value"]} for figure, name in ends)
+    return {"metric": metric, "first": first, "last": last, "intervals": intervals}
 
 
 def _row(group: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of the table."""
     figures = line["figures"]
     row = {
         "base": group["base"],

@@ -1,64 +1,58 @@
-"""Does the set repeat the reference data it may be tested on?"""
+"""Rows that repeat text of the reference data."""
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from targen.quality.collector import Measure, MetricCollector
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import wilson
+from targen.quality.intervals import proportion
 from targen.quality.text import tokens
 
 WORDS = 8
-"""Words in a row that count as copied: as in the PaLM report (Chowdhery et al. 2022), between
-the 13 of GPT-3 (Brown et al. 2020), too long for one sentence, and chance phrases."""
+"""Consecutive words that count as copied, as in the PaLM report (Chowdhery et al. 2022). GPT-3
+(Brown et al. 2020) used 13, which is longer than many sentences."""
 
 
 def shared(rows: pl.Series, reference: pl.Series, size: int = WORDS) -> npt.NDArray[np.bool_]:
-    """Tell per text whether it shares `size` words in a row with any reference text.
+    """Return per text whether it shares `size` consecutive words with any reference text.
 
-    A text with fewer words counts only where a whole reference text has exactly these words;
-    one without a word never. Case and punctuation do not matter. Copies with a word changed
-    every now and then are not seen.
+    A shorter text counts only if an entire reference text consists of the same words; a text
+    without words never counts. Case and punctuation are ignored. Copies in which every few words
+    are changed are not detected.
     """
     both = pl.concat([rows.rename("text"), reference.rename("text")]).to_frame()
     text = tokens(both, ["text"])
-    counts = text.starts[1:] - text.starts[:-1]
-    known = np.arange(both.height) >= rows.len()
+    is_reference = np.arange(both.height) >= rows.len()
     out = np.zeros(both.height, dtype=bool)
     for n, codes in enumerate(text.all_grams(size), start=1):
-        at = np.flatnonzero(codes >= 0) if n == size else text.starts[:-1][counts == n]
+        at = np.flatnonzero(codes >= 0) if n == size else text.starts[:-1][text.lengths == n]
         grams, owners = codes[at], text.rows[at]
-        theirs = np.unique(grams[known[owners]])
-        out[owners[np.isin(grams, theirs)]] = True
+        known = np.unique(grams[is_reference[owners]])
+        out[owners[np.isin(grams, known)]] = True
     return out[: rows.len()]
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add the share of rows that repeat reference text, by field and over all.
+    """Add the share of rows that repeat reference text, per field and overall.
 
-    A row counts over all where a text of at least `WORDS` words is shared, or where every text
-    of it is.
+    Overall, a row counts if one of its texts of at least `WORDS` words is shared, or if all of
+    its texts are.
     """
-    gold = inputs.reference
+    rows, gold = inputs.rows, inputs.reference
     if gold is None:
         collector.skip("contamination", "there is no reference data to compare with")
         return
-    rows, hits, long_hit = inputs.rows, [], np.zeros(inputs.rows.height, dtype=bool)
+    hits, long_hit = [], np.zeros(rows.height, dtype=bool)
     for name in inputs.text_fields:
-        columns = [
+        own, other = (
             frame[name].list.join(" ") if frame.schema[name] == pl.List else frame[name]
             for frame in (rows, gold)
-        ]
-        hit = shared(columns[0], columns[1])
-        text = tokens(columns[0].rename("text").to_frame(), ["text"])
-        long_hit |= hit & (text.starts[1:] - text.starts[:-1] >= WORDS)
+        )
+        hit = shared(own, other)
+        long_hit |= hit & (tokens(own.rename("text").to_frame(), ["text"]).lengths >= WORDS)
         hits.append(hit)
-        low, high = wilson(int(hit.sum()), rows.height)
-        share = float(hit.mean()) if rows.height else None
-        collector.add(Measure("contamination", share, rows.height, name, low, high))
+        collector.add(proportion("contamination", name, int(hit.sum()), rows.height))
     if hits:
         row = long_hit | np.logical_and.reduce(hits)
-        low, high = wilson(int(row.sum()), rows.height)
-        share = float(row.mean()) if rows.height else None
-        collector.add(Measure("contamination", share, rows.height, "all", low, high))
+        collector.add(proportion("contamination", "all", int(row.sum()), rows.height))

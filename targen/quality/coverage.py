@@ -8,6 +8,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import rate
 from targen.quality.text import joined, words
+from targen.steps import CONTEXTS, INSTANCES, SEEDS
 
 SHOWN = 14
 """Values per side of the heat map."""
@@ -28,7 +29,7 @@ def attributes_of(frame: pl.DataFrame, key: str) -> pl.DataFrame:
 
 def used(inputs: ReportInputs) -> pl.DataFrame | None:
     """Return the context and seed of each kept row; None if unknown."""
-    instances = inputs.tables.get("instances")
+    instances = inputs.tables.get(INSTANCES)
     if instances is None or "instance_id" not in inputs.rows.columns:
         return None
     ids = instances.select("instance_id", "context_id", "seed_id")
@@ -48,52 +49,52 @@ def lemmas(found: pl.Series) -> pl.Series:
     )
 
 
-def _adherence(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def _adherence(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the shares of rows with all required words, and with the required length.
 
-    A word counts in any inflected form (equal lemma, by simplemma, English). From 0 to 1. It
-    does not say whether the word is used well, and knows no terms of several words.
+    A word counts in any inflected form (equal lemma, by simplemma, English). From 0 to 1. It does
+    not show whether the word is used well, and does not support terms of several words.
     """
     wanted = inputs.required
     if wanted is None or not wanted.height or "instance_id" not in inputs.rows.columns:
-        sheet.skip("adherence", "no words or lengths were required")
+        collector.skip("adherence", "no words or lengths were required")
         return
     rows = inputs.rows.join(wanted, on="instance_id", how="inner", maintain_order="left")
-    said = words(joined(rows, inputs.text_fields))
-    have, need = lemmas(said), lemmas(rows["words"].list.eval(pl.element().str.to_lowercase()))
-    pairs = zip(have.to_list(), need.to_list(), rows["words"].to_list(), strict=True)
-    # The first half of each list is the words as written, the second their lemmas.
-    held = [
+    own = words(joined(rows, inputs.text_fields))
+    required = rows["words"].to_list()
+    lemmas_of = lemmas(own), lemmas(rows["words"].list.eval(pl.element().str.to_lowercase()))
+    complete = [
+        # The first half of `needed` is the words as written, the second their lemmas.
         all(
-            n & set(own)
-            for n in ({a, b} for a, b in zip(both[: len(w)], both[len(w) :], strict=True))
+            {word, lemma} & set(available)
+            for word, lemma in zip(needed[: len(some)], needed[len(some) :], strict=True)
         )
-        for own, both, w in pairs
+        for available, needed, some in zip(*lemmas_of, required, strict=True)
     ]
-    some = pl.Series(held, dtype=pl.Boolean).filter(rows["words"].list.len() > 0)
-    if some.len():
-        sheet.add(rate("adherence", "required words", some))
-    size = said.list.len().cast(pl.Int64)
+    flags = pl.Series(complete, dtype=pl.Boolean).filter(rows["words"].list.len() > 0)
+    if flags.len():
+        collector.add(rate("adherence", "required words", flags))
+    size = own.list.len().cast(pl.Int64)
     inside = (size >= rows["least"].fill_null(0)) & (size <= rows["most"].fill_null(1 << 40))
     bounded = inside.filter(rows["least"].is_not_null() | rows["most"].is_not_null())
     if bounded.len():
-        sheet.add(rate("adherence", "length", bounded))
+        collector.add(rate("adherence", "length", bounded))
 
 
-def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add adherence and, per attribute and pair, the share of its values that kept rows use.
 
-    Used over expected: distinct values among the kept rows over distinct values drawn for
-    contexts (or seeds); for pairs of attributes, combinations used over combinations drawn.
-    Without unit, 0 to 1. It says that a value was asked for, not that the text shows it.
+    Distinct values among the kept rows divided by distinct values drawn for contexts (or seeds);
+    for pairs of attributes, the same over combinations. From 0 to 1. It shows that a value was
+    requested, not that the text has it.
     """
-    _adherence(inputs, sheet)
+    _adherence(inputs, collector)
     rows = used(inputs)
     if rows is None:
-        sheet.skip("coverage", "the context of a row is unknown")
+        collector.skip("coverage", "the context of a row is unknown")
         return
     found = False
-    for table, key in (("contexts", "context_id"), ("seeds", "seed_id")):
+    for table, key in ((CONTEXTS, "context_id"), (SEEDS, "seed_id")):
         frame = inputs.tables.get(table)
         if frame is None:
             continue
@@ -106,13 +107,13 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
             all_values = planned.filter(pl.col("name") == name)["value"].unique()
             seen = own.filter(pl.col("name") == name)["value"].unique()
             n = all_values.len()
-            sheet.add(Measure("coverage", seen.len() / n, n, name))
-        _pairs(planned, own, key, sheet)
+            collector.add(Measure("coverage", seen.len() / n, n, name))
+        _pairs(planned, own, key, collector)
     if not found:
-        sheet.skip("coverage", "contexts and seeds have no attributes")
+        collector.skip("coverage", "contexts and seeds have no attributes")
 
 
-def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricCollector) -> None:
+def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, collector: MetricCollector) -> None:
     """Add coverage of the combinations of the first two attributes, and their heat map.
 
     A cell of the map is the number of kept rows, None if the combination was never drawn.
@@ -134,7 +135,7 @@ def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricColl
     if expected.is_empty():
         return
     share = seen.select("a", "b").unique().height / expected.height
-    sheet.add(Measure("coverage", share, expected.height, f"{names[0]} with {names[1]}"))
+    collector.add(Measure("coverage", share, expected.height, f"{names[0]} with {names[1]}"))
     # The most frequent values, so that the cut hides few rows.
     left, top = (_commonest(expected[side], seen[side]) for side in "ab")
     counts: list[list[int | None]] = [[None] * len(top) for _ in left]
@@ -147,7 +148,7 @@ def _pairs(planned: pl.DataFrame, own: pl.DataFrame, key: str, sheet: MetricColl
     # If combinations hardly share a value, the map is mostly empty.
     if sum(cell is not None for line in counts for cell in line) < max(len(left), len(top)):
         return
-    sheet.details.setdefault(
+    collector.details.setdefault(
         "coverage",
         {
             "names": names,

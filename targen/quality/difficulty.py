@@ -1,4 +1,4 @@
-"""How much of the label can be told from the text, over all and row by row."""
+"""V-information: how much of the label a simple classifier learns from the text."""
 
 import numpy as np
 import polars as pl
@@ -6,79 +6,79 @@ import polars as pl
 from targen.quality import learner
 from targen.quality.balance import label_set
 from targen.quality.choices import OptionClassifier
-from targen.quality.collector import Measure, MetricCollector
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, bootstrap_mean
+from targen.quality.intervals import Floats, mean_measure
 from targen.quality.learner import LabelClassifier
 from targen.quality.lexical import histogram
-from targen.quality.self_similarity import sample
-from targen.quality.text import Ints
+from targen.quality.text import Ints, sample, sample_size
 
 ROWS = 2000
-"""Rows that the classifier is cross-validated on at most; a sample is drawn beyond that."""
+"""Maximum number of rows for cross-validation; larger sets are sampled."""
 FEWEST = 30
+"""Minimum number of rows to train and test a classifier on."""
 HARDEST = 50
 
 
 def pvi(scores: learner.HeldOutScores, labels: Ints) -> Floats:
     """Pointwise V-information of each row, in bits.
 
-    PVI(x -> y) = log2 g[x](y) - log2 g[](y): how much surer of the row's own label a model of
-    the family V is with the text than without it. Held out in five folds; V is logistic
-    regression on TF-IDF, g[] the label shares. Where a row brings its own options along, V ranks
-    them (`choices`), and g[] gives each 1 / number of options. At most -log2 g[](y); negative
-    rows are hard for V or wrongly labelled. Source: Ethayarajh et al. 2022 (ICML). It speaks of
-    V only: what a bag of words cannot use, it calls hard.
+    PVI(x -> y) = log2 g[x](y) - log2 g[](y): the gain in log probability of the row's label from
+    seeing the text, for the model family V. Predictions are held out in five folds. V is logistic
+    regression on TF-IDF and g[] the label shares; if each row has its own options, V ranks them
+    (`choices`) and g[] is 1 / number of options. The maximum is -log2 g[](y). Rows with negative
+    values are hard for V or mislabeled. Source: Ethayarajh et al. 2022 (ICML). The result depends
+    on V: rows that need more than a bag of words count as hard.
     """
     at = np.arange(labels.size)
     gain = np.log2(scores.probability[at, labels]) - np.log2(scores.null[at, labels])
     return np.asarray(gain, dtype=np.float64)
 
 
-def learner_of(inputs: ReportInputs) -> LabelClassifier | OptionClassifier:
-    """Return what learns the answers of a task, whatever their kind.
+def has_row_options(inputs: ReportInputs) -> bool:
+    """Return whether the answer is one of options that differ from row to row."""
+    fewest = {"span": 1, "class": 2}.get(inputs.answer_kind)
+    return fewest is not None and len(inputs.options) >= fewest
+
+
+def classifier_for(inputs: ReportInputs) -> LabelClassifier | OptionClassifier:
+    """Return the classifier for a task.
 
     `OptionClassifier` if each row has its own options (spans, and class labels that are indexes
     of option fields), otherwise `LabelClassifier`.
     """
     fields, pair = inputs.text_fields, inputs.pair_field
-    if chosen(inputs):
-        rest = [name for name in fields if name not in inputs.options]
-        return OptionClassifier(rest, inputs.options, pair)
+    if has_row_options(inputs):
+        context = [name for name in fields if name not in inputs.options]
+        return OptionClassifier(context, inputs.options, pair)
     return LabelClassifier(fields, label_set(inputs), pair)
 
 
-def chosen(inputs: ReportInputs) -> bool:
-    """Say whether the answer is one of options that differ from row to row."""
-    fewest = {"span": 1, "class": 2}.get(inputs.answer_kind)
-    return fewest is not None and len(inputs.options) >= fewest
-
-
 def row_information(
-    rows: pl.DataFrame, by: LabelClassifier | OptionClassifier
+    rows: pl.DataFrame, classifier: LabelClassifier | OptionClassifier
 ) -> tuple[Floats, Ints, learner.HeldOutScores]:
-    """Return PVI per row, the answers' numbers and the held-out scores of usable rows."""
-    scores, answers = by.cross_validate(rows)
+    """Return PVI, the index of the answer, and the held-out scores of usable rows."""
+    scores, answers = classifier.cross_validate(rows)
     return pvi(scores, answers), answers, scores
 
 
-def why_not(inputs: ReportInputs) -> str | None:
-    """Say why nothing can be learned from these rows, None where it can."""
-    if not chosen(inputs):
-        return why_no_labels(inputs)
-    usable = learner_of(inputs).usable(inputs.rows).height
-    return None if usable >= FEWEST else f"needs {FEWEST} rows that offer their answer"
+def reason_not_learnable(inputs: ReportInputs) -> str | None:
+    """Return why no classifier can be trained on the rows; None if one can."""
+    if not has_row_options(inputs):
+        return reason_no_labels(inputs)
+    usable = classifier_for(inputs).usable(inputs.rows).height
+    return None if usable >= FEWEST else f"needs {FEWEST} rows whose options include the answer"
 
 
-def why_no_labels(inputs: ReportInputs) -> str | None:
-    """Say why a classifier of labels cannot be trained on these rows, None where it can."""
+def reason_no_labels(inputs: ReportInputs) -> str | None:
+    """Return why no `LabelClassifier` can be trained on the rows; None if one can."""
     if inputs.answer_kind != "class":
-        return f"answers of kind {inputs.answer_kind} cannot be told by a classifier of labels"
+        return f"answers of kind {inputs.answer_kind} have no fixed set of labels to predict"
     if not inputs.text_fields:
         return "the task has no text field"
     counts = inputs.rows["label"].drop_nulls().value_counts()["count"]
     if counts.len() < 2:
-        return "there is one label only"
+        return "there is only one label"
     if inputs.rows.height < FEWEST or int(counts.min() or 0) < learner.FOLDS:  # type: ignore[arg-type]
         return f"needs {FEWEST} rows and {learner.FOLDS} of each label"
     return None
@@ -86,38 +86,34 @@ def why_no_labels(inputs: ReportInputs) -> str | None:
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add V-information in bits, the share of rows with negative PVI, and the hardest rows."""
-    why = why_not(inputs)
-    if why is not None:
-        collector.skip("v_information", why)
+    reason = reason_not_learnable(inputs)
+    if reason is not None:
+        collector.skip("v_information", reason)
         return
-    by, gold = learner_of(inputs), inputs.reference
-    known = by.usable(inputs.rows.with_row_index("_row"))
-    size = min(ROWS, known.height, gold.height if gold is not None else ROWS)
-    rows = sample(known, size)
-    values, _, scores = row_information(rows, by)
-    low, high = bootstrap_mean(values, "v-information")
-    other, theirs = None, None
+    classifier, gold = classifier_for(inputs), inputs.reference
+    usable = classifier.usable(inputs.rows.with_row_index("_row"))
+    size = sample_size(ROWS, usable, gold)
+    rows = sample(usable, size)
+    values, _, scores = row_information(rows, classifier)
+    gold_values, gold_negative = None, None
     if gold is not None and gold.height >= FEWEST:
-        known_gold = by.usable(gold)
-        if known_gold.height >= FEWEST and known_gold["label"].n_unique() > 1:
-            theirs = row_information(sample(known_gold, size), by)[0]
-            other = float(theirs.mean())
-    collector.add(Measure("v_information", float(values.mean()), size, "all", low, high, other))
+        usable_gold = classifier.usable(gold)
+        if usable_gold.height >= FEWEST and usable_gold["label"].n_unique() > 1:
+            gold_values = row_information(sample(usable_gold, size), classifier)[0]
+            gold_negative = (gold_values < 0).astype(np.float64)
     negative = (values < 0).astype(np.float64)
-    low, high = bootstrap_mean(negative, "negative pvi")
-    gold_share = None if theirs is None else float((theirs < 0).mean())
     collector.add(
-        Measure("negative_pvi", float(negative.mean()), size, "all", low, high, gold_share)
+        mean_measure("v_information", "all", values, "v-information", reference=gold_values),
+        mean_measure("negative_pvi", "all", negative, "negative pvi", reference=gold_negative),
     )
-    collector.details["pvi"] = histogram(values, theirs)
-    order = np.argsort(values, kind="stable")[:HARDEST]
+    collector.details["pvi"] = histogram(values, gold_values)
     best = scores.probability.argmax(axis=1)
     collector.details["hardest"] = [
         {
             "pvi": round(float(values[i]), 4),
-            "predicted": by.answer_text(rows[int(i)], int(best[i])),
+            "predicted": classifier.answer_text(rows[int(i)], int(best[i])),
             **inputs.rows.row(int(rows["_row"][int(i)]), named=True),
         }
-        for i in order
+        for i in np.argsort(values, kind="stable")[:HARDEST]
         if values[i] < 0
     ]

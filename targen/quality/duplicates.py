@@ -1,4 +1,4 @@
-"""Rows that repeat each other, exactly or nearly."""
+"""Exact and near duplicates."""
 
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from targen import hashing
-from targen.quality.collector import Measure, MetricCollector
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import wilson
+from targen.quality.intervals import proportion
 from targen.quality.text import Ints, joined, spans
 
 Words64 = npt.NDArray[np.uint64]
@@ -21,24 +21,26 @@ Words64 = npt.NDArray[np.uint64]
 WIDTH = 5
 """Characters per shingle."""
 THRESHOLD = 0.8
-"""Jaccard similarity from which two rows count as nearly the same."""
+"""Jaccard similarity from which two rows are near duplicates."""
 FLOOR = 0.5
-"""Jaccard similarity that each text field must have too: two questions about one long passage
-are not the same row."""
+"""Jaccard similarity that each text field must also have, so that two questions about one long
+passage are not duplicates."""
 BANDS, WIDTH_OF_BAND = 16, 6
 """A pair of Jaccard similarity s is found with probability 1 - (1 - s^6)^16: 0.992 at 0.8."""
 CROWD = 32
-"""A bucket with more rows than this is not compared all against all,"""
+"""In a bucket with more rows than this, each row is compared with the `CHAIN` rows before it
+only. Rows in such a bucket are nearly all similar."""
 CHAIN = 4
-"""but each row with so many before it: their keys agree, so nearly all are alike anyway."""
 CHUNK = 1 << 21
-"""Shingles hashed at once: bounds the memory."""
+"""Shingles hashed at a time; bounds the memory."""
+EXAMPLES = 8
+"""Pairs shown on the page."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def normalised(text: pl.Series) -> pl.Series:
-    """Return texts as they are compared: NFKC, lower case, single spaces."""
+def normalized(text: pl.Series) -> pl.Series:
+    """Return the texts in NFKC, in lower case and with single spaces, for comparison."""
     folded = text.fill_null("").map_elements(
         lambda value: unicodedata.normalize("NFKC", value), return_dtype=pl.String
     )
@@ -46,12 +48,12 @@ def normalised(text: pl.Series) -> pl.Series:
 
 
 def exact(text: pl.Series) -> pl.Series:
-    """Tell per text whether an earlier one equals it after `normalised`."""
-    return ~normalised(text).is_first_distinct()
+    """Return per text whether an earlier text is equal after `normalized`."""
+    return ~normalized(text).is_first_distinct()
 
 
 def mixed(values: Words64) -> Words64:
-    """Spread 64-bit integers evenly: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    """Hash 64-bit integers by the finalizer of SplitMix64 (Steele et al. 2014)."""
     out = values + _GOLDEN
     out = (out ^ (out >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     out = (out ^ (out >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -59,13 +61,14 @@ def mixed(values: Words64) -> Words64:
 
 
 def shingles(texts: Sequence[str], salt: int = 0) -> tuple[Words64, Ints]:
-    """Hash every run of `WIDTH` characters of each text.
+    """Return 64-bit hashes of the runs of `WIDTH` characters of each text.
 
-    A shorter text is one shingle; an empty one has none. Shingles of a text may repeat. Two
-    different shingles share a 64-bit hash with probability 2^-64.
+    A shorter text is one shingle; an empty text has none. Shingles of a text may repeat. Two
+    different shingles have equal hashes with probability 2^-64.
 
     Returns:
-        The hashes, text after text, and per text where its hashes start (one more for the end).
+        The hashes of all texts, concatenated, and the position of each text's first hash (one
+        more entry for the end).
     """
     padded = [
         text if len(text) >= WIDTH else text.ljust(WIDTH, "\0") if text else "" for text in texts
@@ -77,7 +80,7 @@ def shingles(texts: Sequence[str], salt: int = 0) -> tuple[Words64, Ints]:
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     if starts[-1] == 0:
         return np.empty(0, dtype=np.uint64), starts
-    # 5 characters of 21 bits do not fit into 64: the first three and the last two are mixed apart.
+    # 5 characters of 21 bits exceed 64 bits: the first three and the last two are packed apart.
     head = points[:-4] | (points[1:-3] << np.uint64(21)) | (points[2:-2] << np.uint64(42))
     tail = points[3:-1] | (points[4:] << np.uint64(21)) | (np.uint64(salt + 1) << np.uint64(42))
     codes = mixed(mixed(head) ^ tail)
@@ -90,7 +93,7 @@ def shingles(texts: Sequence[str], salt: int = 0) -> tuple[Words64, Ints]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of nearly equal texts, `first` < `second`, with their Jaccard similarity."""
+    """Row numbers of near duplicates, `first` < `second`, with their Jaccard similarity."""
 
     first: Ints
     second: Ints
@@ -100,45 +103,49 @@ class Pairs:
 def near_pairs(
     fields: Sequence[pl.Series], threshold: float = THRESHOLD, floor: float = FLOOR
 ) -> Pairs:
-    """Find the pairs of rows with almost the same characters.
+    """Find pairs of near duplicates by MinHash with banding.
 
-    Two rows are near duplicates when the Jaccard similarity |A & B| / |A | B| of their sets of
-    5-character shingles, tagged with the field, is at least `threshold`, and that of each
-    single field at least `floor`; texts are `normalised` first, and of equal rows only the
-    first takes part. Candidates come from MinHash
-    with banding (Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3) and each is
-    verified on its real sets, so there is no false pair; a pair at 0.8 is missed with
-    probability 0.008, one at 0.9 with 6e-6, more where dozens of rows are nearly equal to
-    each other, though hardly a row is then left without any pair. It
-    sees copies and small edits, not paraphrase.
+    Two rows are near duplicates if the Jaccard similarity |A & B| / |A | B| of their sets of
+    5-character shingles, tagged with the field, is at least `threshold`, and that of each field
+    at least `floor`. Texts are `normalized` first; of equal rows, only the first is compared.
+    Source: Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3. Candidates are
+    verified on their shingle sets, so no returned pair is false. A pair at 0.8 is missed with
+    probability 0.008, a pair at 0.9 with 6e-6, and more often if dozens of rows are nearly equal;
+    almost every such row is still in some pair. Copies and small edits are found, paraphrases are
+    not.
     """
-    whole = pl.DataFrame([normalised(column).alias(str(i)) for i, column in enumerate(fields)])
-    alone = whole.select(pl.struct(pl.all()).is_first_distinct()).to_series()
-    texts = [column.to_list() for column in whole.filter(alone)]
-    height = int(alone.sum())
+    frame = pl.DataFrame([normalized(column).alias(str(i)) for i, column in enumerate(fields)])
+    distinct = frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()
+    texts = [column.to_list() for column in frame.filter(distinct)]
+    height = int(distinct.sum())
     keys = np.empty((height, BANDS), dtype=np.uint64)
     filled = np.zeros(height, dtype=bool)
     for begin, end in _chunks(texts):
         _sign(texts, begin, end, keys, filled)
     first, second = _candidates(keys, filled)
     pairs = _verified(texts, first, second, threshold, floor)
-    rows = alone.arg_true().to_numpy().astype(np.int64)
+    rows = distinct.arg_true().to_numpy().astype(np.int64)
     return Pairs(rows[pairs.first], rows[pairs.second], pairs.similarity)
 
 
 def _chunks(texts: Sequence[Sequence[str]]) -> Iterator[tuple[int, int]]:
-    """Cut the rows into runs of about `CHUNK` characters."""
-    sizes = np.zeros(len(texts[0]) if texts else 0, dtype=np.int64)
-    for column in texts:
-        sizes += np.array([len(text) for text in column], dtype=np.int64)
+    """Split the rows into ranges of about `CHUNK` characters."""
+    sizes = _characters(texts)
     groups = np.cumsum(sizes) // CHUNK
     borders = np.flatnonzero(np.diff(groups)) + 1
     edges = [0, *borders.tolist(), sizes.size]
     yield from ((a, b) for a, b in pairwise(edges) if b > a)
 
 
+def _characters(texts: Sequence[Sequence[str]]) -> Ints:
+    sizes = np.zeros(len(texts[0]) if texts else 0, dtype=np.int64)
+    for column in texts:
+        sizes += np.array([len(text) for text in column], dtype=np.int64)
+    return sizes
+
+
 def _tagged(texts: Sequence[Sequence[str]], rows: Sequence[int] | range) -> tuple[Words64, Ints]:
-    """Return the shingles of all fields of `rows`, with the place in `rows` of each."""
+    """Return the shingles of all fields of `rows`, and the index in `rows` of each."""
     codes, owners = [], []
     for salt, column in enumerate(texts):
         hashes, starts = shingles([column[row] for row in rows], salt)
@@ -150,7 +157,7 @@ def _tagged(texts: Sequence[Sequence[str]], rows: Sequence[int] | range) -> tupl
 def _sign(
     texts: Sequence[Sequence[str]], begin: int, end: int, keys: Words64, filled: npt.NDArray[Any]
 ) -> None:
-    """Write the band keys of rows begin..end into `keys`, and which rows have any shingle."""
+    """Write the band keys of rows begin..end into `keys`, and mark the rows with shingles."""
     codes, owners = _tagged(texts, range(begin, end))
     if codes.size == 0:
         return
@@ -168,7 +175,7 @@ def _sign(
             flip, factor = random.getrandbits(32), random.getrandbits(32) | 1
             np.bitwise_xor(small, np.uint32(flip), out=scratch)
             np.multiply(scratch, np.uint32(factor), out=scratch)
-            # The low bits of a product are weak: bring the high ones down before comparing.
+            # The low bits of a product are weak hashes, so fold in the high bits before comparing.
             np.bitwise_xor(scratch, scratch >> np.uint32(15), out=scratch)
             np.multiply(scratch, np.uint32(0x2C1B3C6D), out=scratch)
             key = mixed(key ^ np.minimum.reduceat(scratch, starts).astype(np.uint64))
@@ -176,7 +183,7 @@ def _sign(
 
 
 def _candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
-    """Return the distinct pairs of rows that share a band's key."""
+    """Return the distinct pairs of rows with an equal key in some band."""
     rows = np.flatnonzero(filled)
     height = keys.shape[0]
     found: list[Ints] = []
@@ -186,10 +193,10 @@ def _candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
         ordered = rows[order]
         edges = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) != 0, [True]]))
         sizes = np.diff(edges)
-        places = np.arange(ordered.size) - np.repeat(edges[:-1], sizes)
+        ranks = np.arange(ordered.size) - np.repeat(edges[:-1], sizes)
         crowd = np.repeat(np.where(sizes > CROWD, CHAIN + 1, sizes), sizes)
         for back in range(1, int(crowd.max(initial=1))):
-            take = np.flatnonzero((places >= back) & (back < crowd))
+            take = np.flatnonzero((ranks >= back) & (back < crowd))
             if take.size == 0:
                 break
             found.append(ordered[take - back] * height + ordered[take])
@@ -202,13 +209,10 @@ def _candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
 def _verified(
     texts: Sequence[Sequence[str]], first: Ints, second: Ints, threshold: float, floor: float
 ) -> Pairs:
-    """Keep the pairs whose real similarity reaches the threshold and, per field, the floor."""
+    """Return the pairs that reach the threshold and, in each field, the floor."""
     similarity = np.zeros(first.size)
     keep = np.zeros(first.size, dtype=bool)
-    sizes = sum(
-        (np.array([len(text) for text in column], dtype=np.int64) for column in texts),
-        start=np.zeros(len(texts[0]) if texts else 0, dtype=np.int64),
-    )
+    sizes = _characters(texts)
     load = np.cumsum(sizes[first] + sizes[second]) if first.size else np.empty(0, dtype=np.int64)
     begin = 0
     while begin < first.size:
@@ -216,21 +220,21 @@ def _verified(
         end = max(begin + 1, int(np.searchsorted(load, limit)))
         shared = np.zeros(end - begin)
         union = np.zeros(end - begin)
-        alike = np.ones(end - begin, dtype=bool)
+        similar = np.ones(end - begin, dtype=bool)
         for column in texts:
             both, either = _overlap(column, first[begin:end], second[begin:end])
             shared += both
             union += either
-            alike &= both >= floor * either
+            similar &= both >= floor * either
         similarity[begin:end] = shared / np.maximum(union, 1)
-        keep[begin:end] = alike & (shared >= threshold * union)
+        keep[begin:end] = similar & (shared >= threshold * union)
         begin = end
     return Pairs(first[keep], second[keep], similarity[keep])
 
 
 def _overlap(column: Sequence[str], first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """Return per pair the sizes of the intersection and the union of the shingle sets."""
-    texts, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    """Return the sizes of the intersection and the union of the shingle sets, per pair."""
+    texts, index = np.unique(np.concatenate([first, second]), return_inverse=True)
     hashes, starts = shingles([column[row] for row in texts])
     owners = np.repeat(np.arange(texts.size), np.diff(starts))
     order = np.lexsort((hashes, owners))
@@ -239,49 +243,39 @@ def _overlap(column: Sequence[str], first: Ints, second: Ints) -> tuple[Ints, In
     fresh[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
     hashes, sizes = hashes[fresh], np.bincount(owners[fresh], minlength=texts.size)
     begins = np.cumsum(sizes) - sizes
-    pair = np.repeat(np.arange(first.size), sizes[places[: first.size]])
-    other = np.repeat(np.arange(first.size), sizes[places[first.size :]])
-    codes = hashes[spans(begins[places], sizes[places])]
-    # A pair's number is mixed into its hashes: one sort then finds what both sides share.
+    pair = np.repeat(np.arange(first.size), sizes[index[: first.size]])
+    other = np.repeat(np.arange(first.size), sizes[index[first.size :]])
+    codes = hashes[spans(begins[index], sizes[index])]
+    # Hashes include the pair's number, so that one sort finds the shared shingles of all pairs.
     keys = codes ^ mixed(np.concatenate([pair, other]).astype(np.uint64))
     order = np.argsort(keys, kind="stable")
-    twice = keys[order][1:] == keys[order][:-1]
-    owners = np.concatenate([pair, other])[order][1:][twice]
+    repeated = keys[order][1:] == keys[order][:-1]
+    owners = np.concatenate([pair, other])[order][1:][repeated]
     both = np.bincount(owners, minlength=first.size).astype(np.int64)
-    either = sizes[places[: first.size]] + sizes[places[first.size :]] - both
+    either = sizes[index[: first.size]] + sizes[index[first.size :]] - both
     return both, either
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add the shares of exactly and nearly repeated rows, with examples for the page."""
+    """Add the shares of exact and near duplicates, with examples for the page."""
     rows, fields = inputs.rows, inputs.text_fields
     if not fields:
         collector.skip("exact_duplicates", "the task has no text field")
         return
-    repeated = exact(joined(rows, list(inputs.fields)))
-    low, high = wilson(int(repeated.sum()), rows.height)
-    share = int(repeated.sum()) / rows.height if rows.height else None
-    collector.add(Measure("exact_duplicates", share, rows.height, "all", low, high))
+    repeated = exact(joined(rows, list(inputs.fields))).to_numpy()
+    collector.add(proportion("exact_duplicates", "all", int(repeated.sum()), rows.height))
     pairs = near_pairs([joined(rows, [name]) for name in fields])
-    again = repeated.to_numpy()
-    keep = ~again[pairs.first] & ~again[pairs.second]
+    keep = ~repeated[pairs.first] & ~repeated[pairs.second]
     if inputs.pair_field is not None:
-        twin = rows[inputs.pair_field].to_numpy()
-        keep &= twin[pairs.first] != twin[pairs.second]
-    near = int(np.unique(pairs.second[keep]).size)
-    low, high = wilson(near, rows.height)
-    share = near / rows.height if rows.height else None
-    collector.add(Measure("near_duplicates", share, rows.height, "all", low, high))
-    order = np.argsort(-pairs.similarity[keep], kind="stable")[:EXAMPLES]
+        pair = rows[inputs.pair_field].to_numpy()
+        keep &= pair[pairs.first] != pair[pairs.second]
+    first, second, similarity = pairs.first[keep], pairs.second[keep], pairs.similarity[keep]
+    collector.add(proportion("near_duplicates", "all", np.unique(second).size, rows.height))
     collector.details["near_duplicates"] = [
         {
-            "similarity": round(float(pairs.similarity[keep][i]), 4),
-            "first": rows.row(int(pairs.first[keep][i]), named=True),
-            "second": rows.row(int(pairs.second[keep][i]), named=True),
+            "similarity": round(float(similarity[i]), 4),
+            "first": rows.row(int(first[i]), named=True),
+            "second": rows.row(int(second[i]), named=True),
         }
-        for i in order
+        for i in np.argsort(-similarity, kind="stable")[:EXAMPLES]
     ]
-
-
-EXAMPLES = 8
-"""Pairs shown on the page."""

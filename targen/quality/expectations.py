@@ -1,4 +1,4 @@
-"""Great Expectations at work: a table held against its suite, and the page of what it found."""
+"""Validates tables with Great Expectations and renders the results as a page."""
 
 import json
 import math
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 FOLDER: Final = "expectations"
 TEMPLATE: Final = "expectations.html.jinja"
 SHOWN: Final = 5
-"""Unexpected values that a result quotes."""
-_PLACE: Final = "place"
+"""Unexpected values shown per result."""
+_INDEX: Final = "index"
 _LONGEST: Final = 200
 _MOST: Final = 20
 _SEVERITY: Final = {"error": "critical", "warn": "warning"}
 
 
 def page_key(task: str) -> str:
-    """Return where the page lies in the data folder."""
+    """Return the key of a task's page in the data folder."""
     return f"{FOLDER}/{task}/index.html"
 
 
 @lru_cache(maxsize=1)
 def _context() -> Any:
-    """Return the process's one context: nothing on disk, no progress bars, nothing sent."""
+    """Return an in-memory context without progress bars and analytics."""
     with _quiet():
         import great_expectations  # noqa: PLC0415
 
@@ -48,57 +48,57 @@ def _context() -> Any:
 
 
 def _quiet() -> Any:
-    # The library warns of its own dependencies; nobody here can do anything about that.
+    # The library triggers warnings about its own dependencies.
     return warnings.catch_warnings(action="ignore")
 
 
-def _configuration(expectation: Expectation, place: int = 0) -> Any:
-    """Return an expectation as the library has it, with its place in the suite as a mark.
+def _configuration(expectation: Expectation, index: int = 0) -> Any:
+    """Return the library's form of an expectation, with its index in the suite as metadata.
 
     Raises:
-        ValueError: its arguments are wrong.
+        ValueError: an argument is wrong.
     """
     _context()
     from great_expectations.expectations.registry import get_expectation_impl  # noqa: PLC0415
 
     kind: Any = get_expectation_impl(expectation.type)
-    made = kind(**expectation.kwargs, severity=_SEVERITY[expectation.severity]).configuration
-    made.meta = {_PLACE: place}
-    return made
+    built = kind(**expectation.kwargs, severity=_SEVERITY[expectation.severity]).configuration
+    built.meta = {_INDEX: index}
+    return built
 
 
 def problems(spec: "TaskSpec", file: YamlFile) -> list[str]:
-    """Return what the library says against the arguments of the task's own expectations.
+    """Return the errors in the arguments of the task's own expectations.
 
-    Imports the library where the task has any. Names and columns were checked when the task was
+    Imports the library if the task has any. Names and columns were checked when the task was
     loaded.
     """
     found = []
-    for table, wanted in spec.expectations.items():
-        for index, expectation in enumerate(wanted):
+    for table, expectations in spec.expectations.items():
+        for index, expectation in enumerate(expectations):
             loc: Loc = ("expectations", table, index)
             try:
                 with _quiet():
                     _configuration(expectation)
-            except ValueError as error:  # pydantic's own is one
-                found += [f"{file.where((*loc, *at))}: {text}" for at, text in _said(error)]
+            except ValueError as error:  # includes pydantic.ValidationError
+                found += [f"{file.where((*loc, *at))}: {text}" for at, text in _errors(error)]
     return found
 
 
-def _said(error: ValueError) -> list[tuple[Loc, str]]:
-    """Return where and what the library's check of arguments complains of, each place once."""
+def _errors(error: ValueError) -> list[tuple[Loc, str]]:
+    """Return location and message of each wrong argument, one per location."""
     listed = getattr(error, "errors", None)
     if listed is None:
         return [((), str(error).splitlines()[0])]
     found: dict[Loc, str] = {}
     for item in listed():
-        place = item["loc"][:1]
-        at: Loc = ("kwargs",) if place in ((), ("__root__",)) else ("kwargs", *place)
+        argument = item["loc"][:1]
+        at: Loc = ("kwargs",) if argument in ((), ("__root__",)) else ("kwargs", *argument)
         text = item["msg"]
         if item["type"] == "value_error.extra":
-            text = "there is no such argument"
+            text = "unknown argument"
         elif item["type"] == "value_error.missing":
-            text = "this argument is missing"
+            text = "missing argument"
         found.setdefault(at, text)
     return list(found.items())
 
@@ -106,15 +106,15 @@ def _said(error: ValueError) -> list[tuple[Loc, str]]:
 def validate(
     step: str, spec: "TaskSpec", table: pl.DataFrame, suite: Sequence[Expectation]
 ) -> dict[str, Any]:
-    """Hold a table against its suite.
+    """Validate a table against its suite.
 
     Returns:
-        What the library found, as JSON: `success`, `statistics` and `results` in the suite's
-        order, without ids, times and tracebacks, which would differ from run to run; long values
-        are cut. Each result has `words` besides, the expectation as a sentence.
+        The library's results as JSON: `success`, `statistics` and `results` in the suite's order.
+        Ids, times and tracebacks are omitted, because they would differ from run to run; long
+        values are cut. Each result also has `words`, the expectation as a sentence.
 
     Raises:
-        SpecError: arguments of the task's own expectations are wrong.
+        SpecError: an argument of the task's own expectations is wrong.
     """
     wrong = problems(spec, YamlFile(spec.source)) if spec.expectations.get(step) else []
     if wrong:
@@ -124,11 +124,11 @@ def validate(
 
         batch = _context().data_sources.pandas_default.read_dataframe(pandas(table))
         summary = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
-        asked = [_configuration(one, place) for place, one in enumerate(suite)]
-        whole = ExpectationSuite(name=step, expectations=asked)
-        found = batch.validate(whole, result_format=summary).results
-        # The library gives them back in an order of its own.
-        ordered = sorted(found, key=lambda one: one.expectation_config.meta[_PLACE])
+        configurations = [_configuration(one, index) for index, one in enumerate(suite)]
+        built = ExpectationSuite(name=step, expectations=configurations)
+        found = batch.validate(built, result_format=summary).results
+        # The library returns the results in another order.
+        ordered = sorted(found, key=lambda one: one.expectation_config.meta[_INDEX])
         results = [_result(one) for one in ordered]
     good = sum(result["success"] for result in results)
     return {
@@ -145,8 +145,8 @@ def validate(
 
 
 def pandas(table: pl.DataFrame) -> "pd.DataFrame":
-    """Return a table as the library takes it: texts and lists as Python's own, nulls kept."""
-    import pandas as pd  # noqa: PLC0415 - the library brings it
+    """Return a table for the library: texts and lists as Python objects, nulls preserved."""
+    import pandas as pd  # noqa: PLC0415 - slow; a dependency of the library
 
     columns = {}
     for name, dtype in table.schema.items():
@@ -164,26 +164,26 @@ def _result(found: Any) -> dict[str, Any]:
     config = raw["expectation_config"]
     config = {name: config[name] for name in ("type", "kwargs", "severity")}
     config["kwargs"] = {k: v for k, v in config["kwargs"].items() if k != "batch_id"}
-    whole = {
+    result = {
         "success": bool(raw["success"]),
         "words": _words(found.expectation_config),
         "expectation_config": config,
         "result": raw["result"],
         "exception": _exception(raw["exception_info"]),
     }
-    cut: dict[str, Any] = _cut(whole)
+    cut: dict[str, Any] = _cut(result)
     return cut
 
 
 def _exception(info: Mapping[str, Any]) -> str | None:
-    """Return the first message of what went wrong inside the library, None where nothing did."""
+    """Return the message of the first exception inside the library, None without one."""
     parts = [info] if "exception_message" in info else info.values()
     raised = (str(part["exception_message"]) for part in parts if part["raised_exception"])
     return next(raised, None)
 
 
 def _words(configuration: Any) -> str:
-    """Return an expectation as the library's own sentence."""
+    """Return the library's sentence for an expectation."""
     kwargs = {k: v for k, v in configuration.kwargs.items() if k != "batch_id"}
     values = kwargs.get("value_set")
     if isinstance(values, list) and len(values) > SHOWN:
@@ -193,7 +193,7 @@ def _words(configuration: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _sentence(kind: str, kwargs: str) -> str:
-    # Wording one takes the library as long as checking one, and tasks have most in common.
+    # Rendering a sentence takes as long as a check, and most sentences are common to all tasks.
     from great_expectations.expectations.expectation_configuration import (  # noqa: PLC0415
         ExpectationConfiguration,
     )
@@ -201,18 +201,18 @@ def _sentence(kind: str, kwargs: str) -> str:
         InlineRenderer,
     )
 
-    whole = ExpectationConfiguration(type=kind, kwargs=json.loads(kwargs))
-    value: Any = InlineRenderer(whole).get_rendered_content()[0].value.to_json_dict()
+    configuration = ExpectationConfiguration(type=kind, kwargs=json.loads(kwargs))
+    value: Any = InlineRenderer(configuration).get_rendered_content()[0].value.to_json_dict()
     value = value.get("header", {}).get("value", value)
     template, params = value.get("template"), value.get("params", {})
     if not template:
         return kind
-    said = {name: str(part["value"])[:_LONGEST] for name, part in params.items()}
-    return Template(template).safe_substitute(said)
+    values = {name: str(part["value"])[:_LONGEST] for name, part in params.items()}
+    return Template(template).safe_substitute(values)
 
 
 def _cut(value: Any) -> Any:
-    """Return JSON with long lists and texts cut, and numbers that JSON lacks as null."""
+    """Return JSON with long lists and texts cut, and NaN and infinities as null."""
     if isinstance(value, dict):
         return {str(key): _cut(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
@@ -225,28 +225,30 @@ def _cut(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int) else str(value)[:_LONGEST]
 
 
-def write(place: Storage, spec: "TaskSpec", steps: Sequence[str], found: Mapping[str, Any]) -> str:
-    """Store what was found of one table, and the page of all tables anew.
+def write(
+    storage: Storage, spec: "TaskSpec", steps: Sequence[str], found: Mapping[str, Any]
+) -> str:
+    """Store the results of one table, and render the page of all tables.
 
     Args:
-        place: the data folder.
+        storage: the data folder.
         spec: the task.
         steps: all tables, in order.
-        found: what `validate` returned.
+        found: the results from `validate`.
 
     Returns:
-        Where the page lies.
+        The address of the page.
 
     Raises:
-        TableError: the place cannot be read or written.
+        TableError: the storage cannot be read or written.
     """
-    from targen.quality.page import template  # noqa: PLC0415 - not where nothing is rendered
+    from targen.quality.page import template  # noqa: PLC0415 - imports Jinja
 
     keys = {step: f"{FOLDER}/{spec.name}/{step}.json" for step in steps}
     text = json.dumps(found, ensure_ascii=False, sort_keys=True, indent=1)
-    place.write(keys[found["table"]], text.encode())
-    contents = {step: place.read(key) for step, key in keys.items()}
+    storage.write(keys[found["table"]], text.encode())
+    contents = {step: storage.read(key) for step, key in keys.items()}
     tables = [json.loads(content) for content in contents.values() if content is not None]
     page = template(TEMPLATE).render(title=spec.title, task=spec.name, tables=tables)
-    place.write(page_key(spec.name), page.encode())
-    return place.address(page_key(spec.name))
+    storage.write(page_key(spec.name), page.encode())
+    return storage.address(page_key(spec.name))

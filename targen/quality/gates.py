@@ -69,7 +69,6 @@ def _judge(gate: Gate, collector: MetricCollector) -> dict[str, Any]:
 
 
 def _kept(gate: Gate, measure: Measure) -> bool:
-    """Return whether a figure is known and within its bounds."""
     return measure.value is not None and _excess(gate, measure) <= 0
 
 
@@ -82,7 +81,6 @@ def _excess(gate: Gate, measure: Measure) -> float:
 
 
 def _absent(gate: Gate, collector: MetricCollector, found: Sequence[Measure]) -> str:
-    """Return why a gate has no figure."""
     if found:
         return "its value is unknown"
     slices = [measure.slice for measure in collector.measures if measure.metric == gate.metric]
@@ -109,7 +107,6 @@ def bounds(gate: Gate) -> str:
 
 
 def _sentence(judged: dict[str, Any]) -> str:
-    """Describe the result of a gate."""
     metric = judged["metric"]
     words = METRICS[metric].words if metric in METRICS else metric
     part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"
@@ -131,6 +128,6 @@ def with_passed(table: pl.DataFrame, judged: Sequence[dict[str, Any]]) -> pl.Dat
             state[key] = state.get(key, True) and kept
     present = set(table.select("metric", "slice").iter_rows())
     absent = [Measure(m, None, 0, s).as_row() for m, s in state if (m, s) not in present]
-    whole = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
-    passed = [state.get(key) for key in whole.select("metric", "slice").iter_rows()]
-    return whole.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))
+    frame = pl.concat([table, pl.DataFrame(absent, schema=table.schema)])
+    passed = [state.get(key) for key in frame.select("metric", "slice").iter_rows()]
+    return frame.with_columns(passed=pl.Series(passed, dtype=pl.Boolean))

@@ -1,18 +1,23 @@
-"""What a report is computed from."""
+"""The inputs of a report, and the digest of what it reads of a task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
+from targen.hashing import digest
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
+from targen.tasks.registry import resolve
 from targen.tasks.sections import Gate
+from targen.tasks.spec import TaskSpec
 
 TEXT_TYPES = ("text", "texts")
-"""Field types that hold free text; the others (choice, integer) are compared, never tokenised."""
+"""Field types with free text. Fields of other types (choice, integer) are not tokenized."""
 
 COMPLETIONS = {
     "request_id": pl.String,
@@ -22,7 +27,7 @@ COMPLETIONS = {
     "cost_usd": pl.Float64,
     "simulated": pl.Boolean,
 }
-"""Columns of `ReportInputs.completions`; a null cost is an unknown one."""
+"""Columns of `ReportInputs.completions`; an unknown cost is null."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ class Embedded:
     """Vectors of some rows of a frame.
 
     Attributes:
-        vectors: (number of rows chosen, dimensions), of any length.
-        rows: their numbers in the frame, ascending.
+        vectors: (number of embedded rows, dimensions), of any length.
+        rows: their row numbers in the frame, ascending.
     """
 
     vectors: npt.NDArray[np.float64]
@@ -40,52 +45,51 @@ class Embedded:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything a report needs; only the first six must be given.
+    """The inputs of a report; only the first six are required.
 
     Attributes:
         task_name: the task's name, `[a-z0-9][a-z0-9_-]*`.
         title: heading of the page.
         description: one or two sentences on what the rows are.
-        fields: field -> type (text, texts, choice, integer), in the order to show them.
+        fields: field -> type (text, texts, choice, integer), in display order.
         answer_kind: class, span, multi or none.
-        language: of the rows, as ISO 639-1 has it; word lists are English.
-        tables: step -> its table. `corrected_set` must be there with one column per field and,
-            unless `answer_kind` is none, `label`; the columns and tables that are missing
-            make the metrics on them skipped, with a reason.
+        tables: step -> its table. `corrected_set` is required, with one column per field and,
+            unless `answer_kind` is none, `label`. Metrics on missing tables or columns are
+            skipped with a reason.
         labels: the label set; empty for span and none.
+        language: ISO 639-1 code of the rows. The word lists are in English.
         rejected: step -> rejected items, as `targen.steps.REJECTED`.
-        completions: the completions that the tables descend from, one row each, as
-            `COMPLETIONS`; None where nothing is known of them.
-        planned: field -> the values that the plan spreads evenly (say, `question` of copa).
-        options: where the answer is one of several options: the fields that hold them in order
-            (`label` is then the number of the field, from 0), or the one `texts` field that
-            lists them (`label` is then one of its texts).
-        pair_field: field whose equal values tie rows together that are alike on purpose (say,
-            `pair_id` of axg); such rows are no duplicates of each other.
-        rows_asked: how many rows were asked for; None where nobody asked.
-        models: names of the models used, for the head of the page.
+        completions: the completions that the tables were made from, as `COMPLETIONS`; None if
+            unknown.
+        planned: field -> the values that the plan balances (such as `question` of copa).
+        options: the fields that hold the answer options in order (`label` is then the index of
+            the field), or the one `texts` field that lists them (`label` is then one of its
+            texts).
+        pair_field: rows with the same value in this field are similar on purpose (such as
+            `pair_id` of axg) and do not count as duplicates of each other.
+        rows_asked: number of requested rows; None if no number was requested.
+        models: names of the models used.
         simulated: the rows were made by the embedded demonstration model.
-        gates: bounds that metrics must keep.
+        gates: bounds for metrics.
         reference: gold rows with the same field and label columns, or None.
-        reference_name: how the page calls them.
-        embeddings: vectors of rows, all of them or a sample; None where there are none.
+        reference_name: their name on the page.
+        embeddings: vectors of all rows or of a sample, or None.
         reference_embeddings: the same for `reference`.
-        embedding_model: who made the vectors.
-        no_embeddings: why there are none.
-        corrector_blind: the corrector did not see the intended label; a noise estimate that
-            leans on this is skipped where it did.
-        reviewed: rows that people looked at: `instance_id`, `right` (bool) and `weight` (how
-            many rows the row stands for); overrides the noise estimate.
-        planted_errors: rows that went through correction a second time under a label known to
-            be wrong: `planted_label` and `corrected_label`.
-        required: what single rows were asked to hold: `instance_id`, `words` (list), and
-            `least` and `most` (number of words of all text fields, null where unbounded).
+        embedding_model: name of the embedding model.
+        no_embeddings: why there are no embeddings.
+        corrector_blind: the corrector did not see the intended label. Otherwise the noise
+            estimate, which assumes this, is skipped.
+        reviewed: reviewed rows: `instance_id`, `right` (bool) and `weight` (number of rows that
+            the row represents). They override the noise estimate.
+        planted_errors: rows that were corrected a second time under a known wrong label:
+            `planted_label` and `corrected_label`.
+        required: requirements on single rows: `instance_id`, `words` (list), and `least` and
+            `most` (words of all text fields; null if unbounded).
         elsewhere: name -> gold rows of another task with the same columns, to measure utility
             out of distribution.
-        versions: step -> data version of its table, so that it can be told later whether the
-            report is older than the tables.
-        entity_model: name or path of a spaCy pipeline that finds named entities; None without.
-        data_docs: local path or address of the expectations' page, linked when given.
+        versions: step -> data version of its table, to detect reports older than the tables.
+        entity_model: name or path of a spaCy pipeline for named entities, or None.
+        data_docs: path or address of the expectations page to link to, or None.
     """
 
     task_name: str
@@ -121,28 +125,81 @@ class ReportInputs:
     data_docs: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse rows that lack a declared column.
+        """Check that the rows and the reference have the declared columns.
 
         Raises:
-            TargenError: a field or the label is no column of the rows or the reference.
+            TargenError: a column is missing.
         """
-        if "corrected_set" not in self.tables:
+        if CORRECTED_SET not in self.tables:
             raise TargenError(f"The report of {self.task_name} needs the table corrected_set.")
-        wanted = [*self.fields, *(["label"] if self.answer_kind != "none" else [])]
+        required = [*self.fields, *(["label"] if self.answer_kind != "none" else [])]
         for name, frame in (("rows", self.rows), (self.reference_name, self.reference)):
-            missing = [] if frame is None else [c for c in wanted if c not in frame.columns]
+            missing = [] if frame is None else [c for c in required if c not in frame.columns]
             if frame is not None and missing:
                 raise TargenError(
-                    f"The {name} of {self.task_name} lack the column {missing[0]}; there are: "
+                    f"The {name} of {self.task_name} lack the column {missing[0]}. They have: "
                     f"{', '.join(frame.columns)}. Map your columns to the task's fields."
                 )
 
     @property
     def rows(self) -> pl.DataFrame:
-        """The rows that the report is on."""
-        return self.tables["corrected_set"]
+        """The rows that the report describes."""
+        return self.tables[CORRECTED_SET]
 
     @property
     def text_fields(self) -> list[str]:
-        """Names of the fields that hold free text, in order."""
+        """Names of the fields with free text, in order."""
         return [name for name, kind in self.fields.items() if kind in TEXT_TYPES]
+
+
+def task_inputs(spec: TaskSpec) -> dict[str, Any]:
+    """Return the arguments of `ReportInputs` that are read from the task."""
+    answer = spec.answer
+    _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
+    return {
+        "task_name": spec.name,
+        "title": spec.title,
+        "description": spec.description,
+        "fields": spec.field_types,
+        "answer_kind": answer.kind,
+        "labels": tuple(spec.labels),
+        "language": spec.language,
+        "planned": {name: tuple(values) for name, values in spec.planned.items()},
+        "options": (answer.choices,) if answer.choices else tuple(answer.options),
+        "pair_field": spec.twin.id_field if spec.twin else None,
+        "rows_asked": spec.wanted_rows,
+        "corrector_blind": not getattr(params, "shown", False),
+        "gates": tuple(spec.gates),
+    }
+
+
+def for_task(spec: TaskSpec, tables: Mapping[str, pl.DataFrame], **others: Any) -> ReportInputs:
+    """Return the inputs for a task's tables.
+
+    Args:
+        spec: the task.
+        tables: step -> its table.
+        others: other attributes of `ReportInputs`; they override `task_inputs`.
+
+    Raises:
+        TargenError: a column of the rows or of the reference is missing.
+    """
+    return ReportInputs(tables=tables, **(task_inputs(spec) | others))
+
+
+def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
+    """Return the sha256 of everything that the report reads besides its tables.
+
+    Args:
+        spec: the task.
+        verdicts: identity of the human verdicts; None without any.
+    """
+    from targen.tasks import references  # noqa: PLC0415 - not when loading
+
+    read = task_inputs(spec)
+    # Stored digests use these two names.
+    read |= {"name": read.pop("task_name"), "rows": read.pop("rows_asked")}
+    read["gates"] = [gate.model_dump(mode="json") for gate in spec.gates]
+    read["references"] = references.identity(spec)
+    step = {"step": QUALITY_REPORT, "schema_version": SCHEMA_VERSION}
+    return digest({**step, "verdicts": verdicts, **read})

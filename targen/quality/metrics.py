@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import polars as pl
+
+from targen.steps import Column
 from targen.tasks.registry import register_metrics
 
 Better = Literal["lower", "higher"]
@@ -29,6 +32,7 @@ class Compared:
         unit: how it is written.
         zero: the axis starts at 0, so that lengths are comparable.
         better: where it differs from the metric.
+        interval: the table also has the ends of the 95% interval.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Compared:
     unit: Literal["share", "number", "usd"] = "share"
     zero: bool = False
     better: Better | None = None
+    interval: bool = True
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,7 @@ _REGISTRY: Final = (
            "completions that the tables descend from", "calls that failed and were never stored",
            better="lower", compared=Compared(
                "calls_per_row", "Calls per row", "Model calls of all steps per row kept.",
-               "number", zero=True)),
+               "number", zero=True, interval=False)),
     Metric("prompt_tokens", "accounting", "yield", "tokens sent", "tokens sent",
            "sum, as counted by the endpoint", "another model's count", better="lower"),
     Metric("completion_tokens", "accounting", "yield", "tokens received", "tokens received",
@@ -130,11 +135,11 @@ _REGISTRY: Final = (
     Metric("tokens_per_row", "accounting", "yield", "tokens per row", "tokens per row",
            "(tokens sent + received) / kept rows", better="lower", compared=Compared(
                "tokens_per_row", "Tokens per row", "Tokens sent and received per row kept.",
-               "number", zero=True)),
+               "number", zero=True, interval=False)),
     Metric("cost_per_row_usd", "accounting", "yield", "cost per row in US dollars", "cost per row",
            "cost / kept rows", better="lower", compared=Compared(
                "cost_per_row_usd", "Cost per row", "US dollars per row kept, at the prices first "
-               "paid; unknown if one is unknown.", "usd", zero=True)),
+               "paid; unknown if one is unknown.", "usd", zero=True, interval=False)),
     _share("label_share", "balance", "balance", "rows with the label", "share of each label",
            "rows with the label / rows", "whether labels are right"),
     Metric("label_entropy", "balance", "balance", "evenness of the labels (1 is even)",
@@ -308,6 +313,32 @@ def modules() -> list[str]:
 def compared() -> list[tuple[Metric, Compared]]:
     """Return the metrics that methods are compared by, in the order of the page."""
     return [(metric, metric.compared) for metric in METRICS.values() if metric.compared]
+
+
+def comparison_columns() -> tuple[Column, ...]:
+    """Return the columns of the table `comparison`, in order."""
+    with_intervals = (
+        Column(column.name + end, pl.Float64, text)
+        for _, column in compared()
+        if column.interval
+        for end, text in (
+            ("", column.says),
+            ("_low", f"Lower end of the 95% interval of {column.name}."),
+            ("_high", f"Upper end of the 95% interval of {column.name}."),
+        )
+    )
+    return (
+        Column("base", pl.String, "The task that the group extends."),
+        Column("task", pl.String, "The task, which is the partition."),
+        Column("recipe", pl.String, "The method that made the rows."),
+        Column("made", pl.Boolean, "Whether the task has a report; without one, figures are null."),
+        Column("rows", pl.Int64, "Rows of the corrected set."),
+        *(Column(c.name, pl.Float64, c.says) for _, c in compared() if not c.interval),
+        Column("words", pl.Int64, "Word count for distinct-n, the same for the whole group."),
+        Column("compared_rows", pl.Int64, "Number of rows that self-BLEU compares."),
+        Column("shortcut_part", pl.String, "The part of the input that best predicts the label."),
+        *with_intervals,
+    )
 
 
 def title(metric: str) -> str:

@@ -1,7 +1,6 @@
-"""How many of the final labels are wrong?"""
+"""Estimated share of wrong final labels."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -10,8 +9,9 @@ from targen.quality.agreement import annotated
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, percentiles, rate, wilson
+from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
 from targen.quality.text import Ints, generator
+from targen.steps import CORRECTED_SET, INSTANCES
 
 READINGS = ("intended", "annotated", "corrected")
 CHAINS = 500
@@ -20,20 +20,20 @@ ROUNDS = 300
 TOLERANCE = 1e-7
 
 ASSUMPTION = (
-    "Assumes that the intended, the annotated and the corrected label err independently of each "
-    "other once the true label is given, that each is right more often than wrong, and that all "
-    "rows are equally hard. Where one model gives all three, errors tend to be shared, and the "
-    "estimate is then too low."
+    "Assumes that errors in the intended, the annotated and the corrected label are independent "
+    "given the true label, that each label is right more often than wrong, and that all rows are "
+    "equally hard. If one model gives all three labels, they tend to share errors, and the "
+    "estimate is too low."
 )
 
 
 def prior_counts(labels: int) -> Floats:
-    """Return the rows that each confusion table is taken to have seen before the first one.
+    """Return the Dirichlet prior of a confusion table, in rows, (true, given).
 
-    Jeffreys' half a row on every answer and one row more on the right one. Without it a cell
-    that no row happens to fill would be a sure zero, and the interval would miss rare errors.
-    In simulations with 2 to 4 labels it errs upwards, by less than 0.01 at 100 rows; sparser
-    priors erred upwards by more.
+    0.5 rows per answer (Jeffreys) and one more for the correct answer. Without a prior, an empty
+    cell would be a certain zero, and the interval would miss rare errors. In simulations with 2
+    to 4 labels the estimate is too high by less than 0.01 at 100 rows; with sparser priors by
+    more.
     """
     return np.full((labels, labels), 0.5) + np.eye(labels)
 
@@ -54,14 +54,14 @@ def posterior_of(prior: Floats, confusion: Floats, patterns: Ints) -> Floats:
 
 
 def dawid_skene(patterns: Ints, weights: Floats, labels: int) -> tuple[Floats, Floats, Floats]:
-    """Fit latent classes to label patterns by expectation maximisation.
+    """Fit latent classes to label patterns by expectation maximization.
 
     Model: P(pattern) = sum over true label t of prior[t] * product over readings r of
-    confusion[r, t, given by r]. Source: Dawid and Skene 1979. It starts from the majority vote,
-    which settles the names of the classes, and adds `prior_counts`.
+    confusion[r, t, given by r], with `prior_counts`. Source: Dawid and Skene 1979. It starts from
+    the majority vote, which determines which class is which label.
 
     Args:
-        patterns: label numbers, (patterns, readings); each pattern once.
+        patterns: distinct patterns of label numbers, (patterns, readings).
         weights: rows per pattern, (patterns,).
         labels: number of labels.
 
@@ -76,10 +76,9 @@ def dawid_skene(patterns: Ints, weights: Floats, labels: int) -> tuple[Floats, F
         prior /= prior.sum()
         confusion = np.einsum("pt,prg->rtg", mass, given) + prior_counts(labels)
         confusion /= confusion.sum(axis=2, keepdims=True)
-        fresh = posterior_of(prior[None], confusion[None], patterns)[0]
-        moved = float(np.abs(fresh - posterior).max())
-        posterior = fresh
-        if moved < TOLERANCE:
+        previous = posterior
+        posterior = posterior_of(prior[None], confusion[None], patterns)[0]
+        if float(np.abs(posterior - previous).max()) < TOLERANCE:
             break
     return prior, confusion, posterior
 
@@ -89,9 +88,9 @@ def sampled(
 ) -> tuple[Floats, Floats]:
     """Draw priors and confusion tables from the model's posterior by Gibbs sampling.
 
-    `CHAINS` chains run side by side from the fitted posterior `start` for `CHAIN_STEPS` steps; the
-    last state of each is one draw. In turn the true labels of all rows are drawn given the
-    tables, and the tables (Dirichlet, with `prior_counts`) given the true labels.
+    `CHAINS` parallel chains start from the fitted posterior `start` and run for `CHAIN_STEPS`
+    steps; the last state of each is one draw. Each step draws the true labels of all rows given
+    the tables, then the tables (Dirichlet, with `prior_counts`) given the true labels.
 
     Returns:
         Priors (chains, labels) and confusion tables (chains, readings, true, given).
@@ -110,41 +109,31 @@ def sampled(
     return prior, confusion
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A share with its 95% interval."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class Noise:
-    """What latent classes say of the labels.
+class Noise(NamedTuple):
+    """The estimate from latent classes.
 
     Attributes:
         left: share of the kept rows whose final label is wrong.
         accuracy: reading -> share of its labels that are right.
-        n: rows the model was fitted to.
+        n: number of rows that the model was fitted to.
     """
 
-    left: Estimate
-    accuracy: dict[str, Estimate]
+    left: IntervalEstimate
+    accuracy: dict[str, IntervalEstimate]
     n: int
 
 
 def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
-    """Estimate the noise left in the final labels; the assumption is `ASSUMPTION`.
+    """Estimate the share of wrong final labels, under `ASSUMPTION`.
 
-    Value and interval are the mean and the central 95% of the number of wrong final labels,
-    over draws of the model's parameters given the data (`sampled`) and, given each, of which
-    rows are wrong: parameter doubt and the luck of the draw together.
+    Value and interval are the mean and the central 95% of the share over draws of the model's
+    parameters (`sampled`) and, given each, of which rows are wrong. The interval thus includes
+    parameter uncertainty and sampling error.
 
     Args:
-        readings: columns intended, annotated, corrected (labels), for pairs the twin's as well,
-            and final (label, null where the row was not kept). Rows lacking a reading, or with a
-            label outside `labels`, are left out.
+        readings: columns intended, annotated and corrected (labels), for pairs also those of the
+            second row, and final (label; null if the row was not kept). Rows without a reading,
+            or with a label outside `labels`, are excluded.
         labels: the label set.
     """
     numbers = {label: i for i, label in enumerate(labels)}
@@ -156,132 +145,131 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     cells = coded.group_by(*names, "final").len().sort(*names, "final", nulls_last=True)
     counts = cells["len"].to_numpy().astype(np.int64)
     n = int(counts.sum())
-    patterns, place = np.unique(cells.select(names).to_numpy(), axis=0, return_inverse=True)
-    rows = np.bincount(place, counts, len(patterns)).astype(np.int64)
+    patterns, index = np.unique(cells.select(names).to_numpy(), axis=0, return_inverse=True)
+    rows = np.bincount(index, counts, len(patterns)).astype(np.int64)
     start = dawid_skene(patterns, rows.astype(np.float64), len(labels))[2]
     random = generator("dawid-skene", n)
     prior, confusion = sampled(patterns, rows, len(labels), start, random)
     final = cells["final"].fill_null(-1).to_numpy()
     kept = final >= 0
-    doubt = 1 - posterior_of(prior, confusion, patterns)[:, place[kept], final[kept]]
-    seen = np.repeat(counts[kept][None], CHAINS, axis=0)
-    wrong = random.binomial(seen, np.clip(doubt, 0, 1)).sum(axis=1) / max(counts[kept].sum(), 1)
+    error = 1 - posterior_of(prior, confusion, patterns)[:, index[kept], final[kept]]
+    trials = np.repeat(counts[kept][None], CHAINS, axis=0)
+    wrong = random.binomial(trials, np.clip(error, 0, 1)).sum(axis=1) / max(counts[kept].sum(), 1)
     right = np.einsum("dt,drtt->dr", prior, confusion)
     accuracy = {}
     for reading in READINGS:
         own = [r for r, name in enumerate(names) if name.startswith(reading)]
         share = right[:, own].mean(axis=1)
-        accuracy[reading] = Estimate(float(share.mean()), *percentiles(share))
-    return Noise(Estimate(float(wrong.mean()), *percentiles(wrong)), accuracy, n)
+        accuracy[reading] = IntervalEstimate(float(share.mean()), *percentiles(share))
+    return Noise(IntervalEstimate(float(wrong.mean()), *percentiles(wrong)), accuracy, n)
 
 
-def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> Estimate:
-    """Share of wrong labels among rows that people looked at, each counted by its weight.
+def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
+    """Weighted share of wrong labels among the reviewed rows.
 
-    sum(weight of wrong rows) / sum(weight) (Hájek's estimator), so that over-sampled suspicious
-    rows do not count double. Interval: percentile bootstrap over rows within each weight, the
-    strata of the sample; Wilson's where all weights are equal.
+    sum(weight of wrong rows) / sum(weight) (Hájek's estimator), which compensates for the
+    oversampling of suspicious rows. Interval: Wilson's if all weights are equal, otherwise the
+    percentiles of draws from each stratum's posterior (Jeffreys' prior).
     """
     wrong = (~reviewed["right"]).cast(pl.Float64).to_numpy()
     weight = reviewed["weight"].cast(pl.Float64).to_numpy()
     value = float((wrong * weight).sum() / weight.sum())
     if np.unique(weight).size == 1:
-        return Estimate(value, *wilson(int(wrong.sum()), wrong.size))
+        return IntervalEstimate(value, *wilson(int(wrong.sum()), wrong.size))
     random = generator("reviewed", *seed)
     sums, total = np.zeros(2000), 0.0
     for level in np.unique(weight):
         part = wrong[weight == level]
-        # Half a wrong and half a right row more (Jeffreys): a stratum without a wrong row is no
-        # proof that it has none.
+        # Jeffreys' prior: a sample without wrong rows does not prove that the stratum has none.
         share = random.beta(part.sum() + 0.5, part.size - part.sum() + 0.5, size=2000)
         sums += level * part.size * share
         total += level * part.size
-    return Estimate(value, *percentiles(sums / total))
+    return IntervalEstimate(value, *percentiles(sums / total))
 
 
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
-    """Gather the three readings of all rows that correction saw, and the final label of kept.
+    """Return the three readings of each row that correction saw, and the final label if kept.
 
-    Twins have one true label, which all readings of both settle: they are one line with the
-    second twin's annotated and corrected label besides.
+    The rows of a pair share one true label. They become one row, with the annotated and the
+    corrected label of the second as additional readings.
     """
-    names = [f"{name}_label" for name in READINGS]
-    called = dict(zip(names, READINGS, strict=True))
-    twins = inputs.pair_field is not None and "instances" in inputs.tables
-    ids = ["instance_id"] if twins else []
-    parts = [inputs.rows.select(*ids, *names, final="label").rename(called)]
-    rejected = inputs.rejected.get("corrected_set")
+    names = {f"{name}_label": name for name in READINGS}
+    paired = inputs.pair_field is not None and INSTANCES in inputs.tables
+    ids = ["instance_id"] if paired else []
+    parts = [inputs.rows.select(*ids, *names, final="label").rename(names)]
+    rejected = inputs.rejected.get(CORRECTED_SET)
     if rejected is not None:
         lost = rejected.rename({"item_id": "instance_id"}, strict=False)
-        nothing = pl.lit(None, dtype=pl.String)
-        parts.append(lost.select(*ids, *names, final=nothing).rename(called))
+        missing = pl.lit(None, dtype=pl.String)
+        parts.append(lost.select(*ids, *names, final=missing).rename(names))
     found = pl.concat(parts)
-    if not twins:
+    if not paired:
         return found
-    slots = inputs.tables["instances"].select("instance_id", "slot")
-    pairs = found.join(slots, on="instance_id", how="left", maintain_order="left")
+    slots = inputs.tables[INSTANCES].select("instance_id", "slot")
+    rows = found.join(slots, on="instance_id", how="left", maintain_order="left")
     second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
-    whole = pairs.group_by("slot", maintain_order=True).agg(
+    pairs = rows.group_by("slot", maintain_order=True).agg(
         pl.col(*READINGS, "final").first(), rows=pl.len(), **second
     )
-    return whole.filter(pl.col("rows") == 2).drop("slot", "rows")
+    return pairs.filter(pl.col("rows") == 2).drop("slot", "rows")
 
 
 def _planted(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add how often correction notices a wrong label, and how often it doubts a right one.
+    """Add how often correction detects a planted wrong label and changes an agreed one.
 
     detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
-    share of the rows on whose label plan and annotator agree (of all rows, where nobody
-    annotated) that the corrector changed; as a few of these are wrong in truth, it is an upper
-    bound. Both from 0 to 1. Planted labels are
-    drawn at random and may be easier to notice than real errors.
+    share of the rows with equal intended and annotated labels (all rows without annotation) that
+    the corrector changed. A few of these labels are wrong, so it is an upper bound. Both are from
+    0 to 1. Planted labels are drawn at random and may be easier to detect than real errors.
     """
     planted = inputs.planted_errors
     if planted is None or not planted.height:
         collector.skip("detection", "no errors were planted")
         return
-    noticed = planted["corrected_label"] != planted["planted_label"]
-    collector.add(rate("detection", "planted errors", noticed))
-    names = [f"{name}_label" for name in READINGS]
-    if set(names) <= set(inputs.rows.columns):
-        seen = readings_of(inputs)
+    detected = planted["corrected_label"] != planted["planted_label"]
+    collector.add(rate("detection", "planted errors", detected))
+    if _has_readings(inputs):
         intended, annotated_, corrected = (pl.col(name) for name in READINGS)
-        agreed = seen.filter(annotated_.is_null() | (intended == annotated_))
+        agreed = readings_of(inputs).filter(annotated_.is_null() | (intended == annotated_))
         changed = agreed.select(changed=intended != corrected)["changed"]
         collector.add(rate("false_alarm", "all", changed))
 
 
+def _has_readings(inputs: ReportInputs) -> bool:
+    return {f"{name}_label" for name in READINGS} <= set(inputs.rows.columns)
+
+
+def _reason_not_estimable(inputs: ReportInputs) -> str | None:
+    """Return why latent classes cannot be fitted, None if they can."""
+    if inputs.answer_kind != "class":
+        return f"answers of kind {inputs.answer_kind} have no fixed set of classes"
+    if not _has_readings(inputs) or not annotated(inputs):
+        return "needs an intended, an annotated and a corrected label"
+    if not inputs.corrector_blind:
+        return "the corrector was shown the intended label, so the readings are not independent"
+    if len(label_set(inputs)) < 2:
+        return "there is only one label"
+    known = [pl.col(name).is_in(label_set(inputs)) for name in READINGS]
+    if readings_of(inputs).filter(*known).height < 30:
+        return "fewer than 30 rows have all three readings"
+    return None
+
+
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add the share of wrong final labels, and how often each reading is right."""
+    """Add the share of wrong final labels, the accuracy of each reading, and detection rates."""
     _planted(inputs, collector)
     if inputs.reviewed is not None and inputs.reviewed.height:
-        share = reviewed_share(inputs.reviewed)
+        value, low, high = reviewed_share(inputs.reviewed)
         n = inputs.reviewed.height
-        collector.add(Measure("label_noise", share.value, n, "reviewed", share.low, share.high))
-    names = {f"{name}_label" for name in READINGS}
-    why = None
-    if inputs.answer_kind != "class":
-        why = f"answers of kind {inputs.answer_kind} have no fixed set of classes"
-    elif not names <= set(inputs.rows.columns) or not annotated(inputs):
-        why = "needs an intended, an annotated and a corrected label"
-    elif not inputs.corrector_blind:
-        why = "the corrector was shown the intended label: the readings are not independent"
-    elif len(label_set(inputs)) < 2:
-        why = "there is one label only"
-    readings = readings_of(inputs) if why is None else None
-    if readings is not None:
-        known = [pl.col(name).is_in(label_set(inputs)) for name in READINGS]
-        if readings.filter(*known).height < 30:
-            why = "fewer than 30 rows have all three readings"
-    if readings is None or why is not None:
-        collector.skip("label_noise", why or "")
+        collector.add(Measure("label_noise", value, n, "reviewed", low, high))
+    reason = _reason_not_estimable(inputs)
+    if reason is not None:
+        collector.skip("label_noise", reason)
         return
-    found = estimate(readings, label_set(inputs))
+    found = estimate(readings_of(inputs), label_set(inputs))
     collector.details["noise_assumption"] = ASSUMPTION
-    left = found.left
+    value, low, high = found.left
     kept = inputs.rows.height
-    collector.add(Measure("label_noise", left.value, kept, "latent classes", left.low, left.high))
-    for name, share in found.accuracy.items():
-        collector.add(
-            Measure("reading_accuracy", share.value, found.n, name, share.low, share.high)
-        )
+    collector.add(Measure("label_noise", value, kept, "latent classes", low, high))
+    for name, (value, low, high) in found.accuracy.items():
+        collector.add(Measure("reading_accuracy", value, found.n, name, low, high))

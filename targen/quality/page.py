@@ -1,8 +1,8 @@
-"""Renders the report's JSON as one self-contained HTML page."""
+"""Renders the report and the comparison as self-contained HTML pages."""
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from targen.quality import svg
+from targen.quality.comparison import Comparison
 from targen.quality.metrics import METRICS, SECTIONS, title
 from targen.quality.report import Report
+from targen.quality.svg import Line
 from targen.quality.verdict import percent, plural
 
 TEMPLATE = "page.html.jinja"
 BODY = "sections.html.jinja"
+COMPARISON = "comparison.html.jinja"
+COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
+"""Metrics in the comparison's table of methods."""
 SHOWN = 480
 """Characters of a text on the page; the tables have the full text."""
 REVIEW_SHOWN = 20
@@ -137,7 +142,7 @@ def template(name: str) -> Template:
 
 
 def render(report: Report) -> str:
-    """Return the page: no script, no requests, every text escaped."""
+    """Return the report as a self-contained page, without scripts; every text is escaped."""
     content = report.json
     known = {"r": content, "fig": Figures(content["figures"])}
     # The template has escaped its output, so a row's text cannot look like a section.
@@ -145,3 +150,61 @@ def render(report: Report) -> str:
     body = Markup(template(BODY).render(**known, review_shown=REVIEW_SHOWN, other_metrics=other))  # noqa: S704
     sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
     return template(TEMPLATE).render(**known, body=body, sections=sections)
+
+
+def written(value: float | None, unit: str) -> str:
+    """Return a figure in its unit."""
+    if value is None:
+        return "–"
+    if unit == "share":
+        return percent(value)
+    if unit == "usd":
+        return money(value)
+    if abs(value) >= 10:
+        return number(value)
+    # Equal decimals for all methods, and never minus zero.
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{round(value, 3) + 0.0:.3f}"
+
+
+def lines(metric: Mapping[str, Any], methods: Sequence[Mapping[str, Any]]) -> list[Line]:
+    """Return the lines of `svg.dots` for one metric, one per method."""
+    found: list[Line] = []
+    for method in methods:
+        figure = method["figures"].get(metric["name"])
+        if figure is None:
+            found.append((method["name"], None, None, None, "–"))
+        else:
+            value = figure["value"]
+            text = written(value, metric["unit"])
+            found.append((method["name"], value, figure["low"], figure["high"], text))
+    return found
+
+
+def unmeasured(metrics: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -> list[Any]:
+    """Return (metric, [(reason, names of the methods)]) for every missing figure."""
+    found = []
+    for metric in metrics:
+        reasons: dict[str, list[str]] = {}
+        for method in group["methods"]:
+            if metric["name"] in method["absent"]:
+                reasons.setdefault(method["absent"][metric["name"]], []).append(method["name"])
+        if reasons:
+            found.append((metric, list(reasons.items())))
+    return found
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """Return the comparison as a self-contained page, without scripts; every text is escaped."""
+    content = comparison.json
+    by_name = {metric["name"]: metric for metric in content["metrics"]}
+    made = [g for g in content["groups"] if any(method["made"] for method in g["methods"])]
+    return template(COMPARISON).render(
+        c=content,
+        made=made,
+        waiting=[group for group in content["groups"] if group not in made],
+        metric=by_name,
+        costs=[by_name[name] for name in COSTS],
+        lines=lines,
+        unmeasured=unmeasured,
+        written=written,
+    )

@@ -1,4 +1,4 @@
-"""People's review of finished rows: the sheet that they fill in, and what they said."""
+"""Human review of finished rows: sampling, the sheet to fill in, and the stored verdicts."""
 
 import csv
 import io
@@ -12,8 +12,8 @@ import polars as pl
 from targen.errors import TableError, TargenError
 from targen.hashing import digest, short_id
 from targen.quality import agreement
-from targen.quality.inputs import ReportInputs
-from targen.steps import DAMAGED
+from targen.quality.inputs import for_task
+from targen.steps import CORRECTED_SET, DAMAGED, LABELS
 from targen.tables.storage import Storage, drafted
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
@@ -27,50 +27,42 @@ REVIEWS: Final = {
     "label": pl.String,
     "comment": pl.String,
 }
-"""Columns of the file of verdicts; `label` is the one that a person gave instead."""
+"""Columns of the file of verdicts; `label` is the reviewer's label if it differs."""
 RIGHT, WRONG = "right", "wrong"
 SUSPICIOUS_SHARE: Final = 0.5
-"""Share of a sample that is given to rows whose labels are not of one mind."""
+"""Share of a sample for rows whose labels or votes disagree."""
 SHOWN: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _SEPARATOR: Final = ";"
 
 
 def key(task: str) -> str:
-    """Return where the verdicts of a task lie in the data folder."""
+    """Return the key of a task's verdicts in the data folder."""
     return f"reviews/{task}.parquet"
 
 
 def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
-    """Return what a verdict is on: a row whose fields or label change is another one."""
+    """Return a hash of a row's fields and label; a verdict lapses if it changes."""
     return short_id(["review", {name: row[name] for name in spec.fields}, row["label"]])
 
 
 def strata(spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
-    """Return the stratum of each row: whether its labels are of one mind, and its label."""
-    tables = {"corrected_set": rows} | ({} if labels is None else {"labels": labels})
-    inputs = ReportInputs(
-        task_name=spec.name,
-        title=spec.title,
-        description="",
-        fields=spec.field_types,
-        answer_kind=spec.answer.kind,
-        tables=tables,
-    )
-    divided = {row["instance_id"] for row in agreement.review(inputs)}
+    """Return the stratum of each row: whether its labels agree and, for classes, its label."""
+    tables = {CORRECTED_SET: rows} | ({} if labels is None else {LABELS: labels})
+    divided = {row["instance_id"] for row in agreement.review(for_task(spec, tables))}
     found = []
     for row in rows.iter_rows(named=True):
-        mind = "divided" if row["instance_id"] in divided else "agreed"
-        # Spans and sets of labels are too many to be strata.
-        found.append(f"{mind}, {row['label']}" if spec.answer.kind == "class" else mind)
+        stratum = "divided" if row["instance_id"] in divided else "agreed"
+        # Spans and label sets have too many values for strata.
+        found.append(f"{stratum}, {row['label']}" if spec.answer.kind == "class" else stratum)
     return found
 
 
 def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
-    """Return how many rows of each stratum a sample takes.
+    """Return the number of rows to sample from each stratum.
 
-    Half of it goes to divided rows, as far as there are so many; inside both halves strata get
-    equal numbers, and what one cannot fill goes to the others.
+    Half of the sample is divided rows, if there are enough. Within each half, strata get equal
+    numbers; what one stratum cannot provide comes from the others.
     """
     rows = min(rows, sum(sizes.values()))
     halves = [{k: n for k, n in sizes.items() if k.startswith(m)} for m in ("divided", "agreed")]
@@ -89,26 +81,23 @@ def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
 def sample(
     spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, wanted: int
 ) -> list[dict[str, Any]]:
-    """Return the rows of a sheet: stratified, chosen and ordered by content alone.
+    """Return a stratified sample of `wanted` rows, chosen and ordered by a hash of their content.
 
-    The order is that of a hash as well, so that who fills in the first rows only has still looked
-    at a fair part of each stratum.
+    Because of the order, the first rows of a sheet are also a fair sample of each stratum.
     """
     members: dict[str, list[dict[str, Any]]] = {}
-    listed = rows.iter_rows(named=True)
-    for stratum, row in zip(strata(spec, rows, labels), listed, strict=True):
+    for stratum, row in zip(strata(spec, rows, labels), rows.iter_rows(named=True), strict=True):
         members.setdefault(stratum, []).append(row | {"content": content(spec, row)})
-    taken = shares({name: len(some) for name, some in sorted(members.items())}, wanted)
+    taken = shares({name: len(group) for name, group in sorted(members.items())}, wanted)
     chosen = []
-    for stratum, some in members.items():
-        first = sorted(some, key=_lot)[: taken[stratum]]
-        chosen += [
-            row | {"stratum": stratum, "weight": round(len(some) / len(first), 6)} for row in first
-        ]
-    return sorted(chosen, key=_lot)
+    for stratum, group in members.items():
+        first = sorted(group, key=_order)[: taken[stratum]]
+        weight = round(len(group) / max(len(first), 1), 6)
+        chosen += [row | {"stratum": stratum, "weight": weight} for row in first]
+    return sorted(chosen, key=_order)
 
 
-def _lot(row: Mapping[str, Any]) -> str:
+def _order(row: Mapping[str, Any]) -> str:
     return digest(["review", row["instance_id"], row["content"]])
 
 
@@ -269,61 +258,61 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
     return {"right": same, "label": None if same else given}
 
 
-def stored(place: Storage, task: str) -> pl.DataFrame | None:
-    """Return the verdicts that are kept for a task, None where there are none.
+def stored(storage: Storage, task: str) -> pl.DataFrame | None:
+    """Return the stored verdicts of a task, None if there are none.
 
     Raises:
         TableError: the file cannot be read.
     """
-    found = place.read(key(task))
+    found = storage.read(key(task))
     if found is None:
         return None
     try:
         return pl.read_parquet(io.BytesIO(found)).select(list(REVIEWS))
     except DAMAGED as error:
         raise TableError(
-            f"{place.address(key(task))} is no readable file of verdicts. Move it away and import "
-            "the sheets again."
+            f"{storage.address(key(task))} is not a readable file of verdicts. Move it away and "
+            "import the sheets again."
         ) from error
 
 
-def keep(place: Storage, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add verdicts to those that are kept, newer ones in place of older, and return all.
+def keep(storage: Storage, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Add verdicts to the stored ones, replacing older ones on the same row, and return all.
 
     Raises:
-        TableError: the place cannot be read or written.
+        TableError: the storage cannot be read or written.
     """
-    before = stored(place, task)
+    before = stored(storage, task)
     parts = [verdicts] if before is None else [verdicts, before]
     rows = pl.concat(parts).unique(["instance_id", "content"], keep="first").sort("instance_id")
     buffer = io.BytesIO()
     rows.write_parquet(buffer)
-    place.write(key(task), buffer.getvalue())
+    storage.write(key(task), buffer.getvalue())
     return rows
 
 
 def identity(verdicts: pl.DataFrame | None) -> str | None:
-    """Return the sha256 of verdicts, None without any: part of the report's digest."""
+    """Return the sha256 of verdicts for the report's digest, None if there are none."""
     return None if verdicts is None else digest(verdicts.write_ndjson())
 
 
 def in_force(
     spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, verdicts: pl.DataFrame
 ) -> pl.DataFrame:
-    """Return the verdicts that still hold, as `ReportInputs.reviewed` takes them.
+    """Return the verdicts that still apply, for `ReportInputs.reviewed`.
 
-    A row stands for as many rows as its stratum has for each one of it that people looked at.
+    A row's weight is the number of rows in its stratum per reviewed row.
     """
-    said = {(row["instance_id"], row["content"]): row["right"] for row in verdicts.to_dicts()}
-    places = strata(spec, rows, labels)
+    given = {(row["instance_id"], row["content"]): row["right"] for row in verdicts.to_dicts()}
+    by_row = strata(spec, rows, labels)
     found = [
         {"instance_id": row["instance_id"], "right": right, "stratum": stratum}
-        for stratum, row in zip(places, rows.iter_rows(named=True), strict=True)
-        if (right := said.get((row["instance_id"], content(spec, row)))) is not None
+        for stratum, row in zip(by_row, rows.iter_rows(named=True), strict=True)
+        if (right := given.get((row["instance_id"], content(spec, row)))) is not None
     ]
     schema = {"instance_id": pl.String, "right": pl.Boolean, "stratum": pl.String}
     frame = pl.DataFrame(found, schema=schema)
-    sizes = {name: places.count(name) for name in set(places)}
+    sizes = {name: by_row.count(name) for name in set(by_row)}
     size = pl.col("stratum").replace_strict(sizes, default=1, return_dtype=pl.Float64)
     weighted = frame.with_columns(weight=size / pl.len().over("stratum"))
     return weighted.select("instance_id", "right", "weight")

@@ -1,53 +1,108 @@
-"""How alike rows are in meaning, over embeddings that the caller brings."""
+"""Similarity of meaning between rows, from embeddings that the caller provides."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from targen.errors import NoEmbeddingsError
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
-from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Z95
-from targen.quality.text import generator
+from targen.quality.inputs import Embedded, ReportInputs
+from targen.quality.intervals import Z95, Floats, IntervalEstimate
+from targen.quality.text import Ints, generator, joined
+from targen.steps import INSTANCES
 
-Floats = npt.NDArray[np.float64]
-
+ROWS = 10_000
+"""Maximum number of rows to embed: more rows cost money and hardly narrow the interval."""
 VENDI_ROWS = 1000
-"""Rows per Vendi score: its top value is the number of rows."""
+"""Maximum number of rows per Vendi score, which is also its maximum value."""
+
+
+class Embedder(Protocol):
+    """A deterministic embedding model."""
+
+    async def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return one vector per text, (texts, dimensions).
+
+        Raises:
+            NoEmbeddingsError: the endpoint returned none.
+        """
+        ...
+
+
+async def with_embeddings(inputs: ReportInputs, embedder: Embedder, model: str) -> ReportInputs:
+    """Return the inputs with vectors of their rows and of the reference, if available.
+
+    The text of a row is that of all its text fields, one per line.
+
+    Args:
+        inputs: without embeddings.
+        embedder: the embedding model.
+        model: its name, for the page.
+
+    Raises:
+        EndpointError: the endpoint cannot be used at all.
+        BudgetError: the budget is used up.
+    """
+    if not inputs.text_fields:
+        return replace(inputs, no_embeddings="the task has no text field")
+    frames = [frame for frame in (inputs.rows, inputs.reference) if frame is not None]
+    chosen = [_rows_to_embed(frame) for frame in frames]
+    texts = [
+        text
+        for frame, rows in zip(frames, chosen, strict=True)
+        for text in joined(frame[rows], inputs.text_fields).fill_null("").to_list()
+    ]
+    try:
+        vectors = await embedder.embed(texts)
+    except NoEmbeddingsError as error:
+        return replace(inputs, no_embeddings=str(error))
+    own = Embedded(vectors[: chosen[0].size], chosen[0])
+    gold = Embedded(vectors[chosen[0].size :], chosen[1]) if len(chosen) > 1 else None
+    return replace(inputs, embeddings=own, reference_embeddings=gold, embedding_model=model)
+
+
+def _rows_to_embed(frame: pl.DataFrame) -> Ints:
+    if frame.height <= ROWS:
+        return np.arange(frame.height, dtype=np.int64)
+    order = generator("embedded rows", frame.height).permutation(frame.height)
+    return np.asarray(np.sort(order[:ROWS]), dtype=np.int64)
 
 
 def unit(vectors: npt.NDArray[np.floating]) -> Floats:
-    """Return the vectors at length 1; a zero vector stays zero."""
+    """Return the vectors scaled to length 1; zero vectors are unchanged."""
     numbers = np.asarray(vectors, dtype=np.float64)
     lengths = np.linalg.norm(numbers, axis=1, keepdims=True)
     return np.asarray(numbers / np.where(lengths > 0, lengths, 1), dtype=np.float64)
 
 
-def mean_similarity(vectors: Floats) -> tuple[float, float | None, float | None]:
-    """Mean cosine over all pairs of rows, with its interval, without making the pairs.
+def mean_similarity(vectors: Floats) -> IntervalEstimate:
+    """Mean cosine over all pairs of rows, in closed form.
 
-    (|sum e|^2 - sum |e|^2) / (N (N - 1)) over unit vectors e. Without unit, from -1/(N - 1) to
-    1 (all the same); high means narrow. NaN for fewer than two rows. It is an average: two
-    tight groups far apart look like one loose group. What counts as near is the embedding
-    model's idea, so compare only under one model.
+    (|sum e|^2 - sum |e|^2) / (N (N - 1)) over unit vectors e, from -1/(N - 1) to 1 (all equal);
+    NaN for fewer than two rows. High values mean little variety. As an average, it does not
+    distinguish two tight groups from one loose group. It is comparable only under one embedding
+    model.
 
     Returns:
-        Value and 95% interval by the jackknife of a U-statistic (Efron and Stein 1981): twice
-        the standard error of the rows' own means over the other rows.
+        Value and 95% interval by the jackknife of a U-statistic (Efron and Stein 1981): twice the
+        standard error of each row's mean over the other rows.
     """
     n = len(vectors)
     if n < 2:
-        return math.nan, None, None
+        return IntervalEstimate(math.nan, None, None)
     total = vectors.sum(axis=0)
     own = np.einsum("ij,ij->i", vectors, vectors)
     per_row = (vectors @ total - own) / (n - 1)
     value = float(per_row.mean())
     half = Z95 * 2 * float(per_row.std(ddof=1)) / math.sqrt(n)
-    return value, value - half, value + half
+    return IntervalEstimate(value, value - half, value + half)
 
 
 def between(first: Floats, second: Floats) -> float:
@@ -58,12 +113,12 @@ def between(first: Floats, second: Floats) -> float:
 
 
 def vendi_score(vectors: Floats) -> float:
-    """Vendi score: how many different rows the set is worth.
+    """Vendi score: the effective number of different rows.
 
-    exp of the Shannon entropy of the eigenvalues of K / N, K the cosine matrix. Unit: rows; 1
-    (all the same) to N (all orthogonal); NaN without a row. Computed on the d x d matrix
-    E'E / N where that is smaller: its non-zero eigenvalues are the same. Source: Friedman and
-    Dieng 2023 (TMLR). It grows with N, so compare only at equal numbers of rows.
+    exp of the Shannon entropy of the eigenvalues of K / N, where K is the cosine matrix. From 1
+    (all equal) to N (all orthogonal); NaN without rows. If the d x d matrix E'E / N is smaller,
+    it is used instead: its non-zero eigenvalues are the same. Source: Friedman and Dieng 2023
+    (TMLR). It grows with N, so compare only at equal numbers of rows.
     """
     if not len(vectors):
         return math.nan
@@ -77,97 +132,100 @@ def vendi_score(vectors: Floats) -> float:
 def similarity_by_label(
     vectors: Floats, labels: pl.Series, names: Sequence[str]
 ) -> list[list[float]]:
-    """Return mean cosines within (diagonal) and between labels, NaN where there is no pair."""
+    """Return mean cosines within (diagonal) and between labels; NaN without a pair."""
     groups = [vectors[(labels == name).fill_null(False).to_numpy()] for name in names]
     return [
-        [mean_similarity(a)[0] if i == j else between(a, b) for j, b in enumerate(groups)]
+        [mean_similarity(a).value if i == j else between(a, b) for j, b in enumerate(groups)]
         for i, a in enumerate(groups)
     ]
 
 
-def similarity_across(mine: Floats, theirs: Floats) -> tuple[float, float | None, float | None]:
-    """Mean cosine over all pairs of a row and a reference row, copies left out, with its interval.
+def similarity_across(own: Floats, reference: Floats) -> IntervalEstimate:
+    """Mean cosine over all pairs of a row and a reference row, without copies.
 
-    Without unit, -1 to 1. Where the set means what the reference means, it is about the mean
-    similarity within the reference; lower says that the set is about something else, higher that
-    it keeps to what is central there. Pairs of equal vectors are left out, as a row's pair with
-    itself is within a set. NaN without a pair.
+    From -1 to 1; NaN without a pair. If the set and the reference are about the same things, it
+    is close to the mean similarity within the reference. Lower values mean that the set is about
+    something else, higher values that it covers only what is central in the reference. Pairs of
+    equal vectors are excluded, as the pair of a row with itself is within a set.
 
     Returns:
-        Value and 95% interval of a two-sample U-statistic: the standard errors of the means that
-        single rows have over the other side, added in quadrature.
+        Value and 95% interval of a two-sample U-statistic: the standard errors of each row's mean
+        over the other side, added in quadrature.
     """
-    copies, counts = 0, Counter(row.tobytes() for row in theirs)
-    for row in mine:
+    copies, counts = 0, Counter(row.tobytes() for row in reference)
+    for row in own:
         copies += counts[row.tobytes()]
-    pairs = len(mine) * len(theirs) - copies
+    pairs = len(own) * len(reference) - copies
     if pairs <= 0:
-        return math.nan, None, None
-    value = (float(mine.sum(axis=0) @ theirs.sum(axis=0)) - copies) / pairs
-    if len(mine) < 2 or len(theirs) < 2:
-        return value, None, None
-    own, gold = mine @ theirs.mean(axis=0), theirs @ mine.mean(axis=0)
-    variance = float(own.var(ddof=1)) / len(mine) + float(gold.var(ddof=1)) / len(theirs)
+        return IntervalEstimate(math.nan, None, None)
+    value = (float(own.sum(axis=0) @ reference.sum(axis=0)) - copies) / pairs
+    if len(own) < 2 or len(reference) < 2:
+        return IntervalEstimate(value, None, None)
+    variance = 0.0
+    for one, other in ((own, reference), (reference, own)):
+        variance += float((one @ other.mean(axis=0)).var(ddof=1)) / len(one)
     half = Z95 * math.sqrt(variance)
-    return value, value - half, value + half
+    return IntervalEstimate(value, value - half, value + half)
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add mean similarity, also to the reference and by label, Vendi score, and drift by depth."""
-    made, gold = inputs.embeddings, inputs.reference_embeddings
-    why = inputs.no_embeddings if made is None else "needs two rows" if len(made.rows) < 2 else None
-    if made is None or why is not None:
+    """Add mean similarity (also to the reference and by label), Vendi score, and drift by depth."""
+    embedded, gold = inputs.embeddings, inputs.reference_embeddings
+    if embedded is None or len(embedded.rows) < 2:
+        reason = inputs.no_embeddings if embedded is None else "needs two rows"
         for name in ("mean_similarity", "similarity", "vendi_score", "drift"):
-            collector.skip(name, why or "")
+            collector.skip(name, reason)
         return
     collector.details["embedding_model"] = inputs.embedding_model
-    mine = unit(made.vectors)
-    theirs = None if gold is None or not len(gold.rows) else unit(gold.vectors)
-    value, low, high = mean_similarity(mine)
-    other = mean_similarity(theirs)[0] if theirs is not None else None
-    collector.add(Measure("mean_similarity", value, len(mine), "all", low, high, other))
-    if theirs is not None:
-        value, low, high = similarity_across(mine, theirs)
-        collector.add(Measure("reference_similarity", value, len(mine), "all", low, high, other))
-    else:
+    own = unit(embedded.vectors)
+    reference = None if gold is None or not len(gold.rows) else unit(gold.vectors)
+    value, low, high = mean_similarity(own)
+    other = mean_similarity(reference).value if reference is not None else None
+    collector.add(Measure("mean_similarity", value, len(own), "all", low, high, other))
+    size = min(VENDI_ROWS, len(own))
+    if reference is None:
         collector.skip("reference_similarity", "there is no reference data to compare with")
-    size = min(VENDI_ROWS, len(mine), len(theirs) if theirs is not None else VENDI_ROWS)
-    scores = [vendi_score(_some(group, size)) for group in (mine, theirs) if group is not None]
-    gold_score = scores[1] if theirs is not None else None
-    collector.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=gold_score))
-    if inputs.answer_kind == "class":
-        _by_label(inputs, mine, theirs, collector)
     else:
-        collector.skip("similarity", f"answers of kind {inputs.answer_kind} make no groups of rows")
-    _drift(inputs, mine, collector)
+        size = min(size, len(reference))
+        value, low, high = similarity_across(own, reference)
+        collector.add(Measure("reference_similarity", value, len(own), "all", low, high, other))
+    scores = [vendi_score(_draw(group, size)) for group in (own, reference) if group is not None]
+    other = scores[1] if reference is not None else None
+    collector.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=other))
+    if inputs.answer_kind == "class":
+        _by_label(inputs, embedded, own, reference, collector)
+    else:
+        collector.skip("similarity", f"answers of kind {inputs.answer_kind} do not group the rows")
+    _drift(inputs, embedded, own, collector)
 
 
 def _by_label(
-    inputs: ReportInputs, mine: Floats, theirs: Floats | None, collector: MetricCollector
+    inputs: ReportInputs,
+    embedded: Embedded,
+    own: Floats,
+    reference: Floats | None,
+    collector: MetricCollector,
 ) -> None:
-    """Add the mean cosine within each label and between each two."""
-    assert inputs.embeddings is not None
     names = label_set(inputs)
-    table = similarity_by_label(mine, inputs.rows["label"][inputs.embeddings.rows], names)
+    table = similarity_by_label(own, inputs.rows["label"][embedded.rows], names)
     gold = None
-    if theirs is not None and inputs.reference is not None and inputs.reference_embeddings:
+    if reference is not None and inputs.reference is not None and inputs.reference_embeddings:
         labels = inputs.reference["label"][inputs.reference_embeddings.rows]
-        gold = similarity_by_label(theirs, labels, names)
+        gold = similarity_by_label(reference, labels, names)
     collector.details["similarity"] = {"names": names, "values": table}
     for i, first in enumerate(names):
         for j in range(i, len(names)):
             pair = first if i == j else f"{first} and {names[j]}"
             other = None if gold is None else gold[i][j]
-            collector.add(Measure("similarity", table[i][j], len(mine), pair, reference=other))
+            collector.add(Measure("similarity", table[i][j], len(own), pair, reference=other))
 
 
-def _some(vectors: Floats, size: int) -> Floats:
-    """Return `size` rows drawn by a fixed seed."""
+def _draw(vectors: Floats, size: int) -> Floats:
     return vectors[generator("vendi", len(vectors)).permutation(len(vectors))[:size]]
 
 
 def roots(instances: pl.DataFrame) -> dict[str, str]:
-    """Return instance_id -> the id at the far end of its first parents, for grown rows."""
+    """Return instance_id -> the root of its chain of first parents, for evolved rows."""
     parent = {
         row_id: parents[0]
         for row_id, parents in instances.select("instance_id", "parent_ids").iter_rows()
@@ -176,7 +234,7 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
     found = {}
     for row_id in parent:
         at, steps = row_id, 0
-        # A chain longer than there are rows is a circle: nobody's root.
+        # A chain longer than the number of rows is a cycle, which has no root.
         while at in parent and steps <= len(parent):
             at, steps = parent[at], steps + 1
         if at not in parent:
@@ -184,26 +242,26 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
     return found
 
 
-def _drift(inputs: ReportInputs, vectors: Floats, collector: MetricCollector) -> None:
-    """Add the mean cosine of grown rows to the row they grew from, by depth."""
-    instances = inputs.tables.get("instances")
+def _drift(
+    inputs: ReportInputs, embedded: Embedded, vectors: Floats, collector: MetricCollector
+) -> None:
+    instances = inputs.tables.get(INSTANCES)
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
-        collector.skip("drift", "no row was grown from another")
+        collector.skip("drift", "no row evolved from another")
         return
-    assert inputs.embeddings is not None
-    ids = inputs.rows["instance_id"][inputs.embeddings.rows]
-    place = {row_id: i for i, row_id in enumerate(ids)}
+    index = {row_id: i for i, row_id in enumerate(inputs.rows["instance_id"][embedded.rows])}
     depth = dict(instances.select("instance_id", "depth").iter_rows())
     by_depth: dict[int, list[float]] = {}
     for row_id, root in roots(instances).items():
-        if row_id in place and root in place:
-            cosine = float(vectors[place[row_id]] @ vectors[place[root]])
+        if row_id in index and root in index:
+            cosine = float(vectors[index[row_id]] @ vectors[index[root]])
             by_depth.setdefault(depth[row_id], []).append(cosine)
     if not by_depth:
-        collector.skip("drift", "no grown row is kept together with the row it grew from")
+        collector.skip("drift", "no evolved row was kept together with its root")
     for level in sorted(by_depth):
         values = np.array(by_depth[level])
-        half = Z95 * float(values.std(ddof=1)) / math.sqrt(values.size) if values.size > 1 else None
-        mean = float(values.mean())
-        low, high = (None, None) if half is None else (mean - half, mean + half)
+        mean, low, high = float(values.mean()), None, None
+        if values.size > 1:
+            half = Z95 * float(values.std(ddof=1)) / math.sqrt(values.size)
+            low, high = mean - half, mean + half
         collector.add(Measure("drift", mean, values.size, f"depth {level}", low, high))

@@ -1,4 +1,4 @@
-"""What Great Expectations is asked of each table, as plain data."""
+"""The suite of expectations for each table, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -6,13 +6,22 @@ from typing import Any, Final
 import polars as pl
 
 from targen import steps
-from targen.steps import IDS, REFERENCES
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    IDS,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    REFERENCES,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tasks.sections import Expectation
 from targen.tasks.spec import TaskSpec
 
-REPORT: Final = "quality_report"
-EVEN: Final = 0.1
-"""Kullback-Leibler divergence from an even spread of the labels that is warned of: 72 to 28."""
+MAX_DIVERGENCE: Final = 0.1
+"""Kullback-Leibler divergence of the labels from uniform above which to warn: 72 to 28."""
 ID_PATTERN: Final = "^[0-9a-f]{16}$"
 _TYPES: Final[Mapping[Any, tuple[str, ...]]] = {
     pl.String: ("str",),
@@ -34,9 +43,9 @@ def build(
     Args:
         step: one of `targen.steps.STEPS`.
         spec: the task.
-        table: the table, to know what was planned.
-        upstream: the tables it was made from, for references.
-        judged: the gates as the report judged them, for the table quality_report.
+        table: the table itself.
+        upstream: the tables that it refers to.
+        judged: the results of the gates, for the table quality_report.
     """
     schema = steps.schema(step, spec.field_types, spec.answer.kind)
     suite = [_expect("table_columns_to_match_ordered_list", column_list=list(schema))]
@@ -44,22 +53,22 @@ def build(
         names = ("list",) if isinstance(dtype, pl.List) else _TYPES[dtype]
         suite.append(_expect("column_values_to_be_in_type_list", column, type_list=list(names)))
     suite += _identity(step, upstream)
-    if step in ("instances", "corrected_set"):
+    if step in (INSTANCES, CORRECTED_SET):
         suite += _texts(spec)
     suite += {
-        "vocabularies": [_expect("column_values_to_not_be_null", "term")],
-        "contexts": [_expect("column_values_to_not_be_null", "text")],
-        "seeds": [_expect("column_values_to_be_json_parseable", "fields")],
-        "instances": [
+        VOCABULARIES: [_expect("column_values_to_not_be_null", "term")],
+        CONTEXTS: [_expect("column_values_to_not_be_null", "text")],
+        SEEDS: [_expect("column_values_to_be_json_parseable", "fields")],
+        INSTANCES: [
             _expect("column_values_to_be_between", "slot", min_value=0),
             *_label_set(spec, "intended_label"),
         ],
-        "labels": [
+        LABELS: [
             *_label_set(spec, "label"),
             _expect("column_values_to_be_between", "agreement", min_value=0, max_value=1),
         ],
-        "corrected_set": _corrected(spec, table) if step == "corrected_set" else [],
-        REPORT: _report(judged),
+        CORRECTED_SET: _corrected(spec, table) if step == CORRECTED_SET else [],
+        QUALITY_REPORT: _report(judged),
     }[step]
     return suite + list(spec.expectations.get(step, ()))
 
@@ -74,7 +83,7 @@ def _expect(
 
 
 def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectation]:
-    """Ids are unique and well formed, and references name rows of the tables above."""
+    """Require unique, well-formed ids, and references to existing rows."""
     if step not in IDS:
         columns = ["metric", "slice"]
         return [_expect("compound_columns_to_be_unique", column_list=columns)]
@@ -85,7 +94,7 @@ def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectati
         _expect("column_values_to_match_regex", key, regex=ID_PATTERN),
     ]
     for column, other, target in REFERENCES.get(step, ()):
-        # A list of ids has no value that could be in a set; the contract looks inside.
+        # This expectation does not support lists of ids; the contract checks them.
         if other in upstream and not column.endswith("_ids"):
             known = upstream[other][target].drop_nulls().unique(maintain_order=True).to_list()
             suite.append(_expect("column_values_to_be_in_set", column, value_set=known))
@@ -93,7 +102,7 @@ def _identity(step: str, upstream: Mapping[str, pl.DataFrame]) -> list[Expectati
 
 
 def _texts(spec: TaskSpec) -> list[Expectation]:
-    """Fields are filled, of their length and values, and no row stands twice."""
+    """Require complete fields of the allowed length and values, and distinct rows."""
     suite = []
     for name, field in spec.fields.items():
         if not field.optional:
@@ -122,7 +131,7 @@ def _label_set(spec: TaskSpec, column: str) -> list[Expectation]:
 
 
 def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
-    """Labels are there, as many rows as asked for, and the labels even where they were planned."""
+    """Require labels and the requested number of rows; warn if planned labels are unbalanced."""
     suite = _label_set(spec, "label")
     if spec.answer.kind != "none":
         suite.append(_expect("column_values_to_not_be_null", "label"))
@@ -142,14 +151,13 @@ def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
                 "label",
                 severity="warn",
                 partition_object={"values": list(spec.labels), "weights": shares},
-                threshold=EVEN,
+                threshold=MAX_DIVERGENCE,
             )
         )
     return suite
 
 
 def _report(judged: Sequence[Mapping[str, Any]]) -> list[Expectation]:
-    """Every gate's figures are there and within its bounds."""
     suite = [_expect("column_values_to_not_be_null", "metric")]
     for gate in judged:
         for slice_ in gate["slices"]:

@@ -1,4 +1,4 @@
-"""Is the set of use? Train on it, test on gold."""
+"""Accuracy on gold data of a simple classifier that is trained on the set."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,10 @@ import polars as pl
 
 from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
-from targen.quality.difficulty import FEWEST, ROWS, learner_of, why_not
-from targen.quality.duplicates import normalised
+from targen.quality.difficulty import FEWEST, ROWS, classifier_for, reason_not_learnable
+from targen.quality.duplicates import normalized
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, percentiles
+from targen.quality.intervals import Floats, IntervalEstimate, percentiles
 from targen.quality.learner import LabelClassifier
 from targen.quality.text import generator, joined
 
@@ -23,98 +23,96 @@ DRAWS = 200
 def accuracy_grid(
     train: Sequence[pl.DataFrame],
     test: Sequence[pl.DataFrame],
-    by: LabelClassifier | OptionClassifier,
+    classifier: LabelClassifier | OptionClassifier,
 ) -> list[Floats]:
-    """Train on each of `train`, test on the `test` beside it; return right (0 to 1) per row."""
+    """Train on each frame of `train`; return the accuracy per row of its counterpart in `test`."""
     return [
-        by.accuracy(one, two, "utility", seed)
+        classifier.accuracy(one, two, "utility", seed)
         for seed, (one, two) in enumerate(zip(train, test, strict=True))
     ]
 
 
-def summary(
-    results: Sequence[npt.NDArray[Any]], *seed: str
-) -> tuple[float, float | None, float | None]:
-    """Return mean accuracy and its interval over seeds and test rows.
+def summary(results: Sequence[npt.NDArray[Any]], *seed: str) -> IntervalEstimate:
+    """Return the mean accuracy with its interval over seeds and test rows.
 
-    Each draw resamples the seeds and, within each, the test rows (a two-stage bootstrap), as
-    both are samples.
+    Both are samples, so each draw of the bootstrap resamples the seeds and, within each, the test
+    rows.
     """
     random = generator("utility", *seed)
     draws = np.empty(DRAWS)
     for i in range(DRAWS):
-        picked = random.integers(0, len(results), len(results))
-        draws[i] = np.mean(
-            [
-                results[k][random.integers(0, results[k].size, results[k].size)].mean()
-                for k in picked
-            ]
-        )
-    low, high = percentiles(draws)
-    return float(np.mean([result.mean() for result in results])), low, high
+        picked = [results[k] for k in random.integers(0, len(results), len(results))]
+        draws[i] = np.mean([r[random.integers(0, r.size, r.size)].mean() for r in picked])
+    mean = float(np.mean([result.mean() for result in results]))
+    return IntervalEstimate(mean, *percentiles(draws))
 
 
 def halves(gold: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return a seeded half of `gold` to train on and the other to test on."""
+    """Split `gold` at random into a half to train on and a half to test on."""
     order = generator("halves", gold.height, seed).permutation(gold.height)
     middle = gold.height // 2
     return gold[order[:middle]], gold[order[middle:]]
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add accuracy on gold of training on the set, on gold, and of always naming one label.
+    """Add the accuracy on gold data after training on the set, and after training on gold data.
 
-    Accuracy of a TF-IDF logistic regression, share of rows, 0 to 1, over `SEEDS` seeded splits:
-    one half of the gold is tested on, the other trained on, and as many rows of the set are
-    drawn, without rows that repeat a tested one. Where a row brings its own options along, the
-    regression ranks them (`choices`), and the last figure is that of an option at random. Source
-    of the comparison: Esteban et al. 2017 (train on synthetic, test on real). A small classifier
-    says little of a large one, and a gap may be style as well as substance.
+    Accuracy of a TF-IDF logistic regression, 0 to 1, over `SEEDS` random splits: one half of the
+    gold rows is the test set; the other half, or as many rows of the set without rows that repeat
+    a test row, is the training set. If each row has its own options, the regression ranks them
+    (`choices`). The baseline is always predicting the commonest label, or a random option.
+    Source: Esteban et al. 2017 (train on synthetic, test on real). The result does not carry over
+    to large classifiers, and a gap may be due to style.
     """
     gold = inputs.reference
-    why = "there is no reference data to test on" if gold is None else why_not(inputs)
-    by = learner_of(inputs)
-    usable = None if gold is None or why else by.usable(gold)
+    reason = (
+        "there is no reference data to test on" if gold is None else reason_not_learnable(inputs)
+    )
+    classifier = classifier_for(inputs)
+    usable = None if gold is None or reason else classifier.usable(gold)
     if usable is not None and (usable.height < 2 * FEWEST or usable["label"].n_unique() < 2):
-        why = f"the reference needs {2 * FEWEST} rows and two labels"
-    if usable is None or why is not None:
-        collector.skip("utility", why or "")
+        reason = f"the reference needs {2 * FEWEST} rows and two labels"
+    if usable is None or reason is not None:
+        collector.skip("utility", reason or "")
         return
-    mine = by.usable(inputs.rows)
+    own = classifier.usable(inputs.rows)
     splits = [halves(usable, seed) for seed in range(SEEDS)]
-    size = min(mine.height, ROWS, *(train.height for train, _ in splits))
-    drawn = [
-        _draw(_unseen(mine, test, by.identity_fields), size, seed)
-        for seed, (_, test) in enumerate(splits)
-    ]
     tests = [test for _, test in splits]
-    same = [_draw(train, size, seed) for seed, (train, _) in enumerate(splits)]
-    n = sum(test.height for test in tests)
-    runs = {"set to gold": (drawn, tests), "gold to gold": (same, tests)}
+    size = min(own.height, ROWS, *(train.height for train, _ in splits))
+    from_set = [
+        _draw(_unseen(own, test, classifier.identity_fields), size, seed)
+        for seed, test in enumerate(tests)
+    ]
+    from_gold = [_draw(train, size, seed) for seed, (train, _) in enumerate(splits)]
+    runs = {"set to gold": (from_set, tests), "gold to gold": (from_gold, tests)}
     for name, frame in inputs.elsewhere.items():
-        other = by.usable(frame)
+        other = classifier.usable(frame)
         if other.height:
-            runs[f"set to {name}"] = (drawn, [other] * SEEDS)
-            runs[f"gold to {name}"] = (same, [other] * SEEDS)
+            runs[f"set to {name}"] = (from_set, [other] * SEEDS)
+            runs[f"gold to {name}"] = (from_gold, [other] * SEEDS)
     found = {
-        name: summary(accuracy_grid(train, test, by), name) for name, (train, test) in runs.items()
+        name: summary(accuracy_grid(train, test, classifier), name)
+        for name, (train, test) in runs.items()
     }
     for name, (value, low, high) in found.items():
-        gold_value = found[name.replace("set", "gold", 1)][0] if name.startswith("set") else None
+        gold_value = None
+        if name.startswith("set"):
+            gold_value = found[name.replace("set", "gold", 1)].value
         count = sum(frame.height for frame in runs[name][1])
         collector.add(Measure("utility", value, count, name, low, high, gold_value))
-    collector.add(Measure("utility", by.baseline_accuracy(usable), n, by.baseline))
+    n = sum(test.height for test in tests)
+    baseline = classifier.baseline_accuracy(usable)
+    collector.add(Measure("utility", baseline, n, classifier.baseline))
     collector.details["utility_rows"] = size
 
 
 def _unseen(rows: pl.DataFrame, test: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
-    """Return the rows whose text is no row of `test`; all of them where none would be left."""
-    known = normalised(joined(test, fields)).unique()
-    fresh = rows.filter(~normalised(joined(rows, fields)).is_in(known.implode()))
+    """Return the rows whose text is not in `test`, or all rows if too few of them remain."""
+    known = normalized(joined(test, fields)).unique()
+    fresh = rows.filter(~normalized(joined(rows, fields)).is_in(known.implode()))
     return fresh if fresh.height >= FEWEST and fresh["label"].n_unique() > 1 else rows
 
 
 def _draw(frame: pl.DataFrame, size: int, seed: int) -> pl.DataFrame:
-    """Return `size` rows by a seed."""
     order = generator("draw", frame.height, seed).permutation(frame.height)[:size]
     return frame[order]

@@ -15,7 +15,6 @@ MOSTLY = 0.5
 
 
 def _notable(metric: str) -> float:
-    """Return the threshold of a metric."""
     return METRICS[metric].notable or 0.0
 
 
@@ -47,17 +46,11 @@ def findings(inputs: ReportInputs, collector: MetricCollector) -> list[dict[str,
     found += _labels(collector)
     p = collector.get("position_p")
     if p is not None and p.value is not None:
-        skewed = p.value < _notable("position_p")
-        words = f"is unevenly distributed over the options (p = {p.value:.2g})" if skewed else (
-            "is evenly distributed over the options"
-        )  # fmt: skip
-        found.append(
-            (
-                "warn" if skewed else "good",
-                f"The position of the correct answer {words}.",
-                "position_p",
-            )
-        )
+        if p.value < _notable("position_p"):
+            level, how = "warn", f"unevenly distributed over the options (p = {p.value:.2g})"
+        else:
+            level, how = "good", "evenly distributed over the options"
+        found.append((level, f"The position of the correct answer is {how}.", "position_p"))
     final = collector.get("flip_rate", "intended to final")
     if final is not None and final.value:
         n = round(final.value * final.n)
@@ -79,7 +72,6 @@ def findings(inputs: ReportInputs, collector: MetricCollector) -> list[dict[str,
 
 
 def _labels(collector: MetricCollector) -> list[Finding]:
-    """Report the balance of the labels."""
     labels = collector.details.get("labels")
     if labels is None or len(labels["names"]) < 2 or not sum(labels["counts"]):
         return []
@@ -98,7 +90,6 @@ def _labels(collector: MetricCollector) -> list[Finding]:
 
 
 def _duplicates(collector: MetricCollector) -> list[Finding]:
-    """Report duplicates."""
     exact, near = collector.get("exact_duplicates"), collector.get("near_duplicates")
     if exact is None or near is None or exact.value is None or near.value is None:
         return []
@@ -116,55 +107,42 @@ def _duplicates(collector: MetricCollector) -> list[Finding]:
 
 
 def _noise(collector: MetricCollector) -> list[Finding]:
-    """Report the estimated label errors."""
     for slice_, source in (("reviewed", "human review"), ("latent classes", "three readings")):
         noise = collector.get("label_noise", slice_)
         if noise is not None and noise.value is not None:
+            level = "note" if noise.value <= _notable("label_noise") else "warn"
             text = (
                 f"An estimated {percent(noise.value)} of the labels are wrong "
                 f"({percent(noise.low)} to {percent(noise.high)}, from {source})."
             )
-            return [
-                ("note" if noise.value <= _notable("label_noise") else "warn", text, "label_noise")
-            ]
+            return [(level, text, "label_noise")]
     return []
 
 
 def _cues(collector: MetricCollector) -> list[Finding]:
-    """Report the strongest shortcut, the strongest cue and copied rows."""
     found: list[Finding] = []
-    parts = [
-        m
-        for m in collector.measures
-        if m.metric == "shortcut" and (m.low or 0) > _notable("shortcut")
-    ]
+    least = _notable("shortcut")
+    parts = [m for m in collector.measures if m.metric == "shortcut" and (m.low or 0) > least]
     if parts:
         top = max(parts, key=lambda m: m.value or 0)
-        gain = f"{(top.value or 0) * 100:.0f} points better than guessing"
-        text = f"The label is predictable from {top.slice}, {gain}"
+        text = f"The label is predictable from {top.slice}, {(top.value or 0) * 100:.0f} points"
+        text += " better than guessing"
         # One field may legitimately determine the label (a ticket's body); length never does.
         if top.slice == "length only":
             found.append(("warn", f"{text}.", "shortcut"))
         else:
-            found.append(
-                ("note", f"{text}: a shortcut, unless that part determines the label.", "shortcut")
-            )
-    cues = [
-        cue
-        for cue in collector.details.get("cues", [])
-        if cue["inside"] - cue["outside"] >= _notable("word_log_odds")
-    ]
+            text += ": a shortcut, unless that part determines the label."
+            found.append(("note", text, "shortcut"))
+    gap = _notable("word_log_odds")
+    cues = [c for c in collector.details.get("cues", []) if c["inside"] - c["outside"] >= gap]
     if cues:
         cue = max(cues, key=lambda cue: (cue["inside"] - cue["outside"], cue["z"]))
-        found.append(
-            (
-                "note",
-                f"The word “{cue['word']}” in {cue['field']} is associated with {cue['label']}: "
-                f"it is in {percent(cue['inside'])} of its rows and "
-                f"{percent(cue['outside'])} of the others.",
-                "word_log_odds",
-            )
+        text = (
+            f"The word “{cue['word']}” in {cue['field']} is associated with {cue['label']}: "
+            f"it is in {percent(cue['inside'])} of its rows and "
+            f"{percent(cue['outside'])} of the others."
         )
+        found.append(("note", text, "word_log_odds"))
     copied = collector.get("contamination")
     if copied is not None and copied.value:
         text = f"{percent(copied.value)} of the rows copy text of the reference data"

@@ -15,6 +15,7 @@ from targen.lineage.graph import Finding, read_rows
 from targen.operators.verify import written
 from targen.release.manifest import MANIFEST, version_of
 from targen.release.registry import TOMBSTONE
+from targen.steps import CORRECTED_SET
 from targen.store import table_digests
 from targen.tables.contracts import SHOWN
 from targen.tables.storage import Storage
@@ -54,22 +55,24 @@ def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
         TableError: the folder cannot be read.
         StoreError: the store cannot be read.
     """
-    made = ReleaseAudit()
+    audit = ReleaseAudit()
     gone = release.read(TOMBSTONE)
     if gone is not None:
-        made.findings.append(Finding("note", TOMBSTONE, f"the release was withdrawn: {_why(gone)}"))
-    said = _manifest(release, made)
-    if not said:
-        return made
-    made.manifest = said
+        audit.findings.append(
+            Finding("note", TOMBSTONE, f"the release was withdrawn: {_why(gone)}")
+        )
+    manifest = _manifest(release, audit)
+    if not manifest:
+        return audit
+    audit.manifest = manifest
     if gone is not None:
-        return made
-    contents = _files(release, said, made)
-    made.findings += _tables(auditor, said)
-    rows = _frames(contents, made)
-    made.rows = sum(frame.height for frame in rows.values())
-    _rows(auditor, str(said["task"]), rows, contents.get(ORIGINS), made, seed)
-    return made
+        return audit
+    contents = _files(release, manifest, audit)
+    audit.findings += _tables(auditor, manifest)
+    rows = _frames(contents, audit)
+    audit.rows = sum(frame.height for frame in rows.values())
+    _rows(auditor, str(manifest["task"]), rows, contents.get(ORIGINS), audit, seed)
+    return audit
 
 
 def _why(tombstone: bytes) -> str:
@@ -79,52 +82,52 @@ def _why(tombstone: bytes) -> str:
         return "the tombstone cannot be read"
 
 
-def _manifest(release: Storage, made: ReleaseAudit) -> dict[str, Any]:
+def _manifest(release: Storage, audit: ReleaseAudit) -> dict[str, Any]:
     """Return the manifest; empty, with a finding, if it is missing or was changed."""
     text = release.read(MANIFEST)
     if text is None:
         what = f"it is missing: {release.address('')} is not a release, or it is incomplete"
-        made.findings.append(Finding("wrong", MANIFEST, what))
+        audit.findings.append(Finding("wrong", MANIFEST, what))
         return {}
     try:
-        said: dict[str, Any] = json.loads(text)
-        right = said["version"] == version_of(said) and all(
-            isinstance(said[name], dict) for name in ("files", "upstream")
+        manifest: dict[str, Any] = json.loads(text)
+        right = manifest["version"] == version_of(manifest) and all(
+            isinstance(manifest[name], dict) for name in ("files", "upstream")
         )
-        right = right and isinstance(said["task"], str)
+        right = right and isinstance(manifest["task"], str)
         # Compare bytes: different files can parse to the same JSON.
-        same = json.dumps(said, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        same = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         right = right and same.encode() == text
     except (ValueError, KeyError, TypeError, UnicodeDecodeError):
         right = False
     if not right:
         what = "it was changed: its content does not match its version"
-        made.findings.append(Finding("wrong", MANIFEST, what))
+        audit.findings.append(Finding("wrong", MANIFEST, what))
         return {}
-    return said
+    return manifest
 
 
-def _files(release: Storage, said: Mapping[str, Any], made: ReleaseAudit) -> dict[str, bytes]:
+def _files(release: Storage, manifest: Mapping[str, Any], audit: ReleaseAudit) -> dict[str, bytes]:
     """Return path -> content of every file; add a finding for each changed or extra file."""
     found = {}
-    for path, wanted in said["files"].items():
+    for path, wanted in manifest["files"].items():
         content = release.read(path)
         if content is None:
-            made.findings.append(Finding("wrong", path, "it is missing"))
+            audit.findings.append(Finding("wrong", path, "it is missing"))
             continue
         found[path] = content
         if sha256_of(content) != wanted["sha256"]:
-            made.findings.append(Finding("wrong", path, "it was changed (sha256)"))
+            audit.findings.append(Finding("wrong", path, "it was changed (sha256)"))
     for path in release.keys(""):
         hidden = any(part.startswith(".") for part in path.split("/"))
-        if path not in said["files"] and path != MANIFEST and not hidden:
-            made.findings.append(Finding("wrong", path, "it is not part of the release"))
+        if path not in manifest["files"] and path != MANIFEST and not hidden:
+            audit.findings.append(Finding("wrong", path, "it is not part of the release"))
     return found
 
 
-def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
+def _tables(auditor: Auditor, manifest: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield upstream tables that no run recorded, or that have changed since."""
-    for key, wanted in said["upstream"].items():
+    for key, wanted in manifest["upstream"].items():
         content = auditor.storage.read(key)
         now = None if content is None else sha256_of(content)
         if auditor.store is None:
@@ -139,13 +142,13 @@ def _tables(auditor: Auditor, said: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("note", key, f"{what}; the table has changed since")
 
 
-def _frames(contents: Mapping[str, bytes], made: ReleaseAudit) -> dict[str, pl.DataFrame]:
+def _frames(contents: Mapping[str, bytes], audit: ReleaseAudit) -> dict[str, pl.DataFrame]:
     frames = {}
     for path, content in contents.items():
         if ROWS.fullmatch(path):
             frame, _ = read_rows(content)
             if frame is None or "instance_id" not in frame.columns:
-                made.findings.append(Finding("wrong", path, "its rows cannot be read"))
+                audit.findings.append(Finding("wrong", path, "its rows cannot be read"))
             else:
                 frames[path] = frame
     return frames
@@ -156,7 +159,7 @@ def _rows(
     task: str,
     frames: Mapping[str, pl.DataFrame],
     origins: bytes | None,
-    made: ReleaseAudit,
+    audit: ReleaseAudit,
     seed: int,
 ) -> None:
     """Compare every row with the corrected set, and audit the rows found there."""
@@ -166,7 +169,7 @@ def _rows(
     changed = 0
     for path, frame in frames.items():
         for row in frame.iter_rows(named=True):
-            held = book.row("corrected_set", row["instance_id"])
+            held = book.row(CORRECTED_SET, row["instance_id"])
             if held is None:
                 lost.append((path, row))
                 continue
@@ -175,16 +178,16 @@ def _rows(
             changed += bool(other)
             if other and changed <= SHOWN:
                 where = f"{path}, row {row['instance_id']}, column {', '.join(other)}"
-                made.findings.append(Finding("wrong", where, "it differs from the corrected set"))
+                audit.findings.append(Finding("wrong", where, "it differs from the corrected set"))
     if changed > SHOWN:
         what = f"{changed - SHOWN} more rows differ from the corrected set"
-        made.findings.append(Finding("wrong", "data", what))
+        audit.findings.append(Finding("wrong", "data", what))
     chosen = found
     if len(found) > ROWS_AUDITED:
-        places = rng("audit release", task, seed).sample(range(len(found)), ROWS_AUDITED)
-        chosen = [found[place] for place in sorted(places)]
-    made.audits = auditor.audit(task, chosen)
-    made.findings += _lost(auditor, lost, origins)
+        numbers = rng("audit release", task, seed).sample(range(len(found)), ROWS_AUDITED)
+        chosen = [found[number] for number in sorted(numbers)]
+    audit.audits = auditor.audit(task, chosen)
+    audit.findings += _lost(auditor, lost, origins)
 
 
 def _lost(

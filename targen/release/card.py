@@ -18,7 +18,7 @@ from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import ReleaseInputs
 from targen.release.rows import label_counts, one_line
-from targen.steps import CORRECTED_SET, FIELD_DTYPES, RECIPE_STEP
+from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
 
@@ -33,11 +33,11 @@ ACCOUNTS: Final = frozenset(
 """Metrics left out of the table of figures: counts, and figures shown in other tables."""
 _MARKS: Final = re.compile(r"([\\`*_\[\]#|~$])")
 _LABEL_MEANINGS: Final = {
-    "label": "the label that counts",
+    "label": "the final label",
     "intended_label": "the label that the text was written for",
     "annotated_label": "the label that the annotator gave",
     "corrected_label": "the label that the corrector gave",
-    "verdict": "kept, or relabelled where the label is not the intended one",
+    "verdict": "kept, or relabelled if the final label is not the intended one",
 }
 
 
@@ -45,9 +45,9 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
     """Return the card as Markdown; the same inputs give the same text.
 
     Args:
-        inputs: what the release is made from.
+        inputs: the inputs of the release.
         parts: split -> released rows.
-        superglue: whether the release holds files in SuperGLUE's format.
+        superglue: whether the release has files in SuperGLUE's format.
     """
     spec, report = inputs.spec, inputs.report
     first = next(iter(parts.values()))
@@ -86,7 +86,7 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
 
 
 def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
-    """Return the YAML header; texts stand in JSON's quotes, which YAML reads as its own."""
+    """Return the YAML header, with texts quoted as in JSON, which is valid YAML."""
     spec = inputs.spec
     rows = sum(part.height for part in parts.values())
     size = next((name for bound, name in SIZES if rows < bound), LARGEST)
@@ -111,7 +111,7 @@ def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
 
 
 def task_category(spec: TaskSpec) -> str:
-    """Return the kind of task as Hugging Face's hub sorts them."""
+    """Return the task category on the Hugging Face hub."""
     if spec.answer.options:
         return "multiple-choice"
     kinds = {"class": "text-classification", "multi": "text-classification"}
@@ -121,12 +121,12 @@ def task_category(spec: TaskSpec) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text as one line of Markdown that shows it and does nothing else."""
+    """Return a text as one line of Markdown without markup."""
     return _MARKS.sub(r"\\\1", html.escape(one_line(text), quote=False))
 
 
 def _quoted(text: str) -> str:
-    """Return a text in quotes that both JSON and YAML read."""
+    """Return a text in quotes that are valid in both JSON and YAML."""
     return json.dumps(one_line(text), ensure_ascii=False)
 
 
@@ -134,7 +134,7 @@ def _quoted(text: str) -> str:
 def _template() -> Any:
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-        # Every text is escaped for Markdown before it comes here.
+        # Every text is already escaped for Markdown.
         autoescape=False,
     )  # fmt: skip
     text = (resources.files("targen") / "release" / "card.md.jinja").read_text(encoding="utf-8")
@@ -144,7 +144,7 @@ def _template() -> Any:
 def _columns(spec: TaskSpec, rows: pl.DataFrame) -> list[dict[str, str]]:
     names = {str(FIELD_DTYPES[kind]): kind for kind in ("integer", "texts", "text")}
     meanings = {
-        "instance_id": "hash of what the row was made from: the same row, the same id",
+        "instance_id": "content hash of the row",
         **{name: field.description for name, field in spec.fields.items()},
         **_LABEL_MEANINGS,
     }
@@ -171,7 +171,6 @@ def _steps(spec: TaskSpec) -> list[dict[str, str]]:
 
 
 def _models(served: pl.DataFrame) -> list[dict[str, str]]:
-    """Return who was asked and who answered, by step in the order of the steps."""
     order = {step: number for number, step in enumerate(RECIPE_STEP)}
     keys = ["step", "model", "served_model", "endpoint"]
     counts = served.group_by(keys).len().sort(keys, nulls_last=True).to_dicts()
@@ -185,42 +184,42 @@ def _models(served: pl.DataFrame) -> list[dict[str, str]]:
 
 
 def _labelling(inputs: ReleaseInputs) -> str:
-    """Say who gave the labels, who checked them, and what that changed."""
+    """Describe who assigned and checked the labels, and what changed."""
     spec, rows = inputs.spec, inputs.rows
     if spec.answer.kind == "none":
         return "The rows have no labels."
-    labels, params = resolve(spec.recipe.choice("labels"), "labels")
+    labels, params = resolve(spec.recipe.choice(LABELS), LABELS)
     written = {
-        "intended": "Each text was written for a label, and that label is believed.",
+        "intended": "Each text was written for a label, which is its final label.",
         "from_constraints": "Each text was written under constraints, which are its labels.",
     }.get(labels.name)
     if written is None:
         votes = getattr(params, "votes", 1)
         often = "once" if votes == 1 else f"{votes} times"
         written = (
-            f"An annotating model was asked {often} for the label of each row, without being "
-            "told the label that the text was written for."
+            f"An annotating model was asked {often} for the label of each row. It did not see the "
+            "label that the text was written for."
         )
     correction, how = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
     policy = getattr(how, "policy", "keep")
     decided = {
-        "majority": "the majority of the intended, the annotated and the corrected label stands, "
-        "and a row without one was dropped",
-        "relabel": "the corrector's label stands",
-        "drop": "a row on which they differ was dropped",
-        "keep": "the first of them stands",
+        "majority": "the label is the majority of the intended, the annotated and the corrected "
+        "label, and rows without a majority were dropped",
+        "relabel": "the corrector's label is used",
+        "drop": "the row was dropped",
+        "keep": "the first label is used",
     }[policy]
     if correction.name == "none":
         checked = f"No model corrected it; {decided}."
     else:
         sight = "was shown" if getattr(how, "shown", False) else "was not shown"
         checked = (
-            f"A correcting model then gave reasons and a label; it {sight} the intended label. "
-            f"Where they differ, {decided}."
+            f"A correcting model then gave a reason and a label; it {sight} the intended label. "
+            f"If the labels differ, {decided}."
         )
     changed = int((rows["verdict"] == "relabelled").sum())
-    told = f"{changed:,} of {rows.height:,} rows carry another label than intended."
-    return f"{written} {checked} {told}"
+    counts = f"{changed:,} of {rows.height:,} rows have another label than intended."
+    return f"{written} {checked} {counts}"
 
 
 def _costs(report: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -270,17 +269,16 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterable[str]:
-    """Yield what a reader should not believe of the rows."""
     spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")
-    yield "No person has read every row; what models wrote and judged has their mistakes."
+    yield "No person has read every row, so the rows have the errors of the models that made them."
     if spec.release.license == "unknown":
-        yield "Nobody has said yet under which licence the rows may be used."
+        yield "The license of the rows is unknown."
     empty = [name for name in spec.release.splits if name not in parts]
     if empty:
         yield f"There are too few rows for the split {' and '.join(empty)}."
-    yield "Near duplicates are found by their characters; a paraphrase may stand in another split."
+    yield "Near duplicates are found by their characters; paraphrases may be in different splits."
     for finding in report["findings"]:
         if finding["level"] != "good":
             yield plain(finding["text"])

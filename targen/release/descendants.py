@@ -14,14 +14,14 @@ from targen.tables.storage import Storage
 
 
 def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, Any]:
-    """Return all rows that come from `name`, JSON-like.
+    """Return all rows that descend from `name`, JSON-like.
 
-    A request that was asked again counts with all that asked it again. Rows of the same text in
-    two tasks have one seed or context id, so all tasks are looked at.
+    A request also counts under the ids of its retries. All tasks are searched, because rows with
+    the same text in two tasks share seed and context ids.
 
     Returns:
         `rows`: task, table, id and, for released rows, release; `known`: whether the store has a
-        completion of that name; `findings`: what could not be read.
+        completion with this id; `findings`: what cannot be read.
 
     Raises:
         TableError: the data folder cannot be read.
@@ -53,26 +53,25 @@ def descendants(auditor: Auditor, name: str, tasks: Sequence[str]) -> dict[str, 
     return {"rows": rows, "known": known, "findings": [asdict(one) for one in findings]}
 
 
-def _releases(place: Storage) -> list[str]:
-    """Return the keys of the releases' folders."""
-    found = (key.split("/") for key in place.keys(FOLDER))
+def _releases(storage: Storage) -> list[str]:
+    found = (key.split("/") for key in storage.keys(FOLDER))
     return sorted({"/".join(parts[:3]) for parts in found if len(parts) > 3})
 
 
 def _released(
-    place: Storage, release: str, names: set[str], finished: Mapping[str, set[str]]
+    storage: Storage, release: str, names: set[str], finished: Mapping[str, set[str]]
 ) -> tuple[list[str], str]:
-    """Return the rows of a release that come from any of the names, and what cannot be read.
+    """Return the released rows that descend from any of the ids, and what cannot be read.
 
-    Rows that are no longer in the corrected set are traced through the release's own origins.
+    Rows that are no longer in the corrected set are traced by the release's own origins.
     """
     held: set[str] = set()
     named: set[str] = set()
-    for key in place.keys(release):
+    for key in storage.keys(release):
         path = key.removeprefix(f"{release}/")
         if not (ROWS.fullmatch(path) or path == ORIGINS):
             continue
-        frame, _ = read_rows(place.read(key) or b"")
+        frame, _ = read_rows(storage.read(key) or b"")
         if frame is None or "instance_id" not in frame.columns:
             return [], f"{path} cannot be read"
         if path == ORIGINS:
@@ -85,6 +84,6 @@ def _released(
 
 
 def _named(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield every id that the origin of a released row names."""
+    """Yield every id in the origin of a released row."""
     for value in row.values():
         yield from value if isinstance(value, list) else [value]

@@ -15,6 +15,7 @@ from targen.errors import TableError, TargenError
 from targen.release import instructions, superglue
 from targen.release.rows import finished, json_lines
 from targen.release.splits import divide, mix
+from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
@@ -22,11 +23,10 @@ from targen.tasks.spec import TaskSpec
 Form = Literal["superglue", "instructions", "parquet", "jsonl"]
 FORMS: Final[tuple[Form, ...]] = ("superglue", "instructions", "parquet", "jsonl")
 WHOLE: Final = "all"
-"""Name of the one file where rows are not divided."""
+"""Name of the file if rows are not split."""
 SOURCES: Final = "sources"
-"""Folder of the files that say, line by line, which row a line is; for forms without ids."""
+"""Folder of files that map each line to its row, for formats without ids."""
 MIXTURE: Final = "mixture"
-CORRECTED: Final = "corrected_set"
 
 _NAMES: Final = {WHOLE, *superglue.FILES, *superglue.FILES.values()}
 _OURS: Final = frozenset(
@@ -34,19 +34,19 @@ _OURS: Final = frozenset(
     + [f"{SOURCES}/{name}.jsonl" for name in _NAMES]
     + [f"{f.folder}/{name}.jsonl" for f in superglue.FORMATS.values() for name in _NAMES]
 )
-"""Every file that an export may write into the folder of a task: nothing else is removed."""
+"""Every file that an export may write into a task's folder. Others are never removed."""
 
 Parts = dict[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """The written files.
 
     Attributes:
-        folder: where.
-        rows: file, relative to the folder -> rows in it.
-        simulated: tasks whose rows the embedded demonstration model made.
+        folder: their folder.
+        rows: file, relative to the folder -> number of rows.
+        simulated: tasks whose rows were made by the embedded demonstration model.
     """
 
     folder: Path
@@ -58,26 +58,24 @@ def parts_of(spec: TaskSpec, tables: Tables, *, whole: bool = False) -> Parts:
     """Return split -> finished rows of a task, or all of them under one name.
 
     Raises:
-        TableError: the task's tables are missing, of another edition of the task, or empty.
+        TableError: the task's tables are missing, empty, or of another edition of the task.
     """
-    rows = finished(spec, tables.read(CORRECTED, spec.name).table)
+    rows = finished(spec, tables.read(CORRECTED_SET, spec.name).table)
     if not rows.height:
-        raise TableError(
-            f"The corrected set of {spec.name} has no row: there is nothing to export."
-        )
+        raise TableError(f"The corrected set of {spec.name} has no rows to export.")
     if whole:
         return {WHOLE: rows}
-    return divide(spec, rows, tables.read("instances", spec.name).table)
+    return divide(spec, rows, tables.read(INSTANCES, spec.name).table)
 
 
 def export(
     spec: TaskSpec, tables: Tables, form: Form, out: Path, *, whole: bool = False
 ) -> Exported:
-    """Write the finished rows of one task below `out/<task>` and say what was written.
+    """Write the finished rows of one task to `out/<task>`.
 
     Raises:
         TableError: the tables are missing, or the folder cannot be written.
-        TargenError: the task has no such form.
+        TargenError: the task does not support the format.
     """
     if form == "superglue":
         superglue.format_of(spec)
@@ -96,18 +94,18 @@ def export_mixture(
     seed: int = 0,
     whole: bool = False,
 ) -> Exported:
-    """Write conversations of several tasks, mixed, below `out/mixture`.
+    """Write a mixture of several tasks, as conversations, to `out/mixture`.
 
-    Each split is mixed by itself, so that no row leaves its split.
+    Each split is mixed separately, so that every row stays in its split.
 
     Args:
         specs: the tasks.
-        tables: where their rows are.
+        tables: their tables.
         out: the folder.
         weights: share of each task, in any unit.
-        rows: rows of the training split, or of the whole; by default as many as there can be.
-        seed: another seed, another choice and order.
-        whole: do not divide into splits.
+        rows: rows of the training split, or of all without splits; by default the maximum.
+        seed: seed of the selection and order.
+        whole: write one file instead of splits.
 
     Raises:
         TableError: tables are missing, or the folder cannot be written.
@@ -123,7 +121,7 @@ def export_mixture(
     for name in names:
         frames = {task: split[name] for task, split in parts.items() if name in split}
         if by_task is not None and len(frames) < len(specs):
-            # A task too small for this split would leave the others with wrong shares of it.
+            # Without this, a task too small for the split would distort the shares of the others.
             continue
         limit = rows if name in (WHOLE, "train") else None
         ids = {task: frame["instance_id"].to_list() for task, frame in frames.items()}
@@ -142,7 +140,7 @@ def export_mixture(
 
 
 def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], dict[str, int]]:
-    """Return path -> content, and path -> rows of those that hold rows."""
+    """Return path -> content, and path -> number of rows for files with rows."""
     if form == "parquet":
         made = {f"{name}.parquet": parquet(part) for name, part in parts.items()}
         return made, {f"{name}.parquet": part.height for name, part in parts.items()}
@@ -170,9 +168,9 @@ def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], 
 
 
 def parquet(rows: pl.DataFrame) -> bytes:
-    """Return rows as a Parquet file; equal rows give equal bytes with one release of Polars."""
+    """Return rows as a Parquet file; equal rows give equal bytes under one release of Polars."""
     buffer = BytesIO()
-    # All that Polars would choose by itself, so that it is the same everywhere.
+    # Set every option that Polars would choose itself.
     rows.rechunk().write_parquet(
         buffer,
         compression="zstd",
@@ -187,27 +185,27 @@ def parquet(rows: pl.DataFrame) -> bytes:
 def _put(
     folder: Path, made: Mapping[str, bytes], counts: dict[str, int], simulated: tuple[str, ...]
 ) -> Exported:
-    """Write the files, and remove what an earlier export left beside them."""
-    place = LocalStorage(str(folder), "--output")
+    """Write the files, and remove the files of an earlier export."""
+    storage = LocalStorage(str(folder), "--output")
     for path, content in made.items():
-        place.write(path, content)
-    # An older split beside the new ones would hold rows that are now in another.
-    for key in set(place.keys("")) & _OURS - made.keys():
-        place.delete(key)
+        storage.write(path, content)
+    # Rows of an old split may now be in another split.
+    for key in set(storage.keys("")) & _OURS - made.keys():
+        storage.delete(key)
     return Exported(folder, counts, simulated)
 
 
 def _simulated(specs: Sequence[TaskSpec], tables: Tables) -> tuple[str, ...]:
     found = []
     for spec in specs:
-        report = tables.read_json("quality_report", spec.name)
+        report = tables.read_json(QUALITY_REPORT, spec.name)
         if report is not None and report.get("simulated"):
             found.append(spec.name)
     return tuple(found)
 
 
 def default_form(spec: TaskSpec) -> Form:
-    """Return SuperGLUE's form where the task has it, else JSON lines, which every task has."""
+    """Return SuperGLUE's format if the task supports it, else JSON lines."""
     try:
         superglue.format_of(spec)
     except TargenError:
@@ -216,12 +214,12 @@ def default_form(spec: TaskSpec) -> Form:
 
 
 def form_named(name: str) -> Form:
-    """Return the form of this name.
+    """Return the format of this name.
 
     Raises:
-        TargenError: there is none.
+        TargenError: the format is unknown.
     """
     for form in FORMS:
         if form == name:
             return form
-    raise TargenError(f"There is no format {name!r}: choose one of {', '.join(FORMS)}.")
+    raise TargenError(f"Unknown format {name!r}. Choose one of {', '.join(FORMS)}.")

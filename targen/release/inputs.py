@@ -11,26 +11,24 @@ from targen.errors import ReleaseError, TableError
 from targen.hashing import sha256_of
 from targen.operators import step_digest
 from targen.quality.accounting import step_of_requests
-from targen.steps import ROW_STEPS, STEPS
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS, STEPS
 from targen.store.completions import Store
 from targen.tables.contracts import lost_references
 from targen.tables.files import Stored, Tables
 from targen.tasks.spec import TaskSpec
 
-REPORT = "quality_report"
-
 
 @dataclass(frozen=True)
 class ReleaseInputs:
-    """Everything that a release says something of.
+    """The inputs of a release.
 
     Attributes:
         spec: the task.
-        tables: step -> what it stored, without the report.
+        tables: step -> its stored result, without the report.
         report: the report's JSON.
         upstream: key of a file in the data folder -> its `sha256` and `size`.
-        report_digest: identity of what the report read of the task.
-        served: request_id, step, endpoint, model, served_model of every completion that the
+        report_digest: digest of what the report read from the task.
+        served: request_id, step, endpoint, model and served_model of every completion that the
             tables descend from.
     """
 
@@ -44,39 +42,40 @@ class ReleaseInputs:
     @property
     def rows(self) -> pl.DataFrame:
         """The corrected set."""
-        return self.tables["corrected_set"].table
+        return self.tables[CORRECTED_SET].table
 
 
 def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> ReleaseInputs:
-    """Return what a release of the task is made from.
+    """Return the inputs of a task's release.
 
     Args:
         spec: the task.
         tables: its tables.
         store: the completions.
-        report_digest: what the report would be made from of the task as it is now.
+        report_digest: the digest that a report of the current task would have.
 
     Raises:
-        ReleaseError: a gate failed, there are no rows, or task, tables and report do not
-            belong together.
+        ReleaseError: a gate failed, there are no rows, or task, tables and report do not match.
         TableError: a table or the report is missing or cannot be read.
         StoreError: the store cannot be read.
     """
     stored = {step: tables.read(step, spec.name) for step in ROW_STEPS}
-    made = tables.read(REPORT, spec.name)
-    report = tables.read_json(REPORT, spec.name)
+    made = tables.read(QUALITY_REPORT, spec.name)
+    report = tables.read_json(QUALITY_REPORT, spec.name)
     if report is None:
-        address = tables.address(REPORT, spec.name, "json")
-        raise TableError(f"The report {address} is missing. Materialise {REPORT} of {spec.name}.")
+        address = tables.address(QUALITY_REPORT, spec.name, "json")
+        raise TableError(
+            f"The report {address} is missing. Materialize {QUALITY_REPORT} of {spec.name}."
+        )
     _fits_together(spec, stored, made, report, report_digest)
     _gates_passed(spec, made.table, report)
     frames = {step: one.table for step, one in stored.items()}
     rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
-    owner = step_of_requests(frames, rejected, stored["corrected_set"].planted)
+    owner = step_of_requests(frames, rejected, stored[CORRECTED_SET].planted)
     served = store.served(store.with_chain(owner)).with_columns(
         step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
     )
-    planted = stored["corrected_set"].planted is not None
+    planted = stored[CORRECTED_SET].planted is not None
     return ReleaseInputs(
         spec, stored, report, _upstream(spec, tables, planted), report_digest, served
     )
@@ -87,7 +86,7 @@ def _other_rows(spec: TaskSpec, report: Mapping[str, Any]) -> str:
     if made_for == spec.rows:
         return ""
     return (
-        f" (they are for {made_for} rows, and {spec.rows} are wanted now: TARGEN_ROWS={made_for} "
+        f" (they have {made_for} rows, but {spec.rows} are requested; TARGEN_ROWS={made_for} "
         "releases the current tables)"
     )
 
@@ -99,38 +98,39 @@ def _fits_together(
     report: Mapping[str, Any],
     report_digest: str,
 ) -> None:
-    """Refuse tables of another edition of the task, and a report on other tables."""
+    """Reject tables of another edition of the task, and reports on other tables."""
     for step, one in stored.items():
         if one.step_digest != step_digest(step, spec):
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} were made before the task or its recipe "
-                f"was changed{_other_rows(spec, report)}. Materialise {step} and all below again."
+                f"was changed{_other_rows(spec, report)}. Materialize {step} "
+                "and all steps below again."
             )
     frames = {step: one.table for step, one in stored.items()}
     for step, frame in frames.items():
         if lost := lost_references(step, frame, frames):
             raise ReleaseError(
-                f"{spec.name} is not released: its {step} do not descend from the tables above "
-                f"in the current tables ({lost[0]}). Materialize {step} and all steps below."
+                f"{spec.name} is not released: its {step} do not match the upstream tables "
+                f"({lost[0]}). Materialize {step} and all steps below again."
             )
     on = report.get("made_from", {})
     other = [step for step, one in stored.items() if on.get(step) != one.data_version]
     if other or made.step_digest != report_digest:
         why = (
-            f"on other tables ({other[0]}) than the current ones"
+            f"from other tables ({other[0]}) than the current ones"
             if other
-            else "for another task file"
+            else "for another version of the task"
         )
         raise ReleaseError(
-            f"{spec.name} is not released: its quality report was made {why}. Materialise {REPORT} "
-            "again."
+            f"{spec.name} is not released: its quality report was made {why}. Materialize "
+            f"{QUALITY_REPORT} again."
         )
-    if not stored["corrected_set"].table.height:
-        raise ReleaseError(f"{spec.name} is not released: its corrected set has no row.")
+    if not stored[CORRECTED_SET].table.height:
+        raise ReleaseError(f"{spec.name} is not released: its corrected set has no rows.")
 
 
 def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]) -> None:
-    """Refuse rows that break a bound of severity `error`, by the report's table and its JSON."""
+    """Reject rows that fail a gate of severity `error`, by the report's table and its JSON."""
     missed = [gate for gate in report.get("gates", []) if gate["passed"] is not True]
     found = [
         f"gate {gate['metric']}: {gate['text']}" for gate in missed if gate["severity"] == "error"
@@ -147,15 +147,15 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
 
 
 def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[str, Any]]:
-    """Return the digest and size of every file of the task that the release descends from.
+    """Return digest and size of every file that the release descends from.
 
-    They include planted errors if the current tables have some: older tables may have
-    left theirs.
+    Planted errors are included only if the current tables have some; a file may be left from older
+    tables.
     """
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
     keys += [f"planted/corrected_set/{spec.name}.parquet"] * planted
-    keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
+    keys += [f"{QUALITY_REPORT}/{spec.name}.json", f"{QUALITY_REPORT}/{spec.name}.html"]
     contents = {key: tables.storage.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}
 
@@ -166,6 +166,6 @@ def fingerprint(content: bytes) -> dict[str, Any]:
 
 
 def task_dump(spec: TaskSpec) -> dict[str, Any]:
-    """Return a task as JSON, with everything that its files and its recipe say."""
+    """Return a task as JSON, including its recipe and its other files."""
     dumped: dict[str, Any] = json.loads(spec.model_dump_json())
     return dumped | {"seed_rows": spec.seed_rows, "given_rows": spec.given_rows}

@@ -12,7 +12,7 @@ from targen.tasks.spec import TaskSpec
 Row = Mapping[str, Any]
 
 NO_LABEL: Final = "none"
-"""What the assistant says where none of several labels applies."""
+"""The assistant's reply if none of several labels applies."""
 
 _ONE_OF: Final = (
     "Reply with one of these labels and nothing else:",
@@ -45,14 +45,14 @@ _FREE: Final = (
 def conversations(spec: TaskSpec, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield one `{"messages": [system, user, assistant]}` per row, in order.
 
-    The system message describes the task and its labels, in one of several wordings that follows
-    from the row's id; the user message holds the row's fields; the assistant's is the label.
-    Where the task has no answers, the assistant writes the row's last field from the others; a
-    task with the fields `instruction` and `output` is taken as what it is.
+    The system message describes the task and its labels, in a wording chosen by the row's id. The
+    user message has the row's fields, the assistant message the label. For tasks without answers,
+    the assistant writes the row's last field from the others. Tasks with the fields `instruction`
+    and `output` are used as they are.
 
     Args:
         spec: the task.
-        rows: as `rows.finished` returns them.
+        rows: rows from `rows.finished`.
     """
     for row in rows.iter_rows(named=True):
         wording = rng("instructions", row["instance_id"]).randrange(len(_ONE_OF))
@@ -82,7 +82,7 @@ def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
 
 
 def _given(spec: TaskSpec) -> list[str]:
-    """Return the fields that a reader is shown; derived ones are offsets and numbers of code."""
+    """Return the fields for a reader. Derived fields (offsets and indexes) are omitted."""
     return [name for name, field in spec.fields.items() if not field.derived]
 
 
@@ -92,7 +92,7 @@ def _about(spec: TaskSpec) -> str:
 
 
 def _asked(spec: TaskSpec, wording: int) -> list[str]:
-    """Return the question and how to answer it."""
+    """Return the question and the form of the answer."""
     answer = spec.answer
     if answer.kind == "span":
         how = _ENTRY_OF[wording].format(choices=_readable(answer.choices or ""))
@@ -109,7 +109,7 @@ def _shown(row: Row, names: list[str]) -> str:
         if isinstance(value, list):
             value = "".join(f"\n- {entry}" for entry in value)
             lines.append(f"{_readable(name)}:{value}")
-        # An optional field may be empty: then it is not there.
+        # An optional field may be empty.
         elif value not in (None, ""):
             lines.append(f"{_readable(name)}: {value}")
     return "\n".join(lines)

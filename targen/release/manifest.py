@@ -16,21 +16,22 @@ from targen.release.inputs import ReleaseInputs, fingerprint, task_dump
 from targen.release.provenance import provenance
 from targen.release.rows import finished, json_lines, label_counts
 from targen.release.splits import divide
+from targen.steps import INSTANCES, QUALITY_REPORT
 from targen.tasks.spec import TaskSpec
 
 FORMAT: Final = 1
-"""Raised when a release is laid out otherwise than before."""
+"""Version of the layout of a release."""
 VERSION_DIGITS: Final = 16
 MANIFEST: Final = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A release, not written yet.
+    """An unwritten release.
 
     Attributes:
         files: path -> bytes; the manifest last.
-        manifest: what `manifest.json` says.
+        manifest: content of `manifest.json`.
     """
 
     files: Mapping[str, bytes]
@@ -38,19 +39,19 @@ class Contents:
 
     @property
     def version(self) -> str:
-        """The name of the release: 16 hex digits of a sha256 over everything it says."""
+        """The release's version: 16 hex digits of a sha256 over its manifest."""
         return str(self.manifest["version"])
 
 
 def build(inputs: ReleaseInputs) -> Contents:
-    """Return the release of what was gathered.
+    """Build a release from its inputs.
 
     Raises:
         TableError: the corrected set is of another edition of the task.
     """
     spec = inputs.spec
     rows = finished(spec, inputs.rows)
-    parts = divide(spec, rows, inputs.tables["instances"].table)
+    parts = divide(spec, rows, inputs.tables[INSTANCES].table)
     lines = _superglue(spec, parts)
     files = {f"data/{name}.parquet": parquet(part) for name, part in parts.items()}
     files |= {f"superglue/{path}": json_lines(objects) for path, objects in lines.items()}
@@ -62,15 +63,15 @@ def build(inputs: ReleaseInputs) -> Contents:
 
 
 def version_of(manifest: Mapping[str, Any]) -> str:
-    """Return the version that a manifest has by what it says: any change gives another one."""
-    said = {name: value for name, value in manifest.items() if name != "version"}
-    return digest(said)[:VERSION_DIGITS]
+    """Return the version of a manifest, a hash of its content."""
+    content = {name: value for name, value in manifest.items() if name != "version"}
+    return digest(content)[:VERSION_DIGITS]
 
 
 def _superglue(
     spec: TaskSpec, parts: Mapping[str, pl.DataFrame]
 ) -> Mapping[str, list[dict[str, Any]]]:
-    """Return the lines of SuperGLUE's files; none where the task has no such format."""
+    """Return the lines of SuperGLUE's files; empty if the task does not support the format."""
     try:
         superglue.format_of(spec)
     except TargenError:
@@ -91,11 +92,11 @@ def _manifest(
         "task_digest": task_digest,
         "recipe": spec.recipe.name,
         "recipe_digest": recipe_digest,
-        "step_digests": {**steps, "quality_report": inputs.report_digest},
+        "step_digests": {**steps, QUALITY_REPORT: inputs.report_digest},
         "license": spec.release.license,
         "simulated": bool(inputs.report.get("simulated")),
         "project_version": targen.__version__,
-        # The same rows may be other bytes in a Parquet file that another release wrote.
+        # Other releases of the Parquet writer may encode the same rows differently.
         "written_by": f"polars {pl.__version__}",
         "inputs": inputs_digest(inputs, task_digest, recipe_digest),
         "splits": {
@@ -109,9 +110,9 @@ def _manifest(
 
 
 def inputs_digest(inputs: ReleaseInputs, task_digest: str, recipe_digest: str) -> str:
-    """Return the sha256 of task, recipe and rows, whatever wrote their files.
+    """Return the sha256 of task, recipe and rows, independent of file encoding.
 
-    It tells a release again that was withdrawn, also where other software would write it.
+    It identifies a withdrawn release, even if other software would write other bytes.
     """
     tables = {step: stored.data_version for step, stored in inputs.tables.items()}
     return digest([FORMAT, task_digest, recipe_digest, tables])

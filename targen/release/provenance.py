@@ -21,13 +21,13 @@ SCHEMA: Final[dict[str, Any]] = {
 def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) -> pl.DataFrame:
     """Return one row per released row, split by split.
 
-    `request_ids`, sorted, are those of the row's terms, context, seed, ancestors, generation,
-    annotation and correction. For a request that was asked again, this is the last one; the store
-    knows the earlier ones.
+    `request_ids` are the distinct requests of its terms, context, seed, ancestors, text, annotation
+    and correction, sorted. For a retried request, the last attempt is listed; the store links it to
+    the earlier ones.
 
     Args:
         parts: split -> released rows.
-        tables: step -> what it stored.
+        tables: step -> its stored result.
     """
     frames = {step: stored.table for step, stored in tables.items()}
     released = [(i, split) for split, part in parts.items() for i in part["instance_id"]]

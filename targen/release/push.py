@@ -14,56 +14,57 @@ ENDPOINT: Final = "HF_ENDPOINT"
 _REPO: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def push(place: Storage, repo: str, *, private: bool = False) -> str:
-    """Send a release to a dataset repository in one commit, tagged with its version.
+def push(storage: Storage, repo: str, *, private: bool = False) -> str:
+    """Push a release to a dataset repository in one commit, tagged with its version.
 
-    The repository is made where there is none. The token comes from HF_TOKEN.
+    The repository is created if it does not exist. The token is read from HF_TOKEN.
 
     Args:
-        place: the release's folder.
+        storage: the release's folder.
         repo: owner/name.
         private: make a new repository private.
 
     Returns:
-        The address of the commit.
+        The URL of the commit.
 
     Raises:
-        ReleaseError: the release is damaged or withdrawn, the extra or the token is missing, or
-            the hub refuses.
+        ReleaseError: the release is damaged or withdrawn, the extra or the token is missing, or the
+            hub rejects the upload.
         TableError: the folder cannot be read.
     """
     if not _REPO.fullmatch(repo):
-        raise ReleaseError(f"{repo!r} is no repository: write owner/name.")
-    said = verify(place)
+        raise ReleaseError(f"{repo!r} is not a repository. Use owner/name.")
+    manifest = verify(storage)
     try:
         import huggingface_hub  # noqa: PLC0415 - an optional extra
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
     except ImportError:
         raise ReleaseError(
-            "Pushing needs the package huggingface-hub: pip install 'targen-dagster[huggingface]'."
+            "Pushing needs the package huggingface-hub. Run: pip install "
+            "'targen-dagster[huggingface]'."
         ) from None
     token = os.environ.get(TOKEN)
     if not token:
-        raise ReleaseError(f"Set {TOKEN} to a token that may write to {repo}.")
+        raise ReleaseError(f"Set {TOKEN} to a token with write access to {repo}.")
     api = huggingface_hub.HfApi(
         endpoint=os.environ.get(ENDPOINT) or None, token=token, library_name="targen"
     )
     try:
-        return _send(api, place, repo, said, private)
+        return _send(api, storage, repo, manifest, private)
     except (HfHubHTTPError, OSError, ValueError) as error:
-        # The library's errors name addresses and request ids; they never contain the token, but
-        # a proxy's answer might repeat what was sent.
+        # The library's errors include URLs and request ids. They do not include the token, but a
+        # proxy's response might repeat it.
         message = " ".join(str(error).replace(token, "…").split())[:500]
-        raise ReleaseError(f"{repo} does not accept the release: {message}") from None
+        raise ReleaseError(f"{repo} rejected the release: {message}") from None
 
 
-def _send(api: Any, place: Storage, repo: str, said: dict[str, Any], private: bool) -> str:
+def _send(api: Any, storage: Storage, repo: str, manifest: dict[str, Any], private: bool) -> str:
     from huggingface_hub import CommitOperationAdd  # noqa: PLC0415 - an optional extra
 
-    version = said["version"]
-    paths = [*sorted(said["files"]), MANIFEST]
+    version = manifest["version"]
+    paths = [*sorted(manifest["files"]), MANIFEST]
     operations = [
-        CommitOperationAdd(path_in_repo=path, path_or_fileobj=place.read(path) or b"")
+        CommitOperationAdd(path_in_repo=path, path_or_fileobj=storage.read(path) or b"")
         for path in paths
     ]
     api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
@@ -71,7 +72,7 @@ def _send(api: Any, place: Storage, repo: str, said: dict[str, Any], private: bo
         repo,
         operations,
         repo_type="dataset",
-        commit_message=f"{said['task']} {version}",
+        commit_message=f"{manifest['task']} {version}",
     )
     api.create_tag(repo, repo_type="dataset", tag=version, revision=commit.oid, exist_ok=True)
     return str(commit.commit_url)

@@ -63,7 +63,7 @@ def folder(task: str, version: str) -> str:
     return f"{FOLDER}/{task}/{version}"
 
 
-def put(place: Storage, task: str, contents: Contents) -> bool:
+def put(storage: Storage, task: str, contents: Contents) -> bool:
     """Write a release; if it exists already, compare every byte instead.
 
     Returns:
@@ -74,61 +74,61 @@ def put(place: Storage, task: str, contents: Contents) -> bool:
         TableError: the storage cannot be read or written.
     """
     at = folder(task, contents.version)
-    _refuse_withdrawn(place, task, contents)
-    if place.read(f"{at}/{MANIFEST}") is None:
+    _refuse_withdrawn(storage, task, contents)
+    if storage.read(f"{at}/{MANIFEST}") is None:
         # The manifest is written last: without it, a killed run left these files.
-        for key in place.keys(at):
-            place.delete(key)
-        place.write_folder(at, contents.files)
+        for key in storage.keys(at):
+            storage.delete(key)
+        storage.write_folder(at, contents.files)
         return True
-    problems = list(_changes(place, at, contents))
+    problems = list(_changes(storage, at, contents))
     if problems:
         raise ReleaseError(
-            f"The release {place.address(at)} was changed after it was made: "
+            f"The release {storage.address(at)} was changed after it was made: "
             f"{'; '.join(problems)}. It is not overwritten. Move it away to make it again."
         )
     return False
 
 
-def _changes(place: Storage, at: str, contents: Contents) -> Iterator[str]:
+def _changes(storage: Storage, at: str, contents: Contents) -> Iterator[str]:
     for path, content in contents.files.items():
-        found = place.read(f"{at}/{path}")
+        found = storage.read(f"{at}/{path}")
         if found is None:
             yield f"{path} is missing"
         elif found != content:
             yield f"{path} differs"
-    yield from _strangers(place, at, set(contents.files))
+    yield from _strangers(storage, at, set(contents.files))
 
 
-def _strangers(place: Storage, at: str, known: set[str]) -> Iterator[str]:
+def _strangers(storage: Storage, at: str, known: set[str]) -> Iterator[str]:
     """Yield files that are not part of the release, except hidden files (git, for example)."""
     prefix = f"{at}/" if at else ""
-    for key in place.keys(at):
+    for key in storage.keys(at):
         path = key.removeprefix(prefix)
         if path not in known and not any(part.startswith(".") for part in path.split("/")):
             yield f"{path} is not part of it"
 
 
-def _refuse_withdrawn(place: Storage, task: str, contents: Contents) -> None:
-    for entry in listed(place, task):
+def _refuse_withdrawn(storage: Storage, task: str, contents: Contents) -> None:
+    for entry in listed(storage, task):
         if entry.state != "withdrawn":
             continue
         at = folder(task, entry.version)
         same = entry.version == contents.version
-        old = {} if same else json.loads(place.read(f"{at}/{MANIFEST}") or b"{}")
+        old = {} if same else json.loads(storage.read(f"{at}/{MANIFEST}") or b"{}")
         if same or old.get("inputs") == contents.manifest["inputs"]:
             raise ReleaseError(
                 f"{task} is not released: these rows were withdrawn as version {entry.version} "
                 f"({entry.reason}). Fix the task or its rows, or, to release them anyway, "
-                f"remove {place.address(f'{at}/{TOMBSTONE}')} first."
+                f"remove {storage.address(f'{at}/{TOMBSTONE}')} first."
             )
 
 
-def manifest(place: Storage, at: str = "") -> dict[str, Any]:
+def manifest(storage: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release, checked against its version.
 
     Args:
-        place: the storage.
+        storage: the storage.
         at: key of the release's folder.
 
     Raises:
@@ -136,26 +136,26 @@ def manifest(place: Storage, at: str = "") -> dict[str, Any]:
         TableError: the storage cannot be read.
     """
     prefix = f"{at}/" if at else ""
-    where = place.address(at) if at else place.address("").rstrip("/")
-    text = place.read(f"{prefix}{MANIFEST}")
+    where = storage.address(at) if at else storage.address("").rstrip("/")
+    text = storage.read(f"{prefix}{MANIFEST}")
     if text is None:
         raise ReleaseError(f"{where} is not a release, or it is incomplete: it has no {MANIFEST}.")
     try:
-        said = json.loads(text)
-        right = isinstance(said, dict) and said["version"] == version_of(said)
-        paths = list(said["files"]) if right else []
+        loaded = json.loads(text)
+        right = isinstance(loaded, dict) and loaded["version"] == version_of(loaded)
+        paths = list(loaded["files"]) if right else []
     except (ValueError, KeyError, TypeError):
         right, paths = False, []
     if not right or not all(_PATH.fullmatch(path) for path in paths):
         raise ReleaseError(f"{where}: {MANIFEST} was changed and cannot be trusted.")
-    return dict(said)
+    return dict(loaded)
 
 
-def verify(place: Storage, at: str = "") -> dict[str, Any]:
+def verify(storage: Storage, at: str = "") -> dict[str, Any]:
     """Verify every file of a release, and return its manifest.
 
     Args:
-        place: the storage.
+        storage: the storage.
         at: key of the release's folder.
 
     Raises:
@@ -163,27 +163,27 @@ def verify(place: Storage, at: str = "") -> dict[str, Any]:
         TableError: the storage cannot be read.
     """
     prefix = f"{at}/" if at else ""
-    said = manifest(place, at)
-    where = place.address(at) if at else place.address("").rstrip("/")
-    gone = place.read(f"{prefix}{TOMBSTONE}")
+    loaded = manifest(storage, at)
+    where = storage.address(at) if at else storage.address("").rstrip("/")
+    gone = storage.read(f"{prefix}{TOMBSTONE}")
     if gone is not None:
         raise ReleaseError(f"The release {where} was withdrawn: {_reason(gone)}")
     problems = []
-    for path, wanted in said["files"].items():
-        content = place.read(f"{prefix}{path}")
+    for path, wanted in loaded["files"].items():
+        content = storage.read(f"{prefix}{path}")
         if content is None:
             problems.append(f"{path} is missing")
         elif fingerprint(content) != wanted:
             problems.append(f"{path} was changed")
-    problems += _strangers(place, at, {*said["files"], MANIFEST})
-    if at and at.rsplit("/", 1)[-1] != said["version"]:
-        problems.append(f"it is version {said['version']} in the folder of another version")
+    problems += _strangers(storage, at, {*loaded["files"], MANIFEST})
+    if at and at.rsplit("/", 1)[-1] != loaded["version"]:
+        problems.append(f"it is version {loaded['version']} in the folder of another version")
     if problems:
         raise ReleaseError(f"The release {where} is damaged: {'; '.join(problems)}.")
-    return said
+    return loaded
 
 
-def listed(place: Storage, task: str | None = None) -> list[Entry]:
+def listed(storage: Storage, task: str | None = None) -> list[Entry]:
     """Return all releases, or those of one task, by task and version.
 
     Raises:
@@ -193,26 +193,28 @@ def listed(place: Storage, task: str | None = None) -> list[Entry]:
     if task is not None and not re.fullmatch(NAME_PATTERN, task):
         raise ReleaseError(f"{task!r} is not a task name.")
     found: dict[tuple[str, str], set[str]] = {}
-    for key in place.keys(FOLDER if task is None else f"{FOLDER}/{task}"):
+    for key in storage.keys(FOLDER if task is None else f"{FOLDER}/{task}"):
         parts = key.split("/", 3)
         if len(parts) == 4 and _VERSION.fullmatch(parts[2]):
             found.setdefault((parts[1], parts[2]), set()).add(parts[3])
-    return [_entry(place, name, version, files) for (name, version), files in sorted(found.items())]
+    return [
+        _entry(storage, name, version, files) for (name, version), files in sorted(found.items())
+    ]
 
 
-def _entry(place: Storage, task: str, version: str, files: set[str]) -> Entry:
+def _entry(storage: Storage, task: str, version: str, files: set[str]) -> Entry:
     at = f"{FOLDER}/{task}/{version}"
     if MANIFEST not in files:
         return Entry(task, version, "incomplete")
     rows = 0
     try:
-        said = json.loads(place.read(f"{at}/{MANIFEST}") or b"")
-        rows = sum(split["rows"] for split in said["splits"].values())
+        loaded = json.loads(storage.read(f"{at}/{MANIFEST}") or b"")
+        rows = sum(split["rows"] for split in loaded["splits"].values())
     except (ValueError, KeyError, TypeError, AttributeError):
         # The list stays short; `verify` reports the details.
         return Entry(task, version, "incomplete")
     if TOMBSTONE in files:
-        reason = _reason(place.read(f"{at}/{TOMBSTONE}") or b"")
+        reason = _reason(storage.read(f"{at}/{TOMBSTONE}") or b"")
         return Entry(task, version, "withdrawn", rows, reason)
     return Entry(task, version, "whole", rows)
 
@@ -224,7 +226,7 @@ def _reason(tombstone: bytes) -> str:
         return "the tombstone cannot be read"
 
 
-def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
+def withdraw(storage: Storage, task: str, version: str, reason: str) -> None:
     """Withdraw a release: delete its files, keep its manifest and the reason.
 
     An interrupted withdrawal can be repeated with the same reason. A damaged release can be
@@ -238,30 +240,30 @@ def withdraw(place: Storage, task: str, version: str, reason: str) -> None:
     if not words or len(words) > REASON_AT_MOST:
         raise ReleaseError(f"Give a --reason of at most {REASON_AT_MOST} characters.")
     at = folder(task, version)
-    if place.read(f"{at}/{MANIFEST}") is None:
+    if storage.read(f"{at}/{MANIFEST}") is None:
         raise ReleaseError(
-            f"There is no release {version} of {task}; `targen release list {task}` shows them."
+            f"{task} has no release {version}. `targen release list {task}` shows its releases."
         )
-    before = place.read(f"{at}/{TOMBSTONE}")
+    before = storage.read(f"{at}/{TOMBSTONE}")
     if before is not None and _reason(before) != words:
         raise ReleaseError(f"{task} {version} was already withdrawn: {_reason(before)}")
     note = {"task": task, "version": version, "reason": words}
     # Written first, so that an interrupted withdrawal cannot look like a valid release.
-    place.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
-    for key in place.keys(at):
+    storage.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
+    for key in storage.keys(at):
         if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
-            place.delete(key)
+            storage.delete(key)
 
 
-def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
-    """Return every way in which a release breaks its contract, in words.
+def violations(storage: Storage, at: str, spec: TaskSpec) -> list[str]:
+    """Return every violation of a release's contract, as sentences.
 
-    Its files are what the manifest says; the splits hold the rows and labels that the manifest
-    says; no row occurs twice; no duplicates, near duplicates or pairs are split; the
-    origins list each row and no other.
+    The files match the manifest, and the splits have the rows and labels in the manifest. No row
+    occurs twice; duplicates, near duplicates and pairs are in one split; the origins list exactly
+    the released rows.
 
     Args:
-        place: the data folder.
+        storage: the data folder.
         at: key of the release's folder.
         spec: the task.
 
@@ -269,29 +271,29 @@ def violations(place: Storage, at: str, spec: TaskSpec) -> list[str]:
         TableError: the storage cannot be read.
     """
     try:
-        said = verify(place, at)
+        loaded = verify(storage, at)
         parts = {
-            name: pl.read_parquet(BytesIO(place.read(f"{at}/data/{name}.parquet") or b""))
-            for name in said["splits"]
+            name: pl.read_parquet(BytesIO(storage.read(f"{at}/data/{name}.parquet") or b""))
+            for name in loaded["splits"]
         }
-        origins = pl.read_parquet(BytesIO(place.read(f"{at}/provenance.parquet") or b""))
+        origins = pl.read_parquet(BytesIO(storage.read(f"{at}/provenance.parquet") or b""))
     except (ReleaseError, *DAMAGED) as error:
         return [str(error)]
     found = []
     for name, part in parts.items():
         counted = {"rows": part.height, "labels": label_counts(spec, part)}
-        if counted != said["splits"][name]:
-            found.append(f"{name} has {counted}, but the manifest says {said['splits'][name]}")
-    whole = pl.concat(
+        if counted != loaded["splits"][name]:
+            found.append(f"{name} has {counted}, but the manifest says {loaded['splits'][name]}")
+    rows = pl.concat(
         [part.with_columns(split=pl.lit(name)) for name, part in parts.items()], how="vertical"
     )
-    doubled = int(whole["instance_id"].is_duplicated().sum())
+    doubled = int(rows["instance_id"].is_duplicated().sum())
     if doubled:
         found.append(f"{doubled} rows occur more than once")
     listed = origins.select("instance_id", "split").sort("instance_id")
-    if not listed.equals(whole.select("instance_id", "split").sort("instance_id")):
+    if not listed.equals(rows.select("instance_id", "split").sort("instance_id")):
         found.append("provenance.parquet does not cover the same rows as data/")
-    groups = whole.select("split", group=pl.Series(together(spec, whole), dtype=pl.Int64))
+    groups = rows.select("split", group=pl.Series(together(spec, rows), dtype=pl.Int64))
     parted = groups.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1)
     if parted.height:
         found.append(f"{parted.height} groups of related rows are in several splits")

@@ -11,57 +11,56 @@ from targen.errors import TableError
 from targen.steps import label_dtype
 from targen.tasks.spec import TaskSpec
 
-# Some readers split lines at these too, which JSON leaves as they are inside a text.
+# Some readers also split lines at these characters, which JSON does not escape.
 _BREAKS: Final = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
 
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-"""Unicode's categories of characters that break lines, turn the writing or show nothing."""
+"""Unicode categories of line breaks, direction controls and invisible characters."""
 
 
 def one_line(text: str) -> str:
-    """Return a text without line breaks and without what cannot be seen."""
+    """Return a text without line breaks and invisible characters."""
     seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in text)
     return " ".join(seen.split())
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return one JSON object a line, keys in the order given, UTF-8; nothing for no row."""
+    """Return one JSON object per line, in UTF-8, with keys in the given order."""
     texts = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
     return "".join(f"{text.translate(_BREAKS)}\n" for text in texts).encode()
 
 
 LABELS = ("label", "intended_label", "annotated_label", "corrected_label", "verdict")
-"""Columns about a row's label: the final one, the three readings, and whether it was changed."""
+"""Columns about a row's label: final, intended, annotated and corrected label, and verdict."""
 
 
 def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
-    """Return the id, the task's fields in its order and, where it has answers, all labels.
+    """Return the id, the task's fields in order and, for tasks with answers, the labels.
 
     Args:
         spec: the task.
         corrected: its corrected set.
 
     Raises:
-        TableError: the set is of another edition of the task: a column or a label is not the
-            task's.
+        TableError: a column or a label does not match the task, which was changed since.
     """
     labels = list(LABELS) if spec.answer.kind != "none" else []
     wanted = ["instance_id", *spec.fields, *labels]
     missing = [name for name in wanted if name not in corrected.columns]
-    remedy = "The task has changed since: materialise corrected_set again."
+    remedy = "The task was changed: materialize corrected_set again."
     if missing:
         raise TableError(f"The corrected set of {spec.name} has no column {missing[0]}. {remedy}")
     unknown = _unknown_labels(spec, corrected)
     if unknown:
         raise TableError(
             f"The corrected set of {spec.name} has the label {unknown[0]!r}, which the task does "
-            f"not know. {remedy}"
+            f"not have. {remedy}"
         )
     return corrected.select(wanted)
 
 
 def label_counts(spec: TaskSpec, rows: pl.DataFrame) -> dict[str, int]:
-    """Return label -> rows that have it, in the task's order; empty for span and none."""
+    """Return label -> number of rows, in the task's order; empty for span and none."""
     if not spec.labels:
         return {}
     column = rows["label"]

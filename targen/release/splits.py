@@ -8,31 +8,31 @@ import polars as pl
 
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.quality.duplicates import near_pairs, normalised
+from targen.quality.duplicates import near_pairs, normalized
 from targen.quality.inputs import TEXT_TYPES
 from targen.quality.text import joined
 from targen.tasks.spec import TaskSpec
 
 SPLITS = ("train", "validation", "test")
-"""Names and order of the parts."""
+"""Names and order of the splits."""
 
 OWN_SEEDS = ("sentence", "passage", "word", "tuple")
-"""Kinds of seed whose text is part of the rows that grow from it."""
+"""Kinds of seed whose text is part of the rows that use it."""
 
 
 def divide(
     spec: TaskSpec, rows: pl.DataFrame, instances: pl.DataFrame | None = None
 ) -> dict[str, pl.DataFrame]:
-    """Return split -> its rows, in the order of `rows`; a split that gets none is left out.
+    """Return split -> its rows, in the order of `rows`; empty splits are omitted.
 
-    Rows that belong together stay together: exact and near duplicates (as
-    `targen.quality.duplicates` defines them), rows of one pair, and rows that grew from one
-    seed. The rest follows from the rows' ids alone: equal rows, equal splits, on every machine.
+    These rows stay in one split: exact and near duplicates (as in `targen.quality.duplicates`), the
+    rows of a pair, and rows from one seed. Everything else follows from the rows' ids, so equal
+    rows give equal splits on every machine.
 
     Args:
         spec: the task, with the shares in `release.splits`.
-        rows: as `rows.finished` returns them.
-        instances: the instances, which know the seeds; without them seeds are not looked at.
+        rows: rows from `rows.finished`.
+        instances: the instances, with their seeds; without them, seeds are ignored.
     """
     groups = together(spec, rows, instances)
     strata = [_stratum(spec, row) for row in rows["label"]] if "label" in rows.columns else []
@@ -47,10 +47,9 @@ def divide(
 def together(
     spec: TaskSpec, rows: pl.DataFrame, instances: pl.DataFrame | None = None
 ) -> list[int]:
-    """Return per row the number of its group: the first row that must not be parted from it."""
+    """Return the group of each row: the number of the first row that must be in its split."""
     parent = list(range(rows.height))
-    whole = normalised(joined(rows, list(spec.fields)))
-    _tie_equal(parent, whole.to_list())
+    _tie_equal(parent, normalized(joined(rows, list(spec.fields))).to_list())
     texts = [name for name, kind in spec.field_types.items() if kind in TEXT_TYPES]
     if texts:
         pairs = near_pairs([joined(rows, [name]) for name in texts])
@@ -70,18 +69,18 @@ def together(
 def assign(
     ids: Sequence[str], groups: Sequence[int], strata: Sequence[str], shares: Mapping[Any, float]
 ) -> list[str]:
-    """Return per row the name of its split.
+    """Return the split of each row.
 
-    Groups go to the splits one after the other, large ones first, then stratum by stratum, in
-    the order of a hash of their ids: each to the split that is furthest behind its share of the
-    rows placed so far. So every run of rows, and with single rows every stratum, is divided by
-    the shares to within a row or two.
+    Groups are assigned one after the other: large ones first, then stratum by stratum, in the order
+    of a hash of their ids. Each goes to the split that is furthest below its share of the rows
+    assigned so far. Every prefix of the rows, and every stratum of single rows, thus meets the
+    shares to within a row or two.
 
     Args:
         ids: row ids.
-        groups: per row, the number of its group.
-        strata: per row, what the splits should have in like shares, say the label.
-        shares: split -> share, adding up to 1.
+        groups: group number of each row.
+        strata: stratum of each row, such as its label, to be distributed evenly.
+        shares: split -> share; the sum is 1.
     """
     members: dict[int, list[int]] = {}
     for row, group in enumerate(groups):
@@ -110,12 +109,12 @@ def assign(
 def _stratum(spec: TaskSpec, label: Any) -> str:
     if spec.answer.kind == "class":
         return str(label)
-    # A span is hardly ever twice the same; several labels are taken as they come together.
+    # Spans rarely repeat. Several labels are one stratum per combination.
     return ", ".join(label) if spec.answer.kind == "multi" and label is not None else ""
 
 
 def _tie_equal(parent: list[int], keys: Iterable[Any]) -> None:
-    """Tie rows of equal keys together; a null key ties nothing."""
+    """Group rows with equal keys; a null key does not group."""
     first: dict[Any, int] = {}
     for row, key in enumerate(keys):
         if key is not None:
@@ -131,12 +130,12 @@ def _find(parent: list[int], row: int) -> int:
 
 def _union(parent: list[int], one: int, other: int) -> None:
     one, other = _find(parent, one), _find(parent, other)
-    # The smaller number is the root, so that the result does not hang on the order of the pairs.
+    # The smaller number is the root, so that the result does not depend on the order of the pairs.
     parent[max(one, other)] = min(one, other)
 
 
 Drawn = list[tuple[str, int]]
-"""Task and number of the row in it."""
+"""Task and row number within the task."""
 
 
 def mix(
@@ -145,21 +144,19 @@ def mix(
     rows: int | None = None,
     seed: int = 0,
 ) -> Drawn:
-    """Return which rows make the mixture, in its order; no row is taken twice.
+    """Return the rows of the mixture in order, without repetition.
 
-    Which rows of a task are taken, and in which order, follows from a hash of the seed and
-    their ids: raising the number of rows adds rows and takes none away.
+    Selection and order within a task follow from a hash of the seed and the row ids: a larger
+    number of rows only adds rows.
 
     Args:
         ids: task -> ids of its rows.
-        weights: task -> share of the mixture, in any unit; without them every task gives in
-            proportion to what it has.
-        rows: how many rows in all; by default the most that the weights allow, and without
-            weights all.
-        seed: another seed, another choice and order.
+        weights: task -> share of the mixture, in any unit; by default proportional to its rows.
+        rows: total number of rows; by default all or, with weights, the maximum they allow.
+        seed: seed of the selection and order.
 
     Raises:
-        TargenError: a task has not enough rows, or there is none at all.
+        TargenError: a task has not enough rows, or no task has any.
     """
     shares = dict(weights) if weights is not None else {task: float(len(ids[task])) for task in ids}
     counts = _counts({task: len(ids[task]) for task in ids}, shares, rows)
@@ -178,14 +175,14 @@ def _counts(
 ) -> Mapping[str, int]:
     total = sum(shares.values())
     if not total:
-        raise TargenError(f"None of {', '.join(have)} has a row to mix.")
-    # What the scarcest task allows; a hair more, so that 3 / 0.3 is 10 rows and not 9.
+        raise TargenError(f"None of {', '.join(have)} has any rows.")
+    # The limit set by the scarcest task; the margin makes 3 / 0.3 equal 10 rows instead of 9.
     most = min(int(have[task] * total / share + 1e-9) for task, share in shares.items() if share)
     if rows is not None and rows > most:
         scarce = min((t for t in shares if shares[t]), key=lambda t: have[t] / shares[t])
         raise TargenError(
-            f"{rows} rows with these weights need more rows of {scarce} than the {have[scarce]} "
-            f"there are: ask for at most {most} rows, or give {scarce} less weight."
+            f"{rows} rows with these weights need more rows of {scarce} than it has "
+            f"({have[scarce]}). Request at most {most} rows, or give {scarce} less weight."
         )
     wanted = most if rows is None else rows
     exact = {task: wanted * share / total for task, share in shares.items()}

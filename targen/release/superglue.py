@@ -18,23 +18,23 @@ from targen.tasks.spec import TaskSpec
 Row = Mapping[str, Any]
 
 SOURCE: Final = "TarGEN"
-"""Value of ReCoRD's `source`, which is the newspaper in SuperGLUE."""
+"""Value of ReCoRD's `source`, which is a newspaper in SuperGLUE."""
 
 WIC_VERSION: Final = 1.1
 FILES: Final = {"train": "train", "validation": "val", "test": "test"}
-"""Split -> name of its file."""
+"""Split -> file name."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One task's format.
+    """The format of one task.
 
     Attributes:
-        folder: as SuperGLUE names it.
+        folder: SuperGLUE's name of the task.
         fields: field -> type that the task must have.
-        labels: the labels that the format can hold; empty for a span.
-        line: takes a row and its number in the file; returns the object.
-        one_file: a diagnostic set: all rows in `<folder>.jsonl`, with no splits.
+        labels: the labels of the format; empty for a span.
+        line: returns the JSON object for a row and its number in the file.
+        one_file: a diagnostic set, with all rows in `<folder>.jsonl` instead of splits.
     """
 
     folder: str
@@ -45,22 +45,22 @@ class Format:
 
 
 def format_of(spec: TaskSpec) -> Format:
-    """Return the format of a task that is one of the eight or extends one.
+    """Return the format of one of the eight tasks, or of a task that extends one.
 
     Raises:
-        TargenError: it is neither, or it has changed its fields or labels.
+        TargenError: the task has no format, or has other fields or labels.
     """
     base = next((name for name in (spec.name, *spec.ancestors) if name in FORMATS), None)
     if base is None:
         raise TargenError(
-            f"{spec.name} has no SuperGLUE format: only {', '.join(FORMATS)} and tasks that extend "
-            "one of them have. Use --format jsonl, parquet or instructions."
+            f"{spec.name} has no SuperGLUE format; only {', '.join(FORMATS)} and tasks that extend "
+            "one of them do. Use --format jsonl, parquet or instructions."
         )
     form = FORMATS[base]
     for name, kind in form.fields.items():
         if spec.field_types.get(name) != kind:
             raise TargenError(
-                f"{spec.name} cannot be written as SuperGLUE's {form.folder}: that needs the "
+                f"{spec.name} cannot be written as SuperGLUE's {form.folder}: it needs a "
                 f"field {name} of type {kind}."
             )
     strange = sorted(set(spec.labels) - form.labels)
@@ -74,19 +74,19 @@ def format_of(spec: TaskSpec) -> Format:
 
 
 def files(spec: TaskSpec, parts: Mapping[str, pl.DataFrame]) -> dict[str, list[dict[str, Any]]]:
-    """Return path -> the objects of its lines, each file with `idx` from 0.
+    """Return path -> the objects of its lines, with `idx` from 0 in each file.
 
     Args:
         spec: the task.
-        parts: split -> rows as `rows.finished` returns them; a diagnostic set ignores the splits.
+        parts: split -> rows from `rows.finished`; a diagnostic set ignores the splits.
 
     Raises:
         TargenError: the task has no SuperGLUE format, or a row does not fit it.
     """
     form = format_of(spec)
     if form.one_file:
-        whole = pl.concat(list(parts.values()))
-        return {f"{form.folder}/{form.folder}.jsonl": objects(form, whole)}
+        rows = pl.concat(list(parts.values()))
+        return {f"{form.folder}/{form.folder}.jsonl": objects(form, rows)}
     return {
         f"{form.folder}/{FILES.get(name, name)}.jsonl": objects(form, part)
         for name, part in parts.items()
@@ -167,8 +167,8 @@ def _wsc(row: Row, idx: int) -> dict[str, Any]:
 def mentions(passage: str, entities: list[str]) -> list[tuple[int, int, str]]:
     """Return start, end (inclusive) and text of every mention of the entities, in order.
 
-    A mention begins and ends at word boundaries. Inside a longer entity a shorter one counts as no
-    mention, unless it occurs nowhere else.
+    Mentions begin and end at word boundaries. An entity inside a longer one does not count, unless
+    it occurs only there.
     """
     if not entities:
         return []
@@ -197,7 +197,7 @@ def _record(row: Row, idx: int) -> dict[str, Any]:
     if not answers:
         raise TargenError(
             f"Row {row['instance_id']} cannot be written as ReCoRD: its answer {row['label']!r} is "
-            "no entity of its passage. Materialise corrected_set again."
+            "not an entity of its passage. Materialize corrected_set again."
         )
     return {
         "source": SOURCE,

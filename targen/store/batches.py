@@ -1,7 +1,7 @@
-"""Which batches are under way, as the completion store knows it.
+"""The batches in progress.
 
-A request that goes out in a batch counts as spent with the most it can cost from that moment on,
-even if the process ends; once its line is read, that is reversed and the real cost counts.
+From the moment a request is submitted in a batch, its maximum cost counts as spent, even if the
+process ends. When its line of the result is read, the actual cost counts instead.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,13 @@ from targen.store.schema import BATCH_ITEMS, BATCHES
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A batch as it is stored.
+    """A stored batch.
 
     Attributes:
-        key: our own name for it, 64 hex digits.
-        file_id: the uploaded requests at the endpoint; None: not uploaded yet.
-        batch_id: the batch at the endpoint; None: not created yet, or its id was never stored.
+        key: the engine's name for it, 64 hex digits.
+        file_id: id of the uploaded requests at the endpoint; None before the upload.
+        batch_id: id of the batch at the endpoint; None before its creation, or if it was never
+            stored.
         age_s: seconds since it was opened.
     """
 
@@ -42,13 +43,13 @@ class BatchRegistry:
     def open(
         self, key: str, charges: Mapping[str, float], budget: BudgetLedger | None, reserved: float
     ) -> Work[None]:
-        """Note a new batch before anything of it is sent.
+        """Record a new batch before any of it is sent.
 
         Args:
             key: its name.
             charges: request id -> US dollars that count as spent until its line is read.
-            budget: the engine's budget, if there is one.
-            reserved: US dollars that this process had reserved for these requests.
+            budget: the engine's budget, if any.
+            reserved: US dollars that this process reserved for the requests.
         """
 
         def work(connection: sa.Connection) -> None:
@@ -72,7 +73,7 @@ class BatchRegistry:
         return work
 
     def note(self, key: str, state: str, **ids: str) -> Work[None]:
-        """Note how far a batch has come, with its `file_id` or `batch_id`."""
+        """Record the `file_id` or the `batch_id` of a batch."""
         statement = sa.update(BATCHES).where(BATCHES.c.batch_key == key)
 
         def work(connection: sa.Connection) -> None:
@@ -81,7 +82,7 @@ class BatchRegistry:
         return work
 
     def read(self, key: str) -> Work[Submission | None]:
-        """Read one batch; None where it is gone."""
+        """Read one batch; None if it does not exist."""
 
         def work(connection: sa.Connection) -> Submission | None:
             row = connection.execute(sa.select(BATCHES).where(BATCHES.c.batch_key == key)).first()
@@ -93,7 +94,7 @@ class BatchRegistry:
         return work
 
     def find(self, ids: Sequence[str]) -> Work[dict[str, Submission]]:
-        """Return the batch of each request that has gone out with one."""
+        """Return the batch of each submitted request."""
         joined = sa.join(BATCH_ITEMS, BATCHES, BATCH_ITEMS.c.batch_key == BATCHES.c.batch_key)
         wanted = (
             sa.select(BATCH_ITEMS.c.request_id, BATCHES)
@@ -113,7 +114,7 @@ class BatchRegistry:
         return work
 
     def forget(self, key: str, refunds: Mapping[str, float]) -> Work[None]:
-        """Note that the lines of some requests are read; without items left the batch goes, too.
+        """Record that the lines of some requests were read; delete the batch if none is left.
 
         Args:
             key: the batch.
@@ -128,7 +129,7 @@ class BatchRegistry:
         left = sa.exists().where(of.batch_key == key)
 
         def work(connection: sa.Connection) -> None:
-            # Two processes may read the same line: only one of them takes the money back.
+            # Two processes may read the same line; only one of them may refund it.
             back = sum(refunds[row.request_id] for row in connection.execute(gone).all())
             self._ledger.charge(connection, -back)
             connection.execute(sa.delete(BATCHES).where(BATCHES.c.batch_key == key, ~left))
@@ -137,13 +138,13 @@ class BatchRegistry:
 
 
 def under_way(connection: sa.Connection, ids: Sequence[str]) -> frozenset[str]:
-    """Return those of `ids` that have gone out in a batch; their money counts as spent."""
+    """Return those of `ids` that are in a batch; their cost counts as spent."""
     if not ids:
         return frozenset()
     return frozenset(connection.execute(_UNDER_WAY, {"ids": ids}).scalars())
 
 
-# Made once: live runs ask it for every group of requests.
+# Built once: live runs execute it for every group of requests.
 _UNDER_WAY = (
     sa.select(BATCH_ITEMS.c.request_id)
     .join(BATCHES, BATCHES.c.batch_key == BATCH_ITEMS.c.batch_key)

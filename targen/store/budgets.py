@@ -1,7 +1,7 @@
-"""The ceiling on what may be spent: reserved before a call, settled after.
+"""Budgets: reserved before a call, settled after it.
 
-Two ceilings hold at once: one over everything in the store (`*`), one for a task (`task:<name>`).
-What a process had reserved when it died counts as spent, because the endpoint may have charged it.
+Two limits apply at once: one for everything in the store (`*`), one for a task (`task:<name>`). The
+reservations of a process that died count as spent, because the endpoint may have charged them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ from targen.store.schema import BUDGETS, OWNERS, RESERVATIONS
 DOLLAR_DUST = 1e-9
 
 BURY_S = 30.0
-"""Seconds beyond the end of its lease until a silent process's reservations count as spent. On a
-machine that is far too busy a live process may be silent longer than a lease, and its money would
-be counted twice; waiting for the reservation of a dead process only costs time."""
+"""Seconds after the end of its lease until the reservations of a silent process count as spent. On
+an overloaded machine a live process may be silent longer than its lease, and its cost would be
+counted twice; waiting for a dead process only delays others."""
 
 
 class BudgetLedger:
-    """The ceilings of one engine and its reservations."""
+    """The limits of one engine, and its reservations."""
 
     def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:
         """Make the budget.
 
         Args:
-            owner: this process's name.
-            ceilings: scope -> US dollars.
+            owner: name of this process.
+            ceilings: scope -> limit in US dollars.
         """
         self._owner = owner
         self.ceilings = dict(ceilings)
@@ -48,7 +48,7 @@ class BudgetLedger:
         return count
 
     def give_back(self, connection: sa.Connection, amount: float) -> None:
-        """Give a reservation back; what was really spent is noted where completions are."""
+        """Release a reservation. The actual cost is recorded with the completion."""
         self._change(connection, -amount)
 
     def state(self, connection: sa.Connection) -> dict[str, tuple[float, float]]:
@@ -74,7 +74,7 @@ class BudgetLedger:
             )
 
     def _bury(self, connection: sa.Connection) -> None:
-        """Count what dead processes had reserved as spent."""
+        """Count the reservations of dead processes as spent."""
         believed = OWNERS.c.expires_at > now(connection) - BURY_S
         alive = sa.select(OWNERS.c.owner).where(believed)
         dead = RESERVATIONS.c.owner.not_in(alive) & (RESERVATIONS.c.owner != self._owner)
@@ -88,7 +88,7 @@ class BudgetLedger:
 
     @staticmethod
     def words(state: Mapping[str, tuple[float, float]], ceilings: Mapping[str, float]) -> str:
-        """Return spent amounts and limits as text."""
+        """Return the amounts spent and the limits as text."""
         return "; ".join(
             f"{'all runs' if scope == ALL else scope}: ceiling ${ceilings[scope]:.4f}, "
             f"spent ${spent:.4f}"

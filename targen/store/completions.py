@@ -1,4 +1,4 @@
-"""The completion store: opening it, and reading what it knows."""
+"""The completion store: opening and reading."""
 
 import json
 import re
@@ -26,19 +26,19 @@ T = TypeVar("T")
 _LOCAL = threading.local()
 
 CHUNK = 500
-"""Keys in one statement; below SQLite's oldest limit of 999 variables."""
+"""Keys per statement; below SQLite's oldest limit of 999 variables."""
 
 PATIENCE_S = 60.0
-"""How long a database server that was reached before may be away."""
+"""Seconds to wait for a database server that was reached before."""
 
 BUSY_S = 30.0
-"""How long a SQLite file may be held by other processes."""
+"""Seconds to wait for a SQLite file that other processes have locked."""
 
 _SILENT_S = 20
-"""How long a transaction of an engine may do nothing before PostgreSQL ends it."""
+"""Idle seconds after which PostgreSQL ends an engine's transaction."""
 
 _TURN = 4712
-"""The advisory lock of the engines' transactions; any number that nothing else takes."""
+"""Number of the advisory lock of the engines' transactions."""
 
 _REACHED: set[str] = set()
 """Servers that this process has reached."""
@@ -72,18 +72,18 @@ COLUMNS: dict[str, Any] = {
 
 
 class Store:
-    """A completion store; safe to share between threads, each call takes its own connection."""
+    """A completion store. It is thread-safe: each call uses its own connection."""
 
     def __init__(self, url: str, make: bool = True) -> None:
         """Open the store.
 
         Args:
-            url: SQLAlchemy's, of SQLite or PostgreSQL.
-            make: make its tables where there are none.
+            url: SQLAlchemy URL of SQLite or PostgreSQL.
+            make: create its tables if they do not exist.
 
         Raises:
             StoreError: it cannot be opened or written, is damaged, or is from a newer version; or
-                there is none and none is to be made.
+                it does not exist and must not be created.
         """
         self._make = make
         try:
@@ -95,7 +95,7 @@ class Store:
             if self.sqlite and parsed.database:
                 file = Path(parsed.database)
                 if not make and not file.exists():
-                    # Connecting would make the file.
+                    # Connecting would create the file.
                     raise self._none()
                 file.parent.mkdir(parents=True, exist_ok=True)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)
@@ -109,7 +109,7 @@ class Store:
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
             raise StoreError(
                 f"The completion store {_hidden(url)} cannot be opened: {error}. "
-                "TARGEN_STORE_URL must be a SQLite or PostgreSQL URL at a place you may write."
+                "TARGEN_STORE_URL must be the URL of a writable SQLite or PostgreSQL database."
             ) from error
         if self.sqlite:
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
@@ -127,12 +127,12 @@ class Store:
                 raise self._none()
             if version is not None and version not in schema.OLDER:
                 raise StoreError(
-                    f"The completion store {self.shown} has version {version}, this TarGEN knows "
-                    f"{schema.VERSION}: use the TarGEN that wrote it, or a newer one."
+                    f"The completion store {self.shown} has version {version}, but this release "
+                    f"supports {schema.VERSION}. Use the release that wrote it, or a newer one."
                 )
             with self.engine.begin() as connection:
                 if not self.sqlite:
-                    # Several processes may find it new at once; SQLite's lock is taken already.
+                    # Several processes may open a new store at once; SQLite's lock is already held.
                     connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4711)")
                 from targen.store.migrations.upgrade import upgrade  # noqa: PLC0415
 
@@ -140,15 +140,15 @@ class Store:
 
     def _none(self) -> StoreError:
         return StoreError(
-            f"There is no completion store {self.shown}: the first run makes it, or "
-            "TARGEN_STORE_URL must name another."
+            f"There is no completion store {self.shown}. The first run creates it; or set "
+            "TARGEN_STORE_URL to another."
         )
 
     def _version(self) -> str | None:
         """Return the schema's version; None if the store does not exist yet.
 
         Raises:
-            StoreError: there is a database, but it is no completion store.
+            StoreError: the database is not a completion store.
         """
         with self.engine.connect().execution_options(targen_read=True) as connection:
             tables = set(sa.inspect(connection).get_table_names())
@@ -158,25 +158,25 @@ class Store:
                 return None if version is None else str(version)
             if tables:
                 raise StoreError(
-                    f"{self.shown} is a database, but no completion store: name another place."
+                    f"{self.shown} is a database, but not a completion store. Use another URL."
                 )
             return None
 
     @contextmanager
     def guarded(self, what: str) -> Iterator[None]:
-        """Turn database errors into `StoreError`s that name the store and what could not be."""
+        """Turn database errors into `StoreError`s that name the store and the failed action."""
         try:
             yield
         except SQLAlchemyError as error:
             cause = str(getattr(error, "orig", None) or error).strip().splitlines()
             raise StoreError(
                 f"The completion store {self.shown} cannot be {what}: {cause[0] if cause else '?'}."
-                " Check that the place exists, is writable and has room."
+                " Check that it exists, is writable and has free space."
             ) from error
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Give a connection for reading, which never waits for writers."""
+        """Yield a connection for reading, which never waits for writers."""
         with (
             self.guarded("read"),
             self.engine.connect().execution_options(targen_read=True) as connection,
@@ -185,7 +185,7 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """Give a connection in one write transaction."""
+        """Yield a connection in a write transaction."""
         with self.guarded("written"), self.engine.begin() as connection:
             yield connection
 
@@ -194,9 +194,9 @@ class Store:
         self.engine.dispose()
 
     def completions(self, request_ids: Iterable[str]) -> pl.DataFrame:
-        """Return the stored completions of `request_ids`, one row each, in no given order.
+        """Return the stored completions of `request_ids`, one row each, in no defined order.
 
-        Ids that the store does not know are absent. Columns: see `COLUMNS`.
+        Ids that the store does not have are omitted. Columns: see `COLUMNS`.
         """
         rows: list[dict[str, Any]] = []
         with self.read() as connection:
@@ -210,9 +210,9 @@ class Store:
         )
 
     def served(self, request_ids: Iterable[str]) -> pl.DataFrame:
-        """Return who answered: request_id, endpoint, model and served_model, sorted by id.
+        """Return request_id, endpoint, model and served_model of completions, sorted by id.
 
-        Nothing that a model wrote is read, so that a million rows fit into memory.
+        Model output is not read, so that a million rows fit into memory.
         """
         columns = ("request_id", "endpoint", "model", "served_model")
         rows: list[Any] = []
@@ -226,7 +226,7 @@ class Store:
         )
 
     def known(self, request_ids: Iterable[str]) -> set[str]:
-        """Return those of `request_ids` that are answered."""
+        """Return those of `request_ids` that have an answer."""
         found: set[str] = set()
         with self.read() as connection:
             for ids in chunks(request_ids):
@@ -239,9 +239,9 @@ class Store:
         return found
 
     def with_chain(self, request_ids: Iterable[str]) -> list[str]:
-        """Return `request_ids` and all requests that they were asked again from, sorted.
+        """Return `request_ids` and the earlier attempts of all of them, sorted.
 
-        A table's row points to the last request of a chain; the chain holds all that was paid.
+        A table's row refers to the last attempt; the chain has everything that was paid for.
         """
         known = set(request_ids)
         fresh = known
@@ -262,7 +262,7 @@ class Store:
 
 
 def now(connection: sa.Connection) -> float:
-    """Return the time by the store's clock: many machines share PostgreSQL, one owns SQLite."""
+    """Return the time by the store's clock, which all machines that use PostgreSQL share."""
     if connection.dialect.name == "sqlite":
         return time.time()
     return float(
@@ -271,14 +271,14 @@ def now(connection: sa.Connection) -> float:
 
 
 def take_turns(connection: sa.Connection) -> None:
-    """Let this transaction be the only one of all engines: the first that it does.
+    """Serialize the engines' write transactions; call it first in the transaction.
 
-    In SQLite all are so by themselves. In PostgreSQL two that lock the same rows in another order
-    would block each other, and one of them would be broken off.
+    SQLite serializes them itself. In PostgreSQL, two transactions that lock the same rows in
+    different orders would deadlock, and one would be rolled back.
     """
     if connection.dialect.name == "sqlite":
         return
-    # A machine that is gone in the middle must not hold the others up until TCP notices.
+    # If the machine disappears, others must not wait until TCP notices.
     connection.exec_driver_sql(
         f"SET LOCAL idle_in_transaction_session_timeout = '{_SILENT_S}s'; "
         f"SELECT pg_advisory_xact_lock({_TURN})"
@@ -287,7 +287,7 @@ def take_turns(connection: sa.Connection) -> None:
 
 def pack(data: bytes) -> bytes:
     """Compress; prompts and answers shrink to about a third."""
-    # A compressor is dear to make and not safe between threads.
+    # Compressors are expensive to create and not thread-safe.
     compressor = getattr(_LOCAL, "compressor", None)
     if compressor is None:
         compressor = _LOCAL.compressor = zstandard.ZstdCompressor(level=1)
@@ -295,7 +295,7 @@ def pack(data: bytes) -> bytes:
 
 
 def unpack(data: bytes) -> bytes:
-    """Undo `pack`.
+    """Decompress the result of `pack`.
 
     Raises:
         StoreError: the bytes are damaged.
@@ -304,7 +304,7 @@ def unpack(data: bytes) -> bytes:
         return zstandard.decompress(data, max_output_size=1 << 30)
     except zstandard.ZstdError as error:
         raise StoreError(
-            f"A stored completion is damaged ({error}): run `targen store verify`."
+            f"A stored completion is damaged ({error}). Run `targen store verify`."
         ) from error
 
 
@@ -318,7 +318,7 @@ def _readable(row: Any) -> dict[str, Any]:
 
 
 def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
-    """Yield the distinct ids, sorted, as many at a time as one statement takes."""
+    """Yield the distinct ids, sorted, in groups that fit into one statement."""
     unique = sorted(set(ids))
     for start in range(0, len(unique), CHUNK):
         yield unique[start : start + CHUNK]
@@ -326,11 +326,11 @@ def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
     del record
-    # The driver's own transactions begin too late; ours begin in _begin_sqlite.
+    # The driver's own transactions begin too late; _begin_sqlite begins them.
     connection.isolation_level = None
     cursor = connection.cursor()
-    # NORMAL: what is committed survives the process's death. To survive a power cut too, every
-    # commit would wait for the disk, with answers unsaved meanwhile that a killed process loses.
+    # NORMAL: committed data survives the death of the process. To survive a power failure as well,
+    # each commit would have to wait for the disk, during which a killed process would lose answers.
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
     _log_ahead(cursor)
     cursor.execute("PRAGMA synchronous = NORMAL")
@@ -338,9 +338,9 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 
 
 def _log_ahead(cursor: Any) -> None:
-    """Switch to the write-ahead log; what several processes do to a new file at once.
+    """Switch to the write-ahead log, which several processes may do at once with a new file.
 
-    SQLite does not wait for its busy timeout where two readers both want to change the mode.
+    SQLite does not wait for its busy timeout if two readers want to change the mode.
     """
     give_up = time.monotonic() + BUSY_S
     while True:
@@ -354,7 +354,7 @@ def _log_ahead(cursor: Any) -> None:
 
 
 def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any) -> Any:
-    """Connect; where the server was there before, wait out its restart."""
+    """Connect; if the server was reached before, wait until it has restarted."""
     del record
     name = repr(sorted(settings.items(), key=str)) + repr(arguments)
     give_up = time.monotonic() + PATIENCE_S
@@ -362,7 +362,7 @@ def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any)
         try:
             connection = dialect.connect(*arguments, **settings)
         except dialect.loaded_dbapi.OperationalError:
-            # A server that was never reached has a wrong address: do not wait for it.
+            # A server that was never reached may have a wrong address: do not wait for it.
             if name not in _REACHED or time.monotonic() > give_up:
                 _REACHED.discard(name)
                 raise
@@ -373,8 +373,8 @@ def _connect_patiently(dialect: Any, record: Any, arguments: Any, settings: Any)
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and then writes fails when another wrote between: take the
-    # write lock at once, except where only reading is meant.
+    # A transaction that reads before it writes fails if another one has written in between. Take
+    # the write lock at once, unless the transaction only reads.
     reading = connection.get_execution_options().get("targen_read")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
@@ -398,14 +398,14 @@ def _hidden(url: str) -> str:
 
 
 Work = Callable[[sa.Connection], T]
-"""Something to do inside a transaction of the store."""
+"""An action within a transaction of the store."""
 
 
 def checksum(row: Mapping[str, Any]) -> str:
-    """Return the sha256 of a stored completion: of every column but the checksum itself.
+    """Return the sha256 of a stored completion, over every column except the checksum.
 
-    A value counts as the database gives it back, so that the same row has the same checksum
-    before it is stored and after, in SQLite and in PostgreSQL.
+    Values count as the database returns them, so that the checksum is the same before and after
+    storing, in SQLite and in PostgreSQL.
     """
     parts = []
     for name, kind in _STORED:

@@ -1,4 +1,4 @@
-"""Vectors in the completion store: packing, reading and the work of writing them."""
+"""Vectors in the completion store: packing, reading and writing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ Vector = npt.NDArray[np.float32]
 
 
 def read(store: Store, keys: Sequence[str]) -> dict[str, Vector]:
-    """Return the stored vectors by key; keys that the store does not know are absent.
+    """Return the stored vectors by key; keys that the store does not have are omitted.
 
     Raises:
         StoreError: a vector is damaged, or the store cannot be read.
@@ -35,8 +35,8 @@ def read(store: Store, keys: Sequence[str]) -> dict[str, Vector]:
                 raw = unpack(data)
                 if len(raw) != 4 * dimensions:
                     raise StoreError(
-                        f"The stored embedding {key} is damaged: `targen store drop {key}` has the "
-                        "text embedded anew."
+                        f"The stored embedding {key} is damaged. `targen store drop {key}` deletes "
+                        "it, and the next run embeds the text again."
                     )
                 found[key] = np.frombuffer(raw, dtype="<f4")
     return found
@@ -49,14 +49,14 @@ def rows(
     cost: float | None,
     common: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
-    """Return one row per text; the request's tokens and cost are shared out by length.
+    """Return one row per text; tokens and cost of the request are divided by length of text.
 
     Args:
         texts: key and text, as sent.
         vectors: one per text.
-        tokens: of the whole request, None where not counted.
-        cost: of the whole request in US dollars, None where not known.
-        common: columns that are the same in all rows.
+        tokens: of the request; None if unknown.
+        cost: of the request in US dollars; None if unknown.
+        common: columns with the same value in all rows.
     """
     ends = np.cumsum([max(len(text), 1) for _, text in texts]) / sum(
         max(len(text), 1) for _, text in texts
@@ -83,7 +83,7 @@ def rows(
 def put(
     made: Sequence[Mapping[str, Any]], charge: Callable[[sa.Connection], None]
 ) -> Callable[[sa.Connection], None]:
-    """Return the transaction that stores rows and charges for them; existing rows are kept."""
+    """Return the transaction that stores rows and their cost; existing rows are kept."""
 
     def work(connection: sa.Connection) -> None:
         moment = now(connection)

@@ -1,4 +1,4 @@
-"""Looking after a completion store: figures, checks, backup, pruning, costs."""
+"""Maintenance of a completion store: statistics, verification, backup, pruning, costs."""
 
 import base64
 import gzip
@@ -26,16 +26,17 @@ from targen.store.schema import (
 )
 
 VECTORS = "(embeddings)"
-"""The key of the row that sums up all vectors."""
+"""The key of the row with the total of all vectors."""
 
 Key = Literal["task", "step", "model", "day", "run"]
 
 
 def stats(store: Store) -> dict[str, Any]:
-    """Return the number of completions by status, their tokens and cost, and what was spent.
+    """Return the number of completions by status, their tokens and cost, and the amount spent.
 
-    `cost_usd` sums the known prices; `unpriced` counts completions without one. `embeddings` holds
-    the number of texts that were embedded, their tokens and cost (None: a price is unknown).
+    `cost_usd` is the sum of the known prices; `unpriced` is the number of completions without one.
+    `embeddings` has the number of embedded texts, their tokens and cost (None if a price is
+    unknown).
     """
     of = COMPLETIONS.c
     with store.read() as connection:
@@ -84,10 +85,10 @@ def _embedded(connection: sa.Connection) -> dict[str, Any]:
 
 
 def verify(store: Store) -> list[str]:
-    """Return what is wrong with the store, one line a finding; empty where all is well.
+    """Return the problems of the store, one line each; empty if there are none.
 
-    Every completion's id is taken anew from what it was asked, its checksum from all that is
-    stored of it; every text is unpacked.
+    The id of every completion is recomputed from its request, and its checksum from all stored
+    columns. Every text is decompressed.
     """
     found = []
     with store.read() as connection:
@@ -102,10 +103,10 @@ def verify(store: Store) -> list[str]:
 
 
 def export(store: Store, target: Path) -> int:
-    """Write completions, uses, amounts and file digests to `target`; return how many lines.
+    """Write completions, uses, amounts and file digests to `target`; return the number of lines.
 
-    The file is gzipped JSON lines. The caller writes to a draft, so that an older backup survives
-    a failure.
+    The file is gzipped JSON lines. The caller writes to a draft, so that an older backup survives a
+    failure.
 
     Raises:
         OSError: the file cannot be written.
@@ -130,14 +131,14 @@ def export(store: Store, target: Path) -> int:
 
 
 def load(store: Store, source: Path) -> int:
-    """Take completions and uses from a file that `export` wrote; return how many were new.
+    """Import completions and uses from a file of `export`; return the number of new ones.
 
-    What the store has already stays as it is. Amounts spent are taken only into a store that has
-    spent nothing: two stores that are merged have spent the sum of what each says itself.
+    Existing completions are not changed. Amounts spent are imported only if the store has spent
+    nothing: the amount of two merged stores is the sum of both.
 
     Raises:
-        StoreError: the file cannot be read, is no export, or holds a damaged completion; then
-            nothing of it was taken.
+        StoreError: the file cannot be read, is not an export, or has a damaged completion; nothing
+            was imported.
     """
     new = 0
     read = 0
@@ -152,7 +153,7 @@ def load(store: Store, source: Path) -> int:
         cause = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"The backup {source} cannot be read{f' after line {read}' if read else ''}: {cause}. "
-            "Nothing of it was taken; it must be a whole file that `targen store export` wrote."
+            "Nothing was imported. Use a complete file written by `targen store export`."
         ) from error
     return new
 
@@ -161,11 +162,15 @@ _TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIG
 
 
 def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
-    """Return the table and the values of a line of a backup; ValueError where it is none."""
+    """Return the table and the values of a line of a backup.
+
+    Raises:
+        ValueError: the line is invalid.
+    """
     row = json.loads(text)
     table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
     names = set() if table is None else {column.name for column in table.columns}
-    # What an older version wrote has no checksums.
+    # Rows from older versions have no checksums.
     if table is None or not names - {"checksum"} <= set(row) <= names:
         raise ValueError("a line is not what an export writes")
     values = {
@@ -178,7 +183,7 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
 
 
 def _problem(row: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a stored completion, None where all is well."""
+    """Return the problem of a stored completion, None if there is none."""
     try:
         if sha256_of(unpack(row["identity"])) != row["request_id"]:
             return "its request is not the one it is named for"
@@ -192,10 +197,10 @@ def _problem(row: Mapping[str, Any]) -> str | None:
 
 
 def unneeded(store: Store, needed: Iterable[str]) -> pl.DataFrame:
-    """Return what `prune` would delete, by the task and step that paid for it.
+    """Return the completions that `prune` would delete, by the task and step that paid for them.
 
-    Columns: task, step (null where the paying use is not known), completions, cost_usd (null: a
-    price is unknown).
+    Columns: task, step (null if the paying use is unknown), completions, cost_usd (null if a price
+    is unknown).
     """
     kept = set(store.with_chain(needed))
     of = COMPLETIONS.c
@@ -221,10 +226,10 @@ def unneeded(store: Store, needed: Iterable[str]) -> pl.DataFrame:
 
 
 def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
-    """Return what the last run of every step of `tasks` used.
+    """Return the requests used by the last run of every step of `tasks`.
 
-    Not all requests are named in a table: questions whose answer removed a word, and what a
-    run had paid for when it was interrupted.
+    Not every request is in a table: a question whose answer removed a word is not, nor are the
+    requests of an interrupted run.
     """
     of = USES.c
     last: dict[tuple[str, str], tuple[float, str]] = {}
@@ -251,22 +256,22 @@ def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
 
 
 def prune(store: Store, needed: Iterable[str]) -> int:
-    """Delete completions that nothing descends from; return how many.
+    """Delete completions that nothing descends from; return their number.
 
     Args:
         store: the store.
-        needed: requests that must stay; what they were asked again from is kept with them.
+        needed: requests to keep, together with their earlier attempts.
 
     Raises:
-        StoreError: a run is using the store: its answers are not in a table yet.
+        StoreError: a run is using the store, so its answers are not in a table yet.
     """
     kept = set(store.with_chain(needed))
     with store.write() as connection:
         alive = sa.select(sa.func.count()).where(OWNERS.c.expires_at > now(connection))
         if connection.execute(alive).scalar():
             raise StoreError(
-                f"A run is using the completion store {store.shown}, and what it has paid for "
-                "is in no table yet: prune after it has ended."
+                f"A run is using the completion store {store.shown}, and its answers are not in "
+                "a table yet. Prune after it has ended."
             )
         every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
         gone = sorted(set(every) - kept)
@@ -275,7 +280,7 @@ def prune(store: Store, needed: Iterable[str]) -> int:
 
 
 def drop(store: Store, request_id: str) -> int:
-    """Delete a completion and those it was asked again from, or a text's vector: it is asked anew.
+    """Delete a completion and its earlier attempts, or the vector of a text.
 
     Raises:
         StoreError: the store does not have it.
@@ -287,20 +292,19 @@ def drop(store: Store, request_id: str) -> int:
         count += connection.execute(vector).rowcount
     if not count:
         raise StoreError(
-            f"The completion store {store.shown} has no request {request_id[:64]!r}: take the 64 "
-            "hex digits from a table's column request_id or request_ids."
+            f"The completion store {store.shown} has no request {request_id[:64]!r}. Use 64 hex "
+            "digits from a column request_id or request_ids."
         )
     return count
 
 
 def costs(store: Store, by: Key) -> pl.DataFrame:
-    """Return calls, tokens and US dollars of what was paid, by task, step, model, day or run.
+    """Return calls, tokens and US dollars that were paid, by task, step, model, day or run.
 
-    Steps come in the order of `targen.steps.STEPS`, all else by its name.
-    A completion counts for the use that paid for it, not for those that found it stored. Vectors of
-    texts have a row of their own if there are any: the store does not record who paid for them.
-    Columns: the key, calls (null for vectors), prompt_tokens, completion_tokens, cost_usd (null: a
-    price is unknown).
+    Steps are in the order of `targen.steps.STEPS`, everything else by name. A completion counts for
+    the use that paid for it, not for uses that found it stored. Vectors have a separate row,
+    because the store does not record who paid for them. Columns: the key, calls (null for vectors),
+    prompt_tokens, completion_tokens, cost_usd (null if a price is unknown).
     """
     of = COMPLETIONS.c
     keys: dict[str, Any] = {
@@ -332,8 +336,8 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
         moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
         frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
     known = pl.col("cost_usd").is_not_null().all()
-    place = {step: at for at, step in enumerate(STEPS)}
-    order = [pl.col(by).replace_strict(place, default=len(place))] if by == "step" else []
+    rank = {step: at for at, step in enumerate(STEPS)}
+    order = [pl.col(by).replace_strict(rank, default=len(rank))] if by == "step" else []
     summed = (
         frame.group_by(by)
         .agg(
@@ -349,7 +353,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
 
 
 def _all(connection: sa.Connection) -> Iterator[sa.RowMapping]:
-    """Yield all completions, never all in memory."""
+    """Yield all completions without loading them all into memory."""
     found = connection.execution_options(yield_per=CHUNK).execute(sa.select(COMPLETIONS))
     yield from found.mappings()
 

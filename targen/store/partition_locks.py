@@ -1,4 +1,4 @@
-"""Leases on partitions, for tables on S3, where no file can be locked."""
+"""Leases on partitions of tables on S3, where files cannot be locked."""
 
 from dataclasses import dataclass
 
@@ -9,19 +9,19 @@ from targen.store.ledger import insert
 from targen.store.schema import HOLDS
 
 HOLD_S = 15.0
-"""How long a silent holder is believed to live."""
+"""Seconds without a sign of life after which a holder is considered dead."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionLease:
-    """One run's claim on one partition.
+    """A run's claim on a partition.
 
     Attributes:
         place: URL of the S3 prefix.
         task: the partition.
-        token: which process asks, 32 hex digits; two processes of one run have two.
-        run_id: the run, for people.
-        holder: the process, for people.
+        token: the claiming process, 32 hex digits; two processes of one run have different ones.
+        run_id: the run, for messages.
+        holder: the process, for messages.
     """
 
     place: str
@@ -31,10 +31,10 @@ class PartitionLease:
     holder: str
 
     def take(self, store: Store) -> str | None:
-        """Take the partition, or keep it for another `HOLD_S` seconds.
+        """Lock the partition, or extend the lock by `HOLD_S` seconds.
 
         Returns:
-            None where it is ours now, else the run and the process that hold it.
+            None if the lock was acquired, else the run and the process that hold it.
 
         Raises:
             StoreError: the store cannot be written.
@@ -48,7 +48,7 @@ class PartitionLease:
                 "expires_at": moment + HOLD_S,
             }
             statement = insert(connection, HOLDS).values(place=self.place, task=self.task, **values)
-            # One statement: between looking and taking another could take it.
+            # One statement, so that no other process can lock it between reading and writing.
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["place", "task"],
@@ -62,7 +62,7 @@ class PartitionLease:
             return None if found.token == self.token else f"{found.run_id} ({found.holder})"
 
     def give_back(self, store: Store) -> None:
-        """End the lease, where it is still ours.
+        """Release the lock if it is still held.
 
         Raises:
             StoreError: the store cannot be written.

@@ -17,13 +17,13 @@ from sqlalchemy import (
 )
 
 VERSION = "0004"
-"""The Alembic revision that this code reads and writes."""
+"""The Alembic revision that this code uses."""
 
 OLDER: frozenset[str] = frozenset({"0001", "0002", "0003"})
-"""Revisions that `migrations` brings to this one."""
+"""Revisions that `migrations` upgrades to `REVISION`."""
 
 Status = Literal["ok", "refused", "filtered", "truncated", "malformed", "failed"]
-"""What became of a request."""
+"""Outcome of a request."""
 
 METADATA = MetaData()
 
@@ -55,9 +55,9 @@ COMPLETIONS = Table(
     Column("created_at", Float, nullable=False),
     Column("checksum", String(64)),
 )
-"""One row per request that was answered (or failed for good). `identity` and `raw` are zstd;
-`created_at` is seconds since 1970 UTC, `latency` seconds; `checksum` is of all other columns
-(`identity.checksum`), null where an older version stored it."""
+"""One row per request with an answer or a permanent failure. `identity` and `raw` are zstd;
+`created_at` is seconds since 1970 UTC, `latency` seconds; `checksum` covers all other columns
+(`completions.checksum`) and is null in rows from older versions."""
 
 Index("completions_parent", COMPLETIONS.c.parent_request_id)
 
@@ -71,7 +71,7 @@ USES = Table(
     Column("paid", Boolean, nullable=False),
     Column("used_at", Float, nullable=False),
 )
-"""Who used a completion; `paid` where the call was made for this use."""
+"""Uses of a completion; `paid` if the call was made for this use."""
 
 OWNERS = Table(
     "owners",
@@ -79,7 +79,7 @@ OWNERS = Table(
     Column("owner", String(32), primary_key=True),
     Column("expires_at", Float, nullable=False),
 )
-"""Processes that hold leases and reservations, with the moment until which they are believed."""
+"""Processes that hold leases and reservations, with the time until which they count as alive."""
 
 LEASES = Table(
     "leases",
@@ -87,7 +87,7 @@ LEASES = Table(
     Column("request_id", String(64), primary_key=True),
     Column("owner", String(32), ForeignKey("owners.owner"), nullable=False, index=True),
 )
-"""Requests that a process is asking right now, so that no other asks them too."""
+"""Requests in progress in some process, which no other process sends."""
 
 BUDGETS = Table(
     "budgets",
@@ -95,7 +95,7 @@ BUDGETS = Table(
     Column("scope", String(128), primary_key=True),
     Column("spent_usd", Float, nullable=False),
 )
-"""What was spent in all (`*`) and by task (`task:<name>`), in US dollars."""
+"""Amounts spent in total (`*`) and by task (`task:<name>`), in US dollars."""
 
 RESERVATIONS = Table(
     "reservations",
@@ -104,7 +104,7 @@ RESERVATIONS = Table(
     Column("scope", String(128), primary_key=True),
     Column("reserved_usd", Float, nullable=False),
 )
-"""Upper bounds of what a process's open calls may cost."""
+"""Maximum cost of a process's open calls."""
 
 GATES = Table(
     "gates",
@@ -112,7 +112,7 @@ GATES = Table(
     Column("endpoint", Text, primary_key=True),
     Column("state", Text, nullable=False),
 )
-"""The rate limit found at an endpoint and its bucket, shared by all processes; JSON."""
+"""Rate limit and token bucket of an endpoint, shared by all processes; JSON."""
 
 BATCHES = Table(
     "batches",
@@ -124,7 +124,7 @@ BATCHES = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", Float, nullable=False),
 )
-"""Batches under way at an endpoint."""
+"""Batches in progress at an endpoint."""
 
 BATCH_ITEMS = Table(
     "batch_items",
@@ -132,7 +132,7 @@ BATCH_ITEMS = Table(
     Column("request_id", String(64), primary_key=True),
     Column("batch_key", String(64), nullable=False, index=True),
 )
-"""Which batch a request went out with."""
+"""The batch of each submitted request."""
 
 EMBEDDINGS = Table(
     "embeddings",
@@ -149,9 +149,8 @@ EMBEDDINGS = Table(
     Column("project_version", String(32), nullable=False),
     Column("created_at", Float, nullable=False),
 )
-"""One row per text that was embedded; `embedding_id` is the sha256 of text, model and endpoint,
-`vector` zstd of little-endian floats of 4 bytes. Tokens and cost are the text's share of its
-request."""
+"""One row per embedded text. `embedding_id` is the sha256 of text, model and endpoint; `vector` is
+zstd of little-endian 4-byte floats. Tokens and cost are the text's share of its request."""
 
 HOLDS = Table(
     "holds",
@@ -163,7 +162,8 @@ HOLDS = Table(
     Column("holder", Text, nullable=False),
     Column("expires_at", Float, nullable=False),
 )
-"""Which run holds a task's partition at an S3 prefix, and until when it is believed to live."""
+"""The run that holds a task's partition at an S3 prefix, and the time until which it counts as
+alive."""
 
 TABLE_DIGESTS = Table(
     "table_digests",
@@ -176,8 +176,7 @@ TABLE_DIGESTS = Table(
     Column("run_id", Text, nullable=False),
     Column("recorded_at", Float, nullable=False),
 )
-"""What each file in the data folder was when it was written, for audits.
-
-`key` is its place in the folder, `sha256` of its bytes; `data_version` of a table's rows, `cells`
-as `digests.cells` makes them; `made_by` is JSON; `run_id` and `recorded_at` (seconds since 1970
-UTC) are of the last time that these bytes were written there."""
+"""Record of each file in the data folder at the time of writing, for audits. `key` is its path in
+the folder, `sha256` the digest of its bytes, `data_version` that of a table's rows, `cells` the
+result of `table_digests.cells`; `made_by` is JSON; `run_id` and `recorded_at` (seconds since 1970
+UTC) are from the last time that these bytes were written."""

@@ -1,4 +1,4 @@
-"""What every stored file was when it was written: the record that audits compare with."""
+"""Digests of every stored file at the time of writing, for audits to compare with."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,8 @@ from targen.store.ledger import insert
 from targen.store.schema import TABLE_DIGESTS
 
 _ROW_BYTES: Final = 4
-"""Of each row's digest: one changed row in four billion goes unseen, the file's digest sees it."""
+"""Bytes of each row's digest. One change in four billion is missed; the file's digest detects
+it."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,9 @@ class Written:
     """A file that was just written.
 
     Attributes:
-        key: where in the data folder.
+        key: path in the data folder.
         sha256: of its bytes.
-        frame: the rows that it holds, None for a page.
+        frame: its rows, None for a page.
         data_version: of the step's result, None for a page.
     """
 
@@ -36,18 +37,18 @@ class Written:
 
 @dataclass(frozen=True)
 class Record:
-    """What was recorded of a file.
+    """The record of a file.
 
     Attributes:
         key: path in the data folder.
         sha256: of its bytes.
         data_version: of a table's rows, None for a page.
-        cells: as `cells` made it, None for a page.
+        cells: the result of `cells`, None for a page.
         made_by: how the file was made: task, step, recipe, operator, parameters, prompt, digests,
             project version, and the digests of the files it was made from.
         run_id: the last run that wrote these bytes.
-        recorded_at: when that was, seconds since 1970 UTC.
-        latest: whether no other bytes were written there since.
+        recorded_at: time of that write, seconds since 1970 UTC.
+        latest: no other bytes were written to this path since.
     """
 
     key: str
@@ -67,14 +68,14 @@ def record(
     run_id: str,
     upstream: Mapping[str, str] | None = None,
 ) -> None:
-    """Note what files were written just now.
+    """Record files that were just written.
 
     Args:
-        store: where to note it.
+        store: the store.
         written: the files.
         made_by: how they were made, JSON-like.
         run_id: the run that wrote them.
-        upstream: step -> key of the file that they were made from; its digest is noted, too.
+        upstream: step -> key of the file that they were made from, whose digest is also recorded.
 
     Raises:
         StoreError: the store cannot be written.
@@ -105,7 +106,7 @@ def record(
 
 
 def recorded(store: Store, key: str, sha256: str | None = None) -> Record | None:
-    """Return what was recorded last for a file, or what was recorded for these bytes of it.
+    """Return the last record of a file, or the record of these bytes of it.
 
     Raises:
         StoreError: the store cannot be read.
@@ -147,28 +148,28 @@ def _record(row: Any, *, latest: bool) -> Record:
 
 
 def cells(frame: pl.DataFrame) -> bytes:
-    """Return the digests of every column and every row, by which a changed cell is found.
+    """Return the digests of every column and every row, which identify a changed cell.
 
-    One line of JSON (column -> digest), then four bytes for each row.
+    One line of JSON (column -> digest), followed by four bytes per row.
     """
     columns = {name: digest(frame.select(name).write_ndjson())[:16] for name in frame.columns}
     return canonical(columns).encode() + b"\n" + b"".join(_rows(frame))
 
 
 def _rows(frame: pl.DataFrame) -> list[bytes]:
-    # Not splitlines: texts may hold other line ends, which JSON does not escape.
+    # Not splitlines: texts may contain other line breaks, which JSON does not escape.
     lines = frame.write_ndjson().split("\n")[: frame.height]
     return [bytes.fromhex(sha256_of(line.encode())[: 2 * _ROW_BYTES]) for line in lines]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where a table differs from its record.
+    """The differences between a table and its record.
 
     Attributes:
-        columns: those whose values changed, came or went.
-        rows: places of the rows that changed, from 0; empty where rows came or went.
-        count: rows then and now.
+        columns: columns with changed values, and added or removed columns.
+        rows: numbers of the changed rows, from 0; empty if rows were added or removed.
+        count: number of rows in the record and now.
     """
 
     columns: tuple[str, ...]
@@ -177,7 +178,7 @@ class Difference:
 
 
 def difference(recorded_cells: bytes, frame: pl.DataFrame) -> Difference:
-    """Return where a table differs from what `cells` recorded of it."""
+    """Return the differences between a table and its recorded `cells`."""
     head, _, tail = recorded_cells.partition(b"\n")
     then: dict[str, str] = json.loads(head)
     head, _, _ = cells(frame).partition(b"\n")

@@ -1,4 +1,4 @@
-"""A transformer, fine-tuned on labelled rows by Hugging Face's Trainer."""
+"""Fine-tuning of a transformer on labeled rows by Hugging Face's Trainer."""
 
 import tempfile
 from collections.abc import Sequence
@@ -39,20 +39,19 @@ transformers.utils.logging.set_verbosity_error()
 Family = Literal["encoder", "encoder-decoder", "decoder"]
 Format = Literal["classification", "instruction"]
 IGNORED = -100
-"""The target that the loss leaves out, as PyTorch's cross entropy has it."""
+"""Target value that PyTorch's cross entropy ignores."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """How to train.
+    """Training settings.
 
     Attributes:
         model: a model's name on the Hugging Face hub, or a local folder.
-        form: `classification` puts a head on the model; `instruction` teaches it to write the
-            label after the prompt, and is for models that write.
-        epochs, batch_size, learning_rate: as the Trainer takes them. 3 epochs at 5e-5 are its own
-            defaults.
-        max_tokens: longer prompts lose their end.
+        form: `classification` adds a head to the model; `instruction` trains a generative model to
+            write the label after the prompt.
+        epochs, batch_size, learning_rate: as for the Trainer; its defaults are 3 epochs at 5e-5.
+        max_tokens: longer prompts are truncated at the end.
     """
 
     model: str
@@ -65,12 +64,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as a transformer reads them.
+    """Rows as input of a transformer.
 
     Attributes:
         prompts: one text per row.
-        labels: the number of each row's label in `names`.
-        names: the labels; in the instruction format the model writes them.
+        labels: index of each row's label in `names`.
+        names: the labels; in the instruction format, the texts that the model writes.
     """
 
     prompts: Sequence[str]
@@ -79,10 +78,10 @@ class Examples:
 
 
 def family(model: str) -> Family:
-    """Return which of the three families a model is of.
+    """Return the family of a model.
 
     Raises:
-        TargenError: there is no such model, or it is of no family.
+        TargenError: the model does not exist, or belongs to none of the three families.
     """
     config = _loaded(AutoConfig, model)
     if config.is_encoder_decoder:
@@ -92,27 +91,27 @@ def family(model: str) -> Family:
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return "decoder"
     raise TargenError(
-        f"The model {model} ({config.model_type}) neither fills in masks nor writes: choose an "
-        "encoder, an encoder-decoder or a decoder of texts."
+        f"The model {model} ({config.model_type}) is not supported. Choose an encoder, "
+        "an encoder-decoder or a decoder of texts."
     )
 
 
 class Tuned:
-    """A model that was fine-tuned on some examples."""
+    """A fine-tuned model."""
 
     def __init__(self, fit: Fit, examples: Examples, seed: int) -> None:
-        """Train; the device is the best that there is.
+        """Train on the best available device.
 
         Raises:
-            TargenError: the model cannot be loaded, or cannot take the format.
+            TargenError: the model cannot be loaded, or does not support the format.
         """
         self.fit, self.names, self.family = fit, list(examples.names), family(fit.model)
         if fit.form == "instruction" and self.family == "encoder":
             raise TargenError(
-                f"{fit.model} is an encoder and cannot write its answer: train it with "
-                "--format classification, or choose a model that writes."
+                f"{fit.model} is an encoder and cannot generate text. Train it with "
+                "--format classification, or choose a generative model."
             )
-        # The new head is random too.
+        # The initial weights of the new head are random too.
         transformers.set_seed(seed)
         self._tokenizer = _loaded(AutoTokenizer, fit.model)
         if self._tokenizer.pad_token is None:
@@ -121,10 +120,10 @@ class Tuned:
         self._train(examples, seed)
 
     def log_probabilities(self, prompts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the natural log-probability of each label, shape (prompts, labels).
+        """Return the natural log-probability of each label, (prompts, labels).
 
-        In the instruction format the labels are compared by the probability of their whole text,
-        and made to sum to one.
+        In the instruction format these are the probabilities of the labels' texts, normalized to
+        sum to one.
         """
         self._model.eval()
         with torch.inference_mode():
@@ -170,7 +169,7 @@ class Tuned:
             trainer = Trainer(
                 self._model, arguments, data_collator=self._batch, train_dataset=items
             )
-            # It prints a dictionary of timings in the middle of our own lines.
+            # The Trainer would print a dictionary of timings.
             trainer.remove_callback(PrinterCallback)
             trainer.train()
 
@@ -180,14 +179,14 @@ class Tuned:
         return self._written(self._ids(prompt, ends=False), self._answer(label))
 
     def _written(self, prompt: list[int], answer: list[int]) -> dict[str, Any]:
-        """Return one example of writing `answer`; the loss is on the answer alone."""
+        """Return one example of generating `answer`; the loss covers the answer only."""
         if self.family == "decoder":
             masked = [IGNORED] * len(prompt)
             return {"input_ids": prompt + answer, "labels": masked + answer}
         return {"input_ids": prompt, "labels": answer}
 
     def _ids(self, text: str, *, ends: bool = True) -> list[int]:
-        # A decoder that is to go on writing must not read an end.
+        # A decoder's prompt must not end with an end token.
         special = ends or self.family != "decoder"
         found: list[int] = self._tokenizer(
             text, truncation=True, max_length=self.fit.max_tokens, add_special_tokens=special
@@ -202,7 +201,7 @@ class Tuned:
         return ids if end is None else [*ids, end]
 
     def _batch(self, items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Pad items to one length; on the right, so that every position keeps its number."""
+        """Pad items to one length, on the right, so that positions do not change."""
         longest = max(len(item["input_ids"]) for item in items)
         pad = self._tokenizer.pad_token_id
         batch = {
@@ -231,7 +230,6 @@ class Tuned:
         return torch.stack(columns, dim=1)
 
     def _likelihood(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
-        """Return the log-probability of each item's answer."""
         batch = self._moved(self._batch(items))
         labels = batch["labels"]
         logits = self._model(**batch).logits
@@ -252,8 +250,8 @@ def _loaded(kind: Any, model: str, **options: Any) -> Any:
     try:
         return kind.from_pretrained(model, **options)
     except (OSError, ValueError) as error:
-        said = str(error).strip().splitlines()[0]
+        cause = str(error).strip().splitlines()[0]
         raise TargenError(
-            f"The model {model} cannot be loaded: {said} Name a model of the Hugging Face hub, or "
-            "a folder that holds one."
+            f"The model {model} cannot be loaded: {cause} Give a model on the Hugging Face hub, or "
+            "a local folder with one."
         ) from error

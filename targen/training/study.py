@@ -1,4 +1,4 @@
-"""What a transformer learns from the set, beside what it learns from gold."""
+"""Compares what a transformer learns from the set and from gold rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from targen.tasks.spec import TaskSpec
 from targen.training.finetune import Examples, Fit, Tuned
 
 SEEDS = 3
-"""Seeds of a study; the fewest that the design asks for."""
+"""Default number of seeds."""
 
 FEWEST = 8
-"""Rows without which there is nothing to train on."""
+"""Minimum number of rows to train on."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of a study.
+    """A result of a study.
 
     Attributes:
-        name: what it is.
-        value: share of rows that are right, or bits.
+        name: name of the result.
+        value: accuracy (0 to 1), or bits.
         low, high: 95% interval over seeds and rows.
-        rows: how many rows it was trained on.
-        tested: how many rows it was measured on.
+        rows: number of training rows.
+        tested: number of test rows.
     """
 
     name: str
@@ -43,22 +43,22 @@ class Score:
 
 
 def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
-    """Return rows of a task as a transformer reads them.
+    """Return a task's rows as input of a transformer.
 
-    In the classification format a prompt is the row's fields; in the instruction format it is the
-    conversation that `targen export --format instructions` writes, up to its answer.
+    In the classification format, a prompt has the row's fields; in the instruction format, it is
+    the conversation of `targen export --format instructions` up to the answer.
 
     Raises:
-        TargenError: the task's answer is no class label.
+        TargenError: the task's answers are not class labels.
     """
     if spec.answer.kind != "class":
         raise TargenError(
-            f"{spec.name}: its answers are of kind {spec.answer.kind}, and a classifier needs a "
-            "class label."
+            f"{spec.name}: its answers are of kind {spec.answer.kind}; a classifier needs "
+            "class labels."
         )
     names = list(spec.labels)
     known = rows.drop_nulls("label").filter(pl.col("label").is_in(names))
-    # The wording of an instruction follows from the row's id; gold rows may have none.
+    # The wording of an instruction is chosen by the row's id, which gold rows may lack.
     if "instance_id" not in known.columns:
         known = known.with_row_index("instance_id").cast({"instance_id": pl.String})
     prompts = []
@@ -71,14 +71,14 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Examples:
 def utility(
     spec: TaskSpec, rows: pl.DataFrame, gold: pl.DataFrame, fit: Fit, seeds: int = SEEDS
 ) -> list[Score]:
-    """Train on the set and on gold, at equal sizes, and test both on the gold that is left.
+    """Train on the set and on gold rows, at equal sizes, and test both on held-out gold rows.
 
     Args:
         spec: the task.
-        rows: the set, a column for each field and `label`.
-        gold: gold rows with the same columns; a seeded half is trained on, the other tested on.
-        fit: what is trained, and how.
-        seeds: how many times all of it is done.
+        rows: the set, with a column per field and `label`.
+        gold: gold rows with the same columns; a random half is for training, the other for testing.
+        fit: the model and its training settings.
+        seeds: number of repetitions.
 
     Returns:
         Accuracy of `set to gold` and `gold to gold`, each with a two-stage bootstrap interval.
@@ -91,7 +91,7 @@ def utility(
     if size < FEWEST:
         raise TargenError(
             f"{spec.name}: {len(set_.labels)} rows and {len(gold_.labels)} gold rows are too few "
-            f"to train on; {FEWEST} and {2 * FEWEST} are the fewest."
+            f"to train on. At least {FEWEST} and {2 * FEWEST} are needed."
         )
     right: dict[str, list[npt.NDArray[np.int64]]] = {"set to gold": [], "gold to gold": []}
     for seed in range(seeds):
@@ -109,10 +109,10 @@ def utility(
 
 
 def v_information(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Score:
-    """Return the V-information of the set in bits, V being the fine-tuned model.
+    """Return the V-information of the set in bits, where V is the fine-tuned model.
 
-    The mean over rows of log2 g[x](y) - log2 g[](y), g trained with the text and g[] without it
-    (Ethayarajh et al. 2022), held out in two folds.
+    Mean over rows of log2 g[x](y) - log2 g[](y), with g trained with and without the text, held out
+    in two folds. Source: Ethayarajh et al. 2022.
 
     Raises:
         TargenError: there are too few rows, or the model cannot be trained on them.
@@ -120,7 +120,7 @@ def v_information(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Score:
     set_ = examples(spec, rows, fit)
     count = len(set_.labels)
     if count < 2 * FEWEST:
-        raise TargenError(f"{spec.name}: {count} rows are too few; {2 * FEWEST} are the fewest.")
+        raise TargenError(f"{spec.name}: {count} rows are too few; {2 * FEWEST} are needed.")
     order = _order(count, "folds", 0)
     folds = (order[: count // 2], order[count // 2 :])
     bits = np.empty(count)

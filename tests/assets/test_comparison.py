@@ -12,6 +12,7 @@ from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
 from resources.tasks import TaskFolder
 from targen import steps as schemas
+from targen.quality.metrics import comparison_columns
 from targen.quality.report import build
 from targen.settings import Settings
 from targen.tables.files import Stored, Tables
@@ -62,7 +63,7 @@ def test_what_is_there_is_compared_and_what_is_not_is_shown(
 ) -> None:
     report(data, "mood")
     table = make(tasks, data)
-    assert dict(table.schema) == schemas.schema("comparison", {})
+    assert dict(table.schema) == {column.name: column.dtype for column in comparison_columns()}
     assert table.select("base", "task", "recipe", "made").rows() == [
         ("mood", "mood", "targen", True),
         ("mood", "mood-zerogen", "zerogen", False),

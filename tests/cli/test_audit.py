@@ -39,8 +39,9 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     name = finished(data)["instance_id"][0]
     said = told(name, "--html", str(tmp_path / "row.html"))
     assert re.search(
-        r"This row of rte is slot \d+, label \w+, written by the operator label_constrained of the "
-        r"recipe targen by targen-embedded at embedded on \d{4}-\d\d-\d\d ",
+        r"This row of rte is slot \d+, label \w+, was written by the operator "
+        r"label_constrained of the recipe targen by targen-embedded at embedded on "
+        r"\d{4}-\d\d-\d\d ",
         said,
     )
     for words in ("It comes from seed ", "in context ", "The annotator, ", "The corrector, ",
@@ -66,7 +67,7 @@ def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
         name = pl.read_parquet(data / table / "rte.parquet")[column][0]
         assert "Verified" in told(name, "--task", "rte")
     left = pl.read_parquet(data / "rejected" / "corrected_set" / "rte.parquet")["item_id"][0]
-    assert "It was left out as surplus" in told(left)
+    assert "It was rejected as surplus" in told(left)
 
 
 def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path) -> None:
@@ -105,7 +106,7 @@ def test_descendants_are_found_down_to_the_finished_rows(data: Path) -> None:
     mine = set(rows.filter(pl.col("request_id") == request)["instance_id"])
     known = json.loads(told("--descendants", request, "--json"))
     assert mine <= {one["id"] for one in known["rows"]}
-    assert "Nothing in" in told("--descendants", "f" * 64, status=1)
+    assert "have no id" in told("--descendants", "f" * 64, status=1)
 
 
 def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> None:
@@ -120,7 +121,7 @@ def test_a_planted_error_comes_from_its_request_and_no_row_does(data: Path) -> N
     assert "planted/corrected_set" in told("--descendants", row)
     # Made again without, the file of before is nobody's.
     tables.write("corrected_set", "rte", stored)
-    assert "Nothing in" in told("--descendants", request, status=1)
+    assert "have no id" in told("--descendants", request, status=1)
 
 
 def test_the_help_says_what_an_id_is() -> None:
@@ -129,8 +130,8 @@ def test_the_help_says_what_an_id_is() -> None:
 
 
 def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
-    assert "Name one thing" in told(status=1)
-    assert "Name one thing" in told("abc", "--sample", "2", status=1)
+    assert "Give one of these" in told(status=1)
+    assert "Give one of these" in told("abc", "--sample", "2", status=1)
     assert "No table in" in told("\x1b[31mabc", status=1)
     assert "\x1b" not in told("\x1b[31mabc", status=1)
     assert "shows one row" in told("--sample", "2", "--html", str(tmp_path / "x"), status=1)
@@ -173,7 +174,7 @@ def release(folder: Path, task: str = "rte") -> Path:
 def test_a_release_is_read_back_to_its_completions(data: Path) -> None:
     at = release(data)
     said = told("--release", str(at))
-    assert f"Verified: release rte {at.name} with 8 rows, of which 8 were read back" in said
+    assert f"Verified: release rte {at.name} with 8 rows; 8 were traced" in said
     request = pl.read_parquet(data / "instances" / "rte.parquet")["request_id"][0]
     known = json.loads(told("--descendants", request, "--json"))
     assert {one.get("release") for one in known["rows"]} >= {f"releases/rte/{at.name}"}

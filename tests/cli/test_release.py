@@ -37,7 +37,7 @@ def test_a_release_is_listed_checked_and_withdrawn(tmp_path: Path, version: str)
     path = str(tmp_path / "releases" / "rte" / version)
     assert told("list") == told("list", "rte") == f"rte {version} 3 rows, whole\n"
     assert told("list", "boolq") == "no releases found\n"
-    assert told("verify", path) == f"rte {version}: 1 files are what they were\n"
+    assert told("verify", path) == f"rte {version}: 1 files are unchanged\n"
     (Path(path) / "README.md").write_text("another card")
     assert "README.md was changed" in told("verify", path, status=1)
     assert "is withdrawn" in told("withdraw", "rte", version, "--reason", "a wrong card")
@@ -48,6 +48,6 @@ def test_a_release_is_listed_checked_and_withdrawn(tmp_path: Path, version: str)
 
 def test_what_is_no_release(tmp_path: Path, version: str) -> None:
     assert "is not a release" in told("verify", str(tmp_path), status=1)
-    assert "There is no release" in told("withdraw", "rte", "0" * 16, "--reason", "x", status=1)
+    assert "rte has no release" in told("withdraw", "rte", "0" * 16, "--reason", "x", status=1)
     assert "reason" in told("withdraw", "rte", version, status=2)
-    assert "write owner/name" in told("push", str(tmp_path), "rows", status=1)
+    assert "Use owner/name" in told("push", str(tmp_path), "rows", status=1)

@@ -83,8 +83,8 @@ def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv("TARGEN_STORE_URL", raising=False)
     Store(f"sqlite:///{tmp_path}/completions.db").close()
     assert "none" in told("store", "stats")
-    assert "nothing was paid for" in told("costs")
-    assert "every completion is needed" in told("store", "prune")
+    assert "no costs yet" in told("costs")
+    assert "needs every completion" in told("store", "prune")
 
 
 async def test_figures(filled: list[str]) -> None:
@@ -111,12 +111,12 @@ async def test_pruning_shows_first_and_keeps_what_something_descends_from(
     assert "2 completions deleted" in told("store", "prune", "--yes")
     assert "2 ok" in told("store", "stats")
     assert f"no request '{filled[2]}'" in told("store", "drop", filled[2], status=1)
-    assert "every completion is needed" in told("store", "prune", "--yes")
+    assert "needs every completion" in told("store", "prune", "--yes")
 
 
 async def test_what_a_task_with_tables_used_last_is_kept(filled: list[str], tmp_path: Path) -> None:
     pl.DataFrame({"request_id": filled[:1]}).write_parquet(tmp_path / "seeds" / "rte.parquet")
-    assert "every completion is needed" in told("store", "prune", "--yes")
+    assert "needs every completion" in told("store", "prune", "--yes")
 
 
 async def test_nothing_is_pruned_where_a_table_cannot_be_read(
@@ -164,7 +164,7 @@ async def test_bad_backups_change_nothing(
     monkeypatch.setenv("TARGEN_STORE_URL", f"sqlite:///{tmp_path}/other.db")
     for name, content in bad.items():
         backup.write_bytes(content)
-        assert "Nothing of it was taken" in told("store", "import", str(backup), status=1), name
+        assert "Nothing was imported" in told("store", "import", str(backup), status=1), name
         assert json.loads(told("store", "stats", "--json"))["completions"] == {}, name
     said = told("store", "export", str(backup / "b.gz"), status=1)
     assert "Cannot write" in said and "name another FILE" in said

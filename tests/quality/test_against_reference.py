@@ -6,7 +6,7 @@ import pytest
 
 from simulator.app import embed
 from targen.quality import report
-from targen.quality.embedding import with_embeddings
+from targen.quality.semantic import with_embeddings
 from tests.quality.test_shortcuts import entailment
 from tests.support.report_inputs import inputs
 

@@ -1,8 +1,8 @@
 import polars as pl
 
 from targen.quality import bias
+from targen.quality.bias import AGE, COUNTRIES, GENDER
 from targen.quality.collector import MetricCollector
-from targen.quality.lexicons import AGE, COUNTRIES, GENDER
 from tests.support.report_inputs import inputs
 
 
@@ -73,5 +73,5 @@ def test_twins_agree_or_not():
 def test_english_word_lists_say_nothing_of_german_rows():
     sheet = MetricCollector()
     bias.measure(inputs(20, language="de"), sheet)
-    assert sheet.skipped["mention"] == "the word lists are English, the rows German"
+    assert sheet.skipped["mention"] == "the word lists are in English, the rows in German"
     assert not [measure for measure in sheet.measures if measure.metric == "mention"]

@@ -8,6 +8,7 @@ from scipy.special import softmax
 from targen.quality import choices, difficulty, report, shortcuts, utility
 from targen.quality.choices import OptionClassifier
 from targen.quality.collector import MetricCollector
+from targen.quality.intervals import bootstrap_mean
 from tests.support.report_inputs import inputs
 
 BY = OptionClassifier(["question"], ["options"])
@@ -81,10 +82,10 @@ def test_answers_that_the_question_tells_are_found(told):
 def test_answers_at_random_are_worth_nothing(seed):
     rows = shuffled(riddles(250, seed), seed)
     values, _, _ = difficulty.row_information(rows, BY)
-    low, high = difficulty.bootstrap_mean(values, "v")
+    low, high = bootstrap_mean(values, "v")
     assert low <= 0 <= high
     scores, answers = BY.cross_validate(rows)
-    low, high = difficulty.bootstrap_mean(choices.credit(scores.probability, answers), "accuracy")
+    low, high = bootstrap_mean(choices.credit(scores.probability, answers), "accuracy")
     assert low <= 0.2 <= high
 
 
@@ -162,8 +163,8 @@ def test_labels_that_are_numbers_of_fields():
     fields = {"question": "text", "one": "text", "two": "text"}
     chosen = given(told, fields=fields, answer_kind="class", labels=("0", "1"),
                    options=("one", "two"))  # fmt: skip
-    assert isinstance(difficulty.learner_of(chosen), OptionClassifier)
-    assert difficulty.learner_of(chosen).fields == ["question"]
+    assert isinstance(difficulty.classifier_for(chosen), OptionClassifier)
+    assert difficulty.classifier_for(chosen).fields == ["question"]
 
 
 def test_any_script_and_texts_without_words():
@@ -234,7 +235,7 @@ def test_too_few_rows_are_skipped_with_a_reason():
         for metric in (difficulty, utility, shortcuts):
             metric.measure(given(rows, reference=riddles(160)), sheet)
         for name in ("v_information", "utility", "shortcut"):
-            assert sheet.skipped[name] == "needs 30 rows that offer their answer"
+            assert sheet.skipped[name] == "needs 30 rows whose options include the answer"
     sheet = MetricCollector()
     utility.measure(given(riddles(100), reference=riddles(40)), sheet)
     assert sheet.skipped["utility"].startswith("the reference needs 60 rows")

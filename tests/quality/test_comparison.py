@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen import steps
-from targen.quality.comparison import Method, columns, compare, groups
+from targen.quality import metrics
+from targen.quality.comparison import Method, compare, groups
 from targen.quality.inputs import Embedded
 from targen.quality.report import build
 from tests.support.report_inputs import inputs
@@ -47,7 +47,8 @@ def test_groups_follow_extends_to_its_end_and_leave_out_who_stands_alone():
 
 def test_a_row_per_task_made_or_not_and_the_table_has_its_schema():
     found = pair(report(figure("calls", 250)), None)
-    assert dict(found.table.schema) == steps.schema("comparison", {})
+    columns_ = {column.name: column.dtype for column in metrics.comparison_columns()}
+    assert dict(found.table.schema) == columns_
     assert found.table.select("base", "task", "made", "rows", "calls_per_row").rows() == [
         ("rte", "rte", True, 100, 2.5),
         ("rte", "other", False, None, None),
@@ -98,7 +99,9 @@ def test_an_unknown_price_is_no_figure_and_has_a_reason():
     absent = line(pair(made, report()))["absent"]
     assert absent["cost_per_row_usd"] == "the price of a call is unknown"
     assert absent["label_noise"] == "nobody read them"
-    assert set(absent) | set(line(pair(made, report()))["figures"]) == {m.name for m in columns()}
+    assert set(absent) | set(line(pair(made, report()))["figures"]) == {
+        column.name for _, column in metrics.compared()
+    }
 
 
 def differences(first, second):
@@ -142,7 +145,7 @@ def test_a_real_report_fills_what_applies_and_gives_the_same_bytes_again():
     first, again = pair(made, made), pair(made, made)
     assert first.json_text() == again.json_text()
     row = first.table.row(0, named=True)
-    absent = {metric.name for metric in columns() if row[metric.name] is None}
+    absent = {column.name for _, column in metrics.compared() if row[column.name] is None}
     assert absent == {"similarity", "utility"}
     assert all(row[f"{name}_low"] <= row[name] for name in ("yield", "self_bleu", "shortcut"))
     assert first.table.equals(again.table)

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from targen.quality.comparison import Method, compare
-from targen.quality.comparison_page import render, written
+from targen.quality.page import render_comparison, written
 from targen.quality.report import BANNER, build
 from tests.quality.test_page import HOSTILE, Reader
 from tests.quality.test_page_browser import CHROMIUM
@@ -23,7 +23,7 @@ def methods(title="A task", **changes):
 
 
 def test_the_page_is_well_formed_and_fetches_nothing():
-    page = render(compare(methods()))
+    page = render_comparison(compare(methods()))
     reader = Reader(page)
     assert not reader.open
     assert not {"script", "link", "img", "iframe", "object", "form"} & set(reader.tags)
@@ -37,7 +37,7 @@ def test_the_page_is_well_formed_and_fetches_nothing():
 
 
 def test_every_figure_that_is_there_has_a_chart_with_a_line_for_each_method():
-    page = render(compare(methods()))
+    page = render_comparison(compare(methods()))
     charts = re.findall(r'<svg class="dots".*?</svg>', page, re.S)
     titles = re.findall(r'<svg class="dots"[^>]*aria-label="([^":]*) by method: targen ', page)
     assert titles == [
@@ -63,7 +63,7 @@ def test_groups_with_most_to_compare_come_first_and_one_alone_has_no_chart():
         Method("boolq", None, "Alone", "targen", "TarGEN", made[0].report),
         Method("boolq-z", "boolq", "Alone", "zerogen", "ZeroGen", None),
     ]
-    page = render(compare([*alone, *made]))
+    page = render_comparison(compare([*alone, *made]))
     first, second = re.findall(r'<article class="group" id="(\w+)">(.*?)</article>', page, re.S)
     assert (first[0], second[0]) == ("rte", "boolq")
     assert "<svg" in first[1] and "<svg" not in second[1]
@@ -73,7 +73,7 @@ def test_groups_with_most_to_compare_come_first_and_one_alone_has_no_chart():
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text(text):
-    page = render(compare(methods(text, models=(text,))))
+    page = render_comparison(compare(methods(text, models=(text,))))
     reader = Reader(page)
     assert not {"script", "img", "iframe", "h1gotcha"} & set(reader.tags)
     assert reader.tags.count("h1") == 1 and reader.tags.count("style") == 1
@@ -82,15 +82,17 @@ def test_hostile_text_stays_text(text):
 
 
 def test_the_banner_and_the_cost():
-    simulated, real = (render(compare(methods(simulated=s))) for s in (True, False))
+    simulated, real = (render_comparison(compare(methods(simulated=s))) for s in (True, False))
     assert BANNER[1:] in simulated and "0 (simulated)" in simulated
     assert BANNER[1:] not in real and "0 (simulated)" not in real and "Cost per row by" in real
 
 
 def test_nothing_made_is_a_page_too():
     alone = [Method("rte", None, "RTE", "targen", "TarGEN", None)]
-    Reader(render(compare(alone)))
-    page = render(compare([*alone, Method("rte-z", "rte", "RTE", "zerogen", "ZeroGen", None)]))
+    Reader(render_comparison(compare(alone)))
+    page = render_comparison(
+        compare([*alone, Method("rte-z", "rte", "RTE", "zerogen", "ZeroGen", None)])
+    )
     assert "make compare BASE=rte" in "".join(Reader(page).text)
 
 
@@ -110,7 +112,7 @@ def test_forms_of_figures():
 def test_nothing_runs_or_overflows_in_a_browser(tmp_path):
     sync_api = pytest.importorskip("playwright.sync_api")
     file = tmp_path / "comparison.html"
-    file.write_text(render(compare(methods(HOSTILE[1]))), encoding="utf-8")
+    file.write_text(render_comparison(compare(methods(HOSTILE[1]))), encoding="utf-8")
     outside = """[...document.querySelectorAll('.dots text')].filter(text => {
         const box = text.getBBox(), width = text.ownerSVGElement.viewBox.baseVal.width;
         return box.x < 0 || box.x + box.width > width + 1;

@@ -127,7 +127,7 @@ def test_the_tasks_own_expectations_count(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "said"),
     [
-        ("minimum: 0.9", "expectations.corrected_set.0.kwargs.minimum: there is no such argument"),
+        ("minimum: 0.9", "expectations.corrected_set.0.kwargs.minimum: unknown argument"),
         ("min_value: many", "expectations.corrected_set.0.kwargs.min_value: value is not a valid"),
     ],
 )
@@ -144,4 +144,4 @@ def test_a_missing_argument_and_an_own_mistake_inside_the_library(spec):
         update={"expectations": {"labels": [Expectation(type="expect_column_values_to_be_unique")]}}
     )
     (text,) = expectations.problems(bare, YamlFile(spec.source))
-    assert text.endswith("kwargs.column: this argument is missing")
+    assert text.endswith("kwargs.column: missing argument")

@@ -78,7 +78,7 @@ def test_one_label():
     assert figures["label_share"] == 1
     assert figures["label_entropy"] == 0
     for name in ("v_information", "shortcut"):
-        assert made.json["skipped"][name] == "there is one label only"
+        assert made.json["skipped"][name] == "there is only one label"
 
 
 def test_two_rows():

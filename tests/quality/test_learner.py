@@ -5,6 +5,7 @@ from sklearn.linear_model import LogisticRegression
 
 from targen.quality import difficulty, learner
 from targen.quality.collector import MetricCollector
+from targen.quality.intervals import bootstrap_mean
 from tests.support.report_inputs import inputs
 
 
@@ -35,7 +36,7 @@ def test_a_certain_cue_is_worth_almost_one_bit():
 def test_shuffled_labels_are_worth_nothing(seed):
     frame = rows_of(200, seed=seed)
     values, _, _ = information(frame.with_columns(label=frame["label"].shuffle(seed)))
-    low, high = difficulty.bootstrap_mean(values, "v")
+    low, high = bootstrap_mean(values, "v")
     assert low <= 0 <= high
 
 

@@ -144,7 +144,7 @@ def test_shared_errors_are_missed_as_the_assumption_says():
     frame, names, _ = simulated(2, 500, 2, (0.05, 0.05, 0.05))
     frame = frame.with_columns(annotated=pl.col("corrected"), final=pl.col("corrected"))
     assert noise.estimate(frame, names).left.value < 0.05
-    assert "independently" in noise.ASSUMPTION
+    assert "independent" in noise.ASSUMPTION
 
 
 def test_the_report_has_it():

@@ -12,10 +12,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from targen.quality import comparison_page
 from targen.quality.comparison import Method, compare
 from targen.quality.inputs import Embedded
-from targen.quality.page import render
+from targen.quality.page import render, render_comparison
 from targen.quality.report import build
 from targen.tasks.sections import Gate
 from tests.quality.test_page import HOSTILE, hostile_page
@@ -154,7 +153,7 @@ def comparison_of(text):
         Method("rte-zerogen", "rte", text, "zerogen", text, made),
         Method("rte-paper", "rte", text, "targen-paper", text, None),
     ]
-    return comparison_page.render(compare(methods))
+    return render_comparison(compare(methods))
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,7 @@ def test_kept_verdicts_are_replaced_by_newer_ones(spec, tmp_path):
     assert kept.height == 20 and not kept["right"].any()
     assert review.identity(kept) == review.identity(review.stored(place, "mood"))
     (tmp_path / "data/reviews/mood.parquet").write_bytes(b"no")
-    with pytest.raises(TargenError, match="no readable file of verdicts"):
+    with pytest.raises(TargenError, match="not a readable file of verdicts"):
         review.stored(place, "mood")
 
 

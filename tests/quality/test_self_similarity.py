@@ -9,7 +9,7 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from targen.quality import self_similarity
 from targen.quality.collector import MetricCollector
-from targen.quality.text import tokens
+from targen.quality.text import sample, tokens
 from tests.support.report_inputs import inputs
 
 
@@ -85,10 +85,10 @@ def test_the_data_against_itself_is_equal_in_everything():
 
 def test_a_sample_is_seeded_and_keeps_row_order():
     frame = pl.DataFrame({"a": range(1000)})
-    part = self_similarity.sample(frame, 100)
+    part = sample(frame, 100)
     assert part.height == 100
     assert part["a"].is_sorted()
-    assert part.equals(self_similarity.sample(frame, 100))
+    assert part.equals(sample(frame, 100))
     assert not part.equals(frame.head(100))
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from assets.quality_report import gather as report_inputs
-from assets.quality_report import report_digest
 from resources.llm import LLMResource
 from targen.operators import run_step, step_digest
 from targen.quality import page, report
+from targen.quality.inputs import report_digest
 from targen.release import inputs, manifest
 from targen.release.inputs import ReleaseInputs
 from targen.release.manifest import Contents

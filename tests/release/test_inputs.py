@@ -68,7 +68,7 @@ def test_a_report_on_other_rows_is_refused(rte: Made) -> None:
     fewer = Stored(stored.table[:-1], stored.rejected, stored.asked, stored.step_digest)
     tables.write("corrected_set", "rte", fewer)
     with pytest.raises(
-        ReleaseError, match=r"on other tables \(corrected_set\) than the current ones"
+        ReleaseError, match=r"from other tables \(corrected_set\) than the current ones"
     ):
         rte.gathered()
 
@@ -79,14 +79,14 @@ def test_tables_that_do_not_descend_from_each_other_are_refused(rte: Made) -> No
     other = stored.table.with_columns(seed_id=pl.lit("x") + pl.col("seed_id"))
     tables.write("seeds", "rte", Stored(other, stored.rejected, stored.asked, stored.step_digest))
     with pytest.raises(
-        ReleaseError, match=r"its instances do not descend .*seed_id refers to missing rows"
+        ReleaseError, match=r"its instances do not match .*seed_id refers to missing rows"
     ):
         rte.gathered()
 
 
 def test_a_report_that_does_not_say_on_what_it_is_is_refused(rte: Made) -> None:
     rewrite(rte, made_from={})
-    with pytest.raises(ReleaseError, match="Materialise quality_report again"):
+    with pytest.raises(ReleaseError, match="Materialize quality_report again"):
         rte.gathered()
 
 
@@ -95,11 +95,11 @@ def test_a_task_that_was_changed_since_is_refused(rte: Made) -> None:
     with pytest.raises(ReleaseError, match="its vocabularies were made before the task"):
         rte.gathered(other)
     gated = rte.spec.model_copy(update={"gates": [Gate(metric="rows", at_least=1)]})
-    with pytest.raises(ReleaseError, match="made for another task file"):
+    with pytest.raises(ReleaseError, match="made for another version of the task"):
         rte.gathered(gated)
 
 
 def test_a_missing_report_says_what_to_do(rte: Made) -> None:
     (rte.folder / "quality_report/rte.json").unlink()
-    with pytest.raises(TableError, match="Materialise quality_report of rte"):
+    with pytest.raises(TableError, match="Materialize quality_report of rte"):
         rte.gathered()

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 from ruamel.yaml import YAML
 
-from assets.quality_report import report_digest
 from targen.lineage.graph import TaskTables, trace
+from targen.quality.inputs import report_digest
 from targen.release import manifest
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST
@@ -121,7 +121,7 @@ def test_another_licence_is_another_version(rte: Made) -> None:
     after = manifest.build(rte.gathered(spec))
     assert after.version != before
     assert b'license: "cc-by-4.0"' in after.files["README.md"]
-    assert b"under which licence" not in after.files["README.md"]
+    assert b"license of the rows is unknown" not in after.files["README.md"]
 
 
 def test_each_row_leads_to_its_completions(ready: Ready) -> None:
@@ -162,7 +162,7 @@ def test_the_card_has_a_header_that_is_yaml_and_says_what_is_there(ready: Ready)
     assert "made by the embedded demonstration model; not training data" in body
     for wanted in (
         "Gupta et al., 2024", "targen-embedded", "self_correct".replace("_", "\\_"), "US dollars",
-        "95% interval", "was not shown the intended label", "The task sets no bounds",
+        "95% interval", "was not shown the intended label", "The task has no gates",
     ):  # fmt: skip
         assert wanted in body or wanted.replace("\\", "") in body, wanted
 

@@ -102,7 +102,7 @@ def test_exactly_the_files_are_sent_in_one_commit(hub: type[Hub], released) -> N
 
 def test_a_refusal_is_one_sentence_without_the_token(hub: type[Hub], released) -> None:
     hub.refuse = True
-    with pytest.raises(ReleaseError, match="me/rows does not accept the release") as caught:
+    with pytest.raises(ReleaseError, match="me/rows rejected the release") as caught:
         push(released[0], "me/rows")
     assert SECRET not in str(caught.value) and "\n" not in str(caught.value)
     assert not any("/commit/" in path for path, *_ in hub.seen)
@@ -118,7 +118,7 @@ def test_a_damaged_release_is_not_sent(hub: type[Hub], released) -> None:
 def test_what_is_missing_is_told(released, monkeypatch: pytest.MonkeyPatch) -> None:
     at, _ = released
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(ReleaseError, match="write owner/name"):
+    with pytest.raises(ReleaseError, match="Use owner/name"):
         push(at, "rows")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ReleaseError, match=r"pip install 'targen-dagster\[huggingface\]'"):

@@ -161,7 +161,7 @@ def test_withdrawing_again_ends_what_was_begun(at: Storage, made: Contents) -> N
 @pytest.mark.parametrize(
     ("task", "version", "reason", "message"),
     [
-        ("rte", "0" * 16, "why", "There is no release 0000000000000000 of rte"),
+        ("rte", "0" * 16, "why", "rte has no release 0000000000000000"),
         ("rte", "../../..", "why", "is not a task and a version"),
         ("../x", "0" * 16, "why", "is not a task and a version"),
         ("rte", "0" * 16, "  ", "Give a --reason"),

@@ -73,7 +73,7 @@ def test_record_offsets_are_end_inclusive_and_all_mentions_are_there() -> None:
     line = lines_of("record")[0]
     text = line["passage"]["text"]
     cut = [text[entity["start"] : entity["end"] + 1] for entity in line["passage"]["entities"]]
-    # The inn of Bonn is no mention, nor is the Ann of Ann Lee; the Lee alone is no entity.
+    # The inn of Bonn is no mention, nor is the Ann of Ann Lee; the Lee alone is not an entity.
     assert cut == ["Ann Lee", "Ann", "Bonn", "Bonn", "Ann Lee"]
     (question,) = line["qas"]
     assert question["idx"] == 0 and question["query"].count("@placeholder") == 1
@@ -102,7 +102,7 @@ def test_entities_are_text_and_no_patterns() -> None:
 def test_record_without_its_answer_is_an_error_that_names_the_row() -> None:
     spec = real_task("record")
     rows = corrected(spec, [{**ROWS["record"][0], "label": "Paris"}])
-    with pytest.raises(TargenError, match="Row 0000000000000000 .*'Paris' is no entity"):
+    with pytest.raises(TargenError, match="Row 0000000000000000 .*'Paris' is not an entity"):
         superglue.objects(superglue.format_of(spec), rows)
 
 
@@ -127,14 +127,14 @@ def test_a_task_that_extends_one_of_the_eight_is_written_like_it() -> None:
 
 def test_other_tasks_end_in_one_clear_error() -> None:
     with pytest.raises(
-        TargenError, match="ticket_urgency has no SuperGLUE format: only axg, boolq"
+        TargenError, match="ticket_urgency has no SuperGLUE format; only axg, boolq"
     ):
         superglue.format_of(real_task("ticket_urgency"))
 
 
 def test_a_task_of_a_known_name_that_is_another_task_is_refused(tmp_path) -> None:
     spec = spec_of(tmp_path, MOOD.replace("name: mood", "name: rte"))
-    with pytest.raises(TargenError, match="needs the field premise of type text"):
+    with pytest.raises(TargenError, match="needs a field premise of type text"):
         superglue.format_of(spec)
 
 

@@ -162,7 +162,7 @@ def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other.db") as raw:
         raw.execute("CREATE TABLE mine (x)")
     raw.close()
-    with pytest.raises(StoreError, match="no completion store"):
+    with pytest.raises(StoreError, match="not a completion store"):
         Store(f"sqlite:///{tmp_path}/other.db")
 
 

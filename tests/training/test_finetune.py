@@ -140,7 +140,7 @@ def test_the_same_seed_gives_the_same_model(folders, spec) -> None:
 
 def test_an_encoder_cannot_write(folders, spec) -> None:
     how = fit(folders["encoder"], "instruction")
-    with pytest.raises(TargenError, match="cannot write its answer"):
+    with pytest.raises(TargenError, match="cannot generate text"):
         Tuned(how, study.examples(spec, rows(16), how), seed=0)
 
 

@@ -1,10 +1,10 @@
-"""What the report is told of a task beyond its tables."""
+"""The part of a report's inputs that is read from the task, and its digest."""
 
 from dataclasses import replace
 
 import pytest
 
-from assets.quality_report import corrector_blind, options, report_digest
+from targen.quality.inputs import report_digest, task_inputs
 from tests.support.specs import real_task
 
 
@@ -12,7 +12,7 @@ from tests.support.specs import real_task
     ("task", "blind"), [("rte", True), ("rte-targen-paper", False), ("rte-zerogen", True)]
 )
 def test_a_corrector_that_is_shown_the_label_is_told(task: str, blind: bool) -> None:
-    assert corrector_blind(real_task(task)) is blind
+    assert task_inputs(real_task(task))["corrector_blind"] is blind
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_a_corrector_that_is_shown_the_label_is_told(task: str, blind: bool) -> 
     [("copa", ("choice1", "choice2")), ("piqa", ("options",)), ("rte", ())],
 )
 def test_the_fields_with_the_alternatives(task: str, fields: tuple[str, ...]) -> None:
-    assert options(real_task(task)) == fields
+    assert task_inputs(real_task(task))["options"] == fields
 
 
 def test_the_digest_knows_both() -> None:
