@@ -17,10 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.answering import answer
 from simulator.batches import Batches
-from simulator.brain import answer
-from simulator.errors import CREATED, ApiError, ErrorRates, error_response, render
+from simulator.errors import ErrorRates
 from simulator.prompt import read
+from simulator.responses import CREATED, ApiError, render
 
 _TOKEN: Final = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
 _COMMON: Final = frozenset("etaoinshrdlu")
@@ -229,10 +230,10 @@ async def _body(request: Request) -> dict[str, Any]:
 
 async def _on_api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error_response(error)
+    return render(error.content, error.status)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{error.detail}: {request.method} {request.url.path}"
-    return error_response(ApiError(message, status=error.status_code, code="unknown_url"))
+    return render(ApiError(message, code="unknown_url").content, error.status_code)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.errors import CREATED, ApiError, render
+from simulator.responses import CREATED, ApiError, render
 
 Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
 _PAUSE_EVERY: Final = 64

@@ -5,12 +5,12 @@ from functools import cache
 
 import pytest
 
+from simulator.banks import Bank, bank
 from simulator.grammar import Grammar, SeedAsk
-from simulator.grammars.boolq import BoolqGrammar
 from simulator.grammars.cb import CbGrammar
 from simulator.grammars.copa import CopaGrammar
+from simulator.grammars.passages import BoolqGrammar
 from simulator.grammars.rte import RteGrammar
-from simulator.reports import Bank, bank
 from simulator.truth import truth
 from targen.hashing import rng
 from tests.support.simulated import shares

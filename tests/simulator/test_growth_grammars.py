@@ -13,7 +13,7 @@ from simulator.grammars.choices import GapGrammar, GoalGrammar, RiddleGrammar, S
 from simulator.grammars.claims import CLAIMS, CLOSED, STRATEGY
 from simulator.grammars.instructions import InstructionGrammar
 from simulator.grammars.passages import PASSAGES
-from simulator.knowledge import animals, facts, rows, things
+from simulator.knowledge import animals, claims, rows, things
 from simulator.truth import truth
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
@@ -33,12 +33,12 @@ def written(grammar, label="", count=300, given=None, seed=1):
 @pytest.mark.parametrize("true", [True, False])
 def test_companies_of_animals_are_counted_right(true):
     seen = 0
-    for fact in islice(facts(Random(2), true, steps=True), 800):
-        said = re.match(r"have more than (\d+) legs", fact.rest)
+    for claim in islice(claims(Random(2), true, steps=True), 800):
+        said = re.match(r"have more than (\d+) legs", claim.rest)
         if said is None:
             continue
         seen += 1
-        names = re.split(r", | and ", fact.subject)
+        names = re.split(r", | and ", claim.subject)
         legs = sum(LEGS[name.split(" ", 1)[1]] for name in names)
         assert (legs > int(said[1])) is true
     assert seen > 50
@@ -49,11 +49,11 @@ def test_a_thing_fits_where_it_is_shorter(true):
     sizes = {one.a: one.length for one in (*things(), *animals())}
     inside = {name: float(size) for name, size in rows("box")}
     seen = 0
-    for fact in islice(facts(Random(3), true, steps=True), 800):
+    for claim in islice(claims(Random(3), true, steps=True), 800):
         for name, size in inside.items():
-            if fact.verb == "could" and fact.rest.endswith(f" {name}"):
+            if claim.verb == "could" and claim.rest.endswith(f" {name}"):
                 seen += 1
-                assert (sizes[fact.subject] <= size) is true
+                assert (sizes[claim.subject] <= size) is true
     assert seen > 50
 
 

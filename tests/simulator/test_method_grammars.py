@@ -11,8 +11,8 @@ import pytest
 from simulator.app import completion, content, logprob
 from simulator.errors import NONE, ErrorRates
 from simulator.grammar import ContextAsk, SeedAsk, Slot
-from simulator.grammars.documents import DocumentGrammar, opposite
 from simulator.grammars.german import GermanTicketGrammar
+from simulator.grammars.passages import DocumentGrammar, opposite
 from simulator.grammars.reviews import ReviewGrammar
 from simulator.grammars.rte import RteGrammar
 from simulator.grammars.stories import StoryGrammar, wanted_words

@@ -6,10 +6,11 @@ from random import Random
 
 import pytest
 
+from simulator.errors import near_duplicate
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.record import RecordGrammar, _cast, _passage, _read, _stories
 from simulator.truth import truth
-from simulator.wording import lightly_changed, sentences
+from simulator.words import sentences
 from targen.tasks.validators import VALIDATORS
 from tests.support.simulated import TEXT, Client, shares, write_rows
 
@@ -84,13 +85,13 @@ def test_the_query_follows_the_role_and_not_the_place_in_the_list():
         assert "borrow" not in texts
 
 
-def test_a_lightly_changed_passage_still_reads():
+def test_a_near_duplicate_passage_still_reads():
     read = 0
     for seed in range(40):
         story = _stories()[seed % len(_stories())]
         values, passage = told(story, seed)
         fields = {"passage": passage, "entities": [values[role] for role in story.roles]}
-        changed = lightly_changed(fields, Random(seed))
+        changed = near_duplicate(fields, Random(seed))
         read += changed is None or _read(changed["passage"], changed["entities"]) is not None
     assert read >= 38
 

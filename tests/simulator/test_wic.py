@@ -8,8 +8,9 @@ import pytest
 
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.wic import WicGrammar, _lexicon
+from simulator.templates import frame
 from simulator.truth import truth
-from simulator.wording import frame, lines
+from simulator.words import lines
 from targen.tasks.validators import VALIDATORS
 from tests.support.simulated import TEXT, Client, shares, write_rows
 

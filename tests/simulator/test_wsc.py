@@ -5,10 +5,10 @@ from random import Random
 
 import pytest
 
+from simulator.errors import near_duplicate
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.wsc import WscGrammar, _frames, _pairs
 from simulator.truth import truth
-from simulator.wording import lightly_changed
 from targen.tasks.validators import find_span
 from tests.support.simulated import TEXT, Client, shares, write_rows
 
@@ -57,7 +57,7 @@ def test_seeds_stand_as_their_spans_say(kind):
             assert standing.strip(".,;:") == piece
         first, second = seed["candidates"]
         assert seed["text"].index(first) < seed["text"].index(second)
-        assert lightly_changed(seed, Random(1)) is None
+        assert near_duplicate(seed, Random(1)) is None
 
 
 @pytest.mark.parametrize("kind", ["person", "group", "fit", "rival"])

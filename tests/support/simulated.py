@@ -15,7 +15,7 @@ import httpx2
 
 from simulator.app import MODEL, create_app
 from simulator.errors import NONE, ErrorRates
-from simulator.wording import sentences
+from simulator.words import sentences
 
 _FUNCTION_WORDS = """
 a an the this that these those some any no every each all both many most few more less

@@ -8,13 +8,12 @@ from itertools import islice
 from random import Random
 from typing import Any, Final
 
-from simulator.errors import NONE, ErrorRates, spoil
-from simulator.generic import Generic
+from simulator.composer import Composer
+from simulator.errors import NONE, ErrorRates, near_duplicate, spoil
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.known import GRAMMARS
+from simulator.grammars import GRAMMARS
 from simulator.prompt import Prompt
 from simulator.truth import fingerprint, number, truth, truths
-from simulator.wording import lightly_changed
 
 _WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400
@@ -25,7 +24,7 @@ _SURE: Final = 1 / 200
 
 def answer(prompt: Prompt, rates: ErrorRates = NONE) -> tuple[str, str]:
     """Return the text of the answer and its finish reason."""
-    value = Generic(prompt).completed(_value(prompt, rates))
+    value = Composer(prompt).completed(_value(prompt, rates))
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     rng = prompt.random("form")
     return spoil(text, rng) if rng.random() < rates.malformed else (text, "stop")
@@ -130,7 +129,7 @@ def _contexts(prompt: Prompt) -> list[Fields]:
     """Answer a request for contexts, or for the terms of a vocabulary."""
     block, wanted = prompt.block, prompt.block["wanted"]
     properties = _item_schema(prompt)
-    generic = Generic(prompt)
+    generic = Composer(prompt)
     grammar = next(iter(task_grammars(block)), None)
     rng = prompt.random("content")
     found: Iterable[Fields]
@@ -201,7 +200,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
     context = block.get("context") or {}
     grammar = next(iter(task_grammars(block)), None)
-    generic = Generic(prompt)
+    generic = Composer(prompt)
     seen, firsts = _excluded(block), _excluded(block)
     errors = prompt.random("errors")
     out: list[Fields] = []
@@ -214,7 +213,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         fields = None
         if errors.random() < rates.near_duplicate:
             twins = [o for o, i in zip(out, block["items"], strict=False) if _same_type(i, item)]
-            fields = lightly_changed(_without(rng.choice(twins), "item"), rng) if twins else None
+            fields = near_duplicate(_without(rng.choice(twins), "item"), rng) if twins else None
         known = islice(grammar.seeds(ask, rng), _TRIES) if grammar else iter(())
         candidates = iter([fields]) if fields else iter(())
         for one in _chain(candidates, known, islice(generic.seeds(ask, rng), _TRIES)):
@@ -344,7 +343,7 @@ def _compose(
 ) -> tuple[Fields, str]:
     """Write a row of a task that no grammar knows, its rivals' labels being unknown, too."""
     fields = prompt.block["task"].get("fields") or {}
-    generic = Generic(prompt)
+    generic = Composer(prompt)
     meant = slot.answer if slot.answer is not None else label
     fixed = {n: v for n, v in slot.given.items() if n in fields}
     best: tuple[float, Fields] | None = None
@@ -363,7 +362,7 @@ def _compose(
 
 
 def _with_answer(
-    prompt: Prompt, row: Fields, generic: Generic, *, wrong: bool, rng: Random
+    prompt: Prompt, row: Fields, generic: Composer, *, wrong: bool, rng: Random
 ) -> Fields:
     """Return options for a row, as many as its schema wants, and the one that is the answer."""
     for name, schema in _item_schema(prompt).items():
@@ -397,7 +396,7 @@ def _judge(prompt: Prompt, rates: ErrorRates) -> Fields:
     if not correcting:
         return said
     known: list[Grammar] = task_grammars(block)
-    grammar = known[0] if known else Generic(prompt)
+    grammar = known[0] if known else Composer(prompt)
     return {"reasons": grammar.rationale(row, label, rng), **said}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from simulator.brain import answer
+from simulator.answering import answer
 from simulator.errors import NONE, ErrorRates
 from simulator.grammars.copa import CopaGrammar
 from simulator.prompt import Prompt, read

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot
 from simulator.prompt import Prompt
-from simulator.wording import Lexicon, Template, article, capital, lexicons, tidy
+from simulator.templates import Template
+from simulator.words import Lexicon, article, capital, lexicons, tidy
 
 _SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
 _ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
@@ -92,7 +93,7 @@ def _first_person(verb: str) -> str:
     return _FIRST.get(verb, verb.removesuffix("s") if verb.endswith("s") else verb)
 
 
-class Generic:
+class Composer:
     """A composer for one prompt; its methods are those of a grammar."""
 
     def __init__(self, prompt: Prompt) -> None:

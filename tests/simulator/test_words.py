@@ -2,18 +2,9 @@
 
 import pytest
 
-from simulator.wording import (
-    Lexicon,
-    Template,
-    article,
-    lexicons,
-    lightly_changed,
-    other_number,
-    past,
-    sentences,
-    third,
-    tidy,
-)
+from simulator.errors import near_duplicate
+from simulator.templates import Template, other_number
+from simulator.words import Lexicon, article, lexicons, past, sentences, third, tidy
 from targen.hashing import rng
 
 WORDS = {**lexicons(), "job": Lexicon(["engineer", "nurse"]), "tool": Lexicon(["saw", "saw blade"])}
@@ -103,12 +94,12 @@ def test_quotations_stay_with_their_sentence() -> None:
 
 def test_a_light_change_is_the_same_in_all_fields() -> None:
     fields = {"a": "Anna lost her hat on the pier.", "b": ["Anna", "the pier"]}
-    changed = lightly_changed(fields, rng(1))
+    changed = near_duplicate(fields, rng(1))
     assert changed is not None
     name = changed["b"][0]  # type: ignore[index]
     assert name != "Anna"
     assert changed["a"] == f"{name} lost her hat on the pier."
-    assert lightly_changed({"a": "nothing here"}, rng(1)) is None
+    assert near_duplicate({"a": "nothing here"}, rng(1)) is None
 
 
 def test_ports_are_cities_and_coasts_are_countries() -> None:
