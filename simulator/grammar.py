@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from simulator.templates import Template, phrasebook
 from simulator.words import domains
 
 Fields = dict[str, Any]
@@ -123,9 +124,15 @@ class Grammar(ABC):
         """
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return one or two sentences that say why the row has the label."""
-        first = next((str(v) for v in row.values() if isinstance(v, str)), "the text")
-        return f"What decides is the wording of “{first[:80]}”: it makes the label {label}."
+        """Return one or two sentences that say why the row has the label (`rationales.txt`)."""
+        patterns = phrasebook("rationales.txt").entries
+        found = patterns.get(f"{self.name} {label}") or patterns.get(self.name)
+        if found is None:
+            first = next((str(v) for v in row.values() if isinstance(v, str)), "the text")
+            return f"What decides is the wording of “{first[:80]}”: it makes the label {label}."
+        texts = {name: str(row.get(name, "")) for name in self.fields} | {"label": label}
+        texts |= {f"short_{name}": text.rstrip(".") for name, text in texts.items()}
+        return Template(found[0], {}).draft(texts, rng)
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
         """Yield vocabulary terms of a category, if the grammar has any."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, Values, frame
@@ -98,14 +98,6 @@ class AxgGrammar(Grammar):
             for group in (*groups, led):
                 for text in rng.sample(group, len(group)):
                     yield {"hypothesis": text}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        if label == "entailment":
-            how = "means the very person whom the hypothesis speaks of, so the hypothesis follows"
-        else:
-            how = "means the other of the two people, so nothing of the kind follows"
-        lead = rng.choice(("Read in its context, the pronoun", "The pronoun in the premise"))
-        return f"{lead} {how}."
 
 
 def _terms(ask: ContextAsk, attribute: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from simulator.banks import Fact
 from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
@@ -111,15 +111,6 @@ class CbGrammar(DomainGrammar):
         while clauses:
             clause = rng.choice(emphasis).format(rng.choice(clauses))
             yield {"hypothesis": tidy(f"{clause}.")}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        hypothesis = str(row.get("hypothesis", "")).rstrip(".")
-        how = {
-            "entailment": "takes this for a fact",
-            "contradiction": "holds the opposite",
-            "neutral": "leaves this open",
-        }.get(label, "is not clear about this")
-        return f"The hypothesis says: “{hypothesis}”. Whoever speaks in the premise {how}."
 
 
 def _discourse(topic: _Topic, operator: str, rng: Random) -> str:

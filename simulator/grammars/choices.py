@@ -1,8 +1,8 @@
 """Questions that bring their own options: goals, gaps, common sense, riddles."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from simulator.grammar import Fields, Grammar, Slot
 from simulator.knowledge import Thing, animals, others, rows, things
@@ -15,9 +15,6 @@ class ChoiceGrammar(Grammar):
 
     fields = frozenset({"question", "options"})
     exact = True
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        return f"Of the options only “{label}” goes with “{row.get('question', '')}”."
 
 
 def _row(question: str, right: str, wrong: list[str], rng: Random) -> Fields:

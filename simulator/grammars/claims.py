@@ -1,8 +1,8 @@
 """Claims and closed questions, to be answered from common knowledge."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from simulator.grammar import Fields, Grammar, Slot
 from simulator.knowledge import claims
@@ -39,9 +39,6 @@ class ClaimGrammar(Grammar):
                 Statement=capital(claim.statement),
             )
             yield {self._field: tidy(said) if said[:1].isupper() else said}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        return f"What one knows of the things named in “{row.get(self._field, '')}” says {label}."
 
 
 YES_NO: Final = ("yes", "no")

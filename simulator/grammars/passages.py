@@ -1,9 +1,9 @@
 """Yes-or-no questions about passages: BoolQ, studies, and passages from a user's documents."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from simulator.banks import bank
 from simulator.grammar import DomainGrammar, Fields, Grammar, SeedAsk, Slot
@@ -69,11 +69,6 @@ class BoolqGrammar(PassageGrammar):
         yield from ({"question": question} for question in questions)
         while questions:
             yield {"question": rng.choice(frames(self.name)).format(rng.choice(questions))}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        how = rng.choice(("The passage settles this", "One sentence of the passage decides it"))
-        answer = "yes" if label == "true" else "no"
-        return f"Asked: “{row.get('question', '')}”. {how}, and the answer is {answer}."
 
 
 class DocumentGrammar(Grammar):

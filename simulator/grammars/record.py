@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, Values, frame
@@ -114,10 +114,6 @@ class RecordGrammar(Grammar):
         while True:
             for query in rng.sample(story.queries[role], len(story.queries[role])):
                 yield {"query": _query(query, dict(values), rng)}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        lead = rng.choice(("In the passage", "According to the passage"))
-        return f"{lead}, only {label} plays the part that the query describes."
 
 
 def _fitting(context: str) -> tuple[_Story, ...]:

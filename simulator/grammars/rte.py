@@ -1,8 +1,8 @@
 """RTE: a short news premise and a hypothesis that follows from it or does not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from simulator.banks import bank
 from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
@@ -51,11 +51,3 @@ class RteGrammar(DomainGrammar):
         phrases = [one for known in domains(self.file).values() for one in known]
         known = {"domain": phrases, "relation": frames("rte relation")}.get(category, ())
         yield from rng.sample(known, len(known))
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        hypothesis = str(row.get("hypothesis", "")).rstrip(".")
-        if label == "entailment":
-            how = rng.choice(("says as much", "cannot be true without it", "tells exactly this"))
-            return f"The hypothesis claims: “{hypothesis}”. The premise {how}, so it follows."
-        how = rng.choice(("does not say so", "says something else", "leaves room for doubt"))
-        return f"The hypothesis claims: “{hypothesis}”. The premise {how}, so it does not follow."

@@ -4,9 +4,8 @@ The code comes from the patterns in `data/textbook_code.txt`, with its own names
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any
 
 from simulator.grammar import ContextAsk, Fields, Grammar, Slot
 from simulator.templates import Phrasebook, phrasebook
@@ -59,6 +58,3 @@ class TextbookGrammar(Grammar):
             code = pattern.format(**names, x=y, y=x, z=z, s=rng.randint(2, 5))
             found.append(re.sub(r"\)$", "", code) if rng.random() < 1 / 30 else code)
         return found
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        return "The section says what it is, talks an example through and ends with code to try."

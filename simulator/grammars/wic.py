@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import zip_longest
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, frame
@@ -100,12 +100,6 @@ class WicGrammar(Grammar):
                 pair = rng.sample(word.senses[first], 2)
             one, two = (_write(template, rng) for template in pair)
             yield {"sentence1": one, "sentence2": two}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        word = row.get("word", "")
-        if label == "true":
-            return f"A dictionary would list both uses of “{word}” under one and the same sense."
-        return f"The two uses of “{word}” belong to different senses of the dictionary entry."
 
 
 def _part(attributes: Mapping[str, str], context: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import cycle
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, frame
@@ -99,12 +99,6 @@ class WscGrammar(Grammar):
         meant = _meant(text, candidates) if len(candidates) == 2 else None
         if meant is not None:
             yield {"span1_text": candidates[meant if label == "true" else 1 - meant]}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        pronoun, noun = (f"“{row.get(name, '')}”" for name in ("span2_text", "span1_text"))
-        if label == "true":
-            return f"Only if {pronoun} means {noun} do the two halves of the text fit together."
-        return f"What is said of {pronoun} would make no sense of {noun}; it means the other."
 
 
 def _pair(context: str, attributes: Mapping[str, str]) -> tuple[str, str] | None:
