@@ -24,7 +24,7 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from simulator.templates import Template, Values, base
+from simulator.templates import Template, Values, base, read_any
 from simulator.words import Lexicon, lexicons, lines, past, sentences, third
 
 _DENIABLE: Final = ("was", "were", "is", "are", "will", "did", "does", "could")
@@ -96,8 +96,7 @@ class Said:
 
     def read(self, sentence: str) -> Values | None:
         """Return the slot values of a sentence, or None if this is not it."""
-        found = (wording.read(sentence) for wording in self.wordings)
-        return next((values for values in found if values is not None), None)
+        return read_any(self.wordings, sentence)
 
 
 @dataclass

@@ -110,6 +110,12 @@ def animals() -> tuple[Thing, ...]:
     )
 
 
+def goal(rng: Random) -> tuple[str, str, str]:
+    """Return an everyday goal, a way to reach it and a way that fails."""
+    said, right, wrong, listed = rng.choice(rows("goal"))
+    return said.format(x=rng.choice(listed.removeprefix("x = ").split(" | "))), right, wrong
+
+
 def _comparison(rng: Random) -> Claim | None:
     one, other = rng.sample([*things(), *animals()], 2)
     measure, more, less = rng.choice(

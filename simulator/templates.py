@@ -1,12 +1,12 @@
 """Sentence templates: filled with words, and read back into the words that filled them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from random import Random
 from typing import Final
 
-from simulator.words import Lexicon, lexicons, load, tidy
+from simulator.words import Lexicon, entries, lexicons, tidy
 
 Values = dict[str, str]
 """Slot name -> the text that fills it."""
@@ -92,15 +92,14 @@ class Template:
             values[slot] = drawn
         return drawn
 
-    def read(self, sentence: str) -> Values | None:
-        """Return the slot values of a sentence, or None if this template did not write it."""
-        return self._read(sentence.strip(), whole=True)
+    def read(self, text: str, whole: bool = True) -> Values | None:
+        """Return the slot values of a text, or None if this template did not write it.
 
-    def read_start(self, text: str) -> Values | None:
-        """Return the slot values of the sentence at the start of a text, or None."""
-        return self._read(text.strip(), whole=False)
-
-    def _read(self, text: str, whole: bool) -> Values | None:
+        Args:
+            text: the text.
+            whole: whether nothing may follow the sentence.
+        """
+        text = text.strip()
         if self._anchor not in text.casefold():
             return None
         if self._regex is None:
@@ -127,8 +126,8 @@ class Template:
         if len(lexicon.entries) > _LARGE:
             return ".+?"
         # Small lexicons are written out, so that two slots may follow each other.
-        entries = sorted(lexicon.entries, key=len, reverse=True)
-        return "|".join(re.escape(entry).replace(r"\ ", " ") for entry in entries)
+        longest_first = sorted(lexicon.entries, key=len, reverse=True)
+        return "|".join(re.escape(entry).replace(r"\ ", " ") for entry in longest_first)
 
     def _source(self, pattern: str, seen: set[str]) -> str:
         out = []
@@ -154,6 +153,17 @@ def _literal(text: str) -> str:
     return re.sub(r"\ba(?:n)?\\ ", r"an?\\ ", re.escape(text))
 
 
+def read_any(templates: Iterable[Template], text: str, whole: bool = True) -> Values | None:
+    """Return the slot values from the first template that reads a text, or None."""
+    found = (template.read(text, whole) for template in templates)
+    return next((values for values in found if values is not None), None)
+
+
+def filled(pattern: str, rng: Random, **values: str) -> str:
+    """Return a sentence with words from `words.txt`."""
+    return Template(pattern, lexicons()).fill(values, rng)
+
+
 def frame(line: str, words: Mapping[str, Lexicon]) -> Template:
     """Return the template of a line with inline choices.
 
@@ -174,20 +184,14 @@ class Phrasebook:
     """Templates by name; a template may use the names of its book as lexicons.
 
     Args:
-        name: the data file, with lines `name: pattern | pattern`. The spaces around the bars tell
-            them from those within a choice (`[said|told]`).
+        name: the data file (`words.entries`).
         shared: files of further lexicons.
     """
 
     def __init__(self, name: str, *shared: str) -> None:
-        found: dict[str, list[str]] = {}
-        for line in load(name).splitlines():
-            key, colon, rest = line.partition(": ")
-            if colon:
-                found.setdefault(key, []).extend(part.strip() for part in rest.split(" | "))
-        self.entries: Mapping[str, tuple[str, ...]] = {k: tuple(v) for k, v in found.items()}
-        words = dict(lexicons(*shared)) if shared else {}
-        self._words: Mapping[str, Lexicon] = words | {k: Lexicon(v) for k, v in found.items()}
+        self.entries = entries(name)
+        own = {key: Lexicon(listed) for key, listed in self.entries.items()}
+        self._words = {**(lexicons(*shared) if shared else {}), **own}
         self._templates: dict[str, Template] = {}
 
     def draw(self, name: str, values: Values, rng: Random) -> str:
@@ -196,8 +200,8 @@ class Phrasebook:
 
     def sample(self, name: str, count: int, values: Values, rng: Random) -> list[str]:
         """Return up to `count` different patterns of this name, filled."""
-        entries = self.entries[name]
-        chosen = rng.sample(entries, min(count, len(entries)))
+        listed = self.entries[name]
+        chosen = rng.sample(listed, min(count, len(listed)))
         return [self.fill(pattern, values, rng) for pattern in chosen]
 
     def fill(self, pattern: str, values: Values, rng: Random) -> str:

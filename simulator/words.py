@@ -40,6 +40,20 @@ def domains(name: str) -> Mapping[str, tuple[str, ...]]:
     }
 
 
+@cache
+def entries(name: str) -> Mapping[str, tuple[str, ...]]:
+    """Return name -> entries, from lines `name: entry | entry`; a name may have several lines.
+
+    The spaces around the bars tell them from those within a choice (`[said|told]`).
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for line in load(name).splitlines():
+        key, colon, rest = line.partition(": ")
+        if colon:
+            found[key] = (*found.get(key, ()), *(entry.strip() for entry in rest.split(" | ")))
+    return found
+
+
 class Lexicon:
     """A closed list of words or phrases of one kind, in the order of the file."""
 
@@ -62,18 +76,19 @@ class Lexicon:
 
 @cache
 def lexicons(*names: str) -> Mapping[str, Lexicon]:
-    """Return the lexicons of data files (default: `words.txt`).
-
-    A line is `name: entry | entry`. Lines of the same name are joined, duplicates removed.
-    """
+    """Return the lexicons of data files (default: `words.txt`), without duplicate entries."""
     found: dict[str, list[str]] = {}
     for name in names or ("words.txt",):
-        for line in load(name).splitlines():
-            key, colon, rest = line.partition(":")
-            if colon:
-                entries = (entry.strip() for entry in rest.split("|"))
-                found.setdefault(key.strip(), []).extend(e for e in entries if e)
-    return {key: Lexicon(dict.fromkeys(entries)) for key, entries in found.items()}
+        for key, listed in entries(name).items():
+            found.setdefault(key, []).extend(listed)
+    return {key: Lexicon(dict.fromkeys(listed)) for key, listed in found.items()}
+
+
+@cache
+def people() -> Lexicon:
+    """Return the people of `people.txt`, women first."""
+    words = lexicons("people.txt")
+    return Lexicon([*words["she_who"].entries, *words["he_who"].entries])
 
 
 def pronouns(female: bool) -> dict[str, str]:
@@ -150,4 +165,4 @@ def plural(noun: str) -> str:
 
 def frames(name: str) -> tuple[str, ...]:
     """Return the sentence frames of this name in `frames.txt`."""
-    return lexicons("frames.txt")[name].entries
+    return entries("frames.txt")[name]

@@ -13,8 +13,8 @@ from typing import Final
 
 from simulator.banks import Fact
 from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
-from simulator.templates import Template, Values
-from simulator.words import Lexicon, lexicons, lines, tidy
+from simulator.templates import Template, Values, read_any
+from simulator.words import lexicons, lines, people, tidy
 from targen.hashing import rng as seeded
 
 _OPERATORS: Final = ("verb", "modal", "negation", "question")
@@ -52,12 +52,6 @@ def _topics() -> Mapping[str, Sequence[_Topic]]:
             getattr(topics[-1], name).append(Fact(rest, words))
         last = mark
     return found
-
-
-@cache
-def _people() -> Lexicon:
-    words = lexicons("people.txt")
-    return Lexicon([*words["she_who"].entries, *words["he_who"].entries])
 
 
 class CbGrammar(DomainGrammar):
@@ -129,7 +123,7 @@ def _discourse(topic: _Topic, operator: str, rng: Random) -> str:
         clause = fact.statement(values, rng, denied)
         taken = [v for k, v in values.items() if k in ("female", "male")]
         frame = lexicons("cb_frames.txt")[key].draw(rng)
-        return frame.replace("{p}", _people().draw(rng, taken)).replace("{}", clause)
+        return frame.replace("{p}", people().draw(rng, taken)).replace("{}", clause)
 
     other = ("K before", known) if kind == "O" else ("O before", still)
     before = tidy(embedded(*other, denied=False) + ".")
@@ -161,8 +155,7 @@ def _mentions(text: str, fact: Fact, values: Values) -> bool:
 def _read(premise: str) -> tuple[_Topic, Values] | None:
     text = premise.removeprefix("A: ")
     for topic in (topic for topics in _topics().values() for topic in topics):
-        for wording in topic.first:
-            values = wording.read_start(text)
-            if values is not None:
-                return topic, values
+        values = read_any(topic.first, text, whole=False)
+        if values is not None:
+            return topic, values
     return None

@@ -5,8 +5,8 @@ from random import Random
 from typing import Final
 
 from simulator.grammar import Fields, Grammar, Slot
-from simulator.knowledge import Thing, animals, others, rows, things
-from simulator.templates import Template
+from simulator.knowledge import Thing, animals, goal, others, rows, things
+from simulator.templates import filled
 from simulator.words import capital, frames, lexicons, tidy
 
 
@@ -22,10 +22,6 @@ def _row(question: str, right: str, wrong: list[str], rng: Random) -> Fields:
     return {"question": question, "options": rng.sample(options, len(options)), "answer": right}
 
 
-def _filled(frame: str, rng: Random, **values: str) -> str:
-    return Template(frame, lexicons()).fill(dict(values), rng)
-
-
 class GoalGrammar(ChoiceGrammar):
     """An everyday goal and two ways to reach it, one of which works."""
 
@@ -34,9 +30,8 @@ class GoalGrammar(ChoiceGrammar):
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         while True:
-            goal, right, wrong, listed = rng.choice(rows("goal"))
-            thing = rng.choice(listed.removeprefix("x = ").split(" | "))
-            question = _filled(rng.choice(frames("goal")), rng, goal=goal.format(x=thing))
+            said, right, wrong = goal(rng)
+            question = filled(rng.choice(frames("goal")), rng, goal=said)
             yield _row(question, f"{capital(right)}.", [f"{capital(wrong)}."], rng)
 
 
@@ -51,7 +46,7 @@ class GapGrammar(ChoiceGrammar):
             pair = rng.choice(rows("gap"))
             which = rng.randrange(2)
             names = rng.sample(lexicons()[rng.choice(("female", "male"))].entries, 2)
-            question = _filled(pair[which], rng, a=names[0], b=names[1])
+            question = filled(pair[which], rng, a=names[0], b=names[1])
             yield _row(question, names[which], [names[1 - which]], rng)
 
 
@@ -67,15 +62,15 @@ class SenseGrammar(ChoiceGrammar):
             wrong = others(thing, things(), 12, rng)
             kind = rng.choice(("place", "purpose", "home"))
             if kind == "place":
-                question = _filled(rng.choice(frames(kind)), rng, a=thing.a)
+                question = filled(rng.choice(frames(kind)), rng, a=thing.a)
                 places = list(dict.fromkeys(one.place for one in wrong))
                 yield _row(question, thing.place, places[:4], rng)
             elif kind == "purpose":
-                question = _filled(rng.choice(frames(kind)), rng, purpose=thing.purpose)
+                question = filled(rng.choice(frames(kind)), rng, purpose=thing.purpose)
                 yield _row(question, thing.a, [one.a for one in wrong[:4]], rng)
             else:
                 animal = rng.choice(animals())
-                question = _filled(rng.choice(frames(kind)), rng, place=animal.place)
+                question = filled(rng.choice(frames(kind)), rng, place=animal.place)
                 away = [one.a for one in others(animal, animals(), 4, rng)]
                 yield _row(question, animal.a, away, rng)
 
@@ -103,7 +98,7 @@ class RiddleGrammar(ChoiceGrammar):
         values["small"] = rng.choice(small) if small else ""
         missing = [f"{{{name}}}" for name, value in values.items() if not value]
         fitting = [f for f in frames("riddle") if not any(slot in f for slot in missing)]
-        return tidy(_filled(rng.choice(fitting), rng, **values))
+        return tidy(filled(rng.choice(fitting), rng, **values))
 
 
 CHOICES: Final = (GoalGrammar(), GapGrammar(), SenseGrammar(), RiddleGrammar())

@@ -12,8 +12,8 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
-from simulator.templates import Template, Values
-from simulator.words import PRONOUNS, Lexicon, lexicons, lines, pronouns, tidy
+from simulator.templates import Template, Values, read_any
+from simulator.words import PRONOUNS, Lexicon, lexicons, lines, people, pronouns, tidy
 
 _TIMES: Final = (
     "on {weekday}|last {weekday}|one {weekday} in {month}|the other day|at the end of {month}"
@@ -37,9 +37,8 @@ class _Event:
 
 @cache
 def _words() -> Mapping[str, Lexicon]:
-    words = lexicons("words.txt", "people.txt")
-    people = Lexicon([*words["she_who"].entries, *words["he_who"].entries])
-    return {**words, "p": people, **{he: Lexicon([he, she]) for he, she in PRONOUNS.items()}}
+    either = {he: Lexicon([he, she]) for he, she in PRONOUNS.items()}
+    return {**lexicons("words.txt", "people.txt"), "p": people(), **either}
 
 
 @cache
@@ -147,9 +146,8 @@ def _filled(pattern: str, values: Values) -> str:
 
 def _read(premise: str) -> tuple[_Event, Values] | None:
     for event in _events():
-        for wording in event.premises:
-            values = wording.read(premise)
-            if values is not None:
-                female = _words()["she_who"].find(values["p"]) is not None
-                return event, {**values, **pronouns(female)}
+        values = read_any(event.premises, premise)
+        if values is not None:
+            female = _words()["she_who"].find(values["p"]) is not None
+            return event, {**values, **pronouns(female)}
     return None

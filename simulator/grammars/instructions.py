@@ -9,29 +9,18 @@ from random import Random
 from typing import Final
 
 from simulator.grammar import Fields, Grammar, Slot
-from simulator.knowledge import Thing, animals, claims, rows, things
-from simulator.templates import Template, Values
+from simulator.knowledge import Thing, animals, claims, goal, rows, things
+from simulator.templates import Template, Values, filled
 from simulator.words import capital, frames, lexicons, past, third, tidy
 
 Made = tuple[str, str]
 """Input (empty if the task needs none) and output."""
 
-_VERBS: Final = (
-    "walk to the lake",
-    "paint the fence",
-    "bake bread",
-    "visit the market",
-    "mend nets",
-)
 _SEASONS: Final = ("winter", "spring", "summer", "autumn")
 
 
 def _names(pool: tuple[Thing, ...], count: int, rng: Random) -> list[str]:
     return [one.name for one in rng.sample(pool, count)]
-
-
-def _filled(pattern: str, rng: Random, values: Values) -> str:
-    return Template(pattern, lexicons()).fill(values, rng)
 
 
 class _Task:
@@ -49,8 +38,7 @@ class _Task:
 
     def _goal(self) -> tuple[str, str]:
         """Return the right and the wrong way to reach a goal."""
-        goal, right, wrong, listed = self.rng.choice(rows("goal"))
-        self.values["goal"] = goal.format(x=self.rng.choice(listed[len("x = ") :].split(" | ")))
+        self.values["goal"], right, wrong = goal(self.rng)
         return right, wrong
 
     def _gap_story(self) -> tuple[str, list[str], int]:
@@ -58,7 +46,7 @@ class _Task:
         which = self.rng.randrange(2)
         names = self.rng.sample(lexicons()[self.rng.choice(("female", "male"))].entries, 2)
         pattern = self.rng.choice(rows("gap"))[which]
-        return _filled(pattern, self.rng, {"a": names[0], "b": names[1]}), names, which
+        return filled(pattern, self.rng, a=names[0], b=names[1]), names, which
 
     def _coin(self) -> bool:
         return self.rng.random() < 0.5
@@ -114,7 +102,7 @@ class _Open(_Task):
             "Dear {female}, thank you very much for the {thing}. I needed it to {purpose}, and it "
             "was a great help. I will leave it at your door on {weekday}."
         )
-        return "", _filled(note, self.rng, dict(self.values))
+        return "", filled(note, self.rng, **self.values)
 
     def vowels(self) -> Made:
         word = self.rng.choice([*things(), *animals()]).name
@@ -142,7 +130,7 @@ class _Open(_Task):
     def swap(self) -> Made:
         self.values |= {name: lexicons()[name].draw(self.rng) for name in ("male", "female")}
         pattern = "Dear {female}, see you on {weekday} in {city}!"
-        note = _filled(pattern, self.rng, dict(self.values))
+        note = filled(pattern, self.rng, **self.values)
         return note, note.replace(self.values["female"], self.values["male"])
 
     def sizes(self) -> Made:
@@ -151,7 +139,7 @@ class _Open(_Task):
         return ", ".join(one.name for one in chosen), ", ".join(one.name for one in ranked)
 
     def past(self) -> Made:
-        verb, _, rest = self.rng.choice(_VERBS).partition(" ")
+        verb, _, rest = self.rng.choice(frames("verb")).partition(" ")
         name, day = (lexicons()[kind].draw(self.rng) for kind in ("female", "weekday"))
         before, after = (f"On {day}s {name} {form} {rest}." for form in (third(verb), past(verb)))
         return before, after
@@ -204,7 +192,7 @@ class _Classification(_Task):
 
     def tone(self) -> Made:
         label = self.rng.choice(("request", "apology", "thanks"))
-        return _filled(self.rng.choice(frames(label)), self.rng, {}), label
+        return filled(self.rng.choice(frames(label)), self.rng), label
 
     def room(self) -> Made:
         thing = self.rng.choice(things())
@@ -226,8 +214,8 @@ class _Classification(_Task):
         ways = self._goal()
         first = self._coin()
         one, two = ways if first else ways[::-1]
-        goal = capital(self.values["goal"])
-        return f"{goal}. First: {one}. Second: {two}.", "first" if first else "second"
+        question = f"{capital(self.values['goal'])}. First: {one}. Second: {two}."
+        return question, "first" if first else "second"
 
     def parity(self) -> Made:
         number = self.rng.randint(11, 9999)
@@ -251,7 +239,7 @@ class _Classification(_Task):
 
     def weekend(self) -> Made:
         day = lexicons()["weekday"].draw(self.rng)
-        where = _filled("in {city}", self.rng, {})
+        where = filled("in {city}", self.rng)
         return f"{day} {where}", "weekend" if day in ("Saturday", "Sunday") else "working day"
 
     def season(self) -> Made:

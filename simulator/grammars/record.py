@@ -11,7 +11,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.templates import Template, Values, frame
+from simulator.templates import Template, Values, frame, read_any
 from simulator.words import PRONOUNS, Lexicon, lexicons, lines, pronouns, sentences, tidy
 
 _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
@@ -170,12 +170,12 @@ def _read(passage: str, entities: list[str]) -> tuple[_Story, Values] | None:
     """Return the story of a passage, the names of its roles, and its other slot values."""
     told = [_marked(sentence, entities) for sentence in sentences(passage)]
     for story in _stories():
-        if not told or not any(one.read(told[0]) is not None for one in story.places[0]):
+        if not told or read_any(story.places[0], told[0]) is None:
             continue
         found: Values = {}
         templates = [one for place in story.places for one in place]
         for sentence in told:
-            found |= next((v for one in templates if (v := one.read(sentence)) is not None), {})
+            found |= read_any(templates, sentence) or {}
         values = {k: v for k, v in found.items() if "_" not in k and k not in story.roles}
         for role, kind in story.roles.items():
             if role in found:

@@ -13,23 +13,9 @@ from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, frame
-from simulator.words import capital, lexicons, lines, uncapital
+from simulator.words import capital, frames, lexicons, lines, uncapital
 
 _PARTS: Final = ("noun", "verb", "adjective")
-_THEMES: Final = {
-    "money": "money and trade",
-    "nature": "nature and weather",
-    "sport": "sport and games",
-    "home": "house and home",
-    "work": "work and offices",
-    "travel": "travel and transport",
-    "science": "science and technology",
-    "art": "art and music",
-    "food": "food and drink",
-    "body": "health and the body",
-    "law": "law and order",
-    "society": "people and society",
-}
 # A name may replace "he" and "she", so that a sentence has many forms.
 _SUBJECT: Final = re.compile(r"(?:He|She)\b")
 _NAMED: Final = 0.5
@@ -46,6 +32,11 @@ class _Word(NamedTuple):
 
     themes: list[str]
     senses: list[list[Template]]
+
+
+@cache
+def _themes() -> Mapping[str, str]:
+    return dict(theme.split(" > ") for theme in frames("theme"))
 
 
 @cache
@@ -73,7 +64,7 @@ class WicGrammar(Grammar):
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield themes for each part of speech in turn."""
         parts = [p for p in ask.attributes.get("part_of_speech") or _PARTS if p in _PARTS]
-        themes = ask.attributes.get("theme") or tuple(_THEMES.values())
+        themes = ask.attributes.get("theme") or tuple(_themes().values())
         orders = [rng.sample(themes, len(themes)) for _ in parts]
         for turn in zip_longest(*orders):
             for part, theme in zip(parts, turn, strict=True):
@@ -82,7 +73,7 @@ class WicGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield words of the part of speech, those of the theme first."""
         asked = ask.attributes.get("theme", ask.context).casefold()
-        theme = next((name for name in _THEMES if re.search(rf"\b{name}", asked)), "")
+        theme = next((name for name in _themes() if re.search(rf"\b{name}", asked)), "")
         words = _lexicon(_part(ask.attributes, ask.context) or rng.choice(_PARTS))
         order = rng.sample(list(words), len(words))
         for word in sorted(order, key=lambda word: theme not in words[word].themes):
