@@ -146,7 +146,7 @@ def _contexts(prompt: Prompt) -> list[Fields]:
             for name, one in (wanted.get("attributes") or {}).items()
         }
         terms = {k: tuple(map(str, v)) for k, v in (block.get("terms") or {}).items()}
-        ask = ContextAsk(attributes, terms, str(wanted.get("what", "")))
+        ask = ContextAsk(attributes, terms)
         contexts = grammar.contexts(ask, rng) if grammar else ()
         found = chain(islice(contexts, 2000), composer.contexts(ask, rng))
         names = ["text", *attributes]

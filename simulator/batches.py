@@ -62,7 +62,7 @@ class Batches:
 
     def _keep(self, name: str, purpose: str, content: bytes) -> Json:
         mark = sha256(b"%d" % len(self._files) + content).hexdigest()[:24]
-        file = {
+        file: Json = {
             "id": f"file-{mark}",
             "object": "file",
             "bytes": len(content),

@@ -29,12 +29,10 @@ class ContextAsk:
     Attributes:
         attributes: name -> allowed values; an empty tuple allows any text.
         terms: category -> vocabulary terms.
-        what: what to write, in the prompt's words.
     """
 
     attributes: Mapping[str, tuple[str, ...]]
     terms: Mapping[str, tuple[str, ...]]
-    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,6 @@ class CopaGrammar(DomainGrammar):
     labels = ("0", "1")
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield events of the context's domain."""
         domain = self.domain(ask)
         events = [event for event in _events() if domain in ("", event.domain)]
         while True:
@@ -110,19 +109,6 @@ class CopaGrammar(DomainGrammar):
             if label == "1":
                 pair.reverse()
             yield {"choice1": pair[0], "choice2": pair[1], "question": question}
-
-    @staticmethod
-    def explains(premise: str, question: str, choice: str) -> bool:
-        """Return whether a choice is a known cause (effect) of a premise's event."""
-        found = _read(premise)
-        if found is None:
-            return False
-        event, values = found
-        return choice in (
-            tidy(_filled(one.replace("{he} ", f"{who} ", 1), values) + ".")
-            for one in getattr(event, question)
-            for who in ("{he}", values["p"])
-        )
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         names = ("choice2", "choice1") if label == "1" else ("choice1", "choice2")

@@ -35,7 +35,6 @@ class PassageGrammar(DomainGrammar):
             yield {self.passage: bank(self.file).passage(domain, rng, *self.length)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield questions that the context answers with the label."""
         reading = bank(self.file).read(str(slot.given.get("context", "")))
         if reading is None:
             return

@@ -91,7 +91,6 @@ class RecordGrammar(Grammar):
             yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield passages with their entities."""
         stories = _fitting(" ".join([ask.context, *map(str, ask.attributes.values())]))
         while True:
             # Some are of any domain, so that domains with few stories do not repeat themselves.

@@ -72,7 +72,6 @@ class ReviewGrammar(Grammar):
         return f"What counts is what happened: “{shown}”. As a whole this makes it {label}."
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
-        """Yield aspects of products."""
         aspects = _book().entries["aspect"]
         yield from rng.sample(aspects, len(aspects))
 

@@ -66,7 +66,6 @@ class StoryGrammar(Grammar):
     labels = ("dialogue", "bad_ending", "conflict", "foreshadowing", "twist", "moral_value")
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield places."""
         while True:
             place = _book().draw("place", {}, rng)
             yield {"text": place} | dict.fromkeys(ask.attributes, place)

@@ -7,9 +7,9 @@ import pytest
 
 from simulator.answering import answer
 from simulator.errors import NONE, ErrorRates
-from simulator.grammars.copa import CopaGrammar
 from simulator.prompt import Prompt, read
 from simulator.truth import truth, truths
+from tests.support.copa import explains
 from tests.support.simulated import TEXT, Client, items_schema, object_schema, request
 from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY, public, rows_of
 
@@ -310,7 +310,7 @@ def test_a_planned_field_and_no_seed_still_make_a_row() -> None:
     for item in Client().ask(block, items_schema(fields, 3))["items"]:
         row = {**{n: item[n] for n in ("premise", "choice1", "choice2")}, "question": "cause"}
         assert truth(row, ["0", "1"]) == "1"
-        assert CopaGrammar.explains(row["premise"], "cause", row["choice2"])
+        assert explains(row["premise"], "cause", row["choice2"])
 
 
 def test_a_slot_may_bring_its_own_label() -> None:
@@ -342,11 +342,6 @@ def test_what_a_schema_asks_for_beyond_the_task_is_there() -> None:
     for item in Client().ask(SEEDS, items_schema(props, 7))["items"]:
         assert item["mood"] in ("dark", "light")
         assert item["premise"]
-
-
-def test_rates_lie_between_nothing_and_all() -> None:
-    with pytest.raises(ValueError, match="wrong_label"):
-        ErrorRates(wrong_label=1.5)
 
 
 def test_an_unknown_task_is_labelled_by_its_own_labels() -> None:
