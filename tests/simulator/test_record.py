@@ -1,4 +1,4 @@
-"""ReCoRD: passages with their entities, queries that ask for the right one, rows that vary."""
+"""ReCoRD: passages with their entities, queries for the right one, varied rows."""
 
 import re
 from itertools import islice
@@ -96,7 +96,7 @@ def test_a_near_duplicate_passage_still_reads():
     assert read >= 38
 
 
-def test_a_foreign_passage_yields_nothing():
+def test_a_passage_of_other_origin_yields_nothing():
     given = {"passage": "Rain fell on Rome. Nero sang.", "entities": ["Rome", "Nero"]}
     assert list(RecordGrammar().instances(Slot("", {}, given, "Rome"), "Rome", Random(1))) == []
 
@@ -109,7 +109,7 @@ def test_contexts_are_distinct_and_their_seeds_many():
         assert len({one["passage"] for one in islice(seeds, 200)}) == 200
 
 
-def test_a_thousand_rows_bear_their_answers_and_keep_the_invariants(rows):
+def test_a_thousand_rows_have_their_answers_and_keep_the_invariants(rows):
     for row in rows:
         fields = {name: row[name] for name in TASK["fields"]}
         assert truth(fields, row["entities"]) == row["_label"], row

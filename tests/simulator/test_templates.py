@@ -46,7 +46,7 @@ def test_marked_slots_take_other_values() -> None:
 
 
 @pytest.mark.parametrize("text", ["1", "2", "3", "10", "90,000"])
-def test_greater_and_smaller_numbers_are_that(text: str) -> None:
+def test_other_numbers_are_greater_or_less(text: str) -> None:
     value = int(text.replace(",", ""))
     assert int(other_number(text, ">", rng(text)).replace(",", "")) > value
     if value > 1:

@@ -3,7 +3,7 @@
 from simulator.words import article, lexicons, past, sentences, third, tidy
 
 
-def test_articles_and_capitals_are_put_right() -> None:
+def test_articles_and_capitals_are_corrected() -> None:
     said = "  a engineer met an  nurse .  a hour later, an university had a 8-year plan."
     assert tidy(said) == "An engineer met a nurse. An hour later, a university had an 8-year plan."
     assert [article(w) for w in ("oil", "one-off", "umbrella", "uniform", "European")] == [

@@ -1,4 +1,4 @@
-"""Helpers of the offline tests: rows through the real application, and the skeletons of rows.
+"""Helpers for tests of the simulator: rows through the real application, and skeletons of rows.
 
 A skeleton is a sentence with its content words, names and numbers masked: what stays are function
 words, their order, and punctuation.
