@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot
 from simulator.prompt import Prompt
-from simulator.templates import Phrasebook, phrasebook
+from simulator.templates import Phrasebook
 from simulator.words import article, capital, tidy
 
+_BOOK: Final = Phrasebook("generic.txt", "words.txt")
 _SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
 _ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
 _META: Final = re.compile(
@@ -32,14 +33,10 @@ _TITLE: Final = 10
 """The greatest number of words in a title."""
 
 
-def _book() -> Phrasebook:
-    return phrasebook("generic.txt", "words.txt")
-
-
 def role(*texts: str) -> str:
     """Return the role that a name and its description indicate; `topic` if they indicate none."""
     said = " ".join(texts).casefold().replace("_", " ")
-    for name, cues in _book().entries.items():
+    for name, cues in _BOOK.entries.items():
         if name.startswith("cue ") and any(
             re.search(rf"\b{re.escape(cue)}s?\b", said) for cue in cues
         ):
@@ -137,7 +134,7 @@ class Composer:
         kind = role(category)
         while True:
             if kind in ("topic", "title", "prose"):
-                aspect, setting = (_book().draw(name, {}, rng) for name in ("aspect", "setting"))
+                aspect, setting = (_BOOK.draw(name, {}, rng) for name in ("aspect", "setting"))
                 yield tidy(f"x {aspect} {category} of {setting}")[2:]
             else:
                 yield self._phrase(kind, rng)
@@ -167,16 +164,15 @@ class Composer:
 
     def _phrase(self, kind: str, rng: Random, thing: str = "") -> str:
         """Return a phrase of a role: a clause for troubles, otherwise a noun phrase."""
-        book = _book()
         if kind == "trouble":
-            part, does = (rng.choice(book.entries[name]) for name in ("part", "does"))
+            part, does = (rng.choice(_BOOK.entries[name]) for name in ("part", "does"))
             of = f" of the {_bare(thing)}" if thing and rng.random() < 0.3 else ""
-            return book.fill(f"the {part}{of} {does}", {}, rng)
+            return _BOOK.fill(f"the {part}{of} {does}", {}, rng)
         if kind == "time":
-            return book.fill("{weekday} in {month}", {}, rng)
+            return _BOOK.fill("{weekday} in {month}", {}, rng)
         if kind in ("topic", "title", "prose"):
-            return f"{book.draw('setting', {}, rng)} in {book.draw('place', {}, rng)}"
-        return book.draw(kind, {}, rng)
+            return f"{_BOOK.draw('setting', {}, rng)} in {_BOOK.draw('place', {}, rng)}"
+        return _BOOK.draw(kind, {}, rng)
 
     def instances(
         self, slot: Slot, label: str, names: list[str], wrong: bool, rng: Random
@@ -206,7 +202,7 @@ class Composer:
     def _imagined(self, rng: Random) -> Slot:
         """Return a slot with a person and a subject, for recipes that give none."""
         told = f"{self._task.get('title')} {self._task.get('description')}".casefold()
-        people = (cue for cue in _book().entries["cue person"] if re.search(rf"\b{cue}\b", told))
+        people = (cue for cue in _BOOK.entries["cue person"] if re.search(rf"\b{cue}\b", told))
         attributes = {next(people, "person"): "person", "product": "thing"}
         drawn = {name: self._phrase(kind, rng) for name, kind in attributes.items()}
         given = {kind: self._phrase(kind, rng) for kind in ("trouble", "effect")}
@@ -260,7 +256,7 @@ class _Material:
         """Fill frames; `{A}` and `{T}` are `{a}` and `{t}` without their articles."""
         values = {**self._values, **more}
         values |= {key.upper(): _bare(text) for key, text in values.items()}
-        return _book().sample(name, count, values, rng)
+        return _BOOK.sample(name, count, values, rng)
 
     def _titles(self, rng: Random) -> list[str]:
         if not (self._values["a"] and self._values["b"]):
@@ -310,7 +306,7 @@ def _person(attributes: Mapping[str, str]) -> str:
 
 
 def _is_clause(text: str) -> bool:
-    return any(does.split("{")[0].strip() in text for does in _book().entries["does"])
+    return any(does.split("{")[0].strip() in text for does in _BOOK.entries["does"])
 
 
 def _description(field: object) -> str:

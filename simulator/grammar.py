@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from simulator.templates import Template, phrasebook
-from simulator.words import domains
+from simulator.templates import Template
+from simulator.words import domains, entries
 
 Fields = dict[str, Any]
 """Field name -> text, or list of texts."""
@@ -123,7 +123,7 @@ class Grammar(ABC):
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Return one or two sentences that say why the row has the label (`rationales.txt`)."""
-        patterns = phrasebook("rationales.txt").entries
+        patterns = entries("rationales.txt")
         found = patterns.get(f"{self.name} {label}") or patterns.get(self.name)
         if found is None:
             first = next((str(v) for v in row.values() if isinstance(v, str)), "the text")

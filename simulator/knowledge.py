@@ -6,7 +6,7 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from simulator.words import article, load, plural, third
+from simulator.words import article, lines, plural, third
 
 _CLEAR: Final = 3.0
 """Two measures are compared only if one is at least this many times the other."""
@@ -77,7 +77,7 @@ class Claim:
 @cache
 def rows(kind: str) -> tuple[tuple[str, ...], ...]:
     """Return the parts of each line `kind: part / part` of `things.txt`."""
-    found = (line.partition(": ") for line in load("things.txt").splitlines())
+    found = (line.partition(": ") for line in lines("things.txt"))
     return tuple(
         tuple(part.strip() for part in rest.split(" / ")) for key, _, rest in found if key == kind
     )

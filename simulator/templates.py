@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
 from random import Random
 from typing import Final
 
@@ -209,9 +208,3 @@ class Phrasebook:
         if pattern not in self._templates:
             self._templates[pattern] = Template(pattern, self._words)
         return " ".join(self._templates[pattern].draft(dict(values), rng).split())
-
-
-@cache
-def phrasebook(name: str, *shared: str) -> Phrasebook:
-    """Return the phrasebook of a data file."""
-    return Phrasebook(name, *shared)

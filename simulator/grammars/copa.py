@@ -15,6 +15,11 @@ from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
 from simulator.templates import Template, Values, read_any
 from simulator.words import PRONOUNS, Lexicon, lexicons, lines, people, pronouns, tidy
 
+_WORDS: Final = {
+    **lexicons("words.txt", "people.txt"),
+    "p": people(),
+    **{he: Lexicon([he, she]) for he, she in PRONOUNS.items()},
+}
 _TIMES: Final = (
     "on {weekday}|last {weekday}|one {weekday} in {month}|the other day|at the end of {month}"
     "|early in {month}|not long ago|a week ago|two days before the holidays"
@@ -33,12 +38,6 @@ class _Event:
     premises: list[Template]
     cause: list[str] = field(default_factory=list)
     effect: list[str] = field(default_factory=list)
-
-
-@cache
-def _words() -> Mapping[str, Lexicon]:
-    either = {he: Lexicon([he, she]) for he, she in PRONOUNS.items()}
-    return {**lexicons("words.txt", "people.txt"), "p": people(), **either}
 
 
 @cache
@@ -61,13 +60,13 @@ def _events() -> tuple[_Event, ...]:
 def _timed(clause: str) -> list[Template]:
     """Return a clause as it is, with a time before it, and with a time after it."""
     wordings = (f"{clause}.", f"[{_TIMES}], {clause}.", f"{clause} [{_TIMES}].")
-    return [Template(wording, _words()) for wording in wordings]
+    return [Template(wording, _WORDS) for wording in wordings]
 
 
 def _person(young: bool, rng: Random) -> Values:
     female = rng.random() < 0.5
-    without = _words()["elder"].entries if young else ()
-    person = _words()["she_who" if female else "he_who"].draw(rng, without)
+    without = _WORDS["elder"].entries if young else ()
+    person = _WORDS["she_who" if female else "he_who"].draw(rng, without)
     return {"p": person, **pronouns(female)}
 
 
@@ -120,7 +119,7 @@ class CopaGrammar(DomainGrammar):
 
 def _choice(pattern: str, values: Values, rng: Random) -> str:
     """Return an alternative with the person as a pronoun or, if possible, by name."""
-    named = any(_words()[kind].find(values["p"]) for kind in ("female", "male"))
+    named = any(_WORDS[kind].find(values["p"]) for kind in ("female", "male"))
     if named and pattern.startswith("{he} ") and rng.random() < _NAMED:
         pattern = "{p}" + pattern.removeprefix("{he}")
     return tidy(_filled(pattern, values) + ".")
@@ -134,6 +133,6 @@ def _read(premise: str) -> tuple[_Event, Values] | None:
     for event in _events():
         values = read_any(event.premises, premise)
         if values is not None:
-            female = _words()["she_who"].find(values["p"]) is not None
+            female = _WORDS["she_who"].find(values["p"]) is not None
             return event, {**values, **pronouns(female)}
     return None

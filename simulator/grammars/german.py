@@ -3,15 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.templates import Values, phrasebook
+from simulator.templates import Phrasebook
 from simulator.words import capital
 
-
-def _draw(name: str, values: Values, rng: Random) -> str:
-    return phrasebook("german.txt").draw(name, values, rng)
+_draw: Final = Phrasebook("german.txt").draw
 
 
 class GermanTicketGrammar(Grammar):

@@ -14,6 +14,7 @@ from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, Values, frame, read_any
 from simulator.words import PRONOUNS, Lexicon, lexicons, lines, pronouns, sentences, tidy
 
+_WORDS: Final = lexicons("words.txt", "record_words.txt")
 _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
 # Kinds whose names take the article.
 _ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
@@ -41,11 +42,6 @@ class _Story(NamedTuple):
 
 
 @cache
-def _words() -> Mapping[str, Lexicon]:
-    return lexicons("words.txt", "record_words.txt")
-
-
-@cache
 def _stories() -> tuple[_Story, ...]:
     blocks: list[list[str]] = []
     for line in lines("record_stories.txt"):
@@ -58,7 +54,7 @@ def _stories() -> tuple[_Story, ...]:
 def _story(block: list[str]) -> _Story:
     themes = frozenset(block[0].partition(" | ")[2].split())
     roles = dict(re.findall(r"(\w+)=(\w+)", block[1]))
-    words = dict(_words())
+    words = dict(_WORDS)
     for role in roles:
         words[role] = _MARKS
         words[f"{role}_last"] = words["surname"]
@@ -86,7 +82,7 @@ class RecordGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield domains of news; the task has no attributes, so all get the domain."""
-        domains = [entry.split(" > ")[0] for entry in _words()["domain"].entries]
+        domains = [entry.split(" > ")[0] for entry in _WORDS["domain"].entries]
         for domain in rng.sample(domains, len(domains)):
             yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
 
@@ -119,7 +115,7 @@ def _fitting(context: str) -> tuple[_Story, ...]:
     """Return the stories that fit a context, or all."""
     text = context.casefold()
     themes = set(re.findall(r"\w+", text))
-    for entry in _words()["domain"].entries:
+    for entry in _WORDS["domain"].entries:
         domain, _, of_domain = entry.partition(" > ")
         if domain.casefold() in text:
             themes.update(of_domain.split())
@@ -133,8 +129,8 @@ def _cast(story: _Story, rng: Random) -> Values:
     for role, kind in story.roles.items():
         female = rng.random() < 0.5
         while True:
-            first = _words()["female" if female else "male"].draw(rng)
-            last = _words()["surname"].draw(rng)
+            first = _WORDS["female" if female else "male"].draw(rng)
+            last = _WORDS["surname"].draw(rng)
             name = f"{first} {last}" if kind == "person" else _name(kind, rng)
             parts = set(re.findall(r"\w{3,}", name))
             if taken.isdisjoint(parts) and first != last:
@@ -147,14 +143,14 @@ def _cast(story: _Story, rng: Random) -> Values:
 
 
 def _name(kind: str, rng: Random) -> str:
-    name = _words()[kind].draw(rng)
-    return re.sub(r"\{([a-z]+)\d?\}", lambda slot: _words()[slot.group(1)].draw(rng), name)
+    name = _WORDS[kind].draw(rng)
+    return re.sub(r"\{([a-z]+)\d?\}", lambda slot: _WORDS[slot.group(1)].draw(rng), name)
 
 
 def _forms(role: str, name: str) -> Values:
     """Return the first name, the last name and the pronouns of a person."""
     first, _, last = name.partition(" ")
-    female = _words()["female"].find(first) is not None
+    female = _WORDS["female"].find(first) is not None
     forms = {"first": first, "last": last, **pronouns(female)}
     return {f"{role}_{form}": text for form, text in forms.items()}
 
@@ -195,7 +191,7 @@ def _query(query: Template, values: Values, rng: Random) -> str:
     text = query.fill(values, rng)
     if rng.random() > _WRAPPED or '"' in text:
         return text
-    opening = rng.choice(_words()["aside" if _REPORTED.search(text) else "opening"].entries)
+    opening = rng.choice(_WORDS["aside" if _REPORTED.search(text) else "opening"].entries)
     # Names are in slots only, so a template that begins with a letter does not begin with a name.
     if not opening.startswith("...") and query.pattern[0].isalpha():
         text = text[0].lower() + text[1:]

@@ -9,16 +9,13 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.templates import Phrasebook, phrasebook
+from simulator.templates import Phrasebook
 from simulator.words import capital, tidy
 
+_BOOK: Final = Phrasebook("reviews.txt", "words.txt")
 _LENGTHS: Final = {"one": (1, 1), "two": (2, 3), "four": (4, 6)}
 """First word of a length in the requirements -> least and greatest number of sentences."""
 _STILL: Final = 0.35
-
-
-def _book() -> Phrasebook:
-    return phrasebook("reviews.txt", "words.txt")
 
 
 class ReviewGrammar(Grammar):
@@ -32,14 +29,14 @@ class ReviewGrammar(Grammar):
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield a product and its buyer."""
         while True:
-            values = {"p": rng.choice(_book().entries["product"])}
-            text = _book().fill("[x] a {p} bought for a {kin} in {city}", values, rng)
+            values = {"p": rng.choice(_BOOK.entries["product"])}
+            text = _BOOK.fill("[x] a {p} bought for a {kin} in {city}", values, rng)
             yield {"text": tidy(text)[2:]} | dict.fromkeys(ask.attributes, values["p"])
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield observations that could please or annoy."""
         while True:
-            told = _book().fill("{aspect}, seen from the {room} of a {kin}", {}, rng)
+            told = _BOOK.fill("{aspect}, seen from the {room} of a {kin}", {}, rng)
             yield dict.fromkeys(ask.wanted or ("observation",), tidy(f"x {told}")[2:])
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
@@ -51,10 +48,10 @@ class ReviewGrammar(Grammar):
         way, other = ("good", "bad") if label == "positive" else ("bad", "good")
 
         def say(kind: str) -> str:
-            return _book().draw(kind, values, rng)
+            return _BOOK.draw(kind, values, rng)
 
         while True:
-            told = _book().sample(way, max(1, rng.randint(low, high) - 1), values, rng)
+            told = _BOOK.sample(way, max(1, rng.randint(low, high) - 1), values, rng)
             if high == 1:
                 told = [f"{say('opening')}, and {told[0]}"]
             else:
@@ -72,13 +69,13 @@ class ReviewGrammar(Grammar):
         return f"What counts is what happened: “{shown}”. As a whole this makes it {label}."
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
-        aspects = _book().entries["aspect"]
+        aspects = _BOOK.entries["aspect"]
         yield from rng.sample(aspects, len(aspects))
 
 
 def _product(texts: list[str], rng: Random) -> str:
     """Return the product that a text names, or else the first text if short, or any product."""
-    known = _book().entries["product"]
+    known = _BOOK.entries["product"]
     for text in texts:
         found = next((p for p in known if re.search(rf"\b{p}\b", text)), None)
         if found:

@@ -11,16 +11,13 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.templates import Phrasebook, Values, phrasebook
+from simulator.templates import Phrasebook, Values
 from simulator.words import pronouns, sentence
 
+_BOOK: Final = Phrasebook("stories.txt")
 _QUOTED: Final = re.compile(r"[\"“](.+?)[\"”]")
 _USUAL: Final = {"noun": "key", "verb": "sing", "adjective": "odd"}
 """Part of speech -> the word in a story without a required one."""
-
-
-def _book() -> Phrasebook:
-    return phrasebook("stories.txt")
 
 
 def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, int]:
@@ -45,10 +42,10 @@ def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, in
 
 def _values(words: Mapping[str, str], rng: Random, seed: str = "") -> Values:
     """Return the characters, taken from the seed if it names them, and the required words."""
-    names = {name: kind for kind in ("girl", "boy") for name in _book().entries[f"name {kind}"]}
+    names = {name: kind for kind in ("girl", "boy") for name in _BOOK.entries[f"name {kind}"]}
     named = next((name for name in names if re.search(rf"\b{name}\b", seed)), None)
     name = named or rng.choice(list(names))
-    friends = _book().entries["friend"]
+    friends = _BOOK.entries["friend"]
     friend = next((friend for friend in friends if friend in seed), None)
     return {
         "h": name,
@@ -67,7 +64,7 @@ class StoryGrammar(Grammar):
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         while True:
-            place = _book().draw("place", {}, rng)
+            place = _BOOK.draw("place", {}, rng)
             yield {"text": place} | dict.fromkeys(ask.attributes, place)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
@@ -76,7 +73,7 @@ class StoryGrammar(Grammar):
         while True:
             values = _values(words, rng)
             plan, end, line = (
-                sentence(_book().draw(kind, values, rng)) for kind in ("plan", "plan end", "line")
+                sentence(_BOOK.draw(kind, values, rng)) for kind in ("plan", "plan end", "line")
             )
             yield {"summary": f"{plan} {end}", "sentence": line}
 
@@ -89,13 +86,13 @@ class StoryGrammar(Grammar):
             values = _values(words, rng, plan)
 
             def say(kind: str, values: Values = values) -> str:
-                return sentence(_book().draw(kind, values, rng))
+                return sentence(_BOOK.draw(kind, values, rng))
 
             opening = [say("once")]
             if first:
                 opening.insert(0, say("first", values | {"first": first}))
             body = [say(kind) for kind in _USUAL if kind in words]
-            body += map(sentence, _book().sample("middle", rng.randint(2, 5), values, rng))
+            body += map(sentence, _BOOK.sample("middle", rng.randint(2, 5), values, rng))
             rng.shuffle(body)
             if "sentence" in slot.given:
                 body.insert(rng.randrange(len(body)), str(slot.given["sentence"]))

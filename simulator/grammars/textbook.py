@@ -6,14 +6,13 @@ The code comes from the patterns in `data/textbook_code.txt`, with its own names
 import re
 from collections.abc import Iterator
 from random import Random
+from typing import Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, Slot
-from simulator.templates import Phrasebook, phrasebook
+from simulator.templates import Phrasebook
 from simulator.words import load, sentence
 
-
-def _book() -> Phrasebook:
-    return phrasebook("textbook.txt")
+_BOOK: Final = Phrasebook("textbook.txt")
 
 
 class TextbookGrammar(Grammar):
@@ -25,7 +24,7 @@ class TextbookGrammar(Grammar):
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield things to compare with."""
         while True:
-            thing = _book().draw("thing", {}, rng)
+            thing = _BOOK.draw("thing", {}, rng)
             yield {"text": thing} | dict.fromkeys(ask.attributes, thing)
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
@@ -37,11 +36,11 @@ class TextbookGrammar(Grammar):
             overview = [
                 sentence(one)
                 for kind, count in (("why", 1), ("what", 2), ("when", 1), ("for", 1))
-                for one in _book().sample(kind, count, values, rng)
+                for one in _BOOK.sample(kind, count, values, rng)
             ]
-            steps = _book().sample("step", rng.randint(3, 5), values, rng)
+            steps = _BOOK.sample("step", rng.randint(3, 5), values, rng)
             if any("dialogue" in text or "question" in text for text in drawn):
-                steps.insert(1, _book().draw("ask", values, rng))
+                steps.insert(1, _BOOK.draw("ask", values, rng))
             yield {
                 "overview": f"{' '.join(overview[:3])}\n\n{' '.join(overview[3:])}",
                 "example": " ".join(map(sentence, steps)),
@@ -54,7 +53,7 @@ class TextbookGrammar(Grammar):
         found = []
         for pattern in rng.sample(patterns, rng.randint(1, 3)):
             x, y, z = sorted(rng.sample(range(2, 90), 3))
-            names = {n: rng.choice(_book().entries[n]) for n in ("i", "l")}
+            names = {n: rng.choice(_BOOK.entries[n]) for n in ("i", "l")}
             code = pattern.format(**names, x=y, y=x, z=z, s=rng.randint(2, 5))
             found.append(re.sub(r"\)$", "", code) if rng.random() < 1 / 30 else code)
         return found

@@ -17,6 +17,7 @@ from simulator.templates import Template, frame
 from simulator.truth import truth
 from simulator.words import Lexicon, lexicons, lines
 
+_WORDS: Final = lexicons("wsc_words.txt")
 _LABELS: Final = ("true", "false")
 _KINDS: Final = ("person", "group", "person", "rival", "person", "fit")
 _PRONOUNS: Final = {"person": ("he", "she"), "group": ("they",), "fit": ("it",), "rival": ("it",)}
@@ -31,13 +32,8 @@ class _Frame(NamedTuple):
 
 
 @cache
-def _words() -> Mapping[str, Lexicon]:
-    return lexicons("wsc_words.txt")
-
-
-@cache
 def _frames() -> tuple[_Frame, ...]:
-    words = {"a": Lexicon(["@a"]), "b": Lexicon(["@b"]), "who": _words()["who"]}
+    words = {"a": Lexicon(["@a"]), "b": Lexicon(["@b"]), "who": _WORDS["who"]}
     words |= {"he": Lexicon(_PRONOUNS["person"]), "they": Lexicon(_PRONOUNS["group"])}
     found = []
     for line in lines("wsc_frames.txt"):
@@ -49,7 +45,7 @@ def _frames() -> tuple[_Frame, ...]:
 
 @cache
 def _pairs(kind: str) -> tuple[tuple[str, str], ...]:
-    entries = _words()[kind].entries
+    entries = _WORDS[kind].entries
     if kind in ("fit", "rival"):
         return tuple((e.split(" > ")[0], e.split(" > ")[1]) for e in entries)
     return tuple((a, b) for a in entries for b in entries if a != b)

@@ -109,7 +109,7 @@ async def test_bad_requests_say_which_parameter_is_wrong(
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
 
 
-async def test_invalid_json_and_unknown_routes_get_an_error_object(
+async def test_invalid_json_and_unknown_routes_get_an_error(
     client: httpx2.AsyncClient,
 ) -> None:
     broken = await client.post("/v1/chat/completions", content=b"{nonsense")

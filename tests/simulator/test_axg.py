@@ -1,4 +1,4 @@
-"""AX-g: premises can be read back, hypotheses are about the right person, twins share their truth."""
+"""AX-g: premises can be read back, hypotheses name the right person, twins share their truth."""
 
 import re
 from itertools import islice
