@@ -92,12 +92,7 @@ class Template:
         return drawn
 
     def read(self, text: str, whole: bool = True) -> Values | None:
-        """Return the slot values of a text, or None if this template did not write it.
-
-        Args:
-            text: the text.
-            whole: whether nothing may follow the sentence.
-        """
+        """Return the slot values of a text, or None; not `whole`: of the sentence at its start."""
         text = text.strip()
         if self._anchor not in text.casefold():
             return None

@@ -81,10 +81,10 @@ class DocumentGrammar(Grammar):
     labels = ("true", "false")
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        told = [s for s in sentences(str(slot.given.get("passage", ""))) if len(s.split()) > 3]
+        clauses = [s for s in sentences(str(slot.given.get("passage", ""))) if len(s.split()) > 3]
         tails = ["", *(f" {tail}" for tail in frames("document tail"))]
-        while told:
-            clause = rng.choice(told).rstrip(".!?")
+        while clauses:
+            clause = rng.choice(clauses).rstrip(".!?")
             turned = opposite(clause)
             how = "document so"
             if label != "true":
