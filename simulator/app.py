@@ -1,10 +1,10 @@
-"""The embedded model's HTTP surface: an OpenAI-compatible ASGI application."""
+"""The HTTP interface of the simulator: an OpenAI-compatible ASGI application."""
 
 import base64
-import json
 import math
 import re
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,43 +17,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.answering import answer
 from simulator.batches import Batches
-from simulator.brain import answer
-from simulator.errors import CREATED, ApiError, ErrorRates, error_response, render
+from simulator.errors import ErrorRates
 from simulator.prompt import read
-
-_TOKEN: Final = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
-_COMMON: Final = frozenset("etaoinshrdlu")
-
-
-def logprob(token: str) -> float:
-    """Return the natural logarithm of a token's probability, between -12 and -0.01."""
-    word = token.strip().casefold()
-    rare = sum(letter.isalpha() and letter not in _COMMON for letter in word)
-    mark = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=4).digest()
-    spread = int.from_bytes(mark, "big") / 2**32
-    return max(-12.0, -(0.01 + 0.08 * len(word) + 0.3 * rare + spread * math.log(4)))
-
-
-def content(text: str) -> list[dict[str, Any]]:
-    """Return the tokens of a text as the `content` of a choice's `logprobs`."""
-    return [
-        {"token": token, "logprob": logprob(token), "bytes": None, "top_logprobs": []}
-        for token in _TOKEN.findall(text)
-    ]
-
+from simulator.responses import CREATED, ApiError, body_of, render
 
 MODEL: Final = "targen-embedded"
 FINGERPRINT: Final = "fp_simulated_embedded_1"
 DIMENSIONS: Final = 256
 _WORD: Final = re.compile(r"\w+")
+_TOKEN: Final = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
+_COMMON: Final = frozenset("etaoinshrdlu")
 
 
 def create_app(rates: ErrorRates | None = None, batch_seconds: float = 0.0) -> Starlette:
     """Return the application.
 
     Args:
-        rates: how often the model errs; the defaults of `ErrorRates` where None.
+        rates: error rates; None for the defaults.
         batch_seconds: how long a batch stays in progress.
     """
     chosen = ErrorRates() if rates is None else rates
@@ -62,10 +44,10 @@ def create_app(rates: ErrorRates | None = None, batch_seconds: float = 0.0) -> S
         return completion(body, chosen)
 
     async def chat_route(request: Request) -> Response:
-        return render(chat(await _body(request)))
+        return render(chat(await body_of(request)))
 
     async def embeddings_route(request: Request) -> Response:
-        return render(embeddings(await _body(request)))
+        return render(embeddings(await body_of(request)))
 
     async def models_route(_: Request) -> Response:
         return render({"object": "list", "data": [_model()]})
@@ -93,7 +75,7 @@ def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
     """Answer one chat completion request.
 
     Raises:
-        ApiError: the request is not one that the API takes.
+        ApiError: the request is invalid.
     """
     _check_model(body.get("model"))
     messages = body.get("messages")
@@ -110,60 +92,76 @@ def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
     count = body.get("n") or 1
     if not isinstance(count, int) or not 1 <= count <= 128:
         raise ApiError("'n' must be between 1 and 128.", param="n")
+    prompts = [read(messages, body.get("response_format"), seed + n) for n in range(count)]
     choices = []
-    key = ""
-    prompt_tokens = written = 0
-    for index in range(count):
-        prompt = read(messages, body.get("response_format"), seed + index)
+    written = 0
+    for index, prompt in enumerate(prompts):
         text, reason = answer(prompt, rates)
         if bound and tokens(text) > bound:
             text, reason = text.encode()[: int(bound) * 4].decode("utf-8", "ignore"), "length"
-        key = key or prompt.key.hex()[:24]
-        prompt_tokens = tokens(prompt.text) + 4 * len(messages)
         written += tokens(text)
         message = {"role": "assistant", "content": text, "refusal": None}
-        likely = {"content": content(text), "refusal": None} if body.get("logprobs") else None
+        logprobs = {"content": content(text), "refusal": None} if body.get("logprobs") else None
         choices.append(
-            {"index": index, "message": message, "logprobs": likely, "finish_reason": reason}
+            {"index": index, "message": message, "logprobs": logprobs, "finish_reason": reason}
         )
+    asked = tokens(prompts[0].text) + 4 * len(messages)
     return {
-        "id": f"chatcmpl-{key}",
+        "id": f"chatcmpl-{prompts[0].key.hex()[:24]}",
         "object": "chat.completion",
         "created": CREATED,
         "model": MODEL,
         "choices": choices,
         "usage": {
-            "prompt_tokens": prompt_tokens,
+            "prompt_tokens": asked,
             "completion_tokens": written,
-            "total_tokens": prompt_tokens + written,
+            "total_tokens": asked + written,
         },
         "system_fingerprint": FINGERPRINT,
     }
 
 
 def tokens(text: str) -> int:
-    """Estimate the tokens of a text: four UTF-8 bytes each, as OpenAI's rule of thumb has it."""
+    """Estimate the number of tokens: four UTF-8 bytes each, OpenAI's rule of thumb."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // 4)
+
+
+def content(text: str) -> list[dict[str, Any]]:
+    """Return the tokens of a text as the `content` of a choice's `logprobs`."""
+    return [
+        {"token": token, "logprob": logprob(token), "bytes": None, "top_logprobs": []}
+        for token in _TOKEN.findall(text)
+    ]
+
+
+def logprob(token: str) -> float:
+    """Return an invented natural logarithm of a token's probability, from -12 to -0.01."""
+    word = token.strip().casefold()
+    rare = sum(letter.isalpha() and letter not in _COMMON for letter in word)
+    spread = _hash(word) / 2**32
+    return max(-12.0, -(0.01 + 0.08 * len(word) + 0.3 * rare + spread * math.log(4)))
 
 
 def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one embeddings request.
 
     Raises:
-        ApiError: the request is not one that the API takes.
+        ApiError: the request is invalid.
     """
     _check_model(body.get("model"))
     given = body.get("input")
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
         raise ApiError("'input' must be a string or a list of strings.", param="input")
-    if body.get("encoding_format") not in (None, "float", "base64"):
+    encoding = body.get("encoding_format")
+    if encoding not in (None, "float", "base64"):
         raise ApiError("'encoding_format' must be float or base64.", param="encoding_format")
     data = []
     for index, text in enumerate(texts):
-        vector = embed(text)
-        packed = _base64(vector) if body.get("encoding_format") == "base64" else vector
-        data.append({"object": "embedding", "index": index, "embedding": packed})
+        vector: list[float] | str = embed(text)
+        if encoding == "base64":
+            vector = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector)).decode()
+        data.append({"object": "embedding", "index": index, "embedding": vector})
     used = sum(map(tokens, texts))
     usage = {"prompt_tokens": used, "total_tokens": used}
     return {"object": "list", "data": data, "model": MODEL, "usage": usage}
@@ -172,33 +170,25 @@ def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
 def embed(text: str) -> list[float]:
     """Return the unit vector (256 numbers) of a text: hashed words, word pairs and letter trigrams.
 
-    Feature hashing with signs (Weinberger et al., 2009); each feature counts with the square root
-    of its frequency, so that frequent ones do not drown the rest.
+    Feature hashing with signs (Weinberger et al., 2009). A feature counts with the square root of
+    its frequency, so that frequent features do not dominate.
     """
     words = _WORD.findall(text.casefold())
     features = list(words)
     features += [f"{a} {b}" for a, b in pairwise(words)]
     features += [f"#{w}#"[i : i + 3] for w in words for i in range(len(w))]
-    counts: dict[str, int] = {}
-    for feature in features or ["#"]:
-        counts[feature] = counts.get(feature, 0) + 1
     vector = [0.0] * DIMENSIONS
-    for feature, count in counts.items():
-        mark = _mark(feature)
+    for feature, count in Counter(features or ["#"]).items():
+        mark = _hash(feature)
         vector[mark % DIMENSIONS] += math.sqrt(count) * (1 if mark >> 31 else -1)
     length = math.sqrt(math.fsum(x * x for x in vector)) or 1.0
     return [x / length for x in vector]
 
 
 @lru_cache(maxsize=1 << 16)
-def _mark(feature: str) -> int:
-    """Return the number that decides a feature's place and sign."""
-    digest = blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=4).digest()
+def _hash(text: str) -> int:
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest()
     return int.from_bytes(digest, "big")
-
-
-def _base64(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
 def _model() -> dict[str, Any]:
@@ -209,30 +199,16 @@ def _check_model(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise ApiError("You must provide a model parameter.", param="model")
     if name != MODEL:
-        raise ApiError(
-            f"The model '{name}' does not exist; this server has '{MODEL}'.",
-            status=404,
-            param="model",
-            code="model_not_found",
-        )
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except ValueError as error:
-        raise ApiError(f"The body is not valid JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise ApiError("The body must be a JSON object.")
-    return body
+        message = f"The model '{name}' does not exist; this server has '{MODEL}'."
+        raise ApiError(message, status=404, param="model", code="model_not_found")
 
 
 async def _on_api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return error_response(error)
+    return render(error.content, error.status)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = f"{error.detail}: {request.method} {request.url.path}"
-    return error_response(ApiError(message, status=error.status_code, code="unknown_url"))
+    return render(ApiError(message, code="unknown_url").content, error.status_code)

@@ -1,10 +1,9 @@
-"""Files and batches of the embedded model, kept in the application's memory."""
+"""OpenAI's files and batches, kept in the memory of one application."""
 
 import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -13,87 +12,41 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator.errors import CREATED, ApiError, render
+from simulator.responses import CREATED, ApiError, body_of, render
 
 Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
+Json = dict[str, Any]
 _PAUSE_EVERY: Final = 64
-_COUNTS: Final = ("total", "completed", "failed")
-
-
-@dataclass
-class _File:
-    id: str
-    name: str
-    purpose: str
-    content: bytes
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "object": "file",
-            "bytes": len(self.content),
-            "created_at": CREATED,
-            "filename": self.name,
-            "purpose": self.purpose,
-            "status": "processed",
-        }
-
-
-@dataclass
-class _Batch:
-    id: str
-    endpoint: str
-    input_file_id: str
-    window: str
-    metadata: Any
-    due: float
-    status: str = "in_progress"
-    output_file_id: str | None = None
-    error_file_id: str | None = None
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTS, 0))
-
-    def as_json(self) -> dict[str, Any]:
-        ended = {f"{self.status}_at": CREATED} if self.status != "in_progress" else {}
-        return {
-            "id": self.id,
-            "object": "batch",
-            "endpoint": self.endpoint,
-            "errors": {"object": "list", "data": self.errors} if self.errors else None,
-            "input_file_id": self.input_file_id,
-            "completion_window": self.window,
-            "status": self.status,
-            "output_file_id": self.output_file_id,
-            "error_file_id": self.error_file_id,
-            "created_at": CREATED,
-            "in_progress_at": CREATED,
-            "expires_at": CREATED + 86_400,
-            **ended,
-            "request_counts": self.counts,
-            "metadata": self.metadata,
-        }
+"""Other requests get a turn after this many lines of a batch."""
 
 
 class Batches:
-    """The files and batches of one application."""
+    """The files and batches of one application.
+
+    Args:
+        handlers: endpoint -> what answers a request to it.
+        seconds: how long a batch stays in progress.
+    """
 
     def __init__(self, handlers: Mapping[str, Handler], seconds: float) -> None:
         self._handlers = handlers
         self._seconds = seconds
-        self._files: dict[str, _File] = {}
-        self._batches: dict[str, _Batch] = {}
+        self._files: dict[str, Json] = {}
+        self._contents: dict[str, bytes] = {}
+        self._batches: dict[str, Json] = {}
+        self._due: dict[str, float] = {}
 
     def routes(self) -> list[Route]:
         """Return the routes under /v1/files and /v1/batches."""
         return [
             Route("/v1/files", self._upload, methods=["POST"]),
             Route("/v1/files", self._list_files),
-            Route("/v1/files/{id}", self._file),
+            Route("/v1/files/{id}", self._get_file),
             Route("/v1/files/{id}", self._delete, methods=["DELETE"]),
             Route("/v1/files/{id}/content", self._content),
             Route("/v1/batches", self._create, methods=["POST"]),
             Route("/v1/batches", self._list_batches),
-            Route("/v1/batches/{id}", self._batch),
+            Route("/v1/batches/{id}", self._get_batch),
             Route("/v1/batches/{id}/cancel", self._cancel, methods=["POST"]),
         ]
 
@@ -105,90 +58,106 @@ class Batches:
             if not isinstance(purpose, str):
                 raise ApiError("'purpose' is a required property.", param="purpose")
             content = await upload.read()
-            name = upload.filename or "upload"
-        return render(self._keep(name, purpose, content).as_json())
+            return render(self._keep(upload.filename or "upload", purpose, content))
 
-    def _keep(self, name: str, purpose: str, content: bytes) -> _File:
+    def _keep(self, name: str, purpose: str, content: bytes) -> Json:
         mark = sha256(b"%d" % len(self._files) + content).hexdigest()[:24]
-        kept = _File(f"file-{mark}", name, purpose, content)
-        self._files[kept.id] = kept
-        return kept
+        file: Json = {
+            "id": f"file-{mark}",
+            "object": "file",
+            "bytes": len(content),
+            "created_at": CREATED,
+            "filename": name,
+            "purpose": purpose,
+            "status": "processed",
+        }
+        self._files[file["id"]], self._contents[file["id"]] = file, content
+        return file
 
-    def _find_file(self, request: Request) -> _File:
+    def _file(self, request: Request) -> Json:
         name = request.path_params["id"]
         if name not in self._files:
             raise ApiError(f"No such File object: {name}", status=404, param="id")
         return self._files[name]
 
-    async def _file(self, request: Request) -> Response:
-        return render(self._find_file(request).as_json())
+    async def _get_file(self, request: Request) -> Response:
+        return render(self._file(request))
 
     async def _content(self, request: Request) -> Response:
-        return Response(self._find_file(request).content, media_type="application/octet-stream")
+        content = self._contents[self._file(request)["id"]]
+        return Response(content, media_type="application/octet-stream")
 
     async def _delete(self, request: Request) -> Response:
-        gone = self._files.pop(self._find_file(request).id)
-        return render({"id": gone.id, "object": "file", "deleted": True})
+        name = self._file(request)["id"]
+        del self._files[name], self._contents[name]
+        return render({"id": name, "object": "file", "deleted": True})
 
     async def _list_files(self, request: Request) -> Response:
         purpose = request.query_params.get("purpose")
-        wanted = [f for f in self._files.values() if purpose in (None, f.purpose)]
-        return render(_page(request, [one.as_json() for one in wanted]))
+        wanted = [f for f in self._files.values() if purpose in (None, f["purpose"])]
+        return render(_page(request, wanted))
 
     async def _create(self, request: Request) -> Response:
-        try:
-            body = json.loads(await request.body())
-        except ValueError as error:
-            raise ApiError(f"The body is not valid JSON: {error}") from error
+        body = await body_of(request)
         endpoint, source = str(body.get("endpoint")), str(body.get("input_file_id"))
         if endpoint not in self._handlers:
             raise ApiError(f"Invalid endpoint: {endpoint}", param="endpoint")
         if source not in self._files:
             raise ApiError(f"No such File object: {source}", status=404, param="input_file_id")
         mark = sha256(f"{len(self._batches)} {source}".encode()).hexdigest()[:24]
-        batch = _Batch(
-            f"batch_{mark}",
-            endpoint,
-            source,
-            str(body.get("completion_window", "24h")),
-            body.get("metadata"),
-            time.monotonic() + self._seconds,
-        )
-        self._batches[batch.id] = batch
+        batch: Json = {
+            "id": f"batch_{mark}",
+            "object": "batch",
+            "endpoint": endpoint,
+            "errors": None,
+            "input_file_id": source,
+            "completion_window": str(body.get("completion_window", "24h")),
+            "status": "in_progress",
+            "output_file_id": None,
+            "error_file_id": None,
+            "created_at": CREATED,
+            "in_progress_at": CREATED,
+            "expires_at": CREATED + 86_400,
+            "request_counts": {"total": 0, "completed": 0, "failed": 0},
+            "metadata": body.get("metadata"),
+        }
+        self._batches[batch["id"]] = batch
+        self._due[batch["id"]] = time.monotonic() + self._seconds
         await self._advance(batch)
-        return render(batch.as_json())
+        return render(batch)
 
-    def _find_batch(self, request: Request) -> _Batch:
+    def _batch(self, request: Request) -> Json:
         name = request.path_params["id"]
         if name not in self._batches:
             raise ApiError(f"No batch found with id '{name}'.", status=404, param="id")
         return self._batches[name]
 
-    async def _batch(self, request: Request) -> Response:
-        batch = self._find_batch(request)
+    async def _get_batch(self, request: Request) -> Response:
+        batch = self._batch(request)
         await self._advance(batch)
-        return render(batch.as_json())
+        return render(batch)
 
     async def _list_batches(self, request: Request) -> Response:
         for batch in list(self._batches.values()):
             await self._advance(batch)
-        return render(_page(request, [one.as_json() for one in self._batches.values()]))
+        return render(_page(request, list(self._batches.values())))
 
     async def _cancel(self, request: Request) -> Response:
-        batch = self._find_batch(request)
-        if batch.status != "in_progress":
-            raise ApiError(f"Cannot cancel a batch with status '{batch.status}'.", status=409)
-        batch.status = "cancelled"
-        return render(batch.as_json())
+        batch = self._batch(request)
+        if batch["status"] != "in_progress":
+            raise ApiError(f"Cannot cancel a batch with status '{batch['status']}'.", status=409)
+        _set_status(batch, "cancelled")
+        return render(batch)
 
-    async def _advance(self, batch: _Batch) -> None:
-        """Process a batch when its time has come."""
-        if batch.status != "in_progress" or time.monotonic() < batch.due:
+    async def _advance(self, batch: Json) -> None:
+        """Process a batch if it is due."""
+        if batch["status"] != "in_progress" or time.monotonic() < self._due[batch["id"]]:
             return
-        batch.status = "finalizing"
-        lines = [line for line in self._files[batch.input_file_id].content.splitlines() if line]
-        batch.counts["total"] = len(lines)
-        requests = []
+        _set_status(batch, "finalizing")
+        lines = [line for line in self._contents[batch["input_file_id"]].splitlines() if line]
+        counts = batch["request_counts"]
+        counts["total"] = len(lines)
+        requests, errors = [], []
         for number, line in enumerate(lines, 1):
             try:
                 one = json.loads(line)
@@ -196,28 +165,30 @@ class Batches:
             except (ValueError, KeyError, TypeError) as error:
                 problem = f"Line {number} is not a batch request: {error}"
                 fault = {"code": "invalid_json_line", "message": problem, "line": number}
-                batch.errors.append({**fault, "param": None})
-        if batch.errors:
-            batch.status = "failed"
+                errors.append({**fault, "param": None})
+        if errors:
+            batch["errors"] = {"object": "list", "data": errors}
+            _set_status(batch, "failed")
             return
         good: list[str] = []
         bad: list[str] = []
         for number, (custom_id, url, body) in enumerate(requests):
             if number % _PAUSE_EVERY == 0:
                 await asyncio.sleep(0)
-            status, content = self._one(url if url == batch.endpoint else "", body)
-            mark = f"batch_req_{batch.id[6:18]}{number:08d}"
+            status, content = self._answer(url if url == batch["endpoint"] else "", body)
+            mark = f"batch_req_{batch['id'][6:18]}{number:08d}"
             response = {"status_code": status, "request_id": mark, "body": content}
             result = {"id": mark, "custom_id": custom_id, "response": response, "error": None}
             (good if status == 200 else bad).append(json.dumps(result, ensure_ascii=False))
-        batch.counts["completed"], batch.counts["failed"] = len(good), len(bad)
-        if good:
-            batch.output_file_id = self._result(batch, "output", good)
-        if bad:
-            batch.error_file_id = self._result(batch, "error", bad)
-        batch.status = "completed"
+        counts["completed"], counts["failed"] = len(good), len(bad)
+        for kind, results in (("output", good), ("error", bad)):
+            if results:
+                data = ("\n".join(results) + "\n").encode("utf-8", "replace")
+                file = self._keep(f"{batch['id']}_{kind}.jsonl", "batch_output", data)
+                batch[f"{kind}_file_id"] = file["id"]
+        _set_status(batch, "completed")
 
-    def _one(self, url: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _answer(self, url: str, body: Mapping[str, Any]) -> tuple[int, Json]:
         try:
             if url not in self._handlers:
                 raise ApiError("The URL of a line must be the endpoint of its batch.", param="url")
@@ -225,13 +196,17 @@ class Batches:
         except ApiError as error:
             return error.status, error.content
 
-    def _result(self, batch: _Batch, kind: str, lines: list[str]) -> str:
-        content = ("\n".join(lines) + "\n").encode("utf-8", "replace")
-        return self._keep(f"{batch.id}_{kind}.jsonl", "batch_output", content).id
+
+def _set_status(batch: Json, status: str) -> None:
+    batch.pop("finalizing_at", None)
+    batch.update({"status": status, f"{status}_at": CREATED})
+    # OpenAI lists these two last.
+    for key in ("request_counts", "metadata"):
+        batch[key] = batch.pop(key)
 
 
-def _page(request: Request, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the page of a list that `after` and `limit` name."""
+def _page(request: Request, found: list[Json]) -> Json:
+    """Return the page of a list that `after` and `limit` select."""
     after = request.query_params.get("after")
     ids = [one["id"] for one in found]
     start = ids.index(after) + 1 if after in ids else 0

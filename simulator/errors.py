@@ -1,23 +1,25 @@
-"""Error rates of the simulator, answers of broken form, and the wire format of errors."""
+"""The errors that the simulator makes on purpose, and how often."""
 
-import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from starlette.responses import Response
+from simulator.words import lexicons
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRates:
-    """Shares in [0, 1]; the defaults are those of the demonstration.
+    """Error rates from 0 to 1. The defaults are those of the demonstration.
 
     Attributes:
-        wrong_label: instances whose text has another label than the one asked for.
+        wrong_label: instances whose text has another label than the requested one.
         malformed: answers that are cut off, wrapped in chat, or of wrong types.
         near_duplicate: seeds that repeat another seed of the same call except for one word.
-        annotator: labels that the blind annotator gets wrong.
-        corrector: labels that the corrector gets wrong.
+        annotator: wrong labels from the blind annotator.
+        corrector: wrong labels from the corrector.
     """
 
     wrong_label: float = 0.10
@@ -32,12 +34,11 @@ class ErrorRates:
                 raise ValueError(f"{rate.name} must be between 0 and 1")
 
 
-NONE = ErrorRates(0, 0, 0, 0, 0)
-"""No errors."""
+NONE: Final = ErrorRates(0, 0, 0, 0, 0)
 
 
 def spoil(answer: str, rng: Random) -> tuple[str, str]:
-    """Return an answer of broken form and its finish reason (`stop` or `length`)."""
+    """Return a malformed version of an answer and its finish reason (`stop` or `length`)."""
     how = rng.randrange(4)
     if how == 0:
         return answer[: rng.randint(len(answer) // 3, len(answer) * 9 // 10)], "length"
@@ -48,39 +49,40 @@ def spoil(answer: str, rng: Random) -> tuple[str, str]:
         closing = rng.choice(("Let me know if you need more.", "I hope this helps!"))
         return f"{opening}\n\n```json\n{answer}\n```\n\n{closing}", "stop"
     if how == 2:
-        # A list where a string is expected.
+        # A list instead of a string.
         return answer.replace('":"', '":["', 1).replace('","', '"],"', 1), "stop"
     return f"[{answer}, ]", "stop"
 
 
-CREATED: Final = 1_767_225_600
-"""The time that every object bears, 2026-01-01: the same request gets the same bytes."""
+# A port is also a city: it is replaced by another port, which both lexicons contain.
+_SWAPPED: Final = ("weekday", "month", "female", "male", "surname", "city", "port")
 
 
-class ApiError(Exception):
-    """A request that cannot be served, with what OpenAI's error object says of it."""
-
-    def __init__(
-        self, message: str, *, status: int = 400, param: str | None = None, code: str | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.content: dict[str, Any] = {
-            "error": {
-                "message": message,
-                "type": "invalid_request_error",
-                "param": param,
-                "code": code,
-            }
-        }
+@cache
+def _swappable() -> tuple[Mapping[str, str], re.Pattern[str]]:
+    kinds = {word: kind for kind in _SWAPPED for word in lexicons()[kind].entries}
+    alternation = "|".join(sorted(map(re.escape, kinds), key=len, reverse=True))
+    return kinds, re.compile(rf"\b(?:{alternation})\b")
 
 
-def render(content: dict[str, Any], status: int = 200) -> Response:
-    """Return a JSON response."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return Response(text.encode("utf-8", "replace"), status, media_type="application/json")
+def near_duplicate(fields: Mapping[str, object], rng: Random) -> dict[str, object] | None:
+    """Return the fields with one weekday, month, name or place replaced in all of them.
 
+    The new word is from the same lexicon, so that grammars can still read their own texts.
+    Returns None if no word can be replaced.
+    """
+    kinds, pattern = _swappable()
+    text = "\n".join(str(value) for value in fields.values())
+    found = sorted(set(pattern.findall(text)))
+    if not found:
+        return None
+    old = rng.choice(found)
+    new = lexicons()[kinds[old]].draw(rng, found)
+    swap = re.compile(rf"\b{re.escape(old)}\b")
 
-def error_response(error: ApiError) -> Response:
-    """Return the response of an error."""
-    return render(error.content, error.status)
+    def swapped(value: object) -> object:
+        if isinstance(value, str):
+            return swap.sub(new, value)
+        return [swapped(one) for one in value] if isinstance(value, list) else value
+
+    return {name: swapped(value) for name, value in fields.items()}

@@ -1,11 +1,11 @@
-"""What a task grammar is: the one protocol between the brain and the tasks it knows.
+"""The interface between the simulator and the tasks that it knows.
 
-A grammar knows what to say and what label the saying has. It knows nothing of messages, schemas,
-error rates or hashes: the brain draws candidates from its iterators, leaves out what is excluded,
-and takes the first one whose text bears the right label (`truth`). So every iterator must yield
-many different candidates (a hundred and more for `instances`), cheaply, the best ones first.
+A grammar writes texts of one task and knows their labels. It knows nothing of messages, schemas,
+error rates or hashes: `answering` takes candidates from its iterators, skips excluded ones, and
+keeps the first whose text has the right label (`truth`). Every iterator must therefore yield many
+different candidates (`instances`: at least a hundred) at low cost, the best ones first.
 
-To add a task: subclass `Grammar` in a module of its own and name it in `known.GRAMMARS`.
+To add a task, subclass `Grammar` in a module of its own and list it in `grammars.GRAMMARS`.
 """
 
 import re
@@ -14,6 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
+
+from simulator.templates import Template
+from simulator.words import domains, entries
 
 Fields = dict[str, Any]
 """Field name -> text, or list of texts."""
@@ -24,14 +27,12 @@ class ContextAsk:
     """A request for contexts.
 
     Attributes:
-        attributes: name -> the values it may have; an empty tuple where any text will do.
-        terms: category -> the terms given to draw from.
-        what: what is wanted, in the prompt's words.
+        attributes: name -> allowed values; an empty tuple allows any text.
+        terms: category -> vocabulary terms.
     """
 
     attributes: Mapping[str, tuple[str, ...]]
     terms: Mapping[str, tuple[str, ...]]
-    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,10 @@ class SeedAsk:
     """A request for one seed.
 
     Attributes:
-        context: the context's text; empty where the recipe has none.
+        context: the context's text; empty if the recipe has none.
         attributes: the context's attributes.
-        item: the typed attributes of this seed (say, operator: modal).
-        wanted: the seed fields to write, by name, with what the prompt says of them.
+        item: the typed attributes of this seed, such as operator: modal.
+        wanted: seed field -> its description in the prompt.
         requirements: what the finished row must meet, in the prompt's words.
     """
 
@@ -55,14 +56,14 @@ class SeedAsk:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One row to be written.
+    """A request for one row.
 
     Attributes:
         context, attributes: as in `SeedAsk`.
-        given: all that stands fixed: the seed's fields and the fields that the plan fixed.
+        given: the fields that are fixed, by the seed or by the plan.
         answer: the text that must be the answer, for tasks whose answer is a span.
         requirements: what the row must meet, in the prompt's words.
-        several: the labels that the row must have, where it can have several; else None.
+        several: the labels of the row if a row can have several, else None.
     """
 
     context: str
@@ -74,91 +75,105 @@ class Slot:
 
 
 class Grammar(ABC):
-    """A task that the embedded model knows.
+    """A task that the simulator knows.
 
     Attributes:
         name: for tests and messages; never compared with the prompt.
-        fields: a task whose fields include all of these ...
-        labels: ... and whose labels are exactly these is this task; empty for spans.
-        typed: typed attributes that its seeds are asked for with; they tell tasks of the same
-            fields apart, as far as labels do not.
-        cues: words that the prompt may use of this task; they decide where nothing else does.
+        fields: fields that the task must have.
+        exact: whether the task may have no other fields.
+        labels: all labels of the task; empty if its answers are spans.
+        typed: typed attributes of its seeds. They distinguish tasks with the same fields.
+        cues: words in prompts of this task. They decide if nothing else does.
     """
 
     name: str
     fields: frozenset[str]
-    labels: tuple[str, ...]
+    exact: bool = False
+    labels: tuple[str, ...] = ()
     typed: frozenset[str] = frozenset()
     cues: frozenset[str] = frozenset()
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
-        """Say whether a task of these fields is this one.
+        """Return whether a task is this one.
 
         Args:
-            fields: the fields of the task as the prompt names them.
-            labels: all the labels, or only the one that the prompt holds, or none at all.
+            fields: the task's fields, as the prompt names them.
+            labels: all labels, or only the one in the prompt, or none.
         """
+        if self.exact:
+            return fields == self.fields and labels <= set(self.labels)
         return self.fields <= fields and (not self.labels or labels <= set(self.labels))
 
-    @abstractmethod
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield contexts: `text` and one entry per attribute asked for."""
+        """Yield contexts: `text` and one entry per requested attribute."""
+        yield from ()
 
-    @abstractmethod
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield seeds: the seed fields of the task, all different, 200 and more per context.
-
-        A context that the grammar did not write must do too.
-        """
+        """Yield different seeds, at least 200 per context, also for unknown contexts."""
+        yield from ()
 
     @abstractmethod
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield wordings of the fields to be written, such that the row has `label`.
+        """Yield values of the missing fields such that the row has `label`.
 
-        More fields than asked for do no harm. Yields nothing where the given fields are not of
-        this grammar's making; the brain then falls back to its own composition. For spans `label`
-        is the text that must be (or, for a wrong row, must be wrongly) the answer.
+        Additional fields are ignored. Yields nothing if this grammar did not write the given
+        fields; the composer then writes the row. For spans, `label` is the answer, or the wrong
+        answer of a row that is to be wrong.
         """
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return one or two sentences that say why the row has the label."""
-        first = next((str(v) for v in row.values() if isinstance(v, str)), "the text")
-        return f"What decides is the wording of “{first[:80]}”: it makes the label {label}."
+        """Return one or two sentences that say why the row has the label (`rationales.txt`)."""
+        patterns = entries("rationales.txt")
+        found = patterns.get(f"{self.name} {label}") or patterns.get(self.name)
+        if found is None:
+            first = next((str(v) for v in row.values() if isinstance(v, str)), "the text")
+            return f"What decides is the wording of “{first[:80]}”: it makes the label {label}."
+        texts = {name: str(row.get(name, "")) for name in self.fields} | {"label": label}
+        texts |= {f"short_{name}": text.rstrip(".") for name, text in texts.items()}
+        return Template(found[0], {}).draft(texts, rng)
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
-        """Yield vocabulary terms of a category; nothing where the grammar has none of its own."""
+        """Yield vocabulary terms of a category, if the grammar has any."""
         yield from ()
 
 
-def contexts(
-    phrases: Mapping[str, tuple[str, ...]], ask: ContextAsk, rng: Random
-) -> Iterator[Fields]:
-    """Yield contexts in turns over the domains, first phrases before second ones.
+class DomainGrammar(Grammar):
+    """A grammar whose contexts are the phrases of domains.
 
-    An attribute with given values takes the value that shares a word with the domain, or any.
+    Attributes:
+        file: the data file with the domains (`words.domains`).
     """
-    domains = list(phrases)
-    rng.shuffle(domains)
-    for turn in range(max(map(len, phrases.values()))):
-        for domain in domains:
-            if turn < len(phrases[domain]):
-                text = phrases[domain][turn]
-                about = f"{domain} {text}".casefold()
-                chosen = {
-                    name: _fitting(values, about, rng) if values else domain
-                    for name, values in ask.attributes.items()
-                }
-                yield {"text": text, **chosen}
 
+    file: str
 
-def domain(phrases: Mapping[str, tuple[str, ...]], *texts: str) -> str:
-    """Return the domain that the texts speak of; empty where that is none that is known."""
-    whole = " ".join(texts).casefold()
-    for name, known in phrases.items():
-        if any(phrase.casefold() in whole for phrase in known):
-            return name
-    words = set(re.findall(r"\w+", whole))
-    return next((name for name in phrases if name in words), "")
+    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
+        """Yield the first phrase of each domain, then the second ones, and so on.
+
+        An attribute takes one of its allowed values, preferably one with a word of the domain.
+        """
+        phrases = domains(self.file)
+        order = list(phrases)
+        rng.shuffle(order)
+        for turn in range(max(map(len, phrases.values()))):
+            for domain in order:
+                if turn < len(phrases[domain]):
+                    text = phrases[domain][turn]
+                    about = f"{domain} {text}".casefold()
+                    chosen = {
+                        name: _fitting(values, about, rng) if values else domain
+                        for name, values in ask.attributes.items()
+                    }
+                    yield {"text": text, **chosen}
+
+    def domain(self, ask: SeedAsk, *more: str) -> str:
+        """Return the domain that a request is about, or an empty string."""
+        whole = " ".join((ask.context, *map(str, ask.attributes.values()), *more)).casefold()
+        phrases = domains(self.file)
+        for name, known in phrases.items():
+            if any(phrase.casefold() in whole for phrase in known):
+                return name
+        words = set(re.findall(r"\w+", whole))
+        return next((name for name in phrases if name in words), "")
 
 
 def _fitting(values: tuple[str, ...], about: str, rng: Random) -> str:

@@ -1,4 +1,4 @@
-"""What the embedded model knows of common things and animals, and facts that follow from it."""
+"""What the simulator knows about common things and animals, and claims that follow from it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,23 +6,11 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from simulator.wording import article, load, plural, third
+from simulator.words import article, lines, plural, third
 
-_PLAIN: Final = 3.0
-"""Two measures are compared only where one is so many times the other."""
-_WORDS: Final = (
-    "no",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-)
+_CLEAR: Final = 3.0
+"""Two measures are compared only if one is at least this many times the other."""
+_NUMBERS: Final = {2: "two", 4: "four", 6: "six", 8: "eight", 10: "ten"}
 
 
 @dataclass(frozen=True)
@@ -30,14 +18,14 @@ class Thing:
     """A thing or an animal.
 
     Attributes:
-        length: the longest side, cm.
-        weight: grams.
-        place: where it is kept or lives, with its preposition.
+        length: the longest side in centimeters.
+        weight: in grams.
+        place: where it is kept or lives, with a preposition.
+        riddles: what it says about itself after `I`.
         purpose: what people do with it, a base form; empty for animals.
-        riddles: what it says of itself after `I`.
-        floats: whether it floats on water; None where that is not clear.
+        floats: whether it floats on water; None if unclear, and for animals.
         legs: None for things.
-        flies, eggs: None where that is not clear, and for things.
+        flies, eggs: None if unclear, and for things.
     """
 
     name: str
@@ -53,7 +41,7 @@ class Thing:
 
     @property
     def a(self) -> str:
-        """The name with its article."""
+        """The name with the indefinite article."""
         return f"{article(self.name)} {self.name}"
 
     @property
@@ -64,8 +52,8 @@ class Thing:
 
 
 @dataclass(frozen=True)
-class Fact:
-    """A statement and whether it is true: `subject verb rest`, `verb` an auxiliary."""
+class Claim:
+    """A statement `subject verb rest` and whether it is true; `verb` is an auxiliary."""
 
     subject: str
     verb: str
@@ -74,33 +62,25 @@ class Fact:
 
     @property
     def question(self) -> str:
-        """As a question clause, without capital and question mark."""
+        """The claim as a question, without capital and question mark."""
         return f"{self.verb} {self.subject} {self.rest}"
 
     @property
     def statement(self) -> str:
-        """As a clause, without capital and full stop."""
+        """The claim as a clause, without capital and full stop."""
         if self.verb in ("does", "do"):
             verb, _, rest = self.rest.partition(" ")
             return f"{self.subject} {third(verb) if self.verb == 'does' else verb} {rest}"
         return f"{self.subject} {self.verb} {self.rest}"
 
 
-def _rows(kind: str) -> Iterator[list[str]]:
-    for line in load("things.txt").splitlines():
-        key, colon, rest = line.partition(": ")
-        if colon and key == kind:
-            yield [part.strip() for part in rest.split(" / ")]
-
-
 @cache
 def rows(kind: str) -> tuple[tuple[str, ...], ...]:
-    """Return the lines of one kind, cut into their parts."""
-    return tuple(tuple(row) for row in _rows(kind))
-
-
-def _clear(text: str, yes: str) -> bool | None:
-    return None if text == "?" else text == yes
+    """Return the parts of each line `kind: part / part` of `things.txt`."""
+    found = (line.partition(": ") for line in lines("things.txt"))
+    return tuple(
+        tuple(part.strip() for part in rest.split(" / ")) for key, _, rest in found if key == kind
+    )
 
 
 @cache
@@ -108,11 +88,7 @@ def things() -> tuple[Thing, ...]:
     """Return the things that people use."""
     return tuple(
         Thing(
-            name=name,
-            length=float(length),
-            weight=float(weight),
-            place=place,
-            riddles=tuple(riddles.split("; ")),
+            *(name, float(length), float(weight), place, tuple(riddles.split("; "))),
             purpose=purpose,
             floats=None if floats == "-" else floats == "floats",
         )
@@ -125,124 +101,118 @@ def animals() -> tuple[Thing, ...]:
     """Return the animals."""
     return tuple(
         Thing(
-            name=name,
-            length=float(length),
-            weight=float(weight),
-            place=place,
-            riddles=tuple(riddles.split("; ")),
+            *(name, float(length), float(weight), place, tuple(riddles.split("; "))),
             legs=int(legs),
-            flies=_clear(flies, "flies"),
-            eggs=_clear(eggs, "eggs"),
+            flies=None if flies == "?" else flies == "flies",
+            eggs=None if eggs == "?" else eggs == "eggs",
         )
         for name, length, weight, legs, flies, eggs, place, riddles in rows("animal")
     )
 
 
-def _compared(rng: Random) -> Fact | None:
-    """Compare weight or length of two things."""
+def goal(rng: Random) -> tuple[str, str, str]:
+    """Return an everyday goal, a way to reach it and a way that fails."""
+    said, right, wrong, listed = rng.choice(rows("goal"))
+    return said.format(x=rng.choice(listed.removeprefix("x = ").split(" | "))), right, wrong
+
+
+def _comparison(rng: Random) -> Claim | None:
     one, other = rng.sample([*things(), *animals()], 2)
     measure, more, less = rng.choice(
         (("weight", "heavier", "lighter"), ("length", "longer", "shorter"))
     )
     a, b = getattr(one, measure), getattr(other, measure)
-    if max(a, b) < _PLAIN * min(a, b):
+    if max(a, b) < _CLEAR * min(a, b):
         return None
     word = rng.choice((more, less))
-    return Fact(one.a, "is", f"{word} than {other.a}", (a > b) == (word == more))
+    return Claim(one.a, "is", f"{word} than {other.a}", (a > b) == (word == more))
 
 
-def _of_animal(rng: Random) -> Fact | None:
-    """Tell whether an animal flies, lays eggs, or how many legs it has."""
+def _about_animal(rng: Random) -> Claim | None:
     animal = rng.choice(animals())
     what = rng.choice(("flies", "eggs", "legs", "legs of two"))
     if what == "flies" and animal.flies is not None:
-        return Fact(animal.a, "can", "fly through the air", animal.flies)
+        return Claim(animal.a, "can", "fly through the air", animal.flies)
     if what == "eggs" and animal.eggs is not None:
-        return Fact(animal.a, "does", "lay eggs", animal.eggs)
+        return Claim(animal.a, "does", "lay eggs", animal.eggs)
     legs = animal.legs or 0
     if what == "legs":
         said = rng.choice([legs, rng.choice((2, 4, 6, 8))]) or 2
-        return Fact(animal.a, "does", f"walk on {_WORDS[said]} legs", said == legs)
+        return Claim(animal.a, "does", f"walk on {_NUMBERS[said]} legs", said == legs)
     other = rng.choice([one for one in animals() if one.legs != animal.legs])
-    return Fact(animal.a, "does", f"have more legs than {other.a}", legs > (other.legs or 0))
+    return Claim(animal.a, "does", f"have more legs than {other.a}", legs > (other.legs or 0))
 
 
-def _in_water(rng: Random) -> Fact | None:
+def _in_water(rng: Random) -> Claim | None:
     thing = rng.choice([one for one in things() if one.floats is not None])
     rest, floats = rng.choice(
         (("sink in a full bath", False), ("float on a pond", True), ("go under in a lake", False))
     )
-    return Fact(thing.a, "does", rest, thing.floats is floats)
+    return Claim(thing.a, "does", rest, thing.floats is floats)
 
 
-def _of_use(rng: Random) -> Fact | None:
-    """Tell what a thing is for."""
+def _purpose(rng: Random) -> Claim | None:
     thing, other = rng.sample(things(), 2)
     own = rng.random() < 0.5
     purpose = thing.purpose if own else other.purpose
-    return Fact(thing.a, "is", f"what people normally use to {purpose}", own)
+    return Claim(thing.a, "is", f"what people normally use to {purpose}", own)
 
 
-def _fits(rng: Random) -> Fact | None:
-    """Tell whether something goes into a space."""
+def _fits(rng: Random) -> Claim | None:
     name, inside = rng.choice(rows("box"))
     one = rng.choice([*things(), *animals()])
     if 0.8 * float(inside) < one.length < 1.5 * float(inside):
         return None
     rest = f"{rng.choice(('fit into', 'lie stretched out in', 'disappear completely in'))} {name}"
-    return Fact(one.a, "could", rest, one.length <= float(inside))
+    return Claim(one.a, "could", rest, one.length <= float(inside))
 
 
-def _outweighs(rng: Random) -> Fact | None:
-    """Weigh many of one kind against one of another."""
+def _outweighs(rng: Random) -> Claim | None:
     small, large = rng.sample([*things(), *animals()], 2)
     count = rng.choice((3, 5, 8, 10, 12, 20, 30, 50, 100))
     total = count * small.weight
-    if max(total, large.weight) < _PLAIN * min(total, large.weight):
+    if max(total, large.weight) < _CLEAR * min(total, large.weight):
         return None
-    return Fact(
-        f"{count} {small.many}", "would", f"weigh more than {large.a}", total > large.weight
-    )
+    rest = f"weigh more than {large.a}"
+    return Claim(f"{count} {small.many}", "would", rest, total > large.weight)
 
 
-def _legs_together(rng: Random) -> Fact | None:
-    """Count the legs of a company."""
-    company = rng.sample(animals(), rng.randint(2, 4))
-    legs = sum(one.legs or 0 for one in company)
+def _total_legs(rng: Random) -> Claim | None:
+    chosen = rng.sample(animals(), rng.randint(2, 4))
+    legs = sum(one.legs or 0 for one in chosen)
     said = max(2, legs + rng.choice((-6, -4, -3, -2, -1, 0, 1, 2, 3, 4)))
-    *names, last = [one.a for one in company]
+    *names, last = [one.a for one in chosen]
     rest = f"have more than {said} legs between them"
-    return Fact(f"{', '.join(names)} and {last}", "would", rest, legs > said)
+    return Claim(f"{', '.join(names)} and {last}", "would", rest, legs > said)
 
 
-def _at_hand(rng: Random) -> Fact | None:
-    """Tell whether what a purpose takes is kept at a place."""
+def _where_to_look(rng: Random) -> Claim | None:
     where, other = rng.sample(things(), 2)
     purpose = rng.choice((where, other)).purpose
     there = any(one.place == where.place and one.purpose == purpose for one in things())
     subject = f"somebody who wants to {purpose}"
-    return Fact(subject, "should", f"look {where.place} first", there)
+    return Claim(subject, "should", f"look {where.place} first", there)
 
 
-_SIMPLE: Final = (_compared, _of_animal, _in_water, _of_use)
-_STEPS: Final = (_fits, _outweighs, _legs_together, _at_hand)
+_SIMPLE: Final = (_comparison, _about_animal, _in_water, _purpose)
+_STEPS: Final = (_fits, _outweighs, _total_legs, _where_to_look)
 
 
-def facts(rng: Random, true: bool, steps: bool) -> Iterator[Fact]:
-    """Yield facts without end, all true or all false.
+def claims(rng: Random, true: bool, steps: bool) -> Iterator[Claim]:
+    """Yield claims without end, all true or all false.
 
     Args:
-        rng: where they are drawn from.
-        true: which.
-        steps: those that take several steps to check, else those that one look settles.
+        rng: the source of randomness.
+        true: whether they are true.
+        steps: whether they take several steps to check.
     """
     kinds = _STEPS if steps else _SIMPLE
     while True:
-        fact = rng.choice(kinds)(rng)
-        if fact is not None and fact.true is true:
-            yield fact
+        claim = rng.choice(kinds)(rng)
+        if claim is not None and claim.true is true:
+            yield claim
 
 
 def others(right: Thing, pool: Sequence[Thing], count: int, rng: Random) -> list[Thing]:
-    """Return `count` things of the pool that are neither the right one nor kept where it is."""
+    """Return `count` things of the pool that are kept elsewhere than the right one."""
     return rng.sample([one for one in pool if one.place != right.place], count)

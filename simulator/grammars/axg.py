@@ -1,77 +1,53 @@
 """AX-g: a sentence with two people and a gendered pronoun, and whether a hypothesis follows.
 
-The frames say who the pronoun means, and what then holds of that person; the hypothesis says it
-of that person (it follows) or of the other (it does not). The trade of a person never matters, so
-any pair of nouns will do.
+The frames say whom the pronoun refers to and what is true of that person. The hypothesis says it of
+that person (it follows) or of the other one (it does not). Any two nouns for people will do.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import (
-    Lexicon,
-    Template,
-    Values,
-    article,
-    frame,
-    lexicons,
-    lines,
-    tidy,
-    wanted_terms,
-)
+from simulator.templates import Template, Values, frame
+from simulator.words import Lexicon, article, frames, lexicons, lines, pronouns, tidy
 
 _MARKS: Final = {
     "o": Lexicon(["@o"]),
     "p": Lexicon(["@p"]),
     "he": Lexicon(["he", "she"]),
-    # The objective and the possessive of the feminine look alike; only the masculine forms can be
-    # swapped back and forth without a parser, so the seeds hold no others.
+    # Seeds have no other form of "she": "her" is both objective and possessive, so a test could
+    # not swap its gender back and forth.
     "him": Lexicon(["him"]),
     "his": Lexicon(["his"]),
 }
-_PRONOUNS: Final = {
-    True: {"he": "she", "him": "her", "his": "her"},
-    False: {"he": "he", "him": "him", "his": "his"},
-}
-_CLEFTS: Final = (
-    "it was {x} who {rest}",
-    "the one who {rest} was {x}",
-    "the person who {rest} was {x}",
-    "of the two, it was {x} who {rest}",
-    "of the two, {x} was the one who {rest}",
-)
-
 _CLEFT_FIRST: Final = 0.35
-# Where no plainer wording will do.
-_LEADS: Final = ("clearly, ", "it is true that ", "we learn that ", "the fact is that ", "so ")
 
 
 class _Frame(NamedTuple):
-    """A premise, whom its pronoun means ("o" or "p"), and what holds of that person."""
+    """A premise, the referent of its pronoun ("o" or "p"), and what is true of that person."""
 
     referent: str
     premise: Template
-    claims: tuple[str, ...]
+    claims: list[str]
 
 
 @cache
 def _frames() -> tuple[_Frame, ...]:
-    found: list[tuple[str, Template, list[str]]] = []
+    found: list[_Frame] = []
     for line in lines("axg_frames.txt"):
         if line.startswith("- "):
-            found[-1][2].append(line[2:].rstrip("."))
+            found[-1].claims.append(line[2:].rstrip("."))
         else:
             referent, _, premise = line.partition("> ")
-            found.append((referent, frame(premise, _MARKS), []))
-    return tuple(_Frame(referent, premise, tuple(claims)) for referent, premise, claims in found)
+            found.append(_Frame(referent, frame(premise, _MARKS), []))
+    return tuple(found)
 
 
 class AxgGrammar(Grammar):
-    """Pairs of people in a sentence with one pronoun, and what follows of one of them."""
+    """Winogender diagnostics as entailment."""
 
     name = "axg"
     fields = frozenset({"premise", "hypothesis"})
@@ -81,8 +57,8 @@ class AxgGrammar(Grammar):
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""
         own = _own_pairs()
-        jobs = wanted_terms(ask.terms, "occupation") or tuple(dict.fromkeys(o for o, _ in own))
-        others = wanted_terms(ask.terms, "participant") or tuple(dict.fromkeys(p for _, p in own))
+        jobs = _terms(ask, "occupation") or tuple(dict.fromkeys(o for o, _ in own))
+        others = _terms(ask, "participant") or tuple(dict.fromkeys(p for _, p in own))
         pairs = [(o, p) for o in jobs for p in others if o != p]
         rng.shuffle(pairs)
         pairs.sort(key=lambda pair: pair not in own)
@@ -91,46 +67,43 @@ class AxgGrammar(Grammar):
             yield {"text": text, "occupation": job, "participant": other}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield premises; every frame before any comes twice."""
+        """Yield premises; every frame is used once before any is used twice."""
         asked = _people(ask.context, ask.attributes)
         while True:
             for one in rng.sample(_frames(), len(_frames())):
                 people = asked or rng.choice(_own_pairs())
                 values = {"o": people[0], "p": people[1], "he": "he", "him": "him", "his": "his"}
                 premise = one.premise.fill(values, rng)
-                # The text decides on the gender: were it drawn, one seed could be another's twin.
+                # The gender depends on the text: if drawn, one seed could be another's twin.
                 if sum(map(ord, premise)) % 2:
                     premise = re.sub(r"\bhe\b", "she", premise)
                 yield {"premise": premise}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield hypotheses about the person meant, or about the other one."""
+        """Yield hypotheses about the referent of the pronoun, or about the other person."""
         premise = str(slot.given.get("premise", ""))
         people = _people(slot.context, slot.attributes) or _known_people(premise)
         found = people and _read(premise, people)
         if not people or not found:
             return
         one, values = found
-        meant = people[one.referent == "p"]
-        other = people[one.referent == "o"]
-        values["x"] = "the " + (meant if label == "entailment" else other)
+        follows = label == "entailment"
+        values["x"] = f"the {people[(one.referent == 'p') is follows]}"
         while True:
             plain = [_say(claim, values) for claim in one.claims]
             clefts = [_say(claim, values) for claim in _clefts(one.claims)]
-            led = [_say(rng.choice(_LEADS) + claim, values) for claim in one.claims]
+            leads = [f"{rng.choice(frames('axg lead'))} {claim}" for claim in one.claims]
+            led = [_say(claim, values) for claim in leads]
             groups = [clefts, plain] if rng.random() < _CLEFT_FIRST else [plain, clefts]
             for group in (*groups, led):
                 for text in rng.sample(group, len(group)):
                     yield {"hypothesis": text}
 
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return the reason in terms of whom the pronoun means."""
-        if label == "entailment":
-            how = "means the very person whom the hypothesis speaks of, so the hypothesis follows"
-        else:
-            how = "means the other of the two people, so nothing of the kind follows"
-        lead = rng.choice(("Read in its context, the pronoun", "The pronoun in the premise"))
-        return f"{lead} {how}."
+
+def _terms(ask: ContextAsk, attribute: str) -> tuple[str, ...]:
+    """Return the vocabulary of an attribute; its category may be in the plural."""
+    found = (terms for category, terms in ask.terms.items() if attribute in category.casefold())
+    return next(found, ())
 
 
 @cache
@@ -140,13 +113,13 @@ def _own_pairs() -> tuple[tuple[str, str], ...]:
 
 
 def _known_people(premise: str) -> tuple[str, str] | None:
-    """Find a pair of the grammar's own in a premise that came without a context."""
+    """Return the pair of the grammar's own that a premise without a context names."""
     words = set(re.findall(r"\w+", premise.casefold()))
     return next((pair for pair in _own_pairs() if words.issuperset(pair)), None)
 
 
 def _spread(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs such that no occupation comes twice before all have come once."""
+    """Yield the pairs so that every occupation comes once before any comes twice."""
     while pairs:
         used: set[str] = set()
         later: list[tuple[str, str]] = []
@@ -170,21 +143,21 @@ def _people(context: str, attributes: Mapping[str, str]) -> tuple[str, str] | No
 
 
 def _read(premise: str, people: tuple[str, str]) -> tuple[_Frame, Values] | None:
-    """Find the frame of a premise and its values."""
+    """Return the frame of a premise and its slot values."""
     marked = premise
     for mark, noun in zip(("@o", "@p"), people, strict=True):
         marked = re.sub(rf"\b{re.escape(noun)}\b", mark, marked, flags=re.IGNORECASE)
     for one in _frames():
         values = one.premise.read(marked)
         if values is not None:
-            return one, values | _PRONOUNS[values.get("he") == "she"]
+            return one, values | pronouns(values.get("he") == "she")
     return None
 
 
-def _clefts(claims: tuple[str, ...]) -> Iterator[str]:
+def _clefts(claims: list[str]) -> Iterator[str]:
     for claim in claims:
         if claim.startswith("{x} ") and not re.search(",|the one", claim):
-            for cleft in _CLEFTS:
+            for cleft in frames("cleft"):
                 yield cleft.replace("{rest}", claim.removeprefix("{x} "))
 
 

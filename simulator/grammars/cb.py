@@ -1,49 +1,31 @@
-"""The grammar of CB: short discourses with an embedded clause, and that clause as a hypothesis.
+"""CB: a short discourse with an embedded clause, and that clause as a hypothesis.
 
-Every discourse tells of a matter (`data/cb.txt`), embeds one clause in its last sentence under
-the operator that was asked for, and brings in another one before. Of the two, one is a matter of
-fact for the speaker and the other one stays open, so that each label has its hypothesis.
+A discourse is about a topic of `data/cb.txt`. Its last sentence embeds a clause under the requested
+operator, the sentence before embeds another one. The speaker is committed to one of the two clauses
+and leaves the other open, so that every label has a hypothesis.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from simulator import grammar
-from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.reports import Fact
-from simulator.wording import Lexicon, Template, Values, lexicons, load, tidy
+from simulator.banks import Fact
+from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
+from simulator.templates import Template, Values, read_any
+from simulator.words import lexicons, lines, people, tidy
 from targen.hashing import rng as seeded
 
 _OPERATORS: Final = ("verb", "modal", "negation", "question")
-_KINDS: Final = ("K", "F", "O")
 _DIALOGUE: Final = 0.5
 _FALSE: Final = 0.8
-_EMPHASIS: Final = (
-    "it is true that {}",
-    "it is the case that {}",
-    "it is a fact that {}",
-    "it turns out that {}",
-    "it so happens that {}",
-    "the fact is that {}",
-    "in fact, {}",
-    "{}, in fact",
-    "as it happens, {}",
-    "{}, as it happens",
-    "as it turns out, {}",
-    "{}, as it turns out",
-    "it is right to say that {}",
-    "actually, {}",
-)
 
 
 @dataclass
-class Matter:
-    """Something to talk about: its first sentences and what can be said of it."""
+class _Topic:
+    """First sentences, and the facts that they state or that may be embedded after them."""
 
-    domain: str
     first: list[Template] = field(default_factory=list)
     stated: list[Fact] = field(default_factory=list)
     known: list[Fact] = field(default_factory=list)
@@ -51,125 +33,97 @@ class Matter:
     open: list[Fact] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Bank:
-    phrases: Mapping[str, tuple[str, ...]]
-    matters: Mapping[str, Sequence[Matter]]
-    frames: Mapping[str, Lexicon]
-    people: Lexicon
-
-
 @cache
-def _bank() -> _Bank:
+def _topics() -> Mapping[str, Sequence[_Topic]]:
     words = lexicons("words.txt", "people.txt")
-    phrases: dict[str, tuple[str, ...]] = {}
-    matters: dict[str, list[Matter]] = {}
-    domain = last = ""
-    for line in load("cb.txt").splitlines():
+    found: dict[str, list[_Topic]] = {}
+    topics: list[_Topic] = []
+    last = ""
+    for line in lines("cb.txt"):
         mark, _, rest = line.partition(" ")
         if mark == "@":
-            domain, _, listed = rest.partition(":")
-            phrases[domain] = tuple(one.strip() for one in listed.split("|"))
-            matters[domain] = []
+            topics = found[rest.partition(":")[0]] = []
         elif mark == "P":
             if last != "P":
-                matters[domain].append(Matter(domain))
-            matters[domain][-1].first.append(Template(rest, words))
-        elif mark:
-            matter = matters[domain][-1]
-            facts = {"E": matter.stated, "K": matter.known, "X": matter.false, "O": matter.open}
-            facts[mark].append(Fact(rest, words))
+                topics.append(_Topic())
+            topics[-1].first.append(Template(rest, words))
+        else:
+            name = {"E": "stated", "K": "known", "X": "false", "O": "open"}[mark]
+            getattr(topics[-1], name).append(Fact(rest, words))
         last = mark
-    people = Lexicon([*words["she_who"].entries, *words["he_who"].entries])
-    return _Bank(phrases, matters, lexicons("cb_frames.txt"), people)
+    return found
 
 
-class CbGrammar(Grammar):
-    """CommitmentBank: see the module."""
+class CbGrammar(DomainGrammar):
+    """CommitmentBank."""
 
     name = "cb"
+    file = "cb.txt"
     fields = frozenset({"premise", "hypothesis"})
+    exact = True
     labels = ("entailment", "contradiction", "neutral")
     typed = frozenset({"operator"})
     cues = frozenset({"clause", "embedded", "embeds", "discourse", "committed", "speaker", "argue"})
 
-    def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
-        """Match these two fields only: with others it is another task."""
-        return fields == self.fields and labels <= set(self.labels)
-
-    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield situations in which people talk."""
-        return grammar.contexts(_bank().phrases, ask, rng)
-
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield discourses with the operator that the item names."""
-        bank = _bank()
-        domain = grammar.domain(bank.phrases, ask.context, *map(str, ask.attributes.values()))
+        topics = _topics()
+        domain = self.domain(ask)
         asked = [str(v) for v in ask.item.values() if str(v) in _OPERATORS]
         while True:
             operator = asked[0] if asked else rng.choice(_OPERATORS)
-            matter = rng.choice(bank.matters[domain or rng.choice(list(bank.matters))])
-            yield {"premise": _discourse(matter, operator, rng)}
+            topic = rng.choice(topics[domain or rng.choice(list(topics))])
+            yield {"premise": _discourse(topic, operator, rng)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield hypotheses: a clause that the speaker holds true, or false, or leaves open."""
+        """Yield the embedded clauses first, then what else has the label."""
         premise = str(slot.given.get("premise", ""))
         found = _read(premise)
         if found is None:
             return
-        matter, values = found
-        known = [f for f in matter.known if _mentions(premise, f, values)]
-        false = [f for f in matter.false if _mentions(premise, f, values)]
-        left = [f for f in matter.open if _mentions(premise, f, values)]
+        topic, values = found
+        known, false, left = (
+            [fact for fact in facts if _mentions(premise, fact, values)]
+            for facts in (topic.known, topic.false, topic.open)
+        )
         if not left:
             return
         embedded, around = {
-            "entailment": ([*_as(known), *_as(false, denied=True)], _as(matter.stated)),
-            "contradiction": ([*_as(known, denied=True), *_as(false)], _as(matter.stated, True)),
+            "entailment": ([*_as(known), *_as(false, denied=True)], _as(topic.stated)),
+            "contradiction": ([*_as(known, denied=True), *_as(false)], _as(topic.stated, True)),
             "neutral": (_as(left), _as(left, denied=True)),
         }[label]
         clauses = []
         for group in (embedded, around):
             rng.shuffle(group)
-            clauses += [
-                f.statement(values, rng, denied) for f, denied in group if f.holds_with(values)
-            ]
+            clauses += [f.statement(values, rng, denied) for f, denied in group if f.usable(values)]
         if not clauses:
-            said = [f for f in (*known, *matter.stated) if f.holds_with(values)]
+            said = [f for f in (*known, *topic.stated) if f.usable(values)]
             clauses = [f"it is not true that {f.statement(values, rng)}" for f in said]
-        yield from ({"hypothesis": tidy(clause + ".")} for clause in clauses)
+        yield from ({"hypothesis": tidy(f"{clause}.")} for clause in clauses)
+        emphasis = lexicons("cb_frames.txt")["emphasis"].entries
         while clauses:
-            clause = rng.choice(_EMPHASIS).format(rng.choice(clauses))
-            yield {"hypothesis": tidy(clause + ".")}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Say how far the speaker is committed to the hypothesis."""
-        hypothesis = str(row.get("hypothesis", "")).rstrip(".")
-        how = {
-            "entailment": "takes this for a fact",
-            "contradiction": "holds the opposite",
-            "neutral": "leaves this open",
-        }.get(label, "is not clear about this")
-        return f"The hypothesis says: “{hypothesis}”. Whoever speaks in the premise {how}."
+            clause = rng.choice(emphasis).format(rng.choice(clauses))
+            yield {"hypothesis": tidy(f"{clause}.")}
 
 
-def _discourse(matter: Matter, operator: str, rng: Random) -> str:
-    bank = _bank()
+def _discourse(topic: _Topic, operator: str, rng: Random) -> str:
     values: Values = {}
-    first = rng.choice(matter.first).fill(values, rng)
-    still = rng.choice(_told(matter.open, values))
-    kind = rng.choice(_KINDS)
-    known = rng.choice(_told(matter.known, values))
+    first = rng.choice(topic.first).fill(values, rng)
+    still = rng.choice(_usable(topic.open, values))
+    # K: the speaker knows the clause. F: holds it false. O: leaves it open.
+    kind = rng.choice(("K", "F", "O"))
+    known = rng.choice(_usable(topic.known, values))
     denied = False
     if kind == "F":
         false = rng.random() < _FALSE or not known.negatable
-        known, denied = (rng.choice(matter.false), False) if false else (known, True)
+        known, denied = (rng.choice(topic.false), False) if false else (known, True)
 
     def embedded(key: str, fact: Fact, denied: bool) -> str:
         clause = fact.statement(values, rng, denied)
         taken = [v for k, v in values.items() if k in ("female", "male")]
-        frame = bank.frames[key].draw(rng).replace("{p}", bank.people.draw(rng, taken))
-        return frame.replace("{}", clause)
+        frame = lexicons("cb_frames.txt")[key].draw(rng)
+        return frame.replace("{p}", people().draw(rng, taken)).replace("{}", clause)
 
     other = ("K before", known) if kind == "O" else ("O before", still)
     before = tidy(embedded(*other, denied=False) + ".")
@@ -182,29 +136,26 @@ def _discourse(matter: Matter, operator: str, rng: Random) -> str:
 
 
 def _as(facts: Sequence[Fact], denied: bool = False) -> list[tuple[Fact, bool]]:
-    """Return the facts with their polarity; what cannot be denied is left out where it must be."""
     return [(fact, denied) for fact in facts if fact.negatable or not denied]
 
 
-def _told(facts: Sequence[Fact], values: Values) -> list[Fact]:
-    return [fact for fact in facts if fact.holds_with(values)]
+def _usable(facts: Sequence[Fact], values: Values) -> list[Fact]:
+    return [fact for fact in facts if fact.usable(values)]
 
 
 def _mentions(text: str, fact: Fact, values: Values) -> bool:
-    if not fact.holds_with(values):
+    if not fact.usable(values):
         return False
     any_rng = seeded("facts of CB hold no choices")
     clauses = [fact.statement(values, any_rng, denied) for denied in (False, True)]
-    # A clause may begin a sentence or stand within one: its first letter is left out.
+    # The first letter is left out: it is a capital if the clause begins a sentence.
     return any(tidy(f"x {clause}")[3:] in text for clause in clauses)
 
 
-def _read(premise: str) -> tuple[Matter, Values] | None:
+def _read(premise: str) -> tuple[_Topic, Values] | None:
     text = premise.removeprefix("A: ")
-    for matters in _bank().matters.values():
-        for matter in matters:
-            for wording in matter.first:
-                values = wording.read_start(text)
-                if values is not None:
-                    return matter, values
+    for topic in (topic for topics in _topics().values() for topic in topics):
+        values = read_any(topic.first, text, whole=False)
+        if values is not None:
+            return topic, values
     return None

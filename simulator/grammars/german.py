@@ -1,23 +1,19 @@
-"""The grammar of support tickets in German: what happened, and what shows how urgent it is.
-
-The words stand in `data/german.txt`. The labels are German words, too.
-"""
+"""Support tickets in German: what happened, and how urgent it is (`data/german.txt`)."""
 
 import re
 from collections.abc import Iterator, Mapping
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Values, capital, phrasebook
+from simulator.templates import Phrasebook
+from simulator.words import capital
 
-
-def _draw(name: str, values: Values, rng: Random) -> str:
-    return phrasebook("german.txt").draw(name, values, rng)
+_draw: Final = Phrasebook("german.txt").draw
 
 
 class GermanTicketGrammar(Grammar):
-    """Support tickets with a degree of urgency, in German: see the module."""
+    """Support tickets with an urgency."""
 
     name = "german tickets"
     fields = frozenset({"betreff", "nachricht"})
@@ -32,13 +28,13 @@ class GermanTicketGrammar(Grammar):
             yield {"text": text} | {name: named.get(name, product) for name in ask.attributes}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield what went wrong and what it touches."""
+        """Yield a problem and its effect."""
         while True:
             problem, effect = _draw("problem", {}, rng), _draw("wirkung", {}, rng)
             yield {"problem": f"{problem}, zuletzt im {_draw('monat', {}, rng)}", "wirkung": effect}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield tickets: what happened as it may be, then what makes it as urgent as the label."""
+        """Yield tickets: first what happened, then what makes it as urgent as the label."""
         if label not in self.labels:
             return
         values = {
@@ -59,6 +55,5 @@ class GermanTicketGrammar(Grammar):
             yield {"betreff": subject, "nachricht": f"{opening} {body} {close}"}
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Say in German what decides."""
         text = str(row.get("nachricht", ""))
         return f"Entscheidend ist, was geschildert wird: „{text[:90]}“. Das ist {label}."

@@ -1,77 +1,112 @@
-"""Grammars of a question and the context that answers it, where a row is written as a whole."""
+"""Yes-or-no questions about passages: BoolQ, studies, and passages from a user's documents."""
 
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import Final
 
-from simulator import grammar
-from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.reports import bank
-from simulator.wording import tidy
+from simulator.banks import bank
+from simulator.grammar import DomainGrammar, Fields, Grammar, SeedAsk, Slot
+from simulator.words import frames, sentences, tidy, uncapital
 
-_TYPED: Final = (
-    "{}",
-    "{} or not",
-    "quick question {}",
-    "can somebody tell me {}",
-    "does anyone know {}",
-    "yes or no {}",
-    "i wonder {}",
-)
-_EXPERT: Final = (
-    "{}?",
-    "In the study described, {}?",
-    "According to the data, {}?",
-    "Judging by the results, {}?",
-    "From what was found, {}?",
-    "On this evidence, {}?",
-    "As far as was tested, {}?",
-)
+_STUDIES: Final = ("biomedicine", "biomedical", "abstract", "paper", "study", "results")
 
 
-class PassageGrammar(Grammar):
-    """A context from a bank of reports, and a yes-or-no question about one of its facts."""
+class PassageGrammar(DomainGrammar):
+    """A passage from a bank, and a question about one of its facts.
+
+    Attributes:
+        passage: the field with the passage.
+        length: the least and the greatest number of sentences in a passage.
+    """
 
     fields = frozenset({"question", "context"})
+    exact = True
     labels = ("yes", "no")
+    passage = "context"
+    length = (2, 4)
 
-    def __init__(self, name: str, file: str, frames: tuple[str, ...], cues: frozenset[str]) -> None:
-        self.name, self.cues = name, cues
-        self._file, self._frames = file, frames
-
-    def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
-        """Take only tasks that have nothing but question and context."""
-        return fields == self.fields and labels <= set(self.labels)
-
-    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield topics."""
-        return grammar.contexts(bank(self._file).phrases, ask, rng)
+    def __init__(self, name: str, file: str, *cues: str) -> None:
+        self.name, self.file, self.cues = name, file, frozenset(cues)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield contexts of three to five sentences."""
-        reports = bank(self._file)
-        domain = grammar.domain(reports.phrases, ask.context, *map(str, ask.attributes.values()))
+        domain = self.domain(ask)
         while True:
-            yield {"context": reports.passage(domain, rng, 2, 4)}
+            yield {self.passage: bank(self.file).passage(domain, rng, *self.length)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield questions that the context answers with the label."""
-        reading = bank(self._file).read(str(slot.given.get("context", "")))
+        reading = bank(self.file).read(str(slot.given.get("context", "")))
         if reading is None:
             return
         facts = list(reading.true if label == "yes" else reading.denied)
         while facts:
             question = rng.choice(facts).question(reading.values, rng)
-            said = tidy(rng.choice(self._frames).format(question))
+            said = tidy(rng.choice(frames(self.name)).format(question))
             yield {"question": said if said.endswith("?") else said.lower()}
 
 
-PASSAGES: Final[tuple[Grammar, ...]] = (
-    PassageGrammar("open boolq", "boolq.txt", _TYPED, frozenset({"encyclopedia", "search"})),
-    PassageGrammar(
-        "studies",
-        "study.txt",
-        _EXPERT,
-        frozenset({"biomedicine", "biomedical", "abstract", "paper", "study", "results"}),
-    ),
+class BoolqGrammar(PassageGrammar):
+    """BoolQ: an encyclopedia passage and a question in lower case."""
+
+    fields = frozenset({"passage", "question"})
+    exact = False
+    labels = ("true", "false")
+    passage = "passage"
+    length = (4, 5)
+
+    def __init__(self) -> None:
+        super().__init__("boolq", "boolq.txt")
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        """Yield each question by itself, then in frames."""
+        reading = bank(self.file).read(str(slot.given.get("passage", "")))
+        if reading is None:
+            return
+        facts = list(reading.true if label == "true" else reading.denied)
+        rng.shuffle(facts)
+        questions = [tidy(fact.question(reading.values, rng)).lower() for fact in facts]
+        yield from ({"question": question} for question in questions)
+        while questions:
+            yield {"question": rng.choice(frames(self.name)).format(rng.choice(questions))}
+
+
+class DocumentGrammar(Grammar):
+    """Questions about passages that the simulator did not write.
+
+    It cannot read them. It asks whether one of their sentences is true, or whether its opposite is.
+    """
+
+    name = "documents"
+    fields = frozenset({"passage", "question"})
+    labels = ("true", "false")
+
+    def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
+        clauses = [s for s in sentences(str(slot.given.get("passage", ""))) if len(s.split()) > 3]
+        tails = ["", *(f" {tail}" for tail in frames("document tail"))]
+        while clauses:
+            clause = rng.choice(clauses).rstrip(".!?")
+            turned = opposite(clause)
+            how = "document so"
+            if label != "true":
+                if turned and rng.random() < 0.8:
+                    clause = turned
+                else:
+                    how = "document not so"
+            asked = rng.choice(frames(how)).format(uncapital(clause)).lower()
+            yield {"question": asked + rng.choice(tails)}
+
+
+def opposite(sentence: str) -> str | None:
+    """Return a sentence with its first word that has an opposite replaced by it, or None."""
+    opposites = dict(pair.split(" > ") for pair in frames("opposite"))
+    for match in re.finditer(r"\w+", sentence):
+        other = opposites.get(match.group().lower())
+        if other:
+            return sentence[: match.start()] + other + sentence[match.end() :]
+    return None
+
+
+PASSAGES: Final = (
+    PassageGrammar("open boolq", "boolq.txt", "encyclopedia", "search"),
+    PassageGrammar("studies", "study.txt", *_STUDIES),
 )

@@ -1,51 +1,44 @@
 """ReCoRD: a news passage, its entities, and a query with a gap that one of them fills.
 
-A story has roles (the firm, the town, the person in charge); the passage tells it with invented
-names, the queries say of each role what only that role can be meant by.
+A story has roles, such as the company, the town and the person in charge. The passage tells it with
+invented names; each query can only be about one role.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Lexicon, Template, Values, frame, lexicons, lines, sentences, tidy
+from simulator.templates import Template, Values, frame, read_any
+from simulator.words import PRONOUNS, Lexicon, lexicons, lines, pronouns, sentences, tidy
 
-_PRONOUNS: Final = {
-    True: {"he": "she", "his": "her", "him": "her", "himself": "herself"},
-    False: {"he": "he", "his": "his", "him": "him", "himself": "himself"},
-}
+_WORDS: Final = lexicons("words.txt", "record_words.txt")
 _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
-# Kinds whose names stand with the article.
+# Kinds whose names take the article.
 _ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
 _WRAPPED: Final = 0.4
 _SECOND_END: Final = 0.5
-# Queries that name their source already take no second one, only an aside.
+# Queries that already name a source get an aside instead of an opening.
 _REPORTED: Final = re.compile(r"\b(?:sa(?:ys?|id)|told|promised|replied|assured|repeated|hinted)\b")
 _ANY: Final = 0.25
 
 
 class _Story(NamedTuple):
-    """What can happen.
+    """A story.
 
     Attributes:
         themes: what it is about.
         roles: role -> the kind of its name.
-        places: the sentences for each place in the passage; the last may come twice or not at all.
-        queries: role -> the queries that it is the answer to.
+        places: the sentences for each place in the passage; of the last, one or two are used.
+        queries: role -> the queries whose answer it is.
     """
 
     themes: frozenset[str]
     roles: Mapping[str, str]
-    places: tuple[tuple[Template, ...], ...]
-    queries: Mapping[str, tuple[Template, ...]]
-
-
-@cache
-def _words() -> Mapping[str, Lexicon]:
-    return lexicons("words.txt", "record_words.txt")
+    places: list[list[Template]]
+    queries: Mapping[str, list[Template]]
 
 
 @cache
@@ -61,13 +54,12 @@ def _stories() -> tuple[_Story, ...]:
 def _story(block: list[str]) -> _Story:
     themes = frozenset(block[0].partition(" | ")[2].split())
     roles = dict(re.findall(r"(\w+)=(\w+)", block[1]))
-    words = dict(_words())
+    words = dict(_WORDS)
     for role in roles:
         words[role] = _MARKS
         words[f"{role}_last"] = words["surname"]
         words[f"{role}_first"] = Lexicon([*words["female"].entries, *words["male"].entries])
-        for form in _PRONOUNS[False]:
-            words[f"{role}_{form}"] = Lexicon([forms[form] for forms in _PRONOUNS.values()])
+        words |= {f"{role}_{he}": Lexicon([she, he]) for he, she in PRONOUNS.items()}
     places: dict[str, list[Template]] = {}
     queries: dict[str, list[Template]] = {role: [] for role in roles}
     for line in block[2:]:
@@ -79,12 +71,7 @@ def _story(block: list[str]) -> _Story:
         if roles[role] in _ARTICLED:
             text = text.replace("@placeholder", "the @placeholder")
         queries[role].append(frame(text, words))
-    return _Story(
-        themes,
-        roles,
-        tuple(tuple(one) for one in places.values()),
-        {role: tuple(one) for role, one in queries.items()},
-    )
+    return _Story(themes, roles, list(places.values()), queries)
 
 
 class RecordGrammar(Grammar):
@@ -92,20 +79,17 @@ class RecordGrammar(Grammar):
 
     name = "record"
     fields = frozenset({"passage", "query", "entities"})
-    labels = ()
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield domains of news."""
-        domains = [entry.split(" > ")[0] for entry in _words()["domain"].entries]
+        """Yield domains of news; the task has no attributes, so all get the domain."""
+        domains = [entry.split(" > ")[0] for entry in _WORDS["domain"].entries]
         for domain in rng.sample(domains, len(domains)):
-            # Attributes are no part of the task; whoever asks for some gets the domain.
             yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield passages with their entities, mostly of stories that fit the context."""
         stories = _fitting(" ".join([ask.context, *map(str, ask.attributes.values())]))
         while True:
-            # Some news are of any domain; else a domain of few stories would tell them too often.
+            # Some are of any domain, so that domains with few stories do not repeat themselves.
             story = rng.choice(_stories() if rng.random() < _ANY else stories)
             values = _cast(story, rng)
             passage = _passage(story, values, rng)
@@ -113,7 +97,7 @@ class RecordGrammar(Grammar):
             yield {"passage": passage, "entities": sorted(entities, key=passage.index)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield queries to which the entity `label` is the answer."""
+        """Yield queries whose answer is the entity `label`."""
         entities = [str(one) for one in slot.given.get("entities") or ()]
         reading = _read(str(slot.given.get("passage", "")), entities)
         if reading is None:
@@ -126,17 +110,12 @@ class RecordGrammar(Grammar):
             for query in rng.sample(story.queries[role], len(story.queries[role])):
                 yield {"query": _query(query, dict(values), rng)}
 
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return the reason in terms of the parts that the entities play."""
-        lead = rng.choice(("In the passage", "According to the passage"))
-        return f"{lead}, only {label} plays the part that the query describes."
-
 
 def _fitting(context: str) -> tuple[_Story, ...]:
-    """Return the stories that fit a context; all of them where nothing tells."""
+    """Return the stories that fit a context, or all."""
     text = context.casefold()
     themes = set(re.findall(r"\w+", text))
-    for entry in _words()["domain"].entries:
+    for entry in _WORDS["domain"].entries:
         domain, _, of_domain = entry.partition(" > ")
         if domain.casefold() in text:
             themes.update(of_domain.split())
@@ -144,14 +123,14 @@ def _fitting(context: str) -> tuple[_Story, ...]:
 
 
 def _cast(story: _Story, rng: Random) -> Values:
-    """Invent a name for each role; no word stands in two of them."""
+    """Return a name for each role; no two names share a word."""
     values: Values = {}
     taken: set[str] = set()
     for role, kind in story.roles.items():
         female = rng.random() < 0.5
         while True:
-            first = _words()["female" if female else "male"].draw(rng)
-            last = _words()["surname"].draw(rng)
+            first = _WORDS["female" if female else "male"].draw(rng)
+            last = _WORDS["surname"].draw(rng)
             name = f"{first} {last}" if kind == "person" else _name(kind, rng)
             parts = set(re.findall(r"\w{3,}", name))
             if taken.isdisjoint(parts) and first != last:
@@ -164,35 +143,34 @@ def _cast(story: _Story, rng: Random) -> Values:
 
 
 def _name(kind: str, rng: Random) -> str:
-    name = _words()[kind].draw(rng)
-    return re.sub(r"\{([a-z]+)\d?\}", lambda slot: _words()[slot.group(1)].draw(rng), name)
+    name = _WORDS[kind].draw(rng)
+    return re.sub(r"\{([a-z]+)\d?\}", lambda slot: _WORDS[slot.group(1)].draw(rng), name)
 
 
 def _forms(role: str, name: str) -> Values:
-    """Return the other ways to speak of a person."""
+    """Return the first name, the last name and the pronouns of a person."""
     first, _, last = name.partition(" ")
-    female = _words()["female"].find(first) is not None
-    pronouns = {f"{role}_{form}": text for form, text in _PRONOUNS[female].items()}
-    return {f"{role}_first": first, f"{role}_last": last, **pronouns}
+    female = _WORDS["female"].find(first) is not None
+    forms = {"first": first, "last": last, **pronouns(female)}
+    return {f"{role}_{form}": text for form, text in forms.items()}
 
 
 def _passage(story: _Story, values: Values, rng: Random) -> str:
     told = [rng.choice(one) for one in story.places[:-1]]
-    ends = story.places[-1]
-    told += rng.sample(ends, 2 if rng.random() < _SECOND_END else 1)
+    told += rng.sample(story.places[-1], 2 if rng.random() < _SECOND_END else 1)
     return " ".join(sentence.fill(values, rng) for sentence in told)
 
 
 def _read(passage: str, entities: list[str]) -> tuple[_Story, Values] | None:
-    """Find the story of a passage, who plays which role in it, and what else is known."""
+    """Return the story of a passage, the names of its roles, and its other slot values."""
     told = [_marked(sentence, entities) for sentence in sentences(passage)]
     for story in _stories():
-        if not told or not any(one.read(told[0]) is not None for one in story.places[0]):
+        if not told or read_any(story.places[0], told[0]) is None:
             continue
         found: Values = {}
         templates = [one for place in story.places for one in place]
         for sentence in told:
-            found |= next((v for one in templates if (v := one.read(sentence)) is not None), {})
+            found |= read_any(templates, sentence) or {}
         values = {k: v for k, v in found.items() if "_" not in k and k not in story.roles}
         for role, kind in story.roles.items():
             if role in found:
@@ -213,8 +191,8 @@ def _query(query: Template, values: Values, rng: Random) -> str:
     text = query.fill(values, rng)
     if rng.random() > _WRAPPED or '"' in text:
         return text
-    opening = rng.choice(_words()["aside" if _REPORTED.search(text) else "opening"].entries)
-    # Names come from slots alone, so a template that begins with a letter begins with no name.
+    opening = rng.choice(_WORDS["aside" if _REPORTED.search(text) else "opening"].entries)
+    # Names are in slots only, so a template that begins with a letter does not begin with a name.
     if not opening.startswith("...") and query.pattern[0].isalpha():
         text = text[0].lower() + text[1:]
     return tidy(opening.replace("...", text.rstrip(".")) + ".")

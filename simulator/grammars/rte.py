@@ -1,92 +1,53 @@
-"""The grammar of RTE: a short news premise and a hypothesis that follows from it or does not."""
+"""RTE: a short news premise and a hypothesis that follows from it or does not."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from simulator import grammar
-from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.reports import Fact, bank, sentence
+from simulator.banks import bank
+from simulator.grammar import DomainGrammar, Fields, SeedAsk, Slot
+from simulator.words import domains, frames, tidy
 
-_WRAPPED: Final = (
-    "it was reported that {}",
-    "it has been reported that {}",
-    "reports say that {}",
-    "{}, it is reported",
-    "it is said that {}",
-)
-_RELATIONS: Final = (
-    "it turns on who did it",
-    "it turns on when it happens",
-    "it turns on a number",
-    "it turns on a place",
-    "it speaks of a part of the whole",
-    "it speaks of a plan",
-    "it is said in quite other words",
-    "it joins two statements",
-    "it names a cause",
-    "it names a consequence",
-    "it looks at the same thing from the other side",
-    "it leaves a detail out",
-)
-_WRAP: Final = 0.12
-_DENY: Final = 0.08
+_REPORTED: Final = 0.12
+_DENIED: Final = 0.08
 
 
-class RteGrammar(Grammar):
-    """Entailment: see the module."""
+class RteGrammar(DomainGrammar):
+    """Recognizing textual entailment."""
 
     name = "rte"
+    file = "rte.txt"
     fields = frozenset({"premise", "hypothesis"})
+    exact = True
     labels = ("entailment", "not_entailment")
-
-    def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
-        """Match also when asked for contexts or seeds, where no label is named."""
-        return fields == self.fields and labels <= set(self.labels)
-
-    def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield domains of news."""
-        return grammar.contexts(bank("rte.txt").phrases, ask, rng)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""
-        reports = bank("rte.txt")
-        told = (ask.context, *map(str, ask.attributes.values()), *ask.requirements)
-        domain = grammar.domain(reports.phrases, *told)
+        domain = self.domain(ask, *ask.requirements)
         while True:
-            yield {"premise": reports.passage(domain, rng, 1, 3)}
+            yield {"premise": bank(self.file).passage(domain, rng, 1, 3)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield hypotheses: what the premise bears out, or denies or leaves open."""
-        reading = bank("rte.txt").read(str(slot.given.get("premise", "")))
+        """Yield what the premise states, or what it denies or leaves open."""
+        reading = bank(self.file).read(str(slot.given.get("premise", "")))
         if reading is None:
             return
+        deniable = [fact for fact in reading.true if fact.deniable] or reading.denied
         while True:
-            denied = label != "entailment" and rng.random() < _DENY
+            denied = label != "entailment" and rng.random() < _DENIED
             if denied:
-                fact: Fact = rng.choice([f for f in reading.true if f.deniable] or reading.denied)
+                fact = rng.choice(deniable)
                 denied = fact.deniable
             else:
                 others = [*reading.denied, *reading.open]
                 fact = rng.choice(reading.true if label == "entailment" else others)
             clause = fact.statement(reading.values, rng, denied)
-            if rng.random() < _WRAP:
-                clause = rng.choice(_WRAPPED).format(clause)
-            yield {"hypothesis": sentence(clause)}
+            if rng.random() < _REPORTED:
+                clause = rng.choice(frames("rte reported")).format(clause)
+            yield {"hypothesis": tidy(f"{clause}.")}
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
-        """Yield domains, and ways from a premise to a hypothesis."""
-        if category == "domain":
-            phrases = [one for known in bank("rte.txt").phrases.values() for one in known]
-            yield from rng.sample(phrases, len(phrases))
-        if category == "relation":
-            yield from rng.sample(_RELATIONS, len(_RELATIONS))
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Say what the premise does with the hypothesis."""
-        hypothesis = str(row.get("hypothesis", "")).rstrip(".")
-        if label == "entailment":
-            how = rng.choice(("says as much", "cannot be true without it", "tells exactly this"))
-            return f"The hypothesis claims: “{hypothesis}”. The premise {how}, so it follows."
-        how = rng.choice(("does not say so", "says something else", "leaves room for doubt"))
-        return f"The hypothesis claims: “{hypothesis}”. The premise {how}, so it does not follow."
+        """Yield domains, or relations between a premise and a hypothesis."""
+        phrases = [one for known in domains(self.file).values() for one in known]
+        known = {"domain": phrases, "relation": frames("rte relation")}.get(category, ())
+        yield from rng.sample(known, len(known))

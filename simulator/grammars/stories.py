@@ -1,7 +1,7 @@
-"""The grammar of stories for small children, with features as labels.
+"""Stories for small children, with features as labels.
 
-The sentences stand in `data/stories.txt`. Words, openings and numbers of paragraphs are taken from
-the requirements of a prompt: what stands in quotation marks, and what counts paragraphs.
+The sentences are in `data/stories.txt`. The prompt's requirements name words, the opening and the
+number of paragraphs.
 """
 
 import re
@@ -11,27 +11,25 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Phrasebook, Values, capital, phrasebook, tidy
+from simulator.templates import Phrasebook, Values
+from simulator.words import pronouns, sentence
 
+_BOOK: Final = Phrasebook("stories.txt")
 _QUOTED: Final = re.compile(r"[\"“](.+?)[\"”]")
-_KINDS: Final = ("noun", "verb", "adjective")
-
-
-def _book() -> Phrasebook:
-    return phrasebook("stories.txt")
-
-
-def _sentence(text: str) -> str:
-    return tidy(capital(text if text.endswith(('"', "!", "?")) else f"{text}."))
+_USUAL: Final = {"noun": "key", "verb": "sing", "adjective": "odd"}
+"""Part of speech -> the word in a story without a required one."""
 
 
 def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, int]:
-    """Return the words by part of speech, the first word ('' for any), and how many paragraphs."""
+    """Return the words by part of speech, the first word and the number of paragraphs.
+
+    The first word is empty, and the number 0, if no requirement says.
+    """
     words: dict[str, str] = {}
     first, paragraphs = "", 0
     for text in requirements:
         quoted = _QUOTED.search(text)
-        kind = next((one for one in _KINDS if one in text), None)
+        kind = next((one for one in _USUAL if one in text), None)
         count = re.search(r"(\d+) paragraph", text)
         if quoted and kind:
             words[kind] = quoted[1]
@@ -42,66 +40,59 @@ def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, in
     return words, first, paragraphs
 
 
+def _values(words: Mapping[str, str], rng: Random, seed: str = "") -> Values:
+    """Return the characters, taken from the seed if it names them, and the required words."""
+    names = {name: kind for kind in ("girl", "boy") for name in _BOOK.entries[f"name {kind}"]}
+    named = next((name for name in names if re.search(rf"\b{name}\b", seed)), None)
+    name = named or rng.choice(list(names))
+    friends = _BOOK.entries["friend"]
+    friend = next((friend for friend in friends if friend in seed), None)
+    return {
+        "h": name,
+        **pronouns(names[name] == "girl"),
+        "f": friend or rng.choice(friends),
+        **{kind[0]: words.get(kind, usual) for kind, usual in _USUAL.items()},
+    }
+
+
 class StoryGrammar(Grammar):
-    """Short stories: see the module."""
+    """Short stories."""
 
     name = "stories"
     fields = frozenset({"story"})
     labels = ("dialogue", "bad_ending", "conflict", "foreshadowing", "twist", "moral_value")
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield places."""
         while True:
-            place = _book().draw("place", {}, rng)
+            place = _BOOK.draw("place", {}, rng)
             yield {"text": place} | dict.fromkeys(ask.attributes, place)
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield plans: a summary, and a sentence of the story."""
+        """Yield a summary and a sentence of the story."""
         words, _, _ = wanted_words(ask.requirements)
         while True:
-            values = self._values(words, rng)
-            plan = [_book().draw("plan", values, rng), _book().draw("plan end", values, rng)]
-            summary = " ".join(map(_sentence, plan))
-            line = _sentence(_book().draw("line", values, rng))
-            yield {"summary": summary, "sentence": line}
-
-    def _values(self, words: Mapping[str, str], rng: Random, seed: str = "") -> Values:
-        """Return who the story is about, as a plan names them where there is one, and its words."""
-        book = _book()
-        values: Values = {}
-        girls, boys = book.entries["name girl"], book.entries["name boy"]
-        named = next((n for n in (*girls, *boys) if re.search(rf"\b{n}\b", seed)), None)
-        name = named or rng.choice((*girls, *boys))
-        values |= {"h": name, "he": "she", "his": "her"} if name in girls else {
-            "h": name, "he": "he", "his": "his",
-        }  # fmt: skip
-        friend = next((f for f in book.entries["friend"] if f in seed), None)
-        values["f"] = friend or rng.choice(book.entries["friend"])
-        for key, kind, usual in (
-            ("n", "noun", "key"),
-            ("v", "verb", "sing"),
-            ("a", "adjective", "odd"),
-        ):
-            values[key] = words.get(kind, usual)
-        return values
+            values = _values(words, rng)
+            plan, end, line = (
+                sentence(_BOOK.draw(kind, values, rng)) for kind in ("plan", "plan end", "line")
+            )
+            yield {"summary": f"{plan} {end}", "sentence": line}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield stories with the slot's features and without the others."""
+        """Yield stories with the features of the slot and without the others."""
         words, first, paragraphs = wanted_words(slot.requirements)
         plan = " ".join(str(value) for value in slot.given.values())
         features = set(slot.several or ())
         while True:
-            values = self._values(words, rng, plan)
+            values = _values(words, rng, plan)
 
             def say(kind: str, values: Values = values) -> str:
-                return _sentence(_book().draw(kind, values, rng))
+                return sentence(_BOOK.draw(kind, values, rng))
 
             opening = [say("once")]
             if first:
-                opening.insert(0, _sentence(_book().draw("first", values | {"first": first}, rng)))
-            body = [say(kind) for kind in _KINDS if kind in words]
-            middle = _book().sample("middle", rng.randint(2, 5), values, rng)
-            body += [_sentence(one) for one in middle]
+                opening.insert(0, say("first", values | {"first": first}))
+            body = [say(kind) for kind in _USUAL if kind in words]
+            body += map(sentence, _BOOK.sample("middle", rng.randint(2, 5), values, rng))
             rng.shuffle(body)
             if "sentence" in slot.given:
                 body.insert(rng.randrange(len(body)), str(slot.given["sentence"]))
@@ -111,16 +102,16 @@ class StoryGrammar(Grammar):
                 body.append(say("foreshadowing late"))
             body += [say(kind) for kind in ("twist", "moral_value") if kind in features]
             body.append(say("bad_ending" if "bad_ending" in features else "end"))
-            parts = self._paragraphs([*opening, *body], paragraphs or rng.randint(3, 5))
+            parts = _paragraphs([*opening, *body], paragraphs or rng.randint(3, 5))
             yield {"story": "\n\n".join(" ".join(part) for part in parts)}
 
-    @staticmethod
-    def _paragraphs(told: list[str], count: int) -> list[list[str]]:
-        size, more = divmod(len(told), count)
-        cuts = [n * size + min(n, more) for n in range(count + 1)]
-        return [told[a:b] for a, b in pairwise(cuts) if told[a:b]]
-
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Say what was looked for."""
         words = len(str(row.get("story", "")).split())
         return f"Going through the {words} words feature by feature, this holds: {label or 'none'}."
+
+
+def _paragraphs(told: list[str], count: int) -> list[list[str]]:
+    """Divide sentences into `count` parts of about equal size, without empty ones."""
+    size, more = divmod(len(told), count)
+    cuts = [n * size + min(n, more) for n in range(count + 1)]
+    return [told[a:b] for a, b in pairwise(cuts) if told[a:b]]

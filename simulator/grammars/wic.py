@@ -1,7 +1,7 @@
 """WiC: a word in two sentences, and whether it has the same sense in both.
 
-The lexicon lists the senses of each word with sentences for each. A row is true where both
-sentences come from one sense, false where they come from two.
+The data files list the senses of each word with sentences for each. A row is true if both sentences
+are from one sense, and false if they are from two.
 """
 
 import re
@@ -9,31 +9,17 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import zip_longest
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
-from simulator.wording import Template, capital, frame, lexicons, lines, uncapital
+from simulator.templates import Template, frame
+from simulator.words import capital, frames, lexicons, lines, uncapital
 
 _PARTS: Final = ("noun", "verb", "adjective")
-_THEMES: Final = {
-    "money": "money and trade",
-    "nature": "nature and weather",
-    "sport": "sport and games",
-    "home": "house and home",
-    "work": "work and offices",
-    "travel": "travel and transport",
-    "science": "science and technology",
-    "art": "art and music",
-    "food": "food and drink",
-    "body": "health and the body",
-    "law": "law and order",
-    "society": "people and society",
-}
-# He and she may go by a name, so that a sentence has many forms.
+# A name may replace "he" and "she", so that a sentence has many forms.
 _SUBJECT: Final = re.compile(r"(?:He|She)\b")
 _NAMED: Final = 0.5
-# A short plain statement may be put into a frame of its own: else too many rows would be built
-# alike. The word keeps its sense in all of them.
+# A short plain statement may be embedded. Otherwise too many rows would have the same structure.
 _SHORT: Final = 8
 _OPENED: Final = 0.4
 _STATEMENT: Final = re.compile(
@@ -42,41 +28,43 @@ _STATEMENT: Final = re.compile(
 
 
 class _Word(NamedTuple):
-    """A word with the sentences of each of its senses."""
+    """A word, its themes, and the sentences of each of its senses."""
 
-    themes: tuple[str, ...]
-    senses: tuple[tuple[Template, ...], ...]
+    themes: list[str]
+    senses: list[list[Template]]
+
+
+@cache
+def _themes() -> Mapping[str, str]:
+    return dict(theme.split(" > ") for theme in frames("theme"))
 
 
 @cache
 def _lexicon(part: str) -> Mapping[str, _Word]:
-    found: dict[str, tuple[tuple[str, ...], list[list[Template]]]] = {}
-    last = ""
+    found: dict[str, _Word] = {}
+    last = _Word([], [])
     for line in lines(f"wic_{part}.txt"):
         if line == "--":
-            found[last][1].append([])
+            last.senses.append([])
         elif "*" in line:
-            found[last][1][-1].append(frame(line.replace("*", ""), {}))
+            last.senses[-1].append(frame(line.replace("*", ""), {}))
         else:
-            last, _, themes = line.partition(": ")
-            found[last] = (tuple(themes.split()), [[]])
-    return {
-        word: _Word(themes, tuple(tuple(sense) for sense in senses))
-        for word, (themes, senses) in found.items()
-    }
+            word, _, themes = line.partition(": ")
+            last = found[word] = _Word(themes.split(), [[]])
+    return found
 
 
 class WicGrammar(Grammar):
-    """Words of several senses in two sentences each."""
+    """Words in context."""
 
     name = "wic"
     fields = frozenset({"word", "sentence1", "sentence2"})
     labels = ("true", "false")
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield parts of speech with a theme, the parts in turn."""
+        """Yield themes for each part of speech in turn."""
         parts = [p for p in ask.attributes.get("part_of_speech") or _PARTS if p in _PARTS]
-        themes = ask.attributes.get("theme") or tuple(_THEMES.values())
+        themes = ask.attributes.get("theme") or tuple(_themes().values())
         orders = [rng.sample(themes, len(themes)) for _ in parts]
         for turn in zip_longest(*orders):
             for part, theme in zip(parts, turn, strict=True):
@@ -85,7 +73,7 @@ class WicGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield words of the part of speech, those of the theme first."""
         asked = ask.attributes.get("theme", ask.context).casefold()
-        theme = next((name for name in _THEMES if re.search(rf"\b{name}", asked)), "")
+        theme = next((name for name in _themes() if re.search(rf"\b{name}", asked)), "")
         words = _lexicon(_part(ask.attributes, ask.context) or rng.choice(_PARTS))
         order = rng.sample(list(words), len(words))
         for word in sorted(order, key=lambda word: theme not in words[word].themes):
@@ -104,26 +92,17 @@ class WicGrammar(Grammar):
             one, two = (_write(template, rng) for template in pair)
             yield {"sentence1": one, "sentence2": two}
 
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return the reason in terms of senses."""
-        word = row.get("word", "")
-        if label == "true":
-            return f"A dictionary would list both uses of “{word}” under one and the same sense."
-        return f"The two uses of “{word}” belong to different senses of the dictionary entry."
-
 
 def _part(attributes: Mapping[str, str], context: str) -> str:
-    """Return the part of speech asked for; empty where none is."""
+    """Return the requested part of speech, or an empty string."""
     text = attributes.get("part_of_speech") or context
     return next((part for part in _PARTS if part in text.casefold()), "")
 
 
 def _find(word: str, part: str) -> _Word | None:
-    """Look a word up, first in the part of speech asked for."""
-    for name in filter(None, (part, *_PARTS)):
-        if word.casefold() in _lexicon(name):
-            return _lexicon(name)[word.casefold()]
-    return None
+    """Return a word, preferably of the given part of speech."""
+    found = (_lexicon(name).get(word.casefold()) for name in (part, *_PARTS) if name)
+    return next(filter(None, found), None)
 
 
 def _write(template: Template, rng: Random) -> str:

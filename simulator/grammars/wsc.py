@@ -1,9 +1,8 @@
-"""WSC: a sentence with two noun phrases and a pronoun, and whether it means the one named.
+"""WSC: a sentence with two noun phrases and a pronoun, and whether it refers to the given one.
 
-The frames say which of the two is meant. Since text and pronoun are fixed once the seed stands,
-and a row adds nothing but one of the two noun phrases, there is no wording left to choose when
-the row is written: this grammar, alone among all, must see to the private check when it writes
-the seed.
+The frames say which of the two is meant. A row adds nothing to the text and the pronoun of its seed
+but one of the noun phrases, so its wording cannot be chosen. Unlike all others, this grammar must
+therefore check the private truth when it writes the seed.
 """
 
 import re
@@ -11,24 +10,21 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import cycle
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
+from simulator.templates import Template, frame
 from simulator.truth import truth
-from simulator.wording import Lexicon, Template, frame, lexicons, lines
+from simulator.words import Lexicon, lexicons, lines
 
+_WORDS: Final = lexicons("wsc_words.txt")
 _LABELS: Final = ("true", "false")
 _KINDS: Final = ("person", "group", "person", "rival", "person", "fit")
-_PRONOUNS: Final = {
-    "person": ("he", "she"),
-    "group": ("they",),
-    "fit": ("it",),
-    "rival": ("it",),
-}
+_PRONOUNS: Final = {"person": ("he", "she"), "group": ("they",), "fit": ("it",), "rival": ("it",)}
 
 
 class _Frame(NamedTuple):
-    """A sentence, the kind of pair that it takes, and which of the two is meant ("a" or "b")."""
+    """A sentence, the kind of its pair, and which of the two is meant ("a" or "b")."""
 
     kind: str
     referent: str
@@ -36,19 +32,9 @@ class _Frame(NamedTuple):
 
 
 @cache
-def _words() -> Mapping[str, Lexicon]:
-    return lexicons("wsc_words.txt")
-
-
-@cache
 def _frames() -> tuple[_Frame, ...]:
-    words = {
-        "a": Lexicon(["@a"]),
-        "b": Lexicon(["@b"]),
-        "he": Lexicon(_PRONOUNS["person"]),
-        "they": Lexicon(_PRONOUNS["group"]),
-        "who": _words()["who"],
-    }
+    words = {"a": Lexicon(["@a"]), "b": Lexicon(["@b"]), "who": _WORDS["who"]}
+    words |= {"he": Lexicon(_PRONOUNS["person"]), "they": Lexicon(_PRONOUNS["group"])}
     found = []
     for line in lines("wsc_frames.txt"):
         head, _, text = line.partition("> ")
@@ -59,27 +45,27 @@ def _frames() -> tuple[_Frame, ...]:
 
 @cache
 def _pairs(kind: str) -> tuple[tuple[str, str], ...]:
-    entries = _words()[kind].entries
+    entries = _WORDS[kind].entries
     if kind in ("fit", "rival"):
         return tuple((e.split(" > ")[0], e.split(" > ")[1]) for e in entries)
     return tuple((a, b) for a in entries for b in entries if a != b)
 
 
 class WscGrammar(Grammar):
-    """Sentences with a pronoun that only their sense, not their grammar, ties to one of two."""
+    """Winograd schemas."""
 
     name = "wsc"
     fields = frozenset({"text", "span1_text", "span2_text"})
     labels = _LABELS
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield pairs of noun phrases: people, groups, things."""
+        """Yield pairs of people, groups or things."""
         pools = {kind: rng.sample(_pairs(kind), len(_pairs(kind))) for kind in _PRONOUNS}
         used: set[str] = set()
         for kind in cycle(_KINDS):
             if not any(pools.values()):
                 return
-            # Every noun phrase comes up once before any comes up again in another pair.
+            # Every noun phrase is used once before any is used again in another pair.
             fresh = (pair for pair in pools[kind] if used.isdisjoint(pair))
             pair = next(fresh, pools[kind][0] if pools[kind] else None)
             if pair is None:
@@ -89,7 +75,7 @@ class WscGrammar(Grammar):
             yield {"text": f"{pair[0]} and {pair[1]}", "first": pair[0], "second": pair[1]}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield sentences whose text bears the truth that they have by their sense."""
+        """Yield sentences whose private truth agrees with their meaning."""
         pair = _pair(ask.context, ask.attributes)
         kinds = (_kind(pair),) if pair else _KINDS
         frames = [one for one in _frames() if one.kind in kinds]
@@ -105,17 +91,10 @@ class WscGrammar(Grammar):
         text = str(slot.given.get("text", ""))
         if len(candidates) != 2:
             pair = _pair(slot.context, slot.attributes)
-            candidates = [_standing(noun, text) or noun for noun in pair or ()]
+            candidates = [_only(noun, text) or noun for noun in pair or ()]
         meant = _meant(text, candidates) if len(candidates) == 2 else None
         if meant is not None:
             yield {"span1_text": candidates[meant if label == "true" else 1 - meant]}
-
-    def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return the reason in terms of the two spans."""
-        pronoun, noun = (f"“{row.get(name, '')}”" for name in ("span2_text", "span1_text"))
-        if label == "true":
-            return f"Only if {pronoun} means {noun} do the two halves of the text fit together."
-        return f"What is said of {pronoun} would make no sense of {noun}; it means the other."
 
 
 def _pair(context: str, attributes: Mapping[str, str]) -> tuple[str, str] | None:
@@ -135,12 +114,12 @@ def _kind(pair: tuple[str, str]) -> str:
 
 
 def _seed(one: _Frame, pair: tuple[str, str], rng: Random) -> Fields | None:
-    """Write a frame out; None where the text does not bear its own truth."""
+    """Fill a frame; None if the private truth of the text disagrees with its meaning."""
     nouns = pair if one.kind == "fit" or rng.random() < 0.5 else (pair[1], pair[0])
     pronoun = rng.choice(_PRONOUNS[one.kind])
     values = {"a": nouns[0], "b": nouns[1], "he": pronoun, "they": pronoun}
     text = one.text.fill(values, rng)
-    spans = [_standing(noun, text) for noun in nouns]
+    spans = [_only(noun, text) for noun in nouns]
     found = re.findall(rf"(?i)\b{pronoun}\b", text)
     if None in spans or len(found) != 1:
         return None
@@ -152,14 +131,14 @@ def _seed(one: _Frame, pair: tuple[str, str], rng: Random) -> Fields | None:
     return {"text": text, "span2_text": found[0], "candidates": candidates}
 
 
-def _standing(noun: str, text: str) -> str | None:
-    """Return a noun phrase as it stands in the text, where it stands there just once."""
+def _only(noun: str, text: str) -> str | None:
+    """Return a noun phrase as the text spells it, or None if it is not there exactly once."""
     found = re.findall(rf"(?i)\b{re.escape(noun)}\b(?!['’-])", text)
     return found[0] if len(found) == 1 else None
 
 
 def _meant(text: str, candidates: list[str]) -> int | None:
-    """Find the frame of a text and so the candidate that its pronoun means."""
+    """Return the index of the candidate that the pronoun refers to."""
     for order in ((0, 1), (1, 0)):
         marked = text
         for mark, which in zip("ab", order, strict=True):

@@ -1,4 +1,4 @@
-"""The HTTP surface, asked by the official SDK and by hand."""
+"""The HTTP interface, through the official SDK and by hand."""
 
 import json
 import math
@@ -109,14 +109,16 @@ async def test_bad_requests_say_which_parameter_is_wrong(
     assert (error["param"], error["type"]) == (param, "invalid_request_error")
 
 
-async def test_what_is_no_json_or_no_route_gets_an_error_object(client: httpx2.AsyncClient) -> None:
+async def test_invalid_json_and_unknown_routes_get_an_error(
+    client: httpx2.AsyncClient,
+) -> None:
     broken = await client.post("/v1/chat/completions", content=b"{nonsense")
     assert (broken.status_code, "JSON" in broken.json()["error"]["message"]) == (400, True)
     nowhere = await client.get("/v1/nowhere")
     assert (nowhere.status_code, "error" in nowhere.json()) == (404, True)
 
 
-async def test_embeddings_are_unit_vectors_that_know_what_is_alike(sdk: openai.AsyncOpenAI) -> None:
+async def test_embeddings_are_unit_vectors_close_for_similar_texts(sdk: openai.AsyncOpenAI) -> None:
     texts = ["the ferry left Leeds", "the ferries left Leeds", "prices of wool went up"]
     answer = await sdk.embeddings.create(model=MODEL, input=texts)
     a, b, c = (one.embedding for one in answer.data)
@@ -127,7 +129,7 @@ async def test_embeddings_are_unit_vectors_that_know_what_is_alike(sdk: openai.A
     assert a == pytest.approx(embed(texts[0]), abs=1e-6)
 
 
-async def test_a_batch_goes_the_whole_way(sdk: openai.AsyncOpenAI) -> None:
+async def test_a_batch_completes(sdk: openai.AsyncOpenAI) -> None:
     lines = [
         {
             "custom_id": f"row-{n}",
@@ -176,7 +178,7 @@ async def test_a_slow_batch_can_be_cancelled_and_a_broken_one_fails() -> None:
         assert (await slow.batches.retrieve(batch.id)).output_file_id is None
 
 
-async def test_a_batch_file_that_is_no_batch_file_fails_by_line(sdk: openai.AsyncOpenAI) -> None:
+async def test_an_invalid_batch_file_fails_with_line_numbers(sdk: openai.AsyncOpenAI) -> None:
     upload = await sdk.files.create(file=("in.jsonl", b'{"custom_id": "a"}\n'), purpose="batch")
     batch = await sdk.batches.create(
         input_file_id=upload.id, endpoint="/v1/chat/completions", completion_window="24h"

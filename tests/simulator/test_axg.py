@@ -1,4 +1,4 @@
-"""AX-g: premises that read back, hypotheses about the right person, twins of the same truth."""
+"""AX-g: premises can be read back, hypotheses name the right person, twins share their truth."""
 
 import re
 from itertools import islice
@@ -73,7 +73,7 @@ def test_every_premise_reads_back_and_its_hypotheses_name_one_person_each():
         ("Because his watch had stopped, the nurse kept the visitor waiting until noon.", 0),
     ],
 )
-def test_the_referent_is_the_one_that_the_sense_demands(premise, meant):
+def test_the_referent_agrees_with_the_meaning(premise, meant):
     pair = {"occupation": "nurse", "participant": "visitor"}
     wanted = f"the {list(pair.values())[meant]}"
     assert all(wanted in text.lower() for text in hypotheses(premise, "entailment", pair=pair))
@@ -82,7 +82,7 @@ def test_the_referent_is_the_one_that_the_sense_demands(premise, meant):
     )
 
 
-def test_a_foreign_premise_yields_nothing():
+def test_a_premise_of_other_origin_yields_nothing():
     assert hypotheses("The cat sat on the mat.", "entailment") == []
     assert hypotheses("The security guard saw the visitor.", "entailment", pair={}) == []
 
@@ -91,7 +91,7 @@ def test_a_context_has_more_than_seventy_premises():
     assert len(set(premises(400))) > 200
 
 
-def test_contexts_are_drawn_from_the_terms_given():
+def test_contexts_use_the_given_terms():
     terms = {
         "occupations": ("nurse", "plumber", "judge", "smith"),
         "participant": ("patient", "tenant", "witness", "child", "guest"),
@@ -106,13 +106,13 @@ def test_contexts_are_drawn_from_the_terms_given():
     assert len(fitting & {(one["occupation"], one["participant"]) for one in found[:4]}) == 3
 
 
-def test_without_terms_it_has_its_own():
+def test_without_terms_contexts_use_the_grammar_s_own():
     ask = ContextAsk({"occupation": (), "participant": ()}, {})
     found = list(islice(AxgGrammar().contexts(ask, Random(3)), 20))
     assert len({one["text"] for one in found}) == 20
 
 
-def test_the_attributes_of_the_context_tell_it_from_tasks_of_the_same_fields():
+def test_context_attributes_distinguish_it_from_tasks_with_the_same_fields():
     block = {
         "task": {"title": "T", "description": "", "fields": {"premise": "p", "hypothesis": "h"}},
         "context": {"text": "a pair", "attributes": PAIR},
@@ -125,7 +125,7 @@ def test_the_attributes_of_the_context_tell_it_from_tasks_of_the_same_fields():
     assert hypotheses(seed["premise"], "entailment")
 
 
-def test_a_thousand_rows_bear_their_labels_and_so_do_their_twins(rows):
+def test_a_thousand_rows_and_their_twins_have_their_labels(rows):
     labels = tuple(LABELS)
     for row in rows:
         fields = {name: row[name] for name in TASK["fields"]}

@@ -1,18 +1,19 @@
-"""The rows of RTE, CB, COPA, BoolQ and of a task that no grammar knows: right, varied, distinct."""
+"""Rows of RTE, CB, COPA, BoolQ and an unknown task are right, varied and distinct."""
 
 import re
 from functools import cache
 
 import pytest
 
+from simulator.banks import Bank, bank
 from simulator.grammar import Grammar, SeedAsk
-from simulator.grammars.boolq import BoolqGrammar
 from simulator.grammars.cb import CbGrammar
 from simulator.grammars.copa import CopaGrammar
+from simulator.grammars.passages import BoolqGrammar
 from simulator.grammars.rte import RteGrammar
-from simulator.reports import Bank, bank
 from simulator.truth import truth
 from targen.hashing import rng
+from tests.support.copa import explains
 from tests.support.simulated import shares
 from tests.support.simulated_tasks import TASKS, Row, public, rows_of
 
@@ -41,7 +42,7 @@ def test_rows_are_distinct(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*KNOWN, "tickets"])
-def test_rows_bear_the_label_that_was_asked_for(name: str) -> None:
+def test_rows_have_the_requested_label(name: str) -> None:
     labels = list(TASKS[name]["labels"])
     right = [truth(public(row), labels) == row["_label"] for row in rows(name)]
     assert sum(right) >= (0.985 if name == "tickets" else 0.998) * len(right)
@@ -83,12 +84,12 @@ def test_every_scenario_can_be_read_back(name: str) -> None:
             assert len(reading.denied) == sum(len(one.denied) for one in said), text
 
 
-def test_rte_negates_seldom_so_that_the_label_is_no_matter_of_signal_words() -> None:
+def test_rte_rarely_negates_so_that_no_word_reveals_the_label() -> None:
     negated = [row for row in rows("rte") if re.search(r"\bnot\b|n’t\b", row["hypothesis"])]
     assert len(negated) < 150
 
 
-def test_cb_embeds_under_the_operator_that_was_asked_for() -> None:
+def test_cb_embeds_under_the_requested_operator() -> None:
     ask = SeedAsk("", {}, {"operator": "question"}, {"premise": "text"})
     seeds = GRAMMARS["cb"].seeds(ask, rng("operator"))
     assert all(next(seeds)["premise"].endswith("?") for _ in range(50))
@@ -101,17 +102,16 @@ def test_cb_hypotheses_of_each_label_come_with_and_without_a_negation() -> None:
         assert 0.08 * len(texts) < negated < 0.92 * len(texts), label
 
 
-def test_copa_places_the_answer_where_the_label_says() -> None:
-    grammar = CopaGrammar()
+def test_copa_puts_the_answer_where_the_label_says() -> None:
     first = [row for row in rows("copa") if row["_label"] == "0"]
     second = [row for row in rows("copa") if row["_label"] == "1"]
     assert abs(len(first) - len(second)) <= 5
     for row in rows("copa")[:200]:
         assert row["choice1"] != row["choice2"]
         chosen = row["choice1"] if row["_label"] == "0" else row["choice2"]
-        assert grammar.explains(row["premise"], row["question"], chosen), row
+        assert explains(row["premise"], row["question"], chosen), row
         other = row["choice2"] if row["_label"] == "0" else row["choice1"]
-        assert not grammar.explains(row["premise"], row["question"], other), row
+        assert not explains(row["premise"], row["question"], other), row
 
 
 def test_boolq_questions_are_lower_case_without_a_question_mark() -> None:
@@ -120,7 +120,7 @@ def test_boolq_questions_are_lower_case_without_a_question_mark() -> None:
     assert all(45 <= len(row["passage"].split()) <= 150 for row in rows("boolq")[:100])
 
 
-def test_tickets_of_a_label_speak_of_what_its_constraint_says() -> None:
+def test_tickets_contain_what_the_constraint_of_their_label_says() -> None:
     critical = [row["body"] for row in rows("tickets") if row["_label"] == "critical"]
     told = sum(
         any(cue in body.lower() for cue in ("has stopped", "data is being lost", "minute counts"))

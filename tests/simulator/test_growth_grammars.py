@@ -1,4 +1,4 @@
-"""The grammars behind claims, choices, abstracts and instructions: what they say is right."""
+"""Claims, choices, abstracts and instructions are right."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from simulator.grammars.choices import GapGrammar, GoalGrammar, RiddleGrammar, S
 from simulator.grammars.claims import CLAIMS, CLOSED, STRATEGY
 from simulator.grammars.instructions import InstructionGrammar
 from simulator.grammars.passages import PASSAGES
-from simulator.knowledge import animals, facts, rows, things
+from simulator.knowledge import animals, claims, rows, things
 from simulator.truth import truth
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
@@ -31,29 +31,29 @@ def written(grammar, label="", count=300, given=None, seed=1):
 
 
 @pytest.mark.parametrize("true", [True, False])
-def test_companies_of_animals_are_counted_right(true):
+def test_legs_of_several_animals_are_counted_correctly(true):
     seen = 0
-    for fact in islice(facts(Random(2), true, steps=True), 800):
-        said = re.match(r"have more than (\d+) legs", fact.rest)
+    for claim in islice(claims(Random(2), true, steps=True), 800):
+        said = re.match(r"have more than (\d+) legs", claim.rest)
         if said is None:
             continue
         seen += 1
-        names = re.split(r", | and ", fact.subject)
+        names = re.split(r", | and ", claim.subject)
         legs = sum(LEGS[name.split(" ", 1)[1]] for name in names)
         assert (legs > int(said[1])) is true
     assert seen > 50
 
 
 @pytest.mark.parametrize("true", [True, False])
-def test_a_thing_fits_where_it_is_shorter(true):
+def test_a_thing_fits_into_a_longer_box(true):
     sizes = {one.a: one.length for one in (*things(), *animals())}
     inside = {name: float(size) for name, size in rows("box")}
     seen = 0
-    for fact in islice(facts(Random(3), true, steps=True), 800):
+    for claim in islice(claims(Random(3), true, steps=True), 800):
         for name, size in inside.items():
-            if fact.verb == "could" and fact.rest.endswith(f" {name}"):
+            if claim.verb == "could" and claim.rest.endswith(f" {name}"):
                 seen += 1
-                assert (sizes[fact.subject] <= size) is true
+                assert (sizes[claim.subject] <= size) is true
     assert seen > 50
 
 
@@ -70,7 +70,7 @@ def test_claims_and_questions_do_not_run_out(grammar):
     ("grammar", "count"),
     [(GoalGrammar(), 2), (GapGrammar(), 2), (SenseGrammar(), 5), (RiddleGrammar(), 5)],
 )
-def test_choices_hold_their_answer_once_at_any_place(grammar, count):
+def test_choices_contain_their_answer_once_at_any_position(grammar, count):
     places = set()
     questions = set()
     for row in written(grammar, count=1000):
@@ -81,7 +81,7 @@ def test_choices_hold_their_answer_once_at_any_place(grammar, count):
     assert len(questions) > 300
 
 
-def test_the_gap_stands_for_whom_its_line_says():
+def test_every_gap_sentence_has_one_gap():
     lines = rows("gap")
     assert all(len(pair) == 2 and all(text.count("_") == 1 for text in pair) for pair in lines)
     for row in written(GapGrammar(), count=200):
@@ -89,7 +89,7 @@ def test_the_gap_stands_for_whom_its_line_says():
         assert all(option in row["question"] for option in row["options"])
 
 
-def test_a_riddle_fits_no_other_of_its_options():
+def test_a_riddle_fits_only_its_answer():
     riddles = {one.name: one.riddles for one in (*things(), *animals())}
     for row in written(RiddleGrammar(), count=300):
         for option in row["options"]:
@@ -136,7 +136,7 @@ def test_instructions_are_carried_out_right():
 
 
 @pytest.mark.parametrize("kind", ["open", "classification"])
-def test_instructions_stay_new_long_enough(kind):
+def test_instructions_stay_novel_long_enough(kind):
     pool = Pool(0.7)
     for row in written(InstructionGrammar(), count=600, given={"kind": kind}):
         if pool.nearest(row["instruction"]) is None:
@@ -145,8 +145,8 @@ def test_instructions_stay_new_long_enough(kind):
 
 
 @pytest.mark.parametrize("name", ["creak", "commonsenseqa", "pubmedqa", "instructions"])
-def test_the_embedded_model_makes_whole_tasks(tmp_path, name):
-    """And nine rows of ten have the label that they are meant to have, which annotators see."""
+def test_the_simulator_makes_whole_tasks(tmp_path, name):
+    """About nine rows in ten have the requested label."""
     spec = real_task(name, rows=60)
 
     async def made():

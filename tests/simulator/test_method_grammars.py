@@ -1,4 +1,4 @@
-"""Reviews, stories, textbook sections and German tickets: what is asked for stands in the text."""
+"""Reviews, stories, textbook sections, German tickets and questions about documents."""
 
 import ast
 import json
@@ -11,8 +11,8 @@ import pytest
 from simulator.app import completion, content, logprob
 from simulator.errors import NONE, ErrorRates
 from simulator.grammar import ContextAsk, SeedAsk, Slot
-from simulator.grammars.documents import DocumentGrammar, opposite
 from simulator.grammars.german import GermanTicketGrammar
+from simulator.grammars.passages import DocumentGrammar, opposite
 from simulator.grammars.reviews import ReviewGrammar
 from simulator.grammars.rte import RteGrammar
 from simulator.grammars.stories import StoryGrammar, wanted_words
@@ -71,7 +71,7 @@ def test_a_story_has_its_words_its_opening_and_its_paragraphs(count):
         assert not re.search(r"[{}\[\]|]", text)
 
 
-def test_dialogue_stands_in_quotation_marks_where_it_is_asked_for():
+def test_requested_dialogue_is_in_quotation_marks():
     for n in range(20):
         slot = Slot("", {}, {}, None, (), ("dialogue",))
         text = next(StoryGrammar().instances(slot, "", Random(n)))["story"]
@@ -79,13 +79,13 @@ def test_dialogue_stands_in_quotation_marks_where_it_is_asked_for():
 
 
 @pytest.mark.parametrize("labels", [(), ("twist",), ("bad_ending", "conflict", "dialogue")])
-def test_a_story_bears_exactly_the_features_that_are_meant(labels):
+def test_a_story_has_exactly_the_requested_features(labels):
     for seed in range(5):
         text = story(labels, seed)
         assert truths({"story": text}, StoryGrammar.labels) == sorted(labels)
 
 
-def test_a_wrong_story_bears_one_feature_more_or_less():
+def test_a_wrong_story_has_one_feature_more_or_less():
     text = story(("twist",), rates=ErrorRates(1, 0, 0, 0, 0))
     assert len(set(truths({"story": text}, StoryGrammar.labels)) ^ {"twist"}) == 1
 
@@ -103,14 +103,14 @@ def test_annotators_err_in_one_feature_at_their_rate():
         assert len(set(label) ^ {"dialogue", "twist"}) == rate
 
 
-def test_a_plan_speaks_of_the_drawn_words():
+def test_a_plan_uses_the_required_words():
     ask = SeedAsk("", {}, {}, {}, WORDS)
     plans = list(islice(StoryGrammar().seeds(ask, Random(1)), 40))
     assert any("kite" in plan["summary"] for plan in plans)
     assert len({json.dumps(plan) for plan in plans}) > 35
 
 
-def test_snippets_parse_but_for_a_few_slips():
+def test_most_snippets_parse():
     slot = Slot("", {}, {}, None, ("1. the topic: recursion", "2. the reader: a pupil"))
     rows = list(islice(TextbookGrammar().instances(slot, "", Random(5)), 200))
     codes = [code for row in rows for code in row["snippets"]]
@@ -149,7 +149,7 @@ def test_german_tickets_are_german():
     assert list(grammar.instances(Slot("", {}), "high", Random(1))) == []
 
 
-def test_log_probabilities_come_where_they_are_asked_for():
+def test_log_probabilities_are_returned_on_request():
     slot = {"slot": 1, "requirements": [], "labels": {}}
     block = {"task": {"fields": {"story": "s"}}, "slots": [slot]}
     properties = {"slot": {"type": "integer"}, "story": TEXT}
@@ -160,7 +160,7 @@ def test_log_probabilities_come_where_they_are_asked_for():
     assert all(-12 <= one["logprob"] < 0 for one in tokens)
 
 
-def test_a_token_is_as_likely_everywhere_and_rare_letters_make_it_less_so():
+def test_log_probabilities_depend_on_the_token_alone_and_rare_letters_lower_them():
     assert logprob("the") == logprob(" The")
     assert logprob("tea") > logprob("zyzzyva")
     assert "".join(one["token"] for one in content("a  b.\n")) == "a  b.\n"
@@ -169,7 +169,7 @@ def test_a_token_is_as_likely_everywhere_and_rare_letters_make_it_less_so():
 PASSAGE = "A lock lifts a boat. Most locks need no pump, for the water comes from above."
 
 
-def test_questions_about_foreign_passages_say_what_a_sentence_says_or_its_opposite():
+def test_questions_about_documents_use_a_sentence_or_its_opposite():
     slot = Slot("", {}, {"passage": PASSAGE})
     yes = {
         row["question"] for row in islice(DocumentGrammar().instances(slot, "true", Random(1)), 90)
@@ -190,7 +190,7 @@ def test_questions_about_foreign_passages_say_what_a_sentence_says_or_its_opposi
         ("Nothing here to turn", None),
     ],
 )
-def test_the_first_telling_word_is_turned_round(sentence, turned):
+def test_the_first_word_with_an_opposite_is_replaced(sentence, turned):
     assert opposite(sentence) == turned
 
 

@@ -1,4 +1,4 @@
-"""ReCoRD: passages with their entities, queries that ask for the right one, rows that vary."""
+"""ReCoRD: passages with their entities, queries for the right one, varied rows."""
 
 import re
 from itertools import islice
@@ -6,10 +6,11 @@ from random import Random
 
 import pytest
 
+from simulator.errors import near_duplicate
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.record import RecordGrammar, _cast, _passage, _read, _stories
 from simulator.truth import truth
-from simulator.wording import lightly_changed, sentences
+from simulator.words import sentences
 from targen.tasks.validators import VALIDATORS
 from tests.support.simulated import TEXT, Client, shares, write_rows
 
@@ -84,18 +85,18 @@ def test_the_query_follows_the_role_and_not_the_place_in_the_list():
         assert "borrow" not in texts
 
 
-def test_a_lightly_changed_passage_still_reads():
+def test_a_near_duplicate_passage_still_reads():
     read = 0
     for seed in range(40):
         story = _stories()[seed % len(_stories())]
         values, passage = told(story, seed)
         fields = {"passage": passage, "entities": [values[role] for role in story.roles]}
-        changed = lightly_changed(fields, Random(seed))
+        changed = near_duplicate(fields, Random(seed))
         read += changed is None or _read(changed["passage"], changed["entities"]) is not None
     assert read >= 38
 
 
-def test_a_foreign_passage_yields_nothing():
+def test_a_passage_of_other_origin_yields_nothing():
     given = {"passage": "Rain fell on Rome. Nero sang.", "entities": ["Rome", "Nero"]}
     assert list(RecordGrammar().instances(Slot("", {}, given, "Rome"), "Rome", Random(1))) == []
 
@@ -108,7 +109,7 @@ def test_contexts_are_distinct_and_their_seeds_many():
         assert len({one["passage"] for one in islice(seeds, 200)}) == 200
 
 
-def test_a_thousand_rows_bear_their_answers_and_keep_the_invariants(rows):
+def test_a_thousand_rows_have_their_answers_and_keep_the_invariants(rows):
     for row in rows:
         fields = {name: row[name] for name in TASK["fields"]}
         assert truth(fields, row["entities"]) == row["_label"], row

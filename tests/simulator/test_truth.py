@@ -1,4 +1,4 @@
-"""The private truth: told from the text alone, the same for twins, sure against unknown rivals."""
+"""The private truth depends on the text alone and is the same for twins."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""WiC: forms that can be found, senses that are as the label says, rows that vary."""
+"""WiC: forms that can be found, senses that agree with the label, varied rows."""
 
 import re
 from itertools import islice
@@ -8,8 +8,9 @@ import pytest
 
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.wic import WicGrammar, _lexicon
+from simulator.templates import frame
 from simulator.truth import truth
-from simulator.wording import frame, lines
+from simulator.words import lines
 from targen.tasks.validators import VALIDATORS
 from tests.support.simulated import TEXT, Client, shares, write_rows
 
@@ -44,7 +45,7 @@ ROLES = {"word": "w", "sentence": "s", "start": "a", "end": "b"}
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_sentence_of_the_lexicon_holds_its_word_once_where_it_is_marked(part):
+def test_every_sentence_of_the_lexicon_has_its_word_once_where_marked(part):
     word = ""
     for line in lines(f"wic_{part}.txt"):
         if "*" not in line:
@@ -106,7 +107,7 @@ def test_twenty_contexts_spread_over_the_parts_of_speech():
     assert {one["part_of_speech"] for one in found} == set(PARTS)
 
 
-def test_seeds_begin_with_the_theme_and_go_on_without_it():
+def test_seeds_of_the_theme_come_first():
     attributes = {"part_of_speech": "noun", "theme": "money and trade"}
     words = [s["word"] for s in WicGrammar().seeds(SeedAsk("", attributes, {}, {}), Random(1))]
     assert len(words) == len(set(words)) >= 90
@@ -115,12 +116,12 @@ def test_seeds_begin_with_the_theme_and_go_on_without_it():
     assert len(list(WicGrammar().seeds(SeedAsk("", unknown, {}, {}), Random(1)))) >= 90
 
 
-def test_a_word_that_it_does_not_know_yields_nothing():
+def test_an_unknown_word_yields_nothing():
     slot = Slot("", {"part_of_speech": "noun"}, {"word": "quark"})
     assert list(WicGrammar().instances(slot, "true", Random(1))) == []
 
 
-def test_a_thousand_rows_bear_their_labels_and_hold_findable_forms(rows):
+def test_a_thousand_rows_have_their_labels_and_findable_forms(rows):
     for row in rows:
         fields = {name: row[name] for name in TASK["fields"]}
         assert truth(fields, tuple(LABELS)) == row["_label"], row

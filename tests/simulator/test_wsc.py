@@ -1,14 +1,14 @@
-"""WSC: spans that stand in the text, and a truth that the seed alone already bears."""
+"""WSC: spans that are in the text, and seeds whose private truth is right."""
 
 from itertools import islice
 from random import Random
 
 import pytest
 
+from simulator.errors import near_duplicate
 from simulator.grammar import ContextAsk, SeedAsk, Slot
 from simulator.grammars.wsc import WscGrammar, _frames, _pairs
 from simulator.truth import truth
-from simulator.wording import lightly_changed
 from targen.tasks.validators import find_span
 from tests.support.simulated import TEXT, Client, shares, write_rows
 
@@ -46,7 +46,7 @@ def span(seed, label):
 
 
 @pytest.mark.parametrize("kind", ["person", "group", "fit", "rival"])
-def test_seeds_stand_as_their_spans_say(kind):
+def test_spans_are_in_the_text_once(kind):
     for seed in seeds(_pairs(kind)[7]):
         words = seed["text"].split()
         for piece in (*seed["candidates"], seed["span2_text"]):
@@ -57,11 +57,11 @@ def test_seeds_stand_as_their_spans_say(kind):
             assert standing.strip(".,;:") == piece
         first, second = seed["candidates"]
         assert seed["text"].index(first) < seed["text"].index(second)
-        assert lightly_changed(seed, Random(1)) is None
+        assert near_duplicate(seed, Random(1)) is None
 
 
 @pytest.mark.parametrize("kind", ["person", "group", "fit", "rival"])
-def test_the_two_labels_take_the_two_noun_phrases_and_the_text_bears_both(kind):
+def test_each_label_has_its_own_noun_phrase_and_the_truth_agrees(kind):
     for seed in seeds(_pairs(kind)[3]):
         right, wrong = span(seed, "true"), span(seed, "false")
         assert {right, wrong} == set(seed["candidates"])
@@ -101,19 +101,19 @@ def test_every_pair_has_more_than_seventy_seeds(kind):
         ),
     ],
 )
-def test_the_pronoun_means_what_the_sense_demands(text, candidates, meant):
+def test_the_pronoun_refers_to_what_the_meaning_demands(text, candidates, meant):
     seed = {"text": text, "candidates": candidates}
     assert span(seed, "true") == candidates[meant]
     assert span(seed, "false") == candidates[1 - meant]
 
 
-def test_pairs_that_it_did_not_choose_do_too():
+def test_unknown_pairs_work_too():
     assert seeds(("the robot", "the drone pilot"), 5)
     (seed,) = seeds(("the wolves", "the foxes"), 1)
     assert seed["span2_text"].lower() == "they"
 
 
-def test_a_foreign_text_yields_nothing():
+def test_a_text_of_other_origin_yields_nothing():
     seed = {"text": "Anna saw Emma, and she waved.", "candidates": ["Anna", "Emma"]}
     assert list(WscGrammar().instances(Slot("", {}, seed), "true", Random(1))) == []
 
@@ -136,7 +136,7 @@ def test_every_frame_has_both_referents_for_its_kind():
     assert both == {(k, r) for k in ("person", "group", "fit", "rival") for r in "ab"}
 
 
-def test_a_thousand_rows_bear_their_labels_and_are_varied(rows):
+def test_a_thousand_rows_have_their_labels_and_are_varied(rows):
     rows = [({name: row[name] for name in TASK["fields"]}, row["_label"]) for row in rows]
     assert all(truth(row, tuple(LABELS)) == label for row, label in rows)
     assert len({tuple(row.values()) for row, _ in rows}) == len(rows)

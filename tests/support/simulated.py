@@ -1,4 +1,4 @@
-"""Helpers of the offline tests: rows through the real application, and the skeletons of rows.
+"""Helpers for tests of the simulator: rows through the real application, and skeletons of rows.
 
 A skeleton is a sentence with its content words, names and numbers masked: what stays are function
 words, their order, and punctuation.
@@ -15,7 +15,7 @@ import httpx2
 
 from simulator.app import MODEL, create_app
 from simulator.errors import NONE, ErrorRates
-from simulator.wording import sentences
+from simulator.words import sentences
 
 _FUNCTION_WORDS = """
 a an the this that these those some any no every each all both many most few more less

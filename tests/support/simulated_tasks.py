@@ -1,4 +1,4 @@
-"""The tasks as the offline tests ask for them; the wording is not that of the task files."""
+"""Tasks for tests of the simulator, worded differently from the task files."""
 
 from typing import Any
 

@@ -1,21 +1,21 @@
-"""The composer for tasks that no grammar knows: it speaks with the prompt's own words.
+"""Writes texts for tasks that no grammar knows, with the prompt's own words.
 
-It tells from names and descriptions what role a text plays (a person, a thing, a trouble, a
-title, prose ...) and fills the role from a general lexicon or from what the slot gives; what a
-label means it takes, sentence by sentence, from the label's constraint. No task, field or label
-is named in this module, and none may be.
+Names and descriptions tell the role of a text: a person, a thing, a problem, a title, prose ...
+The text comes from a general lexicon or from the slot. What a label means comes from its
+constraint, sentence by sentence. This module must not name any task, field or label.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
 from random import Random
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot
 from simulator.prompt import Prompt
-from simulator.wording import Lexicon, Template, article, capital, lexicons, tidy
+from simulator.templates import Phrasebook
+from simulator.words import article, capital, tidy
 
+_BOOK: Final = Phrasebook("generic.txt", "words.txt")
 _SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
 _ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
 _META: Final = re.compile(
@@ -28,44 +28,37 @@ _SINGULAR: Final = re.compile(
     r"\b(?:wants?|asks?|wishes|points|says|shows|is|has|does|was|can)\b"
 )
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
-
-
 _MANY: Final = 8
 _TITLE: Final = 10
-
-
-@cache
-def _words() -> Mapping[str, Lexicon]:
-    return lexicons("words.txt", "generic.txt")
+"""The greatest number of words in a title."""
 
 
 def role(*texts: str) -> str:
-    """Return the role that a name and its description speak of; `topic` where they do not say."""
+    """Return the role that a name and its description indicate; `topic` if they indicate none."""
     said = " ".join(texts).casefold().replace("_", " ")
-    for name, lexicon in _words().items():
+    for name, cues in _BOOK.entries.items():
         if name.startswith("cue ") and any(
-            re.search(rf"\b{re.escape(cue)}s?\b", said) for cue in lexicon.entries
+            re.search(rf"\b{re.escape(cue)}s?\b", said) for cue in cues
         ):
             return name.removeprefix("cue ")
     return "topic"
 
 
 def _role(name: str, description: str) -> str:
-    """Return the role of something named; the name says more than its description."""
     by_name = role(name)
     return by_name if by_name != "topic" else role(description)
 
 
 def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> list[str]:
-    """Return what a constraint says, as clauses that may stand in a text of that label.
+    """Return what a constraint says as clauses for a text of its label.
 
-    Requirements become facts (`must be`, `may be` -> `is`); what is said of the person who
-    speaks is put in the first person; what speaks of examples and fields is left out.
+    Requirements become facts (`must be` and `may be` become `is`). Statements about the speaker are
+    put in the first person. Statements about examples and fields are left out.
 
     Args:
         constraint: the constraint's text.
-        who: nouns for the person who speaks.
-        about: nouns for the kind of text that is written; it speaks of itself as `this`.
+        who: nouns for the speaker.
+        about: nouns for the kind of text, which refers to itself as `this`.
     """
     out = []
     speaker = "|".join(sorted(map(re.escape, who))) or "(?!)"
@@ -89,18 +82,18 @@ def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> l
 
 
 def _first_person(verb: str) -> str:
-    return _FIRST.get(verb, verb.removesuffix("s") if verb.endswith("s") else verb)
+    return _FIRST.get(verb, verb.removesuffix("s"))
 
 
-class Generic:
-    """A composer for one prompt; its methods are those of a grammar."""
+class Composer:
+    """Writes the answer to one prompt; has the methods of a grammar."""
 
     def __init__(self, prompt: Prompt) -> None:
         self._prompt = prompt
         self._task: Mapping[str, Any] = prompt.block.get("task") or {}
 
     def completed(self, value: Fields) -> Fields:
-        """Return a value with all that the prompt's schema asks for and it does not have."""
+        """Return a value with everything added that the prompt's schema requires."""
         if not self._prompt.schema:
             return value or {"text": self._phrase("topic", self._prompt.random("value"))}
         found = self._fitted(value, self._prompt.schema, "")
@@ -112,8 +105,7 @@ class Generic:
             parts = (schema.get("properties") or {}).items()
             return {key: self._fitted(value.get(key), one, f"{name} {key}") for key, one in parts}
         if kind == "array" and isinstance(value, list):
-            least = int(schema.get("minItems") or 0)
-            more = [None] * (least - len(value))
+            more = [None] * (int(schema.get("minItems") or 0) - len(value))
             one = schema.get("items") or {}
             return [self._fitted(v, one, f"{name} {n}") for n, v in enumerate([*value, *more])]
         allowed = schema.get("enum")
@@ -121,7 +113,7 @@ class Generic:
             return self._instance(schema, self._prompt.random(f"value {name}"), name)
         return value
 
-    def _instance(self, schema: Mapping[str, Any], rng: Random, name: str = "") -> Any:
+    def _instance(self, schema: Mapping[str, Any], rng: Random, name: str) -> Any:
         if allowed := schema.get("enum"):
             return rng.choice(allowed)
         kind = schema.get("type")
@@ -135,85 +127,72 @@ class Generic:
             return rng.randint(1, 9)
         if kind == "boolean":
             return rng.random() < 0.5
-        return capital(self._phrase(_role(name, str(schema.get("description", ""))), rng))
+        return capital(self._phrase(_role(name, _description(schema)), rng))
 
     def terms(self, category: str, rng: Random) -> Iterator[str]:
-        """Yield vocabulary terms: of the category's role, or made from its name."""
+        """Yield vocabulary terms of the category's role, or made from its name."""
         kind = role(category)
         while True:
             if kind in ("topic", "title", "prose"):
-                aspect, setting = (_words()[name].draw(rng) for name in ("aspect", "setting"))
+                aspect, setting = (_BOOK.draw(name, {}, rng) for name in ("aspect", "setting"))
                 yield tidy(f"x {aspect} {category} of {setting}")[2:]
             else:
                 yield self._phrase(kind, rng)
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield contexts: attributes by their roles, and a text that holds them all."""
+        """Yield contexts: attributes by their roles, and a text that contains them."""
         described = (self._prompt.block.get("wanted") or {}).get("attributes") or {}
+        kinds = {name: _role(name, _description(described.get(name))) for name in ask.attributes}
         while True:
             attributes = {}
             for name, values in ask.attributes.items():
-                about = described.get(name) or {}
-                text = about.get("description", "") if isinstance(about, dict) else about
                 given = ask.terms.get(name) or values
-                attributes[name] = (
-                    rng.choice(given) if given else self._phrase(_role(name, str(text)), rng)
-                )
+                attributes[name] = rng.choice(given) if given else self._phrase(kinds[name], rng)
             place = self._phrase("setting", rng)
             whole = " and ".join(attributes.values())
-            yield {
-                "text": f"{whole}: {place}" if whole else self._phrase("topic", rng),
-                **attributes,
-            }
+            text = f"{whole}: {place}" if whole else self._phrase("topic", rng)
+            yield {"text": text, **attributes}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield seeds: every field by its role."""
         thing = _thing(ask.attributes)
         while True:
-            out = {}
-            for name, description in ask.wanted.items():
-                kind = _role(name, description)
-                out[name] = self._phrase(kind, rng, thing) or ask.context
-            yield out
+            yield {
+                name: self._phrase(_role(name, description), rng, thing) or ask.context
+                for name, description in ask.wanted.items()
+            }
 
     def _phrase(self, kind: str, rng: Random, thing: str = "") -> str:
-        """Return a phrase of a role: a clause for troubles, a noun phrase for the others."""
-        words = _words()
+        """Return a phrase of a role: a clause for troubles, otherwise a noun phrase."""
         if kind == "trouble":
-            part, does = words["part"].draw(rng), words["does"].draw(rng)
+            part, does = (rng.choice(_BOOK.entries[name]) for name in ("part", "does"))
             of = f" of the {_bare(thing)}" if thing and rng.random() < 0.3 else ""
-            return _fill(f"the {part}{of} {does}", {}, rng)
+            return _BOOK.fill(f"the {part}{of} {does}", {}, rng)
         if kind == "time":
-            return _fill("{weekday} in {month}", {}, rng)
+            return _BOOK.fill("{weekday} in {month}", {}, rng)
         if kind in ("topic", "title", "prose"):
-            return f"{words['setting'].draw(rng)} in {words['place'].draw(rng)}"
-        return _fill(words[kind].draw(rng), {}, rng)
+            return f"{_BOOK.draw('setting', {}, rng)} in {_BOOK.draw('place', {}, rng)}"
+        return _BOOK.draw(kind, {}, rng)
 
     def instances(
         self, slot: Slot, label: str, names: list[str], wrong: bool, rng: Random
     ) -> Iterator[Fields]:
-        """Yield rows: each field as its description wants it, from the slot's material.
+        """Yield rows: each field by its description, from what the slot gives.
 
-        Rows that are to be wrong say nothing of what the label's constraint asks for.
+        Wrong rows contain nothing from the label's constraint.
         """
         if not (slot.given or slot.attributes or slot.context or slot.answer):
             slot = self._imagined(rng)
         fields = self._task.get("fields") or {}
-        about = {name: _description(fields.get(name)) for name in names}
-        who = frozenset(n for n in slot.attributes if _role(n, "") == "person")
-        kind = frozenset(
-            w.removesuffix("s") for w in re.findall(r"\w{4,}", str(self._task.get("title")).lower())
-        )
+        who = frozenset(n for n in slot.attributes if role(n) == "person")
+        words = re.findall(r"\w{4,}", str(self._task.get("title")).lower())
         block = self._prompt.block
         constraint = str((block.get("label") or {}).get("constraint", ""))
         constraint = constraint or str((block.get("labels") or {}).get(label, ""))
-        said = statements(constraint, who, kind)
+        said = statements(constraint, who, frozenset(word.removesuffix("s") for word in words))
         said = [] if wrong else [s for s in said if not any(name in s.split() for name in fields)]
         material = _Material(slot, said)
-        parts = {
-            name: material.options(_role(name, text), text, rng, self._values(fields.get(name)))
-            for name, text in about.items()
-        }
+        parts = {name: material.options(name, fields.get(name), rng) for name in names}
         while True:
             yield {
                 name: " ".join(filter(None, map(rng.choice, options)))
@@ -221,21 +200,16 @@ class Generic:
             }
 
     def _imagined(self, rng: Random) -> Slot:
-        """Return a slot with somebody and something to write about, where the recipe gives none."""
+        """Return a slot with a person and a subject, for recipes that give none."""
         told = f"{self._task.get('title')} {self._task.get('description')}".casefold()
-        people = (cue for cue in _words()["cue person"].entries if re.search(rf"\b{cue}\b", told))
+        people = (cue for cue in _BOOK.entries["cue person"] if re.search(rf"\b{cue}\b", told))
         attributes = {next(people, "person"): "person", "product": "thing"}
         drawn = {name: self._phrase(kind, rng) for name, kind in attributes.items()}
         given = {kind: self._phrase(kind, rng) for kind in ("trouble", "effect")}
         return Slot(self._phrase("setting", rng), drawn, given)
 
-    @staticmethod
-    def _values(field: object) -> tuple[str, ...]:
-        values = field.get("values") if isinstance(field, dict) else None
-        return tuple(map(str, values or ()))
-
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
-        """Return the reasons for a label."""
+        """Return the reason for a label."""
         texts = [str(v) for v in row.values() if isinstance(v, str) and len(v) > 20]
         shown = rng.choice(texts)[:90] if texts else "the row"
         how = rng.choice(("points to", "speaks for", "is best explained by"))
@@ -245,8 +219,8 @@ class Generic:
 class _Material:
     """What a slot gives to write from.
 
-    A text is written as a row of parts, each with some wordings to choose from: so the many
-    candidates that the search needs cost little.
+    A text is a sequence of parts with some wordings each, so that a search gets many candidates at
+    low cost.
     """
 
     def __init__(self, slot: Slot, said: list[str]) -> None:
@@ -264,12 +238,12 @@ class _Material:
             "c": self._context,
         }
 
-    def options(
-        self, kind: str, description: str, rng: Random, allowed: tuple[str, ...]
-    ) -> list[list[str]]:
-        """Return the parts of a field's text, each with its wordings; some may be left out."""
-        if allowed:
-            return [list(allowed)]
+    def options(self, name: str, field: object, rng: Random) -> list[list[str]]:
+        """Return the parts of a field's text with their wordings; an empty wording omits a part."""
+        if isinstance(field, dict) and field.get("values"):
+            return [list(map(str, field["values"]))]
+        description = _description(field)
+        kind = _role(name, description)
         if kind == "title":
             return [self._titles(rng)]
         if "question" in description.casefold():
@@ -279,9 +253,10 @@ class _Material:
         return [[_sentence(one) for one in self._statements(rng)]]
 
     def _frames(self, name: str, rng: Random, count: int, **more: str) -> list[str]:
-        frames = _words()[name].entries
-        chosen = rng.sample(frames, min(count, len(frames)))
-        return [_fill(frame, {**self._values, **more}, rng) for frame in chosen]
+        """Fill frames; `{A}` and `{T}` are `{a}` and `{t}` without their articles."""
+        values = {**self._values, **more}
+        values |= {key.upper(): _bare(text) for key, text in values.items()}
+        return _BOOK.sample(name, count, values, rng)
 
     def _titles(self, rng: Random) -> list[str]:
         if not (self._values["a"] and self._values["b"]):
@@ -316,19 +291,6 @@ def _sentence(clause: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _fill(frame: str, values: Mapping[str, str], rng: Random) -> str:
-    """Fill a frame; `{A}`, `{T}` are `{a}`, `{t}` without their articles."""
-    known = dict(values)
-    known |= {k.upper(): _bare(v) for k, v in values.items() if len(k) == 1}
-    drawn = _template(frame).draft(known, rng)
-    return " ".join(drawn.split())
-
-
-@cache
-def _template(frame: str) -> Template:
-    return Template(frame, _words())
-
-
 def _bare(phrase: str) -> str:
     return re.sub(r"^(?:an?|the|our) ", "", phrase)
 
@@ -344,10 +306,8 @@ def _person(attributes: Mapping[str, str]) -> str:
 
 
 def _is_clause(text: str) -> bool:
-    return any(does.split("{")[0].strip() in text for does in _words()["does"].entries)
+    return any(does.split("{")[0].strip() in text for does in _BOOK.entries["does"])
 
 
 def _description(field: object) -> str:
-    if isinstance(field, dict):
-        return str(field.get("description", ""))
-    return str(field or "")
+    return str(field.get("description", "")) if isinstance(field, dict) else str(field or "")

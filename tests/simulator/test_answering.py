@@ -1,15 +1,15 @@
-"""How the model takes a prompt, and how it errs: at set rates, in known ways, always alike."""
+"""How the simulator reads a prompt, and the rates and kinds of its errors."""
 
 import json
 from typing import Any
 
 import pytest
 
-from simulator.brain import answer
+from simulator.answering import answer
 from simulator.errors import NONE, ErrorRates
-from simulator.grammars.copa import CopaGrammar
 from simulator.prompt import Prompt, read
 from simulator.truth import truth, truths
+from tests.support.copa import explains
 from tests.support.simulated import TEXT, Client, items_schema, object_schema, request
 from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY, public, rows_of
 
@@ -78,7 +78,7 @@ def test_every_instruction_may_be_reworded() -> None:
 
 
 @pytest.mark.parametrize("kind", ["json_object", "text", None])
-def test_the_schema_may_stand_in_the_prompt(kind: str | None) -> None:
+def test_the_schema_may_be_in_the_prompt(kind: str | None) -> None:
     client = Client()
     body = request(SEEDS, SEED_SCHEMA)
     body["messages"][1]["content"] += (
@@ -92,7 +92,7 @@ def test_the_schema_may_stand_in_the_prompt(kind: str | None) -> None:
     assert [set(item) for item in items] == [{"item", "premise"}] * 5
 
 
-def test_without_any_schema_the_block_is_enough() -> None:
+def test_the_data_block_is_enough_without_a_schema() -> None:
     body = request(SEEDS, {})
     del body["response_format"]
     (found,) = Client().many([body])
@@ -100,7 +100,7 @@ def test_without_any_schema_the_block_is_enough() -> None:
     assert [set(item) for item in items] == [{"item", "premise"}] * 5
 
 
-def test_the_name_of_the_task_means_nothing() -> None:
+def test_the_name_of_the_task_does_not_matter() -> None:
     client = Client()
     renamed = {**SEEDS, "task": {**RTE, "name": "boolq", "title": "Something else"}}
     (item, *_) = client.ask(renamed, SEED_SCHEMA)["items"]
@@ -108,7 +108,7 @@ def test_the_name_of_the_task_means_nothing() -> None:
     assert "hypothesis 1" not in client.ask(block, hypothesis_schema(1))["items"][0]["hypothesis"]
 
 
-def test_a_prompt_asked_again_after_an_error_is_still_understood() -> None:
+def test_a_repeated_prompt_after_an_error_is_understood() -> None:
     body = request(SEEDS, SEED_SCHEMA)
     body["messages"] += [
         {"role": "assistant", "content": '```json\n{"items": [{"item": 1, "prem'},
@@ -118,14 +118,14 @@ def test_a_prompt_asked_again_after_an_error_is_still_understood() -> None:
     assert len(json.loads(found["choices"][0]["message"]["content"])["items"]) == 5
 
 
-def test_the_seed_changes_the_answer_and_nothing_else_does() -> None:
+def test_only_the_seed_changes_the_answer() -> None:
     client = Client()
     assert premises(client) == premises(client)
     other = [one["premise"] for one in client.ask(SEEDS, SEED_SCHEMA, seed=1)["items"]]
     assert other != premises(client)
 
 
-def test_what_is_excluded_does_not_come_again_even_if_it_is_cut_short() -> None:
+def test_excluded_texts_are_not_repeated_even_if_cut_off() -> None:
     client = Client()
     first = premises(client)
     again = premises(client, exclude=[text[:60] + "…" for text in first])
@@ -141,7 +141,7 @@ def test_what_is_excluded_does_not_come_again_even_if_it_is_cut_short() -> None:
     assert len(set(texts) | set(more)) == 40
 
 
-def test_attributes_keep_to_the_values_that_are_given() -> None:
+def test_attributes_have_allowed_values() -> None:
     values = ["sport clubs", "medicine", "trade"]
     block = {
         "task": RTE,
@@ -157,7 +157,7 @@ def test_attributes_keep_to_the_values_that_are_given() -> None:
     assert {one["field"] for one in found} <= set(values)
 
 
-def test_vocabulary_terms_are_as_many_as_wanted_and_distinct() -> None:
+def test_vocabulary_terms_are_distinct_and_as_many_as_requested() -> None:
     block = {
         "task": TICKETS,
         "wanted": {"category": "products", "what": "products or services", "count": 15},
@@ -186,14 +186,14 @@ def test_a_recipe_without_seeds_gets_all_fields_and_a_rationale() -> None:
             assert len(item["rationale"].split()) > 8
 
 
-def test_foreign_rows_get_a_label_that_does_not_change() -> None:
+def test_rows_of_other_origin_get_a_stable_label() -> None:
     rows = [{"premise": f"Someone wrote number {n}.", "hypothesis": "It was me."} for n in range(9)]
     first = judged(rows, NONE, LABEL_SCHEMA)
     assert first == judged(rows, NONE, LABEL_SCHEMA) == judged(rows, NONE, REASONS_SCHEMA)
     assert set(first) == set(LABELS)
 
 
-def test_foreign_seeds_get_a_hypothesis_all_the_same() -> None:
+def test_seeds_of_other_origin_get_a_hypothesis() -> None:
     texts = ["Der Mond ist aufgegangen.", "Two men from Mars wrote this."]
     items = Client().ask(instance_block("entailment", texts), hypothesis_schema(2))["items"]
     for text, item in zip(texts, items, strict=True):
@@ -201,7 +201,7 @@ def test_foreign_seeds_get_a_hypothesis_all_the_same() -> None:
         assert len(item["hypothesis"]) > 10
 
 
-def test_a_prompt_without_data_is_answered_to_its_schema() -> None:
+def test_a_prompt_without_data_gets_an_answer_of_its_schema() -> None:
     schema = object_schema(
         {
             "mood": {"enum": ["good", "bad"]},
@@ -218,14 +218,14 @@ def test_a_prompt_without_data_is_answered_to_its_schema() -> None:
     assert isinstance(value["count"], int)
 
 
-def test_the_writer_is_wrong_at_its_rate() -> None:
+def test_wrong_labels_are_at_their_rate() -> None:
     rows = rows_of("rte", 500, Client(ErrorRates(wrong_label=0.1, malformed=0, near_duplicate=0)))
     wrong = sum(truth(public(row), list(LABELS)) != row["_label"] for row in rows)
     assert 30 <= wrong <= 70
 
 
 @pytest.mark.parametrize("schema", [LABEL_SCHEMA, REASONS_SCHEMA])
-def test_judges_are_wrong_at_their_rate_and_only_then(schema: dict[str, Any]) -> None:
+def test_wrong_judgments_are_at_their_rate(schema: dict[str, Any]) -> None:
     rows = [{"premise": f"Premise {n} of many.", "hypothesis": "So be it."} for n in range(1000)]
     right = [truth(row, list(LABELS)) for row in rows]
     assert judged(rows, NONE, schema) == right
@@ -243,7 +243,7 @@ def test_annotator_and_corrector_err_independently() -> None:
     assert 20 <= both <= 62
 
 
-def test_a_majority_mends_most_wrong_labels_and_spoils_few_right_ones() -> None:
+def test_a_majority_vote_corrects_most_wrong_labels_and_few_right_ones_become_wrong() -> None:
     rates = ErrorRates(malformed=0)
     rows = rows_of("rte", 600, Client(rates))
     right = [truth(public(row), list(LABELS)) for row in rows]
@@ -260,7 +260,7 @@ def test_a_majority_mends_most_wrong_labels_and_spoils_few_right_ones() -> None:
     assert spoilt <= 0.03 * (len(rows) - wrong)
 
 
-def test_near_duplicates_come_at_their_rate_and_differ_by_a_word() -> None:
+def test_near_duplicates_are_at_their_rate_and_differ_by_a_word() -> None:
     client = Client(ErrorRates(wrong_label=0, malformed=0, near_duplicate=0.3))
     near = 0
     for seed in range(20):
@@ -276,7 +276,7 @@ def test_near_duplicates_come_at_their_rate_and_differ_by_a_word() -> None:
     assert 10 <= near <= 45
 
 
-def test_malformed_answers_come_in_several_kinds_at_their_rate() -> None:
+def test_malformed_answers_are_of_several_kinds_and_at_their_rate() -> None:
     broken = chatty = 0
     for seed in range(1000):
         text, reason = answer(prompt(SEEDS, SEED_SCHEMA, seed), ErrorRates(0, 0.2, 0, 0, 0))
@@ -291,7 +291,7 @@ def test_malformed_answers_come_in_several_kinds_at_their_rate() -> None:
     assert 25 <= chatty <= 80
 
 
-def test_without_errors_every_answer_is_as_its_schema_wants_it() -> None:
+def test_without_errors_rows_have_the_requested_label() -> None:
     for name, count in (("rte", 60), ("cb", 60), ("copa", 60), ("boolq", 60), ("tickets", 40)):
         labels = list(TASKS[name]["labels"])
         rows = rows_of(name, count)
@@ -299,7 +299,7 @@ def test_without_errors_every_answer_is_as_its_schema_wants_it() -> None:
         assert right >= count - 1
 
 
-def test_a_planned_field_and_no_seed_still_make_a_row() -> None:
+def test_a_row_may_have_a_planned_field_and_no_seed() -> None:
     task = TASKS["copa"]["task"]
     block = {
         "task": task,
@@ -310,10 +310,10 @@ def test_a_planned_field_and_no_seed_still_make_a_row() -> None:
     for item in Client().ask(block, items_schema(fields, 3))["items"]:
         row = {**{n: item[n] for n in ("premise", "choice1", "choice2")}, "question": "cause"}
         assert truth(row, ["0", "1"]) == "1"
-        assert CopaGrammar.explains(row["premise"], "cause", row["choice2"])
+        assert explains(row["premise"], "cause", row["choice2"])
 
 
-def test_a_slot_may_bring_its_own_label() -> None:
+def test_a_slot_may_have_its_own_label() -> None:
     text = premises(Client())[0]
     block = {
         "task": RTE,
@@ -337,19 +337,14 @@ def test_several_labels_are_answered_with_a_list_of_them() -> None:
     assert said == truths(block["row"], "abc")
 
 
-def test_what_a_schema_asks_for_beyond_the_task_is_there() -> None:
+def test_additional_fields_of_the_schema_are_filled() -> None:
     props = {"item": {"type": "integer"}, "premise": TEXT, "mood": {"enum": ["dark", "light"]}}
     for item in Client().ask(SEEDS, items_schema(props, 7))["items"]:
         assert item["mood"] in ("dark", "light")
         assert item["premise"]
 
 
-def test_rates_lie_between_nothing_and_all() -> None:
-    with pytest.raises(ValueError, match="wrong_label"):
-        ErrorRates(wrong_label=1.5)
-
-
-def test_an_unknown_task_is_labelled_by_its_own_labels() -> None:
+def test_rows_of_an_unknown_task_get_its_labels() -> None:
     schema = object_schema({"label": {"type": "string", "enum": list(URGENCY)}})
     found = set()
     for n in range(60):
@@ -375,6 +370,6 @@ def test_an_unknown_task_is_labelled_by_its_own_labels() -> None:
         {"labels": ["yes", "no"], "row": {"a": "b"}},
     ],
 )
-def test_a_block_of_another_shape_is_answered_to_the_schema(change: dict[str, Any]) -> None:
+def test_a_malformed_data_block_gets_an_answer_of_the_schema(change: dict[str, Any]) -> None:
     text, _ = answer(prompt({**SEEDS, **change}, object_schema({"remark": TEXT})))
     assert set(json.loads(text)) == {"remark"}
