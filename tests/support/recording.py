@@ -42,7 +42,7 @@ def recording() -> Iterator[list[Read]]:
 @cache
 def _recording_class(kind: type[BaseModel], prefix: str) -> type[BaseModel]:
     properties = {name for name in dir(kind) if isinstance(getattr(kind, name), property)}
-    properties -= {name for name in dir(BaseModel)}
+    properties -= set(dir(BaseModel))
     fields = set(kind.model_fields)
 
     def read(self: BaseModel, name: str) -> Any:
@@ -50,7 +50,8 @@ def _recording_class(kind: type[BaseModel], prefix: str) -> type[BaseModel]:
             return super(made, self).__getattribute__(name)
         if name in fields:
             value = super(made, self).__getattribute__(name)
-            if not isinstance(value, BaseModel):  # reading a section is no reading of its keys
+            # A required section only leads to its keys; whether an optional one is there is a fact.
+            if not isinstance(value, BaseModel) or kind.model_fields[name].default is None:
                 _open[-1].append(Read(prefix + name))
             return value
         through: list[Read] = []
