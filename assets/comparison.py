@@ -22,14 +22,12 @@ from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
 from targen.settings import Settings
-from targen.steps import SCHEMA_VERSION
+from targen.steps import COMPARISON, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tables.files import Stored, Tables
 
 if TYPE_CHECKING:
     from targen.quality.comparison import Method
 
-NAME = "comparison"
-REPORT = "quality_report"
 SHOWN = ("base", "task", "recipe", "rows", "calls_per_row", "label_noise", "self_bleu", "shortcut")
 
 WHEN_REPORTS_CHANGE = (
@@ -45,10 +43,10 @@ def build(settings: Settings) -> list[AssetsDefinition]:
     """Return the asset, which has no partitions; it reads the reports' files where they are."""
 
     @asset(
-        **common_attributes(NAME, settings),
+        **common_attributes(COMPARISON, settings),
         # No argument for the reports: the IO manager would read every partition, and fail on those
         # that are missing.
-        deps=[AssetDep(REPORT, partition_mapping=AllPartitionMapping())],
+        deps=[AssetDep(QUALITY_REPORT, partition_mapping=AllPartitionMapping())],
         automation_condition=WHEN_REPORTS_CHANGE,
     )
     def comparison(
@@ -60,12 +58,12 @@ def build(settings: Settings) -> list[AssetsDefinition]:
 
         started = time.monotonic()
         with readable_errors():
-            data.hold(NAME, context.run.run_id)
+            data.hold(COMPARISON, context.run.run_id)
             methods = gather(tasks, data)
             made = compare(methods)
             pages = {"json": made.json_text(), "html": comparison_page.render(made)}
         version = comparison_digest(methods)
-        origin = {"step": NAME, "step_digest": version}
+        origin = {"step": COMPARISON, "step_digest": version}
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         rows = made.table.to_dicts()
         metadata: dict[str, Any] = {
@@ -76,7 +74,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
             "step_digest": stored.step_digest,
             "data_version": stored.data_version,
             "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
-            "report": page_path(data, NAME, NAME),
+            "report": page_path(data, COMPARISON, COMPARISON),
             "seconds": seconds_since(started),
         }
         return MaterializeResult(
@@ -119,7 +117,7 @@ def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str |
     from targen.quality.comparison import MADE_FROM, staleness  # noqa: PLC0415 - not when loading
 
     try:
-        report = tables.read_json(REPORT, task)
+        report = tables.read_json(QUALITY_REPORT, task)
     except TableError:
         # One report of another release must not hide all others.
         return None, f"is damaged or of another schema than this release's ({SCHEMA_VERSION})"
@@ -138,7 +136,7 @@ def comparison_digest(methods: "list[Method]") -> str:
     """Return the sha256 of what the comparison reads of the tasks beyond their reports."""
     return digest(
         {
-            "step": NAME,
+            "step": COMPARISON,
             "schema_version": SCHEMA_VERSION,
             "tasks": [[m.task, m.extends, m.title, m.recipe, m.recipe_title] for m in methods],
         }

@@ -25,12 +25,19 @@ from resources.tasks import TaskFolder
 from targen.hashing import digest
 from targen.quality.inputs import COMPLETIONS, ReportInputs
 from targen.settings import Settings
-from targen.steps import CORRECTED_SET, SCHEMA_VERSION
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    SCHEMA_VERSION,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tables.files import Stored
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
-
-STEP = "quality_report"
 
 
 def build(
@@ -38,7 +45,7 @@ def build(
 ) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its checks, one partition per task."""
 
-    @asset(**attributes(STEP, partitions, settings))
+    @asset(**attributes(QUALITY_REPORT, partitions, settings))
     async def quality_report(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -57,12 +64,12 @@ def build(
 
         started = time.monotonic()
         above = {
-            "vocabularies": vocabularies,
-            "contexts": contexts,
-            "seeds": seeds,
-            "instances": instances,
-            "labels": labels,
-            "corrected_set": corrected_set,
+            VOCABULARIES: vocabularies,
+            CONTEXTS: contexts,
+            SEEDS: seeds,
+            INSTANCES: instances,
+            LABELS: labels,
+            CORRECTED_SET: corrected_set,
         }
         with readable_errors():
             spec = start(context, tasks, data)
@@ -70,25 +77,30 @@ def build(
             place = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, place))
             with cancelled_by_signals():
-                async with llm.embedder(context.run.run_id, spec.name, STEP) as engine:
+                async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
             pages = {"json": made.json_text(), "html": page.render(made)}
             version = digest_now(spec, place)
-        origin = {"task": spec.name, "step": STEP, "step_digest": version, "upstream": list(above)}
+        origin = {
+            "task": spec.name,
+            "step": QUALITY_REPORT,
+            "step_digest": version,
+            "upstream": list(above),
+        }
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
             "verdict": made.json["verdict"]["text"],
-            "report": page_path(data, STEP, spec.name),
+            "report": page_path(data, QUALITY_REPORT, spec.name),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             **({"expectations": expectations.link(data, spec.name)} if docs else {}),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:
             context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
-        return finish(STEP, spec, stored, data, extra)
+        return finish(QUALITY_REPORT, spec, stored, data, extra)
 
-    return [quality_report, table_checks(STEP, partitions, settings)]
+    return [quality_report, table_checks(QUALITY_REPORT, partitions, settings)]
 
 
 def gather(
@@ -117,7 +129,7 @@ def gather(
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
     with closing(llm.store()) as store:
-        planted = above["corrected_set"].planted
+        planted = above[CORRECTED_SET].planted
         asked = store.with_chain(step_of_requests(frames, rejected, planted))
         # In one order: the report of unchanged tables must keep its bytes.
         completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
@@ -175,7 +187,7 @@ def reviewed(spec: TaskSpec, above: Mapping[str, Stored], place: Storage) -> pl.
     verdicts = review.stored(place, spec.name)
     if verdicts is None or spec.answer.kind == "none":
         return None
-    return review.in_force(spec, above["corrected_set"].table, above["labels"].table, verdicts)
+    return review.in_force(spec, above[CORRECTED_SET].table, above[LABELS].table, verdicts)
 
 
 def digest_now(spec: TaskSpec, place: Storage) -> str:
@@ -214,7 +226,7 @@ def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
 
     return digest(
         {
-            "step": STEP,
+            "step": QUALITY_REPORT,
             "schema_version": SCHEMA_VERSION,
             "verdicts": verdicts,
             "name": spec.name,

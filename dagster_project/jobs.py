@@ -2,8 +2,9 @@
 
 from dagster import AssetSelection, define_asset_job
 
+from targen.steps import COMPARISON
+
 DATASET_JOB = "dataset"
-COMPARISON = "comparison"
 # A job must not be named like an asset.
 COMPARISON_JOB = "compare"
 RELEASE = "release"

@@ -34,7 +34,7 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.steps import ROW_STEPS, STEPS
+from targen.steps import COMPARISON, QUALITY_REPORT, ROW_STEPS, STEPS
 
 CHANGED_STEPS = "changed_steps"
 _FETCHED_AT_ONCE = 500
@@ -146,7 +146,7 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
 
     spec = tasks.load(task)
     steps = {step: step_digest(step, spec) for step in ROW_STEPS}
-    return {**steps, quality_report.STEP: quality_report.digest_now(spec, data.tables().storage)}
+    return {**steps, QUALITY_REPORT: quality_report.digest_now(spec, data.tables().storage)}
 
 
 def materialised(
@@ -203,7 +203,7 @@ def automation() -> AutomationConditionSensorDefinition:
     """Return the sensor that acts on automation conditions: of `comparison` alone."""
     return AutomationConditionSensorDefinition(
         name="automation",
-        target=AssetSelection.assets(jobs.COMPARISON),
+        target=AssetSelection.assets(COMPARISON),
         default_status=DefaultSensorStatus.STOPPED,
         description="Makes the comparison anew when a report has changed and no run is under way.",
     )

@@ -11,7 +11,7 @@ from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
 from targen.quality.page import template, visible
-from targen.steps import IDS
+from targen.steps import CONTEXTS, CORRECTED_SET, IDS, INSTANCES, LABELS, SEEDS, VOCABULARIES
 from targen.tables.files import key_of
 
 Facts = Mapping[str, Any]
@@ -100,13 +100,13 @@ def _judge(one: Facts | None) -> str:
 
 
 def _origin(known: Facts) -> str:
-    item = _row(known, "instances")
+    item = _row(known, INSTANCES)
     if item is None:
         return _elsewhere(known)
-    row, made = item["row"], _made(known, "instances")
+    row, made = item["row"], _made(known, INSTANCES)
     label = f", label {shown(row['intended_label'])}," if row["intended_label"] is not None else ""
     start = f"This row of {known['task']} is slot {row['slot']}{label}"
-    calls = _calls(known, "instances")
+    calls = _calls(known, INSTANCES)
     how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
     if not calls:
         gone = "its call is not in the store" if row["request_id"] else "no model was asked for it"
@@ -114,7 +114,7 @@ def _origin(known: Facts) -> str:
     again = len(calls) - 1
     asked = f", asked again {_many(again, 'time')}" if again else ""
     text = f"{start} written{how} by {_by(calls[-1])}{asked}."
-    twin = _row(known, "instances", "twin")
+    twin = _row(known, INSTANCES, "twin")
     return text + (f" Its pair's other half is {shown(twin['id'])}." if twin else "")
 
 
@@ -132,17 +132,17 @@ def _elsewhere(known: Facts) -> str:
 
 
 def _sources(known: Facts) -> str:
-    seed, context = _row(known, "seeds"), _row(known, "contexts")
+    seed, context = _row(known, SEEDS), _row(known, CONTEXTS)
     parts = []
     if seed and seed["row"]["kind"] != "none":
         parts.append(f"from seed {shown(seed['id'])} ({shown(seed['row']['fields'])})")
     if context and context["row"]["text"] != "none":
         parts.append(f"in context {shown(context['id'])} ({shown(context['row']['text'])})")
-    terms = [i for i in known["items"] if i["table"] == "vocabularies" and i["role"] == "own"]
+    terms = [i for i in known["items"] if i["table"] == VOCABULARIES and i["role"] == "own"]
     named = [shown(i["row"]["term"], 40) for i in terms if not i["row"]["category"].startswith("(")]
     if named:
         parts.append(f"with the terms {', '.join(named)}")
-    above = sum(i["table"] == "instances" and i["role"] == "parent" for i in known["items"])
+    above = sum(i["table"] == INSTANCES and i["role"] == "parent" for i in known["items"])
     if above:
         parts.append(f"after {_many(above, 'earlier row')} shown as examples, parents of parents "
                      "included")  # fmt: skip
@@ -151,10 +151,10 @@ def _sources(known: Facts) -> str:
 
 
 def _labels(known: Facts) -> str:
-    item = _row(known, "labels")
+    item = _row(known, LABELS)
     if item is None:
         return ""
-    row, calls = item["row"], _calls(known, "labels")
+    row, calls = item["row"], _calls(known, LABELS)
     if not row["request_ids"]:
         return "Nobody annotated it: the plan's label was believed." if row["label"] else ""
     who = _judge(calls[-1] if calls else None)
@@ -166,11 +166,11 @@ def _labels(known: Facts) -> str:
 
 
 def _correction(known: Facts) -> str:
-    item = _row(known, "corrected_set") or _row(known, "rejected/corrected_set")
+    item = _row(known, CORRECTED_SET) or _row(known, "rejected/corrected_set")
     if item is None:
         return ""
     row = item["row"]
-    earlier = [_row(known, "instances"), _row(known, "labels")]
+    earlier = [_row(known, INSTANCES), _row(known, LABELS)]
     asked = sum(1 for one in earlier if one and one["row"].get("request_id"))
     asked += len(earlier[1]["row"]["request_ids"]) if earlier[1] else 0
     if len(row["request_ids"]) <= asked:
@@ -184,8 +184,8 @@ def _correction(known: Facts) -> str:
 
 
 def _end(known: Facts) -> str:
-    item = _row(known, "corrected_set")
-    policy = _made(known, "corrected_set").get("params", {}).get("policy")
+    item = _row(known, CORRECTED_SET)
+    policy = _made(known, CORRECTED_SET).get("params", {}).get("policy")
     by = f" by the policy {policy}" if policy else ""
     if item:
         row = item["row"]
@@ -348,12 +348,12 @@ def _table(asset: str, audit: Audit) -> dict[str, Any]:
 
 TEMPLATE = "audit.html.jinja"
 HEADINGS = {
-    "vocabularies": "Terms",
-    "contexts": "Context",
-    "seeds": "Seed",
-    "instances": "Text",
-    "labels": "Annotation",
-    "corrected_set": "Correction and verdict",
+    VOCABULARIES: "Terms",
+    CONTEXTS: "Context",
+    SEEDS: "Seed",
+    INSTANCES: "Text",
+    LABELS: "Annotation",
+    CORRECTED_SET: "Correction and verdict",
 }
 """Table -> heading of its part of the page."""
 
@@ -399,7 +399,7 @@ def _shown(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a row that the page lists: no requests, nothing that is empty."""
     hidden = ("request_id", "request_ids", IDS.get(table, "item_id"))
     shown = {n: v for n, v in row.items() if n not in hidden and v is not None and v != []}
-    if table == "seeds":
+    if table == SEEDS:
         # Changed bytes may have made it something else than JSON.
         with suppress(ValueError):
             shown["fields"] = json.loads(row["fields"])

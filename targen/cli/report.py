@@ -11,6 +11,7 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
 from targen.settings import variable
+from targen.steps import CORRECTED_SET
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
@@ -110,7 +111,7 @@ def gather(
         fields={name: kind for name, kind in spec.field_types.items() if name in rows.columns},
         answer_kind=answer.kind,
         language=spec.language,
-        tables={"corrected_set": rows},
+        tables={CORRECTED_SET: rows},
         labels=tuple(spec.labels),
         options=(answer.choices,) if answer.choices else tuple(answer.options),
         pair_field=pair if pair in rows.columns else None,

@@ -8,6 +8,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
+from targen.steps import CORRECTED_SET, LABELS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,4 +76,4 @@ def _task(name: str) -> "TaskSpec":
 
 
 def _rows(tables: "Tables", task: str) -> "tuple[pl.DataFrame, pl.DataFrame]":
-    return tables.read("corrected_set", task).table, tables.read("labels", task).table
+    return tables.read(CORRECTED_SET, task).table, tables.read(LABELS, task).table

@@ -10,8 +10,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
-
-CORRECTED = "corrected_set"
+from targen.steps import CORRECTED_SET
 
 
 @app.command()
@@ -46,7 +45,7 @@ def train(
     from targen.training.finetune import Fit  # noqa: PLC0415
 
     spec = base.task(task)
-    rows = base.tables().read(CORRECTED, task).table
+    rows = base.tables().read(CORRECTED_SET, task).table
     known = references.of(spec, gold)
     fit = Fit(
         model=model,

@@ -9,7 +9,7 @@ from targen.hashing import rng
 from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import File, Finding, Item, Level, RowLineage, TaskTables, trace
-from targen.steps import IDS, ROW_STEPS, UPSTREAM
+from targen.steps import CORRECTED_SET, IDS, INSTANCES, ROW_STEPS, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
@@ -158,7 +158,7 @@ class Auditor:
 
     def sample(self, task: str, count: int, seed: int) -> list[str]:
         """Return the ids of random finished rows of a task, in the table's order."""
-        frame = self.book(task).file("corrected_set").frame
+        frame = self.book(task).file(CORRECTED_SET).frame
         ids = [] if frame is None else frame["instance_id"].to_list()
         chosen = rng("audit", task, seed).sample(range(len(ids)), min(count, len(ids)))
         return [ids[place] for place in sorted(chosen)]
@@ -224,9 +224,9 @@ class Auditor:
 
     def _ended(self, way: RowLineage, level: Level) -> list[Finding]:
         """Return whether an instance is lost that the finished set should know, or has left out."""
-        ends = ("corrected_set", "rejected/corrected_set")
-        own = way.one("instances")
-        made = self.book(way.task).file("corrected_set").frame is not None
+        ends = (CORRECTED_SET, "rejected/corrected_set")
+        own = way.one(INSTANCES)
+        made = self.book(way.task).file(CORRECTED_SET).frame is not None
         if own is None or not made or any(way.one(asset) for asset in ends):
             return []
         what = "it is neither in corrected_set nor among its rejected rows"

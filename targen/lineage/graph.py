@@ -13,12 +13,17 @@ from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.steps import (
     ASKED,
+    CONTEXTS,
+    CORRECTED_SET,
     DAMAGED,
     DIMENSIONS,
     IDS,
     INSTANCES,
+    LABELS,
     ROW_STEPS,
     SCHEMA_VERSION,
+    SEEDS,
+    VOCABULARIES,
     about,
     schema,
 )
@@ -303,23 +308,23 @@ class _Walk:
 
     def _above(self, item: Item) -> Iterator[Item]:
         row, role = item.row, item.role
-        if item.asset in ("corrected_set", "labels", "rejected/corrected_set"):
-            above = "instances" if item.asset == "labels" else "labels"
+        if item.asset in (CORRECTED_SET, LABELS, "rejected/corrected_set"):
+            above = INSTANCES if item.asset == LABELS else LABELS
             yield from self._get(item, above, item.item_id, role)
-            yield from self._get(item, "instances", item.item_id, role)
-        elif item.asset == "instances":
-            yield from self._get(item, "contexts", row["context_id"], role)
-            yield from self._get(item, "seeds", row["seed_id"], role)
+            yield from self._get(item, INSTANCES, item.item_id, role)
+        elif item.asset == INSTANCES:
+            yield from self._get(item, CONTEXTS, row["context_id"], role)
+            yield from self._get(item, SEEDS, row["seed_id"], role)
             for parent in row["parent_ids"] or ():
-                yield from self._get(item, "instances", parent, "parent")
+                yield from self._get(item, INSTANCES, parent, "parent")
             if role == "own":
                 yield from self._twins(item)
-        elif item.asset == "seeds":
-            yield from self._get(item, "contexts", row["context_id"], role)
-        elif item.asset == "contexts":
+        elif item.asset == SEEDS:
+            yield from self._get(item, CONTEXTS, row["context_id"], role)
+        elif item.asset == CONTEXTS:
             for term in row["term_ids"] or ():
-                yield from self._get(item, "vocabularies", term, role)
-        elif item.asset == "vocabularies":
+                yield from self._get(item, VOCABULARIES, term, role)
+        elif item.asset == VOCABULARIES:
             yield from self._deciders(item)
 
     def _get(self, item: Item, asset: str, item_id: str | None, role: Any) -> Iterator[Item]:
@@ -338,12 +343,12 @@ class _Walk:
 
     def _twins(self, item: Item) -> Iterator[Item]:
         """Yield the other half of a pair, with its label: the pair's label is settled by both."""
-        for other in self.book.rows("instances", "slot", item.row["slot"]):
+        for other in self.book.rows(INSTANCES, "slot", item.row["slot"]):
             name = other["instance_id"]
             if name == item.item_id:
                 continue
-            yield Item("instances", name, other, "twin")
-            for asset in ("labels", "corrected_set", "rejected/corrected_set"):
+            yield Item(INSTANCES, name, other, "twin")
+            for asset in (LABELS, CORRECTED_SET, "rejected/corrected_set"):
                 row = self.book.row(asset, name)
                 if row is not None:
                     yield Item(asset, name, row, "twin")
@@ -353,9 +358,9 @@ class _Walk:
         row = item.row
         if row["category"] == ASKED:
             return
-        for other in self.book.rows("vocabularies", "category", ASKED):
+        for other in self.book.rows(VOCABULARIES, "category", ASKED):
             if about(other) in ((row["category"], row["label"]), (DIMENSIONS, None)):
-                yield Item("vocabularies", other["term_id"], other, item.role)
+                yield Item(VOCABULARIES, other["term_id"], other, item.role)
 
 
 def below(book: TaskTables, ids: Iterable[str]) -> list[Item]:
@@ -386,13 +391,13 @@ def below(book: TaskTables, ids: Iterable[str]) -> list[Item]:
 
 def _decided(book: TaskTables, asset: str, row: Row) -> set[str]:
     """Return the terms that a call decided on which brought none itself."""
-    if asset != "vocabularies" or row["category"] != ASKED:
+    if asset != VOCABULARIES or row["category"] != ASKED:
         return set()
     category, label = about(row)
     if category == DIMENSIONS:
-        terms = book.file("vocabularies").frame
+        terms = book.file(VOCABULARIES).frame
         return set() if terms is None else set(terms["term_id"])
-    same = book.rows("vocabularies", "category", category)
+    same = book.rows(VOCABULARIES, "category", category)
     return {other["term_id"] for other in same if other["label"] == label}
 
 
@@ -400,23 +405,23 @@ _CHECKS: Final = "planted/corrected_set"
 """The table of rows that the corrector was shown under a wrong label."""
 
 _BELOW: Final = (
-    ("vocabularies", "term_id"),
-    ("vocabularies", "request_id"),
-    ("contexts", "context_id"),
-    ("contexts", "request_id"),
-    ("contexts", "term_ids"),
-    ("seeds", "seed_id"),
-    ("seeds", "request_id"),
-    ("seeds", "context_id"),
-    ("instances", "instance_id"),
-    ("instances", "request_id"),
-    ("instances", "context_id"),
-    ("instances", "seed_id"),
-    ("instances", "parent_ids"),
-    ("labels", "instance_id"),
-    ("labels", "request_ids"),
-    ("corrected_set", "instance_id"),
-    ("corrected_set", "request_ids"),
+    (VOCABULARIES, "term_id"),
+    (VOCABULARIES, "request_id"),
+    (CONTEXTS, "context_id"),
+    (CONTEXTS, "request_id"),
+    (CONTEXTS, "term_ids"),
+    (SEEDS, "seed_id"),
+    (SEEDS, "request_id"),
+    (SEEDS, "context_id"),
+    (INSTANCES, "instance_id"),
+    (INSTANCES, "request_id"),
+    (INSTANCES, "context_id"),
+    (INSTANCES, "seed_id"),
+    (INSTANCES, "parent_ids"),
+    (LABELS, "instance_id"),
+    (LABELS, "request_ids"),
+    (CORRECTED_SET, "instance_id"),
+    (CORRECTED_SET, "request_ids"),
     (_CHECKS, "instance_id"),
     (_CHECKS, "request_id"),
     *((f"rejected/{step}", column) for step in ROW_STEPS for column in ("item_id", "request_ids")),

@@ -25,6 +25,7 @@ from targen.steps import (
     CONFUSABLE,
     DIMENSIONS,
     LABEL,
+    VOCABULARIES,
     about,
     asked_about,
 )
@@ -67,7 +68,7 @@ class _Values:
 
 
 @operator(
-    "vocabularies",
+    VOCABULARIES,
     "attribute_values",
     AttributeValuesParams,
     PROMPT,

@@ -27,6 +27,7 @@ from targen.operators.growing import (
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.prompts.render import items_schema, messages
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
@@ -299,7 +300,7 @@ def _first_text(spec: TaskSpec) -> str:
     return next(name for name in written_fields(spec) if spec.fields[name].type == "text")
 
 
-@operator("instances", "bootstrap", BootstrapParams, PROMPT)
+@operator(INSTANCES, "bootstrap", BootstrapParams, PROMPT)
 async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
     """Grow rows in rounds from human-made examples and rows of earlier rounds.
 

@@ -12,7 +12,7 @@ from targen.operators.asking import answers, make_request, rejection
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.labels import label_schema, row_block, said_label
 from targen.prompts.render import messages, object_schema
-from targen.steps import CORRECTED_SET
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
 from targen.tasks.spec import TaskSpec
@@ -65,9 +65,9 @@ def decide(
 
 def _units(step: StepInput) -> list[list[Row]]:
     """Return instances joined with their annotations, grouped into units in slot order."""
-    labels = {row["instance_id"]: row for row in step.tables["labels"].iter_rows(named=True)}
+    labels = {row["instance_id"]: row for row in step.tables[LABELS].iter_rows(named=True)}
     units: dict[int, list[Row]] = {}
-    for row in step.tables["instances"].iter_rows(named=True):
+    for row in step.tables[INSTANCES].iter_rows(named=True):
         said = labels[row["instance_id"]]
         joined = {
             **row,

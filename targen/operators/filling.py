@@ -23,6 +23,7 @@ from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.materials import Material, Materials, requirements
 from targen.operators.plan import Plan, Slot
 from targen.prompts.render import field_schema, items_schema, messages
+from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label
 from targen.tasks.validators import empty_field, first_violation, needed, swap_gender, too_long
 
@@ -76,7 +77,7 @@ class Filling:
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
-        self.materials = Materials(tables["contexts"], tables["seeds"], step.spec.per_slot)
+        self.materials = Materials(tables[CONTEXTS], tables[SEEDS], step.spec.per_slot)
         self.slots: dict[int, Filled] = {}
         self.asked = 0
 

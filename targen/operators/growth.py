@@ -26,6 +26,7 @@ from targen.operators.growing import (
 )
 from targen.operators.plan import Plan, Slot
 from targen.prompts.render import items_schema, messages
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
 
@@ -299,7 +300,7 @@ async def _level(work: _Growth, level: Sequence[_Call]) -> list[Example]:
     return grown
 
 
-@operator("instances", "example_growth", GrowthParams, PROMPT)
+@operator(INSTANCES, "example_growth", GrowthParams, PROMPT)
 async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
     """Ask for objects like a formatting example, and then for objects like those.
 

@@ -12,6 +12,7 @@ from targen.operators.asking import answers
 from targen.operators.base import StepInput, StepResult
 from targen.operators.filling import Filling, FillParams, fill_slots, no_logprobs
 from targen.operators.seeds import checked_rows
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
@@ -23,7 +24,7 @@ class LabelConstrainedParams(FillParams):
 
 
 @operator(
-    "instances", "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
+    INSTANCES, "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
 )
 async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> StepResult:
     """Fill the slots of the plan with rows that meet their labels' constraints.
@@ -51,7 +52,7 @@ class SelectParams(FillParams):
         return replace(super().sampling(), logprobs=True)
 
 
-@operator("instances", "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
@@ -84,7 +85,7 @@ class ComposeParams(FillParams):
     requirements: bool = True
 
 
-@operator("instances", "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
 async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     """Write one text per slot from its drawn values, seed and labels.
 
@@ -97,7 +98,7 @@ async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     return await fill_slots(Filling(step, params, COMPOSE_PROMPT))
 
 
-@operator("instances", "file", reads=("given_rows",))
+@operator(INSTANCES, "file", reads=("given_rows",))
 async def instances_file(step: StepInput, params: Any) -> StepResult:
     """Use the rows of the task's file, in order, up to the number of wanted rows.
 

@@ -10,6 +10,7 @@ from targen.llm.types import Outcome
 from targen.operators.asking import answers, make_request, task_block
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.prompts.render import messages, object_schema
+from targen.steps import INSTANCES, LABELS
 from targen.tasks.answers import Label, agreement, majority
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
@@ -41,14 +42,14 @@ def said_label(outcome: Outcome) -> Label | None:
     return label if isinstance(label, str) else None
 
 
-@operator("labels", "from_constraints", needs_labels=True)
+@operator(LABELS, "from_constraints", needs_labels=True)
 async def from_constraints(step: StepInput, params: Any) -> StepResult:
     """Label each row with the constraints that it was written under: its features, say.
 
     Raises:
         StepError: rows were written under none.
     """
-    if step.tables["instances"]["intended_label"].null_count():
+    if step.tables[INSTANCES]["intended_label"].null_count():
         raise StepError(
             "rows were written under no label, so their constraints say none; "
             "choose the operator annotate"
@@ -56,7 +57,7 @@ async def from_constraints(step: StepInput, params: Any) -> StepResult:
     return await intended(step, params)
 
 
-@operator("labels", "intended")
+@operator(LABELS, "intended")
 async def intended(step: StepInput, params: Any) -> StepResult:
     """Use the intended label; no request is made."""
     rows = [
@@ -68,7 +69,7 @@ async def intended(step: StepInput, params: Any) -> StepResult:
             "agreement": None,
             "request_ids": [],
         }
-        for row in step.tables["instances"].iter_rows(named=True)
+        for row in step.tables[INSTANCES].iter_rows(named=True)
     ]
     return StepResult(rows=rows, asked=len(rows))
 
@@ -92,7 +93,7 @@ class AnnotateParams(LLMParams):
         return value
 
 
-@operator("labels", "annotate", AnnotateParams, PROMPT, needs_labels=True)
+@operator(LABELS, "annotate", AnnotateParams, PROMPT, needs_labels=True)
 async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     """Request a label for every row `votes` times, without showing the intended label.
 
@@ -102,7 +103,7 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
         StepError: more than half of the rows could not be annotated.
     """
     spec = step.spec
-    instances = step.tables["instances"].to_dicts()
+    instances = step.tables[INSTANCES].to_dicts()
     requests = []
     for row in instances:
         several = spec.answer.kind == "multi"

@@ -24,7 +24,7 @@ from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.materials import context_block, requirements
 from targen.operators.plan import Plan
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import NONE_SEED_KIND
+from targen.steps import CONTEXTS, NONE_SEED_KIND, SEEDS
 from targen.tasks.answers import Label
 from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
@@ -34,7 +34,7 @@ KIND: Final = "example"
 LABEL: Final = "label"
 
 
-@operator("seeds", "examples", reads=("examples",))
+@operator(SEEDS, "examples", reads=("examples",))
 async def examples(step: StepInput, params: Any) -> StepResult:
     """Use each of the task's `examples` as a seed; its label is an attribute."""
     result = StepResult(asked=len(step.spec.examples))
@@ -106,7 +106,7 @@ def checked_rows(
     return kept
 
 
-@operator("seeds", "file", reads=("seed_rows",))
+@operator(SEEDS, "file", reads=("seed_rows",))
 async def seeds_file(step: StepInput, params: Any) -> StepResult:
     """Use the seeds of the task's file, in order; they have no context.
 
@@ -129,7 +129,7 @@ async def seeds_file(step: StepInput, params: Any) -> StepResult:
     return result
 
 
-@operator("seeds", "none")
+@operator(SEEDS, "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no seeds; the table holds one placeholder row."""
     row: dict[str, Any] = {
@@ -177,7 +177,7 @@ def _gist(fields: dict[str, Any]) -> str:
     return " ".join(text.split()[:EXCLUDE_WORDS])
 
 
-@operator("seeds", "llm_per_context", PerContextParams, PROMPT)
+@operator(SEEDS, "llm_per_context", PerContextParams, PROMPT)
 async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResult:
     """Request pages of seeds for each context, the contexts in turn.
 
@@ -192,7 +192,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
         raise StepError("the task has no section `seeds`")
     contexts = [
         _Context(row["context_id"] if block else None, block)
-        for row in step.tables["contexts"].iter_rows(named=True)
+        for row in step.tables[CONTEXTS].iter_rows(named=True)
         for block in [context_block(row)]
     ]
     need = -(-step.spec.slots_seeded // len(contexts))
@@ -330,7 +330,7 @@ class ExpandParams(LLMParams):
 
 
 @operator(
-    "seeds", "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
+    SEEDS, "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
 )
 async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     """Request one seed per context, whose parts are written one after the other.
@@ -348,7 +348,7 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     if wanted is None:
         raise StepError("the task has no section `seeds`")
     plan = Plan(step.spec, step.spec.per_call)
-    contexts = step.tables["contexts"].to_dicts()
+    contexts = step.tables[CONTEXTS].to_dicts()
     labels = [plan.slot(n).label if step.spec.per_slot else None for n in range(len(contexts))]
     found: dict[int, dict[str, Any]] = {}
     result = StepResult()

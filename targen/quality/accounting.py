@@ -8,7 +8,7 @@ import polars as pl
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import wilson
-from targen.steps import REASONS, STEPS
+from targen.steps import CORRECTED_SET, INSTANCES, REASONS, STEPS
 
 OTHER = "other"
 
@@ -35,7 +35,7 @@ def step_of_requests(
                         owner.setdefault(request_id, step)
     if planted is not None and "request_id" in planted.columns:
         for request_id in planted["request_id"].drop_nulls():
-            owner.setdefault(request_id, "corrected_set")
+            owner.setdefault(request_id, CORRECTED_SET)
     return owner
 
 
@@ -91,7 +91,7 @@ def _rejections(inputs: ReportInputs, sheet: MetricCollector) -> None:
         if frame is None or made is None or made.height + frame.height == 0:
             continue
         # Instances are rejected by slot, and a slot of a pair has two rows.
-        twins = step == "instances" and inputs.pair_field is not None
+        twins = step == INSTANCES and inputs.pair_field is not None
         accepted = made.height // 2 if twins else made.height
         tally = dict(frame.group_by("reason").len().iter_rows())
         reasons = [*REASONS, *sorted(set(tally) - set(REASONS))]

@@ -11,6 +11,7 @@ from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, proportion, rate
+from targen.steps import CORRECTED_SET, LABELS
 from targen.tasks.answers import label_key, normalise_span
 
 NOT_ANNOTATED = "there are no annotations: the recipe uses the intended label as the final label"
@@ -59,7 +60,7 @@ def kappa(counts: npt.NDArray[np.int64]) -> float:
 
 def annotated(inputs: ReportInputs) -> bool:
     """Return whether the labels come from annotation rather than from the plan alone."""
-    labels = inputs.tables.get("labels")
+    labels = inputs.tables.get(LABELS)
     if labels is None:
         return "annotated_label" in inputs.rows.columns and "intended_label" in inputs.rows.columns
     return bool(labels.height) and int(labels["votes"].list.len().fill_null(0).sum()) > 0
@@ -87,7 +88,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
 
 def _annotation(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Compare the intended with the annotated label, on all annotated instances."""
-    source = inputs.tables.get("labels")
+    source = inputs.tables.get(LABELS)
     if source is None:
         source = inputs.rows.rename({"label": "final", "annotated_label": "label"})
     first, second = source["intended_label"], source["label"]
@@ -124,7 +125,7 @@ def _final(inputs: ReportInputs, collector: MetricCollector) -> None:
     rows = inputs.rows
     same = equal(rows["intended_label"], rows["label"], inputs.answer_kind)
     collector.add(rate("flip_rate", "intended to final", ~same))
-    rejected = inputs.rejected.get("corrected_set")
+    rejected = inputs.rejected.get(CORRECTED_SET)
     dropped = None if rejected is None else rejected.filter(pl.col("reason") == "dropped")
     if dropped is not None and rows.height + dropped.height:
         n = rows.height + dropped.height
@@ -166,7 +167,7 @@ def review(inputs: ReportInputs) -> list[dict[str, Any]]:
     and the corrected label. Ties keep the order of rows.
     """
     rows = inputs.rows
-    labels = inputs.tables.get("labels")
+    labels = inputs.tables.get(LABELS)
     votes: dict[str, list[Any]] = {}
     if labels is not None and "instance_id" in rows.columns:
         votes = dict(labels.select("instance_id", "votes").iter_rows())

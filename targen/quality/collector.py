@@ -80,4 +80,4 @@ class MetricCollector:
     def table(self) -> pl.DataFrame:
         """Return the figures as the table `quality_report`."""
         rows = [measure.as_row() for measure in self.measures]
-        return steps.frame(rows, steps.schema("quality_report", {}))
+        return steps.frame(rows, steps.schema(steps.QUALITY_REPORT, {}))

@@ -11,9 +11,10 @@ from targen.quality import metrics
 from targen.quality.collector import rounded
 from targen.quality.intervals import wilson
 from targen.quality.report import BANNER
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 
 Figure = dict[str, Any]
-MADE_FROM = ("instances", "labels", "corrected_set")
+MADE_FROM = (INSTANCES, LABELS, CORRECTED_SET)
 """Steps whose rejected items count against the yield: those that planned items pass through."""
 RATIO = 1.5
 """Without intervals, values differ if the largest exceeds the smallest by this factor."""
@@ -124,7 +125,7 @@ def compare(methods: Iterable[Method]) -> Comparison:
         "metrics": [column._asdict() for column in columns()],
         "groups": compared,
     }
-    return Comparison(steps.frame(rows, steps.schema("comparison", {})), content)
+    return Comparison(steps.frame(rows, steps.schema(steps.COMPARISON, {})), content)
 
 
 def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import rate
 from targen.quality.text import joined, words
+from targen.steps import CONTEXTS, INSTANCES, SEEDS
 
 SHOWN = 14
 """Values per side of the heat map."""
@@ -28,7 +29,7 @@ def attributes_of(frame: pl.DataFrame, key: str) -> pl.DataFrame:
 
 def used(inputs: ReportInputs) -> pl.DataFrame | None:
     """Return the context and seed of each kept row; None if unknown."""
-    instances = inputs.tables.get("instances")
+    instances = inputs.tables.get(INSTANCES)
     if instances is None or "instance_id" not in inputs.rows.columns:
         return None
     ids = instances.select("instance_id", "context_id", "seed_id")
@@ -93,7 +94,7 @@ def measure(inputs: ReportInputs, sheet: MetricCollector) -> None:
         sheet.skip("coverage", "the context of a row is unknown")
         return
     found = False
-    for table, key in (("contexts", "context_id"), ("seeds", "seed_id")):
+    for table, key in ((CONTEXTS, "context_id"), (SEEDS, "seed_id")):
         frame = inputs.tables.get(table)
         if frame is None:
             continue

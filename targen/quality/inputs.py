@@ -8,6 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
+from targen.steps import CORRECTED_SET
 from targen.tasks.answers import Kind
 from targen.tasks.sections import Gate
 
@@ -126,7 +127,7 @@ class ReportInputs:
         Raises:
             TargenError: a field or the label is no column of the rows or the reference.
         """
-        if "corrected_set" not in self.tables:
+        if CORRECTED_SET not in self.tables:
             raise TargenError(f"The report of {self.task_name} needs the table corrected_set.")
         wanted = [*self.fields, *(["label"] if self.answer_kind != "none" else [])]
         for name, frame in (("rows", self.rows), (self.reference_name, self.reference)):
@@ -140,7 +141,7 @@ class ReportInputs:
     @property
     def rows(self) -> pl.DataFrame:
         """The rows that the report is on."""
-        return self.tables["corrected_set"]
+        return self.tables[CORRECTED_SET]
 
     @property
     def text_fields(self) -> list[str]:

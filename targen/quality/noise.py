@@ -12,6 +12,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, percentiles, rate, wilson
 from targen.quality.text import Ints, generator
+from targen.steps import CORRECTED_SET, INSTANCES
 
 READINGS = ("intended", "annotated", "corrected")
 CHAINS = 500
@@ -207,10 +208,10 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     """
     names = [f"{name}_label" for name in READINGS]
     called = dict(zip(names, READINGS, strict=True))
-    twins = inputs.pair_field is not None and "instances" in inputs.tables
+    twins = inputs.pair_field is not None and INSTANCES in inputs.tables
     ids = ["instance_id"] if twins else []
     parts = [inputs.rows.select(*ids, *names, final="label").rename(called)]
-    rejected = inputs.rejected.get("corrected_set")
+    rejected = inputs.rejected.get(CORRECTED_SET)
     if rejected is not None:
         lost = rejected.rename({"item_id": "instance_id"}, strict=False)
         nothing = pl.lit(None, dtype=pl.String)
@@ -218,7 +219,7 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     found = pl.concat(parts)
     if not twins:
         return found
-    slots = inputs.tables["instances"].select("instance_id", "slot")
+    slots = inputs.tables[INSTANCES].select("instance_id", "slot")
     pairs = found.join(slots, on="instance_id", how="left", maintain_order="left")
     second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
     whole = pairs.group_by("slot", maintain_order=True).agg(

@@ -13,7 +13,7 @@ from targen.errors import TableError, TargenError
 from targen.hashing import digest, short_id
 from targen.quality import agreement
 from targen.quality.inputs import ReportInputs
-from targen.steps import DAMAGED
+from targen.steps import CORRECTED_SET, DAMAGED, LABELS
 from targen.tables.storage import Storage, drafted
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
@@ -48,7 +48,7 @@ def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
 
 def strata(spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
     """Return the stratum of each row: whether its labels are of one mind, and its label."""
-    tables = {"corrected_set": rows} | ({} if labels is None else {"labels": labels})
+    tables = {CORRECTED_SET: rows} | ({} if labels is None else {LABELS: labels})
     inputs = ReportInputs(
         task_name=spec.name,
         title=spec.title,

@@ -13,6 +13,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Z95
 from targen.quality.text import generator
+from targen.steps import INSTANCES
 
 Floats = npt.NDArray[np.float64]
 
@@ -186,7 +187,7 @@ def roots(instances: pl.DataFrame) -> dict[str, str]:
 
 def _drift(inputs: ReportInputs, vectors: Floats, collector: MetricCollector) -> None:
     """Add the mean cosine of grown rows to the row they grew from, by depth."""
-    instances = inputs.tables.get("instances")
+    instances = inputs.tables.get(INSTANCES)
     if instances is None or not instances["parent_ids"].list.len().fill_null(0).sum():
         collector.skip("drift", "no row was grown from another")
         return

@@ -6,11 +6,20 @@ from typing import Any, Final
 import polars as pl
 
 from targen import steps
-from targen.steps import IDS, REFERENCES
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    IDS,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    REFERENCES,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tasks.sections import Expectation
 from targen.tasks.spec import TaskSpec
 
-REPORT: Final = "quality_report"
 EVEN: Final = 0.1
 """Kullback-Leibler divergence from an even spread of the labels that is warned of: 72 to 28."""
 ID_PATTERN: Final = "^[0-9a-f]{16}$"
@@ -44,22 +53,22 @@ def build(
         names = ("list",) if isinstance(dtype, pl.List) else _TYPES[dtype]
         suite.append(_expect("column_values_to_be_in_type_list", column, type_list=list(names)))
     suite += _identity(step, upstream)
-    if step in ("instances", "corrected_set"):
+    if step in (INSTANCES, CORRECTED_SET):
         suite += _texts(spec)
     suite += {
-        "vocabularies": [_expect("column_values_to_not_be_null", "term")],
-        "contexts": [_expect("column_values_to_not_be_null", "text")],
-        "seeds": [_expect("column_values_to_be_json_parseable", "fields")],
-        "instances": [
+        VOCABULARIES: [_expect("column_values_to_not_be_null", "term")],
+        CONTEXTS: [_expect("column_values_to_not_be_null", "text")],
+        SEEDS: [_expect("column_values_to_be_json_parseable", "fields")],
+        INSTANCES: [
             _expect("column_values_to_be_between", "slot", min_value=0),
             *_label_set(spec, "intended_label"),
         ],
-        "labels": [
+        LABELS: [
             *_label_set(spec, "label"),
             _expect("column_values_to_be_between", "agreement", min_value=0, max_value=1),
         ],
-        "corrected_set": _corrected(spec, table) if step == "corrected_set" else [],
-        REPORT: _report(judged),
+        CORRECTED_SET: _corrected(spec, table) if step == CORRECTED_SET else [],
+        QUALITY_REPORT: _report(judged),
     }[step]
     return suite + list(spec.expectations.get(step, ()))
 

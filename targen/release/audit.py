@@ -15,6 +15,7 @@ from targen.lineage.graph import Finding, read_rows
 from targen.operators.verify import written
 from targen.release.manifest import MANIFEST, version_of
 from targen.release.registry import TOMBSTONE
+from targen.steps import CORRECTED_SET
 from targen.store import table_digests
 from targen.tables.contracts import SHOWN
 from targen.tables.storage import Storage
@@ -166,7 +167,7 @@ def _rows(
     changed = 0
     for path, frame in frames.items():
         for row in frame.iter_rows(named=True):
-            held = book.row("corrected_set", row["instance_id"])
+            held = book.row(CORRECTED_SET, row["instance_id"])
             if held is None:
                 lost.append((path, row))
                 continue

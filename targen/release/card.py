@@ -18,7 +18,7 @@ from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import ReleaseInputs
 from targen.release.rows import label_counts, one_line
-from targen.steps import CORRECTED_SET, FIELD_DTYPES, RECIPE_STEP
+from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
 
@@ -189,7 +189,7 @@ def _labelling(inputs: ReleaseInputs) -> str:
     spec, rows = inputs.spec, inputs.rows
     if spec.answer.kind == "none":
         return "The rows have no labels."
-    labels, params = resolve(spec.recipe.choice("labels"), "labels")
+    labels, params = resolve(spec.recipe.choice(LABELS), LABELS)
     written = {
         "intended": "Each text was written for a label, and that label is believed.",
         "from_constraints": "Each text was written under constraints, which are its labels.",

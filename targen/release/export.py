@@ -15,6 +15,7 @@ from targen.errors import TableError, TargenError
 from targen.release import instructions, superglue
 from targen.release.rows import finished, json_lines
 from targen.release.splits import divide, mix
+from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
@@ -26,7 +27,6 @@ WHOLE: Final = "all"
 SOURCES: Final = "sources"
 """Folder of the files that say, line by line, which row a line is; for forms without ids."""
 MIXTURE: Final = "mixture"
-CORRECTED: Final = "corrected_set"
 
 _NAMES: Final = {WHOLE, *superglue.FILES, *superglue.FILES.values()}
 _OURS: Final = frozenset(
@@ -60,14 +60,14 @@ def parts_of(spec: TaskSpec, tables: Tables, *, whole: bool = False) -> Parts:
     Raises:
         TableError: the task's tables are missing, of another edition of the task, or empty.
     """
-    rows = finished(spec, tables.read(CORRECTED, spec.name).table)
+    rows = finished(spec, tables.read(CORRECTED_SET, spec.name).table)
     if not rows.height:
         raise TableError(
             f"The corrected set of {spec.name} has no row: there is nothing to export."
         )
     if whole:
         return {WHOLE: rows}
-    return divide(spec, rows, tables.read("instances", spec.name).table)
+    return divide(spec, rows, tables.read(INSTANCES, spec.name).table)
 
 
 def export(
@@ -200,7 +200,7 @@ def _put(
 def _simulated(specs: Sequence[TaskSpec], tables: Tables) -> tuple[str, ...]:
     found = []
     for spec in specs:
-        report = tables.read_json("quality_report", spec.name)
+        report = tables.read_json(QUALITY_REPORT, spec.name)
         if report is not None and report.get("simulated"):
             found.append(spec.name)
     return tuple(found)

@@ -11,13 +11,11 @@ from targen.errors import ReleaseError, TableError
 from targen.hashing import sha256_of
 from targen.operators import step_digest
 from targen.quality.accounting import step_of_requests
-from targen.steps import ROW_STEPS, STEPS
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS, STEPS
 from targen.store.completions import Store
 from targen.tables.contracts import lost_references
 from targen.tables.files import Stored, Tables
 from targen.tasks.spec import TaskSpec
-
-REPORT = "quality_report"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class ReleaseInputs:
     @property
     def rows(self) -> pl.DataFrame:
         """The corrected set."""
-        return self.tables["corrected_set"].table
+        return self.tables[CORRECTED_SET].table
 
 
 def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> ReleaseInputs:
@@ -63,20 +61,22 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
         StoreError: the store cannot be read.
     """
     stored = {step: tables.read(step, spec.name) for step in ROW_STEPS}
-    made = tables.read(REPORT, spec.name)
-    report = tables.read_json(REPORT, spec.name)
+    made = tables.read(QUALITY_REPORT, spec.name)
+    report = tables.read_json(QUALITY_REPORT, spec.name)
     if report is None:
-        address = tables.address(REPORT, spec.name, "json")
-        raise TableError(f"The report {address} is missing. Materialise {REPORT} of {spec.name}.")
+        address = tables.address(QUALITY_REPORT, spec.name, "json")
+        raise TableError(
+            f"The report {address} is missing. Materialise {QUALITY_REPORT} of {spec.name}."
+        )
     _fits_together(spec, stored, made, report, report_digest)
     _gates_passed(spec, made.table, report)
     frames = {step: one.table for step, one in stored.items()}
     rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
-    owner = step_of_requests(frames, rejected, stored["corrected_set"].planted)
+    owner = step_of_requests(frames, rejected, stored[CORRECTED_SET].planted)
     served = store.served(store.with_chain(owner)).with_columns(
         step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
     )
-    planted = stored["corrected_set"].planted is not None
+    planted = stored[CORRECTED_SET].planted is not None
     return ReleaseInputs(
         spec, stored, report, _upstream(spec, tables, planted), report_digest, served
     )
@@ -122,10 +122,10 @@ def _fits_together(
             else "for another task file"
         )
         raise ReleaseError(
-            f"{spec.name} is not released: its quality report was made {why}. Materialise {REPORT} "
-            "again."
+            f"{spec.name} is not released: its quality report was made {why}. Materialise "
+            f"{QUALITY_REPORT} again."
         )
-    if not stored["corrected_set"].table.height:
+    if not stored[CORRECTED_SET].table.height:
         raise ReleaseError(f"{spec.name} is not released: its corrected set has no row.")
 
 
@@ -155,7 +155,7 @@ def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[s
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
     keys += [f"planted/corrected_set/{spec.name}.parquet"] * planted
-    keys += [f"{REPORT}/{spec.name}.json", f"{REPORT}/{spec.name}.html"]
+    keys += [f"{QUALITY_REPORT}/{spec.name}.json", f"{QUALITY_REPORT}/{spec.name}.html"]
     contents = {key: tables.storage.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}
 

@@ -16,6 +16,7 @@ from targen.release.inputs import ReleaseInputs, fingerprint, task_dump
 from targen.release.provenance import provenance
 from targen.release.rows import finished, json_lines, label_counts
 from targen.release.splits import divide
+from targen.steps import INSTANCES, QUALITY_REPORT
 from targen.tasks.spec import TaskSpec
 
 FORMAT: Final = 1
@@ -50,7 +51,7 @@ def build(inputs: ReleaseInputs) -> Contents:
     """
     spec = inputs.spec
     rows = finished(spec, inputs.rows)
-    parts = divide(spec, rows, inputs.tables["instances"].table)
+    parts = divide(spec, rows, inputs.tables[INSTANCES].table)
     lines = _superglue(spec, parts)
     files = {f"data/{name}.parquet": parquet(part) for name, part in parts.items()}
     files |= {f"superglue/{path}": json_lines(objects) for path, objects in lines.items()}
@@ -91,7 +92,7 @@ def _manifest(
         "task_digest": task_digest,
         "recipe": spec.recipe.name,
         "recipe_digest": recipe_digest,
-        "step_digests": {**steps, "quality_report": inputs.report_digest},
+        "step_digests": {**steps, QUALITY_REPORT: inputs.report_digest},
         "license": spec.release.license,
         "simulated": bool(inputs.report.get("simulated")),
         "project_version": targen.__version__,

@@ -5,7 +5,16 @@ from typing import Any, Final
 
 import polars as pl
 
-from targen.steps import ASKED, DIMENSIONS, about
+from targen.steps import (
+    ASKED,
+    CONTEXTS,
+    CORRECTED_SET,
+    DIMENSIONS,
+    INSTANCES,
+    SEEDS,
+    VOCABULARIES,
+    about,
+)
 from targen.tables.files import Stored
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -29,11 +38,11 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
         parts: split -> released rows.
         tables: step -> what it stored.
     """
-    instances = {row["instance_id"]: row for row in tables["instances"].table.iter_rows(named=True)}
+    instances = {row["instance_id"]: row for row in tables[INSTANCES].table.iter_rows(named=True)}
     asked_for_row = dict(
-        tables["corrected_set"].table.select("instance_id", "request_ids").iter_rows()
+        tables[CORRECTED_SET].table.select("instance_id", "request_ids").iter_rows()
     )
-    seeds = dict(tables["seeds"].table.select("seed_id", "request_id").iter_rows())
+    seeds = dict(tables[SEEDS].table.select("seed_id", "request_id").iter_rows())
     contexts = _contexts(tables)
     rows = []
     for split, part in parts.items():
@@ -52,7 +61,7 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
 
 def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
     """Return context -> requests that made it and the terms in it, or decided on those."""
-    vocabulary = tables["vocabularies"].table.to_dicts()
+    vocabulary = tables[VOCABULARIES].table.to_dicts()
     deciders: dict[tuple[str, str | None], set[str | None]] = {}
     for row in vocabulary:
         if row["category"] == ASKED:
@@ -64,7 +73,7 @@ def _contexts(tables: Mapping[str, Stored]) -> dict[str, set[str | None]]:
         | deciders.get((row["category"], row["label"]), set())
         for row in vocabulary
     }
-    chosen = tables["contexts"].table.select("context_id", "term_ids", "request_id")
+    chosen = tables[CONTEXTS].table.select("context_id", "term_ids", "request_id")
     return {
         context: {request}.union(*(terms.get(term, set()) for term in term_ids or []))
         for context, term_ids, request in chosen.iter_rows()

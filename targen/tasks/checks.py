@@ -5,7 +5,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from targen.steps import CONFUSABLE, LABEL, RECIPE_STEP, RESERVED, STEPS, schema
+from targen.steps import (
+    CONFUSABLE,
+    CONTEXTS,
+    INSTANCES,
+    LABEL,
+    RECIPE_STEP,
+    RESERVED,
+    SEEDS,
+    STEPS,
+    VOCABULARIES,
+    schema,
+)
 from targen.tasks.endpoints import load_endpoints, unknown
 from targen.tasks.recipe import Recipe
 from targen.tasks.registry import metrics, resolve
@@ -140,26 +151,26 @@ def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
                 f"'{operator.name}' for {RECIPE_STEP[step]}, which needs labels; this task has none"
             )
     names = {step: operator.name for step, operator in chosen.items()}
-    if names["seeds"] in ("llm_per_context", "expand") and spec.seeds is None:
+    if names[SEEDS] in ("llm_per_context", "expand") and spec.seeds is None:
         found.append(
             f"{where}: the recipe '{recipe.name}' makes seeds, so the task needs a section `seeds`"
         )
-    if names["seeds"] == "examples" and not (spec.examples or spec.examples_file):
+    if names[SEEDS] == "examples" and not (spec.examples or spec.examples_file):
         found.append(f"{where}: '{recipe.name}' grows from examples by people: give `examples`")
-    if names["seeds"] == "file" and (spec.seeds is None or spec.seeds.file is None):
+    if names[SEEDS] == "file" and (spec.seeds is None or spec.seeds.file is None):
         found.append(f"{where}: '{recipe.name}' takes seeds from a file: name it in `seeds.file`")
-    if names["instances"] == "file" and spec.rows_file is None:
+    if names[INSTANCES] == "file" and spec.rows_file is None:
         found.append(f"{where}: '{recipe.name}' labels rows of a file: name it in `rows_file`")
-    if names["instances"] == "file" and spec.twin:
+    if names[INSTANCES] == "file" and spec.twin:
         found.append(f"{where}: rows of a file have no twin; leave `twin` out")
-    if names["vocabularies"] == "attribute_values" and not spec.vocabularies:
-        _, params = resolve(recipe.choice("vocabularies"), "vocabularies")
+    if names[VOCABULARIES] == "attribute_values" and not spec.vocabularies:
+        _, params = resolve(recipe.choice(VOCABULARIES), VOCABULARIES)
         if not getattr(params, "dimensions", 0):
             found.append(
                 f"{where}: 'attribute_values' needs `vocabularies`, or `dimensions` to find"
             )
-    if chosen["contexts"].per_slot and names["vocabularies"] == "none":
-        found.append(f"{where}: '{names['contexts']}' needs terms; `vocabularies` is none")
+    if chosen[CONTEXTS].per_slot and names[VOCABULARIES] == "none":
+        found.append(f"{where}: '{names[CONTEXTS]}' needs terms; `vocabularies` is none")
     return found
 
 
