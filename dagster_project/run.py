@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dagster_project import failure, home
 from targen.errors import SpecError, TargenError
 from targen.settings import Settings, variable
-from targen.steps import QUALITY_REPORT
+from targen.steps import COMPARISON, QUALITY_REPORT
 from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -275,7 +275,6 @@ def _show(made: Sequence[Made]) -> None:
 
 def _show_comparison() -> None:
     from dagster_project.definitions import data_folder  # noqa: PLC0415
-    from dagster_project.jobs import COMPARISON  # noqa: PLC0415
 
     address = (
         data_folder(Settings.from_environment()).tables().address(COMPARISON, COMPARISON, "html")
