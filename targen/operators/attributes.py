@@ -36,23 +36,20 @@ PROMPT = "vocabularies/attribute_values.md"
 
 
 class AttributeValuesParams(LLMParams):
-    """Parameters of `attribute_values`.
-
-    Attributes:
-        dimensions: number of dimensions to ask for in addition to the task's vocabularies.
-        values: number of values per dimension that the model named.
-        confusable: the most labels that a label is compared with.
-        reject_at_most: the most values the filter removes per label; 5 in the published code.
-        filter_temperature: temperature of the filter's requests; 0.7 in the published code.
-        retries: how often a short list is requested again.
-    """
+    """Parameters of `attribute_values`."""
 
     dimensions: int = Field(default=0, ge=0, le=12)
+    """number of dimensions to ask for in addition to the task's vocabularies."""
     values: int = Field(default=10, ge=1)
+    """number of values per dimension that the model named."""
     confusable: int = Field(default=5, ge=0)
+    """the most labels that a label is compared with."""
     reject_at_most: int = Field(default=5, ge=0)
+    """the most values the filter removes per label; 5 in the published code."""
     filter_temperature: float | None = Field(default=0.7, ge=0, le=2)
+    """temperature of the filter's requests; 0.7 in the published code."""
     retries: int = Field(default=3, ge=0)
+    """how often a short list is requested again."""
 
 
 @dataclass

@@ -52,39 +52,37 @@ KEYWORDS: Final = (
 
 
 class BootstrapParams(LLMParams):
-    """Parameters of `bootstrap`; the defaults are the published ones.
-
-    Attributes:
-        human: examples by people in a prompt; they also fill the places of machine examples
-            where there are none yet.
-        machine: rows of earlier rounds in a prompt.
-        per_call: rows that one call asks for: the published prompt ends with task 8 and stops
-            before task 16.
-        prompts: calls of one round; all of a round draw from the rows before it.
-        threshold: a row is refused where its ROUGE-L F with any other is above this.
-        field: what is compared and filtered; by default the task's first text field.
-        field_order: value of a planned field -> the order in which a row's fields are written;
-            values that the task does not plan do not matter.
-        min_words, max_words: of `field`; the published bounds are more than 3 and at most 150.
-        keywords: words that `field` must not hold.
-        ascii_start: `field` must begin with an ASCII character; turn it off for other languages.
-        stalls: how many rounds in a row may bring nothing before the step ends.
-    """
+    """Parameters of `bootstrap`; the defaults are the published ones."""
 
     temperature: float | None = Field(default=0.7, ge=0, le=2)
     top_p: float | None = Field(default=0.5, gt=0, le=1)
     human: int = Field(default=6, ge=1)
+    """examples by people in a prompt; they also fill the places of machine examples where there are
+    none yet."""
     machine: int = Field(default=2, ge=0)
+    """rows of earlier rounds in a prompt."""
     per_call: int = Field(default=7, ge=1)
+    """rows that one call asks for: the published prompt ends with task 8 and stops before task
+    16."""
     prompts: int = Field(default=5, ge=1)
+    """calls of one round; all of a round draw from the rows before it."""
     threshold: float = Field(default=0.7, gt=0, le=1)
+    """a row is refused where its ROUGE-L F with any other is above this."""
     field: str | None = None
+    """what is compared and filtered; by default the task's first text field."""
     field_order: dict[str, list[str]] = Field(default_factory=dict)
+    """value of a planned field -> the order in which a row's fields are written; values that the
+    task does not plan do not matter."""
     min_words: int = Field(default=4, ge=1)
+    """of `field`; the published bounds are more than 3 and at most 150."""
     max_words: int = Field(default=150, ge=1)
+    """of `field`; the published bounds are more than 3 and at most 150."""
     keywords: list[str] = Field(default_factory=lambda: list(KEYWORDS))
+    """words that `field` must not hold."""
     ascii_start: bool = True
+    """`field` must begin with an ASCII character; turn it off for other languages."""
     stalls: int = Field(default=3, ge=1)
+    """how many rounds in a row may bring nothing before the step ends."""
 
 
 def text_filter(text: str, params: BootstrapParams) -> str | None:

@@ -32,15 +32,12 @@ async def none(step: StepInput, params: Any) -> StepResult:
 
 
 class LLMListParams(LLMParams):
-    """Parameters of `llm_list`.
-
-    Attributes:
-        count: number of contexts; TarGEN (section 3) uses a list of about this length.
-        retries: how often a short list is requested again.
-    """
+    """Parameters of `llm_list`."""
 
     count: int = Field(default=20, ge=1)
+    """number of contexts; TarGEN (section 3) uses a list of about this length."""
     retries: int = Field(default=3, ge=0)
+    """how often a short list is requested again."""
 
 
 def _terms(table: pl.DataFrame) -> dict[str, list[str]]:

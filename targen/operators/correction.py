@@ -93,21 +93,18 @@ async def none(step: StepInput, params: NoneParams) -> StepResult:
 
 
 class SelfCorrectParams(LLMParams):
-    """Parameters of `self_correct`.
-
-    Attributes:
-        shown: show the corrector the intended label and its rationale, as in the paper; False keeps
-            it blind, so that it cannot just agree.
-        policy: see `decide`.
-        planted: share of rows that are corrected a second time with a wrong label shown, to measure
-            how often correction notices. They do not enter the tables. Classes and spans only.
-    """
+    """Parameters of `self_correct`."""
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_output_tokens: int = Field(default=1024, ge=1)
     shown: bool = False
+    """show the corrector the intended label and its rationale, as in the paper; False keeps it
+    blind, so that it cannot just agree."""
     policy: Policy = "majority"
+    """see `decide`."""
     planted: float = Field(default=0.0, ge=0, le=1)
+    """share of rows that are corrected a second time with a wrong label shown, to measure how often
+    correction notices. They do not enter the tables. Classes and spans only."""
 
     @model_validator(mode="after")
     def _planted_where_shown(self) -> "SelfCorrectParams":

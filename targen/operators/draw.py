@@ -93,16 +93,13 @@ Term = tuple[str, str]
 
 
 class DrawParams(Params):
-    """Parameters of `draw`.
-
-    Attributes:
-        design: order of combinations; see `point`.
-        block: points in one Latin hypercube; 60 has many divisors, so short lists of values are
-            drawn exactly evenly.
-    """
+    """Parameters of `draw`."""
 
     design: Design = "shuffled"
+    """order of combinations; see `point`."""
     block: int = Field(default=60, ge=2)
+    """points in one Latin hypercube; 60 has many divisors, so short lists of values are drawn
+    exactly evenly."""
 
 
 class _Dimensions:

@@ -32,19 +32,16 @@ PILOT: Final = 40
 
 
 class FillParams(LLMParams):
-    """Parameters of every operator that fills slots.
-
-    Attributes:
-        per_call: slots of one label that one call fills; always asked whole.
-        retries: samples for a slot that went wrong, asked alone.
-        rationale: ask for the reasons before the fields, kept in the column `rationale`.
-        requirements: show what was drawn for a slot as numbered requirements.
-    """
+    """Parameters of every operator that fills slots."""
 
     per_call: int = Field(default=5, ge=1)
+    """slots of one label that one call fills; always asked whole."""
     retries: int = Field(default=3, ge=0)
+    """samples for a slot that went wrong, asked alone."""
     rationale: bool = False
+    """ask for the reasons before the fields, kept in the column `rationale`."""
     requirements: bool = False
+    """show what was drawn for a slot as numbered requirements."""
 
 
 @dataclass

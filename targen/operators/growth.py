@@ -35,26 +35,23 @@ Strategy = Literal["naive", "random", "diverse", "similar", "tree"]
 
 
 class GrowthParams(LLMParams):
-    """Parameters of `example_growth`.
-
-    Attributes:
-        strategy: which example the next call shows. naive: always the formatting example;
-            random, diverse, similar: a row of the last call, at random or the least or most like
-            the example before it; tree: every row of the last level, breadth first.
-        per_call: objects that one call asks for; 5 as published.
-        question: the field that must not come twice, and by which rows are alike.
-        depth: levels of one tree; the next one begins at the formatting example again.
-        width: rows of a level that are grown from, at most.
-        stalls: how often in a row a call (of a tree: a whole tree) may bring nothing new before
-            the step ends. The published code has no such bounds and can run for ever.
-    """
+    """Parameters of `example_growth`."""
 
     strategy: Strategy = "tree"
+    """which example the next call shows. naive: always the formatting example; random, diverse,
+    similar: a row of the last call, at random or the least or most like the example before it;
+    tree: every row of the last level, breadth first."""
     per_call: int = Field(default=5, ge=1)
+    """objects that one call asks for; 5 as published."""
     question: str = "question"
+    """the field that must not come twice, and by which rows are alike."""
     depth: int = Field(default=6, ge=1)
+    """levels of one tree; the next one begins at the formatting example again."""
     width: int = Field(default=100, ge=1)
+    """rows of a level that are grown from, at most."""
     stalls: int = Field(default=5, ge=1)
+    """how often in a row a call (of a tree: a whole tree) may bring nothing new before the step
+    ends. The published code has no such bounds and can run for ever."""
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,11 @@ async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> 
 
 
 class SelectParams(FillParams):
-    """Parameters of `select_by_logprob`.
-
-    Attributes:
-        over: candidates per row; SuperGen keeps 6,000 of 25,000, about one in four.
-    """
+    """Parameters of `select_by_logprob`."""
 
     per_call: int = Field(default=1, ge=1, le=1)
     over: int = Field(default=4, ge=2)
+    """candidates per row; SuperGen keeps 6,000 of 25,000, about one in four."""
 
     def sampling(self) -> Sampling:
         """Return the sampling parameters, asking for log-probabilities too."""

@@ -75,15 +75,12 @@ async def intended(step: StepInput, params: Any) -> StepResult:
 
 
 class AnnotateParams(LLMParams):
-    """Parameters of `annotate`.
-
-    Attributes:
-        votes: how many independent annotations a row gets; odd, so that two labels cannot tie.
-    """
+    """Parameters of `annotate`."""
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_output_tokens: int = Field(default=256, ge=1)
     votes: int = Field(default=1, ge=1)
+    """how many independent annotations a row gets; odd, so that two labels cannot tie."""
 
     @field_validator("votes")
     @classmethod

@@ -143,18 +143,15 @@ async def none(step: StepInput, params: Any) -> StepResult:
 
 
 class PerContextParams(LLMParams):
-    """Parameters of `llm_per_context`.
-
-    Attributes:
-        page: seeds per request; fixed, so that a growing data set only adds pages.
-        retries: how often a page without new seeds is requested again before its context
-            counts as exhausted.
-        max_pages: limit per context.
-    """
+    """Parameters of `llm_per_context`."""
 
     page: int = Field(default=10, ge=1)
+    """seeds per request; fixed, so that a growing data set only adds pages."""
     retries: int = Field(default=2, ge=0)
+    """how often a page without new seeds is requested again before its context counts as
+    exhausted."""
     max_pages: int = Field(default=200, ge=1)
+    """limit per context."""
 
 
 @dataclass

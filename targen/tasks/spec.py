@@ -54,61 +54,63 @@ class Attached:
 
 
 class TaskSpec(BaseModel):
-    """A task, whole and checked: what `loading.load_tasks` returns.
+    """A task, whole and checked: what `loading.load_tasks` returns."""
 
-    Attributes:
-        name: [a-z0-9][a-z0-9_-]{0,62}; the partition key.
-        rows: how many rows the corrected set should hold.
-        edition: part of every request's identity; raise it to generate anew.
-        headroom: rows that `instances` makes beyond `rows`, for correction to drop.
-        recipe_name: the recipe as the file names it (key `recipe`).
-        language: of all texts, as ISO 639-1 has it; prompts, validators and metrics are told.
-        examples: rows made by people, for methods that grow from examples.
-        examples_file: a YAML file beside the task with the key `examples`, instead of them.
-        rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
-            CSV, a column for each field.
-        gates: bounds that metrics of the quality report must keep.
-        columns: column of a foreign file -> field of this task, or `label`; holds for own data
-            that is reported on, for the reference, and for `elsewhere`.
-        reference: gold rows of this task, which the report measures against.
-        elsewhere: name -> gold rows of another task in this one's columns, to measure utility out
-            of distribution.
-        budget_usd: ceiling in US dollars over all runs of this task; None is none of its own.
-        expectations: table -> expectations of Great Expectations, beyond those that follow from
-            the task.
-        steps: parameters of the recipe that this task changes.
-        release: in which parts and under which licence the finished rows go out.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
 
     name: str = Field(pattern=NAME_PATTERN)
+    """[a-z0-9][a-z0-9_-]{0,62}; the partition key."""
     title: str
     description: str
     rows: int = Field(default=500, ge=1)
+    """how many rows the corrected set should hold."""
     edition: int = Field(default=0, ge=0)
+    """part of every request's identity; raise it to generate anew."""
     headroom: int | None = Field(default=None, ge=0)
+    """rows that `instances` makes beyond `rows`, for correction to drop."""
     recipe_name: str = Field(default="targen", alias="recipe")
+    """the recipe as the file names it (key `recipe`)."""
     extends: str | None = None
     language: str = "en"
+    """of all texts, as ISO 639-1 has it; prompts, validators and metrics are told."""
     fields: dict[str, TaskField] = Field(min_length=1)
     answer: Answer
     vocabularies: dict[str, Vocabulary] = Field(default_factory=dict)
     contexts: Contexts = Contexts()
     seeds: Seeds | None = None
     examples: list[Example] = Field(default_factory=list)
+    """rows made by people, for methods that grow from examples."""
     examples_file: str | None = None
+    """a YAML file beside the task with the key `examples`, instead of them."""
     rows_file: str | None = None
+    """a file beside the task with rows to label, for `instances: file`; JSON lines or CSV, a column
+    for each field."""
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """ceiling in US dollars over all runs of this task; None is none of its own."""
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
+    """bounds that metrics of the quality report must keep."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """column of a foreign file -> field of this task, or `label`; holds for own data that is
+    reported on, for the reference, and for `elsewhere`."""
     reference: ForeignRows | None = None
+    """gold rows of this task, which the report measures against."""
     elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
+    """name -> gold rows of another task in this one's columns, to measure utility out of
+    distribution."""
     expectations: dict[str, list[Expectation]] = Field(default_factory=dict)
+    """table -> expectations of Great Expectations, beyond those that follow from the task."""
     steps: PartialSteps = PartialSteps()
+    """parameters of the recipe that this task changes."""
     release: Release = Release()
+    """in which parts and under which licence the finished rows go out."""
 
     _attached: Attached = PrivateAttr()
 
