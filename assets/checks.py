@@ -26,7 +26,7 @@ from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.settings import Settings
-from targen.steps import STEPS, schema
+from targen.steps import QUALITY_REPORT, STEPS, schema
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
 
@@ -34,7 +34,6 @@ CONTRACT = "contract"
 STATISTICS = "statistics"
 EXPECTATIONS = "expectations"
 GATES = "gates"
-REPORT = "quality_report"
 _SHOWN = 20
 
 
@@ -78,7 +77,7 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                 asset=step,
                 partitions_def=partitions,
                 description="Balance, yield, duplicates and shortfall, as far as they apply."
-                if step != REPORT
+                if step != QUALITY_REPORT
                 else "The report's findings that require action.",
             ),
         ]
@@ -93,7 +92,7 @@ def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> l
                     "and its own expectations. A failure of severity `error` blocks.",
                 )
             )
-        if step == REPORT:
+        if step == QUALITY_REPORT:
             specs.append(
                 AssetCheckSpec(
                     GATES,
@@ -117,7 +116,7 @@ def _results(
     stored = tables.read(step, task)
     above: dict[str, pl.DataFrame] = {}
     judged: list[Mapping[str, Any]] = []
-    if step == REPORT:
+    if step == QUALITY_REPORT:
         page = tables.read_json(step, task) or {}
         judged = page.get("gates", [])
         acts = [item["text"] for item in page.get("findings", []) if item["level"] == "warn"]
@@ -147,7 +146,7 @@ def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
 
 def report_violations(table: pl.DataFrame) -> list[str]:
     """Return the contract violations of a quality report's table."""
-    expected = schema(REPORT, {})
+    expected = schema(QUALITY_REPORT, {})
     if dict(table.schema) != expected:
         return [f"the columns are {dict(table.schema)}, expected {expected}"]
     found = []
@@ -169,7 +168,7 @@ def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
     sentences = [gate["text"] for gate in ordered]
     return AssetCheckResult(
         check_name=GATES,
-        asset_key=REPORT,
+        asset_key=QUALITY_REPORT,
         passed=not missed,
         severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
         description=" ".join(sentences[:3]) if missed else None,

@@ -22,14 +22,13 @@ from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
 from targen.settings import Settings
-from targen.steps import SCHEMA_VERSION
+from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
 from targen.tables.files import Stored, Tables
 
 if TYPE_CHECKING:
     from targen.quality.comparison import Method
 
 NAME = "comparison"
-REPORT = "quality_report"
 SHOWN = ("base", "task", "recipe", "rows", "calls_per_row", "label_noise", "self_bleu", "shortcut")
 
 WHEN_REPORTS_CHANGE = (
@@ -47,7 +46,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
     @asset(
         **common_attributes(NAME, settings),
         # Not an argument: the IO manager would load every partition and fail on missing ones.
-        deps=[AssetDep(REPORT, partition_mapping=AllPartitionMapping())],
+        deps=[AssetDep(QUALITY_REPORT, partition_mapping=AllPartitionMapping())],
         automation_condition=WHEN_REPORTS_CHANGE,
     )
     def comparison(
@@ -116,7 +115,7 @@ def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str |
     from targen.quality.comparison import MADE_FROM, staleness  # noqa: PLC0415 - not when loading
 
     try:
-        report = tables.read_json(REPORT, task)
+        report = tables.read_json(QUALITY_REPORT, task)
     except TableError:
         # One unreadable report must not prevent the comparison of the others.
         return None, f"is damaged or of another schema than this release's ({SCHEMA_VERSION})"

@@ -33,12 +33,13 @@ from assets.step import GROUP, OWNERS, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
+from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 
 if TYPE_CHECKING:
     from targen.release.manifest import Contents
 
 NAME = "release"
-ABOVE = ("instances", "corrected_set", "quality_report")
+ABOVE = (INSTANCES, CORRECTED_SET, QUALITY_REPORT)
 _CODE_VERSION: Final = "1"
 """Incremented when the same tables would make another release."""
 

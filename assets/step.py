@@ -25,7 +25,7 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen.errors import StepError, TargenError
 from targen.settings import Settings
-from targen.steps import SCHEMA_VERSION
+from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
 
@@ -193,7 +193,7 @@ def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:
         for name in table.columns
         if name not in fields and not name.endswith(("_id", "_ids")) and name != "depth"
     ]
-    return fields + others if step != "quality_report" else table.columns
+    return fields + others if step != QUALITY_REPORT else table.columns
 
 
 def rejected_by_reason(rejected: pl.DataFrame) -> dict[str, int]:

@@ -15,6 +15,7 @@ from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen.settings import Settings
+from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, LABELS, SEEDS, VOCABULARIES
 from targen.tables.files import Stored
 
 Result = MaterializeResult[Stored]
@@ -25,14 +26,14 @@ def build(
 ) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the six assets and their checks, one partition per task."""
 
-    @asset(**attributes("vocabularies", partitions, settings))
+    @asset(**attributes(VOCABULARIES, partitions, settings))
     async def vocabularies(
         context: AssetExecutionContext, tasks: TaskFolder, llm: LLMResource, data: DataFolder
     ) -> Result:
         """Word lists for the texts, from the task file or from the model."""
         return await make(context, tasks, llm, data)
 
-    @asset(**attributes("contexts", partitions, settings, "openai"))
+    @asset(**attributes(CONTEXTS, partitions, settings, "openai"))
     async def contexts(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -43,7 +44,7 @@ def build(
         """Situations, domains or settings for the texts."""
         return await make(context, tasks, llm, data, vocabularies=vocabularies)
 
-    @asset(**attributes("seeds", partitions, settings, "openai"))
+    @asset(**attributes(SEEDS, partitions, settings, "openai"))
     async def seeds(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -54,7 +55,7 @@ def build(
         """The first part of each instance within a context: a sentence, a passage or a word."""
         return await make(context, tasks, llm, data, contexts=contexts)
 
-    @asset(**attributes("instances", partitions, settings, "openai"))
+    @asset(**attributes(INSTANCES, partitions, settings, "openai"))
     async def instances(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -66,7 +67,7 @@ def build(
         """Texts written for an intended label, one per seed; valid but not yet reviewed."""
         return await make(context, tasks, llm, data, contexts=contexts, seeds=seeds)
 
-    @asset(**attributes("labels", partitions, settings, "openai"))
+    @asset(**attributes(LABELS, partitions, settings, "openai"))
     async def labels(
         context: AssetExecutionContext,
         tasks: TaskFolder,
@@ -77,7 +78,7 @@ def build(
         """Blind annotation: one label per instance, without knowledge of the intended label."""
         return await make(context, tasks, llm, data, instances=instances)
 
-    @asset(**attributes("corrected_set", partitions, settings, "openai"))
+    @asset(**attributes(CORRECTED_SET, partitions, settings, "openai"))
     async def corrected_set(
         context: AssetExecutionContext,
         tasks: TaskFolder,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dagster_project import failure, home
 from targen.errors import SpecError, TargenError
 from targen.settings import Settings, variable
+from targen.steps import QUALITY_REPORT
 from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _set_rows_from_report(task: str) -> None:
     settings = Settings.from_environment()
     if settings.rows is not None or task not in task_folder(settings).names():
         return
-    report = data_folder(settings).tables().read_json("quality_report", task)
+    report = data_folder(settings).tables().read_json(QUALITY_REPORT, task)
     if report is not None:
         os.environ[variable("rows")] = str(report["rows_asked"])
 
@@ -259,12 +260,12 @@ def _show(made: Sequence[TaskRun]) -> None:
     from dagster_project.definitions import data_folder  # noqa: PLC0415
 
     # A run that fails a gate still has a report to show.
-    made = [one for one in made if "quality_report" in one.metadata]
+    made = [one for one in made if QUALITY_REPORT in one.metadata]
     if not made:
         return
     tables = data_folder(Settings.from_environment()).tables()
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
-    reports = [tables.address("quality_report", one.task, "html") for one in made]
+    reports = [tables.address(QUALITY_REPORT, one.task, "html") for one in made]
     simulated = any(summary.simulated(one.metadata) for one in made)
     blocks = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
     text = "\n".join([*blocks, "Reports:", *(f"  {path}" for path in reports)])

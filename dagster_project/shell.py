@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from dagster import DagsterEvent, DagsterEventType, InitLoggerContext, logger
 
+from targen.steps import QUALITY_REPORT
+
 SHELL_LOGGER = "shell"
 
 
@@ -43,7 +45,7 @@ def materialized_line(event: DagsterEvent) -> str:
     """Return the line of a finished table."""
     found = values(event)
     asset = event.asset_key.path[-1] if event.asset_key else ""
-    noun = "figures" if asset == "quality_report" else "rows"
+    noun = "figures" if asset == QUALITY_REPORT else "rows"
     words = [f"{found['dagster/row_count']} {noun}"]
     reasons = found.get("rejected_by_reason") or {}
     surplus = reasons.get("surplus", 0)

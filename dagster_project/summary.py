@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from targen.steps import CORRECTED_SET
 from targen.tables.files import Tables
 
 COLUMNS = (
@@ -33,7 +34,7 @@ def row(
         tables: the tables.
         seconds: wall time of the run.
     """
-    stored = tables.read("corrected_set", task)
+    stored = tables.read(CORRECTED_SET, task)
     table = stored.table
     steps = list(metadata.values())
     return {
@@ -41,7 +42,7 @@ def row(
         "rows": str(table.height),
         "labels": balance(table["label"].to_list()),
         "flipped": str((table["verdict"] == "relabelled").sum()),
-        "dropped": str(metadata["corrected_set"]["rejected_by_reason"].get("dropped", 0)),
+        "dropped": str(metadata[CORRECTED_SET]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
         "tokens": total([step[name] for step in steps for name in _TOKENS if name in step]),
         "cost": "simulated"

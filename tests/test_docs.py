@@ -113,3 +113,34 @@ def test_every_message_that_is_explained_can_come() -> None:
     # Strings that go on in the next line are one string.
     source = "".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in SOURCES)
     assert [message for message in told if message not in source] == []
+
+
+FILE = r"`((?:targen|simulator|resources|assets|dagster_project|deploy)/[\w/.-]+\.\w+)(?:: (\w+))?"
+YOURS = "targen/operators/listed.py"
+"""The module that the page on recipes has the reader write."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_file_and_name_in_the_code_is_there(page: Path) -> None:
+    for path, name in re.findall(FILE, TEXTS[page]):
+        assert path == YOURS or (ROOT / path).is_file(), path
+        assert not name or name in (ROOT / path).read_text(encoding="utf-8"), f"{path}: {name}"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "path", "name"),
+    [
+        ("the contexts operator", "targen/operators/contexts.py", "@operator(CONTEXTS,"),
+        ("a step's table schema", "targen/steps.py", "def schema("),
+        ("a row's id", "targen/lineage/ids.py", "def instance_id("),
+        ("self-BLEU", "targen/quality/self_similarity.py", "def self_bleu("),
+        ("the report's verdict", "targen/quality/verdict.py", "def headline("),
+        ("the lock of a partition", "resources/locks.py", "class FileLock"),
+        ("its lease in the database", "targen/store/partition_locks.py", "def take("),
+        ("the simulator's pairs of RTE", "simulator/grammars/rte.py", "def instances("),
+        ("the manifest of a release", "targen/release/manifest.py", "def _manifest("),
+    ],
+)
+def test_the_architecture_page_names_the_file(wanted: str, path: str, name: str) -> None:
+    assert f"`{path}" in TEXTS[ROOT / "docs/architecture.md"], wanted
+    assert name in (ROOT / path).read_text(encoding="utf-8"), wanted

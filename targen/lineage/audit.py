@@ -9,7 +9,7 @@ from targen.hashing import rng
 from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import File, Finding, Item, Level, RowLineage, TaskTables, trace
-from targen.steps import IDS, ROW_STEPS, UPSTREAM
+from targen.steps import CORRECTED_SET, IDS, INSTANCES, ROW_STEPS, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
@@ -159,7 +159,7 @@ class Auditor:
 
     def sample(self, task: str, count: int, seed: int) -> list[str]:
         """Return the ids of random finished rows of a task, in the table's order."""
-        frame = self.tables(task).file("corrected_set").frame
+        frame = self.tables(task).file(CORRECTED_SET).frame
         ids = [] if frame is None else frame["instance_id"].to_list()
         chosen = rng("audit", task, seed).sample(range(len(ids)), min(count, len(ids)))
         return [ids[index] for index in sorted(chosen)]
@@ -228,9 +228,9 @@ class Auditor:
 
     def _ended(self, lineage: RowLineage, level: Level) -> list[Finding]:
         """Return a finding if an instance is neither in the corrected set nor rejected."""
-        ends = ("corrected_set", "rejected/corrected_set")
-        own = lineage.one("instances")
-        made = self.tables(lineage.task).file("corrected_set").frame is not None
+        ends = (CORRECTED_SET, "rejected/corrected_set")
+        own = lineage.one(INSTANCES)
+        made = self.tables(lineage.task).file(CORRECTED_SET).frame is not None
         if own is None or not made or any(lineage.one(asset) for asset in ends):
             return []
         what = "it is neither in corrected_set nor among its rejected rows"

@@ -12,11 +12,16 @@ from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.steps import (
     ASKED,
+    CONTEXTS,
+    CORRECTED_SET,
     DIMENSIONS,
     IDS,
     INSTANCES,
+    LABELS,
     ROW_STEPS,
     SCHEMA_VERSION,
+    SEEDS,
+    VOCABULARIES,
     about,
     schema,
 )
@@ -303,7 +308,7 @@ def requests_above(tables: TaskTables, instance_ids: Iterable[str]) -> dict[str,
     for instance_id in instance_ids:
         requests = found.setdefault(instance_id, set())
         seen: set[tuple[str, str]] = set()
-        waiting = [("corrected_set", instance_id)]
+        waiting = [(CORRECTED_SET, instance_id)]
         while waiting:
             key = waiting.pop()
             if key in seen:
@@ -323,24 +328,23 @@ def _sources(tables: TaskTables, item: Item) -> Iterator[Item | Finding]:
     """Yield the rows that an item refers to, and a finding for each reference to a missing row."""
     row, role = item.row, item.role
     references: list[tuple[str, str | None, Role]] = []
-    match item.asset:
-        case "corrected_set" | "rejected/corrected_set":
-            references = [("labels", item.item_id, role), ("instances", item.item_id, role)]
-        case "labels":
-            references = [("instances", item.item_id, role)]
-        case "instances":
-            references = [("contexts", row["context_id"], role), ("seeds", row["seed_id"], role)]
-            references += [("instances", name, "parent") for name in row["parent_ids"] or ()]
-        case "seeds":
-            references = [("contexts", row["context_id"], role)]
-        case "contexts":
-            references = [("vocabularies", name, role) for name in row["term_ids"] or ()]
+    if item.asset in (CORRECTED_SET, "rejected/corrected_set"):
+        references = [(LABELS, item.item_id, role), (INSTANCES, item.item_id, role)]
+    elif item.asset == LABELS:
+        references = [(INSTANCES, item.item_id, role)]
+    elif item.asset == INSTANCES:
+        references = [(CONTEXTS, row["context_id"], role), (SEEDS, row["seed_id"], role)]
+        references += [(INSTANCES, name, "parent") for name in row["parent_ids"] or ()]
+    elif item.asset == SEEDS:
+        references = [(CONTEXTS, row["context_id"], role)]
+    elif item.asset == CONTEXTS:
+        references = [(VOCABULARIES, name, role) for name in row["term_ids"] or ()]
     for asset, item_id, its_role in references:
         if item_id:
             yield _referenced(tables, item, asset, item_id, its_role)
-    if item.asset == "instances" and role == "own":
+    if item.asset == INSTANCES and role == "own":
         yield from _twins(tables, item)
-    if item.asset == "vocabularies":
+    if item.asset == VOCABULARIES:
         yield from _deciders(tables, item)
 
 
@@ -359,12 +363,12 @@ def _referenced(
 
 def _twins(tables: TaskTables, item: Item) -> Iterator[Item]:
     """Yield the row's twin with its labels, because the label of a pair depends on both."""
-    for other in tables.rows("instances", "slot", item.row["slot"]):
+    for other in tables.rows(INSTANCES, "slot", item.row["slot"]):
         name = other["instance_id"]
         if name == item.item_id:
             continue
-        yield Item("instances", name, other, "twin")
-        for asset in ("labels", "corrected_set", "rejected/corrected_set"):
+        yield Item(INSTANCES, name, other, "twin")
+        for asset in (LABELS, CORRECTED_SET, "rejected/corrected_set"):
             row = tables.row(asset, name)
             if row is not None:
                 yield Item(asset, name, row, "twin")
@@ -375,9 +379,9 @@ def _deciders(tables: TaskTables, item: Item) -> Iterator[Item]:
     row = item.row
     if row["category"] == ASKED:
         return
-    for other in tables.rows("vocabularies", "category", ASKED):
+    for other in tables.rows(VOCABULARIES, "category", ASKED):
         if about(other) in ((row["category"], row["label"]), (DIMENSIONS, None)):
-            yield Item("vocabularies", other["term_id"], other, item.role)
+            yield Item(VOCABULARIES, other["term_id"], other, item.role)
 
 
 def below(tables: TaskTables, ids: Iterable[str]) -> list[Item]:
@@ -407,13 +411,13 @@ def below(tables: TaskTables, ids: Iterable[str]) -> list[Item]:
 
 def _decided(tables: TaskTables, asset: str, row: Row) -> set[str]:
     """Return the terms that a call without a term of its own decided on."""
-    if asset != "vocabularies" or row["category"] != ASKED:
+    if asset != VOCABULARIES or row["category"] != ASKED:
         return set()
     category, label = about(row)
     if category == DIMENSIONS:
-        terms = tables.file("vocabularies").frame
+        terms = tables.file(VOCABULARIES).frame
         return set() if terms is None else set(terms["term_id"])
-    same = tables.rows("vocabularies", "category", category)
+    same = tables.rows(VOCABULARIES, "category", category)
     return {other["term_id"] for other in same if other["label"] == label}
 
 
@@ -421,23 +425,23 @@ _PLANTED: Final = "planted/corrected_set"
 """The rows that the corrector got with a wrong label."""
 
 _BELOW: Final = (
-    ("vocabularies", "term_id"),
-    ("vocabularies", "request_id"),
-    ("contexts", "context_id"),
-    ("contexts", "request_id"),
-    ("contexts", "term_ids"),
-    ("seeds", "seed_id"),
-    ("seeds", "request_id"),
-    ("seeds", "context_id"),
-    ("instances", "instance_id"),
-    ("instances", "request_id"),
-    ("instances", "context_id"),
-    ("instances", "seed_id"),
-    ("instances", "parent_ids"),
-    ("labels", "instance_id"),
-    ("labels", "request_ids"),
-    ("corrected_set", "instance_id"),
-    ("corrected_set", "request_ids"),
+    (VOCABULARIES, "term_id"),
+    (VOCABULARIES, "request_id"),
+    (CONTEXTS, "context_id"),
+    (CONTEXTS, "request_id"),
+    (CONTEXTS, "term_ids"),
+    (SEEDS, "seed_id"),
+    (SEEDS, "request_id"),
+    (SEEDS, "context_id"),
+    (INSTANCES, "instance_id"),
+    (INSTANCES, "request_id"),
+    (INSTANCES, "context_id"),
+    (INSTANCES, "seed_id"),
+    (INSTANCES, "parent_ids"),
+    (LABELS, "instance_id"),
+    (LABELS, "request_ids"),
+    (CORRECTED_SET, "instance_id"),
+    (CORRECTED_SET, "request_ids"),
     (_PLANTED, "instance_id"),
     (_PLANTED, "request_id"),
     *((f"rejected/{step}", column) for step in ROW_STEPS for column in ("item_id", "request_ids")),

@@ -13,6 +13,7 @@ from targen.operators.plan import attributes
 from targen.operators.requests import missing_item, numbered_items, rejection, tally, text_key
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
+from targen.steps import SEEDS
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import first_problem, fold
 
@@ -44,7 +45,7 @@ def human_examples(step: StepInput) -> list[Example]:
     """
     found = [
         Example(json.loads(row["fields"]), attributes(row).get(LABEL), row["seed_id"])
-        for row in step.tables["seeds"].iter_rows(named=True)
+        for row in step.tables[SEEDS].iter_rows(named=True)
         if row["kind"] == KIND
     ]
     if not found:

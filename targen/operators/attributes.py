@@ -25,6 +25,8 @@ from targen.steps import (
     CONFUSABLE,
     DIMENSIONS,
     LABEL,
+    LABELS,
+    VOCABULARIES,
     about,
     asked_about,
 )
@@ -35,24 +37,21 @@ PROMPT = "vocabularies/attribute_values.md"
 
 
 class AttributeValuesParams(LLMParams):
-    """Parameters of `attribute_values`.
-
-    Attributes:
-        dimensions: number of dimensions to request besides the task's vocabularies.
-        values: number of values for each of these dimensions.
-        confusable: maximum number of labels to compare a label with.
-        reject_at_most: maximum number of values that the filter removes per label and dimension; 5
-            in the published code.
-        filter_temperature: temperature of the filter's requests; 0.7 in the published code.
-        retries: how often a short list is requested again.
-    """
+    """Parameters of `attribute_values`."""
 
     dimensions: int = Field(default=0, ge=0, le=12)
+    """number of dimensions to request besides the task's vocabularies."""
     values: int = Field(default=10, ge=1)
+    """number of values for each of these dimensions."""
     confusable: int = Field(default=5, ge=0)
+    """maximum number of labels to compare a label with."""
     reject_at_most: int = Field(default=5, ge=0)
+    """maximum number of values that the filter removes per label and dimension; 5 in the published
+    code."""
     filter_temperature: float | None = Field(default=0.7, ge=0, le=2)
+    """temperature of the filter's requests; 0.7 in the published code."""
     retries: int = Field(default=3, ge=0)
+    """how often a short list is requested again."""
 
 
 @dataclass
@@ -80,7 +79,7 @@ class _Values:
 
 
 @operator(
-    "vocabularies",
+    VOCABULARIES,
     "attribute_values",
     AttributeValuesParams,
     PROMPT,
@@ -279,7 +278,7 @@ class _Run:
         for values, terms in checked:
             meanings = self.spec.label_definitions
             block = {
-                "labels": {name: meanings[name] for name in confusable[values.label or ""]},
+                LABELS: {name: meanings[name] for name in confusable[values.label or ""]},
                 "wanted": {"category": values.category, "what": values.what},
                 "items": [{"item": n, "term": term} for n, term in enumerate(terms, 1)],
             }

@@ -27,28 +27,26 @@ _SET_BY_ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream
 
 
 class LLMParams(Params):
-    """Parameters of every operator that calls a model.
-
-    Attributes:
-        endpoint: an endpoint defined in TARGEN_ENDPOINTS_FILE; None is the default endpoint.
-        model: overrides the endpoint's model.
-        temperature, top_p: None uses the endpoint's default.
-        max_output_tokens: limit for one answer.
-        reasoning_effort: passed through unchanged; None uses the endpoint's default.
-        seed: first sample number. Sample numbers are sent as `seed`, so another seed gives other
-            answers.
-        extra: further endpoint parameters, passed through unchanged; must not contain the
-            parameters above or those that the engine sets.
-    """
+    """Parameters of every operator that calls a model."""
 
     endpoint: str | None = None
+    """an endpoint defined in TARGEN_ENDPOINTS_FILE; None is the default endpoint."""
     model: str | None = None
+    """overrides the endpoint's model."""
     temperature: float | None = Field(default=1.0, ge=0, le=2)
+    """None uses the endpoint's default."""
     top_p: float | None = Field(default=None, gt=0, le=1)
+    """None uses the endpoint's default."""
     max_output_tokens: int = Field(default=4096, ge=1)
+    """limit for one answer."""
     reasoning_effort: str | None = None
+    """passed through unchanged; None uses the endpoint's default."""
     seed: int = Field(default=0, ge=0)
+    """first sample number. Sample numbers are sent as `seed`, so another seed gives other
+    answers."""
     extra: dict[str, Any] = Field(default_factory=dict)
+    """further endpoint parameters, passed through unchanged; must not contain the parameters above
+    or those that the engine sets."""
 
     @field_validator("extra")
     @classmethod

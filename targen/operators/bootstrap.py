@@ -27,6 +27,7 @@ from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
@@ -51,39 +52,36 @@ KEYWORDS: Final = (
 
 
 class BootstrapParams(LLMParams):
-    """Parameters of `bootstrap`; the defaults are the published values.
-
-    Attributes:
-        human: number of human-made examples in a prompt; they also replace machine-made examples
-            while there are too few.
-        machine: number of rows of earlier rounds in a prompt.
-        per_call: rows requested per call; the published prompt shows tasks 1 to 8 and stops before
-            task 16.
-        prompts: calls per round; all calls of a round draw examples from earlier rounds.
-        threshold: a row is rejected if its ROUGE-L F with any earlier row is above this.
-        field: the field to compare and filter; by default the task's first text field.
-        field_order: value of a planned field -> the order in which a row's fields are written;
-            values that the task does not plan are ignored.
-        min_words, max_words: bounds for `field`; the paper uses more than 3 and at most 150.
-        keywords: words that `field` must not contain.
-        ascii_start: `field` must begin with an ASCII character; turn it off for other languages.
-        stalls: the step ends after this many consecutive rounds without a new row.
-    """
+    """Parameters of `bootstrap`; the defaults are the published values."""
 
     temperature: float | None = Field(default=0.7, ge=0, le=2)
     top_p: float | None = Field(default=0.5, gt=0, le=1)
     human: int = Field(default=6, ge=1)
+    """number of human-made examples in a prompt; they also replace machine-made examples while
+    there are too few."""
     machine: int = Field(default=2, ge=0)
+    """number of rows of earlier rounds in a prompt."""
     per_call: int = Field(default=7, ge=1)
+    """rows requested per call; the published prompt shows tasks 1 to 8 and stops before task 16."""
     prompts: int = Field(default=5, ge=1)
+    """calls per round; all calls of a round draw examples from earlier rounds."""
     threshold: float = Field(default=0.7, gt=0, le=1)
+    """a row is rejected if its ROUGE-L F with any earlier row is above this."""
     field: str | None = None
+    """the field to compare and filter; by default the task's first text field."""
     field_order: dict[str, list[str]] = Field(default_factory=dict)
+    """value of a planned field -> the order in which a row's fields are written; values that the
+    task does not plan are ignored."""
     min_words: int = Field(default=4, ge=1)
+    """bounds for `field`; the paper uses more than 3 and at most 150."""
     max_words: int = Field(default=150, ge=1)
+    """bounds for `field`; the paper uses more than 3 and at most 150."""
     keywords: list[str] = Field(default_factory=lambda: list(KEYWORDS))
+    """words that `field` must not contain."""
     ascii_start: bool = True
+    """`field` must begin with an ASCII character; turn it off for other languages."""
     stalls: int = Field(default=3, ge=1)
+    """the step ends after this many consecutive rounds without a new row."""
 
 
 def text_filter(text: str, params: BootstrapParams) -> str | None:
@@ -292,7 +290,7 @@ def _first_text(spec: TaskSpec) -> str:
     return next(name for name in written_fields(spec) if spec.fields[name].type == "text")
 
 
-@operator("instances", "bootstrap", BootstrapParams, PROMPT)
+@operator(INSTANCES, "bootstrap", BootstrapParams, PROMPT)
 async def bootstrap(step: StepInput, params: BootstrapParams) -> StepResult:
     """Grow rows in rounds from human-made examples and rows of earlier rounds.
 

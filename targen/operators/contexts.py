@@ -17,14 +17,14 @@ from targen.operators.requests import (
     task_block,
 )
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import ASKED
+from targen.steps import ASKED, CONTEXTS, VOCABULARIES
 from targen.tasks.registry import operator
 from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
 
-@operator("contexts", "none")
+@operator(CONTEXTS, "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no contexts; the table holds one placeholder row."""
     row = {"context_id": ids.NONE_CONTEXT_ID, "text": "none", "attributes": [], "term_ids": []}
@@ -32,15 +32,12 @@ async def none(step: StepInput, params: Any) -> StepResult:
 
 
 class LLMListParams(LLMParams):
-    """Parameters of `llm_list`.
-
-    Attributes:
-        count: number of contexts; TarGEN (section 3) uses a list of about this length.
-        retries: how often a short list is requested again.
-    """
+    """Parameters of `llm_list`."""
 
     count: int = Field(default=20, ge=1)
+    """number of contexts; TarGEN (section 3) uses a list of about this length."""
     retries: int = Field(default=3, ge=0)
+    """how often a short list is requested again."""
 
 
 def _terms(table: pl.DataFrame) -> dict[str, list[str]]:
@@ -51,7 +48,7 @@ def _terms(table: pl.DataFrame) -> dict[str, list[str]]:
     return terms
 
 
-@operator("contexts", "llm_list", LLMListParams, PROMPT)
+@operator(CONTEXTS, "llm_list", LLMListParams, PROMPT)
 async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
     """Request a list of distinct contexts; replace duplicates and missing items."""
     wanted = step.spec.contexts
@@ -62,7 +59,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
     properties = {"text": {"type": "string"}} | {
         name: field_schema("text", a.values) for name, a in wanted.attributes.items()
     }
-    vocabulary = step.tables["vocabularies"]
+    vocabulary = step.tables[VOCABULARIES]
     terms = _terms(vocabulary)
     term_ids = {term: term_id for term_id, term in vocabulary.select("term_id", "term").iter_rows()}
     result = StepResult()

@@ -12,7 +12,7 @@ from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.labels import label_in, label_schema, row_block
 from targen.operators.requests import answers, make_request, rejection
 from targen.prompts.render import messages, object_schema
-from targen.steps import CORRECTED_SET
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
 from targen.tasks.spec import TaskSpec
@@ -65,9 +65,9 @@ def decide(
 
 def _units(step: StepInput) -> list[list[Row]]:
     """Return instances joined with their annotations, grouped into units in slot order."""
-    labels = {row["instance_id"]: row for row in step.tables["labels"].iter_rows(named=True)}
+    labels = {row["instance_id"]: row for row in step.tables[LABELS].iter_rows(named=True)}
     units: dict[int, list[Row]] = {}
-    for row in step.tables["instances"].iter_rows(named=True):
+    for row in step.tables[INSTANCES].iter_rows(named=True):
         label = labels[row["instance_id"]]
         joined = {
             **row,
@@ -93,22 +93,18 @@ async def none(step: StepInput, params: NoneParams) -> StepResult:
 
 
 class SelfCorrectParams(LLMParams):
-    """Parameters of `self_correct`.
-
-    Attributes:
-        shown: show the corrector the intended label and its rationale, as in the paper. If False,
-            the corrector judges without seeing them.
-        policy: see `decide`.
-        planted: share of rows to correct a second time with a wrong label shown, to measure how
-            often the corrector notices. Does not change the corrected set. Kinds class and span
-            only.
-    """
+    """Parameters of `self_correct`."""
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_output_tokens: int = Field(default=1024, ge=1)
     shown: bool = False
+    """show the corrector the intended label and its rationale, as in the paper. If False, the
+    corrector judges without seeing them."""
     policy: Policy = "majority"
+    """see `decide`."""
     planted: float = Field(default=0.0, ge=0, le=1)
+    """share of rows to correct a second time with a wrong label shown, to measure how often the
+    corrector notices. Does not change the corrected set. Kinds class and span only."""
 
     @model_validator(mode="after")
     def _planted_where_shown(self) -> "SelfCorrectParams":

@@ -12,7 +12,7 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.operators.base import StepInput, StepResult
 from targen.operators.plan import Plan, Slot
-from targen.steps import ASKED, CONFUSABLE, LABEL
+from targen.steps import ASKED, CONFUSABLE, CONTEXTS, LABEL, VOCABULARIES
 from targen.tasks.registry import Params, operator
 
 Design = Literal["shuffled", "latin-hypercube", "grid"]
@@ -91,16 +91,13 @@ Term = tuple[str, str]
 
 
 class DrawParams(Params):
-    """Parameters of `draw`.
-
-    Attributes:
-        design: order of combinations; see `point`.
-        block: points per Latin hypercube; the default, 60, has many divisors, so short lists of
-            values are drawn exactly evenly.
-    """
+    """Parameters of `draw`."""
 
     design: Design = "shuffled"
+    """order of combinations; see `point`."""
     block: int = Field(default=60, ge=2)
+    """points per Latin hypercube; the default, 60, has many divisors, so short lists of values are
+    drawn exactly evenly."""
 
 
 class _Dimensions:
@@ -109,7 +106,7 @@ class _Dimensions:
     def __init__(self, step: StepInput) -> None:
         self.values: dict[str, dict[str | None, list[Term]]] = {}
         self.confusable: dict[str | None, list[Term]] = {}
-        rows = step.tables["vocabularies"].iter_rows(named=True)
+        rows = step.tables[VOCABULARIES].iter_rows(named=True)
         for row in rows:
             if row["category"] in ("none", ASKED):
                 continue
@@ -134,7 +131,7 @@ class _Dimensions:
         return {name: terms for name, terms in found.items() if terms}
 
 
-@operator("contexts", "draw", DrawParams, reads=("slots_seeded",), per_slot=True)
+@operator(CONTEXTS, "draw", DrawParams, reads=("slots_seeded",), per_slot=True)
 async def draw(step: StepInput, params: DrawParams) -> StepResult:
     """Draw one value of every dimension for each slot.
 

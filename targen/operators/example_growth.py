@@ -26,6 +26,7 @@ from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
 
@@ -34,27 +35,23 @@ Strategy = Literal["naive", "random", "diverse", "similar", "tree"]
 
 
 class GrowthParams(LLMParams):
-    """Parameters of `example_growth`.
-
-    Attributes:
-        strategy: which example the next call shows. naive: always the formatting example;
-            random: a random row of the last call; diverse, similar: the row of the last call that
-            is least or most similar to its example; tree: every row of the last level, breadth
-            first.
-        per_call: rows requested per call; 5 in the paper.
-        question: the field whose values must be unique, and that `diverse` and `similar` compare.
-        depth: levels of one tree; the next tree starts at the formatting example again.
-        width: maximum number of rows per level to grow from.
-        stalls: the step ends after this many consecutive calls (trees, for `tree`) without a new
-            row. The published code has no such bound and can run forever.
-    """
+    """Parameters of `example_growth`."""
 
     strategy: Strategy = "tree"
+    """which example the next call shows. naive: always the formatting example; random: a random row
+    of the last call; diverse, similar: the row of the last call that is least or most similar to
+    its example; tree: every row of the last level, breadth first."""
     per_call: int = Field(default=5, ge=1)
+    """rows requested per call; 5 in the paper."""
     question: str = "question"
+    """the field whose values must be unique, and that `diverse` and `similar` compare."""
     depth: int = Field(default=6, ge=1)
+    """levels of one tree; the next tree starts at the formatting example again."""
     width: int = Field(default=100, ge=1)
+    """maximum number of rows per level to grow from."""
     stalls: int = Field(default=5, ge=1)
+    """the step ends after this many consecutive calls (trees, for `tree`) without a new row. The
+    published code has no such bound and can run forever."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +291,7 @@ async def _level(run: _Run, level: Sequence[_Call]) -> list[Example]:
     return grown
 
 
-@operator("instances", "example_growth", GrowthParams, PROMPT)
+@operator(INSTANCES, "example_growth", GrowthParams, PROMPT)
 async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
     """Request rows like a formatting example, and then rows like those.
 

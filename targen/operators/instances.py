@@ -12,6 +12,7 @@ from targen.operators.base import StepInput, StepResult
 from targen.operators.requests import answers
 from targen.operators.seeds import checked_rows
 from targen.operators.slots import FillParams, SlotFiller, no_logprobs
+from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
@@ -23,7 +24,7 @@ class LabelConstrainedParams(FillParams):
 
 
 @operator(
-    "instances", "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
+    INSTANCES, "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
 )
 async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> StepResult:
     """Fill the slots of the plan with rows that meet their labels' constraints.
@@ -37,21 +38,18 @@ async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> 
 
 
 class SelectParams(FillParams):
-    """Parameters of `select_by_logprob`.
-
-    Attributes:
-        over: candidates per row; SuperGen keeps 6,000 of 25,000, about one in four.
-    """
+    """Parameters of `select_by_logprob`."""
 
     per_call: int = Field(default=1, ge=1, le=1)
     over: int = Field(default=4, ge=2)
+    """candidates per row; SuperGen keeps 6,000 of 25,000, about one in four."""
 
     def sampling(self) -> Sampling:
         """Return the sampling parameters, asking for log-probabilities too."""
         return replace(super().sampling(), logprobs=True)
 
 
-@operator("instances", "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
@@ -84,7 +82,7 @@ class ComposeParams(FillParams):
     requirements: bool = True
 
 
-@operator("instances", "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
 async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     """Write one text per slot from its drawn values, seed and labels.
 
@@ -97,7 +95,7 @@ async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     return await SlotFiller(step, params, COMPOSE_PROMPT).run()
 
 
-@operator("instances", "file", reads=("given_rows",))
+@operator(INSTANCES, "file", reads=("given_rows",))
 async def instances_file(step: StepInput, params: Any) -> StepResult:
     """Use the rows of the task's file, in order, up to the number of wanted rows.
 

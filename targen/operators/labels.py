@@ -9,6 +9,7 @@ from targen.errors import StepError
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import messages, object_schema
+from targen.steps import INSTANCES, LABELS
 from targen.tasks.answers import Label, agreement, majority
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
@@ -40,14 +41,14 @@ def label_in(value: Mapping[str, Any] | None) -> Label | None:
     return label if isinstance(label, str) else None
 
 
-@operator("labels", "from_constraints", needs_labels=True)
+@operator(LABELS, "from_constraints", needs_labels=True)
 async def from_constraints(step: StepInput, params: Any) -> StepResult:
     """Label each row with the labels whose constraints it was written for.
 
     Raises:
         StepError: rows were written without constraints.
     """
-    if step.tables["instances"]["intended_label"].null_count():
+    if step.tables[INSTANCES]["intended_label"].null_count():
         raise StepError(
             "some rows were written for no label, so their constraints give none; "
             "choose the operator annotate"
@@ -55,7 +56,7 @@ async def from_constraints(step: StepInput, params: Any) -> StepResult:
     return await intended(step, params)
 
 
-@operator("labels", "intended")
+@operator(LABELS, "intended")
 async def intended(step: StepInput, params: Any) -> StepResult:
     """Use the intended label; no request is made."""
     rows = [
@@ -67,21 +68,18 @@ async def intended(step: StepInput, params: Any) -> StepResult:
             "agreement": None,
             "request_ids": [],
         }
-        for row in step.tables["instances"].iter_rows(named=True)
+        for row in step.tables[INSTANCES].iter_rows(named=True)
     ]
     return StepResult(rows=rows, asked=len(rows))
 
 
 class AnnotateParams(LLMParams):
-    """Parameters of `annotate`.
-
-    Attributes:
-        votes: number of independent annotations per row; odd, so that two labels cannot tie.
-    """
+    """Parameters of `annotate`."""
 
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_output_tokens: int = Field(default=256, ge=1)
     votes: int = Field(default=1, ge=1)
+    """number of independent annotations per row; odd, so that two labels cannot tie."""
 
     @field_validator("votes")
     @classmethod
@@ -91,7 +89,7 @@ class AnnotateParams(LLMParams):
         return value
 
 
-@operator("labels", "annotate", AnnotateParams, PROMPT, needs_labels=True)
+@operator(LABELS, "annotate", AnnotateParams, PROMPT, needs_labels=True)
 async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     """Request a label for every row `votes` times, without showing the intended label.
 
@@ -101,7 +99,7 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
         StepError: more than half of the rows could not be annotated.
     """
     spec = step.spec
-    instances = step.tables["instances"].to_dicts()
+    instances = step.tables[INSTANCES].to_dicts()
     requests = []
     several = spec.answer.kind == "multi"
     for row in instances:

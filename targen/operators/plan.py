@@ -14,7 +14,7 @@ import polars as pl
 
 from targen.hashing import rng
 from targen.lineage.ids import NONE_CONTEXT_ID
-from targen.steps import CONFUSABLE, LABEL, NONE_SEED_KIND
+from targen.steps import CONFUSABLE, LABEL, LABELS, NONE_SEED_KIND
 from targen.tasks.answers import Label
 from targen.tasks.spec import TaskSpec
 
@@ -78,7 +78,7 @@ class Plan:
     def _label(self, number: int) -> str | None:
         block, index = divmod(number, len(self._labels))
         names = [label or "" for label in self._labels]
-        return self._order(names, "labels", self._edition, block)[index] or None
+        return self._order(names, LABELS, self._edition, block)[index] or None
 
     def _values(self, label: str | None, block: int) -> dict[str, str]:
         cycle, index = divmod(block, len(self._combinations))

@@ -24,7 +24,7 @@ from targen.operators.requests import (
     text_key,
 )
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import NONE_SEED_KIND
+from targen.steps import CONTEXTS, LABELS, NONE_SEED_KIND, SEEDS
 from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
 from targen.tasks.validators import empty_field, first_problem
@@ -59,13 +59,13 @@ def _seed_row(
     }
 
 
-@operator("seeds", "none")
+@operator(SEEDS, "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no seeds; the table holds one placeholder row."""
     return StepResult(rows=[_seed_row(ids.NONE_SEED_ID, None, NONE_SEED_KIND, {})], asked=1)
 
 
-@operator("seeds", "examples", reads=("examples",))
+@operator(SEEDS, "examples", reads=("examples",))
 async def examples(step: StepInput, params: Any) -> StepResult:
     """Use each of the task's `examples` as a seed; its label is an attribute."""
     result = StepResult(asked=len(step.spec.examples))
@@ -122,7 +122,7 @@ def checked_rows(
     return valid
 
 
-@operator("seeds", "file", reads=("seed_rows",))
+@operator(SEEDS, "file", reads=("seed_rows",))
 async def seeds_file(step: StepInput, params: Any) -> StepResult:
     """Use the seeds of the task's file, in order; they have no context.
 
@@ -138,18 +138,15 @@ async def seeds_file(step: StepInput, params: Any) -> StepResult:
 
 
 class PerContextParams(LLMParams):
-    """Parameters of `llm_per_context`.
-
-    Attributes:
-        page: seeds per request; fixed, so that a growing data set only adds pages.
-        retries: how often a page without new seeds is requested again before its context
-            counts as exhausted.
-        max_pages: limit per context.
-    """
+    """Parameters of `llm_per_context`."""
 
     page: int = Field(default=10, ge=1)
+    """seeds per request; fixed, so that a growing data set only adds pages."""
     retries: int = Field(default=2, ge=0)
+    """how often a page without new seeds is requested again before its context counts as
+    exhausted."""
     max_pages: int = Field(default=200, ge=1)
+    """limit per context."""
 
 
 @dataclass
@@ -172,7 +169,7 @@ class _Context:
     exhausted: bool = False
 
 
-@operator("seeds", "llm_per_context", PerContextParams, PROMPT)
+@operator(SEEDS, "llm_per_context", PerContextParams, PROMPT)
 async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResult:
     """Request pages of seeds for each context, the contexts in turn.
 
@@ -185,7 +182,7 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
     wanted = _section(step)
     contexts = [
         _Context(row["context_id"] if block else None, block)
-        for row in step.tables["contexts"].iter_rows(named=True)
+        for row in step.tables[CONTEXTS].iter_rows(named=True)
         for block in [context_block(row)]
     ]
     need = -(-step.spec.slots_seeded // len(contexts))
@@ -356,7 +353,7 @@ class ExpandParams(LLMParams):
 
 
 @operator(
-    "seeds", "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
+    SEEDS, "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
 )
 async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     """Request one seed per context, whose parts are written one after the other.
@@ -372,7 +369,7 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     """
     wanted = _section(step)
     plan = Plan(step.spec, step.spec.per_call)
-    contexts = step.tables["contexts"].to_dicts()
+    contexts = step.tables[CONTEXTS].to_dicts()
     found: dict[int, Row] = {}
     result = StepResult()
     for sample in range(params.retries + 1):
@@ -415,5 +412,5 @@ def _expand_request(
     names = [label] if isinstance(label, str) else label or []
     if names:
         constraints = step.spec.label_constraints
-        shown["labels"] = {name: constraints[name] for name in names}
+        shown[LABELS] = {name: constraints[name] for name in names}
     return _request(step, params, EXPAND_PROMPT, wanted, shown, {"items": [{"item": 1}]}, sample)

@@ -22,6 +22,7 @@ from targen.operators.requests import (
     text_key,
 )
 from targen.prompts.render import field_schema, items_schema, messages
+from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label
 from targen.tasks.validators import first_problem, swap_gender
 
@@ -30,19 +31,16 @@ PILOT: Final = 40
 
 
 class FillParams(LLMParams):
-    """Parameters of every operator that fills slots.
-
-    Attributes:
-        per_call: number of slots per call, all with the same label.
-        retries: how often a failed slot is requested again, in a call of its own.
-        rationale: request reasons before the fields; stored in the column `rationale`.
-        requirements: show the values drawn for a slot as numbered requirements.
-    """
+    """Parameters of every operator that fills slots."""
 
     per_call: int = Field(default=5, ge=1)
+    """number of slots per call, all with the same label."""
     retries: int = Field(default=3, ge=0)
+    """how often a failed slot is requested again, in a call of its own."""
     rationale: bool = False
+    """request reasons before the fields; stored in the column `rationale`."""
     requirements: bool = False
+    """show the values drawn for a slot as numbered requirements."""
 
 
 @dataclass
@@ -82,7 +80,7 @@ class SlotFiller:
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
-        self.sources = SourcePlan(tables["contexts"], tables["seeds"], step.spec.per_slot)
+        self.sources = SourcePlan(tables[CONTEXTS], tables[SEEDS], step.spec.per_slot)
         self.slots: dict[int, SlotState] = {}
         self.asked = 0
 

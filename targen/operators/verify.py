@@ -16,7 +16,19 @@ from targen.operators.correction import decide
 from targen.operators.labels import label_in
 from targen.operators.plan import attributes, context_block
 from targen.operators.seeds import KIND
-from targen.steps import ASKED, CONFUSABLE, LABEL, NONE_SEED_KIND, ROW_STEPS
+from targen.steps import (
+    ASKED,
+    CONFUSABLE,
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    LABEL,
+    LABELS,
+    NONE_SEED_KIND,
+    ROW_STEPS,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tasks.answers import agreement, label_key, majority
 from targen.tasks.validators import swap_gender
 
@@ -86,7 +98,7 @@ def context(item: Item, lineage: RowLineage, completion: StoredCompletion | None
     drawn = ids.drawn_context_id(row["#"], row["text"], named)
     yield from _check_id(item, "context_id", written if item.request_ids else drawn)
     values = attributes(row)
-    terms = [lineage.by_id.get(("vocabularies", name)) for name in row["term_ids"] or ()]
+    terms = [lineage.by_id.get((VOCABULARIES, name)) for name in row["term_ids"] or ()]
     known = (*values.values(), *values.get(CONFUSABLE, "").split(", "))
     for found in terms:
         if found and found.row["term"] not in known:
@@ -137,7 +149,7 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
     depths = [
         above.row["depth"]
         for name in row["parent_ids"] or ()
-        if (above := lineage.by_id.get(("instances", name)))
+        if (above := lineage.by_id.get((INSTANCES, name)))
     ]
     if row["depth"] != 1 + max([-1, *depths]):
         yield "depth", "is not the parents' maximum depth plus one"
@@ -236,7 +248,7 @@ def _original(item: Item, lineage: RowLineage) -> dict[str, Any] | None:
     The swap is recomputed from the two rows.
     """
     for other in lineage.items:
-        if other.asset != "instances" or other.row["slot"] != item.row["slot"]:
+        if other.asset != INSTANCES or other.row["slot"] != item.row["slot"]:
             continue
         if other.item_id == item.item_id or other.row["rationale"] != item.row["rationale"]:
             continue
@@ -252,7 +264,7 @@ def _original(item: Item, lineage: RowLineage) -> dict[str, Any] | None:
 
 def _context_shown(item: Item, lineage: RowLineage, entry: Mapping[str, Any]) -> Problems:
     """Check that a row's prompt showed the context that the row names."""
-    found = lineage.by_id.get(("contexts", item.row["context_id"] or ""))
+    found = lineage.by_id.get((CONTEXTS, item.row["context_id"] or ""))
     block = None if found is None else context_block(found.row)
     if block is None:
         return
@@ -274,7 +286,7 @@ def _sources_shown(
     """Check that a row's prompt showed its context, seed and parents."""
     row = item.row
     examples = [e for e in block.get("examples", ()) if isinstance(e, dict)]
-    seed_row = lineage.by_id.get(("seeds", row["seed_id"] or ""))
+    seed_row = lineage.by_id.get((SEEDS, row["seed_id"] or ""))
     if row["context_id"]:
         yield from _context_shown(item, lineage, entry)
     if seed_row and examples:
@@ -286,7 +298,7 @@ def _sources_shown(
         if any(shown.get(name) != value for name, value in content.items()):
             yield "seed_id", "differs from the seed in the prompt"
     for name in row["parent_ids"] or ():
-        parent = lineage.by_id.get(("instances", name))
+        parent = lineage.by_id.get((INSTANCES, name))
         if parent and not _among(fields_of(parent.row), examples):
             yield "parent_ids", f"contains {name}, which is not in the prompt"
 
@@ -300,7 +312,7 @@ def _among(fields: Mapping[str, Any], examples: list[dict[str, Any]]) -> bool:
 def labels(item: Item, lineage: RowLineage, completions: Completions, record: Record) -> Problems:
     """Check a row of labels against its instance and the annotators' answers."""
     row = item.row
-    above = lineage.by_id.get(("instances", item.item_id))
+    above = lineage.by_id.get((INSTANCES, item.item_id))
     if above and row["intended_label"] != above.row["intended_label"]:
         yield "intended_label", "differs from the instance's"
     found = [completions.get(name) for name in item.request_ids]
@@ -330,8 +342,8 @@ def corrected(
     """Check a corrected or rejected row against its instance, labels and correction."""
     row = dict(item.row)
     dropped = item.asset.startswith("rejected/")
-    above = lineage.by_id.get(("instances", item.item_id))
-    labeled = lineage.by_id.get(("labels", item.item_id))
+    above = lineage.by_id.get((INSTANCES, item.item_id))
+    labeled = lineage.by_id.get((LABELS, item.item_id))
     if above is None or labeled is None:
         return
     if dropped:
@@ -404,7 +416,7 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
     unit: list[Row] = [row]
     for other in lineage.items:
         # The policy decides on both rows of a pair together.
-        if other.asset == "corrected_set" and other.role == "twin":
+        if other.asset == CORRECTED_SET and other.role == "twin":
             unit.append(other.row)
     unit.sort(key=lambda one: one["#"])
     votes = [
@@ -438,13 +450,13 @@ def _with_last(check: Callable[[Item, RowLineage, StoredCompletion | None], Prob
 
 
 ROW_CHECKS: dict[str, Verify] = {
-    "vocabularies": _with_last(term),
-    "contexts": _with_last(context),
-    "seeds": _with_last(seed),
-    "instances": _with_last(instance),
+    VOCABULARIES: _with_last(term),
+    CONTEXTS: _with_last(context),
+    SEEDS: _with_last(seed),
+    INSTANCES: _with_last(instance),
     **{f"rejected/{step}": _with_last(rejected) for step in ROW_STEPS},
-    "labels": labels,
-    "corrected_set": corrected,
+    LABELS: labels,
+    CORRECTED_SET: corrected,
     "rejected/corrected_set": corrected,
 }
 """Table -> check of its rows."""

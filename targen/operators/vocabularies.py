@@ -16,6 +16,7 @@ from targen.operators.requests import (
     task_block,
 )
 from targen.prompts.render import items_schema, messages
+from targen.steps import VOCABULARIES
 from targen.tasks.registry import operator
 from targen.tasks.validators import fold
 
@@ -35,7 +36,7 @@ def term_row(
     }
 
 
-@operator("vocabularies", "none")
+@operator(VOCABULARIES, "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no vocabulary; the table holds one placeholder row."""
     return StepResult(rows=[term_row("none", "none")], asked=1)
@@ -60,13 +61,13 @@ def _given(step: StepInput) -> StepResult:
     return result
 
 
-@operator("vocabularies", "inline")
+@operator(VOCABULARIES, "inline")
 async def inline(step: StepInput, params: Any) -> StepResult:
     """Use the terms listed in the task."""
     return _given(step)
 
 
-@operator("vocabularies", "file")
+@operator(VOCABULARIES, "file")
 async def file(step: StepInput, params: Any) -> StepResult:
     """Use the terms of the files that the task names."""
     return _given(step)
@@ -78,7 +79,7 @@ class LLMListParams(LLMParams):
     retries: int = Field(default=3, ge=0)
 
 
-@operator("vocabularies", "llm_list", LLMListParams, PROMPT)
+@operator(VOCABULARIES, "llm_list", LLMListParams, PROMPT)
 async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
     """Request the terms of each category; replace duplicates and missing items."""
     result = StepResult()

@@ -10,7 +10,7 @@ import polars as pl
 
 from targen.errors import TargenError
 from targen.hashing import digest
-from targen.steps import CORRECTED_SET, QUALITY_REPORT, SCHEMA_VERSION
+from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
 from targen.tasks.registry import resolve
 from targen.tasks.sections import Gate
@@ -162,7 +162,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         "description": spec.description,
         "fields": spec.field_types,
         "answer_kind": answer.kind,
-        "labels": tuple(spec.labels),
+        LABELS: tuple(spec.labels),
         "language": spec.language,
         "planned": {name: tuple(values) for name, values in spec.planned.items()},
         "options": (answer.choices,) if answer.choices else tuple(answer.options),

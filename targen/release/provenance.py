@@ -6,6 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.lineage.graph import TaskTables, requests_above
+from targen.steps import INSTANCES
 from targen.tables.files import Stored
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -33,7 +34,7 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
     released = [(i, split) for split, part in parts.items() for i in part["instance_id"]]
     requests = requests_above(TaskTables(None, "", frames), [name for name, _ in released])
     columns = ("instance_id", "seed_id", "context_id", "parent_ids")
-    instances = {row["instance_id"]: row for row in frames["instances"].iter_rows(named=True)}
+    instances = {row["instance_id"]: row for row in frames[INSTANCES].iter_rows(named=True)}
     rows = [
         {name: instances[instance_id][name] for name in columns}
         | {"split": split, "request_ids": sorted(requests[instance_id])}

@@ -59,12 +59,12 @@ def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
     if spec.seeds is not None and not spec.seeds.fields:
-        found.append((("seeds", "fields"), "a seed needs at least one field"))
+        found.append(((SEEDS, "fields"), "a seed needs at least one field"))
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.terms and vocabulary.file:
             found.append((("vocabularies", name), "give terms or a file, not both"))
         if name in (LABEL, CONFUSABLE):
-            found.append((("vocabularies", name), "this name is reserved; choose another"))
+            found.append(((VOCABULARIES, name), "this name is reserved; choose another"))
         if vocabulary.requirement and vocabulary.requirement.count("{}") != 1:
             found.append((("vocabularies", name, "requirement"), "it needs `{}` exactly once"))
     if LABEL in spec.contexts.attributes:

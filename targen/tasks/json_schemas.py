@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -18,37 +17,24 @@ from targen.tasks.validators import VALIDATORS
 
 Schema = dict[str, Any]
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_ENTRY: Final = re.compile(r"^([a-z_]+(?:, [a-z_]+)*): (.*)$")
 
 
-def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
-    """Return attribute -> description, from the docstrings of a model and its bases."""
-    found: dict[str, str] = {}
-    for kind in reversed(model.__mro__):
-        doc = inspect.cleandoc(kind.__doc__ or "") if kind is not BaseModel else ""
-        _, _, section = doc.partition("Attributes:\n")
-        names: list[str] = []
-        for line in section.splitlines():
-            if not line.startswith("    "):
-                break
-            entry = _ENTRY.match(line.strip()) if not line.startswith("     ") else None
-            if entry:
-                names = entry[1].split(", ")
-                found |= dict.fromkeys(names, entry[2])
-            else:
-                found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return found
+def _description(model: type[BaseModel], name: str) -> str | None:
+    """Return the text of a field; a field that is declared again keeps the text of its base."""
+    for kind in model.__mro__:
+        field = kind.model_fields.get(name) if issubclass(kind, BaseModel) else None
+        if field is not None and field.description:
+            return field.description
+    return None
 
 
 def _described(schema: Schema, model: type[BaseModel]) -> Schema:
     """Add descriptions of keys to a model's schema and remove generated titles."""
     by_key = {(f.alias or name): name for name, f in model.model_fields.items()}
-    texts = attribute_texts(model)
     for key, part in schema.get("properties", {}).items():
         part.pop("title", None)
-        text = part.get("description") or texts.get(by_key.get(key, key))
+        text = part.pop("description", None) or _description(model, by_key.get(key, key))
         if text:
-            part.pop("description", None)
             part["description"] = " ".join(text.split())
     schema.pop("title", None)
     schema["description"] = inspect.cleandoc(model.__doc__ or "").splitlines()[0]

@@ -45,60 +45,63 @@ class Attached:
 
 
 class TaskSpec(BaseModel):
-    """A validated task, as `loading.load_tasks` returns it.
+    """A validated task, as `loading.load_tasks` returns it."""
 
-    Attributes:
-        name: [a-z0-9][a-z0-9_-]{0,62}; the partition key.
-        rows: number of rows in the corrected set.
-        edition: part of every request's identity; raise it to generate new data.
-        headroom: rows that `instances` makes beyond `rows`, for correction to drop.
-        recipe_name: name of the recipe (key `recipe`).
-        language: language of all texts, as an ISO 639-1 code.
-        examples: human-made rows, for methods that grow a data set from examples.
-        examples_file: a YAML file beside the task with the key `examples`, instead of them.
-        rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
-            CSV, with one column per field.
-        gates: bounds for metrics of the quality report.
-        columns: column of an imported file -> field of this task, or `label`; applies to own data
-            to report on, to `reference`, and to `elsewhere`.
-        reference: gold rows of this task, which the report compares with.
-        elsewhere: name -> gold rows of another task with this task's columns, to measure utility
-            out of distribution.
-        budget_usd: limit in US dollars for all runs of this task together; None sets no limit.
-        expectations: table -> Great Expectations expectations, besides those derived from the task.
-        steps: changes to the recipe's parameters.
-        release: splits and license of the finished rows.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+    )
 
     name: str = Field(pattern=NAME_PATTERN)
+    """[a-z0-9][a-z0-9_-]{0,62}; the partition key."""
     title: str
     description: str
     rows: int = Field(default=500, ge=1)
+    """number of rows in the corrected set."""
     edition: int = Field(default=0, ge=0)
+    """part of every request's identity; raise it to generate new data."""
     headroom: int | None = Field(default=None, ge=0)
+    """rows that `instances` makes beyond `rows`, for correction to drop."""
     recipe_name: str = Field(default="targen", alias="recipe")
+    """name of the recipe (key `recipe`)."""
     extends: str | None = None
     language: str = "en"
+    """language of all texts, as an ISO 639-1 code."""
     fields: dict[str, TaskField] = Field(min_length=1)
     answer: Answer
     vocabularies: dict[str, Vocabulary] = Field(default_factory=dict)
     contexts: Contexts = Contexts()
     seeds: Seeds | None = None
     examples: list[Example] = Field(default_factory=list)
+    """human-made rows, for methods that grow a data set from examples."""
     examples_file: str | None = None
+    """a YAML file beside the task with the key `examples`, instead of them."""
     rows_file: str | None = None
+    """a file beside the task with rows to label, for `instances: file`; JSON lines or CSV, with one
+    column per field."""
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    """limit in US dollars for all runs of this task together; None sets no limit."""
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
+    """bounds for metrics of the quality report."""
     columns: dict[str, str] = Field(default_factory=dict)
+    """column of an imported file -> field of this task, or `label`; applies to own data to report
+    on, to `reference`, and to `elsewhere`."""
     reference: ForeignRows | None = None
+    """gold rows of this task, which the report compares with."""
     elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
+    """name -> gold rows of another task with this task's columns, to measure utility out of
+    distribution."""
     expectations: dict[str, list[Expectation]] = Field(default_factory=dict)
+    """table -> Great Expectations expectations, besides those derived from the task."""
     steps: PartialSteps = PartialSteps()
+    """changes to the recipe's parameters."""
     release: Release = Release()
+    """splits and license of the finished rows."""
 
     _attached: Attached = PrivateAttr()
 
