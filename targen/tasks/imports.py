@@ -74,7 +74,7 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
 def _source(rows: Rows, name: str, mapped: Mapped) -> str | None:
     """Return the column of the file that holds a field: the first mapped one that is there."""
     given = [column for column, field in mapped.columns.items() if field == name]
-    return next((column for column in [*given, name] if column in rows.columns), None)
+    return rows.find(*given, name)
 
 
 def _missing(rows: Rows, name: str) -> TableError:
@@ -130,7 +130,7 @@ def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable
             raise _WrongError("is empty: fill it in or leave the row out")
         if not isinstance(value, str):
             raise _WrongError(f"must be text, found {_shown(value)}")
-        return _whole(value)
+        return whole(value)
 
     def choice(value: Any) -> str:
         found = _label_text(value)
@@ -159,10 +159,10 @@ def _texts(value: Any) -> list[str]:
             found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise _WrongError(f"must be a list of texts, found {_shown(value)}")
-    return [_whole(text) for text in found]
+    return [whole(text) for text in found]
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
     """Return the text with half characters, which JSON may hold and no table, as question marks."""
     return text.encode("utf-8", "replace").decode()
 
@@ -186,7 +186,7 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
         text = _label_text(value)
         if text is None or not text.strip():
             raise _WrongError("is empty: fill it in or leave the row out")
-        text = _whole(mapping.get(text, text))
+        text = whole(mapping.get(text, text))
         if spec.answer.kind == "span" or text in names:
             return text
         # True and TRUE, as other programs write them, where no two labels differ by case alone.

@@ -84,12 +84,12 @@ def test_a_changed_file_changes_the_step(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "name", "message"),
     [
-        ("text\nHooray\n", "rows.csv", "line 2: the column 'note' is missing"),
+        ("text\nHooray\n", "rows.csv", "line 1: the column 'note' is missing; valid: text"),
         ("note\n", "rows.csv", "holds no row"),
         ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
-        ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2 is no JSON object"),
-        ('{"note": \n', "rows.jsonl", "'rows.jsonl' cannot be read"),
-        ("x", "rows.xlsx", "must end in .jsonl or .csv or .txt"),
+        ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2: a row must be a JSON object"),
+        ('{"note": \n', "rows.jsonl", "rows.jsonl, line 1: this is no JSON"),
+        ("x", "rows.xlsx", "must end in .parquet, .jsonl, .csv, .tsv or .txt"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, message):
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, messag
 @pytest.mark.parametrize("name", ["../rows.csv", "missing.csv"])
 def test_a_file_must_stand_in_the_task_s_folder(tmp_path, name):
     (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
-    with pytest.raises(SpecError, match="leaves the folder|cannot be read"):
+    with pytest.raises(SpecError, match="leaves the folder|There is no file"):
         spec_of(tmp_path / "tasks", OWN.replace("rows.csv", name))
 
 

@@ -64,7 +64,7 @@ def test_lines_are_those_of_the_file(tmp_path):
         ("t.tsv", "\n\n", "holds no row"),
         ("t.jsonl", "\n", "holds no row"),
         ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 holds the byte 0xe4"),
-        ("t.jsonl", "\ufeff".encode("utf-16"), "not UTF-8: line 1"),
+        ("t.jsonl", b'{"a": "\xff"}\n', "not UTF-8: line 1"),
         ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2: this is no JSON"),
         ("t.jsonl", "[1]", "line 1: a row must be a JSON object"),
         ("t.jsonl", "[" * 100_000, "line 1: this is no JSON"),
