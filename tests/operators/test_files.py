@@ -60,6 +60,28 @@ async def test_labels_keep_the_file_s_order_and_disputed_rows_go_to_a_person(tmp
     assert not any("too few rows of" in text for text in made["corrected_set"].warnings)
 
 
+async def test_a_file_with_fewer_rows_than_wanted_gives_a_smaller_data_set(tmp_path):
+    spec = own(tmp_path, OWN.replace("rows: 4", "rows: 40"), "note\nHooray\nAlas\nhooray\n\nOh\n")
+    made = await tables_of(spec, judge())
+    assert made["corrected_set"].table["note"].to_list() == ["Hooray", "Alas", "Oh"]
+    (warning,) = made["instances"].warnings
+    assert warning == (
+        "rows.csv has 3 valid rows, fewer than the 40 that `rows` asks for: the data set will have "
+        "at most 3. Add rows to the file, or set `rows: 3` in the task"
+    )
+    assert made["corrected_set"].warnings == ["the corrected set holds 3 of 40 rows"]
+
+
+async def test_most_own_rows_may_be_disputed_but_not_all(tmp_path):
+    spec = own(tmp_path, rows="note\nHooray\nAlas\nOh\nWell\n")
+    made = await tables_of(spec, judge(wrong={"Alas", "Oh", "Well"}))
+    assert made["corrected_set"].table["note"].to_list() == ["Hooray"]
+    assert made["corrected_set"].rejected["reason"].to_list() == ["dropped"] * 3
+    with pytest.raises(StepError, match="only 0 of 4 rows are left after correction") as caught:
+        await tables_of(spec, judge(wrong={"Hooray", "Alas", "Oh", "Well"}))
+    assert len(caught.value.rejected) == 4
+
+
 async def test_no_valid_row_is_one_error(tmp_path):
     spec = own(tmp_path, rows='note\n" "\n')
     with pytest.raises(StepError, match="no row of the file is valid .*not_empty 1"):
