@@ -306,5 +306,5 @@ def _table(
 def _uneven(separator: str, longer: bool) -> str:
     called = _SEPARATORS.get(separator, repr(separator))
     if longer:
-        return f"Cells are separated by {called}: put double quotes around a text that has any."
+        return f"Cells are separated by {called}: put a text that contains any in double quotes."
     return f"Cells are separated by {called}: write an empty cell for a value that is missing."

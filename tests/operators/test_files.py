@@ -1,5 +1,6 @@
 """Rows and documents of the user's own."""
 
+import polars as pl
 import pytest
 
 from targen.errors import SpecError, StepError
@@ -15,7 +16,7 @@ ROWS = "note,ignored\nHooray,1\n,2\nhooray ,3\nAlas,4\nOh,5\nWell,6\nHm,7\nAh,8\
 
 
 def own(folder, text=OWN, rows=ROWS, name="rows.csv"):
-    (folder / name).write_text(rows, encoding="utf-8")
+    (folder / name).write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     return spec_of(folder, text)
 
 
@@ -97,6 +98,50 @@ def test_a_csv_holds_lists_and_numbers_and_a_line_any_character(tmp_path):
     assert lines.given_rows == [{"note": "a\u2028b"}]
 
 
+TABLE = "Note;n\n" + "Hooray;1\n" + '"Alas,\nalas";2\n' + ";\n;\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.encode(),
+        TABLE.encode("utf-8-sig").replace(b"\n", b"\r\n"),
+        TABLE.replace(";", "\t").encode("utf-16"),
+        b"sep=;\r\n" + TABLE.encode(),
+    ],
+)
+def test_own_rows_may_come_from_any_spreadsheet(tmp_path, content):
+    spec = own(tmp_path, rows=content)
+    assert spec.given_rows == [{"note": "Hooray"}, {"note": "Alas,\nalas"}]
+
+
+def test_own_rows_come_from_every_kind_of_file_that_references_do(tmp_path):
+    frame = pl.DataFrame({"text": ["Hooray", "Alas"], "n": [1, 2]})
+    for name, content in (
+        ("rows.csv", frame.write_csv()),
+        ("rows.tsv", frame.write_csv(separator="\t")),
+        ("rows.jsonl", frame.write_ndjson()),
+    ):
+        text = OWN.replace("rows.csv", name) + "columns: {text: note}\n"
+        assert own(tmp_path, text, content, name).given_rows == [
+            {"note": "Hooray"}, {"note": "Alas"}
+        ]  # fmt: skip
+    frame.write_parquet(tmp_path / "rows.parquet")
+    text = OWN.replace("rows.csv", "rows.parquet") + "columns: {text: note}\n"
+    assert spec_of(tmp_path, text).given_rows == [{"note": "Hooray"}, {"note": "Alas"}]
+
+
+def test_a_very_long_cell_an_optional_field_and_half_a_character(tmp_path):
+    long = " ".join(f"word{n % 97}" for n in range(30_000))
+    assert own(tmp_path, rows=f"note\n{long}\n").given_rows == [{"note": long}]
+    typed = "  note: {description: d}\n  input: {description: d, optional: true}"
+    text = OWN.replace("  note: {description: the note}", typed)
+    assert own(tmp_path, text, "note\nHm\n").given_rows == [{"note": "Hm", "input": ""}]
+    text = OWN.replace("rows.csv", "l.jsonl")
+    spec = own(tmp_path, text, '{"note": "a\\ud83d"}\n', "l.jsonl")
+    assert spec.given_rows == [{"note": "a?"}]
+
+
 def test_a_changed_file_changes_the_step(tmp_path):
     before = step_digest("instances", own(tmp_path))
     assert before == step_digest("instances", own(tmp_path, rows=ROWS.replace(",8", ",9")))
@@ -111,6 +156,18 @@ def test_a_changed_file_changes_the_step(tmp_path):
         ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
         ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2: a row must be a JSON object"),
         ('{"note": \n', "rows.jsonl", "rows.jsonl, line 1: this is no JSON"),
+        ("note,n\nWhere is it, and when?,1\n", "rows.csv", "rows.csv, line 2: 3 cells"),
+        ("note,n\nHooray,1\nAlas\n", "rows.csv", "rows.csv, line 3: 1 cells"),
+        ("note,note\nHooray,Alas\n", "rows.csv", "line 1: two columns named 'note'"),
+        ('{"note": "a", "note": "b"}\n', "rows.jsonl", "line 1: two values for 'note'"),
+        (
+            '{"note": "a"}\n{"note": null}\n',
+            "rows.jsonl",
+            "line 2: the column 'note' is missing",
+        ),
+        ("sep=;\ntext;n\nHooray;1\n", "rows.csv", "line 2: the column 'note' is missing"),
+        (b"note\nl\xe4rm\n", "rows.csv", "rows.csv is not UTF-8: line 2 holds the byte 0xe4"),
+        (b"l\xe4rm\n", "rows.txt", "rows.txt is not UTF-8: line 1 holds the byte 0xe4"),
         ("x", "rows.xlsx", "must end in .parquet, .jsonl, .csv, .tsv or .txt"),
     ],
 )
