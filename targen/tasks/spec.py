@@ -66,8 +66,8 @@ class TaskSpec(BaseModel):
         language: of all texts, as ISO 639-1 has it; prompts, validators and metrics are told.
         examples: rows made by people, for methods that grow from examples.
         examples_file: a YAML file beside the task with the key `examples`, instead of them.
-        rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
-            CSV, a column for each field.
+        rows_file: a file beside the task with rows to label, for `instances: file`: Parquet, JSON
+            lines, CSV or TSV, with a column for each field.
         gates: bounds that metrics of the quality report must keep.
         columns: column of a foreign file -> field of this task, or `label`; holds for own data
             that is reported on, for the reference, and for `elsewhere`.

@@ -335,6 +335,10 @@ def test_the_commands(tmp_path, monkeypatch):
     assert sheet.read_text().count("typed by hand") == 1
     done = runner.invoke(app, ["review", "import", str(sheet)])
     assert "mood: 1 verdicts read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
+    name = lines[1].split(",")[1]
+    sheet.write_text("\n".join(lines).replace(name, "1.2E+15"), encoding="utf-16")
+    found = runner.invoke(app, ["review", "import", str(sheet)])
+    assert "1 with a changed instance_id, found by content (line 2); 1 kept in all." in found.output
     (tmp_path / "mine.txt").write_text("my notes")
     other = runner.invoke(app, ["review", "export", "mood", "--output", "mine.txt"])
     assert other.exit_code == 1 and "is no sheet of a review" in other.output
