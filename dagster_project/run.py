@@ -36,7 +36,7 @@ class Made:
         seconds: wall time of the whole run.
         error: one message, None where all went well.
         trace: traceback of a mistake of ours, None where the error is one for the user.
-        metadata: asset -> the metadata of its materialisation.
+        metadata: asset -> the metadata of its materialization.
     """
 
     task: str

@@ -49,7 +49,7 @@ _UNDER_WAY = [
 
 @dataclass(frozen=True)
 class Made:
-    """The newest materialisation of one asset and partition.
+    """The newest materialization of one asset and partition.
 
     Attributes:
         step_digest: identity of everything that the step read of task and recipe.
@@ -118,7 +118,7 @@ def first_changed(
         task: its name.
         tasks: where the files are.
         data: where the verdicts of reviews are.
-        made: step -> its newest materialisation, None where there is none.
+        made: step -> its newest materialization, None where there is none.
 
     Raises:
         SpecError: the task's file is wrong.
@@ -152,7 +152,7 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
 def materialised(
     instance: DagsterInstance, step: str, partitions: Sequence[str]
 ) -> dict[str, Made]:
-    """Return partition -> the newest materialisation of `step`, for those that have one."""
+    """Return partition -> the newest materialization of `step`, for those that have one."""
     key = AssetKey(step)
     newest = instance.get_latest_storage_id_by_partition(
         key, DagsterEventType.ASSET_MATERIALIZATION, set(partitions)

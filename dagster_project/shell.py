@@ -60,7 +60,7 @@ def materialised(event: DagsterEvent) -> str:
 
 
 def values(event: DagsterEvent) -> Mapping[str, Any]:
-    """Return a materialisation's metadata as plain values."""
+    """Return a materialization's metadata as plain values."""
     materialization = event.step_materialization_data.materialization
     return {name: entry.value for name, entry in materialization.metadata.items()}
 

@@ -29,7 +29,7 @@ def row(
 
     Args:
         task: the task's name.
-        metadata: asset -> the metadata of its materialisation in this run.
+        metadata: asset -> the metadata of its materialization in this run.
         tables: where the finished table lies.
         seconds: wall time of the run.
     """

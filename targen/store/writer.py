@@ -53,7 +53,7 @@ _GROUP = 512
 _BEAT_S = 1.5
 _TRIES = 5
 _ROLLED_BACK = "40"
-"""Class of the SQLSTATEs that ask for the transaction again: deadlock, serialisation failure."""
+"""Class of the SQLSTATEs that ask for the transaction again: deadlock, serialization failure."""
 
 
 class Writer:

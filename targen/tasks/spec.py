@@ -78,7 +78,7 @@ class TaskSpec(BaseModel):
         expectations: table -> expectations of Great Expectations, beyond those that follow from
             the task.
         steps: parameters of the recipe that this task changes.
-        release: in which parts and under which licence the finished rows go out.
+        release: in which parts and under which license the finished rows go out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
