@@ -195,13 +195,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _tsv(path: Path) -> Rows:
     """Read cells as they are if no cell can have been quoted, as in GLUE's files."""
     text = read_text(path)
-    lines = text.split("\n")
-    cells = [line.split("\t") for line in lines if line]
+    numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip("\t")]
+    cells = [line.split("\t") for _, line in numbered]
     width = len(cells[0]) if cells else 0
-    plain = all(len(row) == width for row in cells)
+    plain = all(len(row) == width for row in cells) and not _SEP_LINE.match(text)
     if plain and not all(_fits_quoting(cell) for row in cells for cell in row):
-        places = [number for number, line in enumerate(lines, 1) if line]
-        return _table(path, cells, places, "\t")
+        return _table(path, cells, [number for number, _ in numbered], "\t")
     return _quoted(path, text, "\t")
 
 
@@ -245,7 +244,7 @@ def _quoted(path: Path, text: str, separator: str | None, fill: bool = False) ->
     first = line
     try:
         for row in reader:
-            if row:
+            if any(row):
                 cells.append(row)
                 # A quoted cell may span lines: a row has the number of its first line.
                 places.append(line)
@@ -279,8 +278,6 @@ def _table(
     rows: list[list[str]] = []
     lines: list[int] = []
     for given, line in zip(cells[1:], places[1:], strict=True):
-        if not any(given):
-            continue
         missing = len(header) - len(given)
         row = [*given, *[""] * missing] if fill else given
         if fill and not any(row[len(header) :]):

@@ -39,6 +39,14 @@ def test_a_tsv_without_quoting_is_taken_as_it_stands(tmp_path):
     }
 
 
+def test_empty_rows_of_a_tsv_are_skipped(tmp_path):
+    rows = read(written(tmp_path, "t.tsv", '\t\na\tb\n"x" y\t1\n\t\nz\t2\n\t\n\n'))
+    assert rows.columns == {"a": ['"x" y', "z"], "b": ["1", "2"]}
+    assert (rows.header, rows.places) == (2, [3, 5])
+    rows = read(written(tmp_path, "t.tsv", 'sep=\t\na\tb\n"x"\t1\n'))
+    assert rows.columns == {"a": ["x"], "b": ["1"]}
+
+
 def test_a_tsv_with_quoting_is_read_with_it(tmp_path):
     text = 'a\tb\n"x\ty"\tz\n"two\nlines"\t"say ""no"""\n'
     rows = read(written(tmp_path, "quoted.tsv", text))
@@ -143,6 +151,10 @@ def test_empty_rows_and_empty_columns_without_a_name_are_skipped(tmp_path):
     rows = read(written(tmp_path, "t.csv", "a,b,,\n1,2,,\n,,,\n3,4,,\n,,,\n,,,\n"))
     assert rows.columns == {"a": ["1", "3"], "b": ["2", "4"]}
     assert rows.places == [2, 4]
+    assert read(written(tmp_path, "t.csv", ";;\n\n a;b;\n1;2;\n")).columns == {
+        " a": ["1"],
+        "b": ["2"],
+    }
     # The first column of a table that pandas wrote has no name.
     assert read(written(tmp_path, "t.csv", ",a\n0,x\n1,y\n")).columns == {"a": ["x", "y"]}
 
