@@ -31,7 +31,8 @@ def validate(
         given = len(spec.given_rows)
         if spec.own_rows and given < spec.rows:
             typer.echo(
-                f"warning: {name}: {spec.rows_file} has {given} rows, fewer than the {spec.rows} that `rows` asks for; the data set will be smaller"
+                f"warning: {name}: {spec.rows_file} has {given} rows, fewer than the {spec.rows} "
+                "that `rows` asks for; the data set will be smaller"
             )
     typer.echo(f"{len(found)} tasks are valid" if task is None else "the task is valid")
 
