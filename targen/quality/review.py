@@ -37,7 +37,7 @@ SUSPICIOUS_SHARE: Final = 0.5
 SHOWN: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"\d+(e\d+)?")
-"""Hashes that a spreadsheet takes for a number, such as 12e4567890123456: about one in 800."""
+"""Hashes that a spreadsheet reads as numbers, such as 12e4567890123456: about one in 800."""
 _HASH: Final = re.compile(r"[0-9a-f]{16}")
 _SEPARATOR: Final = ";"
 
@@ -273,7 +273,7 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
         raise TargenError("\n".join(problems[:SHOWN]) + more)
     if not found:
         why = (
-            f"all {lapsed} are on rows that have changed. Export a sheet anew"
+            f"all {lapsed} are on rows that have changed. Export a new sheet"
             if lapsed
             else "its column verdict is empty. Write right, wrong or the right label there, in as "
             "many rows as you judge, and import it again"

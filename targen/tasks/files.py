@@ -1,4 +1,4 @@
-"""The files that a task names, read when the task is loaded, so that operators stay pure."""
+"""The files that a task names. They are read with the task, so that operators stay pure."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +19,7 @@ _TEXT_CELLS: Final = (".csv", ".tsv")
 
 
 def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
-    """Return the path of a file that a task names, which must stand in the task's folder."""
+    """Return the path of a file that a task names, which must be in the task's folder."""
     folder = file.path.parent.resolve()
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
@@ -38,7 +38,7 @@ def _text(file: YamlFile, loc: Loc, name: str) -> str:
 
 
 def with_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the terms of its vocabulary files read in."""
+    """Return the task with the terms of its vocabulary files."""
     read: dict[str, Vocabulary] = {}
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.file is None:
@@ -54,7 +54,7 @@ class _Examples(Part):
 
 
 def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the examples of its file read in."""
+    """Return the task with the examples of its file."""
     if spec.examples_file is None:
         return spec
     loc: Loc = ("examples_file",)
@@ -71,16 +71,16 @@ def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
 def reference_file(
     spec: TaskSpec, ancestors: Sequence[str], file: YamlFile, folder: Path | None
 ) -> Path | None:
-    """Return the file of gold rows: from the folder of references, else as the task names it.
+    """Return the file of gold rows, from the folder of references or as the task names it.
 
     Args:
         spec: the task.
         ancestors: the tasks that it extends, the nearest first.
-        file: where it was read from.
-        folder: of references, None where there is none.
+        file: the task's file.
+        folder: the folder of references, None without one.
 
     Raises:
-        SpecError: there is no such folder or file, or the folder has two files for the task.
+        SpecError: the folder or the file does not exist, or the folder has two files for the task.
     """
     if folder is not None and (found := _of_folder(folder, (spec.name, *ancestors))):
         return found
@@ -102,7 +102,7 @@ def _of_folder(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
-    """Return name -> file of other tasks' gold rows, for those that are files.
+    """Return name -> file of other tasks' gold rows, for rows that come from files.
 
     Raises:
         SpecError: a file is missing.
