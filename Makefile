@@ -19,7 +19,7 @@ help:
 	@echo "make release TASK=rte  an immutable folder of the task's current tables, if all gates pass"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
-	@echo "make test-train        targen train, with PyTorch in its own environment"
+	@echo "make test-train        targen train, with PyTorch in an environment of its own"
 	@echo "make test-services     a real backfill on PostgreSQL, Redis, S3 and two Celery workers"
 	@echo "make coverage          lines and branches that the tests cover, also as htmlcov/index.html"
 	@echo "make bench             performance figures as JSON"

@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 app = typer.Typer(
-    help="Labeled data sets from a task description.",
+    help="Labelled data sets from a task description.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

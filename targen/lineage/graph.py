@@ -471,6 +471,6 @@ def _named(place: Storage, key: str) -> set[str]:
     except DAMAGED as error:
         raise TableError(
             f"{place.address(key)} is not a readable Parquet file: it is unknown which completions "
-            "it descends from. Materialize it again or remove it."
+            "it descends from. Materialise it again or remove it."
         ) from error
     return found

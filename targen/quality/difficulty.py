@@ -27,7 +27,7 @@ def pvi(scores: learner.HeldOutScores, labels: Ints) -> Floats:
     the family V is with the text than without it. Held out in five folds; V is logistic
     regression on TF-IDF, g[] the label shares. Where a row brings its own options along, V ranks
     them (`choices`), and g[] gives each 1 / number of options. At most -log2 g[](y); negative
-    rows are hard for V or wrongly labeled. Source: Ethayarajh et al. 2022 (ICML). It speaks of
+    rows are hard for V or wrongly labelled. Source: Ethayarajh et al. 2022 (ICML). It speaks of
     V only: what a bag of words cannot use, it calls hard.
     """
     at = np.arange(labels.size)

@@ -12,7 +12,7 @@ from targen.tasks.answers import Kind
 from targen.tasks.sections import Gate
 
 TEXT_TYPES = ("text", "texts")
-"""Field types that hold free text; the others (choice, integer) are compared, never tokenized."""
+"""Field types that hold free text; the others (choice, integer) are compared, never tokenised."""
 
 COMPLETIONS = {
     "request_id": pl.String,

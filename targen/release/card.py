@@ -276,7 +276,7 @@ def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterabl
         yield plain(f"{report['banner']}.")
     yield "No person has read every row; what models wrote and judged has their mistakes."
     if spec.release.license == "unknown":
-        yield "Nobody has said yet under which license the rows may be used."
+        yield "Nobody has said yet under which licence the rows may be used."
     empty = [name for name in spec.release.splits if name not in parts]
     if empty:
         yield f"There are too few rows for the split {' and '.join(empty)}."

@@ -67,7 +67,7 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     report = tables.read_json(REPORT, spec.name)
     if report is None:
         address = tables.address(REPORT, spec.name, "json")
-        raise TableError(f"The report {address} is missing. Materialize {REPORT} of {spec.name}.")
+        raise TableError(f"The report {address} is missing. Materialise {REPORT} of {spec.name}.")
     _fits_together(spec, stored, made, report, report_digest)
     _gates_passed(spec, made.table, report)
     frames = {step: one.table for step, one in stored.items()}
@@ -104,7 +104,7 @@ def _fits_together(
         if one.step_digest != step_digest(step, spec):
             raise ReleaseError(
                 f"{spec.name} is not released: its {step} were made before the task or its recipe "
-                f"was changed{_other_rows(spec, report)}. Materialize {step} and all below again."
+                f"was changed{_other_rows(spec, report)}. Materialise {step} and all below again."
             )
     frames = {step: one.table for step, one in stored.items()}
     for step, frame in frames.items():
@@ -122,7 +122,7 @@ def _fits_together(
             else "for another task file"
         )
         raise ReleaseError(
-            f"{spec.name} is not released: its quality report was made {why}. Materialize {REPORT} "
+            f"{spec.name} is not released: its quality report was made {why}. Materialise {REPORT} "
             "again."
         )
     if not stored["corrected_set"].table.height:

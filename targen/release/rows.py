@@ -48,7 +48,7 @@ def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
     labels = list(LABELS) if spec.answer.kind != "none" else []
     wanted = ["instance_id", *spec.fields, *labels]
     missing = [name for name in wanted if name not in corrected.columns]
-    remedy = "The task has changed since: materialize corrected_set again."
+    remedy = "The task has changed since: materialise corrected_set again."
     if missing:
         raise TableError(f"The corrected set of {spec.name} has no column {missing[0]}. {remedy}")
     unknown = _unknown_labels(spec, corrected)

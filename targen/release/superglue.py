@@ -197,7 +197,7 @@ def _record(row: Row, idx: int) -> dict[str, Any]:
     if not answers:
         raise TargenError(
             f"Row {row['instance_id']} cannot be written as ReCoRD: its answer {row['label']!r} is "
-            "no entity of its passage. Materialize corrected_set again."
+            "no entity of its passage. Materialise corrected_set again."
         )
     return {
         "source": SOURCE,

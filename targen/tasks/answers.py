@@ -16,7 +16,7 @@ _PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
 def normalise_span(text: str) -> str:
     """Lower, strip punctuation and articles, fold white space.
 
-    Source: the answer normalization of ReCoRD and SQuAD that SuperGLUE's evaluation uses.
+    Source: the answer normalisation of ReCoRD and SQuAD that SuperGLUE's evaluation uses.
     """
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 

@@ -66,8 +66,8 @@ class TaskSpec(BaseModel):
         language: of all texts, as ISO 639-1 has it; prompts, validators and metrics are told.
         examples: rows made by people, for methods that grow from examples.
         examples_file: a YAML file beside the task with the key `examples`, instead of them.
-        rows_file: a file beside the task with rows to label, for `instances: file`: Parquet, JSON
-            lines, CSV or TSV, with a column for each field.
+        rows_file: a file beside the task with rows to label, for `instances: file`; JSON lines or
+            CSV, a column for each field.
         gates: bounds that metrics of the quality report must keep.
         columns: column of a foreign file -> field of this task, or `label`; holds for own data
             that is reported on, for the reference, and for `elsewhere`.
@@ -78,7 +78,7 @@ class TaskSpec(BaseModel):
         expectations: table -> expectations of Great Expectations, beyond those that follow from
             the task.
         steps: parameters of the recipe that this task changes.
-        release: in which parts and under which license the finished rows go out.
+        release: in which parts and under which licence the finished rows go out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)

@@ -1,4 +1,4 @@
-"""A transformer, fine-tuned on labeled rows by Hugging Face's Trainer."""
+"""A transformer, fine-tuned on labelled rows by Hugging Face's Trainer."""
 
 import tempfile
 from collections.abc import Sequence

@@ -86,7 +86,7 @@ def test_tables_that_do_not_descend_from_each_other_are_refused(rte: Made) -> No
 
 def test_a_report_that_does_not_say_on_what_it_is_is_refused(rte: Made) -> None:
     rewrite(rte, made_from={})
-    with pytest.raises(ReleaseError, match="Materialize quality_report again"):
+    with pytest.raises(ReleaseError, match="Materialise quality_report again"):
         rte.gathered()
 
 
@@ -101,5 +101,5 @@ def test_a_task_that_was_changed_since_is_refused(rte: Made) -> None:
 
 def test_a_missing_report_says_what_to_do(rte: Made) -> None:
     (rte.folder / "quality_report/rte.json").unlink()
-    with pytest.raises(TableError, match="Materialize quality_report of rte"):
+    with pytest.raises(TableError, match="Materialise quality_report of rte"):
         rte.gathered()

@@ -121,7 +121,7 @@ def test_another_licence_is_another_version(rte: Made) -> None:
     after = manifest.build(rte.gathered(spec))
     assert after.version != before
     assert b'license: "cc-by-4.0"' in after.files["README.md"]
-    assert b"under which license" not in after.files["README.md"]
+    assert b"under which licence" not in after.files["README.md"]
 
 
 def test_each_row_leads_to_its_completions(ready: Ready) -> None:

@@ -40,7 +40,7 @@ def test_labels_are_counted_in_the_tasks_order_and_each_of_several():
 
 def test_a_column_or_a_label_that_the_task_no_longer_has_is_an_error():
     spec, rows = corrected_of("rte")
-    with pytest.raises(TableError, match="rte has no column hypothesis.*materialize corrected_set"):
+    with pytest.raises(TableError, match="rte has no column hypothesis.*materialise corrected_set"):
         finished(spec, rows.drop("hypothesis"))
     with pytest.raises(TableError, match="rte has the label 'neutral'"):
         finished(spec, corrected_of("cb")[1])
