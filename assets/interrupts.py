@@ -1,4 +1,4 @@
-"""A clean end for a step that is interrupted: by Ctrl-C, a canceled run, or the system."""
+"""A clean end for a step that is interrupted: by Ctrl-C, a cancelled run, or the system."""
 
 import asyncio
 import signal
