@@ -1,34 +1,34 @@
-# Every command sets up .venv first where that has to be: uv where it is installed, else venv and pip.
+# Every target creates .venv first if it is missing: with uv if installed, otherwise with venv and pip.
 VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
 
-# Dagster starts many processes. Where Python may not keep what it has compiled, each compiles five
-# seconds' worth of libraries anew; what is kept stays in .venv and in this folder.
+# Dagster starts many processes. Without cached bytecode, each of them would compile its libraries
+# for five seconds. The caches are in .venv and in this folder.
 export PYTHONDONTWRITEBYTECODE :=
-# In the order of tests/conftest.py.
+# Keeps the order that tests/conftest.py sets.
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
   dictionary sbom audit-dependencies
 
 help:
-	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
+	@echo "make demo              nine tasks with the simulator, then one table and the reports"
 	@echo "make run TASK=rte      all tables of one task"
-	@echo "make compare BASE=rte  a task and all that extend it, their methods side by side"
-	@echo "make release TASK=rte  its tables as they stand as an immutable folder, if all gates pass"
+	@echo "make compare BASE=rte  a task and all tasks that extend it, to compare their methods"
+	@echo "make release TASK=rte  an immutable folder of the task's current tables, if all gates pass"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
 	@echo "make test-train        targen train, with PyTorch in an environment of its own"
-	@echo "make test-services     a backfill on PostgreSQL, Redis, S3 and two Celery workers, really run"
-	@echo "make coverage          lines and branches that the tests reach, also as htmlcov/index.html"
+	@echo "make test-services     a real backfill on PostgreSQL, Redis, S3 and two Celery workers"
+	@echo "make coverage          lines and branches that the tests cover, also as htmlcov/index.html"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
 $(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
 	@sh deploy/local/setup.sh $(VENV)
 
-# PyTorch is gigabytes: in an environment of its own, made when it is first asked for.
+# PyTorch takes gigabytes, so it has its own environment, created on first use.
 .venv-train/.ready-train: requirements.lock pyproject.toml deploy/local/setup.sh
 	@sh deploy/local/setup.sh .venv-train train
 
@@ -50,7 +50,7 @@ ui: $(VENV)/.ready
 test: $(VENV)/.ready
 	@$(PYTHON_BIN) -m pytest $(PARALLEL)
 
-# Lines and branches that the tests reach; CONTRIBUTING.md says what is left and why.
+# CONTRIBUTING.md says which lines and branches are not covered, and why.
 coverage: $(VENV)/.ready
 	@$(PYTHON_BIN) -m pytest $(PARALLEL) --cov --cov-report=term --cov-report=html
 
@@ -76,11 +76,11 @@ clean:
 	@find targen simulator resources assets dagster_project tests -name __pycache__ -type d -prune \
 	  -exec rm -rf {} +
 
-# For maintainers: take the README's pictures anew, from a fresh demonstration.
+# For maintainers: make the README's pictures again, from a new demo.
 pictures: $(VENV)/.ready
 	@TARGEN_PICTURES=docs/pictures $(PYTHON_BIN) -m pytest tests/browser
 
-# For maintainers: what the definitions are now becomes what the tests compare with.
+# For maintainers: accept the current Dagster definitions as the snapshot that the tests compare with.
 snapshot: $(VENV)/.ready
 	@TARGEN_SNAPSHOT=1 $(PYTHON_BIN) -m pytest tests/dagster_project/test_snapshot.py
 
@@ -89,12 +89,12 @@ dictionary: $(VENV)/.ready
 	@$(PYTHON_BIN) -m assets.dictionary
 	@$(PYTHON_BIN) -m targen.quality.metrics docs/quality.md
 
-# For maintainers: take the newest versions that pyproject.toml allows. All extras but the large ones.
+# For maintainers: lock the newest versions that pyproject.toml allows, without the large extras.
 lock:
 	uv pip compile pyproject.toml --extra dev --extra production --extra datasets --extra huggingface \
 	  --universal --python-version 3.11 --no-header --no-annotate --upgrade -o requirements.lock
 
-# What it is made of (CycloneDX), and what is known against that.
+# A CycloneDX bill of materials, and a check for known vulnerabilities.
 sbom: $(VENV)/.ready
 	@mkdir -p build && $(VENV)/bin/cyclonedx-py environment $(PYTHON_BIN) -o build/sbom.json
 	@echo build/sbom.json

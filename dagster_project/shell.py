@@ -62,7 +62,7 @@ def materialized_line(event: DagsterEvent) -> str:
 
 
 def values(event: DagsterEvent) -> Mapping[str, Any]:
-    """Return a materialisation's metadata as plain values."""
+    """Return a materialization's metadata as plain values."""
     materialization = event.step_materialization_data.materialization
     return {name: entry.value for name, entry in materialization.metadata.items()}
 

@@ -1,3 +1,3 @@
-"""TarGEN: labelled data sets from a task description, made with a large language model."""
+"""TarGEN: labeled data sets from a task description, made with a large language model."""
 
 __version__ = "0.1.0"

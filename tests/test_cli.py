@@ -1,5 +1,7 @@
 """The command line: what it prints, and how it ends."""
 
+import re
+
 from typer.testing import CliRunner
 
 from targen.cli import app
@@ -15,6 +17,11 @@ def test_validate_says_what_it_found(monkeypatch):
     assert result.exit_code == 0
     assert "ticket_urgency: " in result.output
     assert "tasks are valid" in result.output
+    one = runner.invoke(app, ["validate", "inbox"], env={"TARGEN_ROWS": "5000"})
+    assert re.search(
+        r"warning: inbox: data/inbox.csv has \d+ rows, fewer than the 5000", one.output
+    )
+    assert one.exit_code == 0
     one = runner.invoke(app, ["validate", "rte"])
     assert "the task is valid" in one.output
 

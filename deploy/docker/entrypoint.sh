@@ -1,5 +1,5 @@
 #!/bin/sh
-# Dagster writes beside its settings, and the settings lie in an image that may be read-only.
+# Dagster writes to the folder of its settings, and the image may be read-only: copy them to /tmp.
 set -eu
 if [ -n "${TARGEN_DAGSTER_YAML:-}" ]; then
   mkdir -p "$DAGSTER_HOME"

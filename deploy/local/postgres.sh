@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Start a throw-away PostgreSQL on loopback and print its SQLAlchemy URL, for the tests.
-# usage: postgres.sh start DIR | postgres.sh restart DIR | postgres.sh stop DIR
+# Starts a temporary PostgreSQL server on loopback for the tests and prints its SQLAlchemy URL.
+# Usage: postgres.sh start DIR | postgres.sh restart DIR | postgres.sh stop DIR
 set -euo pipefail
 action=$1 folder=$2
 bin=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -1)
 as=()
-# PostgreSQL refuses to run as root; Debian's package brings a user for it.
+# PostgreSQL refuses to run as root; Debian's package creates the user postgres.
 [[ $(id -u) != 0 ]] || as=(runuser -u postgres --)
 
 case $action in
@@ -23,7 +23,7 @@ case $action in
     echo "postgresql+psycopg2://targen@127.0.0.1:$port/targen"
     ;;
   restart)
-    # With the settings that it was started with.
+    # Keeps the options of the start.
     (cd / && "${as[@]}" "$bin/pg_ctl" -D "$folder/data" -m fast -w restart >/dev/null)
     ;;
   stop)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make test-services` starts, where it is missing: Debian's PostgreSQL and Redis. The
-# S3 server, Celery and the rest come with .venv (extras `production` and `dev`).
+# Installs Debian's PostgreSQL and Redis for `make test-services`, if they are missing. The S3 server,
+# Celery and everything else are in .venv (extras `production` and `dev`).
 set -euo pipefail
 
 packages=()
@@ -10,6 +10,6 @@ command -v redis-server >/dev/null || packages+=(redis-server)
 sudo=()
 [[ $(id -u) == 0 ]] || sudo=(sudo)
 "${sudo[@]}" apt-get update -qq
-# Ours listen on ports of their own: Debian's need not start.
+# RUNLEVEL=1: Debian's services need not start, because the tests start their own on other ports.
 DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 "${sudo[@]}" apt-get install -y -qq \
   --no-install-recommends "${packages[@]}"

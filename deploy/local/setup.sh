@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the virtual environment from requirements.lock. Usage: setup.sh FOLDER [EXTRA], in the checkout.
-# EXTRA is one that the lock does not hold, because it is large: train.
-# Environment: PYTHON names an interpreter, where the first Python 3.11+ in PATH is not the one.
+# Creates the virtual environment from requirements.lock. Usage: setup.sh FOLDER [EXTRA], in the checkout.
+# EXTRA is an extra that is too large for the lock: train.
+# Set PYTHON to use another interpreter than the first Python 3.11+ in PATH.
 set -eu
 venv=$1
 extra=${2:-}
@@ -32,7 +32,7 @@ else
   install() { "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@"; }
 fi
 install -r requirements.lock
-# The lock holds setuptools too, so that building the project fetches nothing more.
+# The lock includes setuptools, so building the project downloads nothing else.
 install --no-deps --no-build-isolation -e .
 touch "$venv/.ready"
 if [ -n "$extra" ]; then

@@ -61,6 +61,11 @@ def import_(
     wrong = found.verdicts.height - int(found.verdicts["right"].sum())
     notes = [f"{found.empty} not filled in"] * bool(found.empty)
     notes += [f"{found.lapsed} lapsed, because their rows have changed"] * bool(found.lapsed)
+    if found.by_content:
+        first = ", ".join(str(line) for line in found.by_content[: sheets.SHOWN])
+        notes.append(
+            f"{len(found.by_content)} with a changed instance_id, found by content (line {first})"
+        )
     typer.echo(
         f"{name}: {found.verdicts.height} verdicts read, {wrong} of them wrong"
         f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. "

@@ -28,6 +28,12 @@ def validate(
             f"{name}: {spec.rows} rows by recipe {spec.recipe.name}, "
             f"{len(spec.labels) or 'no'} labels, fields {', '.join(spec.fields)}"
         )
+        given = len(spec.given_rows)
+        if spec.own_rows and given < spec.rows:
+            typer.echo(
+                f"warning: {name}: {spec.rows_file} has {given} rows, fewer than the {spec.rows} "
+                "that `rows` asks for; the data set will be smaller"
+            )
     typer.echo(f"{len(found)} tasks are valid" if task is None else "the task is valid")
 
 

@@ -271,9 +271,14 @@ def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy) -> Row:
 
 def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -> None:
     rows = len(result.rows)
-    if rows * 2 < spec.wanted_rows:
+    # The file limits how many own rows there are, and disputed ones are what a person wants to
+    # see. The labels are paid for, so a smaller data set is kept as long as it has a row.
+    least, of = (
+        (1, result.asked) if spec.own_rows else (-(-spec.wanted_rows // 2), spec.wanted_rows)
+    )
+    if rows < least:
         raise StepError(
-            f"only {rows} of {spec.wanted_rows} rows are left after correction; "
+            f"only {rows} of {of} rows are left after correction; "
             "check the labels' constraints and the dropped rows",
             result.rejected,
         )

@@ -116,6 +116,11 @@ async def instances_file(step: StepInput, params: Any) -> StepResult:
                 **content,
             }
         )
-    if len(result.rows) < spec.rows:
-        result.warnings.append(f"the file has {len(result.rows)} of the {spec.rows} rows wanted")
+    count = len(result.rows)
+    if count < spec.rows:
+        result.warnings.append(
+            f"{spec.rows_file} has {count} valid rows, fewer than the {spec.rows} that `rows` asks "
+            f"for: the data set will have at most {count}. Add rows to the file, or set `rows: "
+            f"{count}` in the task"
+        )
     return result

@@ -2,6 +2,8 @@
 
 import csv
 import io
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from targen.quality import agreement
 from targen.quality.inputs import for_task
 from targen.steps import CORRECTED_SET, DAMAGED, LABELS
 from targen.tables.storage import Storage, drafted
+from targen.tasks import import_files
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
@@ -33,6 +36,9 @@ SUSPICIOUS_SHARE: Final = 0.5
 """Share of a sample for rows whose labels or votes disagree."""
 SHOWN: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER: Final = re.compile(r"\d+(e\d+)?")
+"""Hashes that a spreadsheet reads as numbers, such as 12e4567890123456: about one in 800."""
+_HASH: Final = re.compile(r"[0-9a-f]{16}")
 _SEPARATOR: Final = ";"
 
 
@@ -109,6 +115,7 @@ def sheet(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]]) -> str:
     writer.writerow(columns)
     for row in chosen:
         given = {**row, "task": spec.name, "verdict": "", "comment": ""}
+        given |= {name: _hash_cell(row[name]) for name in ("instance_id", "content")}
         writer.writerow([cell(given[name]) for name in columns])
     return buffer.getvalue()
 
@@ -118,6 +125,11 @@ def cell(value: Any) -> str:
     text = _SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else str(value)
     text = text.replace("\x00", "")
     return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _hash_cell(text: str) -> str:
+    """Return a hash as a cell that no spreadsheet takes for a number."""
+    return f"'{text}" if _NUMBER.fullmatch(text) else text
 
 
 def write_sheet(path: Path, text: str) -> None:
@@ -144,24 +156,26 @@ def write_sheet(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and cells of each row of a sheet."""
+    """Return line number and cells of each row of a sheet; a missing comment is empty."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise TargenError(f"Cannot read {path}: {cause}. Save the sheet as CSV, UTF-8.") from error
-    delimiter = ";" if text.split("\n", 1)[0].count(";") > 3 else ","
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
-    try:
-        rows = [(reader.line_num, {k: v for k, v in row.items() if k}) for row in reader]
-    except csv.Error as error:
-        raise TargenError(f"{path}:{reader.line_num}: no readable CSV: {error}.") from error
-    missing = [name for name in (*HEAD[:3], "verdict") if name not in (reader.fieldnames or ())]
-    if missing:
+        rows = import_files.read_table(path, fill=True)
+    except OSError as error:
         raise TargenError(
-            f"{path}:1: the column {missing[0]} is missing. Export a sheet and keep its columns."
-        )
-    return rows
+            f"Cannot read {path}: {error.strerror}. Save the sheet as CSV, UTF-8."
+        ) from error
+    cells: dict[str, list[str]] = {"comment": [""] * len(rows.places)}
+    for name in (*HEAD[:3], "verdict", "comment"):
+        column = rows.find(name)
+        if column is not None:
+            cells[name] = [text.strip() for text in rows.columns[column]]
+        elif name != "comment":
+            raise TargenError(
+                f"{path}:{rows.header}: the column {name} is missing. Export a sheet and keep its "
+                "columns."
+            )
+    listed = zip(*cells.values(), strict=True)
+    found = [dict(zip(cells, values, strict=True)) for values in listed]
+    return [(line, row) for line, row in zip(rows.places, found, strict=True) if any(row.values())]
 
 
 def task_of(path: Path) -> str:
@@ -170,8 +184,8 @@ def task_of(path: Path) -> str:
     Raises:
         TargenError: it cannot be read, or is on none or on several.
     """
-    named = sorted({row["task"].strip() for _, row in _read(path)})
-    if len(named) != 1 or not named[0]:
+    named = sorted({row["task"] for _, row in _read(path)} - {""})
+    if len(named) != 1:
         found = ", ".join(named)[:80] or "none"
         raise TargenError(f"{path}: the column task must name one task, and names {found}.")
     return named[0]
@@ -185,11 +199,13 @@ class Imported:
         verdicts: as `REVIEWS`.
         empty: rows without a verdict.
         lapsed: verdicts on rows that have changed since, or are gone; left out.
+        by_content: lines whose `instance_id` is damaged; their content identified the rows.
     """
 
     verdicts: pl.DataFrame
     empty: int
     lapsed: int
+    by_content: tuple[int, ...] = ()
 
 
 def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
@@ -199,27 +215,43 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
         TargenError: what is wrong, with line numbers; or there is no verdict at all.
     """
     known = {row["instance_id"]: row for row in rows.iter_rows(named=True)}
+    contents = {row_id: content(spec, row) for row_id, row in known.items()}
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
+    by_content: list[int] = []
     empty = lapsed = 0
     for line, row in _read(path):
-        said = row["verdict"].strip()
-        if not said:
+        if not row["verdict"]:
             empty += 1
             continue
-        row_id = row["instance_id"].strip()
-        current = known.get(row_id)
-        if current is None or content(spec, current) != row["content"].strip():
+        row_id, seen = (row[name].removeprefix("'").lower() for name in ("instance_id", "content"))
+        if row_id not in known:
+            alike = [one for one, there in contents.items() if there == seen]
+            if len(alike) == 1:
+                row_id = alike[0]
+                by_content.append(line)
+        now = contents.get(row_id)
+        if now is not None and _is_number_of(seen, now):
+            seen = now
+        damaged = _damaged(row_id, seen, contents)
+        if damaged is not None:
+            problems.append(
+                f"{path}:{line}: the column {damaged} has {row[damaged][:80]!r}, which is no hash: "
+                "a spreadsheet may have changed it. Export a sheet to another file, copy the cell "
+                "from there, and keep it as text"
+            )
+            continue
+        if now != seen:
             lapsed += 1
             continue
-        judged = _verdict(spec, current, said)
+        judged = _verdict(spec, known[row_id], row["verdict"])
         if isinstance(judged, str):
             problems.append(f"{path}:{line}: {judged}")
             continue
         entry = {
             "instance_id": row_id,
-            "content": row["content"].strip(),
-            "comment": row.get("comment", "").strip() or None,
+            "content": seen,
+            "comment": row["comment"] or None,
             **judged,
         }
         before = found.setdefault(row_id, entry)
@@ -230,14 +262,30 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
         raise TargenError("\n".join(problems[:SHOWN]) + more)
     if not found:
         why = (
-            f"all {lapsed} are on rows that have changed. Export a sheet anew"
+            f"all {lapsed} are on rows that have changed. Export a new sheet"
             if lapsed
             else "its column verdict is empty. Write right, wrong or the right label there, in as "
             "many rows as you judge, and import it again"
         )
         raise TargenError(f"{path} holds no verdict on {spec.name}: {why}.")
     frame = pl.DataFrame(list(found.values()), schema=REVIEWS)
-    return Imported(frame.sort("instance_id"), empty, lapsed)
+    return Imported(frame.sort("instance_id"), empty, lapsed, tuple(by_content))
+
+
+def _is_number_of(cell: str, text: str) -> bool:
+    """Return whether a cell shows the number that a spreadsheet took a hash for."""
+    try:
+        shown = float(cell.replace(",", "."))
+    except ValueError:
+        return False
+    return bool(_NUMBER.fullmatch(text)) and math.isclose(shown, float(text), rel_tol=1e-5)
+
+
+def _damaged(row_id: str, seen: str, contents: Mapping[str, str]) -> str | None:
+    """Return the column whose hash a spreadsheet has changed, None if both may be as exported."""
+    if row_id not in contents and not _HASH.fullmatch(row_id):
+        return "instance_id"
+    return None if _HASH.fullmatch(seen) else "content"
 
 
 def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any] | str:
@@ -246,16 +294,27 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
         return {"right": said.lower() == RIGHT, "label": None}
     options = list(spec.labels) or list(row.get(spec.answer.choices or "") or [])
     bare = said.removeprefix("'")
-    if spec.answer.kind == "multi":
-        named = sorted({part.strip() for part in bare.split(_SEPARATOR) if part.strip()})
-        same, given = named == row["label"], _SEPARATOR.join(named)
-    else:
-        named, same, given = [bare], bare == row["label"], bare
-    for name in named:
-        if name not in options:
-            hint = nearest(name, [RIGHT, WRONG, *options])
-            return f"'{name[:80]}' is no verdict: write right, wrong or the right label; {hint}"
-    return {"right": same, "label": None if same else given}
+    many = spec.answer.kind == "multi"
+    parts = [part.strip() for part in bare.split(_SEPARATOR)] if many else [bare.strip()]
+    named: set[str] = set()
+    for part in parts:
+        name = _option(part, options)
+        if name is not None:
+            named.add(name)
+        elif part or not many:
+            hint = nearest(part, [RIGHT, WRONG, *options])
+            return f"'{part[:80]}' is no verdict: write right, wrong or the right label; {hint}"
+    labels = sorted(named)
+    same = labels == (row["label"] if many else [row["label"]])
+    return {"right": same, "label": None if same else _SEPARATOR.join(labels)}
+
+
+def _option(said: str, options: Sequence[str]) -> str | None:
+    """Return the option that a person wrote; its case matters only if options differ by it."""
+    if said in options:
+        return said
+    alike = [name for name in options if name.strip().casefold() == said.strip().casefold()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def stored(storage: Storage, task: str) -> pl.DataFrame | None:

@@ -1,24 +1,25 @@
-"""The files that a task names, read when the task is loaded, so that operators stay pure."""
+"""The files that a task names. They are read with the task, so that operators stay pure."""
 
-import csv
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from targen.errors import SpecError
-from targen.tasks import checks
-from targen.tasks.import_files import SUFFIXES
+from targen.errors import SpecError, TableError
+from targen.tasks import checks, import_files, imports
+from targen.tasks.import_files import SUFFIXES, Rows
 from targen.tasks.sections import Example, Part, Vocabulary
 from targen.tasks.spec import TaskSpec
-from targen.tasks.yamlfile import Loc, YamlFile, validate
+from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
 
 Row = dict[str, Any]
 
+_TEXT_CELLS: Final = (".csv", ".tsv")
+"""Files whose cells are all text, so that a number is one in digits, and a list one in JSON."""
+
 
 def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
-    """Return the path of a file that a task names, which must stand in the task's folder."""
+    """Return the path of a file that a task names, which must be in the task's folder."""
     folder = file.path.parent.resolve()
     path = (folder / name).resolve()
     if not path.is_relative_to(folder):
@@ -29,13 +30,15 @@ def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
 def _text(file: YamlFile, loc: Loc, name: str) -> str:
     path = _named_file(file, loc, name)
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        return import_files.read_text(path)
+    except TableError as error:
+        raise SpecError(f"{file.where(loc)}: {error}") from error
+    except OSError as error:
         raise SpecError(f"{file.where(loc)}: '{name}' cannot be read: {error}") from error
 
 
 def with_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the terms of its vocabulary files read in."""
+    """Return the task with the terms of its vocabulary files."""
     read: dict[str, Vocabulary] = {}
     for name, vocabulary in spec.vocabularies.items():
         if vocabulary.file is None:
@@ -51,7 +54,7 @@ class _Examples(Part):
 
 
 def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
-    """Return the task with the examples of its file read in."""
+    """Return the task with the examples of its file."""
     if spec.examples_file is None:
         return spec
     loc: Loc = ("examples_file",)
@@ -68,16 +71,16 @@ def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
 def reference_file(
     spec: TaskSpec, ancestors: Sequence[str], file: YamlFile, folder: Path | None
 ) -> Path | None:
-    """Return the file of gold rows: from the folder of references, else as the task names it.
+    """Return the file of gold rows, from the folder of references or as the task names it.
 
     Args:
         spec: the task.
         ancestors: the tasks that it extends, the nearest first.
-        file: where it was read from.
-        folder: of references, None where there is none.
+        file: the task's file.
+        folder: the folder of references, None without one.
 
     Raises:
-        SpecError: there is no such folder or file, or the folder has two files for the task.
+        SpecError: the folder or the file does not exist, or the folder has two files for the task.
     """
     if folder is not None and (found := _of_folder(folder, (spec.name, *ancestors))):
         return found
@@ -99,7 +102,7 @@ def _of_folder(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
-    """Return name -> file of other tasks' gold rows, for those that are files.
+    """Return name -> file of other tasks' gold rows, for rows that come from files.
 
     Raises:
         SpecError: a file is missing.
@@ -132,75 +135,101 @@ def given_rows(spec: TaskSpec, file: YamlFile) -> list[Row]:
     if spec.rows_file is None:
         return []
     types: dict[str, str] = {n: f.type for n, f in spec.fields.items() if not f.derived}
-    return _rows(file, ("rows_file",), spec.rows_file, types)
+    optional = {name for name, field in spec.fields.items() if field.optional}
+    return _rows(file, ("rows_file",), spec.rows_file, types, optional, spec.columns)
 
 
-def _rows(file: YamlFile, loc: Loc, name: str, types: "dict[str, Any]") -> list[Row]:
-    """Return the rows of a file; columns that nobody asks for are left out.
+def _rows(
+    file: YamlFile,
+    loc: Loc,
+    name: str,
+    types: Mapping[str, str],
+    optional: Collection[str] = (),
+    columns: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """Return the rows of a file; columns that no field needs are left out.
+
+    Args:
+        file: the task's file.
+        loc: the key that names the file of rows.
+        name: its value.
+        types: field -> type.
+        optional: the fields that the file may lack; they are empty then.
+        columns: column of the file -> field.
 
     Raises:
-        SpecError: the file cannot be read, a line is no row, or a column is missing.
+        SpecError: the file cannot be read, a column is missing, or a value has another type.
     """
-    text, kind = _text(file, loc, name), Path(name).suffix.lower()
-    read = {".jsonl": _json_lines, ".csv": _csv, ".txt": _paragraphs}.get(kind)
-    if read is None or (kind == ".txt" and len(types) != 1):
-        wanted = ".jsonl or .csv" + (" or .txt" if len(types) == 1 else "")
-        raise SpecError(f"{file.where(loc)}: '{name}' must end in {wanted}")
-    rows = []
-    try:
-        for line, found in read(text, next(iter(types))):
-            row = {field: found.get(field) for field in types}
-            if kind == ".csv":
-                row = {field: _cell(types[field], value) for field, value in row.items()}
-            problem = next((p for f, v in row.items() if (p := _unfit(f, types[f], v))), None)
-            if problem:
-                raise SpecError(f"{file.where(loc)}: '{name}', line {line}: {problem}")
-            rows.append(row)
-    except (ValueError, csv.Error) as error:
-        raise SpecError(f"{file.where(loc)}: '{name}' cannot be read: {error}") from error
-    if not rows:
-        raise SpecError(f"{file.where(loc)}: '{name}' holds no row")
-    return rows
+    where, kind = file.where(loc), Path(name).suffix.lower()
+    alone = len(types) == 1
+    if kind not in SUFFIXES and not (kind == ".txt" and alone):
+        known = (*SUFFIXES, ".txt") if alone else SUFFIXES
+        raise SpecError(f"{where}: '{name}' must end in {', '.join(known[:-1])} or {known[-1]}")
+    if kind == ".txt":
+        found = _paragraphs(_text(file, loc, name), name, next(iter(types)))
+    else:
+        try:
+            found = import_files.read(_named_file(file, loc, name))
+        except TableError as error:
+            raise SpecError(f"{where}: {error}") from error
+    if not found.places:
+        raise SpecError(f"{where}: '{name}' holds no row")
+    made: dict[str, list[Any]] = {}
+    for field, type_ in types.items():
+        given = [column for column, meant in (columns or {}).items() if meant == field]
+        source = found.find(*given, field)
+        if source is None and field not in optional:
+            at = found.header or found.places[0]
+            raise SpecError(
+                f"{where}: '{name}', {found.place_word} {at}: the column '{field}' is missing; "
+                f"{nearest(field, found.columns)}"
+            )
+        cells = [""] * len(found.places) if source is None else found.columns[source]
+        values = [_cell(type_, cell) for cell in cells] if kind in _TEXT_CELLS else cells
+        for value, place in zip(values, found.places, strict=True):
+            if problem := _unfit(field, type_, value):
+                raise SpecError(f"{where}: '{name}', {found.place_word} {place}: {problem}")
+        made[field] = [_storable(value) for value in values]
+    return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
 
 
 def _unfit(field: str, kind: str, value: Any) -> str | None:
     if value is None:
-        return f"the column '{field}' is missing"
-    texts = isinstance(value, list) and all(isinstance(one, str) for one in value)
-    fits = {"texts": texts, "integer": isinstance(value, int)}.get(kind, isinstance(value, str))
-    return None if fits else f"'{field}' must be {kind}, found {value!r}"
+        return f"the column '{field}' is missing or null; fill it in or leave the row out"
+    if kind == "texts":
+        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
+    elif kind == "integer":
+        fits = isinstance(value, int) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str)
+    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
+    return None if fits else f"'{field}' must be {kind}, found {shown}"
 
 
-def _json_lines(text: str, _: str) -> list[tuple[int, Row]]:
-    found = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = json.loads(line)
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no JSON object")
-            found.append((number, row))
-    return found
-
-
-def _csv(text: str, _: str) -> list[tuple[int, Row]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    return [(reader.line_num, dict(row)) for row in reader]
+def _storable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [imports.whole(text) for text in value]
+    return imports.whole(value) if isinstance(value, str) else value
 
 
 def _cell(kind: str, value: Any) -> Any:
-    """Return what a cell holds: CSV knows texts alone, so a list is written as JSON."""
-    if value is None or kind not in ("integer", "texts"):
+    """Return the value of a cell, or the cell itself if it is not of this type."""
+    if kind not in ("integer", "texts"):
         return value
     try:
         return int(value) if kind == "integer" else json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
-def _paragraphs(text: str, field: str) -> list[tuple[int, Row]]:
-    found, line = [], 1
+def _paragraphs(text: str, name: str, field: str) -> Rows:
+    """Return the paragraphs of a text as rows of one field."""
+    found: list[str] = []
+    lines: list[int] = []
+    line = 1
     for block in text.split("\n\n"):
         if block.strip():
-            found.append((line, {field: " ".join(block.split())}))
+            found.append(" ".join(block.split()))
+            lines.append(line)
         line += block.count("\n") + 2
-    return found
+    return Rows(name, {field: found}, lines, "line")

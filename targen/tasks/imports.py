@@ -1,4 +1,4 @@
-"""Rows that somebody else made, brought into a task's columns: own data, and reference data."""
+"""Rows from other sources in a task's columns: own data and reference data."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Mapped:
-    """What the columns and labels of a file are called in the task.
+    """The names in the task of a file's columns and labels.
 
     Attributes:
         columns: column of the file -> field of the task, or `label`; earlier ones win.
@@ -35,10 +35,10 @@ class Mapped:
 def read_file(path: Path, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
     """Return the rows of a file: a column for each field of the task, and `label`.
 
-    Derived fields that the file lacks are absent. `label` is there unless the task has none.
+    Derived fields that the file lacks are absent. So is `label` if the task has no labels.
 
     Raises:
-        TableError: the file cannot be read, lacks a column, or holds what the task cannot.
+        TableError: the file cannot be read, lacks a column, or has a value that does not fit.
     """
     return shaped(import_files.read(path), spec, mapped)
 
@@ -72,9 +72,9 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
 
 
 def _source(rows: Rows, name: str, mapped: Mapped) -> str | None:
-    """Return the column of the file that holds a field: the first mapped one that is there."""
+    """Return the column of a field in the file: the first mapped one that exists."""
     given = [column for column, field in mapped.columns.items() if field == name]
-    return next((column for column in [*given, name] if column in rows.columns), None)
+    return rows.find(*given, name)
 
 
 def _missing(rows: Rows, name: str) -> TableError:
@@ -85,14 +85,14 @@ def _missing(rows: Rows, name: str) -> TableError:
 
 
 class _WrongError(ValueError):
-    """A value that does not fit; the message says why, without the value's place."""
+    """A value does not fit; the message says why, without the value's line."""
 
 
 def _converted(rows: Rows, source: str, name: str, read: Callable[[Any], Any]) -> list[Any]:
-    """Return the values of a column as the task wants them.
+    """Return the values of a column, converted to the type of the field.
 
     Raises:
-        TableError: some do not fit; the first kind of fault is told, with its places.
+        TableError: some do not fit; the message has the first kind of problem and its lines.
     """
     made: list[Any] = []
     fault: str | None = None
@@ -121,7 +121,7 @@ def _places(places: Sequence[int], word: str) -> str:
 
 
 def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable[[Any], Any]:
-    """Return what turns one value into one of a field of this type."""
+    """Return the function that converts a value to this type."""
 
     def text(value: Any) -> str:
         if optional and value is None:
@@ -130,7 +130,7 @@ def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable
             raise _WrongError("is empty: fill it in or leave the row out")
         if not isinstance(value, str):
             raise _WrongError(f"must be text, found {_shown(value)}")
-        return _whole(value)
+        return whole(value)
 
     def choice(value: Any) -> str:
         found = _label_text(value)
@@ -150,7 +150,7 @@ def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable
 
 
 def _texts(value: Any) -> list[str]:
-    """Return a list of texts; in a text file it is written as a JSON list."""
+    """Return a list of texts; text files have it as a JSON list."""
     found = value
     if isinstance(value, str):
         try:
@@ -159,16 +159,16 @@ def _texts(value: Any) -> list[str]:
             found = None
     if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
         raise _WrongError(f"must be a list of texts, found {_shown(value)}")
-    return [_whole(text) for text in found]
+    return [whole(text) for text in found]
 
 
-def _whole(text: str) -> str:
-    """Return the text with half characters, which JSON may hold and no table, as question marks."""
+def whole(text: str) -> str:
+    """Return the text with question marks for lone surrogates, which no table can store."""
     return text.encode("utf-8", "replace").decode()
 
 
 def _label_text(value: Any) -> str | None:
-    """Return a label as the task writes it: true and 1 are text there."""
+    """Return a label as text, as in the task: true, 1."""
     if value is None:
         return None
     if isinstance(value, bool):
@@ -186,10 +186,10 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
         text = _label_text(value)
         if text is None or not text.strip():
             raise _WrongError("is empty: fill it in or leave the row out")
-        text = _whole(mapping.get(text, text))
+        text = whole(mapping.get(text, text))
         if spec.answer.kind == "span" or text in names:
             return text
-        # True and TRUE, as other programs write them, where no two labels differ by case alone.
+        # Other programs write True and TRUE. Case counts only if two labels differ by it alone.
         if len(folded) == len(names) and text.casefold() in folded:
             return folded[text.casefold()]
         raise _WrongError(

@@ -163,8 +163,8 @@ class Seeds(Part):
     types: dict[str, list[str]] = Field(default_factory=dict)
     """Attribute -> values; the items of a page take the values in turn."""
     file: str | None = None
-    """A file beside the task with the seeds, for the operator `file`: JSON lines, CSV, or text with
-    an empty line between seeds of one field."""
+    """A file beside the task with the seeds, for the operator `file`: Parquet, JSON lines, CSV,
+    TSV, or text with an empty line between seeds of one field."""
 
 
 class Example(Part):

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
+from targen.steps import INSTANCES
 from targen.tasks.recipe import NAME_PATTERN, PartialSteps, Recipe
 from targen.tasks.sections import (
     Answer,
@@ -148,6 +149,11 @@ class TaskSpec(BaseModel):
     def given_rows(self) -> list[dict[str, Any]]:
         """The rows of `rows_file`, field -> value; empty without a file."""
         return self._attached.given_rows
+
+    @property
+    def own_rows(self) -> bool:
+        """Whether the rows come from `rows_file`: then there can be fewer of them than `rows`."""
+        return self.recipe.choice(INSTANCES).operator == "file"
 
     @property
     def requirement_words(self) -> dict[str, str]:

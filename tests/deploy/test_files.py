@@ -48,6 +48,10 @@ def test_the_image_is_no_root_and_has_the_settings_that_are_tested() -> None:
     for word in text.split():
         if word.startswith(("tasks", "recipes", "deploy/")):
             assert (ROOT / word).exists(), word
+    # The wheel has neither of these, and Dagster's commands load classes from them.
+    for package in ("assets", "resources", "dagster_project"):
+        assert f"COPY --chown=root:root {package} /app/{package}\n" in text
+    assert "WORKDIR /app\n" in text and "PYTHONPATH=/app " in text
 
 
 def test_kubernetes_has_the_same_limits_as_production() -> None:

@@ -1,5 +1,6 @@
 """Rows and documents of the user's own."""
 
+import polars as pl
 import pytest
 
 from targen.errors import SpecError, StepError
@@ -15,7 +16,7 @@ ROWS = "note,ignored\nHooray,1\n,2\nhooray ,3\nAlas,4\nOh,5\nWell,6\nHm,7\nAh,8\
 
 
 def own(folder, text=OWN, rows=ROWS, name="rows.csv"):
-    (folder / name).write_text(rows, encoding="utf-8")
+    (folder / name).write_bytes(rows if isinstance(rows, bytes) else rows.encode())
     return spec_of(folder, text)
 
 
@@ -60,6 +61,28 @@ async def test_labels_keep_the_file_s_order_and_disputed_rows_go_to_a_person(tmp
     assert not any("too few rows of" in text for text in made["corrected_set"].warnings)
 
 
+async def test_a_file_with_fewer_rows_than_wanted_gives_a_smaller_data_set(tmp_path):
+    spec = own(tmp_path, OWN.replace("rows: 4", "rows: 40"), "note\nHooray\nAlas\nhooray\n\nOh\n")
+    made = await tables_of(spec, judge())
+    assert made["corrected_set"].table["note"].to_list() == ["Hooray", "Alas", "Oh"]
+    (warning,) = made["instances"].warnings
+    assert warning == (
+        "rows.csv has 3 valid rows, fewer than the 40 that `rows` asks for: the data set will have "
+        "at most 3. Add rows to the file, or set `rows: 3` in the task"
+    )
+    assert made["corrected_set"].warnings == ["the corrected set holds 3 of 40 rows"]
+
+
+async def test_most_own_rows_may_be_disputed_but_not_all(tmp_path):
+    spec = own(tmp_path, rows="note\nHooray\nAlas\nOh\nWell\n")
+    made = await tables_of(spec, judge(wrong={"Alas", "Oh", "Well"}))
+    assert made["corrected_set"].table["note"].to_list() == ["Hooray"]
+    assert made["corrected_set"].rejected["reason"].to_list() == ["dropped"] * 3
+    with pytest.raises(StepError, match="only 0 of 4 rows are left after correction") as caught:
+        await tables_of(spec, judge(wrong={"Hooray", "Alas", "Oh", "Well"}))
+    assert len(caught.value.rejected) == 4
+
+
 async def test_no_valid_row_is_one_error(tmp_path):
     spec = own(tmp_path, rows='note\n" "\n')
     with pytest.raises(StepError, match="no row of the file is valid .*not_empty 1"):
@@ -75,6 +98,50 @@ def test_a_csv_holds_lists_and_numbers_and_a_line_any_character(tmp_path):
     assert lines.given_rows == [{"note": "a\u2028b"}]
 
 
+TABLE = "Note;n\n" + "Hooray;1\n" + '"Alas,\nalas";2\n' + ";\n;\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.encode(),
+        TABLE.encode("utf-8-sig").replace(b"\n", b"\r\n"),
+        TABLE.replace(";", "\t").encode("utf-16"),
+        b"sep=;\r\n" + TABLE.encode(),
+    ],
+)
+def test_own_rows_may_come_from_any_spreadsheet(tmp_path, content):
+    spec = own(tmp_path, rows=content)
+    assert spec.given_rows == [{"note": "Hooray"}, {"note": "Alas,\nalas"}]
+
+
+def test_own_rows_come_from_every_kind_of_file_that_references_do(tmp_path):
+    frame = pl.DataFrame({"text": ["Hooray", "Alas"], "n": [1, 2]})
+    for name, content in (
+        ("rows.csv", frame.write_csv()),
+        ("rows.tsv", frame.write_csv(separator="\t")),
+        ("rows.jsonl", frame.write_ndjson()),
+    ):
+        text = OWN.replace("rows.csv", name) + "columns: {text: note}\n"
+        assert own(tmp_path, text, content, name).given_rows == [
+            {"note": "Hooray"}, {"note": "Alas"}
+        ]  # fmt: skip
+    frame.write_parquet(tmp_path / "rows.parquet")
+    text = OWN.replace("rows.csv", "rows.parquet") + "columns: {text: note}\n"
+    assert spec_of(tmp_path, text).given_rows == [{"note": "Hooray"}, {"note": "Alas"}]
+
+
+def test_a_very_long_cell_an_optional_field_and_half_a_character(tmp_path):
+    long = " ".join(f"word{n % 97}" for n in range(30_000))
+    assert own(tmp_path, rows=f"note\n{long}\n").given_rows == [{"note": long}]
+    typed = "  note: {description: d}\n  input: {description: d, optional: true}"
+    text = OWN.replace("  note: {description: the note}", typed)
+    assert own(tmp_path, text, "note\nHm\n").given_rows == [{"note": "Hm", "input": ""}]
+    text = OWN.replace("rows.csv", "l.jsonl")
+    spec = own(tmp_path, text, '{"note": "a\\ud83d"}\n', "l.jsonl")
+    assert spec.given_rows == [{"note": "a?"}]
+
+
 def test_a_changed_file_changes_the_step(tmp_path):
     before = step_digest("instances", own(tmp_path))
     assert before == step_digest("instances", own(tmp_path, rows=ROWS.replace(",8", ",9")))
@@ -84,12 +151,24 @@ def test_a_changed_file_changes_the_step(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "name", "message"),
     [
-        ("text\nHooray\n", "rows.csv", "line 2: the column 'note' is missing"),
+        ("text\nHooray\n", "rows.csv", "line 1: the column 'note' is missing; valid: text"),
         ("note\n", "rows.csv", "holds no row"),
         ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
-        ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2 is no JSON object"),
-        ('{"note": \n', "rows.jsonl", "'rows.jsonl' cannot be read"),
-        ("x", "rows.xlsx", "must end in .jsonl or .csv or .txt"),
+        ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2: a row must be a JSON object"),
+        ('{"note": \n', "rows.jsonl", "rows.jsonl, line 1: this is no JSON"),
+        ("note,n\nWhere is it, and when?,1\n", "rows.csv", "rows.csv, line 2: 3 cells"),
+        ("note,n\nHooray,1\nAlas\n", "rows.csv", "rows.csv, line 3: 1 cells"),
+        ("note,note\nHooray,Alas\n", "rows.csv", "line 1: two columns named 'note'"),
+        ('{"note": "a", "note": "b"}\n', "rows.jsonl", "line 1: two values for 'note'"),
+        (
+            '{"note": "a"}\n{"note": null}\n',
+            "rows.jsonl",
+            "line 2: the column 'note' is missing",
+        ),
+        ("sep=;\ntext;n\nHooray;1\n", "rows.csv", "line 2: the column 'note' is missing"),
+        (b"note\nl\xe4rm\n", "rows.csv", "rows.csv is not UTF-8: line 2 holds the byte 0xe4"),
+        (b"l\xe4rm\n", "rows.txt", "rows.txt is not UTF-8: line 1 holds the byte 0xe4"),
+        ("x", "rows.xlsx", "must end in .parquet, .jsonl, .csv, .tsv or .txt"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, message):
@@ -102,7 +181,7 @@ def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, messag
 @pytest.mark.parametrize("name", ["../rows.csv", "missing.csv"])
 def test_a_file_must_stand_in_the_task_s_folder(tmp_path, name):
     (tmp_path / "rows.csv").write_text(ROWS, encoding="utf-8")
-    with pytest.raises(SpecError, match="leaves the folder|cannot be read"):
+    with pytest.raises(SpecError, match="leaves the folder|There is no file"):
         spec_of(tmp_path / "tasks", OWN.replace("rows.csv", name))
 
 

@@ -132,6 +132,12 @@ def twice(text):
             "no verdict on mood: its column verdict is empty",
         ),
         (twice, "a.csv:22: .* two verdicts"),
+        (lambda text: text.replace(",right,", ",',", 1), "a.csv:2: '' is no verdict"),
+        (
+            lambda text: text.replace("comment", "verdict", 1),
+            "a.csv, line 1: two columns named 'verdict'",
+        ),
+        (lambda text: text + ",,,,,,,maybe,\n", "a.csv:22: the column instance_id has ''"),
         (lambda text: "", "a.csv:1: the column task is missing"),
     ],
 )
@@ -141,6 +147,125 @@ def test_a_mistake_names_the_line(spec, tmp_path, change, said):
     path.write_text(change(path.read_text()))
     with pytest.raises(TargenError, match=said):
         review.read_sheet(spec, table, path)
+
+
+def saved(path, edit=lambda cells: cells, *, delimiter=",", encoding="utf-8-sig", first=""):
+    """Save a sheet again as a spreadsheet does; `edit` changes its rows, the header included."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = edit(list(csv.reader(file)))
+    with path.open("w", newline="", encoding=encoding) as file:
+        file.write(first)
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+SPREADSHEETS = [
+    {"delimiter": ";"},
+    {"delimiter": "\t", "encoding": "utf-16"},
+    {"delimiter": "\t", "encoding": "utf-8"},
+    {"delimiter": ";", "first": "sep=;\r\n"},
+    {"delimiter": ",", "first": '"sep=;",,,,,,,\r\n'},
+    {"delimiter": "|", "first": "SEP=|\n"},
+]
+
+
+@pytest.mark.parametrize("how", SPREADSHEETS)
+def test_every_form_in_which_a_spreadsheet_saves_is_read(spec, tmp_path, how):
+    table = corrected(spec, note=lambda i: f"two\nlines; and, \t | {i} ü")
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    saved(path, lambda rows: [*rows, [""] * len(rows[0]), [" "] * len(rows[0])], **how)
+    assert review.task_of(path) == "mood"
+    found = review.read_sheet(spec, table, path)
+    assert (found.verdicts.height, found.empty, found.lapsed) == (20, 0, 0)
+
+
+def test_empty_cells_that_a_spreadsheet_leaves_out_or_adds(spec, tmp_path):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    saved(path, lambda rows: [[*rows[0], "", ""], *(row[:-1] for row in rows[1:])])
+    assert review.read_sheet(spec, table, path).verdicts.height == 20
+    path = filled(spec, table, tmp_path / "b.csv", lambda n, row: "right")
+    saved(path, lambda rows: [rows[0], [*rows[1], "", "my note"], *rows[2:]])
+    with pytest.raises(TargenError, match=r"b\.csv, line 2: 11 cells, and the header has 9"):
+        review.read_sheet(spec, table, path)
+
+
+def test_the_case_of_labels_and_of_the_header_does_not_matter(spec, tmp_path):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: row["label"].upper() + " ")
+    saved(path, lambda rows: [[name.title() for name in rows[0]], *rows[1:]])
+    found = review.read_sheet(spec, table, path).verdicts
+    assert found.height == 20 and found["right"].all()
+
+
+def test_labels_that_differ_by_case_alone_are_told_apart(tmp_path):
+    spec = spec_of(tmp_path, MOOD.replace("    glad:", "    Sad:"))
+    table = corrected(spec, label=lambda i: "Sad")
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "sad")
+    assert not review.read_sheet(spec, table, path).verdicts["right"].any()
+    path = filled(spec, table, tmp_path / "b.csv", lambda n, row: "SAD")
+    with pytest.raises(TargenError, match="b.csv:2: 'SAD' is no verdict"):
+        review.read_sheet(spec, table, path)
+
+
+NUMBERS = ("1234567890123456", "0000000000000012", "12e4567890123456", "123456789012e456")
+
+
+def test_no_hash_is_exported_as_a_number(spec):
+    table = corrected(spec, 4, instance_id=lambda i: NUMBERS[i])
+    rows = list(
+        csv.DictReader(io.StringIO(review.sheet(spec, review.sample(spec, table, None, 4))))
+    )
+    assert {row["instance_id"] for row in rows} == {f"'{text}" for text in NUMBERS}
+    assert all(not row["content"].isdigit() for row in rows)
+
+
+@pytest.mark.parametrize("shown", ["1.23457E+15", "1,23457E+15", "1234567890123450", "1.23E+15"])
+def test_an_id_that_became_a_number_is_found_by_content(spec, tmp_path, shown):
+    table = corrected(spec, 20, instance_id=lambda i: NUMBERS[0] if i == 3 else f"{i:015x}a")
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    saved(path, lambda rows: [[shown if NUMBERS[0] in c else c for c in row] for row in rows])
+    assert shown in path.read_text(encoding="utf-8-sig")
+    found = review.read_sheet(spec, table, path)
+    assert (found.verdicts.height, found.lapsed, len(found.by_content)) == (20, 0, 1)
+    assert NUMBERS[0] in found.verdicts["instance_id"]
+
+
+@pytest.mark.parametrize("shown", ["1.23457E+15", "1,23457E+15", "1234567890123450"])
+def test_content_that_became_a_number_is_compared_as_one(spec, tmp_path, monkeypatch, shown):
+    digests = {f"note {i}": f"{i:015x}b" for i in range(20)} | {"note 3": NUMBERS[0]}
+    monkeypatch.setattr(review, "content", lambda spec, row: digests[row["note"]])
+    table = corrected(spec, 20)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+    saved(path, lambda rows: [[shown if NUMBERS[0] in c else c for c in row] for row in rows])
+    found = review.read_sheet(spec, table, path)
+    assert (found.verdicts.height, found.lapsed) == (20, 0)
+    assert NUMBERS[0] in found.verdicts["content"]
+
+
+@pytest.mark.parametrize("column", ["instance_id", "content"])
+def test_a_cell_that_cannot_be_restored_is_named(spec, tmp_path, column):
+    table = corrected(spec)
+    path = filled(spec, table, tmp_path / "a.csv", lambda n, row: "right")
+
+    def edit(rows):
+        rows[4][rows[0].index(column)] = "5,43E+12"
+        rows[4][rows[0].index("content")] = "5,43E+12"
+        return rows
+
+    saved(path, edit)
+    with pytest.raises(
+        TargenError, match=rf"a.csv:5: the column {column} has '5,43E\+12'.*as text"
+    ):
+        review.read_sheet(spec, table, path)
+
+
+def test_verdicts_of_several_labels_and_of_spans_ignore_case(tmp_path):
+    multi = spec_of(tmp_path, MOOD.replace("kind: class", "kind: multi"))
+    row = {"note": "n", "label": ["glad", "sad"]}
+    assert review._verdict(multi, row, "SAD; Glad;") == {"right": True, "label": None}
+    assert review._verdict(multi, row, "'Sad") == {"right": False, "label": "sad"}
+    assert "'mad' is no verdict" in str(review._verdict(multi, row, "sad;mad"))
 
 
 def test_a_spreadsheets_semicolons_and_mark_are_read(spec, tmp_path):
@@ -210,6 +335,10 @@ def test_the_commands(tmp_path, monkeypatch):
     assert sheet.read_text().count("typed by hand") == 1
     done = runner.invoke(app, ["review", "import", str(sheet)])
     assert "mood: 1 verdicts read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
+    name = lines[1].split(",")[1]
+    sheet.write_text("\n".join(lines).replace(name, "1.2E+15"), encoding="utf-16")
+    found = runner.invoke(app, ["review", "import", str(sheet)])
+    assert "1 with a changed instance_id, found by content (line 2); 1 kept in all." in found.output
     (tmp_path / "mine.txt").write_text("my notes")
     other = runner.invoke(app, ["review", "export", "mood", "--output", "mine.txt"])
     assert other.exit_code == 1 and "is no sheet of a review" in other.output

@@ -37,6 +37,13 @@ def test_the_suite_says_columns_labels_lengths_and_references():
     assert count.kwargs == {"min_value": 50, "max_value": 100}
 
 
+def test_own_rows_may_be_fewer_than_half_of_those_wanted():
+    spec = real_task("inbox")
+    suite = suites.build("corrected_set", spec, empty("corrected_set", spec), {})
+    (count,) = [e for e in suite if e.type == "expect_table_row_count_to_be_between"]
+    assert count.kwargs == {"min_value": 1, "max_value": 40}
+
+
 def test_every_expectation_of_ours_is_shipped():
     assert len(checks.shipped()) > 40
     for name in ("rte", "record", "inbox", "copa", "instructions", "bioasq"):

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from targen.errors import TableError
-from targen.tasks.import_files import read
+from targen.tasks.import_files import read, read_table
 
 
 def written(tmp_path, name, content):
@@ -39,6 +39,14 @@ def test_a_tsv_without_quoting_is_taken_as_it_stands(tmp_path):
     }
 
 
+def test_empty_rows_of_a_tsv_are_skipped(tmp_path):
+    rows = read(written(tmp_path, "t.tsv", '\t\na\tb\n"x" y\t1\n\t\nz\t2\n\t\n\n'))
+    assert rows.columns == {"a": ['"x" y', "z"], "b": ["1", "2"]}
+    assert (rows.header, rows.places) == (2, [3, 5])
+    rows = read(written(tmp_path, "t.tsv", 'sep=\t\na\tb\n"x"\t1\n'))
+    assert rows.columns == {"a": ["x"], "b": ["1"]}
+
+
 def test_a_tsv_with_quoting_is_read_with_it(tmp_path):
     text = 'a\tb\n"x\ty"\tz\n"two\nlines"\t"say ""no"""\n'
     rows = read(written(tmp_path, "quoted.tsv", text))
@@ -64,14 +72,22 @@ def test_lines_are_those_of_the_file(tmp_path):
         ("t.tsv", "\n\n", "holds no row"),
         ("t.jsonl", "\n", "holds no row"),
         ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 holds the byte 0xe4"),
-        ("t.jsonl", "\ufeff".encode("utf-16"), "not UTF-8: line 1"),
+        ("t.jsonl", b'{"a": "\xff"}\n', "not UTF-8: line 1"),
         ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2: this is no JSON"),
         ("t.jsonl", "[1]", "line 1: a row must be a JSON object"),
         ("t.jsonl", "[" * 100_000, "line 1: this is no JSON"),
         ("t.csv", "a,b\n1,2\n3\n", "line 3: 1 cells, and the header has 2"),
         ("t.csv", 'a,b\n"x"y,2\n', "line 2: the row cannot be read"),
         ("t.csv", 'a,b\n"x,2\n', "line 2: the row cannot be read"),
-        ("t.csv", "a,a\n1,2\n", "two columns named 'a'"),
+        ("t.csv", "a,b\n1,2\nWhere is it, and when?,2\n", "line 3: 3 cells.*commas: put a text"),
+        ("t.csv", "sep=;\na;b\n1;2;3\n", "line 3: 3 cells.*semicolons"),
+        ("t.csv", "a,\n1,\nWhere is it, and when?\n", "line 3: cell 2 belongs to a column without"),
+        ("t.csv", "a\nThanks,\n", "line 2: 2 cells, and the header has 1"),
+        ("t.csv", "a,a\n1,2\n", "line 1: two columns named 'a'"),
+        ("t.csv", "sep=;\na;b;b\n1;2;3\n", "line 2: two columns named 'b'"),
+        ("t.tsv", "a\ta\n1\t2\n", "two columns named 'a'"),
+        ("t.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}', "line 2: two values for 'a'"),
+        ("t.csv", "\ufeffa,b\n1,ü\n".encode("utf-16-le")[:-1], "not UTF-16: line 2"),
         ("t.parquet", "PAR1", "not a readable Parquet file"),
         ("t.parquet", "", "not a readable Parquet file"),
     ],
@@ -102,3 +118,56 @@ def test_a_megabyte_in_a_cell_and_control_characters(tmp_path):
     assert rows.columns["a"] == [text]
     rows = read(written(tmp_path, "t.jsonl", json.dumps({"a": text})))
     assert rows.columns["a"] == [text]
+
+
+TEXTS = ["two\nlines, with; all\tmarks|", "ü", 'say "z"']
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_the_separator_and_the_encoding_are_found(tmp_path, separator, encoding, ending):
+    quoted = [f'"{text}"'.replace('say "z"', 'say ""z""') for text in TEXTS]
+    lines = ["a;b" if separator == "," else "a,b", *quoted]
+    header, *rows = [f'"{lines[0]}"{separator}n', *(f"{text}{separator}1" for text in quoted)]
+    blank = [separator, separator]
+    text = "\n".join([header, *rows, *blank, ""]).replace("\n", ending)
+    for name in ("t.csv", *(["t.tsv"] if separator == "\t" else [])):
+        found = read(written(tmp_path, name, text.encode(encoding)))
+        assert found.columns == {lines[0]: TEXTS, "n": ["1"] * 3}
+        assert list(found.places) == [2, 4, 5]
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", '"sep=;"\n', "SEP=;;\n", "sep=;\r\n"])
+def test_excels_separator_line_is_no_header(tmp_path, first):
+    rows = read(written(tmp_path, "t.csv", f"{first}a;b\n1;2,5\n"))
+    assert (rows.columns, rows.places) == ({"a": ["1"], "b": ["2,5"]}, [3])
+    # Saved again with commas, the line itself is a row.
+    rows = read(written(tmp_path, "t.csv", '"sep=;",\na,b\n1,2;5\n'))
+    assert rows.columns == {"a": ["1"], "b": ["2;5"]}
+
+
+def test_empty_rows_and_empty_columns_without_a_name_are_skipped(tmp_path):
+    rows = read(written(tmp_path, "t.csv", "a,b,,\n1,2,,\n,,,\n3,4,,\n,,,\n,,,\n"))
+    assert rows.columns == {"a": ["1", "3"], "b": ["2", "4"]}
+    assert rows.places == [2, 4]
+    assert read(written(tmp_path, "t.csv", ";;\n\n a;b;\n1;2;\n")).columns == {
+        " a": ["1"],
+        "b": ["2"],
+    }
+    # The first column of a table that pandas wrote has no name.
+    assert read(written(tmp_path, "t.csv", ",a\n0,x\n1,y\n")).columns == {"a": ["x", "y"]}
+
+
+def test_a_short_row_is_filled_on_request_alone(tmp_path):
+    path = written(tmp_path, "t.csv", "a,b,c\n1\n2,3,4\n")
+    assert read_table(path, fill=True).columns["c"] == ["", "4"]
+    with pytest.raises(TableError, match=r"line 2: 1 cells, and the header has 3.*empty cell"):
+        read(path)
+
+
+def test_columns_are_found_whatever_their_case(tmp_path):
+    rows = read(written(tmp_path, "t.csv", " Note ,TEXT,text,Label\n1,2,3,4\n"))
+    assert rows.find("note") == " Note "
+    assert rows.find("text") == "text" and rows.find("Text") is None
+    assert rows.find("absent", "LABEL") == "Label" and rows.find("absent") is None
