@@ -9,8 +9,8 @@ export PYTHONDONTWRITEBYTECODE :=
 # In the order of tests/conftest.py.
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
-  dictionary sbom audit-dependencies
+.PHONY: help demo run compare release ui test coverage test-services test-train test-model lint bench clean lock \
+  pictures snapshot dictionary sbom audit-dependencies
 
 help:
 	@echo "make demo              nine tasks on the embedded model, then one table and the reports"
@@ -21,6 +21,7 @@ help:
 	@echo "make test              the tests       make lint    style, types, layers"
 	@echo "make test-train        targen train, with PyTorch in an environment of its own"
 	@echo "make test-services     a backfill on PostgreSQL, Redis, S3 and two Celery workers, really run"
+	@echo "make test-model        runs with a small real model on llama.cpp's server, built from source once"
 	@echo "make coverage          lines and branches that the tests reach, also as htmlcov/index.html"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
@@ -60,6 +61,10 @@ test-train: .venv-train/.ready-train
 test-services: $(VENV)/.ready
 	@deploy/local/services.sh
 	@$(PYTHON_BIN) -m tests.services
+
+test-model: $(VENV)/.ready
+	@deploy/local/model.sh build
+	@TARGEN_TEST_MODEL=1 $(PYTHON_BIN) -m pytest tests/model
 
 lint: $(VENV)/.ready
 	@$(VENV)/bin/ruff check .
