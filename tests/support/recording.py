@@ -33,13 +33,13 @@ FOLDER = ROOT / "tests" / "recorded"
 ANSWERS, SHARED = FOLDER / "answers.jsonl", FOLDER / "shared.jsonl"
 
 FORMS: tuple[tuple[wire.Format, int, float], ...] = (
-    ("json_schema", 500, 1.0),
-    ("text", 500, 1.0),
-    ("text", 500, 0.0),
-    ("json_schema", 70, 1.0),
-    ("json_object", 400, 1.0),
-    ("text", 90, 1.0),
-    ("text", 500, 1.4),
+    ("json_schema", 200, 1.0),
+    ("text", 200, 1.0),
+    ("text", 160, 0.0),
+    ("json_schema", 60, 1.0),
+    ("json_object", 160, 1.0),
+    ("text", 60, 1.0),
+    ("text", 120, 1.4),
 )
 """Format of the answer, greatest number of tokens, temperature: what is asked in turn."""
 
@@ -119,7 +119,7 @@ def prompts(url: str) -> dict[str, list[dict[str, Any]]]:
 
 async def record(address: str, model: str, count: int, stores: Sequence[str]) -> None:
     """Ask a model `count` of the prompts in `stores`, in the `FORMS` in turn."""
-    rng = random.Random(model)
+    rng = random.Random(f"{model} {len([*_lines(ANSWERS)])}")
     named = [pair for url in stores for pair in sorted(prompts(url).items())]
     rng.shuffle(named)
     wanted = []
