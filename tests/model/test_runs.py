@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from targen.steps import CORRECTED_SET, INSTANCES, LABELS, SEEDS, UPSTREAM
+from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, LABELS, SEEDS, UPSTREAM
 from targen.tables import contracts
 from tests.model.runs import ROWS, RUN_S, ModelServer, Result, Runs
 from tests.support.specs import ROOT
@@ -93,7 +93,7 @@ def check_no_echo(runs: Runs) -> None:
     """Check that no accepted row repeats a long span of what its prompt asked for."""
     prompts = runs.completions()
     echoes = []
-    for step in (SEEDS, INSTANCES):
+    for step in (CONTEXTS, SEEDS, INSTANCES):
         stored = runs.tables().get(step)
         for row in stored.table.iter_rows(named=True) if stored else ():
             asked = spans(instructions([dict(m) for m in prompts[row["request_id"]].messages]))
