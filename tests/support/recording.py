@@ -84,12 +84,17 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _write(path: Path, lines: Sequence[dict[str, Any]]) -> None:
-    text = "".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines
-    )
-    # A lone surrogate cannot be written, and U+2028 would end a line for `splitlines`.
-    path.write_text(text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029"), "utf-8")
+def _line(content: dict[str, Any]) -> str:
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    # JSON may hold these as they are, but `splitlines` would end a line there.
+    for separator in "\u0085\u2028\u2029":
+        text = text.replace(separator, f"\\u{ord(separator):04x}")
+    return text + "\n"
+
+
+def _append(path: Path, content: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(_line(content))
 
 
 def judge() -> None:
@@ -98,7 +103,7 @@ def judge() -> None:
     lines = [*_lines(ANSWERS)]
     for line, one in zip(lines, full, strict=True):
         line["expected"] = judged(one["raw"], one["schema"])
-    _write(ANSWERS, lines)
+    ANSWERS.write_text("".join(map(_line, lines)), encoding="utf-8")
 
 
 def prompts(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -119,6 +124,7 @@ def prompts(url: str) -> dict[str, list[dict[str, Any]]]:
 
 async def record(address: str, model: str, count: int, stores: Sequence[str]) -> None:
     """Ask a model `count` of the prompts in `stores`, in the `FORMS` in turn."""
+    # Another draw each time that answers are added.
     rng = random.Random(f"{model} {len([*_lines(ANSWERS)])}")
     named = [pair for url in stores for pair in sorted(prompts(url).items())]
     rng.shuffle(named)
@@ -161,14 +167,12 @@ def _keep(
     task, _, step = name.partition("/")
     format_, most, temperature = form
     system, user = (message["content"] for message in asked["messages"])
-    shared = [*_lines(SHARED)]
-    known = {one["id"] for one in shared}
+    known = {one["id"] for one in _lines(SHARED)}
     ids = {}
     for key, content in (("system", system), ("schema", asked["schema"])):
         ids[key] = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
         if ids[key] not in known:
-            shared.append({"id": ids[key], "content": content})
-    _write(SHARED, shared)
+            _append(SHARED, {"id": ids[key], "content": content})
     line = {
         "model": model,
         "task": task,
@@ -181,7 +185,7 @@ def _keep(
         **answer,
         "expected": judged(answer["raw"], asked["schema"]),
     }
-    _write(ANSWERS, [*_lines(ANSWERS), line])
+    _append(ANSWERS, line)
 
 
 if __name__ == "__main__":
