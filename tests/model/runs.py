@@ -26,13 +26,13 @@ from tests.support.specs import RECIPES, ROOT, TASKS
 ROWS = 12
 CONCURRENCY = 4
 BOUNDS = """
-headroom: 4
+headroom: 2
 steps:
-  contexts: {count: 4, max_output_tokens: 250}
-  seeds: {page: 4, max_output_tokens: 400}
-  instances: {per_call: 2, retries: 2, max_output_tokens: 400}
-  labels: {max_output_tokens: 64}
-  correction: {max_output_tokens: 160}
+  contexts: {count: 3, max_output_tokens: 200, extra: {repeat_penalty: 1.1}}
+  seeds: {page: 3, max_output_tokens: 250, extra: {repeat_penalty: 1.1}}
+  instances: {per_call: 1, retries: 1, max_output_tokens: 200, extra: {repeat_penalty: 1.1}}
+  labels: {max_output_tokens: 40}
+  correction: {max_output_tokens: 120}
 """
 """Changes to the tasks: few and short answers, so that a loop of the model costs seconds."""
 
@@ -207,6 +207,10 @@ class Running:
                 f"the run took longer than {seconds} s; its last words: {self._read('out')[-500:]}"
             ) from None
         return Result(status, self._read("out"), self._read("err"), time.monotonic() - self.began)
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.process.poll() is None
 
     def _read(self, name: str) -> str:
         return (self.folder / name).read_text(encoding="utf-8", errors="replace")
