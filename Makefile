@@ -9,8 +9,8 @@ export PYTHONDONTWRITEBYTECODE :=
 # Keeps the order that tests/conftest.py sets.
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run compare release ui test coverage test-services test-train lint bench clean lock pictures snapshot \
-  dictionary sbom audit-dependencies
+.PHONY: help demo run compare release ui test coverage test-services test-train test-model lint bench clean lock \
+  pictures snapshot dictionary sbom audit-dependencies
 
 help:
 	@echo "make demo              nine tasks with the simulator, then one table and the reports"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-train        targen train, with PyTorch in an environment of its own"
 	@echo "make test-services     a real backfill on PostgreSQL, Redis, S3 and two Celery workers"
 	@echo "make coverage          lines and branches that the tests cover, also as htmlcov/index.html"
+	@echo "make test-model        runs with a small real model on llama.cpp's server, built from source once"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
@@ -60,6 +61,10 @@ test-train: .venv-train/.ready-train
 test-services: $(VENV)/.ready
 	@deploy/local/services.sh
 	@$(PYTHON_BIN) -m tests.services
+
+test-model: $(VENV)/.ready
+	@deploy/local/model.sh build
+	@TARGEN_TEST_MODEL=1 $(PYTHON_BIN) -m pytest tests/model
 
 lint: $(VENV)/.ready
 	@$(VENV)/bin/ruff check .

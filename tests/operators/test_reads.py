@@ -16,7 +16,7 @@ from targen.operators.base import StepInput
 from targen.steps import CONTEXTS, INSTANCES, LABELS, READ_BY_ALL, REGISTRY, SEEDS, UPSTREAM
 from targen.tasks.registry import operators, resolve
 from targen.tasks.spec import TaskSpec
-from tests.support.recording import Read, recording, recording_task
+from tests.support.recorded_reads import Read, recording, recording_task
 from tests.support.specs import MOOD, real_task, spec_of
 
 TASKS = (
