@@ -37,7 +37,7 @@ steps:
 """Changes to the tasks: few and short answers, so that a loop of the model costs seconds."""
 
 RUN_S = 900
-"""Seconds after which a run counts as hanging. It takes about 6 minutes of the server's CPU time."""
+"""Seconds after which a run counts as hanging. A run takes some 6 minutes of CPU time."""
 
 
 class ModelServer:
