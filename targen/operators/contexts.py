@@ -19,7 +19,7 @@ from targen.operators.requests import (
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED, CONTEXTS, VOCABULARIES
 from targen.tasks.registry import operator
-from targen.tasks.validators import empty_field, fold
+from targen.tasks.validators import echo, empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
@@ -86,7 +86,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
         items = items_of(outcome)[:count]
         for item in items:
             values = {name: str(item.get(name, "")).strip() for name in properties}
-            problem = empty_field(values)
+            problem = empty_field(values) or echo(values, step.spec, [wanted.what])
             key = fold(values["text"])
             if problem or key in found:
                 reason, detail = ("invalid", problem) if problem else ("duplicate", "comes twice")

@@ -27,7 +27,7 @@ from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, LABELS, NONE_SEED_KIND, SEEDS
 from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
-from targen.tasks.validators import empty_field, first_problem
+from targen.tasks.validators import echo, empty_field, first_problem
 
 PROMPT = "seeds/llm_per_context.md"
 EXPAND_PROMPT = "seeds/expand.md"
@@ -275,7 +275,12 @@ def _valid_fields(
         result.rejected.append(missing_item(outcome))
         return None
     fields = {name: item.get(name) for name in wanted.fields}
-    problem = empty_field(fields) or first_problem(fields, step.spec, only=True)
+    asked = [wanted.what, *(field.description for field in wanted.fields.values())]
+    problem = (
+        empty_field(fields)
+        or echo(fields, step.spec, asked)
+        or first_problem(fields, step.spec, only=True)
+    )
     if problem:
         result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
         return None

@@ -41,7 +41,7 @@ def test_a_task_is_released_once_it_passes_its_gates(
     assert not (tmp_path / "data/releases").exists()
 
     write_task(tmp_path / "tasks", MOOD + "gates: [{metric: rows, at_least: 8}]\n")
-    assert "made for another task file" in shell("--release", "mood")[2]
+    assert "made for another version of the task" in shell("--release", "mood")[2]
     assert shell("mood")[0] == 0
     status, out, err = shell("--release", "mood")
     assert (status, err) == (0, "")

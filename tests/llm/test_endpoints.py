@@ -87,7 +87,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ("STRONG_KEY", "sk-abc", r":5: .*NAME of the environment variable"),
         ("//127.0.0.1:1/", "//me:sk-abc@127.0.0.1/", r":3: .*must not contain a user name"),
         ("http://127.0.0.1:1", "ftp://x", r":3: .*http"),
-        ("model: big", "", r"model: this key is required"),
+        ("model: big", "", r"model: this required key is missing"),
         ("concurrency: 3", "concurrency: 0", r"concurrency"),
         ("requests_per_minute: 600", "requests_per_minute: .inf", r"requests_per_minute"),
         ("timeout_s: 600", "timeout_s: 0", r"timeout_s"),

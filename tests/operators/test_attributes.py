@@ -150,7 +150,7 @@ async def test_no_value_is_one_error(tmp_path):
 
 def test_without_dimensions_the_recipe_is_refused(tmp_path):
     text = MOOD + "  vocabularies: {operator: attribute_values}\n"
-    with pytest.raises(SpecError, match="needs `vocabularies`, or `dimensions` to find"):
+    with pytest.raises(SpecError, match="needs `vocabularies` or a number of `dimensions`"):
         spec_of(tmp_path, text)
 
 
