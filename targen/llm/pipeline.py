@@ -3,8 +3,8 @@
 `Pipeline.answer` is the whole path. Each request is one coroutine of it:
 
 1. claim: the store returns the stored completion, or leases the request to this process and
-   reserves in the budget what the call may cost;
-2. reserve: the rate limiter says when the call may leave;
+   reserves the most that the call may cost in the budget;
+2. reserve: the rate limiter says when the call may be sent;
 3. send: the client posts it and reads the reply;
 4. interpret: the reply is an answer, a reason to try again, or the end of the request;
 5. store: the answer is committed, together with its cost, before the caller gets it.
@@ -69,7 +69,7 @@ class Pipeline:
         batches: Batches,
         stats: Stats,
     ) -> None:
-        """Make it; all arguments are the engine's, `endpoint` is its logical name."""
+        """Make it. All arguments come from the engine; `endpoint` is its logical name."""
         self._settings, self._endpoint = settings, endpoint
         self._claims, self._budget, self._limiter = claims, budget, limiter
         self._client, self._adapter, self._outage = client, adapter, outage
@@ -79,9 +79,9 @@ class Pipeline:
         self.done = 0
 
     async def answer(self, run: Run, request: Request) -> Outcome | None:
-        """Return what became of a request; None if its run was closed meanwhile.
+        """Return what became of a request; None if its run was closed in the meantime.
 
-        A request whose answer holds nothing usable is followed up by another one.
+        A request whose answer contains nothing usable is followed up by another one.
 
         Raises:
             EndpointError: the endpoint cannot be used at all.
@@ -108,7 +108,7 @@ class Pipeline:
     async def _once(self, call: Call) -> tuple[Record, bool]:
         """Return the completion of a call and whether it was paid for by this call.
 
-        Equal requests of one engine wait for the first of them.
+        Identical requests in one engine wait for the first of them.
         """
         while (first := self._open.get(call.request_id)) is not None:
             await asyncio.wait([first])
@@ -135,13 +135,13 @@ class Pipeline:
                     sent = await self._batches.send(call, claim.batched)
                 else:
                     sent = await self._send(call)
-                # A batch may have brought nothing: claim again.
+                # None: a batch ended without a reply to this call. Claim it again.
                 if sent is not None and await self._is_final(call, *sent):
                     record = await self._store(call, *sent)
                     call.settle(stored=True)
                     return record, True
         except BaseException:
-            # What was sent and not answered may have been paid for.
+            # A call that was sent but not answered may have been billed.
             charge_usd = call.reserved_usd if call.state == "sent" else 0.0
             self._claims.give_back(call.reserved_usd, charge_usd)
             call.reserved_usd = 0.0
@@ -159,7 +159,7 @@ class Pipeline:
             claim = await self._claims.claim(call.request_id, bound_usd)
             call.batched = claim.batched or self._settings.mode == "batch"
             if claim.record is not None:
-                # Reserved by an earlier attempt of this call.
+                # The reservation was made by an earlier attempt of this call.
                 self._claims.give_back(call.reserved_usd)
                 call.reserved_usd = 0.0
                 return claim
@@ -191,7 +191,7 @@ class Pipeline:
         return bound(request, price, batch=self._settings.mode == "batch")
 
     def _raise_if_spent(self, short: Mapping[str, tuple[float, float]]) -> None:
-        """Raise BudgetError unless a call that is open may still give something back."""
+        """Raise BudgetError unless an open call may still give back part of its reservation."""
         if self._budget is None or any(reserved > DOLLAR_DUST for _, reserved in short.values()):
             return
         words = BudgetLedger.words(short, self._budget.ceilings)
@@ -232,7 +232,7 @@ class Pipeline:
             timed_out = reply.code == 0 and now - slot.sent_at >= 0.95 * timeout_s
             call.timeouts += timed_out
             if self._outage.failed(call.request_id, slot.sent_at, now, reply, timed_out):
-                # A time-out costs more than an error.
+                # A timeout costs more than an error.
                 call.attempts += 2 if timed_out else 1
         else:
             self._outage.good(now, answered=reply.kind not in ("refused", "endpoint"))
@@ -242,7 +242,7 @@ class Pipeline:
     async def _is_final(self, call: Call, reply: Reply, seconds: float) -> bool:
         """Return whether a reply ends its call; else wait until the call may be tried again."""
         if call.batched:
-            # Batches adapt and try again by themselves.
+            # Batches adapt and retry on their own.
             call.state = "answered"
         elif call.profile and self._adapter.adapt(call.request, call.profile, reply):
             call.state = "waiting"
@@ -263,7 +263,7 @@ class Pipeline:
             self._stats.retried += 1
             turn = min(call.tries, MAX_ATTEMPTS)
         if reply.ambiguous and call.reserved_usd:
-            # It may have been paid: the next try needs money of its own.
+            # It may have been billed, so the next try needs a reservation of its own.
             self._claims.give_back(call.reserved_usd, call.reserved_usd)
             call.reserved_usd = 0.0
         call.state = "waiting"
@@ -282,7 +282,7 @@ class Pipeline:
             words = self._adapter.reason(call.request, reply)
             if reply.kind == "transient":
                 words += f" (tried {call.tries - call.throttled} times)"
-            # What may have been paid for without a usable reply costs its bound.
+            # A call that may have been billed without a usable reply is charged its bound.
             cost_usd = None if reply.ambiguous and call.reserved_usd else 0.0
             return await self._put(call, status, words, None, None, cost_usd=cost_usd)
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
@@ -343,9 +343,9 @@ class Pipeline:
             **columns,
         }
         cost = row["cost_usd"]
-        # If the endpoint did not count the tokens, the call is taken to have cost its bound.
+        # If the endpoint did not count the tokens, the call is assumed to have cost its bound.
         row["charge_usd"] = call.reserved_usd if cost is None else cost
-        # In one transaction with the charge, or there would be room for a moment that is not there.
+        # In one transaction with the charge; otherwise the budget would briefly seem to have room.
         row["back_usd"], call.reserved_usd = call.reserved_usd, 0.0
         try:
             await self._claims.put(row)
