@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 NAME = "release"
 ABOVE = (INSTANCES, CORRECTED_SET, QUALITY_REPORT)
 _CODE_VERSION: Final = "1"
-"""Incremented when the same tables would make another release."""
+"""Incremented when the same tables would give a different release."""
 
 
 def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:

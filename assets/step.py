@@ -119,7 +119,7 @@ async def make(
             planted=output.planted,
             made_by=made_by(step, spec),
         )
-        # A run that lost its partition lock meanwhile must not overwrite the table of another run.
+        # A run that has lost its partition lock must not overwrite another run's table.
         data.hold(spec.name, context.run.run_id)
     for warning in output.warnings:
         context.log.warning(warning)

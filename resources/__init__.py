@@ -1,1 +1,1 @@
-"""What the assets need from outside: places, tables, tasks, the model, locks."""
+"""What the assets need from outside: storage, tables, tasks, the model and locks."""

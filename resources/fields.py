@@ -28,6 +28,6 @@ def setting(name: str) -> Any:
 def private(settings: Settings, name: str) -> EnvVar | None:
     """Return a reference to a variable that may hold a secret, or None if it is unset.
 
-    Dagster resolves it when a run needs it, and shows and stores the variable's name only.
+    Dagster resolves it when a run needs it, and shows and stores only the variable's name.
     """
     return EnvVar(variable(name)) if getattr(settings, name) else None

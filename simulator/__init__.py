@@ -11,7 +11,7 @@ Annotators and correctors therefore know the right label of any row from its tex
 at rates that the tests can check.
 
 It is an ASGI application. `targen` does not import it: `resources` and the command line plug it in
-as the endpoint where no model is named.
+as the endpoint if no model is set.
 """
 
 from collections.abc import Mapping

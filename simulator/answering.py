@@ -1,7 +1,7 @@
 """From a prompt to the text of its answer.
 
 This module finds out what a prompt asks for, tries wordings until the hash of one has the right
-label, and makes the errors. The grammars and the composer write the texts.
+label, and adds the deliberate errors. The grammars and the composer write the texts.
 """
 
 import json
@@ -75,8 +75,8 @@ def _well_formed(block: Mapping[str, Any]) -> bool:
 def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     """Return the grammars that fit the block's task, best first.
 
-    The name of the task does not count, since a copied task has another one. If several grammars
-    fit the fields and labels, the typed attributes and the words of the prompt decide.
+    The task's name does not count, since a copied task has a different one. If several grammars fit
+    the fields and labels, the typed attributes and the words of the prompt decide.
     """
     fields = frozenset((block.get("task") or {}).get("fields") or ())
     if isinstance(block.get("label"), dict):

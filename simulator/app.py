@@ -135,7 +135,7 @@ def content(text: str) -> list[dict[str, Any]]:
 
 
 def logprob(token: str) -> float:
-    """Return an invented natural logarithm of a token's probability, from -12 to -0.01."""
+    """Return an invented log probability of a token, from -12 to -0.01."""
     word = token.strip().casefold()
     rare = sum(letter.isalpha() and letter not in _COMMON for letter in word)
     spread = _hash(word) / 2**32
@@ -170,8 +170,8 @@ def embeddings(body: Mapping[str, Any]) -> dict[str, Any]:
 def embed(text: str) -> list[float]:
     """Return the unit vector (256 numbers) of a text: hashed words, word pairs and letter trigrams.
 
-    Feature hashing with signs (Weinberger et al., 2009). A feature counts with the square root of
-    its frequency, so that frequent features do not dominate.
+    Feature hashing with signs (Weinberger et al., 2009). A feature is weighted by the square root
+    of its frequency, so that frequent features do not dominate.
     """
     words = _WORD.findall(text.casefold())
     features = list(words)

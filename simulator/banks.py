@@ -70,7 +70,7 @@ class Fact:
         return subject, rest
 
     def statement(self, values: Values, rng: Random, denied: bool = False) -> str:
-        """Return the fact as a clause, without capital and full stop."""
+        """Return the fact as a clause, without a capital or a period."""
         subject, rest = self._parts(values, rng)
         if denied:
             return f"{subject} {self._verb} not {rest}"
@@ -80,7 +80,7 @@ class Fact:
         return f"{subject} {self._verb} {rest}"
 
     def question(self, values: Values, rng: Random) -> str:
-        """Return the fact as a question, without capital and question mark."""
+        """Return the fact as a question, without a capital or a question mark."""
         subject, rest = self._parts(values, rng)
         return " ".join(part for part in (self._verb, subject, rest) if part)
 
@@ -95,7 +95,7 @@ class Said:
     open: list[Fact] = field(default_factory=list)
 
     def read(self, sentence: str) -> Values | None:
-        """Return the slot values of a sentence, or None if this is not it."""
+        """Return the slot values of a sentence, or None if it does not fit."""
         return read_any(self.wordings, sentence)
 
 

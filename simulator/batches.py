@@ -24,7 +24,7 @@ class Batches:
     """The files and batches of one application.
 
     Args:
-        handlers: endpoint -> what answers a request to it.
+        handlers: endpoint -> the function that answers its requests.
         seconds: how long a batch stays in progress.
     """
 

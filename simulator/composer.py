@@ -1,6 +1,6 @@
 """Writes texts for tasks that no grammar knows, with the prompt's own words.
 
-Names and descriptions tell the role of a text: a person, a thing, a problem, a title, prose ...
+Names and descriptions indicate the role of a text: a person, a thing, a problem, a title, prose.
 The text comes from a general lexicon or from the slot. What a label means comes from its
 constraint, sentence by sentence. This module must not name any task, field or label.
 """
@@ -50,7 +50,7 @@ def _role(name: str, description: str) -> str:
 
 
 def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> list[str]:
-    """Return what a constraint says as clauses for a text of its label.
+    """Return what a constraint says, as clauses for a text with its label.
 
     Requirements become facts (`must be` and `may be` become `is`). Statements about the speaker are
     put in the first person. Statements about examples and fields are left out.
@@ -163,7 +163,7 @@ class Composer:
             }
 
     def _phrase(self, kind: str, rng: Random, thing: str = "") -> str:
-        """Return a phrase of a role: a clause for troubles, otherwise a noun phrase."""
+        """Return a phrase for a role: a clause for `trouble`, otherwise a noun phrase."""
         if kind == "trouble":
             part, does = (rng.choice(_BOOK.entries[name]) for name in ("part", "does"))
             of = f" of the {_bare(thing)}" if thing and rng.random() < 0.3 else ""
@@ -219,8 +219,8 @@ class Composer:
 class _Material:
     """What a slot gives to write from.
 
-    A text is a sequence of parts with some wordings each, so that a search gets many candidates at
-    low cost.
+    A text is a sequence of parts with several wordings each, so that a search gets many candidates
+    cheaply.
     """
 
     def __init__(self, slot: Slot, said: list[str]) -> None:

@@ -15,8 +15,8 @@ class ErrorRates:
     """Error rates from 0 to 1. The defaults are those of the demonstration.
 
     Attributes:
-        wrong_label: instances whose text has another label than the requested one.
-        malformed: answers that are cut off, wrapped in chat, or of wrong types.
+        wrong_label: instances whose text has a label other than the requested one.
+        malformed: answers that are cut off, wrapped in chatty text, or have wrong types.
         near_duplicate: seeds that repeat another seed of the same call except for one word.
         annotator: wrong labels from the blind annotator.
         corrector: wrong labels from the corrector.

@@ -109,7 +109,7 @@ class Grammar(ABC):
         yield from ()
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield different seeds, at least 200 per context, also for unknown contexts."""
+        """Yield different seeds, at least 200 per context, including unknown contexts."""
         yield from ()
 
     @abstractmethod
@@ -118,7 +118,7 @@ class Grammar(ABC):
 
         Additional fields are ignored. Yields nothing if this grammar did not write the given
         fields; the composer then writes the row. For spans, `label` is the answer, or the wrong
-        answer of a row that is to be wrong.
+        answer if the row is meant to be wrong.
         """
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:

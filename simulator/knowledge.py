@@ -62,12 +62,12 @@ class Claim:
 
     @property
     def question(self) -> str:
-        """The claim as a question, without capital and question mark."""
+        """The claim as a question, without a capital or a question mark."""
         return f"{self.verb} {self.subject} {self.rest}"
 
     @property
     def statement(self) -> str:
-        """The claim as a clause, without capital and full stop."""
+        """The claim as a clause, without a capital or a period."""
         if self.verb in ("does", "do"):
             verb, _, rest = self.rest.partition(" ")
             return f"{self.subject} {third(verb) if self.verb == 'does' else verb} {rest}"
@@ -199,7 +199,7 @@ _STEPS: Final = (_fits, _outweighs, _total_legs, _where_to_look)
 
 
 def claims(rng: Random, true: bool, steps: bool) -> Iterator[Claim]:
-    """Yield claims without end, all true or all false.
+    """Yield an endless stream of claims, all true or all false.
 
     Args:
         rng: the source of randomness.
@@ -214,5 +214,5 @@ def claims(rng: Random, true: bool, steps: bool) -> Iterator[Claim]:
 
 
 def others(right: Thing, pool: Sequence[Thing], count: int, rng: Random) -> list[Thing]:
-    """Return `count` things of the pool that are kept elsewhere than the right one."""
+    """Return `count` things from the pool that are kept in a different place than the right one."""
     return rng.sample([one for one in pool if one.place != right.place], count)

@@ -46,8 +46,8 @@ class Template:
 
     - `{city}`: an entry of the lexicon `city`; `{city2}`: another entry.
     - `{n:20-90/5}`: a number from 20 to 90 in steps of 5. Any slot name will do.
-    - `{city!}`: an entry that no slot of this lexicon has; `{n!}`, `{n<}`, `{n>}`: a number other,
-      less or greater than that of slot `n`. Such templates cannot be read back.
+    - `{city!}`: an entry that no other slot of this lexicon has; `{n!}`, `{n<}`, `{n>}`: a number
+      different from, less than or greater than that of slot `n`. Such templates cannot be read.
     - `[said|announced|]`: one of the options, which may contain slots.
     """
 
@@ -92,7 +92,7 @@ class Template:
         return drawn
 
     def read(self, text: str, whole: bool = True) -> Values | None:
-        """Return the slot values of a text, or None; not `whole`: of the sentence at its start."""
+        """Return the slot values of a text, or None; unless `whole`, the text may go on."""
         text = text.strip()
         if self._anchor not in text.casefold():
             return None
@@ -162,7 +162,7 @@ def frame(line: str, words: Mapping[str, Lexicon]) -> Template:
     """Return the template of a line with inline choices.
 
     Args:
-        line: like a template, and `{v=a|b}` is a named choice and `{a|b|}` an unnamed one. An
+        line: a template in which `{v=a|b}` is a named choice and `{a|b|}` an unnamed one. An
             option that may be empty includes its space: `{| again}`.
         words: the lexicons of the slots that the line does not define itself.
     """

@@ -1,8 +1,8 @@
-"""The private truth: the label that a row of the simulator has, computed from its text.
+"""The private truth: the label of a simulated row, computed from its text.
 
 Every label gets a number from a hash of the row's text and the label; the lowest number wins
 (rendezvous hashing, Thaler and Ravishankar, 1998). A writer that knows only its own label looks
-for a wording with a number so low that another label can hardly win. Outside `simulator`, only
+for a wording with a number so low that another label is unlikely to win. Outside `simulator`, only
 tests and benchmarks may use this, to measure what correction fixed.
 """
 

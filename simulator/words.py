@@ -92,7 +92,7 @@ def people() -> Lexicon:
 
 
 def pronouns(female: bool) -> dict[str, str]:
-    """Return masculine pronoun -> the pronoun of a woman or a man."""
+    """Return masculine pronoun -> its feminine form if `female`, else itself."""
     return {he: she if female else he for he, she in PRONOUNS.items()}
 
 

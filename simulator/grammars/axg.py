@@ -74,7 +74,7 @@ class AxgGrammar(Grammar):
                 people = asked or rng.choice(_own_pairs())
                 values = {"o": people[0], "p": people[1], "he": "he", "him": "him", "his": "his"}
                 premise = one.premise.fill(values, rng)
-                # The gender depends on the text: if drawn, one seed could be another's twin.
+                # The gender depends on the text: if random, one seed could be another's twin.
                 if sum(map(ord, premise)) % 2:
                     premise = re.sub(r"\bhe\b", "she", premise)
                 yield {"premise": premise}
@@ -101,7 +101,7 @@ class AxgGrammar(Grammar):
 
 
 def _terms(ask: ContextAsk, attribute: str) -> tuple[str, ...]:
-    """Return the vocabulary of an attribute; its category may be in the plural."""
+    """Return the vocabulary of an attribute; its category may be plural."""
     found = (terms for category, terms in ask.terms.items() if attribute in category.casefold())
     return next(found, ())
 
@@ -113,13 +113,13 @@ def _own_pairs() -> tuple[tuple[str, str], ...]:
 
 
 def _known_people(premise: str) -> tuple[str, str] | None:
-    """Return the pair of the grammar's own that a premise without a context names."""
+    """Return the first of the grammar's own pairs that a premise names, or None."""
     words = set(re.findall(r"\w+", premise.casefold()))
     return next((pair for pair in _own_pairs() if words.issuperset(pair)), None)
 
 
 def _spread(pairs: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield the pairs so that every occupation comes once before any comes twice."""
+    """Yield the pairs so that every occupation is used once before any is used twice."""
     while pairs:
         used: set[str] = set()
         later: list[tuple[str, str]] = []

@@ -1,8 +1,8 @@
 """CB: a short discourse with an embedded clause, and that clause as a hypothesis.
 
 A discourse is about a topic of `data/cb.txt`. Its last sentence embeds a clause under the requested
-operator, the sentence before embeds another one. The speaker is committed to one of the two clauses
-and leaves the other open, so that every label has a hypothesis.
+operator, and the sentence before it embeds another. The speaker is committed to one of the two
+clauses and leaves the other open, so that every label has a hypothesis.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -111,7 +111,7 @@ def _discourse(topic: _Topic, operator: str, rng: Random) -> str:
     values: Values = {}
     first = rng.choice(topic.first).fill(values, rng)
     still = rng.choice(_usable(topic.open, values))
-    # K: the speaker knows the clause. F: holds it false. O: leaves it open.
+    # K: the speaker knows the clause. F: believes it is false. O: leaves it open.
     kind = rng.choice(("K", "F", "O"))
     known = rng.choice(_usable(topic.known, values))
     denied = False
@@ -148,7 +148,7 @@ def _mentions(text: str, fact: Fact, values: Values) -> bool:
         return False
     any_rng = seeded("facts of CB hold no choices")
     clauses = [fact.statement(values, any_rng, denied) for denied in (False, True)]
-    # The first letter is left out: it is a capital if the clause begins a sentence.
+    # The first letter is left out: it is capitalized if the clause begins a sentence.
     return any(tidy(f"x {clause}")[3:] in text for clause in clauses)
 
 

@@ -1,4 +1,4 @@
-"""Questions that bring their own options: goals, gaps, common sense, riddles."""
+"""Questions that come with their own options: goals, gaps, common sense, riddles."""
 
 from collections.abc import Iterator
 from random import Random
@@ -36,7 +36,7 @@ class GoalGrammar(ChoiceGrammar):
 
 
 class GapGrammar(ChoiceGrammar):
-    """Two people of one gender, and a gap that stands for one of them."""
+    """Two people of the same gender, and a gap that stands for one of them."""
 
     name = "gaps"
     cues = frozenset({"gap", "stands", "people"})
@@ -76,7 +76,7 @@ class SenseGrammar(ChoiceGrammar):
 
 
 class RiddleGrammar(ChoiceGrammar):
-    """Riddles of things and animals about themselves, with five options."""
+    """Riddles in which things and animals describe themselves, with five options."""
 
     name = "riddles"
     cues = frozenset({"riddle", "figurative", "misleading", "solves"})

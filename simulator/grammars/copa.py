@@ -87,7 +87,7 @@ class CopaGrammar(DomainGrammar):
             yield {"premise": wording.fill(_person(event.young, rng), rng)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield pairs of alternatives, the right one at the place that the label names."""
+        """Yield pairs of alternatives, the right one in the position that the label gives."""
         found = _read(str(slot.given.get("premise", "")))
         if found is None:
             return
@@ -96,7 +96,7 @@ class CopaGrammar(DomainGrammar):
         if question not in _QUESTIONS:
             return
         others = [one for one in _events() if one.domain != event.domain]
-        # Only those about a person: they read like alternatives to what is said of this one.
+        # Only those about a person, so that they read like alternatives about the same person.
         strange = [one for other in others for one in getattr(other, question) if "{h" in one]
         while True:
             right = rng.choice(getattr(event, question))
@@ -118,7 +118,7 @@ class CopaGrammar(DomainGrammar):
 
 
 def _choice(pattern: str, values: Values, rng: Random) -> str:
-    """Return an alternative with the person as a pronoun or, if possible, by name."""
+    """Return an alternative that refers to the person by a pronoun or, sometimes, by name."""
     named = any(_WORDS[kind].find(values["p"]) for kind in ("female", "male"))
     if named and pattern.startswith("{he} ") and rng.random() < _NAMED:
         pattern = "{p}" + pattern.removeprefix("{he}")

@@ -97,7 +97,7 @@ class DocumentGrammar(Grammar):
 
 
 def opposite(sentence: str) -> str | None:
-    """Return a sentence with its first word that has an opposite replaced by it, or None."""
+    """Replace the first word that has an opposite by that opposite; None if no word has one."""
     opposites = dict(pair.split(" > ") for pair in frames("opposite"))
     for match in re.finditer(r"\w+", sentence):
         other = opposites.get(match.group().lower())

@@ -16,7 +16,7 @@ from simulator.words import PRONOUNS, Lexicon, lexicons, lines, pronouns, senten
 
 _WORDS: Final = lexicons("words.txt", "record_words.txt")
 _MARKS: Final = Lexicon([f"@{number}" for number in range(10)])
-# Kinds whose names take the article.
+# Kinds whose names take the definite article.
 _ARTICLED: Final = frozenset({"lifeboat", "weather", "roads", "brigade", "party", "prize"})
 _WRAPPED: Final = 0.4
 _SECOND_END: Final = 0.5
@@ -81,7 +81,7 @@ class RecordGrammar(Grammar):
     fields = frozenset({"passage", "query", "entities"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield domains of news; the task has no attributes, so all get the domain."""
+        """Yield news domains; every requested attribute gets the domain as its value."""
         domains = [entry.split(" > ")[0] for entry in _WORDS["domain"].entries]
         for domain in rng.sample(domains, len(domains)):
             yield {"text": domain, **dict.fromkeys(ask.attributes, domain)}
@@ -89,7 +89,7 @@ class RecordGrammar(Grammar):
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         stories = _fitting(" ".join([ask.context, *map(str, ask.attributes.values())]))
         while True:
-            # Some are of any domain, so that domains with few stories do not repeat themselves.
+            # Some stories are from any domain, so that small domains do not repeat themselves.
             story = rng.choice(_stories() if rng.random() < _ANY else stories)
             values = _cast(story, rng)
             passage = _passage(story, values, rng)
@@ -192,7 +192,7 @@ def _query(query: Template, values: Values, rng: Random) -> str:
     if rng.random() > _WRAPPED or '"' in text:
         return text
     opening = rng.choice(_WORDS["aside" if _REPORTED.search(text) else "opening"].entries)
-    # Names are in slots only, so a template that begins with a letter does not begin with a name.
+    # Names appear only in slots: a template that begins with a letter never begins with a name.
     if not opening.startswith("...") and query.pattern[0].isalpha():
         text = text[0].lower() + text[1:]
     return tidy(opening.replace("...", text.rstrip(".")) + ".")

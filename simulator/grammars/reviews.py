@@ -40,7 +40,7 @@ class ReviewGrammar(Grammar):
             yield dict.fromkeys(ask.wanted or ("observation",), tidy(f"x {told}")[2:])
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield reviews of the product and the length that the requirements name."""
+        """Yield reviews of the requested product and length."""
         drawn = [text.rpartition(": ")[2] for text in slot.requirements]
         values = {"p": _product([*drawn, slot.context], rng)}
         lengths = (re.match(r"(one|two|four)\b.*sentence", text) for text in drawn)
@@ -74,7 +74,7 @@ class ReviewGrammar(Grammar):
 
 
 def _product(texts: list[str], rng: Random) -> str:
-    """Return the product that a text names, or else the first text if short, or any product."""
+    """Return the product that a text names, or the first text if it is short, or any product."""
     known = _BOOK.entries["product"]
     for text in texts:
         found = next((p for p in known if re.search(rf"\b{p}\b", text)), None)

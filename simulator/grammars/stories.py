@@ -1,4 +1,4 @@
-"""Stories for small children, with features as labels.
+"""Stories for young children, with features as labels.
 
 The sentences are in `data/stories.txt`. The prompt's requirements name words, the opening and the
 number of paragraphs.
@@ -17,13 +17,13 @@ from simulator.words import pronouns, sentence
 _BOOK: Final = Phrasebook("stories.txt")
 _QUOTED: Final = re.compile(r"[\"“](.+?)[\"”]")
 _USUAL: Final = {"noun": "key", "verb": "sing", "adjective": "odd"}
-"""Part of speech -> the word in a story without a required one."""
+"""Part of speech -> the word used if none is required."""
 
 
 def wanted_words(requirements: tuple[str, ...]) -> tuple[dict[str, str], str, int]:
-    """Return the words by part of speech, the first word and the number of paragraphs.
+    """Return the required words by part of speech, the first word and the number of paragraphs.
 
-    The first word is empty, and the number 0, if no requirement says.
+    The first word is empty, and the number is 0, if no requirement gives one.
     """
     words: dict[str, str] = {}
     first, paragraphs = "", 0

@@ -1,8 +1,8 @@
 """WSC: a sentence with two noun phrases and a pronoun, and whether it refers to the given one.
 
-The frames say which of the two is meant. A row adds nothing to the text and the pronoun of its seed
-but one of the noun phrases, so its wording cannot be chosen. Unlike all others, this grammar must
-therefore check the private truth when it writes the seed.
+The frames say which of the two is meant. A row adds only one of the noun phrases to
+the text and pronoun of its seed, so its wording cannot be varied. Unlike all others, this grammar
+must therefore check the private truth when it writes the seed.
 """
 
 import re

@@ -77,7 +77,7 @@ def audit(
 def _quiet() -> Iterator[None]:
     """Discard what Polars' native code prints to the terminal about damaged tables.
 
-    It bypasses Python's stderr. The findings describe the damage.
+    That output bypasses Python's stderr. The findings describe the damage.
     """
     stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

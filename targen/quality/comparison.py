@@ -198,7 +198,7 @@ def _plain(value: float, n: int) -> Figure:
 
 
 def _yield(rows: int, rejected: Sequence[Figure]) -> list[Figure]:
-    """Kept / (kept + rejected) rows with Wilson's interval; surplus rows are not rejections."""
+    """Kept / (kept + rejected) rows with a Wilson interval; surplus rows are not rejections."""
     lost = 0
     for figure in rejected:
         step, reason = figure["slice"].split(", ", 1)
@@ -261,7 +261,7 @@ def _cautions(lines: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def staleness(report: Mapping[str, Any], versions: Mapping[str, str | None]) -> str | None:
-    """Return why a report does not describe the current tables, None if it does.
+    """Return why a report does not describe the current tables, or None if it does.
 
     Args:
         report: its JSON.

@@ -1,4 +1,4 @@
-"""Fine-tuning of a transformer on labeled rows by Hugging Face's Trainer."""
+"""Fine-tuning of a transformer on labeled rows with Hugging Face's Trainer."""
 
 import tempfile
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Examples:
-    """Rows as input of a transformer.
+    """Rows as input to a transformer.
 
     Attributes:
         prompts: one text per row.
