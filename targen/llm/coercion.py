@@ -1,7 +1,7 @@
-"""Reads values that miss their schema by a form: `"Entailment."`, `{"answer": {...}}`, `"3"`.
+"""Reads values that miss their schema only in form: `"Entailment."`, `{"answer": {...}}`, `"3"`.
 
-Servers that do not enforce a schema get the forms wrong more often than the content. A value is
-only changed if it is not valid as it is and exactly one reading of it is.
+Servers that do not enforce a schema get the form wrong more often than the content. A value is
+changed only if it is invalid as it stands and exactly one reading of it is valid.
 """
 
 import json
@@ -49,7 +49,7 @@ def _refers(schema: Mapping[str, Any]) -> bool:
     if known is None or known[0] is not schema:
         if len(_REFERRING) >= 256:
             _REFERRING.clear()
-        # The entry holds the schema, so that its id stays its own.
+        # The entry keeps the schema alive, so that its id is not reused.
         known = _REFERRING[id(schema)] = (schema, '"$ref":' in canonical(schema))
     return known[1]
 
@@ -104,7 +104,7 @@ def _kinds(schema: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _only_array(schema: Mapping[str, Any]) -> str | None:
-    """Return the property that a bare array must be: the only required one, if it is an array."""
+    """Return the property that a bare array must stand for: the only required one, if an array."""
     required = schema.get("required", ())
     if len(required) != 1:
         return None
@@ -146,7 +146,7 @@ def _key(name: str) -> str:
 def _decoded(
     value: str, schema: Mapping[str, Any], kinds: tuple[str, ...], wrappers: int
 ) -> Iterator[Any]:
-    """Yield what a text holds where something else is wanted."""
+    """Yield what a text contains if a value that is not text is wanted."""
     text = value.strip()
     if ("object" in kinds or "array" in kinds) and wrappers and text[:1] in ("{", "[", '"'):
         try:
@@ -163,7 +163,7 @@ def _decoded(
 
 
 def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator[Any]:
-    """Yield readings of what an object or a list of one element holds."""
+    """Yield readings of the contents of an object or of a one-element list."""
     if not wrappers:
         return
     kinds = _kinds(schema)
@@ -171,7 +171,7 @@ def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator
     if isinstance(value, list) and len(value) == 1:
         yield _fitted(value[0], schema, wrappers - 1)
     elif isinstance(value, Mapping) and len(value) <= _WRAPPED_MOST:
-        # Beside a scalar, any second key makes it unclear which one is meant.
+        # For a scalar, any second key makes it unclear which one is meant.
         if nested or len(value) == 1:
             for part in value.values():
                 yield _fitted(part, schema, wrappers - 1)
@@ -182,7 +182,7 @@ def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator
 
 
 def _option(value: Any, options: list[Any]) -> Any:
-    """Return the only option that a text or scalar means."""
+    """Return the one option that a text or scalar can mean."""
     if value is None or isinstance(value, (Mapping, list)):
         return MISSING
     text = value if isinstance(value, str) else json.dumps(value)

@@ -3,8 +3,8 @@
 By Little's law, an endpoint that answers calls of `tokens` output tokens after `latency` seconds
 delivers `in flight * sum(tokens) / sum(latency)` tokens per second. The window starts small and
 doubles while that figure rises by a third or more. When it does not, the endpoint queues what
-exceeds its slots: the window goes back a step and is held. From time to time it is probed a step
-up or down, so that it follows an endpoint that gets faster or slower.
+exceeds its slots: the window goes back a step and is held. From time to time a step up or
+down is tried, so that the window follows an endpoint that gets faster or slower.
 
 Source of the law: J. D. C. Little, "A proof for the queuing formula L = lambda W", Operations
 Research 9(3), 1961.
@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 
 FIRST_WINDOW = 4.0
 DOUBLING_GAIN = 1.33
-"""Throughput that doubling the window must bring; an endpoint with free slots brings 2."""
+"""The throughput gain that doubling the window must bring; with free slots it is 2."""
 STEP = 1.5
 BACK = 1.25
-"""After a doubling that brought nothing: the window before it times this."""
+"""After a doubling without a gain, the window becomes the one before it times this."""
 HOLD_S = 20.0
 MOST_HOLD_S = 300.0
 _HOLD_LATENCIES = 6.0
@@ -29,7 +29,7 @@ _FULL = 0.8
 
 @dataclass(slots=True)
 class _Trial:
-    """What the calls sent at one window have shown."""
+    """What the calls sent at one window size have shown."""
 
     window: float
     started: float
@@ -44,11 +44,11 @@ class _Trial:
 
 @dataclass(slots=True)
 class ConcurrencyController:
-    """The number of calls in flight that is worth having.
+    """Finds the number of calls in flight that is worth having.
 
     Attributes:
         most: the user's limit.
-        window: the number now; at least 1.
+        window: the current number; at least 1.
     """
 
     most: float
@@ -88,7 +88,7 @@ class ConcurrencyController:
             self._judge(trial, now)
 
     def _plainly_better(self, trial: _Trial) -> bool:
-        """Return whether half of the calls show already that the endpoint has free slots."""
+        """Return whether half of the calls already show that the endpoint has free slots."""
         base = self._base
         return (
             self._growing
@@ -98,7 +98,7 @@ class ConcurrencyController:
         )
 
     def resume(self, window: float) -> None:
-        """Start at half of what an earlier engine found; no effect once calls were answered."""
+        """Start at half of what an earlier engine found; no effect after the first answer."""
         if self._trial is None and self._base is None:
             self.window = max(self.window, min(window / 2, self.most))
 
@@ -115,7 +115,7 @@ class ConcurrencyController:
         gain = trial.tokens_per_s / max(base.tokens_per_s, 1e-9)
         up = trial.window > base.window
         if up and self._growing:
-            # At the limit a doubling may be less than one.
+            # At the user's limit, a doubling may fall short of 2.
             wanted = 1 + (DOUBLING_GAIN - 1) * (trial.window / base.window - 1)
             if gain >= wanted:
                 self._base = trial
@@ -144,7 +144,7 @@ class ConcurrencyController:
         self._set(window, now)
 
     def _probe(self, base: _Trial, now: float) -> None:
-        """Try one step up or down, in turns."""
+        """Try one step up or down, alternately."""
         up, self._up_next = self._up_next, not self._up_next
         target = base.window * STEP if up else base.window / STEP
         if max(1.0, min(target, self.most)) == base.window:

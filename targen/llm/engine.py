@@ -33,12 +33,12 @@ __all__ = ["Engine", "EngineSettings"]
 
 _POLL_S = 0.25
 _POLL_BATCHES_S = 2.0
-"""In batch mode other processes wait for hours."""
+"""In batch mode, other processes wait for hours."""
 _LOG_BATCHES_S = 60.0
 _COMMIT_PAUSE_S = 0.003
 _TICK_S = 0.02
 _GRACE_S = 4.0
-"""How long calls that are under way may still bring their answers when a run ends early."""
+"""How long calls in flight may still return answers when a run ends early."""
 _DRAWN_AT_ONCE = 64
 
 
@@ -51,7 +51,7 @@ class Engine:
         """Make an engine; nothing is opened before `async with`.
 
         Args:
-            settings: see there.
+            settings: see `EngineSettings`.
             report: gets the progress every few seconds, on the event loop; the log gets it too.
         """
         self.settings = settings
@@ -66,7 +66,7 @@ class Engine:
 
         Raises:
             StoreError: the store cannot be used.
-            EndpointError: no key, or no proper base URL.
+            EndpointError: no key, or no valid base URL.
             SpecError: the file of prices cannot be read.
         """
         self._started = time.monotonic()
@@ -75,7 +75,7 @@ class Engine:
         try:
             self._endpoint = self.settings.endpoint(self._client.base_url)
             if not self.settings.embedded:
-                # To read prices takes a tenth of a second, in which a kill would lose answers.
+                # Reading prices takes a tenth of a second, during which a kill would lose answers.
                 await asyncio.to_thread(price_of, self.settings.model_name, self._endpoint)
             self._store = await asyncio.to_thread(Store, self.settings.store_url)
         except BaseException:
@@ -139,7 +139,7 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Wait briefly for calls under way, store what they bring, close everything."""
+        """Wait briefly for calls in flight, store their answers, and close everything."""
         try:
             for run in list(self._runs):
                 await self._close(run)
@@ -231,7 +231,7 @@ class Engine:
             run.changed.set()
 
     async def _close(self, run: Run) -> None:
-        """Draw no more, and let what was paid for be stored."""
+        """Draw no more, and store what was paid for."""
         if run.closed:
             return
         run.closed = True
@@ -242,7 +242,7 @@ class Engine:
             await self._writer.call(lambda connection: None)
 
     def _stop(self, error: Exception) -> None:
-        """End every run because of an error; calls under way may still bring their answers."""
+        """End every run because of an error; calls in flight may still return answers."""
         if self._fatal is None:
             if isinstance(error, TargenError):
                 self._fatal = error
@@ -305,7 +305,7 @@ class EmbeddingEngine(Engine):
         """Return one vector per text, (texts, dimensions); see `Embeddings.of`.
 
         Raises:
-            NoEmbeddingsError: the endpoint gives none.
+            NoEmbeddingsError: the endpoint has none.
             EndpointError: the endpoint cannot be used at all.
             BudgetError: the budget is used up.
             StoreError: the completion store fails.

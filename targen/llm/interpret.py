@@ -1,4 +1,4 @@
-"""Decides what an answer is worth, and what to ask next if nothing of it can be used."""
+"""Decides what an answer is worth, and what to ask next if none of it can be used."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from targen.store.ledger import Record
 from targen.store.schema import Status
 
 ASK_AGAIN = 2
-"""How often a request is asked again where nothing of its answer can be used."""
+"""How many times a request is asked again if none of its answer can be used."""
 
 _READABLE: tuple[Status, ...] = ("ok", "malformed", "truncated")
 _QUOTED_CHARACTERS = 20_000
@@ -27,9 +27,9 @@ class Reading:
     """What an answer is worth.
 
     Attributes:
-        status: `ok` only if the whole answer is as the schema wants it.
+        status: `ok` only if the whole answer matches the schema.
         error: what is wrong, in words; None if it is ok.
-        parsed: the object, or what could be saved of it.
+        parsed: the object, or what could be salvaged of it.
     """
 
     status: Status
@@ -60,14 +60,14 @@ def status_of(answer: Answer, error: str | None) -> tuple[Status, str | None]:
 def follow_up(request: Request, reading: Reading, raw: str, asks: int) -> Request | None:
     """Return the request to ask next; None if the answer can be used, or asking does not help.
 
-    A malformed answer is shown to the model with its error. One that was cut off is asked for once
-    more, briefer and with twice the bound; the broken text would only make the prompt longer.
+    A malformed answer is shown to the model with its error. One that was cut off is requested
+    once more, shorter and with twice the limit; the broken text would only lengthen the prompt.
 
     Args:
         request: the request that was answered.
         reading: its answer.
         raw: the text of the answer.
-        asks: how often it has been asked again.
+        asks: how many times it has been asked again.
     """
     if asks >= ASK_AGAIN or reading.parsed.value is not None:
         return None
@@ -117,7 +117,7 @@ def outcome_of(
         request: as the caller gave it.
         request_id: of the last request, if it was followed up.
         record: the completion of the last request.
-        from_store: True if no call was made for it now.
+        from_store: True if no call was made for it this time.
         before: outcome of the request that the last one follows up; its cost is added.
     """
     value: Mapping[str, Any] | None = None
@@ -139,7 +139,7 @@ def outcome_of(
     if before is None:
         return made
     if made.status == "failed" and before.status == "truncated":
-        # The endpoint does not take the wider bound: the answer that was cut off is what counts.
+        # The endpoint rejects the higher limit, so the truncated answer is the one that counts.
         return before
     known = made.cost_usd is not None and before.cost_usd is not None
     return replace(

@@ -1,4 +1,4 @@
-"""Embeddings by a sentence-transformers model on this machine: the extra `embeddings`."""
+"""Embeddings from a local sentence-transformers model: the extra `embeddings`."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,7 +15,7 @@ ENDPOINT: Final = "sentence-transformers"
 
 
 def name_of(setting: str | None) -> str | None:
-    """Return the model's name where the setting asks for such a model, else None."""
+    """Return the model's name if the setting asks for such a model, else None."""
     if setting is None or not setting.startswith(PREFIX):
         return None
     return setting.removeprefix(PREFIX)
@@ -25,7 +25,7 @@ def encode(name: str, texts: Sequence[str]) -> "npt.NDArray[np.float32]":
     """Return one vector per text, (texts, dimensions).
 
     Raises:
-        EndpointError: the package or the model is not there.
+        EndpointError: the package or the model is missing.
     """
     import numpy as np  # noqa: PLC0415 (19 MB in every process that opens an engine)
 

@@ -107,9 +107,9 @@ class Outage:
         """Note a call without an answer; return whether the failure counts against its request.
 
         Args:
-            request_id: of the call's request.
+            request_id: id of the call's request.
             sent_at: when the call was sent, in monotonic seconds.
-            now: the time.
+            now: the current time.
             reply: the failure.
             timed_out: True if the endpoint took the call and did not answer in time. That says
                 nothing about the endpoint while it accepts connections.

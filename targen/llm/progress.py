@@ -21,7 +21,7 @@ class Stats:
         prompt_tokens, completion_tokens: as far as they are known.
         uncounted: answers whose tokens the endpoint did not count.
         cost_usd: cost of the calls made now; None where a price is unknown.
-        simulated: True where the embedded model answered and the price means nothing.
+        simulated: True if the simulator answered, so that the price means nothing.
         seconds: from the opening of the engine to its closing.
     """
 
@@ -87,7 +87,7 @@ _LOOK_S = 0.25
 _OVER_S = 5.0
 _MOST_OVER_S = 600.0
 _SOME = 8
-"""Outcomes over which the speed is taken at least."""
+"""Speed is measured over at least this many outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +103,9 @@ class Progress:
         down: True while the endpoint as a whole does not answer.
         per_s: calls per second over the last few seconds, longer if calls take longer.
         tokens_per_s: output tokens per second over the same time.
-        limit: calls per second that the endpoint seems to allow, None while none was found.
+        limit: calls per second that the endpoint seems to allow, None until one is found.
         tokens: prompt and output together; `cost_usd`: None where a price is unknown.
-        left_s: seconds left at the present speed, None if unknown.
+        left_s: seconds left at the current speed, None if unknown.
         ended: True in the last report of an engine.
     """
 
@@ -162,7 +162,7 @@ _WATCHERS: list[Watcher] = []
 def watched(watcher: Watcher) -> Iterator[None]:
     """Report the progress of every engine of this process to `watcher` a few times a second.
 
-    It is called on the engine's event loop: it must be quick and never raise.
+    `watcher` is called on the engine's event loop, so it must be quick and must never raise.
     """
     _WATCHERS.append(watcher)
     try:
@@ -172,7 +172,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 class Clock:
-    """Looks at an engine, a few times a second for watchers, every few seconds for the log."""
+    """Samples an engine: a few times a second for watchers, every few seconds for the log."""
 
     def __init__(
         self,
@@ -183,9 +183,9 @@ class Clock:
         """Start the clock on the running loop.
 
         Args:
-            look: returns the figures; speed and time left are found here.
+            look: returns the figures; speed and time left are added here.
             report: gets them as often as the log.
-            every_s: seconds between two reports.
+            every_s: seconds between reports.
         """
         self._look, self._report, self._every_s = look, report, every_s
         self._due = time.monotonic() + every_s
@@ -211,7 +211,7 @@ class Clock:
     def _figures(self, now: float) -> Progress:
         """Return the figures with the speed since a moment some seconds ago.
 
-        Where answers take long, that moment is longer ago: the time in which a few came.
+        If answers are slow, that moment is further back, so that a few answers fall after it.
         """
         figures = self._look()
         while len(self._seen) > 1 and self._seen[1][0] <= now - _OVER_S:
@@ -234,7 +234,7 @@ class Clock:
         )
 
     def stop(self) -> None:
-        """Report no more, after a last word to those who watch."""
+        """Stop reporting, after one last report to the watchers."""
         self._handle.cancel()
         last = replace(self._figures(time.monotonic()), ended=True)
         for watcher in _WATCHERS:

@@ -1,4 +1,4 @@
-"""The limiter in front of one endpoint: when the next call may leave this process."""
+"""The limiter in front of one endpoint: when the next call may be sent."""
 
 import asyncio
 import logging
@@ -135,12 +135,12 @@ class RateLimiter:
     # What the pipeline calls.
 
     async def acquire(self, key: str, request: Request | None = None, first: bool = False) -> Slot:
-        """Wait until a call may leave, and count it as sent.
+        """Wait until a call may be sent, and count it as sent.
 
         Args:
             key: the request's id.
             request: what will be sent; None for texts to embed, which no token limit counts.
-            first: True for a request that is tried again: it does not queue behind new ones.
+            first: True for a retry, which does not queue behind new requests.
         """
         slot, future = Slot(request, key), self._loop.create_future()
         (self._waiting.appendleft if first else self._waiting.append)((slot, future))

@@ -1,18 +1,18 @@
-"""The rate limit of an endpoint, found from its refusals alone.
+"""The rate limit of an endpoint, inferred from its refusals alone.
 
-How it works. Most limits are token buckets. A refusal says that the bucket was empty at that
-moment, so what passed between two refusals divided by the time between them is the bucket's rate,
-whatever its size. Sends start slowly and speed up with every call (`ramp`); the first refusal
-throws the rate far down, from where it climbs to the next refusal (`climb`); from then on the
-rate is held at 0.99 of the estimate (`hold`), and after a while without a refusal creeps up again
-to see whether the limit has been raised. Where two refusals follow too closely for an estimate,
-the rate is halved: plain additive increase and multiplicative decrease, which also fits limits
-that are no buckets.
+How it works. Most limits are token buckets. A refusal means that the bucket was empty at that
+moment, so the number of calls that passed between two refusals, divided by the time between them,
+is the bucket's rate, whatever its size. Sends start slowly and speed up with every call (`ramp`).
+The first refusal cuts the rate sharply, and the rate climbs from there to the next refusal
+(`climb`). From then on it is held at 0.99 of the estimate (`hold`), and after a while without a
+refusal it creeps up again to see whether the limit has been raised. If two refusals are too close
+together for an estimate, the rate is halved and climbs again, which also suits limits that are not
+buckets.
 
-Some endpoints refuse many calls at random, at any rate. So where refusals keep coming after
-few calls although the rate is lowered, it is doubled step by step (`trial`): of a limit, twice the
-rate meets far more refusals, of chance the same share. If it is chance, refusals no longer lower
-the rate (`free`) unless their share rises.
+Some endpoints refuse many calls at random, at any rate. So if refusals keep coming after few calls
+even though the rate is lowered, it is doubled step by step (`trial`). At a real limit, twice the
+rate meets far more refusals; if calls are refused at random, the share stays the same. Random
+refusals no longer lower the rate (`free`) unless their share rises.
 """
 
 import json
@@ -55,10 +55,10 @@ _ALIVE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Leave to send `count` calls, the first at `start`, the next every 1 / `rate` seconds.
+    """Permission to send `count` calls, the first at `start`, the next every 1 / `rate` seconds.
 
-    With a new number of `cuts`, all leave that was given before is void. `chance` is the share of
-    calls that are refused at any rate, None if refusals mean a limit.
+    When `cuts` changes, all earlier permission is void. `chance` is the share of calls that are
+    refused at any rate; None if refusals mean a limit.
     """
 
     start: float
@@ -76,7 +76,7 @@ class Limit:
         rate: calls per second allowed now; `phase`: see the module.
         passed: calls granted and not refused, of all processes, since the row was made.
         next_at: when the next slot is free.
-        empty_at: when the last refused call was sent: the bucket was empty then; `at_empty` is
+        empty_at: when the last refused call was sent; the bucket was empty then. `at_empty` is
             `passed` at that moment.
         cuts: how often the rate was cut.
         cut_at: refusals of calls sent until then belong to the last cut.
@@ -84,13 +84,13 @@ class Limit:
         doubts: refusals that followed an estimate too soon to be believed.
         since: when the present phase began; `grown_at`: when the rate was last raised.
         estimate: the bucket's rate, once known; `patience`: seconds to hold before creeping.
-        frequent: cuts in a row that each followed the last after a few calls; `frequent_rate` is
-            the rate before them, `trial_rate` that at which the trial began.
-        chance: the share of calls that is refused, as the trial finds it.
+        frequent: consecutive cuts that each came only a few calls after the last; `frequent_rate`
+            is the rate before them, `trial_rate` the rate at which the trial began.
+        chance: the share of calls that is refused at random, as found by the trial.
         stage_passed, stage_refused: `passed` when the present stage of a trial began (at `since`),
-            and calls sent since then and refused.
+            and how many calls sent since then were refused.
         marks: [time, passed] of the last seconds.
-        seen: process -> when it last asked for leave.
+        seen: process -> when it last asked for permission.
     """
 
     rate: float = FIRST_RATE
@@ -134,15 +134,15 @@ class Limit:
         most: int,
         ceiling: float = math.inf,
     ) -> Grant:
-        """Take note of what a process did and give it leave for its next calls.
+        """Note what a process did and give it permission for its next calls.
 
         Args:
             now: the shared clock.
             owner: the process.
-            unused: calls that it had leave for and did not send.
-            refusals: when calls were sent that have been refused since it last asked.
-            most: how many calls it could send soon; it gets leave for no more.
-            ceiling: calls a second that the user allows.
+            unused: calls that it was allowed to send but did not.
+            refusals: send times of the calls that were refused since it last asked.
+            most: how many calls it could send soon; it is allowed no more.
+            ceiling: calls per second that the user allows.
         """
         if not self.marks:
             self.marks.append([now, self.passed])
@@ -167,7 +167,7 @@ class Limit:
         return Grant(start, count, self.rate, self.cuts, chance)
 
     def _pass(self, grant: Grant) -> None:
-        """Take it that a grant will be used, evenly and in time."""
+        """Assume that a grant will be used, evenly and on time."""
         self.next_at = grant.start + grant.count / grant.rate
         if self.marks[-1][0] < grant.start:
             self.marks.append([grant.start, self.passed])
@@ -187,7 +187,7 @@ class Limit:
                 mark[1] = max(mark[1] - unused, 0.0)
 
     def _passed_until(self, moment: float) -> float:
-        """Return `passed` at `moment`, between two marks in proportion."""
+        """Return `passed` at `moment`, interpolated between two marks."""
         before = self.marks[0]
         for mark in self.marks:
             if mark[0] >= moment:
@@ -211,7 +211,7 @@ class Limit:
             self.at_empty = self._passed_until(sent_at)
 
     def _cut(self, now: float, sent_at: float) -> None:
-        """Lower the rate after the first refusal of a call that was sent at the present one."""
+        """Lower the rate after the first refusal of a call that was sent at the current rate."""
         start = self.marks[0][0] if self.empty_at is None else self.empty_at
         passed = self._passed_until(sent_at) - self.at_empty
         lasted = max(sent_at - start, 1e-6)
@@ -222,7 +222,7 @@ class Limit:
         elif passed >= SURE_CALLS and lasted >= SURE_S:
             self._hold(passed, lasted)
         elif self.phase == "hold" and self.doubts < MOST_DOUBTS:
-            # So soon after an estimate it may be jitter around an empty bucket.
+            # This soon after an estimate, it may be jitter around an empty bucket.
             self.doubts += 1
             self.rate *= 0.97
         else:
@@ -237,23 +237,23 @@ class Limit:
             self._begin_stage(now, self.trial_rate)
         # A bucket that has just been emptied gets a few calls' worth of rest.
         self.next_at = now + min(REST_CALLS / self.rate, REST_S)
-        # Others still use up what they were granted.
+        # Other processes are still using what they were granted.
         self.cut_at = now + (HORIZON_S if len(self.seen) > 1 else 0.0)
 
     def _hold(self, passed: float, lasted: float) -> None:
-        """Take a new estimate from a long enough time between two refusals."""
+        """Make a new estimate from two refusals that are far enough apart."""
         was, refused_at = self.phase, self.rate
         self.estimate = min(passed / lasted, self.rate)
-        # A single refusal among hundreds, near the estimate, is jitter: no reason to go far down.
+        # A single refusal among hundreds, near the estimate, is jitter: no reason to cut far.
         rare = was == "hold" and passed >= RARE_CALLS and self.rate < 1.02 * self.estimate
         self.rate = 0.995 * self.rate if rare else KEPT * self.estimate
-        # What was climbed to in haste may be too low: a bucket that is full hides what it gets.
+        # An estimate from a quick climb may be too low: a full bucket hides its refill rate.
         self.patience = HOLD_S if was == "hold" else HASTY_S
         self.phase = "hold"
         self.doubts = 0
         self.again = refused_at > HASTE * self.estimate and not self.again
         if self.again:
-            # The rate rose while the bucket was full: what passed says too little. Once more.
+            # The rate rose while the bucket was full, so the estimate is unreliable: climb again.
             self.rate, self.phase, self.estimate = 0.9 * self.estimate, "climb", None
 
     def _suspect(self, passed: float) -> None:
@@ -270,7 +270,7 @@ class Limit:
         self.stage_passed, self.stage_refused = self.passed, 0
 
     def _judge(self, now: float) -> None:
-        """See what the present stage of a trial, or of freedom, has shown."""
+        """Judge what the current stage of a trial, or of the `free` phase, has shown."""
         lasted = now - self.since
         sent = self.passed - self.stage_passed + self.stage_refused
         share = self.stage_refused / max(sent, 1.0)
@@ -280,7 +280,7 @@ class Limit:
         if self.chance is None and 0 < share <= TRIAL_MOST_SHARE:
             self.chance = share
         if self.chance is None or share < self.chance / 4:
-            # Too many for chance, or none (any more).
+            # Too many to be random, or none (any more).
             self._end_trial(now, self.rate / 2 if share else self.rate)
         elif share > self.chance + (1 - self.chance) / 3:
             if self.phase == "trial":
@@ -296,7 +296,7 @@ class Limit:
 
     def _end_trial(self, now: float, rate: float) -> None:
         self.rate = max(rate, LEAST_RATE)
-        # The next trial takes far more to be begun.
+        # It takes far more to start the next trial.
         self.frequent = -TRIAL_PAUSE
         self.phase, self.chance, self.estimate = "climb", None, None
         self.since = self.grown_at = self.cut_at = now

@@ -24,23 +24,23 @@ _REFUSED = re.compile(
     r"extra (?:input|field|param|arg)|invalid|forbidden|disallow|deprecated|cannot|can't|must not|"
     r"fail|only the default|instead|no such|does not take|not take|removed"
 )
-"""Words of refusal."""
+"""Words that indicate a refusal."""
 
 _NEAR = 80
-"""Characters between a parameter and the word of refusal that is about it, at most."""
+"""The most characters between a parameter and the refusal word that refers to it."""
 
 _NAME_REFUSED = re.compile(
     r"unsupported|n[o']t support|unknown|unrecogni[sz]|unexpected|extra (?:input|field|param|arg)|"
     r"not (?:permitted|allowed)|deprecated|instead|disallow|forbidden|no such|cannot find|"
     r"invalid (?:parameter|argument|field|key|name)"
 )
-"""Says that the name of a parameter is not known, not that its value is wrong."""
+"""Means that the name of a parameter is unknown, not that its value is wrong."""
 
 _VAGUE = frozenset({"body", "request", "none", "null", "params", "parameters", "root", "__root__"})
 """Components of `param` that name no parameter."""
 
 _LOCATION = re.compile(r"['\"]loc['\"]: *[\[(]([^\])]*)[\])]")
-"""The location in an error list of FastAPI, as JSON or as Python writes it."""
+"""The location in a FastAPI error list, as JSON or as a Python literal."""
 
 _MESSAGE = re.compile(r"['\"](?:msg|message)['\"]: *(?:'([^']*)'|\"([^\"]*)\")")
 
@@ -48,22 +48,22 @@ _OF_THE_PROMPT = re.compile(
     r"(?:invalid|unknown|unsupported|unrecogni[sz]ed|unexpected)(?: \w+){0,3}:? "
     r"['\"`](?:messages|model|prompt|input|tools|stop|user)\b"
 )
-"""Says that what is wrong is the prompt or the model's name."""
+"""Means that the prompt or the model's name is what is wrong."""
 
 _GRAM = 5
-"""So many words in a row that are in the prompt, too, are a quotation of it."""
+"""This many consecutive words that also occur in the prompt count as a quotation of it."""
 
 
 class Refusal:
     """One refusal.
 
     Attributes:
-        text: the message in lower case, without what it repeats of the request.
+        text: the message in lower case, without the parts of the request that it repeats.
         path: the components of the parameter that it names; empty if it names none.
     """
 
     def __init__(self, param: str, words: str, messages: Sequence[Mapping[str, str]]) -> None:
-        """Read it.
+        """Parse the refusal.
 
         Args:
             param: the parameter that the endpoint named, or ''.
@@ -81,7 +81,7 @@ class Refusal:
         self.text = _without_prompt(_without_blocks(words), messages).lower()
 
     def about(self) -> list[Feature]:
-        """Return what the refusal is about, in the order in which it is named."""
+        """Return what the refusal is about, in the order of mention."""
         if self.path:
             named = dict.fromkeys(self.path)
             found = [f for name in named for f, names in FEATURES.items() if re.search(names, name)]
@@ -106,7 +106,7 @@ class Refusal:
             start += len(sentence) + 1
         found = [feature for _, feature in sorted(places)]
         if found[:2] == ["temperature", "top_p"]:
-            # Together they are refused by some: top_p is the less important one.
+            # Some endpoints refuse the two together; top_p is the less important one.
             found[:2] = ["top_p", "temperature"]
         return list(dict.fromkeys(found))
 
@@ -165,19 +165,19 @@ _OUTPUT = (
     r"greater than [^.\d]*?(\d+)",
 )
 _LEAST_OUTPUT = 16
-"""An answer of fewer tokens is of no use."""
+"""An answer with fewer tokens is of no use."""
 
 
 def largest_output(refusal: Refusal, sent: int) -> tuple[int, bool] | None:
     """Return the output limit that the numbers in a refusal allow.
 
     Args:
-        refusal: one of the length.
+        refusal: a refusal for length.
         sent: the limit that was refused, in tokens.
 
     Returns:
-        The limit in tokens, less than `sent`, and whether it is the model's own (then it holds for
-        every request) or what the prompt left of the context; None if the numbers allow none.
+        The limit in tokens, less than `sent`, and whether it is the model's own (which applies to
+        every request) or what the prompt left of the context; None if the numbers give none.
     """
     text = re.sub(r"(?<=\d)[,_](?=\d{3})", "", refusal.text)
     context, prompt = _number(text, _CONTEXT), _number(text, _PROMPT)
@@ -208,7 +208,7 @@ def _distance(first: re.Match[str], second: re.Match[str]) -> int:
 
 
 def _without_blocks(text: str) -> str:
-    """Blank out everything in braces: a repeated body or schema, maybe cut off at its end."""
+    """Blank out everything in braces: a repeated body or schema, possibly truncated."""
     kept, depth = [], 0
     for character in text:
         depth += character == "{"

@@ -44,7 +44,7 @@ class Run:
         self.room.set()
 
     async def drain(self, grace_s: float) -> None:
-        """Draw no more, cancel what has not been sent, wait up to `grace_s` for the rest."""
+        """Draw no more, cancel what has not been sent, and wait up to `grace_s` for the rest."""
         if self.drawing is not None:
             self.drawing.cancel()
             await asyncio.gather(self.drawing, return_exceptions=True)
@@ -63,18 +63,18 @@ class Call:
     """A request on its way to a stored completion.
 
     Attributes:
-        run: that wants it.
-        request: what is sent; another than the caller's own if it is a follow-up.
+        run: the run that wants it.
+        request: what is sent; not the caller's own request if it is a follow-up.
         request_id, identity: see `types.identify`.
         parent_id: id of the request that it follows up.
         batched: True if it is part of a batch.
         reserved_usd: US dollars set aside for it.
-        tries: calls sent; `throttled`: those refused for the rate; `timeouts`: those that were
-            not answered in time; `attempts`: failures that count against the request.
+        tries: calls sent; `throttled`: those refused because of the rate; `timeouts`: those not
+            answered in time; `attempts`: failures that count against the request.
         state: `sent` from the moment it leaves until its reply has come.
-        profile: that its body was made with.
+        profile: the profile that its body was made with.
         task: the coroutine that makes it.
-        reply: what a batch brings; None: claim the call anew.
+        reply: what a batch returned; None means that the call must be claimed again.
         settled: for a batch: whether its answer was stored, once that is decided.
     """
 

@@ -15,7 +15,7 @@ WORDS = 8
 
 
 def shared(rows: pl.Series, reference: pl.Series, size: int = WORDS) -> npt.NDArray[np.bool_]:
-    """Return per text whether it shares `size` consecutive words with any reference text.
+    """Return, for each text, whether it shares `size` consecutive words with any reference text.
 
     A shorter text counts only if an entire reference text consists of the same words; a text
     without words never counts. Case and punctuation are ignored. Copies in which every few words

@@ -21,15 +21,15 @@ Words64 = npt.NDArray[np.uint64]
 WIDTH = 5
 """Characters per shingle."""
 THRESHOLD = 0.8
-"""Jaccard similarity from which two rows are near duplicates."""
+"""Jaccard similarity at or above which two rows are near duplicates."""
 FLOOR = 0.5
 """Jaccard similarity that each text field must also have, so that two questions about one long
 passage are not duplicates."""
 BANDS, WIDTH_OF_BAND = 16, 6
 """A pair of Jaccard similarity s is found with probability 1 - (1 - s^6)^16: 0.992 at 0.8."""
 CROWD = 32
-"""In a bucket with more rows than this, each row is compared with the `CHAIN` rows before it
-only. Rows in such a bucket are nearly all similar."""
+"""In a bucket with more rows than this, each row is compared only with the `CHAIN` rows
+before it. Rows in such a bucket are nearly all similar."""
 CHAIN = 4
 CHUNK = 1 << 21
 """Shingles hashed at a time; bounds the memory."""
@@ -48,12 +48,12 @@ def normalized(text: pl.Series) -> pl.Series:
 
 
 def exact(text: pl.Series) -> pl.Series:
-    """Return per text whether an earlier text is equal after `normalized`."""
+    """Return, for each text, whether an earlier text is equal after `normalized`."""
     return ~normalized(text).is_first_distinct()
 
 
 def mixed(values: Words64) -> Words64:
-    """Hash 64-bit integers by the finalizer of SplitMix64 (Steele et al. 2014)."""
+    """Hash 64-bit integers with the finalizer of SplitMix64 (Steele et al. 2014)."""
     out = values + _GOLDEN
     out = (out ^ (out >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     out = (out ^ (out >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -80,7 +80,7 @@ def shingles(texts: Sequence[str], salt: int = 0) -> tuple[Words64, Ints]:
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     if starts[-1] == 0:
         return np.empty(0, dtype=np.uint64), starts
-    # 5 characters of 21 bits exceed 64 bits: the first three and the last two are packed apart.
+    # 5 characters of 21 bits exceed 64 bits: pack the first three and the last two separately.
     head = points[:-4] | (points[1:-3] << np.uint64(21)) | (points[2:-2] << np.uint64(42))
     tail = points[3:-1] | (points[4:] << np.uint64(21)) | (np.uint64(salt + 1) << np.uint64(42))
     codes = mixed(mixed(head) ^ tail)
@@ -111,8 +111,8 @@ def near_pairs(
     Source: Broder 1997; Leskovec et al., Mining of Massive Datasets, ch. 3. Candidates are
     verified on their shingle sets, so no returned pair is false. A pair at 0.8 is missed with
     probability 0.008, a pair at 0.9 with 6e-6, and more often if dozens of rows are nearly equal;
-    almost every such row is still in some pair. Copies and small edits are found, paraphrases are
-    not.
+    almost every such row is still in some pair. Copies and small edits are found;
+    paraphrases are not.
     """
     frame = pl.DataFrame([normalized(column).alias(str(i)) for i, column in enumerate(fields)])
     distinct = frame.select(pl.struct(pl.all()).is_first_distinct()).to_series()

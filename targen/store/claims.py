@@ -17,7 +17,7 @@ GROUP = 64
 """Requests that are looked up in one transaction."""
 
 _LINGER_S = 0.01
-"""How long a look-up waits for its group to fill."""
+"""How long a lookup waits for its group to fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class Claim:
     Attributes:
         record: the stored completion, None if there is none yet.
         ours: True if this process has the lease and must ask. False without a record: another
-            process is asking, or the budget does not suffice.
+            process is asking, or the budget is too small.
         reserved_usd: US dollars reserved for the request by this claim.
         batched: True if the request is part of a submitted batch whose answers have not been read.
-        short: for each budget, what is spent and what is reserved, if the budget does not suffice.
+        short: for each budget, what is spent and what is reserved, if it is too small.
     """
 
     record: Record | None = None
