@@ -40,9 +40,9 @@ class Answer:
     """A chat completion.
 
     Attributes:
-        text: the answer, without the reasoning that came in a field of its own.
-        finish: `stop`, `length` (cut off at its bound), `content_filter`, or another reason in the
-            endpoint's own word, in lower case.
+        text: the answer, without reasoning that came in a separate field.
+        finish: `stop`, `length` (cut off at its limit), `content_filter`, or another reason in the
+            endpoint's own words, in lower case.
         refusal: why the model refused, in its words.
         prompt_tokens, completion_tokens: None if the endpoint did not count them credibly.
         model, fingerprint, provider_id: what the endpoint calls them.
@@ -129,7 +129,7 @@ def _finish(reason: str) -> str:
 def text_of(content: Any) -> str:
     """Return the text of a message's `content`, without the parts that are reasoning.
 
-    Content that is JSON already becomes its JSON text.
+    Content that is already parsed JSON becomes its JSON text.
     """
     if content is None or content == "":
         return ""
@@ -143,7 +143,7 @@ def text_of(content: Any) -> str:
 
 
 def _is_part(part: Any, listed: bool) -> bool:
-    """Return whether a mapping is a part of a message, and no answer that is parsed already."""
+    """Return whether a mapping is a part of a message rather than an answer already parsed."""
     if not isinstance(part, Mapping):
         return False
     kind = part.get("type")

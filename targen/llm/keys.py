@@ -20,7 +20,7 @@ _ESCAPED_ASCII = re.compile(r"\\u00[2-7]|\\/")
 _KNOWN: "dict[str, _Secret]" = {}
 
 _CUT = 8
-"""Fewer characters of a key are no secret: keys of one vendor begin alike."""
+"""Fewer characters of a key are not secret: one vendor's keys begin alike."""
 _END = 8
 
 
@@ -74,7 +74,7 @@ class _Secret:
                 if found is None:
                     break
                 end, left = found.end(), left - 1
-            # Shortened texts end within the secret, maybe within an escape, or with a quote.
+            # Shortened texts end within the secret, possibly within an escape, or with a quote.
             if left == 0 or len(text) - end <= _END:
                 kept.append(text[start : head.start()] + REPLACEMENT)
                 start = end
@@ -97,14 +97,14 @@ def remember(secret: str) -> None:
 
 
 def without_keys(text: str) -> str:
-    """Return `text` with every known key replaced, escaped ones too."""
+    """Return `text` with every known key replaced, including escaped ones."""
     for secret in _KNOWN.values():
         text = secret.without(text)
     return text
 
 
 def answer_without_keys(text: str) -> str:
-    """Return an answer with every known key replaced; fast where no key can be in it."""
+    """Return an answer with every known key replaced; fast if it cannot contain one."""
     escaped = "\\" in text and _ESCAPED_ASCII.search(text)
     for secret in _KNOWN.values():
         if escaped or secret.plain in text:

@@ -3,7 +3,7 @@
 `Pipeline.answer` is the whole path. Each request is one coroutine of it:
 
 1. claim: the store returns the stored completion, or leases the request to this process and
-   reserves the most that the call may cost in the budget;
+   reserves in the budget the most that the call may cost;
 2. reserve: the rate limiter says when the call may be sent;
 3. send: the client posts it and reads the reply;
 4. interpret: the reply is an answer, a reason to try again, or the end of the request;
@@ -135,7 +135,7 @@ class Pipeline:
                     sent = await self._batches.send(call, claim.batched)
                 else:
                     sent = await self._send(call)
-                # None: a batch ended without a reply to this call. Claim it again.
+                # None: the batch brought no reply to this call, so claim it again.
                 if sent is not None and await self._is_final(call, *sent):
                     record = await self._store(call, *sent)
                     call.settle(stored=True)

@@ -38,20 +38,20 @@ _LONG_WAIT_S = 5.0
 
 _LEAST_GUESS_S = 0.1
 _MOST_GUESS_S = 2.0
-"""How long to wait after the headers leave no call, if they do not say when there will be one."""
+"""How long to wait if the headers say that no call is left, but not when there will be one."""
 
 UNSAVED_MOST = 8
-"""Answers that may be on their way to the store before more is paid for: a kill loses them."""
+"""The most answers not yet stored before more is paid for: a kill loses them."""
 
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """Leave to send one call.
+    """Permission to send one call.
 
     Attributes:
         request: what is sent.
         key: its id.
-        sent_at: when leave was given, in monotonic seconds.
+        sent_at: when permission was given, in monotonic seconds.
         in_flight: calls in flight then, this one included.
     """
 
@@ -64,7 +64,7 @@ class Slot:
 class RateLimiter:
     """Bounds calls in flight, their rate, their tokens, and the answers that wait to be stored.
 
-    With `shared` None nothing is limited but the calls in flight: the simulator.
+    If `shared` is None (the simulator), only the calls in flight are limited.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class RateLimiter:
         """Make the limiter; must be called on a running event loop.
 
         Args:
-            concurrency: calls in flight at most.
+            concurrency: the most calls in flight.
             shared: the writer, the name of the limiter's row, and this process's name.
-            outage: of the endpoint; while it is down single calls probe it.
+            outage: the endpoint's outage; while it is down, single calls probe it.
             per_minute: the user's own limit in calls per minute.
             tokens: the user's limit on tokens per minute.
         """
@@ -178,7 +178,7 @@ class RateLimiter:
         self.dispatch()
 
     def stop(self) -> None:
-        """Let no more calls leave."""
+        """Let no more calls be sent."""
         self._stopped = True
         if self._timer:
             self._timer.cancel()
@@ -190,13 +190,13 @@ class RateLimiter:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._shared is not None and self._found:
-            # The next engine need not find it from the beginning.
+            # The next engine need not start from scratch.
             writer, name, _ = self._shared
             window = str(round(self._controller.window, 1))
             writer.submit(lambda connection: _save(connection, _window(name), window))
 
     def dispatch(self) -> None:
-        """Give leave to the calls that may be sent now, and set a timer for the rest."""
+        """Release the calls that may be sent now, and set a timer for the rest."""
         while self._waiting and not self._stopped:
             slot, future = self._waiting[0]
             if future.done():
@@ -211,10 +211,10 @@ class RateLimiter:
             self._send(slot, now)
             future.set_result(None)
 
-    # When a call may leave.
+    # When a call may be sent.
 
     def _wait(self, now: float, request: Request | None) -> float:
-        """Return the seconds until the next call may leave; NEVER: `dispatch` will be called."""
+        """Return the seconds until the next call may be sent; NEVER: `dispatch` will be called."""
         # With many unsaved answers: a kill now would lose them. The writer catches up first.
         if self._unsaved >= UNSAVED_MOST or self.in_flight >= self.window:
             return NEVER
@@ -234,7 +234,7 @@ class RateLimiter:
         return self._tokens.wait(request, now, self.dispatch)
 
     def _next_grant(self, now: float) -> float | None:
-        # What was not used in time is given back, or it would leave as a burst.
+        # What was not used in time is given back; otherwise it would go out in a burst.
         while self._grants and self._grants[0] < now - _STALE_S:
             self._grants.popleft()
             self._unused += 1
@@ -244,7 +244,7 @@ class RateLimiter:
         if wait == NEVER:
             return
         at = now + max(wait, 0.001)
-        # A timer that goes off too early only looks again: to set it anew costs more.
+        # A timer that fires too early just checks again; resetting it would cost more.
         if self._timer is None or not now < self._timer_at <= at:
             if self._timer:
                 self._timer.cancel()
@@ -270,7 +270,7 @@ class RateLimiter:
             self._refusals.append(slot.sent_at)
             self._ask()
             if reply.retry_after and (self._left is not None or reply.retry_after >= _LONG_WAIT_S):
-                # The endpoint counts for all of us: until then every call would be refused.
+                # The endpoint counts the calls of all processes and would refuse every one until then.
                 self._paused_until = max(self._paused_until, now + reply.retry_after)
                 self._left = None
                 self._guess_s = min(2 * self._guess_s, _MOST_GUESS_S)
@@ -309,7 +309,7 @@ class RateLimiter:
         if left is None:
             return
         try:
-            # Calls that are under way may have been counted or not: take it that they were not.
+            # Calls in flight may or may not have been counted; assume that they were not.
             self._left = float(left) - self.in_flight
         except ValueError:
             return
@@ -322,7 +322,7 @@ class RateLimiter:
                 self._guess_s = max(0.98 * self._guess_s, _LEAST_GUESS_S)
             return
         seconds = duration(reset)
-        # The reset is that of the whole bucket: one call's worth comes back sooner.
+        # The reset is for the whole bucket: one call's worth comes back sooner.
         share = seconds / float(limit) if limit.isdigit() and int(limit) else seconds
         self._reset_at = now + min(max(share, 0.02), 60.0)
 
@@ -340,7 +340,7 @@ class RateLimiter:
             self._asking = self._loop.create_task(self._refill(*self._shared))
 
     async def _refill(self, writer: Writer, name: str, owner: str) -> None:
-        """Get leave for the next calls, and report refusals, in one transaction."""
+        """Get permission for the next calls, and report refusals, in one transaction."""
         unused, self._unused = self._unused, 0
         refusals, self._refusals = self._refusals, []
         most = int(2 * self._most)
@@ -412,7 +412,7 @@ def _save(connection: sa.Connection, name: str, state: str) -> None:
 
 
 def duration(text: str) -> float:
-    """Return the seconds in `1.5`, `20ms`, `6m0s` or `1h2m3.5s`; 1 where it is none of these."""
+    """Return the seconds in `1.5`, `20ms`, `6m0s` or `1h2m3.5s`; 1 if it is none of these."""
     try:
         return float(text)
     except ValueError:

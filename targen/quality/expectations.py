@@ -37,7 +37,7 @@ def page_key(task: str) -> str:
 
 @lru_cache(maxsize=1)
 def _context() -> Any:
-    """Return an in-memory context without progress bars and analytics."""
+    """Return an in-memory context without progress bars or analytics."""
     with _quiet():
         import great_expectations  # noqa: PLC0415
 
@@ -127,7 +127,7 @@ def validate(
         configurations = [_configuration(one, index) for index, one in enumerate(suite)]
         built = ExpectationSuite(name=step, expectations=configurations)
         found = batch.validate(built, result_format=summary).results
-        # The library returns the results in another order.
+        # The library returns the results in a different order.
         ordered = sorted(found, key=lambda one: one.expectation_config.meta[_INDEX])
         results = [_result(one) for one in ordered]
     good = sum(result["success"] for result in results)
