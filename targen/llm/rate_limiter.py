@@ -270,7 +270,7 @@ class RateLimiter:
             self._refusals.append(slot.sent_at)
             self._ask()
             if reply.retry_after and (self._left is not None or reply.retry_after >= _LONG_WAIT_S):
-                # The endpoint counts the calls of all processes and would refuse every one until then.
+                # The endpoint counts for all processes; until then it would refuse every call.
                 self._paused_until = max(self._paused_until, now + reply.retry_after)
                 self._left = None
                 self._guess_s = min(2 * self._guess_s, _MOST_GUESS_S)
