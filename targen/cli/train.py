@@ -42,7 +42,7 @@ def train(
     Also measures V-information. Needs the extra `train`. Uses the best available device.
     """
     if form not in ("classification", "instruction"):
-        raise TargenError(f"--format {form!r}: it is classification or instruction.")
+        raise TargenError(f"--format {form!r}: it must be classification or instruction.")
     from targen.tables.storage import write_file  # noqa: PLC0415
     from targen.tasks import references  # noqa: PLC0415 - a quick command needs none
     from targen.training import study  # noqa: PLC0415 - PyTorch

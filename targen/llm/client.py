@@ -227,7 +227,7 @@ def _base_url(settings: EngineSettings) -> tuple[str, str]:
     if "@" in parts.netloc:
         raise EndpointError(
             f"The base URL of {shown} contains a user name or a password, which the openai SDK "
-            "does not send beside a key: name it without them."
+            "does not send beside a key: remove them from the URL."
         )
     for name, value in parse_qsl(parts.query):
         if SECRET_NAME.search(name):

@@ -59,7 +59,9 @@ def test_a_task_is_released_once_it_passes_its_gates(
     monkeypatch.setenv("TARGEN_ROWS", "20")
     status, _, err = shell("--release", "mood")
     assert status == 1
-    assert "they have 8 rows, but 20 are requested; TARGEN_ROWS=8 releases the current tables" in err
+    assert (
+        "they have 8 rows, but 20 are requested; TARGEN_ROWS=8 releases the current tables" in err
+    )
     monkeypatch.setenv("TARGEN_ROWS", "8")
 
     with DagsterInstance.get() as instance:
