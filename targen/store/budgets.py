@@ -34,12 +34,12 @@ class BudgetLedger:
         self.ceilings = dict(ceilings)
 
     def reserve(self, connection: sa.Connection, amounts: Sequence[float]) -> int:
-        """Reserve as many of `amounts` as fit, in order; return how many."""
+        """Reserve as many of `amounts` as fit, in order; return how many. Nothing always fits."""
         self._bury(connection)
         room = min(self._room(connection, scope) for scope in self.ceilings)
         count, total = 0, 0.0
         for amount in amounts:
-            if total + amount > room + DOLLAR_DUST:
+            if amount and total + amount > room + DOLLAR_DUST:
                 break
             total += amount
             count += 1

@@ -85,7 +85,17 @@ class Claims:
         self._pending.append(question)
         if self._task is None:
             self._task = asyncio.create_task(self._look_up())
-        return await question.future
+        try:
+            return await question.future
+        except asyncio.CancelledError:
+            # The claim may have been granted in the moment before.
+            future = question.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                claim = future.result()
+                if claim.ours:
+                    self.give_back(claim.reserved_usd)
+                    self.release([request_id])
+            raise
 
     async def wait(self) -> None:
         """Wait until a claim that was not granted may be: after a moment, or a refund."""
@@ -193,11 +203,11 @@ class Claims:
             found = replace(found, batched=batched)
             if budget is None:
                 return found, {}
-            # What is part of a batch counts as spent already. It comes first: a budget that a
-            # batch uses up must not keep its answers from being read.
+            # What is part of a batch counts as spent already, and a call that is tried again has
+            # its reservation. They come first: they must not wait behind what lacks the money.
             amounts = bounds | dict.fromkeys(batched, 0.0)
             claimed = [name for name in names if name in found.claimed]
-            claimed.sort(key=lambda name: name not in batched)
+            claimed.sort(key=lambda name: amounts[name] > 0)
             fit = budget.reserve(connection, [amounts[name] for name in claimed])
             granted = {name: amounts[name] for name in claimed[:fit]}
             self._ledger.release(claimed[fit:])(connection)
