@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from targen.errors import TargenError
 from targen.llm.concurrency import FIRST_WINDOW, ConcurrencyController
 from targen.llm.outage import Outage
 from targen.llm.rate_model import Grant, Limit
@@ -141,6 +140,9 @@ class RateLimiter:
             key: the request's id.
             request: what will be sent; None for texts to embed, which no token limit counts.
             first: True for a retry, which does not queue behind new requests.
+
+        Raises:
+            StoreError: the store failed, which holds the limits that all processes share.
         """
         slot, future = Slot(request, key), self._loop.create_future()
         (self._waiting.appendleft if first else self._waiting.append)((slot, future))
@@ -148,7 +150,7 @@ class RateLimiter:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if future.done() and not future.cancelled() and future.exception() is None:
                 self.lost(slot)
             raise
         return slot
@@ -203,13 +205,24 @@ class RateLimiter:
                 self._waiting.popleft()
                 continue
             now = time.monotonic()
-            wait = self._wait(now, slot.request)
+            try:
+                wait = self._wait(now, slot.request)
+            except Exception as error:
+                self._fail(error)
+                return
             if wait > 0:
                 self._wake_in(now, wait)
                 return
             self._waiting.popleft()
             self._send(slot, now)
             future.set_result(None)
+
+    def _fail(self, error: Exception) -> None:
+        """Let all that wait fail: nothing else may be under way that would meet the error."""
+        waiting, self._waiting = self._waiting, deque()
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
 
     # When a call may be sent.
 
@@ -362,8 +375,8 @@ class RateLimiter:
 
         try:
             result = await writer.call(work)
-        except TargenError:
-            # The store's failure stops the engine where completions are written.
+        except Exception as error:
+            self._fail(error)
             return
         finally:
             self._asking = None

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from targen.errors import TargenError
 from targen.llm.reply import Answer
 from targen.llm.types import Request
 from targen.store.completions import now as store_now
@@ -50,18 +49,27 @@ class TokenLimit:
         self._per_byte = 1 / _BYTES_PER_TOKEN
         self._output: float | None = None
         self._again_at = 0.0
+        self._wake: Callable[[], None] | None = None
+        self._error: Exception | None = None
 
     def wait(self, request: Request, now: float, dispatch: Callable[[], None]) -> float:
-        """Return the seconds until `request` may leave; NEVER: `dispatch` will be called."""
+        """Return the seconds until `request` may leave; NEVER: `dispatch` will be called.
+
+        Raises:
+            StoreError: the store failed, so no more tokens will come.
+        """
         # What is more than the bucket holds goes when it is full, and the next wait longer.
         missing = min(self.estimate(request), self._size) - self._have
         if missing <= 0:
             return 0.0
+        if self._error is not None:
+            raise self._error
+        self._wake = dispatch
         if self._asking:
             return NEVER
         if self._again_at > now:
             return self._again_at - now
-        self._take(missing, min(missing + self._portion, self._size), dispatch)
+        self._take(missing, min(missing + self._portion, self._size))
         return NEVER
 
     def estimate(self, request: Request) -> float:
@@ -93,21 +101,23 @@ class TokenLimit:
         self._output = before + weight * (answer.completion_tokens - before)
         if self._have > self._portion and not self._asking:
             # Not hoarded here: the others may have it, and a full bucket lets it run over.
-            self._take(0.0, -self._have, None)
+            self._take(0.0, -self._have)
 
-    def _take(self, missing: float, wanted: float, dispatch: Callable[[], None] | None) -> None:
+    def _take(self, missing: float, wanted: float) -> None:
         async def take() -> None:
             try:
                 given, seconds = await self._writer.call(self._taken(missing, wanted))
-            except TargenError:
-                # The store's failure stops the engine where completions are written.
-                return
+            except Exception as error:
+                # For the next that waits: nothing else may be on its way to the store.
+                self._error = error
+            else:
+                self._have += given
+                self._again_at = time.monotonic() + seconds if seconds else 0.0
             finally:
                 self._asking = None
-            self._have += given
-            self._again_at = time.monotonic() + seconds if seconds else 0.0
-            if dispatch is not None:
-                dispatch()
+            wake, self._wake = self._wake, None
+            if wake is not None:
+                wake()
 
         self._asking = asyncio.create_task(take())
 

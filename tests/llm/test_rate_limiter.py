@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from targen.errors import StoreError
 from targen.llm.outage import Outage
 from targen.llm.rate_limiter import UNSAVED_MOST, RateLimiter, Slot, duration
+from targen.llm.rate_model import Limit
 from targen.llm.reply import Answer, Reply
+from targen.llm.tokens import TokenLimit
+from targen.llm.types import Request, Sampling
 from targen.store.claims import put_rows
 from targen.store.completions import Store
 from targen.store.ledger import Ledger
@@ -98,6 +102,46 @@ async def test_the_user_s_own_limit_holds(writer: Writer) -> None:
     limiter = limiter_of(writer, per_minute=1200)
     # Twenty a second; a tenth of a second's calls may leave at once.
     assert 10 <= await send(limiter, 1.0) <= 24
+
+
+@pytest.mark.parametrize("error", [StoreError("the disk is full"), TypeError("another release")])
+async def test_a_failure_of_the_store_reaches_those_who_wait(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Or they would wait for ever: nothing else need be on its way to the store."""
+
+    def load(text: str | None) -> Any:
+        raise error
+
+    monkeypatch.setattr(Limit, "load", load)
+    limiter = limiter_of(writer)
+    with pytest.raises(type(error), match=str(error)):
+        await asyncio.wait_for(limiter.acquire("key"), 5)
+    tokens = TokenLimit(60_000, writer, "endpoint")
+    monkeypatch.undo()
+    monkeypatch.setattr(tokens, "_taken", lambda missing, wanted: load)
+    limiter = limiter_of(writer, tokens=tokens)
+    with pytest.raises(type(error), match=str(error)):
+        await asyncio.wait_for(limiter.acquire("key", asking(300, 10)), 5)
+    await limiter.close()
+
+
+async def test_tokens_that_are_given_back_do_not_keep_the_next_from_leaving(
+    writer: Writer,
+) -> None:
+    limiter = limiter_of(writer, 8, tokens=TokenLimit(60_000, writer, "endpoint"))
+    slot = await limiter.acquire("first", asking(300, 2000))
+    await asyncio.sleep(0.06)
+    # Far fewer than estimated: what is left goes back to the others, while the next one waits.
+    used = Answer("x", "stop", prompt_tokens=100, completion_tokens=5)
+    limiter.replied(slot, time.monotonic(), Reply("answer", answer=used), {})
+    await asyncio.wait_for(limiter.acquire("next", asking(15_000, 10)), 10)
+    await limiter.close()
+
+
+def asking(characters: int, output: int) -> Request:
+    message = {"role": "user", "content": "x" * characters}
+    return Request((message,), {}, sampling=Sampling(max_output_tokens=output))
 
 
 async def test_an_overloaded_endpoint_gets_fewer_at_a_time(writer: Writer) -> None:
