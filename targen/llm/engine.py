@@ -232,14 +232,15 @@ class Engine:
 
     async def _close(self, run: Run) -> None:
         """Draw no more, and store what was paid for."""
-        if run.closed:
-            return
         run.closed = True
-        self._runs.discard(run)
         await run.drain(_GRACE_S)
+        if run not in self._runs:
+            return
         # A store that fails has been reported already.
         with contextlib.suppress(StoreError):
             await self._writer.call(lambda connection: None)
+        # Only now: an engine that is closed meanwhile must wait for this, too.
+        self._runs.discard(run)
 
     def _stop(self, error: Exception) -> None:
         """End every run because of an error; calls in flight may still return answers."""

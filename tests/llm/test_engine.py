@@ -359,6 +359,18 @@ async def test_what_was_paid_for_when_the_caller_stops_is_stored(settings: Any) 
         assert (kept, leases) == (sent, 0)
 
 
+async def test_a_run_that_is_being_closed_is_waited_for(settings: Any) -> None:
+    """A loop that is left is closed in the background; the engine may be closed before it ends."""
+    async with Endpoint(delay=0.5) as endpoint:
+        async with Engine(settings(endpoint, concurrency=8)) as llm:
+            async for _ in llm.run(requests(100)):
+                break
+            await asyncio.sleep(0.05)
+        sent = len(endpoint.bodies)
+        await ask(settings(endpoint), requests(100)[: sent + 1])
+        assert len(endpoint.bodies) == sent + 1
+
+
 async def test_a_cancelled_task_stores_what_was_paid_for(settings: Any) -> None:
     async with Endpoint(delay=0.2) as endpoint:
         task = asyncio.create_task(ask(settings(endpoint, concurrency=8), requests(100)))
