@@ -215,6 +215,9 @@ class Pipeline:
             self._limiter.lost(slot)
             raise
         now = time.monotonic()
+        if not reply.ambiguous:
+            # It certainly cost nothing but what the answer says, even if this ends the engine.
+            call.state = "answered"
         try:
             self._observe(call, slot, now, reply, timeout_s)
         finally:

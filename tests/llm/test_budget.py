@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from targen.errors import BudgetError
+from targen.errors import BudgetError, EndpointError
+from targen.llm import outage
 from tests.support.endpoint import GOOD, Endpoint, ask, completion, requests
 
 
@@ -70,3 +71,13 @@ async def test_a_lost_call_counts_as_spent(settings: Any, prices: float) -> None
         with pytest.raises(BudgetError) as caught:
             await ask(settings(endpoint, budget_usd=0.0), requests(2))
         assert f"spent ${prices:.4f}" not in str(caught.value)
+
+
+async def test_an_endpoint_that_takes_no_call_costs_nothing(
+    settings: Any, prices: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage, "FRESH_S", 0.05)
+    with pytest.raises(EndpointError, match="cannot reach"):
+        await ask(settings("http://127.0.0.1:9/v1", budget_usd=1000.0), requests(8))
+    with pytest.raises(BudgetError, match=r"spent \$0\.0000"):
+        await ask(settings("http://127.0.0.1:9/v1", budget_usd=0.0), requests(1))
