@@ -240,6 +240,12 @@ class Embeddings:
             rows = await asyncio.to_thread(local_embeddings.encode, self.local, texts)
             return await self._keep(part, Vectors(rows, None), 0.0, 0.0)
         answer = await self._answered(texts)
+        if answer is None:
+            # Each half is stored by itself: the second may fail after the first was paid for.
+            items = list(part.items())
+            middle = len(items) // 2
+            first = await self._ask(dict(items[:middle]))
+            return first | await self._ask(dict(items[middle:]))
         cost = self._cost(answer.tokens)
         self._stats.paid(answer.tokens or 0, 0, cost, time.monotonic() - started)
         try:
@@ -248,8 +254,8 @@ class Embeddings:
             # After the charge: the other way round there would be room that is not there.
             await self._give_back(answer.reserved)
 
-    async def _answered(self, texts: Sequence[str]) -> Vectors:
-        """Send one request until it is answered; in halves where it is too much at once."""
+    async def _answered(self, texts: Sequence[str]) -> Vectors | None:
+        """Send one request until it is answered; None where it is too much at once."""
         attempt = throttled = tries = 0
         key = digest(list(texts))
         while True:
@@ -265,10 +271,10 @@ class Embeddings:
                     f"{reply.code} ({reply.words.rstrip('.')})."
                 )
             if reply.kind not in ("throttled", "transient"):
-                halves = await self._smaller(texts, reply)
-                if halves is not None:
-                    return halves
-                continue
+                if self._encoding and "encoding_format" in f"{reply.param} {reply.words}":
+                    self._encoding = None
+                    continue
+                return await self._smaller(texts, reply)
             tries += 1
             if reply.kind == "throttled":
                 throttled += 1
@@ -284,25 +290,15 @@ class Embeddings:
             await asyncio.sleep(retry.backoff(key, turn, reply.retry_after))
 
     async def _smaller(self, texts: Sequence[str], reply: replies.Reply) -> Vectors | None:
-        """Answer a refused request in smaller pieces; None: ask the same again, adapted.
+        """Answer the beginning of a text that is too long; None: fewer texts may be taken.
 
         Raises:
             EndpointError: nothing smaller would help.
         """
-        if self._encoding and "encoding_format" in f"{reply.param} {reply.words}":
-            self._encoding = None
-            return None
         if reply.kind != "endpoint" and (reply.code == 413 or _TOO_LONG.search(reply.words)):
             if len(texts) > 1:
-                middle = len(texts) // 2
-                first = await self._answered(texts[:middle])
-                second = await self._answered(texts[middle:])
-                if first.rows.shape[1] == second.rows.shape[1]:
-                    counts = (first.tokens, second.tokens)
-                    tokens = None if None in counts else sum(count or 0 for count in counts)
-                    rows = np.concatenate([first.rows, second.rows])
-                    return Vectors(rows, tokens, first.reserved + second.reserved)
-            elif len(texts[0]) > SHORTEST:
+                return None
+            if len(texts[0]) > SHORTEST:
                 # What the model cannot read to the end, it is given the beginning of.
                 return await self._answered([texts[0][: len(texts[0]) // 2]])
         advice = key_advice(self._settings) if reply.code == 401 else "check TARGEN_EMBEDDING_MODEL"
@@ -317,7 +313,11 @@ class Embeddings:
         if self._encoding:
             body["encoding_format"] = self._encoding
         reserved = await self._reserve(self._bound(texts))
-        slot = await self._limiter.acquire(key)
+        try:
+            slot = await self._limiter.acquire(key)
+        except BaseException:
+            await self._give_back(reserved)
+            raise
         try:
             vectors, reply, headers = await self._post(body, len(texts))
         except BaseException:
@@ -381,9 +381,16 @@ class Embeddings:
         if budget is None or not amount:
             return 0.0
         while True:
-            fits, state = await self._writer.call(
-                lambda c: (budget.reserve(c, [amount]), budget.state(c))
+            asked = asyncio.ensure_future(
+                self._writer.call(lambda c: (budget.reserve(c, [amount]), budget.state(c)))
             )
+            try:
+                fits, state = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                # It is committed all the same.
+                if (await asked)[0]:
+                    await self._give_back(amount)
+                raise
             if fits:
                 return amount
             if all(held <= DOLLAR_DUST for _, held in state.values()):

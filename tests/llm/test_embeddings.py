@@ -163,7 +163,51 @@ async def test_too_much_at_once_goes_in_halves_and_too_long_a_text_is_cut(known:
         again, _ = await embedded(known(endpoint), texts)
         assert len(endpoint.bodies) == calls
     assert (again == rows).all()
-    assert engine.stats.calls == 1
+    # Four answers; what was refused cost nothing.
+    assert engine.stats.calls == 4
+
+
+async def test_the_half_that_was_paid_is_stored_where_the_other_is_refused(known: Any) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.Response:
+        if len(body["input"]) > 1:
+            return failure(413, "too large")
+        return failure(400, "flagged") if body["input"] == ["b"] else answered(body)
+
+    async with Endpoint(answer) as endpoint:
+        with pytest.raises(EndpointError, match="flagged"):
+            await embedded(known(endpoint), ["a", "b"])
+        calls = len(endpoint.bodies)
+        rows, _ = await embedded(known(endpoint), ["a"])
+        assert rows.tolist() == [vector("a")]
+        assert len(endpoint.bodies) == calls
+
+
+async def test_a_request_that_is_cancelled_before_it_leaves_keeps_no_money(
+    known: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("models:\n- {model: e, prompt: 1000, completion: 0}\n")
+    monkeypatch.setenv("TARGEN_PRICES", str(prices))
+    async with Endpoint(lambda body, _: failure(404), delay=0.3) as endpoint:
+        settings = known(endpoint, budget_usd=1000.0, concurrency=1)
+        async with EmbeddingEngine(settings) as llm:
+            with pytest.raises(NoEmbeddingsError):
+                await llm.embed([f"text {n}" for n in range(3 * TEXTS)])
+            assert llm._budget is not None
+            state = await llm._writer.call(llm._budget.state)
+            assert state["*"] == (0.0, pytest.approx(0.0))
+            asked = asyncio.create_task(llm.embed(["a"]))
+            reserve = llm._budget.reserve
+
+            def reserved_and_cancelled(*given: Any) -> int:
+                llm._loop.call_soon_threadsafe(asked.cancel)
+                return reserve(*given)
+
+            monkeypatch.setattr(llm._budget, "reserve", reserved_and_cancelled)
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            state = await llm._writer.call(llm._budget.state)
+            assert state["*"] == (0.0, pytest.approx(0.0))
 
 
 async def test_vectors_of_two_lengths_under_one_name_are_refused(known: Any) -> None:
