@@ -298,9 +298,10 @@ class EmbeddingEngine(Engine):
     ) -> None:
         """Close everything; see `Engine`."""
         try:
-            await super().__aexit__(kind, error, trace)
-        finally:
+            # First: it leaves in the store what it has found out about the endpoint.
             await self.embeddings.close()
+        finally:
+            await super().__aexit__(kind, error, trace)
 
     async def embed(self, texts: Sequence[str]) -> Floats:
         """Return one vector per text, (texts, dimensions); see `Embeddings.of`.

@@ -18,7 +18,7 @@ from targen.llm.embeddings import BYTES, TEXTS, parts, read_answer
 from targen.llm.engine import EmbeddingEngine, EngineSettings
 from targen.store import maintenance
 from targen.store.completions import Store
-from targen.store.schema import BUDGETS, EMBEDDINGS, VERSION
+from targen.store.schema import BUDGETS, EMBEDDINGS, GATES, VERSION
 from tests.support.endpoint import Endpoint, ask, failure, requests
 
 
@@ -66,6 +66,11 @@ async def test_every_text_gets_its_own_vector_once_and_for_all(known: Any) -> No
         assert (engine.stats.calls, engine.stats.from_store) == (0, 4)
         await embedded(known(endpoint, embedding_model="other"), ["a"])
         assert len(endpoint.bodies) == 2
+        store = Store(known(endpoint).store_url)
+        with store.read() as connection:
+            found = connection.execute(sa.select(GATES.c.endpoint)).scalars().all()
+        store.close()
+        assert {"window test e", "window test other"} <= set(found)
 
 
 async def test_what_was_paid_is_stored_by_text(known: Any, monkeypatch: Any, tmp_path: Any) -> None:
