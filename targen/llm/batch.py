@@ -253,9 +253,15 @@ class Batches:
                 await self._not_begun(batch, ended)
             else:
                 await self._results.read(batch, ended)
-        except RefusedError:
+        except RefusedError as error:
             if not self._attach:
                 raise
+            if batch.batch_id is not None:
+                # It may have been paid, and each new claim would lead back to it.
+                raise EndpointError(
+                    f"Batch {batch.batch_id}, which holds requests of this step, cannot be "
+                    f"looked at: {error}"
+                ) from error
             claim_anew(list(batch.calls.values()))
         finally:
             self._under_way.discard(batch)

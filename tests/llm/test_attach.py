@@ -5,12 +5,13 @@ import logging
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from targen.errors import BudgetError
+from targen.errors import BudgetError, EndpointError
 from targen.llm import batch
 from targen.store.completions import Store
 from tests.support.batch_endpoint import BatchEndpoint, good
-from tests.support.endpoint import ask, number, requests
+from tests.support.endpoint import ask, failure, number, requests
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,21 @@ async def test_a_batch_that_came_to_nothing_is_asked_live(
         outcomes, _ = await ask(settings(endpoint.url), requests(8))
         assert [outcome.status for outcome in outcomes] == ["ok"] * 8
         assert sorted(endpoint.live) == list(range(8))
+
+
+async def test_a_batch_that_cannot_be_looked_at_is_an_error(
+    settings: Any, prices: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(self: BatchEndpoint, incoming: web.Request) -> web.Response:
+        return failure(403, "not yours")
+
+    async with BatchEndpoint() as endpoint:
+        await left_behind(settings, endpoint, 8)
+    monkeypatch.setattr(BatchEndpoint, "_batch", refuse)
+    async with BatchEndpoint() as endpoint, asyncio.timeout(10):
+        with pytest.raises(EndpointError, match=r"batch-0.* cannot be looked at: .*not yours"):
+            await ask(settings(endpoint.url), requests(8))
+        assert not endpoint.live
 
 
 async def test_a_budget_that_the_batch_fills_lets_its_answers_be_fetched(
