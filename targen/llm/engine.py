@@ -216,6 +216,11 @@ class Engine:
                         await asyncio.sleep(0)
         except Exception as error:
             run.error = error
+        except asyncio.CancelledError as error:
+            if not run.closed and self._fatal is None:
+                # Not by us: the source has waited for something that was cancelled.
+                run.error = error
+            raise
         finally:
             run.drawn = True
             run.changed.set()

@@ -141,6 +141,16 @@ async def test_an_error_of_the_source_reaches_the_caller(settings: Any) -> None:
             await ask(settings(endpoint), source())
 
 
+async def test_a_source_that_is_cancelled_does_not_count_as_finished(settings: Any) -> None:
+    async def source() -> AsyncIterator[Request]:
+        yield request(0)
+        raise asyncio.CancelledError
+
+    async with Endpoint() as endpoint:
+        with pytest.raises(asyncio.CancelledError):
+            await ask(settings(endpoint), source())
+
+
 async def test_transient_failures_are_tried_again(settings: Any) -> None:
     seen: dict[int, int] = {}
     kinds = (429, 500, 503, 408, 409, "cut", "html", "empty")
