@@ -1,6 +1,7 @@
 """One call of `Engine.run`, and the calls that it makes."""
 
 import asyncio
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,6 +9,8 @@ from typing import Literal
 from targen.llm.reply import Reply
 from targen.llm.types import Outcome, Request
 from targen.llm.wire import Profile
+
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -48,11 +51,13 @@ class Run:
         if self.drawing is not None:
             self.drawing.cancel()
             await asyncio.gather(self.drawing, return_exceptions=True)
-        under_way = {call.task for call in self.calls if call.state != "waiting"}
-        for task in self.tasks - under_way:
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=grace_s)
+        end = time.monotonic() + grace_s
+        while self.tasks and (left := end - time.monotonic()) > 0:
+            # Again and again: a call that fails now would be tried again.
+            under_way = {call.task for call in self.calls if call.state != "waiting"}
+            for task in self.tasks - under_way:
+                task.cancel()
+            await asyncio.wait(self.tasks, timeout=min(left, _LOOK_S))
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

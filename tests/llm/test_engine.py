@@ -381,6 +381,22 @@ async def test_a_run_that_is_being_closed_is_waited_for(settings: Any) -> None:
         assert len(endpoint.bodies) == sent + 1
 
 
+async def test_nothing_is_tried_again_for_a_caller_that_has_stopped(settings: Any) -> None:
+    async def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        if number(body) == 0:
+            return completion(GOOD)
+        await asyncio.sleep(0.3)
+        return failure(500)
+
+    async with Endpoint(answer) as endpoint:
+        async with Engine(settings(endpoint, concurrency=8)) as llm:
+            async for _ in llm.run(requests(100)):
+                break
+            sent, started = len(endpoint.bodies), time.monotonic()
+        assert time.monotonic() - started < 2
+        assert len(endpoint.bodies) == sent
+
+
 async def test_a_cancelled_task_stores_what_was_paid_for(settings: Any) -> None:
     async with Endpoint(delay=0.2) as endpoint:
         task = asyncio.create_task(ask(settings(endpoint, concurrency=8), requests(100)))
