@@ -1,6 +1,7 @@
 """The limiter in front of one endpoint: when the next call may be sent."""
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -32,6 +33,10 @@ _PACE_OVER_REPLIES = 1.5
 _LEEWAY_S = 0.003
 _FIRST_OWN = 48.0
 _LEAST_OWN = 24.0
+_LATELY_S = 600.0
+"""An endpoint that answered another engine in this time is waited for like one that answered this
+engine: the steps of a run have an engine each."""
+
 _LONG_WAIT_S = 5.0
 """A Retry-After of at least this stops all calls, not only the one that was refused."""
 
@@ -191,11 +196,16 @@ class RateLimiter:
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
-        if self._shared is not None and self._found:
+        if self._shared is not None and self._found and self._outage.answered:
             # The next engine need not start from scratch.
             writer, name, _ = self._shared
-            window = str(round(self._controller.window, 1))
-            writer.submit(lambda connection: _save(connection, _window(name), window))
+            window = round(self._controller.window, 1)
+
+            def work(connection: sa.Connection) -> None:
+                state = json.dumps([window, store_now(connection)])
+                _save(connection, _window(name), state)
+
+            writer.submit(work)
 
     def dispatch(self) -> None:
         """Release the calls that may be sent now, and set a timer for the rest."""
@@ -358,10 +368,12 @@ class RateLimiter:
         refusals, self._refusals = self._refusals, []
         most = int(2 * self._most)
 
-        found, self._found = self._found, True
+        known, self._found = self._found, True
 
-        def work(connection: sa.Connection) -> tuple[list[float], Grant, int, float | None]:
-            window = None if found else connection.execute(_STATE, {"name": _window(name)}).scalar()
+        def work(connection: sa.Connection) -> tuple[list[float], Grant, int, float | None, bool]:
+            row = None if known else connection.execute(_STATE, {"name": _window(name)}).scalar()
+            window, at = json.loads(row) if row else (None, 0.0)
+            lately = store_now(connection) - at < _LATELY_S
             offset = store_now(connection) - time.monotonic()
             row = connection.execute(_STATE, {"name": name}).scalar()
             limit = Limit.load(row)
@@ -371,7 +383,7 @@ class RateLimiter:
             )
             _save(connection, name, limit.dump())
             slots = [grant.start - offset + n / grant.rate for n in range(grant.count)]
-            return slots, grant, len(limit.seen), None if window is None else float(window)
+            return slots, grant, len(limit.seen), window, lately
 
         try:
             result = await writer.call(work)
@@ -383,11 +395,17 @@ class RateLimiter:
         self._granted(*result)
 
     def _granted(
-        self, grants: list[float], grant: Grant, sharers: int, window: float | None = None
+        self,
+        grants: list[float],
+        grant: Grant,
+        sharers: int,
+        window: float | None = None,
+        lately: bool = False,
     ) -> None:
         self._sharers = sharers
         if window is not None:
             self._controller.resume(window)
+            self._outage.answered |= lately
         # While the rate is still rising, no limit has been met.
         self.limit = grant.rate if grant.cuts and grant.chance is None else None
         if grant.chance is not None and not self._warned:

@@ -269,11 +269,16 @@ def echo(values: Mapping[str, Any], spec: TaskSpec, more: Iterable[str] = ()) ->
         more: further instructions of the prompt.
     """
     asked = (spec.description, *(f.description for f in spec.fields.values()), *more)
-    whole, spans = _spans_of(asked)
+    whole, phrases, spans = _spans_of(asked)
     for name, value in values.items():
         for text in value if isinstance(value, list) else (value,):
             words = _words(text) if isinstance(text, str) else ()
-            if words in whole or not spans.isdisjoint(_spans(words)):
+            joined = f" {' '.join(words)} "
+            if (
+                words in whole
+                or any(phrase in joined for phrase in phrases)
+                or not spans.isdisjoint(_spans(words))
+            ):
                 return f"echo: {name} repeats the instructions"
     return None
 
@@ -289,11 +294,12 @@ def _spans(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 @lru_cache(maxsize=64)
 def _spans_of(
     asked: tuple[str, ...],
-) -> tuple[frozenset[tuple[str, ...]], frozenset[tuple[str, ...]]]:
-    """Return the instructions of three words or more as words, and all their spans."""
+) -> tuple[frozenset[tuple[str, ...]], tuple[str, ...], frozenset[tuple[str, ...]]]:
+    """Return instructions to compare with a whole text, to find within one, and all spans."""
     texts = [_words(text) for text in asked]
     whole = frozenset(words for words in texts if len(words) > 2)
-    return whole, frozenset(span for words in texts for span in _spans(words))
+    phrases = tuple(f" {' '.join(words)} " for words in texts if len(words) >= ECHO_WORDS - 2)
+    return whole, phrases, frozenset(span for words in texts for span in _spans(words))
 
 
 def first_violation(

@@ -467,3 +467,17 @@ def test_a_root_with_a_password_is_one_error_without_it(settings: Any) -> None:
     with pytest.raises(EndpointError, match="http://gateway:8000/v1 contains a user name") as told:
         Client(settings("http://me:hunter2@gateway:8000/v1"))
     assert "hunter2" not in str(told.value)
+
+
+async def test_an_endpoint_that_answered_an_earlier_step_is_waited_for(settings: Any) -> None:
+    async with Endpoint() as endpoint:
+        await ask(settings(endpoint), requests(3))
+        port = int(endpoint.url.split(":")[2].split("/")[0])
+        made = settings(endpoint)
+    task = asyncio.create_task(ask(made, requests(6)))
+    # Longer than an endpoint that never answered is waited for.
+    await asyncio.sleep(outage.FRESH_S + 2)
+    assert not task.done()
+    async with Endpoint(port=port):
+        outcomes, _ = await task
+    assert {outcome.status for outcome in outcomes} == {"ok"}

@@ -86,9 +86,9 @@ Answer = Callable[[dict[str, Any], "Endpoint"], web.StreamResponse | Awaitable[w
 class Endpoint:
     """Serves `answer(body, endpoint)`, cuts the line on ConnectionResetError; keeps all bodies."""
 
-    def __init__(self, answer: Answer | None = None, delay: float = 0.0) -> None:
+    def __init__(self, answer: Answer | None = None, delay: float = 0.0, port: int = 0) -> None:
         self.answer = answer or (lambda body, endpoint: completion(GOOD))
-        self.delay = delay
+        self.delay, self._port = delay, port
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[Any] = []
         self.now = 0
@@ -118,7 +118,7 @@ class Endpoint:
         app.router.add_post("/v1/embeddings", self._chat)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port)
         await site.start()
         port = site._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}/v1"

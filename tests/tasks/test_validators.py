@@ -130,3 +130,6 @@ def test_a_text_that_repeats_its_instructions_is_found() -> None:
     more = ["Write one question that a new colleague asks on the first day."]
     assert validators.echo({name: more[0].lower()}, spec, more)
     assert validators.echo({name: more[0].lower()}, spec) is None
+    short = ["one to three sentences of informative prose"]
+    assert validators.echo({name: f"Premise: {short[0]} about geysers."}, spec, short)
+    assert validators.echo({name: "Three sentences of prose on geysers."}, spec, short) is None
