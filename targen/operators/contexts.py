@@ -86,7 +86,9 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
         items = items_of(outcome)[:count]
         for item in items:
             values = {name: str(item.get(name, "")).strip() for name in properties}
-            problem = empty_field(values) or echo(values, step.spec, [wanted.what])
+            problem = empty_field(values) or echo(
+                values, step.spec, [request.messages[0]["content"], wanted.what]
+            )
             key = fold(values["text"])
             if problem or key in found:
                 reason, detail = ("invalid", problem) if problem else ("duplicate", "comes twice")

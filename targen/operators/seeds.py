@@ -275,7 +275,8 @@ def _valid_fields(
         result.rejected.append(missing_item(outcome))
         return None
     fields = {name: item.get(name) for name in wanted.fields}
-    asked = [wanted.what, *(field.description for field in wanted.fields.values())]
+    asked = [outcome.request.messages[0]["content"], wanted.what]
+    asked += [field.description for field in wanted.fields.values()]
     problem = (
         empty_field(fields)
         or echo(fields, step.spec, asked)

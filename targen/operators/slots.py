@@ -213,7 +213,7 @@ class SlotFiller:
             if item is None:
                 state.failures.append(missing_item(outcome, **columns))
                 continue
-            row, problem = self._row(state, item)
+            row, problem = self._row(state, item, outcome)
             if problem is not None:
                 failure = rejection("invalid", problem, item, outcome.request_id, **columns)
                 state.failures.append(failure)
@@ -246,7 +246,9 @@ class SlotFiller:
             raise StepError(no_logprobs(self.spec.name))
         return scores.index(max(known))
 
-    def _row(self, state: SlotState, item: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    def _row(
+        self, state: SlotState, item: dict[str, Any], outcome: Outcome
+    ) -> tuple[dict[str, Any], str | None]:
         """Return the row of an item, and the problem that makes it invalid."""
         spec = self.spec
         values = {
@@ -258,7 +260,9 @@ class SlotFiller:
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
-        problem = first_problem(values, spec) or echo(written, spec, constraints(spec))
+        problem = first_problem(values, spec) or echo(
+            written, spec, [outcome.request.messages[0]["content"], *constraints(spec)]
+        )
         if problem is None and spec.answer.kind == "span":
             options = values[spec.answer.choices or ""] or []
             if label not in options:

@@ -254,7 +254,7 @@ def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
     return None
 
 
-ECHO_WORDS: Final = 8
+ECHO_WORDS: Final = 7
 """A text that shares this many words in a row with the instructions repeats them."""
 
 
@@ -303,7 +303,7 @@ def _spans_of(
     """Return instructions to compare with a whole text, to find within one, and all spans."""
     texts = [_words(text) for text in asked]
     whole = frozenset(words for words in texts if len(words) > 2)
-    phrases = tuple(f" {' '.join(words)} " for words in texts if len(words) >= ECHO_WORDS - 2)
+    phrases = tuple(f" {' '.join(words)} " for words in texts if len(words) >= ECHO_WORDS - 1)
     return whole, phrases, frozenset(span for words in texts for span in _spans(words))
 
 

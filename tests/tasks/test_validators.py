@@ -130,6 +130,9 @@ def test_a_text_that_repeats_its_instructions_is_found() -> None:
     more = ["Write one question that a new colleague asks on the first day."]
     assert validators.echo({name: more[0].lower()}, spec, more)
     assert validators.echo({name: more[0].lower()}, spec) is None
+    premise = real_task("rte")
+    text = "One to three sentences of informative prose; it is one of the first you will meet."
+    assert validators.echo({"premise": text}, premise)
     short = ["one to three sentences of informative prose"]
     assert validators.echo({name: f"Premise: {short[0]} about geysers."}, spec, short)
     assert validators.echo({name: "Three sentences of prose on geysers."}, spec, short) is None
