@@ -136,7 +136,7 @@ class Pipeline:
                 else:
                     sent = await self._send(call)
                 # None: the batch brought no reply to this call, so claim it again.
-                if sent is not None and await self._is_final(call, *sent):
+                if sent is not None and await self._is_final(call, sent[0]):
                     record = await self._store(call, *sent)
                     call.settle(stored=True)
                     return record, True
@@ -242,7 +242,7 @@ class Pipeline:
 
     # 4. Interpret.
 
-    async def _is_final(self, call: Call, reply: Reply, seconds: float) -> bool:
+    async def _is_final(self, call: Call, reply: Reply) -> bool:
         """Return whether a reply ends its call; else wait until the call may be tried again."""
         if call.batched:
             # Batches adapt and retry on their own.

@@ -373,8 +373,9 @@ class RateLimiter:
         def work(connection: sa.Connection) -> tuple[list[float], Grant, int, float | None, bool]:
             row = None if known else connection.execute(_STATE, {"name": _window(name)}).scalar()
             window, at = json.loads(row) if row else (None, 0.0)
-            lately = store_now(connection) - at < _LATELY_S
-            offset = store_now(connection) - time.monotonic()
+            clock = store_now(connection)
+            lately = clock - at < _LATELY_S
+            offset = clock - time.monotonic()
             row = connection.execute(_STATE, {"name": name}).scalar()
             limit = Limit.load(row)
             refused = [at + offset for at in refusals]

@@ -139,7 +139,7 @@ class _Scan:
                 if _BEGUN.match(self._text, at):
                     self.broken_at = at
                     return
-                # A bracket in prose is no value that was cut off.
+                # A bracket in prose does not start a value that was cut off.
                 loose += 1
                 if found.group() == "{" or loose > _LOOSE_BRACKETS:
                     return

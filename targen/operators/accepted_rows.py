@@ -15,7 +15,7 @@ from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.steps import SEEDS
 from targen.tasks.spec import TaskSpec
-from targen.tasks.validators import constraints, echo, first_problem, fold
+from targen.tasks.validators import echo, first_problem, fold
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str])
 
 def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | None:
     """Return the problem with a row, None if it is valid; fills in derived fields."""
-    problem = first_problem(values, spec) or echo(values, spec, constraints(spec))
+    problem = first_problem(values, spec) or echo(values, spec)
     if problem is None and spec.answer.kind == "span":
         options = values[spec.answer.choices or ""] or []
         if len({fold(str(option)) for option in options}) < len(options):

@@ -24,7 +24,7 @@ from targen.operators.requests import (
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label
-from targen.tasks.validators import constraints, echo, first_problem, swap_gender
+from targen.tasks.validators import echo, first_problem, swap_gender
 
 PILOT: Final = 40
 """Number of slots to try first; the step fails if none of them can be filled."""
@@ -261,7 +261,7 @@ class SlotFiller:
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
         problem = first_problem(values, spec) or echo(
-            written, spec, [outcome.request.messages[0]["content"], *constraints(spec)]
+            written, spec, [outcome.request.messages[0]["content"]]
         )
         if problem is None and spec.answer.kind == "span":
             options = values[spec.answer.choices or ""] or []

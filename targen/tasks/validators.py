@@ -283,11 +283,6 @@ def echo(values: Mapping[str, Any], spec: TaskSpec, more: Iterable[str] = ()) ->
     return None
 
 
-def constraints(spec: TaskSpec) -> list[str]:
-    """Return the constraints of all labels, which writers of instances get."""
-    return [one.constraint for one in spec.labels.values() if one.constraint]
-
-
 def _words(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", text.casefold()))
 
