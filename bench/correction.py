@@ -1,4 +1,4 @@
-"""Label errors on the embedded model that self-correction repairs, before selection."""
+"""Label errors on the simulator that self-correction repairs, before selection."""
 
 import asyncio
 import os

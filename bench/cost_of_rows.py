@@ -1,6 +1,6 @@
 """Cost of 1k, 100k and 10M rows: calls, tokens, dollars and hours, for docs/operations.md.
 
-A task is made twice on the embedded model, small and larger. Calls and tokens are linear in the
+A task is made twice on the simulator, small and larger. Calls and tokens are linear in the
 number of rows, so two points give the figures for any number. Prompts are the real ones, but a real
 model's answers have other lengths: measure them first with 100 rows. Dollars are from the price
 file, hours from the tightest limit.

@@ -22,7 +22,7 @@ ROWS = 500
 
 
 def wrong_share(spec: TaskSpec, corrected: pl.DataFrame) -> float:
-    """Return the share of wrong final labels, according to the embedded model's hidden truth."""
+    """Return the share of wrong final labels, according to the simulator's hidden truth."""
     wrong = [
         row["label"] != truth({name: row[name] for name in spec.fields}, list(spec.labels))
         for row in corrected.iter_rows(named=True)

@@ -31,7 +31,7 @@ def estimate(
 ) -> None:
     """Estimate calls, tokens and cost of a task without sending a request.
 
-    The task runs on the embedded model. Completions in the store are not counted.
+    The task runs on the simulator. Completions in the store are not counted.
     """
     from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
 
@@ -113,12 +113,12 @@ def _show(
             "max_output_tokens."
         )
     typer.echo(
-        "\nSimulated on the embedded model, at four bytes per token. A real model's answers have "
+        "\nEstimated with the simulator, at four bytes per token. A real model's answers have "
         f"other lengths, and may need more or fewer retries.{most}"
     )
     if any(line["model"] == EMBEDDED_MODEL for line in lines):
         typer.echo(
-            "The embedded model is free. Set TARGEN_MODEL for a real model's price, and "
+            "The simulator is free. Set TARGEN_MODEL for a real model's price, and "
             "TARGEN_PRICES (a file of prices) if its price is unknown."
         )
     for model, endpoint in _unknown(found):

@@ -56,10 +56,10 @@ def schema(
 def serve(
     port: Annotated[int, typer.Option(help="Port on loopback.")] = 8321,
 ) -> None:
-    """Serve the embedded demonstration model as an OpenAI-compatible endpoint on loopback."""
+    """Serve the simulator as an OpenAI-compatible endpoint on loopback."""
     import uvicorn  # noqa: PLC0415 - only this command needs a server
 
     from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
 
-    typer.echo(f"the embedded model (a simulation) is listening on http://127.0.0.1:{port}/v1")
+    typer.echo(f"the simulator is listening on http://127.0.0.1:{port}/v1")
     uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="warning")

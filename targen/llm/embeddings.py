@@ -145,7 +145,7 @@ class Embeddings:
             stats: of the engine; calls, tokens and cost are counted there.
         """
         self.local = local_embeddings.name_of(settings.embedding_model)
-        # The client takes the embedded model or the endpoint by the embedding model alone.
+        # The client takes the simulator or the endpoint by the embedding model alone.
         self._settings = settings.to_embed()
         self._store, self._writer, self._ledger = store, writer, ledger
         self._budget, self._stats = budget, stats
@@ -160,7 +160,7 @@ class Embeddings:
 
     @property
     def simulated(self) -> bool:
-        """True where the embedded model makes the vectors."""
+        """True where the simulator makes the vectors."""
         return self._settings.embedded and not self.local
 
     async def of(self, texts: Sequence[str]) -> Floats:

@@ -49,7 +49,7 @@ def price_of(model: str, endpoint: str) -> Price | None:
 
 @lru_cache(maxsize=4)
 def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
-    from ruamel.yaml import YAML  # noqa: PLC0415 (not needed by the embedded model)
+    from ruamel.yaml import YAML  # noqa: PLC0415 (not needed by the simulator)
     from ruamel.yaml.error import YAMLError  # noqa: PLC0415
 
     place = path or "the built-in price file"

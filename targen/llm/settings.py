@@ -21,7 +21,7 @@ class EngineSettings:
     """Settings of one engine: one model at one endpoint, for one step of one run.
 
     Attributes:
-        model: model name at the endpoint; None is the embedded model, which needs no network.
+        model: model name at the endpoint; None is the simulator, which needs no network.
         base_url: root of the OpenAI-compatible API; None is the SDK's default.
         api_key: the secret; None is OPENAI_API_KEY, as the SDK reads it.
         own_key: True where the key is all that may go out: a named endpoint gets nothing of what
@@ -32,7 +32,7 @@ class EngineSettings:
             the normalised base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
         embedding_model: model that embeds texts at the endpoint, or
-            `sentence-transformers:NAME`; None is the embedded model.
+            `sentence-transformers:NAME`; None is the simulator.
         mode: `live` sends request by request; `batch` submits files of requests, whose answers
             come within a day at the batch price.
         concurrency: requests in flight at most; of no meaning in batch mode.
@@ -82,7 +82,7 @@ class EngineSettings:
 
     @property
     def embedded(self) -> bool:
-        """True where the embedded model answers."""
+        """True where the simulator answers."""
         return self.model is None
 
     @property

@@ -69,7 +69,7 @@ class ReportInputs:
             `pair_id` of axg) and do not count as duplicates of each other.
         rows_asked: number of requested rows; None if no number was requested.
         models: names of the models used.
-        simulated: the rows were made by the embedded demonstration model.
+        simulated: the rows were made by the simulator.
         gates: bounds for metrics.
         reference: gold rows with the same field and label columns, or None.
         reference_name: their name on the page.

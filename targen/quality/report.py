@@ -11,7 +11,7 @@ from targen.quality import gates, metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
 
-BANNER = "made by the embedded demonstration model; not training data"
+BANNER = "made by the simulator; not training data"
 REVIEW_ROWS = 50
 """Rows to review in the JSON; the page shows fewer."""
 SAMPLES = 3

@@ -46,7 +46,7 @@ class Exported:
     Attributes:
         folder: their folder.
         rows: file, relative to the folder -> number of rows.
-        simulated: tasks whose rows were made by the embedded demonstration model.
+        simulated: tasks whose rows were made by the simulator.
     """
 
     folder: Path

@@ -90,7 +90,7 @@ Make = Callable[..., ExecuteInProcessResult]
 
 @pytest.fixture
 def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
-    """Makes some tables of the task that `text` describes, on the embedded model by default."""
+    """Makes some tables of the task that `text` describes, on the simulator by default."""
     for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "TARGEN_ROWS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-default")

@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def fresh(folder: Path) -> dict[str, str]:
-    """Return the environment of runs on the embedded model that keep all they make in `folder`."""
+    """Return the environment of runs on the simulator that keep all they make in `folder`."""
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(folder / "home"),

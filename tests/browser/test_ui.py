@@ -81,7 +81,7 @@ def test_the_report_runs_nothing_and_fetches_nothing(made, browser, pictures):
     page.goto(f"file://{path}")
     page.screenshot(path=pictures / "report.png")
     text = page.inner_text("body")
-    assert re.search(r"embedded demonstration model; not training data", text, re.IGNORECASE)
+    assert re.search(r"simulator; not training data", text, re.IGNORECASE)
     assert asked == [f"file://{path}"]
     assert page.locator("script").count() == 0
     page.close()

@@ -43,7 +43,7 @@ def test_why_it_is_free_and_what_the_most_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = " ".join(told("mood").split())
-    assert "The embedded model is free. Set TARGEN_MODEL" in free
+    assert "The simulator is free. Set TARGEN_MODEL" in free
     assert "TARGEN_PRICES" in free and "At most" not in free
     prices = tmp_path / "prices.yaml"
     prices.write_text("date: 2026-01-01\nmodels:\n- {model: m, prompt: 1, completion: 2}\n")

@@ -116,7 +116,7 @@ def test_a_mixture_keeps_its_weights_and_its_splits(tmp_path: Path) -> None:
 def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
     report = {"json": json.dumps({"simulated": True})}
     tables.write("quality_report", "rte", Stored(pl.DataFrame(), pages=report))
-    assert "rte: made by the embedded demonstration model; not training data" in told("rte")
+    assert "rte: made by the simulator; not training data" in told("rte")
     assert "not training data" not in told("copa")
 
 

@@ -159,7 +159,7 @@ def test_a_secret_that_only_runs_read_is_named(
     monkeypatch.setenv("TARGEN_EMBEDDING_MODEL", "e")
     said = told(rows(place / "mine.csv"), "--task", "rte", status=1)
     assert "Only Dagster runs read TARGEN_API_KEY_SECRET. Set OPENAI_API_KEY" in said
-    # The embedded model needs no key.
+    # The simulator needs no key.
     monkeypatch.delenv("TARGEN_EMBEDDING_MODEL")
     told(place / "mine.csv", "--task", "rte")
 

@@ -1,4 +1,4 @@
-"""`make run` from end to end, on the embedded model: what it leaves behind, and how it fails."""
+"""`make run` from end to end, on the simulator: what it leaves behind, and how it fails."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The estimate of a task against what its run then really asks, on the embedded model."""
+"""The estimate of a task against what its run then really asks, on the simulator."""
 
 import asyncio
 from pathlib import Path

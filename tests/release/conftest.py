@@ -1,4 +1,4 @@
-"""Tables, report and completions of small tasks, made once by the embedded model."""
+"""Tables, report and completions of small tasks, made once by the simulator."""
 
 import asyncio
 import shutil

@@ -159,7 +159,7 @@ def test_the_card_has_a_header_that_is_yaml_and_says_what_is_there(ready: Ready)
     files = {file["split"]: file["path"] for file in config["data_files"]}
     assert files == {name: f"data/{name}.parquet" for name in release.manifest["splits"]}
     assert set(files.values()) <= set(release.files)
-    assert "made by the embedded demonstration model; not training data" in body
+    assert "made by the simulator; not training data" in body
     for wanted in (
         "Gupta et al., 2024", "targen-embedded", "self_correct".replace("_", "\\_"), "US dollars",
         "95% interval", "was not shown the intended label", "The task has no gates",

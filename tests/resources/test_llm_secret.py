@@ -60,7 +60,7 @@ def test_an_embedding_model_alone_needs_the_key_too(secrets: Any, tmp_path: Any)
     given: dict[str, Any] = {"secrets": secrets, "data_dir": str(tmp_path)}
     made = LLMResource(embedding_model="e", api_key_secret="plain", **given)
     assert made.embedder("run", "task", "step").settings.api_key == "sk-plain"
-    # The embedded model needs none, so nobody has to reach AWS for it.
+    # The simulator needs none, so nobody has to reach AWS for it.
     made = LLMResource(api_key_secret="missing", **given)
     assert made.embedder("run", "task", "step").settings.api_key is None
 

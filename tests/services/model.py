@@ -1,4 +1,4 @@
-"""The embedded model on a port, counting what it is asked: `python -m tests.services.model PORT`.
+"""The simulator on a port, counting what it is asked: `python -m tests.services.model PORT`.
 
 GET /asked returns how many chat completions were answered, how many different ones, and how many
 were refused. A second argument is a limit in calls a second, of which a bucket holds one second.

@@ -155,7 +155,7 @@ class Stack:
         self.environment["AWS_ENDPOINT_URL"] = f"http://{LOOPBACK}:{port}"
 
     def start_model(self, *limit: str) -> str:
-        """Start the embedded model on a port; return its address. Limit: calls a second."""
+        """Start the simulator on a port; return its address. Limit: calls a second."""
         port = free_port()
         self.spawn("model", sys.executable, "-m", "tests.services.model", str(port), *limit)
         address = f"http://{LOOPBACK}:{port}"

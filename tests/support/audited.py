@@ -1,4 +1,4 @@
-"""A small data folder as runs leave it: tables, store and records, on the embedded model."""
+"""A small data folder as runs leave it: tables, store and records, on the simulator."""
 
 from pathlib import Path
 
