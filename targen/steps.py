@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Raised when a column is added or removed, or when its meaning changes."""
 
 DAMAGED: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -41,6 +41,14 @@ REASONS: Final = (
     "truncated",
     "missing",
     "invalid",
+    "echo",
+    "meta",
+    "loop",
+    "refusal",
+    "language",
+    "unfinished",
+    "mismatched",
+    "flawed",
     "duplicate",
     "given_up",
     "misleading",
@@ -147,6 +155,10 @@ _INTENDED: Final = Column(
 )
 _ANNOTATED: Final = Column("annotated_label", TaskType.LABEL, "The label that the annotator gave.")
 _CORRECTED: Final = Column("corrected_label", TaskType.LABEL, "The label that the corrector gave.")
+_WAY: Final = Column("planned_way", pl.String, "How the text was to get its label; null if open.")
+_DIFFICULTY: Final = Column(
+    "planned_difficulty", pl.String, "How hard the text was to be; null if not planned."
+)
 _REQUEST_ID: Final = Column(
     "request_id", pl.String, "Id of the completion that the row came from; null without a model."
 )
@@ -218,6 +230,8 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 Column("parent_ids", pl.List(pl.String), "Instances that this one grew from."),
                 Column("depth", pl.Int64, "Steps of growth from a root; 0 for a root."),
                 _INTENDED,
+                _WAY,
+                _DIFFICULTY,
                 _FIELDS,
                 Column("rationale", pl.String, "The writer's reason for the label."),
                 _REQUEST_ID,
@@ -240,6 +254,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 Column("label", TaskType.LABEL, "The label that the annotator gave."),
                 Column("votes", TaskType.LABELS, "Every vote of the annotator."),
                 Column("agreement", pl.Float64, "Share of the votes that went to the label."),
+                Column("flaws", pl.List(pl.String), "The flaw that each vote named, or none."),
                 _REQUEST_IDS,
             ),
             id_column="instance_id",
@@ -263,6 +278,14 @@ REGISTRY: Final[Mapping[str, Step]] = {
                     "kept, or relabelled if the label is not the intended one.",
                 ),
                 Column("reason", pl.String, "The corrector's reason."),
+                Column("flaw", pl.String, "The flaw that the corrector named, or none."),
+                Column(
+                    "correction_asked",
+                    pl.String,
+                    "Why the corrector was asked: disputed, audit or always; null if it was not.",
+                ),
+                _WAY,
+                _DIFFICULTY,
                 _REQUEST_IDS,
             ),
             id_column="instance_id",

@@ -10,7 +10,7 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.plan import Plan, Slot, SourcePlan, Sources, requirements
+from targen.operators.plan import Plan, Slot, requirements
 from targen.operators.requests import (
     answers,
     make_request,
@@ -21,6 +21,7 @@ from targen.operators.requests import (
     task_block,
     text_key,
 )
+from targen.operators.sources import SourcePlan, Sources
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label

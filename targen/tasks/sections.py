@@ -82,6 +82,10 @@ class Label(Part):
     """How to write an instance of this label; only `instances` reads it."""
     definition: str = ""
     """What the label means, for annotators. Defaults to the constraint."""
+    ways: list[str] = Field(default_factory=list)
+    """Different ways in which an instance can get this label; the plan assigns them evenly."""
+    absent: str = ""
+    """For multi: how to write an instance that does not have this label."""
 
     @model_validator(mode="before")
     @classmethod
@@ -109,6 +113,8 @@ class Answer(Part):
     (copa). The report checks the position of the answer."""
     constraint: str = ""
     """For span: how to write an instance with a given answer."""
+    ways: list[str] = Field(default_factory=list)
+    """For span: different ways to write an instance; the plan assigns them evenly."""
 
 
 class Attribute(Part):
