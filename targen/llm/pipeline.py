@@ -206,10 +206,10 @@ class Pipeline:
         """Return the reply to a call and the seconds it took."""
         slot = await self._limiter.acquire(call.request_id, call.request, first=call.tries > 0)
         call.state = "sent"
-        body, call.profile = self._adapter.body(call.request)
         key = f"targen-{call.request_id[:40]}"
         timeout_s = timeout_of(call.request, self._settings, call.timeouts)
         try:
+            body, call.profile = self._adapter.body(call.request)
             reply, headers = await self._client.chat(body, key, timeout_s)
         except BaseException:
             self._limiter.lost(slot)

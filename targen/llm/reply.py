@@ -97,7 +97,8 @@ def _failed(code: int, headers: Mapping[str, str], failure: Failure) -> Reply:
     """Return what an error means; its code is below 300 where it names no status that is known."""
     kind: Kind
     if failure.no_quota:
-        kind = "endpoint"
+        # Final under any status, unlike a 403, which may concern one request only.
+        kind, code = "endpoint", 429
     elif code == 429:
         kind = "throttled"
     elif code in (408, 409, 425) or code >= 500 or code < 300:

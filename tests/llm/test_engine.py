@@ -309,6 +309,19 @@ async def test_an_endpoint_that_will_never_answer_is_one_error(
         assert "secret-key" not in str(caught.value)
 
 
+@pytest.mark.parametrize("status", [403, 429])
+async def test_a_quota_used_up_in_the_middle_ends_the_run(settings: Any, status: int) -> None:
+    def answer(body: Any, endpoint: Endpoint) -> Any:
+        if len(endpoint.bodies) <= 20:
+            return completion(GOOD)
+        return failure(status, "You exceeded", code="insufficient_quota")
+
+    async with Endpoint(answer) as endpoint:
+        with pytest.raises(EndpointError, match="quota is used up"):
+            await ask(settings(endpoint), requests(500))
+        assert len(endpoint.bodies) < 100
+
+
 async def test_a_wrong_key_names_its_variable_in_one_line(settings: Any) -> None:
     async with Endpoint(lambda b, e: failure(401, "Incorrect\nAPI key.")) as endpoint:
         for name, advice in (

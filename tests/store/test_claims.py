@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,3 +73,13 @@ async def test_what_costs_nothing_is_granted_where_more_is_spent_than_allowed(
     await writer.call(lambda connection: claims._ledger.charge(connection, 2.0))
     assert (await claims.claim(FIRST, 0.0)).ours
     assert not (await claims.claim(SECOND, 0.1)).ours
+
+
+def test_new_stores_can_be_opened_at_the_same_time(tmp_path: Path) -> None:
+    def opened(number: int) -> None:
+        folder = tmp_path / f"50% {number}"
+        folder.mkdir()
+        Store(f"sqlite:///{folder}/s.db").close()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(opened, range(16)))

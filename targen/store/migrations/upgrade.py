@@ -1,8 +1,12 @@
 """Running the migrations on an open connection."""
 
+import threading
 from pathlib import Path
 
 import sqlalchemy as sa
+
+# Alembic keeps the migration in progress in a module, so threads take turns.
+_TURN = threading.Lock()
 
 
 def upgrade(connection: sa.Connection) -> None:
@@ -12,7 +16,9 @@ def upgrade(connection: sa.Connection) -> None:
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    # ConfigParser reads % as the beginning of a reference.
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _TURN:
+        command.upgrade(config, "head")
