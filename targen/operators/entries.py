@@ -104,10 +104,13 @@ class Entries:
             "anchors": False,
         }
         self.keys = frozenset(name for name, used in known.items() if used)
-        texts = [f for f in spec.fields.values() if f.type == "text" and not f.derived]
+        texts = [n for n, f in spec.fields.items() if f.type == "text" and not f.derived]
+        related = seeded and not set(texts).isdisjoint(spec.seed_fields)
         self.settings = {
             "named": answer.kind == "class",
-            "texts": len(texts),
+            # A text that is written for a given one has its label by their relation. Two texts that
+            # are written together may relate (premise, hypothesis) or not (subject, body).
+            "texts": "pair" if related else "several" if len(texts) > 1 else "one",
             "choices": span,
         }
 

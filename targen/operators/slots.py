@@ -267,12 +267,9 @@ class SlotFiller:
         if item.get("about") is not None:
             sources = [one.source(self.spec) for one in group]
             problem = wrong_about(item["about"], number, sources)
-        written = [
-            str(v) for n, v in item.items() if n in self.spec.fields and n not in state.given
-        ]
-        return problem or unrelated(
-            " ".join(written), number, [one.texts(self.spec) for one in group]
-        )
+        own = (v for n, v in item.items() if n in self.spec.fields and n not in state.given)
+        texts = [one.texts(self.spec) for one in group]
+        return problem or unrelated(" ".join(map(str, own)), number, texts)
 
     def _likeliest(self, outcomes: list[Outcome]) -> int:
         """Return the index of the highest mean log-probability, the first if several are equal.

@@ -252,7 +252,7 @@ async def test_a_rationale_is_kept_out_of_the_fields(tmp_path):
     assert table["rationale"].null_count() == 0
     asked = [r for r in model.history if "slots" in block_of(r)]
     properties = asked[0].schema["properties"]["items"]["items"]["properties"]
-    assert list(properties) == ["slot", "rationale", "note"]
+    assert list(properties) == ["slot", "about", "rationale", "note"]
 
 
 async def test_vocabularies_of_each_kind(tmp_path):

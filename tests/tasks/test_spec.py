@@ -29,9 +29,7 @@ def test_rows_can_be_overridden(tmp_path):
     ("rows", "labels", "expected"),
     [(100, 2, 125), (60, 2, 76), (100, 4, 132), (12, 4, 24), (1, 2, 2)],
 )
-def test_headroom_is_a_quarter_or_eight_a_label_and_at_most_the_rows(
-    tmp_path, rows, labels, expected
-):
+def test_headroom_is_a_quarter_or_eight_a_label(tmp_path, rows, labels, expected):
     more = "".join(f"    l{n}: {{constraint: c{n}}}\n" for n in range(labels - 2))
     spec = spec_of(tmp_path, MOOD.replace("contexts:\n  what", more + "contexts:\n  what"), rows)
     assert spec.wanted_instances == expected
