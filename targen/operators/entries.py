@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from targen.operators.item_checks import source_text
 from targen.operators.plan import Slot, requirements
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
@@ -33,10 +32,6 @@ class SlotState:
     manner: Manner
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
-
-    def source(self, spec: TaskSpec) -> str:
-        """Return the text whose first words an item repeats as `about`; empty if there is none."""
-        return source_text(spec, self.given, self.seed)
 
     def texts(self, spec: TaskSpec) -> str:
         """Return all texts that the slot gets from its seed, joined."""

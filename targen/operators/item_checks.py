@@ -8,8 +8,7 @@ from typing import Any, Final
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
 
-ABOUT_WORDS: Final = 5
-"""Words of a slot's text that an item repeats, to show which slot it answers."""
+_QUOTED_WORDS: Final = 5
 
 _CLEAR: Final = 2
 """Content words shared with another slot only, from which an item counts as that slot's."""
@@ -21,51 +20,30 @@ _CHARACTERS_A_WORD: Final = 12
 _SLACK: Final = 60
 
 
-def source_text(spec: TaskSpec, given: Mapping[str, Any], seed: Mapping[str, Any]) -> str:
-    """Return the first text that a slot gets from its seed; empty if it has none.
-
-    Args:
-        spec: the task; planned values are not texts of the seed.
-        given: the slot's fixed fields.
-        seed: the rest of its seed, in the order of the task.
-    """
-    named = spec.seeds.fields if spec.seeds else {}
-    texts = [value for name, value in given.items() if name not in spec.planned]
-    texts += [value for name, value in seed.items() if name in named]
-    return next((text for text in texts if isinstance(text, str) and text.strip()), "")
-
-
 def _tokens(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
-def first_words(text: str) -> str:
-    """Return the first `ABOUT_WORDS` words of a text, as `about` repeats them."""
-    return " ".join(text.split()[:ABOUT_WORDS])
+def wrong_about(about: str, number: int, sources: Sequence[str]) -> str | None:
+    """Return the problem if `about` does not name the text of the item's own slot.
 
-
-def wrong_about(about: Any, number: int, sources: Sequence[str]) -> str | None:
-    """Return the problem if `about` names the text of another slot, or no text at all.
-
-    Small deviations pass: it is enough that `about` has a word in common with the beginning of its
-    own slot's text, and not more words with that of another slot.
+    Small deviations pass: it is enough that `about` has a word in common with its own slot's
+    texts, and no more words in common with those of another slot.
 
     Args:
-        about: what the item says.
+        about: what the item says: the first words of its slot's text.
         number: the item's slot, as an index of `sources`.
-        sources: the text of each slot of the call; a slot without a text passes.
+        sources: the texts given in each slot of the call, joined; a slot without texts passes.
     """
-    if not sources[number]:
+    own = sources[number]
+    if not own or (about.strip() and fold(about) in fold(own)):
         return None
-    said = _tokens(str(about or ""))
-    if said and fold(sources[number]).startswith(fold(str(about))):
-        return None
-    scores = [len({*said} & {*_tokens(text)[: 2 * ABOUT_WORDS]}) for text in sources]
+    said = {*_tokens(about)}
+    scores = [len(said & {*_tokens(text)}) for text in sources]
     if scores[number] and scores[number] == max(scores):
         return None
-    return (
-        f"about: it repeats {str(about)[:60]!r}, its slot begins {first_words(sources[number])!r}"
-    )
+    begin = " ".join(own.split()[:_QUOTED_WORDS])
+    return f"about: it repeats {about[:60]!r}, but its slot begins {begin!r}"
 
 
 def _content(text: str) -> set[str]:

@@ -96,7 +96,7 @@ class SlotFiller:
     def _opened(self, slot: Slot) -> SlotState:
         sources = self.sources[slot.number]
         seed = in_order(self.spec, sources.seed or {})
-        given = dict(slot.planned) | {n: seed[n] for n in self.spec.seed_fields if n in seed}
+        given = {n: seed[n] for n in self.spec.seed_fields if n in seed} | dict(slot.planned)
         answer = None
         choices = self.spec.answer.choices
         if choices and given.get(choices):
@@ -133,7 +133,7 @@ class SlotFiller:
         block |= {name: part for name, part in parts.items() if part}
         block["slots"] = [self.entries.entry(n, state) for n, state in enumerate(group, 1)]
         # One slot cannot be mixed up with another.
-        about = len(group) > 1 and any(state.source(self.spec) for state in group)
+        about = len(group) > 1 and any(state.texts(self.spec) for state in group)
         properties = self._properties(group[0], about)
         # Without another sample number, a reused context and seed would get the same answer.
         turns = self.candidates * (params.retries + 1)
@@ -263,12 +263,10 @@ class SlotFiller:
         if len(group) == 1:
             return None
         number = group.index(state)
-        problem = None
-        if item.get("about") is not None:
-            sources = [one.source(self.spec) for one in group]
-            problem = wrong_about(item["about"], number, sources)
-        own = (v for n, v in item.items() if n in self.spec.fields and n not in state.given)
         texts = [one.texts(self.spec) for one in group]
+        about = item.get("about")
+        problem = None if about is None else wrong_about(str(about), number, texts)
+        own = (v for n, v in item.items() if n in self.spec.fields and n not in state.given)
         return problem or unrelated(" ".join(map(str, own)), number, texts)
 
     def _likeliest(self, outcomes: list[Outcome]) -> int:
