@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from targen.operators.plan import Slot, requirements
+from targen.operators.requests import text_key
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
 from targen.tasks.answers import Label
@@ -79,6 +80,8 @@ class Entries:
         manner: Manner,
     ) -> None:
         self._spec, self._as_requirements, self._shots = spec, as_requirements, shots
+        self._names = [name for name, part in spec.fields.items() if not part.derived]
+        self._copies = {self._key(one.fields) for one in spec.examples} if shots else set()
         answer = spec.answer
         several, span = answer.kind == "multi", answer.kind == "span"
         seed_keys = set(spec.seeds.fields) | set(spec.seeds.types) if spec.seeds else {""}
@@ -120,14 +123,20 @@ class Entries:
         """Return the examples to show, those of the same label first."""
         if not self._shots:
             return []
-        names = [name for name, field in self._spec.fields.items() if not field.derived]
         key = "answer" if self._spec.answer.kind == "span" else "label"
         chosen = sorted(self._spec.examples, key=lambda example: example.label != label)
         return [
-            {name: example.fields.get(name) for name in names}
+            {name: example.fields.get(name) for name in self._names}
             | ({} if example.label is None else {key: example.label})
             for example in chosen[: self._shots]
         ]
+
+    def is_example(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a row repeats an example that prompts may show."""
+        return self._key(row) in self._copies
+
+    def _key(self, row: Mapping[str, Any]) -> str:
+        return text_key({name: row.get(name) for name in self._names})
 
     def entry(self, number: int, state: SlotState) -> dict[str, Any]:
         """Return the entry of one slot."""
