@@ -255,22 +255,13 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         row.setdefault("label", label)
         written: Fields = {"slot": asked.get("slot", at + 1)}
         if "about" in properties:
-            written["about"] = _about(block["task"], asked)
+            written["about"] = str(asked.get("about", ""))
         if "rationale" in properties:
             written["rationale"] = rationale
         # Empty texts are kept: an instruction may need no input.
         kept = {n: row[n] for n in names if row.get(n) is not None}
         out.append({**written, **{n: _conform(v, properties.get(n, {})) for n, v in kept.items()}})
     return out
-
-
-def _about(task: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
-    """Return the first five words of the text that a slot gives; values of a choice are no text."""
-    fields = task.get("fields") or {}
-    given = {n: v for n, v in (asked.get("given") or {}).items() if isinstance(fields.get(n), str)}
-    texts = (*given.values(), *(asked.get("seed") or {}).values())
-    first = next((str(text) for text in texts if isinstance(text, str) and text), "")
-    return " ".join(first.split()[:5])
 
 
 def _way(way: object) -> str | None:

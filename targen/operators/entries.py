@@ -138,9 +138,9 @@ class Entries:
     def _key(self, row: Mapping[str, Any]) -> str:
         return text_key({name: row.get(name) for name in self._names})
 
-    def entry(self, number: int, state: SlotState) -> dict[str, Any]:
-        """Return the entry of one slot."""
-        entry: dict[str, Any] = {"slot": number}
+    def entry(self, number: int, state: SlotState, about: str = "") -> dict[str, Any]:
+        """Return the entry of one slot; `about` is the beginning of its text, if it has one."""
+        entry: dict[str, Any] = {"slot": number} | ({"about": about} if about else {})
         label, manner = state.slot.label, state.manner
         if isinstance(label, list):
             labels = self._spec.labels

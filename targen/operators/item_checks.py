@@ -8,7 +8,8 @@ from typing import Any, Final
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
 
-_QUOTED_WORDS: Final = 5
+_ABOUT_WORDS: Final = (5, 12)
+"""Fewest and most words of `about`."""
 
 _CLEAR: Final = 2
 """Content words shared with another slot only, from which an item counts as that slot's."""
@@ -24,6 +25,20 @@ def _tokens(text: str) -> list[str]:
     return re.findall(r"\w+", text.casefold())
 
 
+def beginnings(texts: Sequence[str]) -> list[str]:
+    """Return the first words of each text: five, or up to twelve if texts begin alike.
+
+    Prompts show them as `about`, and each item repeats that of its slot. They are given because
+    small models copy the whole text if they are asked for its first words.
+    """
+    fewest, most = _ABOUT_WORDS
+    for words in range(fewest, most + 1):
+        found = [" ".join(text.split()[:words]) for text in texts]
+        if len({*filter(None, found)}) == len([*filter(None, found)]):
+            break
+    return found
+
+
 def wrong_about(about: str, number: int, sources: Sequence[str]) -> str | None:
     """Return the problem if `about` does not name the text of the item's own slot.
 
@@ -31,7 +46,7 @@ def wrong_about(about: str, number: int, sources: Sequence[str]) -> str | None:
     texts, and no more words in common with those of another slot.
 
     Args:
-        about: what the item says: the first words of its slot's text.
+        about: what the item says.
         number: the item's slot, as an index of `sources`.
         sources: the texts given in each slot of the call, joined; a slot without texts passes.
     """
@@ -42,8 +57,7 @@ def wrong_about(about: str, number: int, sources: Sequence[str]) -> str | None:
     scores = [len(said & {*_tokens(text)}) for text in sources]
     if scores[number] and scores[number] == max(scores):
         return None
-    begin = " ".join(own.split()[:_QUOTED_WORDS])
-    return f"about: it repeats {about[:60]!r}, but its slot begins {begin!r}"
+    return f"about: it repeats {about[:60]!r}, but its slot begins {beginnings([own])[0]!r}"
 
 
 def _content(text: str) -> set[str]:

@@ -12,7 +12,13 @@ from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import RATIONALE_CHARACTERS, output_tokens
 from targen.operators.entries import Entries, SlotState, in_order
-from targen.operators.item_checks import same_texts, too_many_characters, unrelated, wrong_about
+from targen.operators.item_checks import (
+    beginnings,
+    same_texts,
+    too_many_characters,
+    unrelated,
+    wrong_about,
+)
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import (
     answers,
@@ -131,9 +137,13 @@ class SlotFiller:
         block: dict[str, Any] = {"task": task_block(self.spec)}
         parts = {"label": self.entries.label(label), "examples": self.entries.examples(label)}
         block |= {name: part for name, part in parts.items() if part}
-        block["slots"] = [self.entries.entry(n, state) for n, state in enumerate(group, 1)]
         # One slot cannot be mixed up with another.
-        about = len(group) > 1 and any(state.texts(self.spec) for state in group)
+        begin = beginnings([state.texts(self.spec) if len(group) > 1 else "" for state in group])
+        about = any(begin)
+        block["slots"] = [
+            self.entries.entry(n, state, text)
+            for n, (state, text) in enumerate(zip(group, begin, strict=True), 1)
+        ]
         properties = self._properties(group[0], about)
         # Without another sample number, a reused context and seed would get the same answer.
         turns = self.candidates * (params.retries + 1)

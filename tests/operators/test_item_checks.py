@@ -4,7 +4,13 @@ from collections import Counter
 
 import pytest
 
-from targen.operators.item_checks import same_texts, too_many_characters, unrelated, wrong_about
+from targen.operators.item_checks import (
+    beginnings,
+    same_texts,
+    too_many_characters,
+    unrelated,
+    wrong_about,
+)
 from tests.operators.test_generation import mood_model, tables_of
 from tests.support.models import ScriptedModel, block_of
 from tests.support.specs import MOOD, real_task, spec_of
@@ -40,6 +46,13 @@ def test_texts_that_begin_alike_are_told_apart_or_pass():
     assert wrong_about("The nurse met the", 0, alike) is None
     assert wrong_about("The nurse met the", 1, alike) is None
     assert wrong_about("The nurse met the owner", 0, alike) is not None
+
+
+def test_beginnings_are_as_long_as_it_takes_to_tell_texts_apart():
+    texts = ["The nurse met the tall guest at noon.", "The nurse met the tall owner at home.", ""]
+    assert beginnings(texts) == ["The nurse met the tall guest", "The nurse met the tall owner", ""]
+    assert beginnings(SOURCES)[0] == "The bacteria in the sample"
+    assert len(beginnings(["one " * 30] * 2)[0].split()) == 12
 
 
 @pytest.mark.parametrize(
@@ -107,7 +120,9 @@ def model(item_of):
 
 def item(slots, index, source):
     event = slots[source]["seed"]["event"]
-    return {"slot": slots[index]["slot"], "about": event, "note": f"A note: {event}"}
+    about = slots[source].get("about", "")
+    assert event.startswith(about)
+    return {"slot": slots[index]["slot"], "about": about, "note": f"A note: {event}"}
 
 
 async def test_an_item_of_another_slot_is_asked_for_again_alone(tmp_path):
