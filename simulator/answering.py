@@ -65,7 +65,9 @@ def _well_formed(block: Mapping[str, Any]) -> bool:
         all_of(dict, [task, wanted, *objects])
         and all_of(list, [items, slots])
         and all_of(dict, [*(items or ()), *(slots or ())])
-        and all_of(dict, [s.get(n) for s in slots or () for n in ("seed", "given", "context")])
+        and all_of(
+            dict, [s.get(n) for s in slots or () for n in ("seed", "given", "context", "without")]
+        )
         and all_of(int, [(wanted or {}).get("count")])
         and all_of(dict, [(wanted or {}).get(name) for name in ("fields", "attributes")])
         and all_of(dict, [(task or {}).get("fields")])
@@ -241,8 +243,9 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             asked.get("answer"),
             _texts(asked.get("requirements")),
             tuple(sorted(asked["labels"])) if isinstance(asked.get("labels"), dict) else None,
+            _way(asked.get("way")),
         )
-        names = [n for n in properties if n not in ("slot", "rationale")] or [
+        names = [n for n in properties if n not in ("slot", "about", "rationale")] or [
             n for n in block["task"].get("fields", ()) if n not in slot.given
         ]
         label = asked.get("label")
@@ -251,12 +254,21 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         row, rationale = _write(prompt, slot, label, names, wrong=wrong, rng=rng)
         row.setdefault("label", label)
         written: Fields = {"slot": asked.get("slot", at + 1)}
+        if "about" in properties:
+            written["about"] = str(asked.get("about", ""))
         if "rationale" in properties:
             written["rationale"] = rationale
         # Empty texts are kept: an instruction may need no input.
         kept = {n: row[n] for n in names if row.get(n) is not None}
         out.append({**written, **{n: _conform(v, properties.get(n, {})) for n, v in kept.items()}})
     return out
+
+
+def _way(way: object) -> str | None:
+    """Return the way of a slot; those of several labels are joined."""
+    if isinstance(way, dict):
+        return "; ".join(f"{name}: {one}" for name, one in way.items())
+    return way if isinstance(way, str) else None
 
 
 def _write(

@@ -64,6 +64,7 @@ class Slot:
         answer: the text that must be the answer, for tasks whose answer is a span.
         requirements: what the row must meet, in the prompt's words.
         several: the labels of the row if a row can have several, else None.
+        way: how the row must get its label, in the prompt's words; None if that is open.
     """
 
     context: str
@@ -72,6 +73,7 @@ class Slot:
     answer: str | None = None
     requirements: tuple[str, ...] = ()
     several: tuple[str, ...] | None = None
+    way: str | None = None
 
 
 class Grammar(ABC):

@@ -138,10 +138,15 @@ def _parsed(row: dict[str, Any]) -> StoredCompletion:
     except (StoreError, ValueError, KeyError, TypeError) as error:
         problems.append(f"cannot be read: {error}")
     if raw and asked and row["status"] in ("ok", "malformed", "truncated"):
-        parsed = structured.parse(raw, asked.get("schema", {}))
-        value = parsed.value
-        if row["status"] == "ok" and parsed.error is not None:
-            problems.append(f"has status ok, but its answer is not valid: {parsed.error}")
+        try:
+            parsed = structured.parse(raw, asked.get("schema", {}))
+        except ValueError as error:
+            # A damaged schema can still be JSON.
+            problems.append(f"has a schema that is not valid: {str(error).splitlines()[0]}")
+        else:
+            value = parsed.value
+            if row["status"] == "ok" and parsed.error is not None:
+                problems.append(f"has status ok, but its answer is not valid: {parsed.error}")
     columns = {name: v for name, v in row.items() if name not in ("identity", "raw")}
     return StoredCompletion(
         row["request_id"], columns, asked, raw, value, tuple(problems), tuple(unsure)

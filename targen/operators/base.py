@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from targen.llm.types import LLM, Sampling
+from targen.prompts.render import Style
 from targen.tasks.registry import Params
 from targen.tasks.spec import TaskSpec
 
@@ -21,6 +22,9 @@ _OWN_PARAMETER: Final = {
     "seed": "seed",
 }
 """Endpoint parameter -> the `LLMParams` parameter that sets it."""
+
+_ITEMS: Final = ("per_call", "page")
+"""Parameters that set the number of items per call."""
 
 _SET_BY_ENGINE: Final = ("messages", "response_format", "logprobs", "n", "stream", "stream_options")
 """Endpoint parameters that only the engine sets."""
@@ -44,9 +48,19 @@ class LLMParams(Params):
     seed: int = Field(default=0, ge=0)
     """first sample number. Sample numbers are sent as `seed`, so another seed gives other
     answers."""
+    style: Style = "full"
+    """`plain` is for small models: one item per call, shorter instructions, and the data before the
+    instructions."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """further endpoint parameters, passed through unchanged; must not contain the parameters above
     or those that the engine sets."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_item(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("style") == "plain":
+            return {**values, **{name: 1 for name in _ITEMS if name in cls.model_fields}}
+        return values
 
     @field_validator("extra")
     @classmethod

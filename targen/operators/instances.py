@@ -22,10 +22,14 @@ COMPOSE_PROMPT = "instances/compose.md"
 class LabelConstrainedParams(FillParams):
     """Parameters of `label_constrained`."""
 
+    difficulty: bool = False
+    """ask for easy, medium and hard examples, evenly within each label and way."""
 
-@operator(
-    INSTANCES, "label_constrained", LabelConstrainedParams, PROMPT, reads=("requirement_words",)
-)
+
+READS = ("requirement_words", "examples")
+
+
+@operator(INSTANCES, "label_constrained", LabelConstrainedParams, PROMPT, reads=READS)
 async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> StepResult:
     """Fill the slots of the plan with rows that meet their labels' constraints.
 
@@ -34,7 +38,7 @@ async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> 
     Raises:
         StepError: none of the first slots could be filled, or fewer than half of all slots.
     """
-    return await SlotFiller(step, params, PROMPT).run()
+    return await SlotFiller(step, params, PROMPT, difficulty=params.difficulty).run()
 
 
 class SelectParams(FillParams):
@@ -49,7 +53,7 @@ class SelectParams(FillParams):
         return replace(super().sampling(), logprobs=True)
 
 
-@operator(INSTANCES, "select_by_logprob", SelectParams, PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "select_by_logprob", SelectParams, PROMPT, reads=READS)
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
@@ -82,7 +86,7 @@ class ComposeParams(FillParams):
     requirements: bool = True
 
 
-@operator(INSTANCES, "compose", ComposeParams, COMPOSE_PROMPT, reads=("requirement_words",))
+@operator(INSTANCES, "compose", ComposeParams, COMPOSE_PROMPT, reads=READS)
 async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     """Write one text per slot from its drawn values, seed and labels.
 

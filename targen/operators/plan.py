@@ -13,7 +13,7 @@ from targen.hashing import rng
 from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.steps import CONFUSABLE, LABEL, LABELS
 from targen.tasks.answers import Label
-from targen.tasks.spec import TaskSpec
+from targen.tasks.spec import TaskSpec, call_range
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Plan:
 
     Args:
         spec: the task; the plan reads its answer, planned fields and edition.
-        per_call: slots per generation call.
+        per_call: slots per generation call; the first calls of a label have fewer (`call_range`).
     """
 
     def __init__(self, spec: TaskSpec, per_call: int) -> None:
@@ -96,16 +96,15 @@ class Plan:
         return self._sets[int(order[index])]
 
     def ordinal(self, number: int) -> int:
-        """Return how many earlier slots have the same label (kind `class`)."""
+        """Return how many earlier slots have the same label (kind `class`), else the number."""
         return number // len(self._labels)
 
     def group_of(self, number: int) -> Group:
         """Return the generation call that contains a slot."""
         label = self._label(number)
         size = len(self._labels)
-        first = number // size // self._per_call * self._per_call
         slots = []
-        for block in range(first, first + self._per_call):
+        for block in call_range(self.ordinal(number), self._per_call):
             inside = range(block * size, (block + 1) * size)
             slots += [self.slot(n) for n in inside if self._label(n) == label]
         return Group(label, tuple(slots))

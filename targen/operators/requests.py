@@ -7,6 +7,7 @@ from typing import Any
 from targen.hashing import canonical
 from targen.llm.types import LLM, Outcome, Request
 from targen.operators.base import LLMParams
+from targen.prompts.render import data_first
 from targen.steps import REASONS
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
@@ -35,9 +36,9 @@ def make_request(
     edition: int,
     sample: int = 0,
 ) -> Request:
-    """Return a request with the sampling parameters of an operator."""
+    """Return a request with the sampling parameters and the prompt style of an operator."""
     return Request(
-        messages=messages,
+        messages=data_first(messages) if params.style == "plain" else messages,
         schema=schema,
         schema_name=name,
         sampling=params.sampling(),

@@ -1,6 +1,6 @@
 """Fills each slot of the plan with one valid instance."""
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import Field
@@ -10,7 +10,16 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.plan import Plan, Slot, requirements
+from targen.operators.bounds import RATIONALE_CHARACTERS, output_tokens
+from targen.operators.entries import Entries, SlotState, in_order
+from targen.operators.item_checks import (
+    beginnings,
+    same_texts,
+    too_many_characters,
+    unrelated,
+    wrong_about,
+)
+from targen.operators.plan import Plan, Slot
 from targen.operators.requests import (
     answers,
     make_request,
@@ -21,10 +30,10 @@ from targen.operators.requests import (
     task_block,
     text_key,
 )
-from targen.operators.sources import SourcePlan, Sources
+from targen.operators.sources import SourcePlan
+from targen.operators.ways import WayPlan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
-from targen.tasks.answers import Label
 from targen.tasks.validators import echo, first_problem, swap_gender
 
 PILOT: Final = 40
@@ -42,25 +51,8 @@ class FillParams(LLMParams):
     """request reasons before the fields; stored in the column `rationale`."""
     requirements: bool = False
     """show the values drawn for a slot as numbered requirements."""
-
-
-@dataclass
-class SlotState:
-    """A slot, the values fixed before generation, and its result.
-
-    Attributes:
-        given: fields whose values come from the plan or the seed.
-        answer: for span tasks with options in the seed, the planned answer.
-        rows: the accepted row (and its twin); empty until the slot is filled.
-        failures: rows of the `rejected` table.
-    """
-
-    slot: Slot
-    sources: Sources
-    given: dict[str, Any]
-    answer: str | None
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
+    shots: int = Field(default=0, ge=0)
+    """number of the task's `examples` to show, those of the same label first."""
 
 
 class SlotFiller:
@@ -72,16 +64,31 @@ class SlotFiller:
         prompt: name of the prompt template.
         candidates: answers requested per call. Each slot keeps the valid candidate with the highest
             mean log-probability.
+        difficulty: whether the plan assigns a difficulty to each slot.
     """
 
     def __init__(
-        self, step: StepInput, params: FillParams, prompt: str, candidates: int = 1
+        self,
+        step: StepInput,
+        params: FillParams,
+        prompt: str,
+        candidates: int = 1,
+        difficulty: bool = False,
     ) -> None:
         self.step, self.spec, self.params = step, step.spec, params
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
         self.sources = SourcePlan(tables[CONTEXTS], tables[SEEDS], step.spec.per_slot)
+        self.ways = WayPlan(step.spec, self.plan, difficulty)
+        self.entries = Entries(
+            step.spec,
+            as_requirements=params.requirements,
+            shots=params.shots,
+            first=self.sources[0],
+            seeded=self.sources.seeded,
+            manner=self.ways.of(self.plan.slot(0)),
+        )
         self.slots: dict[int, SlotState] = {}
         self.asked = 0
 
@@ -94,19 +101,22 @@ class SlotFiller:
 
     def _opened(self, slot: Slot) -> SlotState:
         sources = self.sources[slot.number]
-        seed = sources.seed or {}
-        given = dict(slot.planned) | {n: seed[n] for n in self.spec.seed_fields if n in seed}
+        seed = in_order(self.spec, sources.seed or {})
+        given = {n: seed[n] for n in self.spec.seed_fields if n in seed} | dict(slot.planned)
         answer = None
         choices = self.spec.answer.choices
         if choices and given.get(choices):
             # Drawn here, because models prefer some positions.
             options = given[choices]
             answer = options[rng("answer", self.spec.edition, slot.number).randrange(len(options))]
-        return SlotState(slot, sources, given, answer)
+        rest = {name: value for name, value in seed.items() if name not in given}
+        return SlotState(slot, sources, given, rest, answer, self.ways.of(slot))
 
-    def _properties(self, state: SlotState) -> dict[str, Any]:
+    def _properties(self, state: SlotState, about: bool) -> dict[str, Any]:
         """Return the properties of one item in the answer schema."""
         properties: dict[str, Any] = {"slot": {"type": "integer"}}
+        if about:
+            properties["about"] = {"type": "string"}
         if self.params.rationale:
             properties["rationale"] = {"type": "string"}
         for name, spec_field in self.spec.fields.items():
@@ -123,55 +133,61 @@ class SlotFiller:
             group: the slots.
             turn: how often these slots were requested before.
         """
+        label, params = group[0].slot.label, self.params
         block: dict[str, Any] = {"task": task_block(self.spec)}
-        label = self._label_block(group[0].slot.label)
-        if label:
-            block["label"] = label
-        block["slots"] = [self._entry(number, state) for number, state in enumerate(group, 1)]
+        parts = {"label": self.entries.label(label), "examples": self.entries.examples(label)}
+        block |= {name: part for name, part in parts.items() if part}
+        # One slot cannot be mixed up with another.
+        begin = beginnings([state.texts(self.spec) if len(group) > 1 else "" for state in group])
+        about = any(begin)
+        block["slots"] = [
+            self.entries.entry(n, state, text)
+            for n, (state, text) in enumerate(zip(group, begin, strict=True), 1)
+        ]
+        properties = self._properties(group[0], about)
         # Without another sample number, a reused context and seed would get the same answer.
-        turns = self.candidates * (self.params.retries + 1)
-        return make_request(
-            self.params,
-            messages(self.prompt, block, rationale=self.params.rationale),
-            items_schema(self._properties(group[0]), len(group)),
+        turns = self.candidates * (params.retries + 1)
+        prompt = messages(
+            self.prompt,
+            block,
+            params.style,
+            keys=self.entries.keys,
+            about=about,
+            rationale=params.rationale,
+            **self.entries.settings,
+        )
+        request = make_request(
+            params,
+            prompt,
+            items_schema(properties, len(group)),
             "instances",
             edition=self.spec.edition,
             sample=group[0].sources.again * turns + turn,
         )
+        return self._bounded(request, [*properties], len(group))
+
+    def _bounded(self, request: Request, names: list[str], count: int) -> Request:
+        """Return a request that allows no more output tokens than its items need.
+
+        A model that reasons first needs an unknown number of further tokens, so that its limit
+        stays as the recipe sets it.
+        """
+        if self.params.reasoning_effort is not None:
+            return request
+        need = output_tokens(
+            self.spec,
+            [name for name in names if name in self.spec.fields or name == "answer"],
+            count,
+            rationale="rationale" in names,
+            about="about" in names,
+        )
+        most = min(need, request.sampling.max_output_tokens)
+        return replace(request, sampling=replace(request.sampling, max_output_tokens=most))
 
     def probe(self) -> Request:
         """Return the first call, to test the endpoint's capabilities."""
         group = self.plan.groups(range(1))[0]
         return self.request([self._opened(slot) for slot in group.slots], 0)
-
-    def _label_block(self, label: Label | None) -> dict[str, str]:
-        answer = self.spec.answer
-        if isinstance(label, str):
-            return {"name": label, "constraint": answer.labels[label].constraint.strip()}
-        return {"constraint": answer.constraint.strip()} if answer.constraint else {}
-
-    def _entry(self, number: int, state: SlotState) -> dict[str, Any]:
-        """Return the prompt entry of one slot."""
-        entry: dict[str, Any] = {"slot": number}
-        label, sources = state.slot.label, state.sources
-        if isinstance(label, list):
-            entry["labels"] = {n: self.spec.labels[n].constraint.strip() for n in label}
-        context = dict(sources.context or {})
-        if context and self.params.requirements:
-            entry["requirements"] = requirements(self.spec, context)
-            context.pop("attributes", None)
-            if self.spec.per_slot:
-                context.clear()
-        if context:
-            entry["context"] = context
-        extra = {k: v for k, v in (sources.seed or {}).items() if k not in state.given}
-        if extra:
-            entry["seed"] = extra
-        if state.given:
-            entry["given"] = state.given
-        if state.answer is not None:
-            entry["answer"] = state.answer
-        return entry
 
     async def fill(self, numbers: range) -> None:
         """Fill slots by group, then retry each failed slot of the range alone."""
@@ -204,9 +220,15 @@ class SlotFiller:
             for number, state in enumerate(group, 1):
                 self.asked += len(of_group)
                 offered = [found.get(number) for found in items]
-                self._take(state, list(zip(offered, of_group, strict=True)))
+                offers = list(zip(offered, of_group, strict=True))
+                self._take(state, offers, group)
 
-    def _take(self, state: SlotState, offered: list[tuple[dict[str, Any] | None, Outcome]]) -> None:
+    def _take(
+        self,
+        state: SlotState,
+        offered: list[tuple[dict[str, Any] | None, Outcome]],
+        group: list[SlotState],
+    ) -> None:
         """Keep the best valid candidate for a slot and record the rejected ones."""
         columns: dict[str, Any] = {"slot": state.slot.number, "intended_label": state.slot.label}
         valid: list[tuple[dict[str, Any], Outcome]] = []
@@ -214,7 +236,17 @@ class SlotFiller:
             if item is None:
                 state.failures.append(missing_item(outcome, **columns))
                 continue
+            misplaced = self._misplaced(state, item, group)
+            if misplaced is not None:
+                failure = rejection("mismatched", misplaced, item, outcome.request_id, **columns)
+                state.failures.append(failure)
+                continue
             row, problem = self._row(state, item, outcome)
+            if problem is None and self.entries.is_example(row):
+                detail = "examples: it repeats an example of the prompt"
+                failure = rejection("echo", detail, item, outcome.request_id, **columns)
+                state.failures.append(failure)
+                continue
             if problem is not None:
                 failure = rejection("invalid", problem, item, outcome.request_id, **columns)
                 state.failures.append(failure)
@@ -234,6 +266,23 @@ class SlotFiller:
                 failure = rejection("outranked", detail, fields, outcome.request_id, **columns)
                 state.failures.append(failure)
         state.rows = self._with_twin(valid[best][0])
+
+    def _misplaced(
+        self, state: SlotState, item: dict[str, Any], group: list[SlotState]
+    ) -> str | None:
+        """Return the problem if an item seems to answer another slot of its call.
+
+        Such an item is asked for again alone. It is never paired with the other slot, because the
+        model may have mixed the two.
+        """
+        if len(group) == 1:
+            return None
+        number = group.index(state)
+        texts = [one.texts(self.spec) for one in group]
+        about = item.get("about")
+        problem = None if about is None else wrong_about(str(about), number, texts)
+        own = (v for n, v in item.items() if n in self.spec.fields and n not in state.given)
+        return problem or unrelated(" ".join(map(str, own)), number, texts)
 
     def _likeliest(self, outcomes: list[Outcome]) -> int:
         """Return the index of the highest mean log-probability, the first if several are equal.
@@ -264,6 +313,8 @@ class SlotFiller:
         problem = first_problem(values, spec) or echo(
             written, spec, [outcome.request.messages[0]["content"]]
         )
+        if problem is None:
+            problem = same_texts(values, spec) or too_many_characters(written, spec)
         if problem is None and spec.answer.kind == "span":
             options = values[spec.answer.choices or ""] or []
             if label not in options:
@@ -277,7 +328,8 @@ class SlotFiller:
             "depth": 0,
             "intended_label": label,
             **fields,
-            "rationale": item.get("rationale") if self.params.rationale else None,
+            **state.manner.columns(),
+            "rationale": _shortened(item.get("rationale")) if self.params.rationale else None,
         }
         return row, problem
 
@@ -374,6 +426,10 @@ class SlotFiller:
                 f"only {len(chosen) * unit} of {wanted * unit} instances could be generated"
             )
         return result
+
+
+def _shortened(rationale: Any) -> str | None:
+    return None if rationale is None else str(rationale)[:RATIONALE_CHARACTERS]
 
 
 def no_logprobs(task: str) -> str:

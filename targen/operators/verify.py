@@ -12,6 +12,7 @@ from targen.lineage import ids
 from targen.lineage.audit import Verify
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
+from targen.operators.bounds import RATIONALE_CHARACTERS
 from targen.operators.correction import decide
 from targen.operators.labels import label_in
 from targen.operators.plan import attributes, context_block
@@ -216,10 +217,18 @@ def _answered(
         # Fields in neither are derived; the row's id covers them.
         values = {name: value for name, value in values.items() if value is not None}
         same = bool(values) and all(_same(value, fields[name]) for name, value in values.items())
-        reasons = row["rationale"] in (None, answer.get("rationale"))
-        if same and reasons and _label_fits(row["intended_label"], label, entry, answer):
+        if (
+            same
+            and _reasons_fit(row["rationale"], answer)
+            and _label_fits(row["intended_label"], label, entry, answer)
+        ):
             return entry, True
     return {}, False
+
+
+def _reasons_fit(stored: str | None, answer: Mapping[str, Any]) -> bool:
+    """Return whether a rationale is the answer's; a long one is stored shortened."""
+    return stored is None or stored == str(answer.get("rationale"))[:RATIONALE_CHARACTERS]
 
 
 def _same(answered: Any, stored: Any) -> bool:
@@ -289,18 +298,31 @@ def _sources_shown(
     seed_row = lineage.by_id.get((SEEDS, row["seed_id"] or ""))
     if row["context_id"]:
         yield from _context_shown(item, lineage, entry)
-    if seed_row and examples:
-        if not row["parent_ids"] and not _among(json.loads(seed_row.row["fields"]), examples):
-            yield "seed_id", "names a seed that is not in the prompt"
-    elif seed_row:
+    yield from _manner_shown(row, entry)
+    if seed_row:
         shown = {**entry.get("seed", {}), **entry.get("given", {})}
-        content = json.loads(seed_row.row["fields"]) | attributes(seed_row.row)
-        if any(shown.get(name) != value for name, value in content.items()):
+        fields = json.loads(seed_row.row["fields"])
+        differs = any(shown.get(n) != v for n, v in (fields | attributes(seed_row.row)).items())
+        # Rows that grow from examples have one of these as their seed, or a row made before.
+        if differs and not examples:
             yield "seed_id", "differs from the seed in the prompt"
+        elif differs and not row["parent_ids"] and not _among(fields, examples):
+            yield "seed_id", "names a seed that is not in the prompt"
     for name in row["parent_ids"] or ():
         parent = lineage.by_id.get((INSTANCES, name))
         if parent and not _among(fields_of(parent.row), examples):
             yield "parent_ids", f"contains {name}, which is not in the prompt"
+
+
+def _manner_shown(row: Row, entry: Mapping[str, Any]) -> Problems:
+    """Check that a row's prompt named its planned way and difficulty."""
+    way = entry.get("way")
+    if isinstance(way, dict):
+        way = "; ".join(f"{name}: {one}" for name, one in way.items())
+    shown = {"planned_way": way, "planned_difficulty": entry.get("difficulty")}
+    for column, value in shown.items():
+        if row.get(column) != value:
+            yield column, "differs from the prompt"
 
 
 def _among(fields: Mapping[str, Any], examples: list[dict[str, Any]]) -> bool:

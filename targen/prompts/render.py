@@ -1,10 +1,11 @@
 """Prompts: templates rendered in a sandbox, data in one fenced block, JSON schemas for answers."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -33,8 +34,11 @@ def _template(name: str) -> Any:
 
 
 def render(name: str, **settings: Any) -> str:
-    """Return a template's text; settings hold nothing that changes from call to call."""
-    return str(_template(name).render(**settings)).strip()
+    """Return a template's text; settings hold nothing that changes from call to call.
+
+    The setting `plain` is false by default.
+    """
+    return str(_template(name).render(**{"plain": False, **settings})).strip()
 
 
 def fenced(block: Mapping[str, Any]) -> str:
@@ -50,15 +54,26 @@ def fenced(block: Mapping[str, Any]) -> str:
     return "```json\n{" + lines.replace("`", "\\u0060") + "}\n```"
 
 
+Style = Literal["full", "plain"]
+Messages = tuple[Mapping[str, str], ...]
+
+
 def messages(
-    template: str, block: Mapping[str, Any], **settings: Any
-) -> tuple[Mapping[str, str], ...]:
+    template: str, block: Mapping[str, Any], style: Style = "full", **settings: Any
+) -> Messages:
     """Return the two messages of every prompt: instructions, then data.
 
-    What stays the same from call to call comes first, so that endpoints can cache it. Where the
-    task is not in English, one sentence more asks for its language.
+    What stays the same from call to call comes first, so that endpoints can cache it. If the
+    task is not in English, one more sentence asks for its language.
+
+    Args:
+        template: name of the template.
+        block: the data.
+        style: `plain` renders the template's shorter text for small models, if it has one. The
+            template gets it as the setting `plain`.
+        settings: further settings of the template.
     """
-    text = render(template, **settings)
+    text = render(template, plain=style == "plain", **settings)
     language = block.get("task", {}).get("language")
     if language:
         text += f"\nWrite every text of your answer in {language}; keys and label names stay as is."
@@ -66,6 +81,25 @@ def messages(
         {"role": "system", "content": text},
         {"role": "user", "content": f"The data:\n\n{fenced(block)}"},
     )
+
+
+def data_first(prompt: Messages) -> Messages:
+    """Return a prompt whose user message has the data first and the instructions last.
+
+    The system message keeps the first paragraph only. Small models follow what they read last.
+    """
+    system, user = (message["content"] for message in prompt)
+    role, _, order = system.partition("\n\n")
+    return (
+        {"role": "system", "content": role},
+        {"role": "user", "content": f"{user}\n\n{order}".strip()},
+    )
+
+
+def instructions(prompt: Messages) -> str:
+    """Return the text of a prompt without its data block, in either order."""
+    texts = [re.sub(r"```json\n.*?\n```", "", m["content"], flags=re.DOTALL) for m in prompt]
+    return "\n\n".join(text.replace("The data:", "", 1).strip() for text in texts).strip()
 
 
 def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +124,13 @@ def items_schema(properties: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 
 def field_schema(kind: str, values: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the schema of one field by its type."""
+    """Return the schema of one field by its type.
+
+    Strings have no `maxLength`. In strict mode OpenAI answers 400 ("maxLength is not permitted").
+    llama.cpp turns it into a repetition of characters and refuses larger ones with "failed to
+    parse grammar", which does not name the keyword, so that the whole schema would be given up.
+    Lengths are bounded by the limit of output tokens and checked in the answer instead.
+    """
     if values:
         return {"type": "string", "enum": list(values)}
     if kind == "texts":

@@ -73,6 +73,8 @@ class TaskField(Part):
     """Longer texts are rejected."""
     optional: bool = False
     """Allow an empty text (an instruction that needs no input)."""
+    repeats: bool = False
+    """Allow a text that equals another text of the row."""
 
 
 class Label(Part):

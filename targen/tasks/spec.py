@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -23,6 +23,28 @@ from targen.tasks.sections import (
     Twin,
     Vocabulary,
 )
+
+SMALL_CALLS: Final = 4
+SMALL_CALL: Final = 3
+"""The first `SMALL_CALLS` calls of each label have at most `SMALL_CALL` slots, so that small data
+sets do not pay for slots that they do not need."""
+
+
+def call_range(ordinal: int, per_call: int) -> range:
+    """Return the slots of one label that share a generation call, as ordinals within the label.
+
+    The ranges depend on the ordinal only, not on the number of rows, so that a data set that grows
+    repeats the calls of the smaller one.
+
+    Args:
+        ordinal: a slot of the call: how many earlier slots have its label.
+        per_call: slots per call, after the first calls.
+    """
+    small = min(per_call, SMALL_CALL)
+    edge = SMALL_CALLS * small
+    size, start = (small, 0) if ordinal < edge else (per_call, edge)
+    first = start + (ordinal - start) // size * size
+    return range(first, first + size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +244,13 @@ class TaskSpec(BaseModel):
     def wanted_instances(self) -> int:
         """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
-        The default headroom is a quarter of the rows, at least eight per label, and 0 if the
-        recipe's correction never drops rows.
+        The default headroom is a quarter of the rows, at least eight per label but not more than
+        `rows`, and 0 if the recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
-            drops = self._attached.drops
-            headroom = max(-(-self.rows // 4), 8 * len(self.labels)) if drops else 0
+            spare = max(-(-self.rows // 4), 8 * len(self.labels))
+            headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
         return total + total % self.unit
 
@@ -244,14 +266,18 @@ class TaskSpec(BaseModel):
 
     @property
     def slots_at_most(self) -> int:
-        """Maximum number of slots to try: an eighth more, plus one group per label."""
-        return self.slots_wanted + self.slots_wanted // 8 + self._overhang
+        """Maximum number of slots to try: those of the calls that cover `slots_wanted`.
+
+        Without headroom, an eighth of the slots is added to replace slots that fail.
+        """
+        wanted = self.slots_wanted
+        if self.wanted_instances <= self.rows + self.rows % self.unit:
+            wanted += -(-wanted // 8)
+        labels = len(self.labels) if self.answer.kind == "class" else 1
+        last = call_range(-(-wanted // labels) - 1, self.per_call)
+        return last.stop * labels
 
     @property
     def slots_seeded(self) -> int:
-        """Number of slots to make seeds for: `slots_at_most`, rounded up to whole groups."""
-        return self.slots_at_most + self._overhang
-
-    @property
-    def _overhang(self) -> int:
-        return self.per_call * (len(self.labels) if self.answer.kind == "class" else 1)
+        """Number of slots to make seeds for."""
+        return self.slots_at_most

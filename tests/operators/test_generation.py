@@ -76,7 +76,7 @@ async def test_more_rows_keep_every_row_and_ask_only_for_what_is_new(tmp_path):
 
 
 async def test_a_slot_that_fails_is_asked_alone_and_then_given_up(tmp_path):
-    spec = spec_of(tmp_path, rows=8)
+    spec = spec_of(tmp_path, MOOD.replace("rows: 8", "rows: 8\nheadroom: 0"))
 
     def broken(block, slot, sample):
         return slot["seed"]["event"].endswith("event 2")
@@ -91,6 +91,17 @@ async def test_a_slot_that_fails_is_asked_alone_and_then_given_up(tmp_path):
     assert reasons["missing"] >= 6
     assert len(made.table) == spec.wanted_instances
     assert made.table["slot"].max() > spec.wanted_instances - 1
+
+
+async def test_the_headroom_covers_slots_that_fail(tmp_path):
+    def broken(block, slot, sample):
+        return slot["seed"]["event"].endswith("event 2")
+
+    spec = spec_of(tmp_path, rows=8)
+    made = (await tables_of(spec, mood_model(broken), "instances"))["instances"]
+    assert len(made.table) == spec.wanted_instances - 2
+    assert made.table["slot"].max() == spec.slots_at_most - 1
+    assert made.warnings == ["only 14 of 16 instances could be generated"]
 
 
 async def test_given_up_slots_do_not_move_the_others(tmp_path):
@@ -241,7 +252,7 @@ async def test_a_rationale_is_kept_out_of_the_fields(tmp_path):
     assert table["rationale"].null_count() == 0
     asked = [r for r in model.history if "slots" in block_of(r)]
     properties = asked[0].schema["properties"]["items"]["items"]["properties"]
-    assert list(properties) == ["slot", "rationale", "note"]
+    assert list(properties) == ["slot", "about", "rationale", "note"]
 
 
 async def test_vocabularies_of_each_kind(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,7 +39,7 @@ def test_a_group_holds_its_slot_and_consecutive_slots_of_its_label(name, number,
     group = plan.group_of(number)
     numbers = [slot.number for slot in group.slots]
     assert number in numbers
-    assert len(numbers) == per_call
+    assert len(numbers) == (per_call if plan.ordinal(number) >= 12 else min(per_call, 3))
     assert {slot.label for slot in group.slots} == {group.label}
     between = [n for n in range(numbers[0], numbers[-1]) if plan.slot(n).label == group.label]
     assert between == numbers[:-1]
@@ -52,6 +53,35 @@ def test_more_rows_keep_the_groups_of_fewer(few, more):
     covered = [s.number for g in plan.groups(range(large)) for s in g.slots]
     assert len(covered) == len(set(covered))
     assert set(range(large)) <= set(covered)
+
+
+def test_the_first_calls_of_a_label_are_small_whatever_the_number_of_rows():
+    plan = Plan(real_task("rte"), 5)
+    sizes = [len(g.slots) for g in plan.groups(range(60)) if g.label == "entailment"]
+    assert sizes == [3, 3, 3, 3, 5, 5, 5, 5]
+    assert [len(g.slots) for g in Plan(real_task("rte"), 2).groups(range(20))] == [2] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "wanted", "most"),
+    [
+        ("ticket_urgency", 12, 24, 24),  # four labels: two calls of three slots each
+        ("rte", 12, 24, 24),
+        ("rte", 100, 125, 134),
+        ("rte", 1000, 1250, 1254),
+        ("axg", 12, 12, 12),  # pairs: 12 slots are 24 rows
+        ("record", 12, 15, 17),  # a span: one group of three after another, then of five
+        ("stories-annotated", 12, 24, 24),  # several labels, one slot a call
+        ("stories", 12, 12, 14),  # nothing is dropped: an eighth more, to replace what fails
+    ],
+)
+def test_slots_are_those_of_whole_calls(name, rows, wanted, most):
+    spec = real_task(name, rows)
+    assert (spec.slots_wanted, spec.slots_at_most, spec.slots_seeded) == (wanted, most, most)
+    groups = Plan(spec, spec.per_call).groups(range(spec.slots_wanted))
+    assert max(slot.number for group in groups for slot in group.slots) < most
+    whole = Plan(spec, spec.per_call).groups(range(most))
+    assert sum(len(group.slots) for group in whole) == most
 
 
 def test_the_edition_makes_another_plan():

@@ -34,7 +34,7 @@ def asked(block, properties, seed=0, rates=NONE, **body):
     said = completion(
         {
             "model": "targen-embedded",
-            "messages": list(messages("instances/compose.md", block, rationale=False)),
+            "messages": list(messages("instances/compose.md", block, **SETTINGS)),
             "response_format": form,
             "seed": seed,
             **body,
@@ -42,6 +42,9 @@ def asked(block, properties, seed=0, rates=NONE, **body):
         rates,
     )
     return said["choices"][0]
+
+
+SETTINGS = {"keys": ("labels",), "about": False, "named": False, "rationale": False}
 
 
 def story(labels, seed=0, rates=NONE, **body):
