@@ -21,7 +21,7 @@ from targen.operators.requests import (
     task_block,
     text_key,
 )
-from targen.operators.sources import SourcePlan, Sources
+from targen.operators.sources import SourcePlan, Sources, first_contexts
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label
@@ -81,7 +81,9 @@ class SlotFiller:
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
-        self.sources = SourcePlan(tables[CONTEXTS], tables[SEEDS], step.spec.per_slot)
+        self.sources = SourcePlan(
+            tables[CONTEXTS], tables[SEEDS], step.spec.per_slot, first_contexts(step.spec)
+        )
         self.slots: dict[int, SlotState] = {}
         self.asked = 0
 
