@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import chain, islice
 from random import Random
 from typing import Any, Final
@@ -84,14 +85,37 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     else:
         labels = frozenset(block.get("labels") or ())
     fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
-    if len(fitting) > 1:
-        items = block.get("items")
-        typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
-        attributes = list((block.get("context") or {}).get("attributes") or ())
-        said = json.dumps([block.get("task"), block.get("wanted"), attributes])
-        words = frozenset(_WORD.findall(said))
-        fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
-    return fitting
+    return _ranked(fitting, block)
+
+
+def seed_grammars(block: Mapping[str, Any]) -> list[Grammar]:
+    """Return the grammars whose seeds have the wanted fields, best first.
+
+    Prompts for seeds do not show the fields of the task; if one does, they decide.
+    """
+    if (block.get("task") or {}).get("fields"):
+        return task_grammars(block)
+    wanted = frozenset((block.get("wanted") or {}).get("fields") or ())
+    return _ranked([g for g in GRAMMARS if _seed_fields()[g.name] == wanted], block)
+
+
+@cache
+def _seed_fields() -> Mapping[str, frozenset[str]]:
+    """Return grammar -> the fields of its seeds."""
+    ask, any_numbers = SeedAsk("", {}, {}, {}), Random(0)  # noqa: S311 - only names are read
+    return {g.name: frozenset(next(iter(g.seeds(ask, any_numbers)), {})) for g in GRAMMARS}
+
+
+def _ranked(fitting: list[Grammar], block: Mapping[str, Any]) -> list[Grammar]:
+    """Sort grammars by the typed attributes of the items, then by the words of the prompt."""
+    if len(fitting) < 2:
+        return fitting
+    items = block.get("items")
+    typed = frozenset(_typed(items[0])) if isinstance(items, list) and items else None
+    attributes = list((block.get("context") or {}).get("attributes") or ())
+    said = json.dumps([block.get("task"), block.get("wanted"), attributes])
+    words = frozenset(_WORD.findall(said.casefold()))
+    return sorted(fitting, key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
 
 
 def _list_name(prompt: Prompt) -> str:
@@ -148,8 +172,12 @@ def _contexts(prompt: Prompt) -> list[Fields]:
         terms = {k: tuple(map(str, v)) for k, v in (block.get("terms") or {}).items()}
         ask = ContextAsk(attributes, terms)
         contexts = grammar.contexts(ask, rng) if grammar else ()
-        found = chain(islice(contexts, 2000), composer.contexts(ask, rng))
-        names = ["text", *attributes]
+        domains = prompt.random("domain")
+        found = (
+            {"domain": composer.domain(domains), **one}
+            for one in chain(islice(contexts, 2000), composer.contexts(ask, rng))
+        )
+        names = [*(["domain"] if "domain" in properties else []), "text", *attributes]
     seen = _Seen(block)
     out: list[Fields] = []
     for one in islice(found, 6000):
@@ -187,7 +215,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
     names = list(wanted_fields) or [n for n in properties if n != "item"]
     context = block.get("context") or {}
-    grammar = next(iter(task_grammars(block)), None)
+    grammar = next(iter(seed_grammars(block)), None)
     composer = Composer(prompt)
     seen, firsts = _Seen(block), _Seen(block)
     errors = prompt.random("errors")
@@ -197,7 +225,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         ask = SeedAsk(
             str(context.get("text", "")),
             context.get("attributes") or {},
-            _without_item(item),
+            _typed(item),
             wanted_fields,
             _texts(block.get("requirements")),
         )
@@ -206,9 +234,9 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             twins = [
                 seed
                 for seed, other in zip(out, block["items"], strict=False)
-                if _without_item(other) == ask.item
+                if _typed(other) == ask.item
             ]
-            fields = near_duplicate(_without_item(rng.choice(twins)), rng) if twins else None
+            fields = near_duplicate(_typed(rng.choice(twins)), rng) if twins else None
         known = islice(grammar.seeds(ask, rng), _TRIES) if grammar else ()
         for one in chain(
             [fields] if fields else (), known, islice(composer.seeds(ask, rng), _TRIES)
@@ -221,8 +249,9 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     return out
 
 
-def _without_item(fields: Mapping[str, Any]) -> Fields:
-    return {key: value for key, value in fields.items() if key != "item"}
+def _typed(item: Mapping[str, Any]) -> Fields:
+    """Return an item without its number and anchors; the texts of a task need no anchors."""
+    return {key: value for key, value in item.items() if key not in ("item", "anchors")}
 
 
 def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:

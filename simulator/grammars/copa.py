@@ -77,6 +77,7 @@ class CopaGrammar(DomainGrammar):
     file = "copa.txt"
     fields = frozenset({"premise", "choice1", "choice2", "question"})
     labels = ("0", "1")
+    cues = frozenset({"alternatives", "cause", "effect", "event"})
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         domain = self.domain(ask)

@@ -28,7 +28,9 @@ def listing(items_of_page):
 
 
 def places(start, count):
-    return [{"domain": f"field {n // 3}", "text": f"place {n}"} for n in range(start, start + count)]
+    return [
+        {"domain": f"field {n // 3}", "text": f"place {n}"} for n in range(start, start + count)
+    ]
 
 
 async def contexts_of(spec, model):
