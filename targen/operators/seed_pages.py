@@ -181,18 +181,15 @@ class _Pages:
 
         They go through all combinations of values; contexts begin at different ones.
         """
-        lists = self._wanted.types
-        begins = [
-            prod(len(values) for values in list(lists.values())[:n]) for n in range(len(lists))
-        ]
         first = context.index + context.asked
-        return [
-            {
-                name: values[(number // begin) % len(values)]
-                for (name, values), begin in zip(lists.items(), begins, strict=True)
-            }
-            for number in range(first, first + self._size(context))
-        ]
+        found: list[dict[str, str]] = []
+        for number in range(first, first + self._size(context)):
+            rest = number
+            found.append({})
+            for name, values in self._wanted.types.items():
+                rest, index = divmod(rest, len(values))
+                found[-1][name] = values[index]
+        return found
 
     def _items(self, context: _Context) -> list[dict[str, Any]]:
         spec = self._step.spec
