@@ -107,6 +107,7 @@ class _Pages:
             for index, row in enumerate(step.tables[CONTEXTS].iter_rows(named=True))
             for block in [context_block(row)]
         ]
+        self._anchors = params.anchors and self._wanted.kind not in TERM_KINDS
         self._first = first_contexts(step.spec)
         self._first_round = min(self._first or len(self._contexts), len(self._contexts))
         self._result = StepResult()
@@ -196,7 +197,7 @@ class _Pages:
         items: list[dict[str, Any]] = []
         for number, types in enumerate(self._types(context)):
             item: dict[str, Any] = {"item": number + 1, **types}
-            if self._params.anchors and self._wanted.kind not in TERM_KINDS:
+            if self._anchors:
                 place = context.asked + number
                 drawn = anchors(spec.edition, context.context_id, place, spec.language)
                 item["anchors"] = drawn
@@ -210,7 +211,20 @@ class _Pages:
         if elsewhere:
             shown["elsewhere"] = elsewhere
         shown["items"] = self._items(context)
-        return seed_request(self._step, self._params, PROMPT, self._wanted, shown, context.sample)
+        spec = self._step.spec
+        return seed_request(
+            self._step,
+            self._params,
+            PROMPT,
+            self._wanted,
+            shown,
+            context.sample,
+            context=context.block is not None,
+            typed=bool(self._wanted.types),
+            anchors=self._anchors,
+            # A seed that is no field of the row leaves the label open.
+            undecided=bool(spec.labels) and not spec.seed_fields,
+        )
 
     def _take(self, context: _Context, outcome: Outcome) -> None:
         """Add one page of seeds to its context and advance the page."""

@@ -162,6 +162,7 @@ def seed_request(
     wanted: Seeds,
     shown: Mapping[str, Any],
     sample: int,
+    **settings: bool,
 ) -> Request:
     """Return a request for seeds.
 
@@ -174,6 +175,7 @@ def seed_request(
         wanted: the task's section `seeds`.
         shown: entries of the data block after `task` and `wanted`; `items` has one entry per seed.
         sample: sample number.
+        settings: the template's.
     """
     spec = step.spec
     task = {name: value for name, value in task_block(spec).items() if name != "fields"}
@@ -188,11 +190,9 @@ def seed_request(
     }
     count = len(shown["items"])
     words = sum(_words(step, wanted, name) for name in wanted.fields)
-    # A seed that is no field of the row must leave its label open.
-    undecided = bool(spec.labels) and not spec.seed_fields
     return make_request(
         bounded(params, count, len(properties), words, spec.language),
-        messages(prompt, block, undecided=undecided),
+        messages(prompt, block, **settings),
         items_schema(properties, count),
         "seeds",
         edition=spec.edition,
