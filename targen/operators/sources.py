@@ -39,8 +39,8 @@ class Turns:
 
     Slots go through rounds. Round r has one slot for each of the contexts 0 to c(r) - 1, where
     c(r) = first + r // 2, so n slots use about sqrt(n) contexts. A context without seeds passes
-    its slots to the other contexts of the round in turn. The result for a slot depends on the
-    slot, and on which of the contexts in its round have seeds, but not on the number of slots.
+    its slots to the others in turn. The result for a slot depends on the slot and on which of the
+    contexts up to its round have seeds, but not on the number of slots.
 
     Args:
         contexts: number of contexts, at least 1; no round uses more.
@@ -55,14 +55,19 @@ class Turns:
         self._turns: list[tuple[int, int]] = []
         self._round = 0
 
+    def _size(self, number: int) -> int:
+        grown = self._contexts if self._first is None else self._first + number // 2
+        return min(grown, self._contexts)
+
     def _add_round(self) -> None:
-        grown = self._contexts if self._first is None else self._first + self._round // 2
-        size = min(grown, self._contexts)
-        full = [index for index in range(size) if index not in self._empty]
-        if not full:
-            full = [next(i for i in range(size, self._contexts) if i not in self._empty)]
-        for index in range(size):
-            taken = full[(index + self._round) % len(full)] if index in self._empty else index
+        # Every data set that has these slots has asked for the seeds of these contexts.
+        begun = self._size(self._round - 1) if self._round else 0
+        for index in range(self._size(self._round)):
+            taken = index
+            if index in self._empty:
+                full = [n for n in range(max(begun, index)) if n not in self._empty]
+                full = full or [next(n for n in range(self._contexts) if n not in self._empty)]
+                taken = full[(index + self._round) % len(full)]
             self._turns.append((taken, self._used[taken]))
             self._used[taken] += 1
         self._round += 1

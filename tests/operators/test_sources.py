@@ -63,6 +63,17 @@ def test_the_needed_contexts_are_those_that_have_turns(slots, first):
     assert not any(counts[needed:])
 
 
+@given(st.sampled_from([1, 2, 4]), st.integers(1, 200), st.integers(1, 200), st.data())
+def test_contexts_that_fewer_slots_do_not_reach_do_not_matter(first, few, more, data):
+    """For few slots, contexts that are not asked for have no seeds either."""
+    count = contexts_needed(few + more, first)
+    reached = contexts_needed(few, first)
+    empty = data.draw(st.sets(st.integers(0, reached - 1), max_size=reached - 1))
+    small = Turns(count, first, empty | set(range(reached, count)))
+    large = Turns(count, first, empty)
+    assert [small[n] for n in range(few)] == [large[n] for n in range(few)]
+
+
 @given(st.integers(1, 12), st.sampled_from([None, 1, 4]), st.integers(1, 300), st.data())
 def test_every_context_gives_its_turns_in_order_and_empty_ones_none(count, first, slots, data):
     empty = data.draw(st.sets(st.integers(0, count - 1), max_size=count - 1))
