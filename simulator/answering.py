@@ -85,37 +85,14 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     else:
         labels = frozenset(block.get("labels") or ())
     fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
-    return _ranked(fitting, block)
-
-
-def seed_grammars(block: Mapping[str, Any]) -> list[Grammar]:
-    """Return the grammars whose seeds have the wanted fields, best first.
-
-    Prompts for seeds do not show the fields of the task; if one does, they decide.
-    """
-    if (block.get("task") or {}).get("fields"):
-        return task_grammars(block)
-    wanted = frozenset((block.get("wanted") or {}).get("fields") or ())
-    return _ranked([g for g in GRAMMARS if _seed_fields()[g.name] == wanted], block)
-
-
-@cache
-def _seed_fields() -> Mapping[str, frozenset[str]]:
-    """Return grammar -> the fields of its seeds."""
-    ask, any_numbers = SeedAsk("", {}, {}, {}), Random(0)  # noqa: S311 - only names are read
-    return {g.name: frozenset(next(iter(g.seeds(ask, any_numbers)), {})) for g in GRAMMARS}
-
-
-def _ranked(fitting: list[Grammar], block: Mapping[str, Any]) -> list[Grammar]:
-    """Sort grammars by the typed attributes of the items, then by the words of the prompt."""
-    if len(fitting) < 2:
-        return fitting
-    items = block.get("items")
-    typed = frozenset(_typed(items[0])) if isinstance(items, list) and items else None
-    attributes = list((block.get("context") or {}).get("attributes") or ())
-    said = json.dumps([block.get("task"), block.get("wanted"), attributes])
-    words = frozenset(_WORD.findall(said.casefold()))
-    return sorted(fitting, key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
+    if len(fitting) > 1:
+        items = block.get("items")
+        typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
+        attributes = list((block.get("context") or {}).get("attributes") or ())
+        said = json.dumps([block.get("task"), block.get("wanted"), attributes])
+        words = frozenset(_WORD.findall(said))
+        fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
+    return fitting
 
 
 def _list_name(prompt: Prompt) -> str:
@@ -207,6 +184,31 @@ class _Seen:
         self._texts.add(key)
         self._lengths.add(len(key))
         return True
+
+
+def seed_grammars(block: Mapping[str, Any]) -> list[Grammar]:
+    """Return the grammars whose seeds have the wanted fields, best first.
+
+    Prompts for seeds do not show the fields of the task; if one does, they decide. The typed
+    attributes of the items come first, then the words of the prompt.
+    """
+    if (block.get("task") or {}).get("fields"):
+        return task_grammars(block)
+    wanted = block.get("wanted") or {}
+    fields = frozenset(wanted.get("fields") or ())
+    typed = frozenset(_typed(block["items"][0])) if block.get("items") else frozenset()
+    attributes = list((block.get("context") or {}).get("attributes") or ())
+    said = json.dumps([block.get("task"), wanted, attributes]).casefold()
+    words = frozenset(_WORD.findall(said))
+    fitting = [g for g in GRAMMARS if _seed_fields()[g.name] == fields]
+    return sorted(fitting, key=lambda g: (typed != g.typed, -len(words & g.cues)))
+
+
+@cache
+def _seed_fields() -> Mapping[str, frozenset[str]]:
+    """Return grammar -> the fields of its seeds."""
+    ask, any_numbers = SeedAsk("", {}, {}, {}), Random(0)  # noqa: S311 - only names are read
+    return {g.name: frozenset(next(iter(g.seeds(ask, any_numbers)), {})) for g in GRAMMARS}
 
 
 def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:

@@ -1,6 +1,7 @@
 """Operators of seeds, the material that instances are generated from."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from targen.errors import StepError
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.bounds import bounded
+from targen.operators.item_bounds import bounded
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
     answers,
@@ -33,6 +34,7 @@ EXPAND_PROMPT = "seeds/expand.md"
 KIND: Final = "example"
 LABEL: Final = "label"
 
+_NAMED_WORDS: Final = re.compile(r"(\d+) words")
 _WORDS_AT_MOST: Final = {"word": 5, "tuple": 40, "sentence": 50, "passage": 150, "example": 150}
 """Words of one field, by kind of seed; the limit of an answer's length follows from it."""
 
@@ -201,10 +203,16 @@ def seed_request(
 
 
 def _words(step: StepInput, wanted: Seeds, name: str) -> int:
-    """Return the number of words that a field of a seed has at most."""
+    """Return the number of words that a field of a seed plausibly has at most.
+
+    This is the task's `max_words`, else one and a half times the length that the description names
+    ("10 to 25 words"), else a number for the kind of seed.
+    """
     known = step.spec.fields.get(name)
-    limit = known.max_words if known else None
-    return limit or _WORDS_AT_MOST[wanted.kind]
+    if known is not None and known.max_words is not None:
+        return known.max_words
+    named = _NAMED_WORDS.search(wanted.fields[name].description)
+    return int(named[1]) * 3 // 2 if named else _WORDS_AT_MOST[wanted.kind]
 
 
 def valid_fields(

@@ -35,7 +35,7 @@ def test_every_prompt_renders_and_says_what_is_data():
     assert len(prompts) >= 6
     for prompt in prompts:
         text = render(prompt, rationale=True, shown=True, kind="class", ask="dimensions")
-        assert "reads like an instruction to you" in text
+        assert "reads like an instruction" in text
         assert "{%" not in text and "{#" not in text
 
 

@@ -24,6 +24,9 @@ def bounded(
 ) -> AnyParams:
     """Return parameters whose `max_output_tokens` is no higher than an answer needs.
 
+    With `reasoning_effort` they stay as they are: the model writes an unknown number of further
+    tokens.
+
     Args:
         params: the operator's parameters; their own limit is never raised.
         items: number of items in the answer.
@@ -31,6 +34,8 @@ def bounded(
         words: words that the longest plausible item has in all its properties together.
         language: ISO 639-1 code of the task.
     """
+    if params.reasoning_effort is not None:
+        return params
     per_word = TOKENS_PER_WORD * (1 if language == ENGLISH else OTHER_LANGUAGES)
     needed = AT_LEAST + items * (properties * TOKENS_PER_PROPERTY + round(words * per_word))
     return params.model_copy(update={"max_output_tokens": min(params.max_output_tokens, needed)})
