@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import chain, islice
 from random import Random
 from typing import Any, Final
@@ -150,8 +151,12 @@ def _contexts(prompt: Prompt) -> list[Fields]:
         terms = {k: tuple(map(str, v)) for k, v in (block.get("terms") or {}).items()}
         ask = ContextAsk(attributes, terms)
         contexts = grammar.contexts(ask, rng) if grammar else ()
-        found = chain(islice(contexts, 2000), composer.contexts(ask, rng))
-        names = ["text", *attributes]
+        domains = prompt.random("domain")
+        found = (
+            {"domain": composer.domain(domains), **one}
+            for one in chain(islice(contexts, 2000), composer.contexts(ask, rng))
+        )
+        names = [*(["domain"] if "domain" in properties else []), "text", *attributes]
     seen = _Seen(block)
     out: list[Fields] = []
     for one in islice(found, 6000):
@@ -183,13 +188,38 @@ class _Seen:
         return True
 
 
+def seed_grammars(block: Mapping[str, Any]) -> list[Grammar]:
+    """Return the grammars whose seeds have the wanted fields, best first.
+
+    Prompts for seeds do not show the fields of the task; if one does, they decide. The typed
+    attributes of the items come first, then the words of the prompt.
+    """
+    if (block.get("task") or {}).get("fields"):
+        return task_grammars(block)
+    wanted = block.get("wanted") or {}
+    fields = frozenset(wanted.get("fields") or ())
+    typed = frozenset(_typed(block["items"][0])) if block.get("items") else frozenset()
+    attributes = list((block.get("context") or {}).get("attributes") or ())
+    said = json.dumps([block.get("task"), wanted, attributes]).casefold()
+    words = frozenset(_WORD.findall(said))
+    fitting = [g for g in GRAMMARS if _seed_fields()[g.name] == fields]
+    return sorted(fitting, key=lambda g: (typed != g.typed, -len(words & g.cues)))
+
+
+@cache
+def _seed_fields() -> Mapping[str, frozenset[str]]:
+    """Return grammar -> the fields of its seeds."""
+    ask, any_numbers = SeedAsk("", {}, {}, {}), Random(0)  # noqa: S311 - only names are read
+    return {g.name: frozenset(next(iter(g.seeds(ask, any_numbers)), {})) for g in GRAMMARS}
+
+
 def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     block, wanted = prompt.block, prompt.block["wanted"]
     properties = _item_schema(prompt)
     wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
     names = list(wanted_fields) or [n for n in properties if n != "item"]
     context = block.get("context") or {}
-    grammar = next(iter(task_grammars(block)), None)
+    grammar = next(iter(seed_grammars(block)), None)
     composer = Composer(prompt)
     seen, firsts = _Seen(block), _Seen(block)
     errors = prompt.random("errors")
@@ -199,7 +229,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         ask = SeedAsk(
             str(context.get("text", "")),
             context.get("attributes") or {},
-            _without_item(item),
+            _typed(item),
             wanted_fields,
             _texts(block.get("requirements")),
         )
@@ -208,9 +238,9 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             twins = [
                 seed
                 for seed, other in zip(out, block["items"], strict=False)
-                if _without_item(other) == ask.item
+                if _typed(other) == ask.item
             ]
-            fields = near_duplicate(_without_item(rng.choice(twins)), rng) if twins else None
+            fields = near_duplicate(_typed(rng.choice(twins)), rng) if twins else None
         known = islice(grammar.seeds(ask, rng), _TRIES) if grammar else ()
         for one in chain(
             [fields] if fields else (), known, islice(composer.seeds(ask, rng), _TRIES)
@@ -223,8 +253,9 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     return out
 
 
-def _without_item(fields: Mapping[str, Any]) -> Fields:
-    return {key: value for key, value in fields.items() if key != "item"}
+def _typed(item: Mapping[str, Any]) -> Fields:
+    """Return an item without its number and anchors; the texts of a task need no anchors."""
+    return {key: value for key, value in item.items() if key not in ("item", "anchors")}
 
 
 def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:

@@ -139,6 +139,10 @@ class Composer:
             else:
                 yield self._phrase(kind, rng)
 
+    def domain(self, rng: Random) -> str:
+        """Return a wide field of life."""
+        return _BOOK.draw("domain", {}, rng)
+
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield contexts: attributes by their roles, and a text that contains them."""
         described = (self._prompt.block.get("wanted") or {}).get("attributes") or {}

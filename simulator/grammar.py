@@ -107,7 +107,7 @@ class Grammar(ABC):
         return self.fields <= fields and (not self.labels or labels <= set(self.labels))
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
-        """Yield contexts: `text` and one entry per requested attribute."""
+        """Yield contexts: `text`, one entry per requested attribute, and `domain` if known."""
         yield from ()
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
@@ -165,7 +165,7 @@ class DomainGrammar(Grammar):
                         name: _fitting(values, about, rng) if values else domain
                         for name, values in ask.attributes.items()
                     }
-                    yield {"text": text, **chosen}
+                    yield {"domain": domain, "text": text, **chosen}
 
     def domain(self, ask: SeedAsk, *more: str) -> str:
         """Return the domain that a request is about, or an empty string."""

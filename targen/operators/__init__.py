@@ -20,6 +20,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     example_growth,
     instances,
     labels,
+    seed_pages,
     seeds,
     vocabularies,
 )

@@ -9,6 +9,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.item_bounds import bounded
 from targen.operators.requests import (
     answers,
     items_of,
@@ -18,7 +19,7 @@ from targen.operators.requests import (
     rejection,
     task_block,
 )
-from targen.operators.vocabularies import term_row
+from targen.operators.vocabularies import WORDS_OF_TERM, term_row
 from targen.prompts.render import items_schema, messages
 from targen.steps import (
     ASKED,
@@ -164,8 +165,10 @@ class _Run:
     def _request(
         self, block: dict[str, Any], properties: dict[str, Any], count: int, **more: Any
     ) -> Request:
+        words = WORDS_OF_TERM * len(properties)
+        params = more.get("params", self.params)
         return make_request(
-            more.get("params", self.params),
+            bounded(params, count, len(properties), words, self.spec.language),
             messages(PROMPT, {"task": task_block(self.spec), **block}, ask=more["ask"]),
             items_schema(properties, count),
             more["ask"],

@@ -1,23 +1,23 @@
 """Operators of seeds, the material that instances are generated from."""
 
+import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import Field
 
 from targen.errors import StepError
-from targen.hashing import canonical
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.item_bounds import bounded
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
     answers,
     items_of,
     make_request,
     missing_item,
-    numbered_items,
     rejection,
     tally,
     task_block,
@@ -29,19 +29,19 @@ from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
 from targen.tasks.validators import echo, empty_field, first_problem
 
-PROMPT = "seeds/llm_per_context.md"
 EXPAND_PROMPT = "seeds/expand.md"
 
 KIND: Final = "example"
 LABEL: Final = "label"
 
-EXCLUDE_AT_MOST: Final = 40
-EXCLUDE_WORDS: Final = 12
+_NAMED_WORDS: Final = re.compile(r"(\d+) words")
+_WORDS_AT_MOST: Final = {"word": 5, "tuple": 40, "sentence": 50, "passage": 150, "example": 150}
+"""Words of one field, by kind of seed; the limit of an answer's length follows from it."""
 
 Row = dict[str, Any]
 
 
-def _seed_row(
+def seed_row(
     seed_id: str,
     context_id: str | None,
     kind: str,
@@ -49,11 +49,13 @@ def _seed_row(
     attributes: Mapping[str, str] | None = None,
     request_id: str | None = None,
 ) -> Row:
+    """Return a row of the table."""
     return {
         "seed_id": seed_id,
         "context_id": context_id,
         "kind": kind,
-        "fields": canonical(fields),
+        # In the task's order, in which prompts show them.
+        "fields": json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False),
         "attributes": [{"name": k, "value": v} for k, v in (attributes or {}).items()],
         "request_id": request_id,
     }
@@ -62,7 +64,7 @@ def _seed_row(
 @operator(SEEDS, "none")
 async def none(step: StepInput, params: Any) -> StepResult:
     """Use no seeds; the table holds one placeholder row."""
-    return StepResult(rows=[_seed_row(ids.NONE_SEED_ID, None, NONE_SEED_KIND, {})], asked=1)
+    return StepResult(rows=[seed_row(ids.NONE_SEED_ID, None, NONE_SEED_KIND, {})], asked=1)
 
 
 @operator(SEEDS, "examples", reads=("examples",))
@@ -73,7 +75,7 @@ async def examples(step: StepInput, params: Any) -> StepResult:
         label = example.label if example.label is None else str(example.label)
         seed_id = ids.example_id(KIND, example.fields, label)
         attributes = {} if label is None else {LABEL: label}
-        result.rows.append(_seed_row(seed_id, None, KIND, example.fields, attributes))
+        result.rows.append(seed_row(seed_id, None, KIND, example.fields, attributes))
     if not result.rows:
         raise StepError(
             "the recipe grows rows from human-made examples, but the task "
@@ -133,88 +135,19 @@ async def seeds_file(step: StepInput, params: Any) -> StepResult:
     kind = wanted.kind if wanted else "passage"
     result = StepResult()
     for _, row in checked_rows(step, step.spec.seed_rows, result, True, None):
-        result.rows.append(_seed_row(ids.seed_id(None, kind, row), None, kind, row))
+        result.rows.append(seed_row(ids.seed_id(None, kind, row), None, kind, row))
     return result
 
 
-class PerContextParams(LLMParams):
-    """Parameters of `llm_per_context`."""
-
-    page: int = Field(default=10, ge=1)
-    """seeds per request; fixed, so that a growing data set only adds pages."""
-    retries: int = Field(default=2, ge=0)
-    """how often a page without new seeds is requested again before its context counts as
-    exhausted."""
-    max_pages: int = Field(default=200, ge=1)
-    """limit per context."""
-
-
-@dataclass
-class _Context:
-    """A context and the seeds collected for it.
-
-    Attributes:
-        gists: the first words of each seed, which prompts list as seeds to avoid.
-        page: number of the next page.
-        sample: how often that page was requested without a new seed.
-    """
-
-    context_id: str | None
-    block: dict[str, Any] | None
-    rows: list[Row] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    gists: list[str] = field(default_factory=list)
-    page: int = 0
-    sample: int = 0
-    exhausted: bool = False
-
-
-@operator(SEEDS, "llm_per_context", PerContextParams, PROMPT)
-async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResult:
-    """Request pages of seeds for each context, the contexts in turn.
-
-    Slot i takes seed i // contexts of context i % contexts, so all contexts need equally many.
-    Each page's prompt lists earlier seeds to avoid. A context whose page has no new seed after all
-    retries is exhausted: its list is final, and slots reuse it.
-
-    Source: TarGEN (Gupta et al., 2024), section 3, step 2, which keeps the first seed only.
-    """
-    wanted = _section(step)
-    contexts = [
-        _Context(row["context_id"] if block else None, block)
-        for row in step.tables[CONTEXTS].iter_rows(named=True)
-        for block in [context_block(row)]
-    ]
-    need = -(-step.spec.slots_seeded // len(contexts))
-    result = StepResult()
-    while short := [
-        c for c in contexts if len(c.rows) < need and not c.exhausted and c.page < params.max_pages
-    ]:
-        requests = [_page_request(step, params, wanted, context) for context in short]
-        outcomes = await answers(step.model, requests)
-        for context, outcome in zip(short, outcomes, strict=True):
-            _take_page(step, params, wanted, context, outcome, result)
-        if not any(c.rows for c in contexts) and any(c.page or c.exhausted for c in contexts):
-            break
-    if not any(c.rows for c in contexts):
-        raise _no_valid_seed(result)
-    empty = sum(not c.rows for c in contexts)
-    if empty:
-        result.warnings.append(f"{empty} contexts have no seed")
-    repeated = sum(len(c.rows) < need for c in contexts) - empty
-    if repeated:
-        result.warnings.append(f"{repeated} contexts ran out of new seeds: some are used twice")
-    result.rows = [row for context in contexts for row in context.rows]
-    return result
-
-
-def _section(step: StepInput) -> Seeds:
+def section(step: StepInput) -> Seeds:
+    """Return the task's section `seeds`; raise StepError if it has none."""
     if step.spec.seeds is None:
         raise StepError("the task has no section `seeds`")
     return step.spec.seeds
 
 
-def _no_valid_seed(result: StepResult) -> StepError:
+def no_valid_seed(result: StepResult) -> StepError:
+    """Return the error of a step whose seeds were all rejected."""
     details = [str(row["detail"]) for row in result.rejected]
     return StepError(
         f"none of {result.asked} seeds was valid (rejected by: {tally(details)}); "
@@ -224,46 +157,65 @@ def _no_valid_seed(result: StepResult) -> StepError:
     )
 
 
-def _request(
+def seed_request(
     step: StepInput,
     params: LLMParams,
     prompt: str,
     wanted: Seeds,
     shown: Mapping[str, Any],
-    lists: Mapping[str, list[Any]],
     sample: int,
+    **settings: bool,
 ) -> Request:
     """Return a request for seeds.
+
+    The task is shown without its fields: a model that sees them writes about them.
 
     Args:
         step: gives the task.
         params: the operator's parameters.
         prompt: name of the prompt template.
         wanted: the task's section `seeds`.
-        shown: entries of the data block before `wanted`.
-        lists: entries after it: `items`, one for each seed, and what to exclude.
+        shown: entries of the data block after `task` and `wanted`; `items` has one entry per seed.
         sample: sample number.
+        settings: the template's.
     """
-    block = {"task": task_block(step.spec), **shown}
-    block["wanted"] = {
-        "what": wanted.what.strip(),
-        "kind": wanted.kind,
-        "fields": {name: part.description for name, part in wanted.fields.items()},
+    spec = step.spec
+    task = {name: value for name, value in task_block(spec).items() if name != "fields"}
+    fields = {name: part.description for name, part in wanted.fields.items()}
+    block = {
+        "task": task,
+        "wanted": {"what": wanted.what.strip(), "kind": wanted.kind, "fields": fields},
+        **shown,
     }
     properties = {"item": {"type": "integer"}} | {
         name: field_schema(part.type) for name, part in wanted.fields.items()
     }
+    count = len(shown["items"])
+    words = sum(_words(step, wanted, name) for name in wanted.fields)
     return make_request(
-        params,
-        messages(prompt, {**block, **lists}),
-        items_schema(properties, len(lists["items"])),
+        bounded(params, count, len(properties), words, spec.language),
+        messages(prompt, block, **settings),
+        items_schema(properties, count),
         "seeds",
-        edition=step.spec.edition,
+        edition=spec.edition,
         sample=sample,
     )
 
 
-def _valid_fields(
+def _words(step: StepInput, wanted: Seeds, name: str) -> int:
+    """Return the number of words that a field of a seed plausibly has at most.
+
+    This is the task's `max_words`, else one and a half times the length that the description names
+    ("10 to 25 words"), else a number for the kind of seed.
+    """
+    known = step.spec.fields.get(name)
+    if known is not None and known.max_words is not None:
+        return known.max_words
+    named = _NAMED_WORDS.search(wanted.fields[name].description)
+    return int(named[1]) * 3 // 2 if named else _WORDS_AT_MOST[wanted.kind]
+
+
+def valid_fields(
     step: StepInput,
     wanted: Seeds,
     item: dict[str, Any] | None,
@@ -288,70 +240,6 @@ def _valid_fields(
     return fields
 
 
-def _types(wanted: Seeds, first: int, count: int) -> list[dict[str, str]]:
-    """Return the typed attributes of a page's items, cycling through each type's values."""
-    return [
-        {name: values[(first + n) % len(values)] for name, values in wanted.types.items()}
-        for n in range(count)
-    ]
-
-
-def _page_request(
-    step: StepInput, params: PerContextParams, wanted: Seeds, context: _Context
-) -> Request:
-    types = _types(wanted, context.page * params.page, params.page)
-    lists: dict[str, list[Any]] = {
-        "exclude": context.gists[-EXCLUDE_AT_MOST:],
-        "items": [{"item": n + 1, **given} for n, given in enumerate(types)],
-    }
-    shown = {} if context.block is None else {"context": context.block}
-    return _request(step, params, PROMPT, wanted, shown, lists, context.sample)
-
-
-def _take_page(
-    step: StepInput,
-    params: PerContextParams,
-    wanted: Seeds,
-    context: _Context,
-    outcome: Outcome,
-    result: StepResult,
-) -> None:
-    """Add one page of seeds to its context and advance the page."""
-    types = _types(wanted, context.page * params.page, params.page)
-    items = numbered_items(outcome, "item", params.page)
-    before = len(context.rows)
-    result.asked += params.page
-    for number, attributes in enumerate(types, 1):
-        item = items.get(number)
-        fields = _valid_fields(step, wanted, item, outcome, result)
-        if fields is None:
-            continue
-        key = text_key(fields)
-        if key in context.seen:
-            detail = "comes twice in its context"
-            result.rejected.append(rejection("duplicate", detail, item, outcome.request_id))
-            continue
-        context.seen.add(key)
-        context.gists.append(_gist(fields))
-        seed_id = ids.seed_id(context.context_id, wanted.kind, fields)
-        row = _seed_row(
-            seed_id, context.context_id, wanted.kind, fields, attributes, outcome.request_id
-        )
-        context.rows.append(row)
-    if len(context.rows) > before:
-        context.page, context.sample = context.page + 1, 0
-    elif context.sample < params.retries:
-        context.sample += 1
-    else:
-        context.exhausted = True
-
-
-def _gist(fields: dict[str, Any]) -> str:
-    first = next(iter(fields.values()))
-    text = first if isinstance(first, str) else ", ".join(first)
-    return " ".join(text.split()[:EXCLUDE_WORDS])
-
-
 class ExpandParams(LLMParams):
     """Parameters of `expand`; `retries` is per context without a valid seed."""
 
@@ -373,7 +261,7 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     Raises:
         StepError: the task has no section `seeds`, or no seed was valid.
     """
-    wanted = _section(step)
+    wanted = section(step)
     plan = Plan(step.spec, step.spec.per_call)
     contexts = step.tables[CONTEXTS].to_dicts()
     found: dict[int, Row] = {}
@@ -386,15 +274,15 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
         for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
             result.asked += 1
             item = next(iter(items_of(outcome)), None)
-            fields = _valid_fields(step, wanted, item, outcome, result)
+            fields = valid_fields(step, wanted, item, outcome, result)
             if fields is not None:
                 context_id, kind = contexts[n]["context_id"], wanted.kind
                 seed_id = ids.seed_id(context_id, kind, fields)
-                found[n] = _seed_row(
+                found[n] = seed_row(
                     seed_id, context_id, kind, fields, request_id=outcome.request_id
                 )
     if not found:
-        raise _no_valid_seed(result)
+        raise no_valid_seed(result)
     if len(found) < len(contexts):
         result.warnings.append(f"{len(contexts) - len(found)} contexts have no seed")
     result.rows = [found[n] for n in sorted(found)]
@@ -419,4 +307,5 @@ def _expand_request(
     if names:
         constraints = step.spec.label_constraints
         shown[LABELS] = {name: constraints[name] for name in names}
-    return _request(step, params, EXPAND_PROMPT, wanted, shown, {"items": [{"item": 1}]}, sample)
+    shown["items"] = [{"item": 1}]
+    return seed_request(step, params, EXPAND_PROMPT, wanted, shown, sample)

@@ -30,7 +30,7 @@ from targen.operators.requests import (
     task_block,
     text_key,
 )
-from targen.operators.sources import SourcePlan
+from targen.operators.sources import SourcePlan, first_contexts
 from targen.operators.ways import WayPlan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
@@ -79,7 +79,9 @@ class SlotFiller:
         self.prompt, self.candidates = prompt, candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
-        self.sources = SourcePlan(tables[CONTEXTS], tables[SEEDS], step.spec.per_slot)
+        self.sources = SourcePlan(
+            tables[CONTEXTS], tables[SEEDS], step.spec.per_slot, first_contexts(step.spec)
+        )
         self.ways = WayPlan(step.spec, self.plan, difficulty)
         self.entries = Entries(
             step.spec,

@@ -1,12 +1,13 @@
 """Operators of vocabularies, the terms that contexts use."""
 
-from typing import Any
+from typing import Any, Final
 
 from pydantic import Field
 
 from targen.errors import StepError
 from targen.lineage import ids
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.item_bounds import bounded
 from targen.operators.requests import (
     answers,
     items_of,
@@ -21,6 +22,9 @@ from targen.tasks.registry import operator
 from targen.tasks.validators import fold
 
 PROMPT = "vocabularies/llm_list.md"
+
+WORDS_OF_TERM: Final = 12
+"""More than any plausible term has; the limit of an answer's length follows from it."""
 
 
 def term_row(
@@ -95,7 +99,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
                 "exclude": [row["term"] for row in terms.values()],
             }
             request = make_request(
-                params,
+                bounded(params, count, 1, WORDS_OF_TERM, step.spec.language),
                 messages(PROMPT, block),
                 items_schema({"term": {"type": "string"}}, count),
                 "terms",

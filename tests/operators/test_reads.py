@@ -54,6 +54,7 @@ IDENTITY = "name"
 
 COVERED_UPSTREAM = {
     (SEEDS, "expand"): {"answer.kind", "answer.at_least", "answer.at_most", "per_call", "per_slot"},
+    (SEEDS, "llm_per_context"): {"per_slot"},
     (INSTANCES, "label_constrained"): {"per_slot"},
     (INSTANCES, "select_by_logprob"): {"per_slot"},
     (INSTANCES, "compose"): {"per_slot"},

@@ -1,0 +1,243 @@
+"""Seeds by need: pages of each context, what prompts show, and the rows of fewer slots."""
+
+from itertools import pairwise
+
+import pytest
+
+from targen.errors import StepError
+from targen.operators import run_step
+from targen.operators.sources import SourcePlan, first_contexts
+from targen.tasks.registry import resolve
+from tests.support.models import ScriptedModel, block_of
+from tests.support.specs import MOOD, real_task, spec_of
+
+GROWING = MOOD.replace("  contexts: {count: 2}\n", "").replace("{page: 3}", "{page: 10}")
+TYPED = "  fields:\n    event: {description: the event}\n"
+
+
+def model_of(lost=lambda place, number: False):
+    """Answer with numbered contexts and events; `lost` says which events are left out.
+
+    The n-th event of a place is numbered by the prompts that came before, like a real model's.
+    """
+    written = {}
+
+    def answer(request):
+        block = block_of(request)
+        if "items" not in block:
+            start = int(block["exclude"][-1].split()[-1]) + 1 if block["exclude"] else 0
+            numbers = range(start, start + block["wanted"]["count"])
+            return {"items": [{"domain": f"d{n}", "text": f"place {n}"} for n in numbers]}
+        place = block["context"]["text"]
+        key = (place, tuple(block["exclude"]), request.sample)
+        start = written.setdefault(key, sum(k[0] == place for k in written) * 100)
+        events = [(entry["item"], start + entry["item"]) for entry in block["items"]]
+        return {
+            "items": [
+                {"item": item, "event": f"{place} event {number}"}
+                for item, number in events
+                if not lost(place, number)
+            ]
+        }
+
+    return ScriptedModel(answer)
+
+
+async def made(spec, model):
+    """Return the outputs of contexts and seeds, and the requests for seeds."""
+    tables = {"vocabularies": (await run_step("vocabularies", spec, {}, None)).table}
+    contexts = await run_step("contexts", spec, tables, model)
+    tables["contexts"] = contexts.table
+    seeds = await run_step("seeds", spec, tables, model)
+    assert seeds.asked == len(seeds.table) + len(seeds.rejected)
+    return contexts, seeds, [r for r in model.history if "items" in block_of(r)]
+
+
+def by_context(table):
+    return {name: part for (name,), part in table.group_by("context_id", maintain_order=True)}
+
+
+def sources(spec, contexts, seeds):
+    plan = SourcePlan(contexts.table, seeds.table, False, first_contexts(spec))
+    return [plan[slot] for slot in range(spec.slots_seeded)]
+
+
+def nothing(place, number):
+    return False
+
+
+def some(place, number):
+    """Every third event of a place, and all of place 2."""
+    return number % 3 == 0 or place == "place 2"
+
+
+@pytest.mark.parametrize("lost", [nothing, some])
+async def test_more_rows_keep_the_seeds_and_prompts_of_fewer(lost, tmp_path):
+    runs = []
+    for rows in (12, 100, 1000):
+        spec = spec_of(tmp_path, GROWING, rows)
+        contexts, seeds, requests = await made(spec, model_of(lost))
+        found = {(r.messages[1]["content"], r.sample) for r in requests}
+        runs.append((by_context(seeds.table), found, sources(spec, contexts, seeds)))
+    for (few, few_asked, few_slots), (many, many_asked, many_slots) in pairwise(runs):
+        assert few_asked <= many_asked
+        assert few_slots == many_slots[: len(few_slots)]
+        for name, table in few.items():
+            assert many[name].head(len(table)).equals(table)
+
+
+@pytest.mark.parametrize("lost", [nothing, some])
+async def test_every_slot_has_a_seed_of_its_own(lost, tmp_path):
+    spec = spec_of(tmp_path, GROWING, 100)
+    contexts, seeds, _ = await made(spec, model_of(lost))
+    slots = sources(spec, contexts, seeds)
+    assert len({slot.seed_id for slot in slots}) == len(slots)
+    assert not any(slot.again for slot in slots)
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("name", ["rte", "ticket_urgency"])
+async def test_at_most_a_quarter_of_the_seeds_is_not_needed(name, rows):
+    spec = real_task(name, rows)
+    fields = spec.seeds.fields
+
+    def answer(request):
+        block = block_of(request)
+        if "items" not in block:
+            start = len(block["exclude"]) + request.messages[1]["content"].count("x")
+            names = [*spec.contexts.attributes, "domain", "text"]
+            count = block["wanted"]["count"]
+            return {"items": [dict.fromkeys(names, f"c {start} {n}") for n in range(count)]}
+        key = f"{block['context']['text']} {len(block['exclude'])}"
+        return {
+            "items": [
+                {"item": e["item"], **dict.fromkeys(fields, f"{key} {e['item']}")}
+                for e in block["items"]
+            ]
+        }
+
+    contexts, seeds, requests = await made(spec, ScriptedModel(answer))
+    used = {slot.seed_id for slot in sources(spec, contexts, seeds)}
+    assert 1 - len(used) / len(seeds.table) <= 0.25
+    assert len(requests) < 45 if rows == 100 else len(requests) < 250
+
+
+async def test_pages_are_small_at_first_and_of_one_context_in_turn(tmp_path):
+    model = model_of()
+    _, _, requests = await made(spec_of(tmp_path, GROWING, 1000), model)
+    first = [block_of(r) for r in requests if block_of(r)["context"]["text"] == "place 0"]
+    assert [len(block["items"]) for block in first] == [5, 5, 5, 5, *[10] * (len(first) - 4)]
+    assert [len(block["exclude"]) for block in first[:4]] == [0, 5, 10, 15]
+    assert max(len(block["exclude"]) for block in first) == 40
+
+
+async def test_a_smaller_page_is_never_enlarged(tmp_path):
+    _, _, requests = await made(spec_of(tmp_path, MOOD), model_of())
+    assert {len(block_of(r)["items"]) for r in requests} == {3}
+
+
+async def test_prompts_quote_seeds_of_other_contexts(tmp_path):
+    _, _, requests = await made(spec_of(tmp_path, GROWING, 1000), model_of())
+    blocks = [block_of(r) for r in requests]
+    first_pages = {b["context"]["text"]: b for b in blocks if not b["exclude"]}
+    assert not any("elsewhere" in first_pages[f"place {n}"] for n in range(4))
+    for block in blocks:
+        quoted = [gist.split(" event")[0] for gist in block.get("elsewhere", ())]
+        assert block["context"]["text"] not in quoted
+        assert len(quoted) == len(set(quoted)) <= 5
+    later = [b["elsewhere"] for b in blocks if b["context"]["text"] == "place 9"]
+    assert len({tuple(gists) for gists in later}) == len(later) > 3
+
+
+async def test_a_context_without_seeds_gives_its_slots_to_the_others(tmp_path):
+    spec = spec_of(tmp_path, GROWING, 100)
+    _, seeds, requests = await made(spec, model_of(lambda place, number: place == "place 1"))
+    asked = [r for r in requests if block_of(r)["context"]["text"] == "place 1"]
+    assert [r.sample for r in asked] == [0, 1, 2]
+    assert seeds.warnings == ["1 contexts have no seed"]
+
+
+async def test_no_seed_at_all_is_one_error(tmp_path):
+    with pytest.raises(StepError, match=r"none of \d+ seeds was valid"):
+        await made(spec_of(tmp_path, GROWING), model_of(lambda place, number: True))
+
+
+async def test_a_model_that_gives_one_seed_per_page_is_asked_for_more_pages(tmp_path):
+    spec = spec_of(tmp_path, GROWING, 12)
+    contexts, seeds, _ = await made(spec, model_of(lambda place, number: number % 100 != 1))
+    slots = sources(spec, contexts, seeds)
+    assert len({slot.seed_id for slot in slots}) == len(slots)
+    assert set(seeds.rejected["reason"]) == {"missing"}
+
+
+async def test_seeds_know_neither_the_task_s_fields_nor_its_labels(tmp_path):
+    _, _, requests = await made(spec_of(tmp_path, GROWING), model_of())
+    for request in requests:
+        block = block_of(request)
+        assert set(block["task"]) == {"title", "description"}
+        assert list(block)[:3] == ["task", "wanted", "context"]
+        assert "glad" not in request.messages[1]["content"]
+
+
+async def test_only_seeds_that_are_no_field_are_asked_to_leave_the_label_open(tmp_path):
+    open_line = "do not judge them"
+    for fields, said in (("event", True), ("note", False)):
+        text = GROWING.replace("event: {description: the event}", f"{fields}: {{description: e}}")
+        spec = spec_of(tmp_path, text)
+        model = ScriptedModel(
+            lambda request, name=fields: {
+                "items": [
+                    {"item": n, "text": f"p{n}", name: f"{request.messages[1]['content'][-99:]}{n}"}
+                    for n in range(1, 7)
+                ]
+            }
+        )
+        _, _, requests = await made(spec, model)
+        assert (open_line in requests[0].messages[0]["content"]) is said
+
+
+async def test_anchors_can_be_left_out_and_words_have_none(tmp_path):
+    for kind, anchors, expected in (
+        ("sentence", "true", True),
+        ("sentence", "false", False),
+        ("word", "true", False),
+    ):
+        text = GROWING.replace("{page: 10}", f"{{anchors: {anchors}}}")
+        spec = spec_of(tmp_path, text.replace("kind: sentence", f"kind: {kind}"))
+        _, _, requests = await made(spec, model_of())
+        assert all(
+            ("anchors" in item) is expected for r in requests for item in block_of(r)["items"]
+        )
+        assert ("`anchors`" in requests[0].messages[0]["content"]) is expected
+
+
+async def test_types_go_through_all_combinations_and_begin_differently(tmp_path):
+    types = "  types: {who: [first, second], case: [he, him, his]}\n"
+    spec = spec_of(tmp_path, GROWING.replace(TYPED, TYPED + types), 100)
+    _, seeds, requests = await made(spec, model_of())
+    lists = {}
+    for request in requests:
+        block = block_of(request)
+        pairs = [(item["who"], item["case"]) for item in block["items"]]
+        lists.setdefault(block["context"]["text"], []).extend(pairs)
+    assert len(set(lists["place 0"][:6])) == 6
+    assert lists["place 0"][1:7] == lists["place 1"][:6]
+    assert "must have" in requests[0].messages[0]["content"]
+    assert {pair["name"] for pair in seeds.table["attributes"][0]} == {"who", "case"}
+
+
+async def test_the_answer_s_limit_follows_from_the_fields(tmp_path):
+    limits = []
+    for change in ("", "max_output_tokens: 200, "):
+        text = GROWING.replace("{page: 10}", f"{{{change}page: 10}}")
+        _, _, requests = await made(spec_of(tmp_path, text), model_of())
+        limits.append(requests[0].sampling.max_output_tokens)
+    assert 128 + 5 * 50 * 1.4 < limits[0] < 1000
+    assert limits[1] == 200
+
+
+def test_recipes_of_papers_draw_no_anchors():
+    for name, expected in (("rte", True), ("rte-targen-paper", False)):
+        spec = real_task(name)
+        _, params = resolve(spec.recipe.choice("seeds"), "seeds")
+        assert params.anchors is expected
