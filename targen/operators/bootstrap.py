@@ -23,6 +23,7 @@ from targen.operators.accepted_rows import (
     written_fields,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.bounds import output_tokens, words_of
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
@@ -246,10 +247,13 @@ class _Run:
         properties = {"slot": {"type": "integer"}} | field_properties(spec, names)
         if span:
             properties["answer"] = {"type": "string"}
+        params = self.params
+        bound = output_tokens(words_of(spec, names), params.per_call, params.max_output_tokens)
+        settings = {"label": prompt.label is not None, "planned": bool(prompt.planned)}
         return make_request(
-            self.params,
-            messages(PROMPT, block),
-            items_schema(properties, self.params.per_call),
+            params.model_copy(update={"max_output_tokens": bound}),
+            messages(PROMPT, block, **settings),
+            items_schema(properties, params.per_call),
             "instances",
             edition=spec.edition,
             sample=prompt.number,

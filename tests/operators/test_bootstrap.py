@@ -70,6 +70,17 @@ def shown(request):
     return [example["instruction"] for example in block_of(request)["examples"]]
 
 
+async def test_the_prompt_explains_what_its_block_has(tmp_path):
+    model = writer()
+    await tables_of(notes(tmp_path, rows=7), model)
+    request = model.history[0]
+    said = request.messages[0]["content"]
+    assert "`given`" in said and "`label`" not in said
+    # Three fields without a bound of words, seven rows: the limit of an operator applies.
+    assert request.sampling.max_output_tokens == 4096
+    assert len(said) / 4 < 350
+
+
 async def test_a_prompt_shows_six_examples_of_people_and_two_of_the_model(tmp_path):
     model = writer()
     await tables_of(notes(tmp_path, rows=90), model)
