@@ -53,10 +53,14 @@ class SelectParams(FillParams):
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
-    The mean is over all tokens of the answer. Because each slot keeps its own best candidate,
-    labels stay balanced and adding rows keeps earlier ones.
+    The mean is over the tokens of the texts that the model wrote: not over JSON keys and
+    punctuation, nor over given fields. The mean of a short text varies more than that of a long
+    one, so the highest of several is often a short one. Because each slot keeps its own best
+    candidate, labels stay balanced and adding rows keeps earlier ones.
 
-    Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label together; the share
+    Source: SuperGen (Meng et al., 2022), section on selecting training data: the average
+    log-probability of the generated tokens, without a further correction for length
+    (`token_probs` in gen_train_data.py). It ranks all candidates of a label together; the share
     kept is the same.
 
     Raises:
