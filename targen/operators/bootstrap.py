@@ -53,10 +53,12 @@ KEYWORDS: Final = (
 
 
 class BootstrapParams(LLMParams):
-    """Parameters of `bootstrap`; the defaults are the published values."""
+    """Parameters of `bootstrap`.
 
-    temperature: float | None = Field(default=0.7, ge=0, le=2)
-    top_p: float | None = Field(default=0.5, gt=0, le=1)
+    The defaults are the published values, except the sampling, which was chosen for a base model:
+    temperature 0.7, top-p 0.5, presence penalty 2.
+    """
+
     human: int = Field(default=6, ge=1)
     """number of human-made examples in a prompt; they also replace machine-made examples while
     there are too few."""
