@@ -42,8 +42,7 @@ def train(
     gold: Annotated[
         Path | None,
         typer.Option(
-            help="Gold rows to test on, or for several tasks a folder with TASK.jsonl, TASK.csv or "
-            "TASK.tsv files; by default each task's own reference."
+            help="Gold rows to test on, for one task; by default each task's own reference."
         ),
     ] = None,
     pretrain: Annotated[
@@ -80,17 +79,25 @@ def train(
         raise TargenError(f"--format {form!r}: it must be classification or instruction.")
     if len(set(tasks)) < len(tasks):
         raise TargenError("A task is named twice. Name each task once.")
+    if gold is not None and len(tasks) > 1:
+        raise TargenError(
+            f"--gold {gold} is one file for {len(tasks)} tasks. Put one file per task (rte.jsonl) "
+            "into a folder and name it in TARGEN_REFERENCES_DIR."
+        )
     before = list(pretrain or ())
     from targen.tables.storage import write_file  # noqa: PLC0415
     from targen.tasks import references  # noqa: PLC0415 - a quick command needs none
     from targen.training import study  # noqa: PLC0415 - PyTorch
+    from targen.training.examples import check_scorable  # noqa: PLC0415
     from targen.training.finetune import Fit  # noqa: PLC0415
 
     fit = Fit(model, _FORMATS[form], epochs, batch_size, learning_rate, max_tokens)
     several = len(tasks) > 1 or bool(before)
     specs = [base.task(task) for task in tasks]
+    for spec in specs:
+        check_scorable(spec)
     scores: list[Score] = []
-    known = [references.of(spec, _gold(gold, spec.name, len(tasks))).rows for spec in specs]
+    known = [references.of(spec, gold).rows for spec in specs]
     lacking = [spec.name for spec, rows in zip(specs, known, strict=True) if rows is None]
     if not lacking:
         data = [
@@ -125,26 +132,6 @@ def train(
 def _rows(task: str) -> "pl.DataFrame":
     """Return the set of a task."""
     return base.tables().read(CORRECTED_SET, task).table
-
-
-def _gold(given: Path | None, task: str, count: int) -> Path | None:
-    """Return a task's file of gold rows, None for its own reference.
-
-    Raises:
-        TargenError: one file is given for several tasks, or the folder has none for this task.
-    """
-    if given is None or not given.is_dir():
-        if given is not None and count > 1:
-            raise TargenError(
-                f"--gold {given} is one file for {count} tasks. Give a folder with one file per "
-                "task (say, rte.jsonl), or leave it out to use each task's reference."
-            )
-        return given
-    found = [given / f"{task}{ending}" for ending in (".jsonl", ".csv", ".tsv")]
-    for path in found:
-        if path.is_file():
-            return path
-    raise TargenError(f"--gold {given} has no gold rows of {task}: there is no {found[0].name}.")
 
 
 def _lines(scores: Sequence["Score"], several: bool) -> list[str]:

@@ -88,10 +88,24 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, form: Format) -> Examples:
         ]
         prompts = [prompt for prompt, _ in _turns(spec, known, form)]
         return Examples(spec.name, prompts, labels, (), options)
-    what = "several labels per row" if answer.kind == "multi" else "no answers"
-    raise TargenError(
+    raise TargenError(_unscorable(spec))
+
+
+def check_scorable(spec: TaskSpec) -> None:
+    """Check that a task's answers can be scored.
+
+    Raises:
+        TargenError: it has several labels per row, or none.
+    """
+    if spec.answer.kind not in ("class", "span"):
+        raise TargenError(_unscorable(spec))
+
+
+def _unscorable(spec: TaskSpec) -> str:
+    what = "several labels per row" if spec.answer.kind == "multi" else "no answers"
+    return (
         f"{spec.name} has {what} and cannot be scored. Choose tasks with one label per row or with "
-        f"options to choose from, or use it with --pretrain and --format instruction."
+        "options to choose from, or use it with --pretrain and --format instruction."
     )
 
 
