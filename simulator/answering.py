@@ -19,6 +19,7 @@ from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.grammars import GRAMMARS
 from simulator.prompt import Prompt
 from simulator.truth import fingerprint, number, truth, truths
+from targen.hashing import rng
 
 _WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400
@@ -93,8 +94,41 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
         attributes = list((block.get("context") or {}).get("attributes") or ())
         said = json.dumps([block.get("task"), block.get("wanted"), attributes])
         words = frozenset(_WORD.findall(said))
-        fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
+        example = None if (block.get("task") or {}).get("title") else _first_example(block)
+        fitting.sort(
+            key=lambda g: (
+                typed not in (None, g.typed),
+                -len(words & g.cues),
+                -_likeness(g, example) if example else 0,
+            )
+        )
     return fitting
+
+
+def _first_example(block: Mapping[str, Any]) -> Fields | None:
+    return next((one for one in block.get("examples") or () if isinstance(one, dict)), None)
+
+
+def _likeness(grammar: Grammar, example: Fields) -> float:
+    """Return how much a grammar's rows resemble an example, if it alone describes the task.
+
+    The number of options counts most, then the largest share of common words with one of 30 rows.
+    """
+    label = str(example.get("label", ""))
+    slot = Slot("", {}, {}, None, (), None)
+    best = 0.0
+    wanted = _shape(example)
+    for row in islice(grammar.instances(slot, label, rng("likeness", grammar.name)), 30):
+        lists, words = _shape(row)
+        common = len(words & wanted[1]) / max(1, len(words | wanted[1]))
+        best = max(best, (lists == wanted[0]) + common)
+    return best
+
+
+def _shape(row: Fields) -> tuple[list[int], set[str]]:
+    """Return the lengths of a row's lists and the words of its texts."""
+    texts = " ".join(str(value) for value in row.values()).casefold()
+    return [len(v) for v in row.values() if isinstance(v, list)], set(_WORD.findall(texts))
 
 
 def _list_name(prompt: Prompt) -> str:

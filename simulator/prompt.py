@@ -57,15 +57,29 @@ def _content(content: object) -> str:
 
 
 def _block(text: str) -> tuple[dict[str, Any], int]:
-    """Return the first fenced object with a task, and where it ends."""
+    """Return the first fenced object with a task or examples, and where it ends."""
     for fence in _FENCE.finditer(text):
         try:
             found, end = _DECODER.raw_decode(text, fence.end())
         except ValueError:
             continue
-        if isinstance(found, dict) and isinstance(found.get("task"), dict):
-            return found, end
+        if isinstance(found, dict):
+            found = _with_task(found)
+            if isinstance(found.get("task"), dict):
+                return found, end
     return {}, 0
+
+
+def _with_task(block: dict[str, Any]) -> dict[str, Any]:
+    """Return a block without a task with the fields of its first example as the task's."""
+    examples = block.get("examples")
+    first = examples[0] if isinstance(examples, list) and examples else None
+    if "task" in block or not isinstance(first, dict):
+        return block
+    made = {**block, "task": {"fields": {n: "" for n in first if n not in ("label", "answer")}}}
+    if isinstance(block.get("labels"), list):
+        made["labels"] = {str(name): "" for name in block["labels"]}
+    return made
 
 
 def _written_schema(text: str, start: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from targen.llm.logprobs import mean_logprob
 from targen.llm.sanitize import redacted, storable
 
 _NAME_CHARACTERS = 200
@@ -46,7 +47,7 @@ class Answer:
         refusal: why the model refused, in its words.
         prompt_tokens, completion_tokens: None if the endpoint did not count them credibly.
         model, fingerprint, provider_id: what the endpoint calls them.
-        logprob: mean log-probability of a token of the answer.
+        logprob: mean log-probability of a token of the answer's texts; see `mean_logprob`.
     """
 
     text: str
@@ -90,7 +91,7 @@ def read_completion(data: Any, secret: bytes) -> Answer | None:
         model=_name(data.get("model"), secret) or "",
         fingerprint=_name(data.get("system_fingerprint"), secret),
         provider_id=_name(data.get("id"), secret),
-        logprob=_mean_logprob(choice.get("logprobs")),
+        logprob=mean_logprob(choice.get("logprobs")),
     )
 
 
@@ -232,21 +233,3 @@ def _count(usage: Any, *names: str) -> int | None:
         if type(value) is int and 0 <= value <= _TOKENS_MOST:
             return value
     return None
-
-
-def _mean_logprob(logprobs: Any) -> float | None:
-    if not isinstance(logprobs, Mapping):
-        return None
-    tokens = logprobs.get("content")
-    if isinstance(tokens, list):
-        values = [token.get("logprob") for token in tokens if isinstance(token, Mapping)]
-    else:
-        # The form of the older completions API.
-        listed = logprobs.get("token_logprobs")
-        values = listed if isinstance(listed, list) else []
-    known = [
-        float(value)
-        for value in values
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and -1e6 < value <= 0.0
-    ]
-    return sum(known) / len(known) if known else None

@@ -63,7 +63,8 @@ class Outcome:
         prompt_tokens, completion_tokens: as the endpoint counted them.
         cost_usd: at the price when it was first paid; None where the price is unknown.
         from_store: True where no call was made for it now.
-        mean_logprob: mean log-probability of the answer's tokens, where asked for and given.
+        mean_logprob: mean log-probability of the tokens of the answer's string values, where asked
+            for and given.
     """
 
     request: Request

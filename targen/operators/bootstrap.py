@@ -23,6 +23,7 @@ from targen.operators.accepted_rows import (
     written_fields,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.bounds import bounded, words_of
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
@@ -52,10 +53,12 @@ KEYWORDS: Final = (
 
 
 class BootstrapParams(LLMParams):
-    """Parameters of `bootstrap`; the defaults are the published values."""
+    """Parameters of `bootstrap`.
 
-    temperature: float | None = Field(default=0.7, ge=0, le=2)
-    top_p: float | None = Field(default=0.5, gt=0, le=1)
+    The defaults are the published values, except the sampling, which was chosen for a base model:
+    temperature 0.7, top-p 0.5, presence penalty 2.
+    """
+
     human: int = Field(default=6, ge=1)
     """number of human-made examples in a prompt; they also replace machine-made examples while
     there are too few."""
@@ -246,10 +249,12 @@ class _Run:
         properties = {"slot": {"type": "integer"}} | field_properties(spec, names)
         if span:
             properties["answer"] = {"type": "string"}
+        params, words = self.params, words_of(spec, names)
+        settings = {"label": prompt.label is not None, "planned": bool(prompt.planned)}
         return make_request(
-            self.params,
-            messages(PROMPT, block),
-            items_schema(properties, self.params.per_call),
+            bounded(params, params.per_call, len(properties), words, spec.language),
+            messages(PROMPT, block, **settings),
+            items_schema(properties, params.per_call),
             "instances",
             edition=spec.edition,
             sample=prompt.number,

@@ -1,31 +1,43 @@
-"""Limits of output tokens, derived from the lengths that a task allows."""
+"""Limits of output tokens, derived from the lengths that a task allows.
+
+A small model can loop until it reaches its limit, which takes minutes on a slow endpoint.
+"""
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
+from targen.operators.base import LLMParams
 from targen.tasks.sections import ENGLISH, TaskField
 from targen.tasks.spec import TaskSpec
 
 RATIONALE_CHARACTERS: Final = 400
 """Longest rationale that is stored; the prompts name the same number."""
 
+RATIONALE_WORDS: Final = RATIONALE_CHARACTERS // 6
+"""A word has about six characters with the space after it."""
+
 _DEFAULT_WORDS: Final = 250
-"""For a field whose task gives no length: 2,000 characters of 8 a word."""
+"""For a field whose task gives no length."""
 
-_TOKENS_A_WORD: Final = 2
-"""English text has about 1.3 tokens a word; escaped quotes and rare names need more."""
+_SHORT_WORDS: Final = 20
+"""For a choice, a number, or the answer of a span task."""
 
-_TOKENS_A_WORD_ELSEWHERE: Final = 6
+_TOKENS_PER_WORD: Final = 2.2
+"""English text has about 1.4 tokens per word; the rest is a margin for long words and names."""
+
+_OTHER_LANGUAGES: Final = 2.5
 """Tokenizers split other languages and scripts more finely."""
 
-_TOKENS_A_KEY: Final = 16
-"""Key, quotes and separators of one property."""
+_TOKENS_PER_PROPERTY: Final = 12
+"""Name, quotes and separators of one property of an item."""
 
-_SPARE: Final = 64
+_AT_LEAST: Final = 64
 """For the object around the items, and a fence or a sentence before it."""
 
 _RANGE: Final = re.compile(r"(\d+)(?:\s*(?:to|-|–)\s*(\d+))?\s+words")
+
+AnyParams = TypeVar("AnyParams", bound=LLMParams)
 
 
 def words_at_most(field: TaskField) -> int:
@@ -34,34 +46,40 @@ def words_at_most(field: TaskField) -> int:
     This is `max_words`, else one and a half times the length that the description names ("10 to 25
     words"), else 250.
     """
+    if field.values or field.type == "integer":
+        return _SHORT_WORDS
     if field.max_words is not None:
         return field.max_words
     named = [int(number) for pair in _RANGE.findall(field.description) for number in pair if number]
     return max(named) * 3 // 2 if named else _DEFAULT_WORDS
 
 
-def output_tokens(
-    spec: TaskSpec, names: Iterable[str], count: int, *, rationale: bool, about: bool
-) -> int:
-    """Return how many tokens an answer with `count` items may need.
+def words_of(spec: TaskSpec, names: Iterable[str]) -> int:
+    """Return how many words these properties of an item may have together.
+
+    Properties that are no field of the task count as short texts.
+    """
+    fields = (spec.fields.get(name) for name in names)
+    return sum(_SHORT_WORDS if field is None else words_at_most(field) for field in fields)
+
+
+def bounded(
+    params: AnyParams, items: int, properties: int, words: int, language: str = ENGLISH
+) -> AnyParams:
+    """Return parameters whose `max_output_tokens` is no higher than an answer needs.
+
+    With `reasoning_effort` they stay as they are: the model writes an unknown number of further
+    tokens.
 
     Args:
-        spec: the task.
-        names: the properties of an item: fields, or `answer` for the text that a span task wants.
-        count: items of the answer.
-        rationale: whether items have a rationale.
-        about: whether items repeat the first words of their slot's text.
+        params: the operator's parameters; their own limit is never raised.
+        items: number of items in the answer.
+        properties: number of properties of an item.
+        words: words that the longest plausible item has in all its properties together.
+        language: ISO 639-1 code of the task.
     """
-    a_word = _TOKENS_A_WORD if spec.language == ENGLISH else _TOKENS_A_WORD_ELSEWHERE
-    tokens = _TOKENS_A_KEY
-    for name in names:
-        field = spec.fields.get(name)
-        tokens += _TOKENS_A_KEY
-        if field is None or field.values:
-            tokens += 20 * a_word
-        elif field.type != "integer":
-            tokens += words_at_most(field) * a_word
-    # A word has about six characters with the space after it.
-    tokens += RATIONALE_CHARACTERS // 6 * a_word + _TOKENS_A_KEY if rationale else 0
-    tokens += 10 * a_word + _TOKENS_A_KEY if about else 0
-    return _SPARE + count * tokens
+    if params.reasoning_effort is not None:
+        return params
+    per_word = _TOKENS_PER_WORD * (1 if language == ENGLISH else _OTHER_LANGUAGES)
+    needed = _AT_LEAST + items * (properties * _TOKENS_PER_PROPERTY + round(words * per_word))
+    return params.model_copy(update={"max_output_tokens": min(params.max_output_tokens, needed)})

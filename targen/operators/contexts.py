@@ -11,7 +11,7 @@ from targen.errors import StepError
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.item_bounds import bounded
+from targen.operators.bounds import bounded
 from targen.operators.requests import (
     answers,
     items_of,

@@ -23,6 +23,7 @@ from targen.operators.accepted_rows import (
     written_fields,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.bounds import bounded, words_of
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
@@ -37,6 +38,9 @@ Strategy = Literal["naive", "random", "diverse", "similar", "tree"]
 class GrowthParams(LLMParams):
     """Parameters of `example_growth`."""
 
+    task: Literal["shown", "hidden"] = "shown"
+    """hidden: the prompt has the example, the names of the labels and the slots, as in the paper;
+    no title, description, description of fields or constraint. shown: the prompt has these too."""
     strategy: Strategy = "tree"
     """which example the next call shows. naive: always the formatting example; random: a random row
     of the last call; diverse, similar: the row of the last call that is least or most similar to
@@ -149,14 +153,15 @@ class _Run:
 
     def _request(self, call: _Call, slots: Sequence[Slot]) -> Request:
         spec, answer, params = self.spec, self.spec.answer, self.params
-        names = written_fields(spec)
+        names, task_shown = written_fields(spec), self.params.task == "shown"
         label = {"label": {"type": "string", "enum": list(spec.labels)}} if spec.labels else {}
         fields = field_properties(spec, names)
         shown = {name: call.example.fields.get(name) for name in names}
-        block: dict[str, Any] = {"task": task_block(spec)}
+        block: dict[str, Any] = {"task": task_block(spec)} if task_shown else {}
         if spec.labels:
+            constraints = {n: one.constraint.strip() for n, one in spec.labels.items()}
+            block["labels"] = constraints if task_shown else list(constraints)
             # The label comes first, so that the text is written for it.
-            block["labels"] = {n: one.constraint.strip() for n, one in spec.labels.items()}
             shown = {"label": call.example.label} | shown
         if answer.kind == "span":
             count = len(call.example.fields[answer.choices or ""])
@@ -170,10 +175,12 @@ class _Run:
             | ({"given": dict(slot.planned)} if slot.planned else {})
             for number, slot in enumerate(slots, 1)
         ]
+        properties = {"slot": {"type": "integer"}} | label | fields
+        words = words_of(spec, names)
         return make_request(
-            params,
-            messages(PROMPT, block, kind=answer.kind),
-            items_schema({"slot": {"type": "integer"}} | label | fields, len(slots)),
+            bounded(params, len(slots), len(properties), words, spec.language),
+            messages(PROMPT, block, kind=answer.kind, shown=task_shown, planned=bool(spec.planned)),
+            items_schema(properties, len(slots)),
             "instances",
             edition=spec.edition,
             sample=call.sample,
@@ -298,6 +305,9 @@ async def example_growth(step: StepInput, params: GrowthParams) -> StepResult:
     If the task has labels, the label comes first, so that the text is written for it. If each row
     has its own options, the answer comes last. A row is rejected if its number of options differs
     from the example's, its answer is not among them, or its question is not new.
+
+    The published prompt (`prompt.py`) has one instruction and one example with the task's options.
+    It says nothing else about the task, which is `task: hidden`.
 
     Source: Lee et al., 2023, Making Large Language Models Better Data Creators, EMNLP, section 3,
     and its code, github.com/microsoft/llm-data-creation.

@@ -46,7 +46,8 @@ class SelectParams(FillParams):
 
     per_call: int = Field(default=1, ge=1, le=1)
     over: int = Field(default=4, ge=2)
-    """candidates per row; SuperGen keeps 6,000 of 25,000, about one in four."""
+    """candidates per row. SuperGen's code keeps 3,000 of 25,000 for each of two labels, about one
+    in eight."""
 
     def sampling(self) -> Sampling:
         """Return the sampling parameters, asking for log-probabilities too."""
@@ -57,11 +58,14 @@ class SelectParams(FillParams):
 async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult:
     """Write `over` candidates per slot and keep the one with the highest mean log-probability.
 
-    The mean is over all tokens of the answer. Because each slot keeps its own best candidate,
-    labels stay balanced and adding rows keeps earlier ones.
+    The mean is over the tokens of the texts that the model wrote: not over JSON keys and
+    punctuation, nor over given fields. The mean of a short text varies more than that of a long
+    one, so the highest of several is often a short one. Because each slot keeps its own best
+    candidate, labels stay balanced and adding rows keeps earlier ones.
 
-    Source: SuperGen (Meng et al., 2022), which ranks all candidates of a label together; the share
-    kept is the same.
+    Source: SuperGen (Meng et al., 2022), section on selecting training data: the average
+    log-probability of the generated tokens, without a further correction for length
+    (`token_probs` in gen_train_data.py). It ranks all candidates of a label together.
 
     Raises:
         StepError: the endpoint gives no log-probabilities (checked by the first call), none of the

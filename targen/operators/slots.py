@@ -1,6 +1,5 @@
 """Fills each slot of the plan with one valid instance."""
 
-from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.bounds import RATIONALE_CHARACTERS, output_tokens
+from targen.operators.bounds import RATIONALE_CHARACTERS, RATIONALE_WORDS, bounded, words_of
 from targen.operators.entries import Entries, SlotState, in_order
 from targen.operators.item_checks import (
     beginnings,
@@ -35,6 +34,8 @@ from targen.operators.ways import WayPlan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.validators import echo, first_problem, swap_gender
+
+_ABOUT_WORDS: Final = 10
 
 PILOT: Final = 40
 """Number of slots to try first; the step fails if none of them can be filled."""
@@ -158,33 +159,22 @@ class SlotFiller:
             rationale=params.rationale,
             **self.entries.settings,
         )
-        request = make_request(
-            params,
+        return make_request(
+            self._limited(list(properties), len(group)),
             prompt,
             items_schema(properties, len(group)),
             "instances",
             edition=self.spec.edition,
             sample=group[0].sources.again * turns + turn,
         )
-        return self._bounded(request, [*properties], len(group))
 
-    def _bounded(self, request: Request, names: list[str], count: int) -> Request:
-        """Return a request that allows no more output tokens than its items need.
-
-        A model that reasons first needs an unknown number of further tokens, so that its limit
-        stays as the recipe sets it.
-        """
-        if self.params.reasoning_effort is not None:
-            return request
-        need = output_tokens(
-            self.spec,
-            [name for name in names if name in self.spec.fields or name == "answer"],
-            count,
-            rationale="rationale" in names,
-            about="about" in names,
-        )
-        most = min(need, request.sampling.max_output_tokens)
-        return replace(request, sampling=replace(request.sampling, max_output_tokens=most))
+    def _limited(self, names: list[str], count: int) -> FillParams:
+        """Return the parameters with the output tokens that `count` items of these names need."""
+        written = [n for n in names if n in self.spec.fields or n == "answer"]
+        words = words_of(self.spec, written)
+        words += RATIONALE_WORDS if "rationale" in names else 0
+        words += _ABOUT_WORDS if "about" in names else 0
+        return bounded(self.params, count, len(names), words, self.spec.language)
 
     def probe(self) -> Request:
         """Return the first call, to test the endpoint's capabilities."""

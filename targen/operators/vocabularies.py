@@ -7,7 +7,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.lineage import ids
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.item_bounds import bounded
+from targen.operators.bounds import bounded
 from targen.operators.requests import (
     answers,
     items_of,

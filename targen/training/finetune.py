@@ -1,7 +1,8 @@
 """Fine-tuning of a transformer on labeled rows with Hugging Face's Trainer."""
 
+import copy
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from targen.errors import TargenError
+from targen.training.examples import Examples, Format
 
 try:
     import torch
@@ -37,7 +39,6 @@ transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()
 
 Family = Literal["encoder", "encoder-decoder", "decoder"]
-Format = Literal["classification", "instruction"]
 IGNORED = -100
 """Target value that PyTorch's cross entropy ignores."""
 
@@ -62,21 +63,6 @@ class Fit:
     max_tokens: int = 512
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Rows as input to a transformer.
-
-    Attributes:
-        prompts: one text per row.
-        labels: index of each row's label in `names`.
-        names: the labels; in the instruction format, the texts that the model writes.
-    """
-
-    prompts: Sequence[str]
-    labels: Sequence[int]
-    names: Sequence[str]
-
-
 def family(model: str) -> Family:
     """Return the family of a model.
 
@@ -97,48 +83,103 @@ def family(model: str) -> Family:
 
 
 class Tuned:
-    """A fine-tuned model."""
+    """A model that was fine-tuned on the rows of one or more tasks.
 
-    def __init__(self, fit: Fit, examples: Examples, seed: int) -> None:
+    The instruction format trains it to write the answer of each row. In the classification format
+    it has one head for all tasks: an output for each label of each task, or two outputs, wrong and
+    right, for a task whose rows have their own candidates. Only the outputs of a row's own task are
+    compared.
+    """
+
+    def __init__(
+        self,
+        fit: Fit,
+        parts: Sequence[Examples],
+        seed: int,
+        later: Sequence[Examples] = (),
+    ) -> None:
         """Train on the best available device.
+
+        Args:
+            fit: the model and its training settings.
+            parts: the rows, one entry per task.
+            seed: seed of the new head and of the order of the rows.
+            later: the tasks that `trained_on` may train it on.
 
         Raises:
             TargenError: the model cannot be loaded, or does not support the format.
         """
-        self.fit, self.names, self.family = fit, list(examples.names), family(fit.model)
+        self.fit, self.family = fit, family(fit.model)
         if fit.form == "instruction" and self.family == "encoder":
             raise TargenError(
                 f"{fit.model} is an encoder and cannot generate text. Train it with "
                 "--format classification, or choose a generative model."
             )
+        self._outputs: dict[str, int] = {}
+        self._width = 0
+        for part in (*parts, *later):
+            if part.task not in self._outputs:
+                self._outputs[part.task] = self._width
+                self._width += len(part.names) or 2
         # The initial weights of the new head are random too.
         transformers.set_seed(seed)
         self._tokenizer = _loaded(AutoTokenizer, fit.model)
         if self._tokenizer.pad_token is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._model = self._new_model()
-        self._train(examples, seed)
+        self._train(parts, seed)
 
-    def log_probabilities(self, prompts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return the natural log-probability of each label, (prompts, labels).
+    def trained_on(self, parts: Sequence[Examples], seed: int) -> "Tuned":
+        """Return a copy that was trained further, on tasks that the constructor was given."""
+        made = copy.copy(self)
+        made._model = copy.deepcopy(self._model)
+        transformers.set_seed(seed)
+        made._train(parts, seed)
+        return made
 
-        In the instruction format these are the probabilities of the labels' texts, normalized to
-        sum to one.
+    def log_probabilities(self, part: Examples) -> list[npt.NDArray[np.float64]]:
+        """Return the natural log-probability of each candidate of each row.
+
+        In the instruction format these are the probabilities of the candidates' texts, normalized
+        to sum to one (rank classification: Sanh et al., 2022, T0, section 5.2).
         """
         self._model.eval()
+        pairs = [(row, one) for row in range(len(part)) for one in range(len(part.candidates(row)))]
         with torch.inference_mode():
-            scores = [
-                self._scores(prompts[start : start + self.fit.batch_size])
-                for start in range(0, len(prompts), self.fit.batch_size)
-            ]
-        stacked = torch.cat(scores) if scores else torch.empty(0, len(self.names))
-        made: npt.NDArray[np.float64] = torch.log_softmax(stacked.double(), dim=-1).cpu().numpy()
-        return made
+            if self.fit.form == "instruction":
+                flat = self._in_batches(
+                    [
+                        self._written(
+                            self._ids(part.prompts[row], ends=False),
+                            self._answer(part.candidates(row)[one]),
+                        )
+                        for row, one in pairs
+                    ],
+                    self._likelihood,
+                )
+            elif part.names:
+                items = [{"input_ids": self._ids(text), "labels": 0} for text in part.prompts]
+                start = self._outputs[part.task]
+                flat = self._in_batches(items, self._logits)[:, start : start + len(part.names)]
+            else:
+                texts = [_with_candidate(part, row, one) for row, one in pairs]
+                items = [{"input_ids": self._ids(text), "labels": 0} for text in texts]
+                wrong, right = (self._outputs[part.task] + n for n in (0, 1))
+                logits = self._in_batches(items, self._logits)
+                flat = logits[:, right] - logits[:, wrong]
+        counts = [len(part.candidates(row)) for row in range(len(part))]
+        rows = torch.split(flat.flatten(), counts) if counts else ()
+        return [torch.log_softmax(row.double(), dim=-1).cpu().numpy() for row in rows]
+
+    def choices(self, part: Examples) -> npt.NDArray[np.int64]:
+        """Return the index of the likeliest candidate of each row."""
+        found = [int(scores.argmax()) for scores in self.log_probabilities(part)]
+        return np.array(found, dtype=np.int64)
 
     def _new_model(self) -> Any:
         if self.fit.form == "classification":
             model = _loaded(
-                AutoModelForSequenceClassification, self.fit.model, num_labels=len(self.names)
+                AutoModelForSequenceClassification, self.fit.model, num_labels=self._width
             )
         elif self.family == "decoder":
             model = _loaded(AutoModelForCausalLM, self.fit.model)
@@ -147,10 +188,9 @@ class Tuned:
         model.config.pad_token_id = self._tokenizer.pad_token_id
         return model
 
-    def _train(self, examples: Examples, seed: int) -> None:
+    def _train(self, parts: Sequence[Examples], seed: int) -> None:
         items = [
-            self._item(prompt, label)
-            for prompt, label in zip(examples.prompts, examples.labels, strict=True)
+            item for part in parts for row in range(len(part)) for item in self._items(part, row)
         ]
         with tempfile.TemporaryDirectory() as folder:
             arguments = TrainingArguments(
@@ -173,10 +213,22 @@ class Tuned:
             trainer.remove_callback(PrinterCallback)
             trainer.train()
 
-    def _item(self, prompt: str, label: int) -> dict[str, Any]:
-        if self.fit.form == "classification":
-            return {"input_ids": self._ids(prompt), "labels": label}
-        return self._written(self._ids(prompt, ends=False), self._answer(label))
+    def _items(self, part: Examples, row: int) -> list[dict[str, Any]]:
+        """Return the training items of a row."""
+        label = part.labels[row]
+        if self.fit.form == "instruction":
+            prompt = self._ids(part.prompts[row], ends=False)
+            return [self._written(prompt, self._answer(part.candidates(row)[label]))]
+        start = self._outputs[part.task]
+        if part.names:
+            return [{"input_ids": self._ids(part.prompts[row]), "labels": start + label}]
+        return [
+            {
+                "input_ids": self._ids(_with_candidate(part, row, one)),
+                "labels": start + int(one == label),
+            }
+            for one in range(len(part.candidates(row)))
+        ]
 
     def _written(self, prompt: list[int], answer: list[int]) -> dict[str, Any]:
         """Return one example of generating `answer`; the loss covers the answer only."""
@@ -193,10 +245,11 @@ class Tuned:
         )["input_ids"]
         return found or [self._tokenizer.pad_token_id]
 
-    def _answer(self, label: int) -> list[int]:
-        name = self.names[label]
-        text = f" {name}" if self.family == "decoder" else name
-        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+    def _answer(self, text: str) -> list[int]:
+        text = f" {text}" if self.family == "decoder" else text
+        ids: list[int] = self._tokenizer(
+            text, truncation=True, max_length=self.fit.max_tokens, add_special_tokens=False
+        )["input_ids"]
         end = self._tokenizer.eos_token_id
         return ids if end is None else [*ids, end]
 
@@ -217,17 +270,18 @@ class Tuned:
             batch["labels"] = [item["labels"] for item in items]
         return {name: torch.tensor(values) for name, values in batch.items()}
 
-    def _scores(self, prompts: Sequence[str]) -> torch.Tensor:
-        if self.fit.form == "classification":
-            batch = self._batch([{"input_ids": self._ids(p), "labels": 0} for p in prompts])
-            logits: torch.Tensor = self._model(**self._moved(batch, but="labels")).logits
-            return logits
-        read = [self._ids(prompt, ends=False) for prompt in prompts]
-        columns = [
-            self._likelihood([self._written(ids, self._answer(label)) for ids in read])
-            for label in range(len(self.names))
-        ]
-        return torch.stack(columns, dim=1)
+    def _in_batches(
+        self,
+        items: Sequence[dict[str, Any]],
+        scores: Callable[[Sequence[dict[str, Any]]], torch.Tensor],
+    ) -> torch.Tensor:
+        size = self.fit.batch_size
+        found = [scores(items[start : start + size]) for start in range(0, len(items), size)]
+        return torch.cat(found) if found else torch.empty(0, self._width)
+
+    def _logits(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
+        made: torch.Tensor = self._model(**self._moved(self._batch(items), but="labels")).logits
+        return made
 
     def _likelihood(self, items: Sequence[dict[str, Any]]) -> torch.Tensor:
         batch = self._moved(self._batch(items))
@@ -244,6 +298,11 @@ class Tuned:
     def _moved(self, batch: dict[str, torch.Tensor], but: str = "") -> dict[str, torch.Tensor]:
         device = self._model.device
         return {name: values.to(device) for name, values in batch.items() if name != but}
+
+
+def _with_candidate(part: Examples, row: int, one: int) -> str:
+    """Return a row's prompt and one candidate, which comes first so that it is never truncated."""
+    return f"Answer: {part.candidates(row)[one]}\n{part.prompts[row]}"
 
 
 def _loaded(kind: Any, model: str, **options: Any) -> Any:

@@ -23,3 +23,15 @@ def test_a_wrong_format_is_named() -> None:
     result = runner.invoke(app, ["train", "rte", "--model", "any", "--format", "poem"])
     assert result.exit_code == 1
     assert "--format 'poem'" in result.output
+
+
+def test_a_task_named_twice_is_an_error() -> None:
+    result = runner.invoke(app, ["train", "rte", "cb", "rte", "--model", "any"])
+    assert result.exit_code == 1
+    assert "named twice" in result.output
+
+
+def test_one_file_of_gold_rows_is_not_for_several_tasks() -> None:
+    result = runner.invoke(app, ["train", "rte", "cb", "--model", "any", "--gold", "gold.tsv"])
+    assert result.exit_code == 1
+    assert "one file for 2 tasks" in " ".join(result.output.split())

@@ -70,6 +70,25 @@ def shown(request):
     return [example["instruction"] for example in block_of(request)["examples"]]
 
 
+async def test_the_prompt_explains_what_its_block_has(tmp_path):
+    model = writer()
+    await tables_of(notes(tmp_path, rows=7), model)
+    request = model.history[0]
+    said = request.messages[0]["content"]
+    assert "`given`" in said and "`label`" not in said
+    # Three fields without a bound of words, seven rows: the limit of an operator applies.
+    assert request.sampling.max_output_tokens == 4096
+    assert len(said) / 4 < 350
+    # A chat model's sampling; the published values can be set.
+    assert (request.sampling.temperature, request.sampling.top_p) == (1.0, None)
+    published = writer()
+    steps = "temperature: 0.7, top_p: 0.5, extra: {presence_penalty: 2}"
+    await tables_of(notes(tmp_path, steps, rows=7), published, "instances")
+    sampling = published.history[0].sampling
+    assert (sampling.temperature, sampling.top_p) == (0.7, 0.5)
+    assert sampling.extra == {"presence_penalty": 2}
+
+
 async def test_a_prompt_shows_six_examples_of_people_and_two_of_the_model(tmp_path):
     model = writer()
     await tables_of(notes(tmp_path, rows=90), model)

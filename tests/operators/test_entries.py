@@ -2,7 +2,8 @@
 
 import pytest
 
-from targen.operators.bounds import output_tokens, words_at_most
+from targen.operators.base import LLMParams
+from targen.operators.bounds import bounded, words_at_most
 from targen.operators.entries import in_order
 from targen.tasks.sections import TaskField
 from tests.operators.test_generation import mood_model, tables_of
@@ -124,11 +125,8 @@ async def test_the_limit_never_exceeds_the_recipe_s_and_leaves_reasoning_alone(t
 
 
 def test_other_languages_have_more_tokens_a_word():
-    english = real_task("ticket_urgency")
-    german = english.model_copy(update={"language": "de"})
     sizes = [
-        output_tokens(spec, ["subject", "body"], 1, rationale=False, about=False)
-        for spec in (english, german)
+        bounded(LLMParams(), 1, 3, 180, language).max_output_tokens for language in ("en", "de")
     ]
     assert sizes[1] > 2 * sizes[0]
 

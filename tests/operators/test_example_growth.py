@@ -1,5 +1,6 @@
 """Example-based growth: what is shown, what is refused, the shape of the tree, and growing on."""
 
+import contextlib
 import json
 import math
 from collections import Counter
@@ -9,7 +10,7 @@ import pytest
 
 import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
-from targen.llm.engine import EmbeddingEngine
+from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
 from targen.operators.example_growth import likeness
 from tests.operators.test_generation import tables_of
@@ -95,6 +96,70 @@ async def test_the_label_comes_first_so_that_the_text_is_written_for_it(tmp_path
     assert list(block["examples"][0].items()) == [("label", "no"), ("question", "The first claim.")]
     assert len(block["slots"]) == 5
     assert Counter(made["corrected_set"].table["label"]) == {"yes": 20, "no": 20}
+
+
+def parts(value):
+    """Return all texts of a data block."""
+    if isinstance(value, dict):
+        return [part for one in (*value, *value.values()) for part in parts(one)]
+    return [p for one in value for p in parts(one)] if isinstance(value, list) else [str(value)]
+
+
+@pytest.mark.parametrize("name", ["creak", "commonsenseqa", "rte-data-creator"])
+async def test_a_hidden_task_is_shown_by_one_example_and_the_labels_names(name):
+    spec = real_task(name, rows=5)
+    model = random_model()
+    with contextlib.suppress(StepError):
+        await tables_of(spec, model, "instances")
+    first = model.history[0]
+    block = block_of(first)
+    (example,) = block["examples"]
+    names = [f for f in spec.fields if not spec.fields[f].derived]
+    assert [n for n in example if n not in ("label", "answer")] == names
+    assert set(block) == {"examples", "slots"} | ({"labels"} if spec.labels else set())
+    if spec.labels:
+        assert block["labels"] == list(spec.labels)
+        assert {frozenset(slot) for slot in block["slots"]} == {frozenset({"slot", "label"})}
+    secret = [spec.title, spec.description, *(f.description for f in spec.fields.values())]
+    secret += [text for one in spec.labels.values() for text in (one.constraint, one.definition)]
+    said = " ".join([first.messages[0]["content"], *parts(block)])
+    assert not [
+        text for text in secret if text and " ".join(text.split()) in " ".join(said.split())
+    ]
+
+
+async def test_a_shown_task_has_its_description_and_constraints(tmp_path):
+    model = numbered()
+    await tables_of(claims(tmp_path, "task: shown"), model, "instances")
+    block = block_of(model.history[0])
+    assert block["task"]["description"] == "A claim."
+    assert block["labels"] == {"yes": "It must be true.", "no": "It must be false."}
+    assert "`task`" in model.history[0].messages[0]["content"]
+    hidden = numbered()
+    await tables_of(claims(tmp_path, "task: hidden"), hidden, "instances")
+    assert "`task`" not in hidden.history[0].messages[0]["content"]
+
+
+async def test_the_simulator_writes_rows_of_a_hidden_task(tmp_path):
+    spec = real_task("creak", rows=20)
+    settings = EngineSettings(
+        simulator=simulator.application, store_url=f"sqlite:///{tmp_path}/s.db"
+    )
+    async with Engine(settings) as engine:
+        table = (await tables_of(spec, engine, "instances"))["instances"].table
+    assert len(table) == spec.slots_wanted
+    assert set(table["intended_label"]) == {"true", "false"}
+
+
+async def test_the_output_bound_follows_from_the_words_of_the_fields(tmp_path):
+    longer = CLAIMS.replace("the claim}", "the claim, max_words: 10}")
+    model = numbered()
+    await tables_of(spec_of(tmp_path, longer % "strategy: tree"), model, "instances")
+    # 32 for the answer, and for each of five rows 24 and 2.2 a word.
+    assert {r.sampling.max_output_tokens for r in model.history} == {32 + 5 * (24 + 22)}
+    low = numbered()
+    await tables_of(spec_of(tmp_path, longer % "max_output_tokens: 100"), low, "instances")
+    assert {r.sampling.max_output_tokens for r in low.history} == {100}
 
 
 async def test_options_of_a_row_come_before_its_answer_and_are_as_many_as_the_example_s():

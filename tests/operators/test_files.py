@@ -210,10 +210,12 @@ async def test_a_document_that_comes_again_is_asked_anew():
     assert len(set(asked)) == len(asked)
 
 
-async def test_without_contexts_and_seeds_every_call_is_a_sample_of_its_own():
+async def test_without_contexts_and_seeds_every_call_is_a_sample_of_its_own(tmp_path):
     model = random_model()
-    made = await tables_of(real_task("rte-zerogen", rows=30), model, "instances")
-    assert made["instances"].table["premise"].is_unique().all()
+    steps = "recipe: zerogen\nsteps:\n  contexts: {operator: none}\n"
+    spec = spec_of(tmp_path, MOOD[: MOOD.index("steps:")] + steps, rows=30)
+    made = await tables_of(spec, model, "instances")
+    assert made["instances"].table["note"].is_unique().all()
     assert len({r.sample for r in model.history}) == len(model.history)
 
 

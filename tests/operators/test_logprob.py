@@ -1,10 +1,17 @@
 """Selection by log-probability: the best of each slot's candidates, or one clear error."""
 
+import json
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
+import simulator
+from simulator.app import content
 from targen.errors import EndpointError, StepError
+from targen.llm.engine import Engine
+from targen.llm.settings import EngineSettings
+from targen.store.completions import Store
 from tests.operators.test_generation import tables_of
 from tests.support.models import ScriptedModel, block_of, ok
 from tests.support.specs import MOOD, spec_of
@@ -100,3 +107,35 @@ async def test_a_slot_without_a_valid_candidate_gets_as_many_again(tmp_path):
 
     made = await tables_of(spec_of(tmp_path, SELECTED, rows=2), ScriptedModel(answer))
     assert made["instances"].table["note"][0].split()[1] == "4"
+
+
+def mean(text):
+    tokens = content(text)
+    return sum(token["logprob"] for token in tokens) / len(tokens)
+
+
+async def test_a_rerun_makes_the_same_choice_from_the_store(tmp_path):
+    """The stored means are over the notes alone, and the kept row has the highest of its slot."""
+    url = f"sqlite:///{tmp_path}/store.db"
+    spec = spec_of(tmp_path, SELECTED, rows=6)
+    found = []
+    for _ in range(2):
+        settings = EngineSettings(simulator=simulator.application, store_url=url)
+        async with Engine(settings) as engine:
+            found.append((await tables_of(spec, engine, "instances"))["instances"])
+    assert engine.stats.calls == 0
+    assert found[0].table.equals(found[1].table)
+    rejected = found[0].rejected.filter(pl.col("reason") == "outranked")
+    names = [*found[0].table["request_id"], *(one[0] for one in rejected["request_ids"])]
+    store = Store(url)
+    stored = {row["request_id"]: row for row in store.completions(names).to_dicts()}
+    store.close()
+    means = {name: stored[name]["mean_logprob"] for name in names}
+    for row in stored.values():
+        (item,) = json.loads(row["raw"])["items"]
+        # The end of a note shares a token with the brackets, so the means are not quite equal.
+        assert row["mean_logprob"] == pytest.approx(mean(item["note"]), abs=0.03)
+    for row in found[0].table.iter_rows(named=True):
+        others = rejected.filter(pl.col("slot") == row["slot"])["request_ids"]
+        assert all(means[row["request_id"]] >= means[one[0]] for one in others)
+        assert len(others) == 2

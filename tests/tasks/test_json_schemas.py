@@ -77,7 +77,7 @@ def test_keys_and_parameters_say_what_they_are():
     assert schema["properties"]["edition"]["description"].startswith("part of every request's")
     assert "overrides" not in json.dumps(schema["properties"]["recipe"])
     retries = schema["$defs"]["PartialSteps"]["properties"]["instances"]["properties"]["over"]
-    assert "SuperGen keeps 6,000 of 25,000" in retries["description"]
+    assert "keeps 3,000 of 25,000" in retries["description"]
 
 
 def test_the_command_writes_them(tmp_path):
