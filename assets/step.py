@@ -222,6 +222,8 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
             name: "unknown" if stats[name] is None else stats[name]
             for name in ("prompt_tokens", "completion_tokens", "cost_usd")
         },
+        # Many endpoints do not report it.
+        **({} if stats["cached_tokens"] is None else {"cached_tokens": stats["cached_tokens"]}),
         "model": stats["model"],
         "simulated": stats["simulated"],
         **latencies,

@@ -153,7 +153,7 @@ def at(
     prices = endpoint.prices
     price = None
     if prices is not None:
-        price = Price(prices.prompt, prices.completion, prices.batch_factor)
+        price = Price(prices.prompt, prices.completion, prices.batch_factor, prices.cached)
     return replace(
         base,
         model=endpoint.model,

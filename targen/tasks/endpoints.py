@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from targen.errors import EndpointError, SpecError
 from targen.settings import ENDPOINTS_DEFAULT
@@ -19,13 +19,25 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class EndpointPrices(BaseModel):
-    """What an endpoint's own model costs, in US dollars for one million tokens."""
+    """What an endpoint's own model costs, in US dollars for one million tokens.
+
+    `cached` is the price of prompt tokens that the endpoint reads from its prompt cache; None is
+    `prompt`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: float = Field(ge=0, allow_inf_nan=False)
     completion: float = Field(ge=0, allow_inf_nan=False)
     batch_factor: float = Field(default=0.5, ge=0, le=1)
+    cached: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _no_dearer_than_the_prompt(self) -> "EndpointPrices":
+        # A budget reserves the prompt price, so nothing may cost more.
+        if self.cached is not None and self.cached > self.prompt:
+            raise ValueError("cached must not be above prompt")
+        return self
 
 
 class Endpoint(BaseModel):

@@ -352,6 +352,7 @@ async def test_a_store_of_the_first_version_is_brought_to_this_one(
             connection.exec_driver_sql("DROP TABLE table_digests")
             connection.exec_driver_sql("DROP TABLE holds")
             connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN checksum")
+            connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN cached_tokens")
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         rows, _ = await embedded(made, ["a cat"])
         assert rows.shape == (1, 256)
@@ -373,7 +374,7 @@ async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
     for key in ("task", "day"):
         row = maintenance.costs(store, key).to_dicts()[-1]
         assert row == {key: "(embeddings)", "calls": None, "prompt_tokens": 4,
-                       "completion_tokens": 0, "cost_usd": 0.0}  # fmt: skip
+                       "completion_tokens": 0, "cached_tokens": 0, "cost_usd": 0.0}  # fmt: skip
     maintenance.export(store, tmp_path / "backup.gz")
     url = f"sqlite:///{tmp_path}/other.db"
     maintenance.load(Store(url), tmp_path / "backup.gz")
