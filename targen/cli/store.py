@@ -48,7 +48,7 @@ def stats(as_json: AsJson = False) -> None:
     lines: dict[str, Any] = {
         "store": shown,
         "completions": statuses or "none",
-        "tokens": f"{found['prompt_tokens']:,} in ({found['cached_tokens']:,} from a prompt cache), "
+        "tokens": f"{found['prompt_tokens']:,} in ({found['cached_tokens']:,} of them cached), "
         f"{found['completion_tokens']:,} out",
         "cost": f"{usd(found['cost_usd'])}{unpriced}",
         "embeddings": "{texts:,} texts, {prompt_tokens:,} tokens".format(**found["embeddings"])

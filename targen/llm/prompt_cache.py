@@ -6,6 +6,7 @@ prompt begins alike. OpenAI does so for prefixes of at least 1,024 tokens
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from targen.llm.types import Request
 
@@ -42,10 +43,7 @@ def cached_tokens(prompts: Sequence[bytes], shortest: int = SHORTEST) -> int:
     # In sorted order, a prompt shares with its predecessor the most that it shares with any of the
     # prompts before it.
     ordered = sorted(prompts)
-    shared = (
-        _common(first, second) // BYTES_PER_TOKEN
-        for first, second in zip(ordered, ordered[1:], strict=False)
-    )
+    shared = (_common(first, second) // BYTES_PER_TOKEN for first, second in pairwise(ordered))
     return sum(tokens for tokens in shared if tokens >= shortest)
 
 
