@@ -241,8 +241,8 @@ def per_row(
 def markdown(found: Iterable[PerRow]) -> str:
     """Return the figures as a table; below it, why a run ended early."""
     lines = [
-        "| recipe (task) | rows per judging call | rows kept / asked | calls per row | tokens per row "
-        "| of them judging | instances opened | seeds unused |",
+        "| recipe (task) | rows per judging call | rows kept / asked | calls per row "
+        "| tokens per row | of them judging | instances opened | seeds unused |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     notes = []

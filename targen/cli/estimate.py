@@ -146,10 +146,7 @@ def _cache(total: dict[str, Any]) -> str:
 
     words = f"All prompts of a step begin with the same `prefix` tokens. From {SHORTEST:,} on, "
     if not total["cacheable_tokens"]:
-        return (
-            words
-            + "OpenAI's prompt cache would read shared ones at a lower price; no two are as long here."
-        )
+        return words + "OpenAI's prompt cache would read shared prefixes; here they are shorter."
     saves = ""
     if total["cache_saves_usd"]:
         saves = f" and save at most {usd(total['cache_saves_usd'])} of the live price"

@@ -121,4 +121,4 @@ def prompt_bound(request: Request) -> int:
 
 def bound(request: Request, price: Price, batch: bool = False) -> float:
     """Return the most that `request` can cost, in US dollars."""
-    return price.cost(prompt_bound(request), request.sampling.max_output_tokens, batch)
+    return price.cost(prompt_bound(request), request.sampling.output_bound, batch)

@@ -130,7 +130,7 @@ def timeout_of(request: Request, settings: EngineSettings, timeouts: int = 0) ->
     """
     seconds = settings.timeout_s
     if seconds is None:
-        seconds = _START_S + request.sampling.max_output_tokens / _SLOWEST_TOKENS_PER_S
+        seconds = _START_S + request.sampling.output_bound / _SLOWEST_TOKENS_PER_S
         seconds = min(_MOST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, seconds))
     return max(seconds, min(seconds * 2.0**timeouts, _MOST_TIMEOUT_S))
 

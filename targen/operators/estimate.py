@@ -156,7 +156,7 @@ class Rehearsal:
         if price is None:
             counts.cost_usd = counts.batch_usd = counts.most_usd = None
             return
-        most = price.cost(prompt_bound(request), request.sampling.max_output_tokens)
+        most = price.cost(prompt_bound(request), request.sampling.output_bound)
         counts.cost_usd = (counts.cost_usd or 0.0) + price.cost(prompt, output)
         counts.batch_usd = (counts.batch_usd or 0.0) + price.cost(prompt, output, batch=True)
         counts.most_usd = (counts.most_usd or 0.0) + most

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from targen.errors import EndpointError, SpecError
 from targen.settings import ENDPOINTS_DEFAULT
+from targen.tasks.profiles import Profile
 from targen.tasks.yamlfile import YamlFile, nearest, validate
 
 EMBEDDED_ENDPOINT = "embedded"
@@ -40,7 +41,7 @@ class EndpointPrices(BaseModel):
         return self
 
 
-class Endpoint(BaseModel):
+class Endpoint(Profile):
     """A model at an address, with limits, prices and a secret of its own.
 
     Attributes:
@@ -57,6 +58,7 @@ class Endpoint(BaseModel):
             the default endpoint's.
         mode: `live` or `batch`; None is the default endpoint's.
         prices: of `model`; None looks it up in the price file, under the endpoint's name.
+        sampling, reasoning_tokens, style: see `Profile`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
