@@ -111,7 +111,7 @@ WORDS_ADDED = 200
 def prompt_bound(request: Request) -> int:
     """Return the most prompt tokens that `request` can have.
 
-    No tokeniser makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
+    No tokenizer makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
     because it may go out in the response format and in words.
     """
     text = sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)

@@ -78,7 +78,7 @@ class Endpoint(Profile):
     @classmethod
     def _is_a_url(cls, value: str) -> str:
         try:
-            normalised(value)
+            normalized(value)
         except EndpointError as error:
             raise ValueError(str(error)) from None
         if "@" in urlsplit(value).netloc:
@@ -134,7 +134,7 @@ def unknown(name: str, known: Mapping[str, Endpoint], path: Path) -> str:
     return f"unknown endpoint '{name}' (defined in {path}); {nearest(name, known)}"
 
 
-def normalised(url: str) -> str:
+def normalized(url: str) -> str:
     """Return `url` in one form: lower-case host, no default port, credentials, query or slash.
 
     Raises:

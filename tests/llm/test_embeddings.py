@@ -307,17 +307,20 @@ def test_base64_is_read_in_the_order_of_the_index() -> None:
     ("reply", "words"),
     [
         (b"no", "Expecting value"),
-        (b"[1]", "form"),
-        (b'{"data": 3}', "form"),
-        (b'{"data": []}', "numbers 0 vectors for 2 texts"),
-        (b'{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "numbers"),
+        (b"[1]", "fields"),
+        (b'{"data": 3}', "fields"),
+        (b'{"data": []}', "contains 0 vectors for 2 texts"),
+        (b'{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "indexes"),
         (b'{"data": [{"embedding": [1]}, {"embedding": [1, 2]}]}', "differ in length"),
         (b'{"data": [{"embedding": []}, {"embedding": []}]}', "differ in length"),
         (b'{"data": [{"embedding": [NaN]}, {"embedding": [1]}]}', "not finite"),
-        (b'{"data": [{"embedding": "!"}, {"embedding": "!"}]}', "form"),
+        (b'{"data": [{"embedding": "!"}, {"embedding": "!"}]}', "fields"),
         (b'{"data": [{"embedding": "AAA="}, {"embedding": "AAA="}]}', "multiple"),
         (b'{"data": [{"embedding": ["x"]}, {"embedding": [1]}]}', "could not convert"),
-        (b'{"data": [{"index": "a", "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "number"),
+        (
+            b'{"data": [{"index": "a", "embedding": [1]}, {"index": 0, "embedding": [1]}]}',
+            "indexes",
+        ),
     ],
 )
 def test_what_is_no_embedding_is_not_taken_for_one(reply: bytes, words: str) -> None:
