@@ -165,7 +165,7 @@ class Adapter:
         if own is not None:
             return EndpointError(
                 f"{name} does not take the parameter {own!r}: {reason}. "
-                "Leave it out of the recipe's or the task's step."
+                "Leave it out of the recipe's or the task's step, or of the endpoint's `sampling`."
             )
         # Numbers and quotations differ from request to request.
         alike = re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "", refusal.text)[:80]
