@@ -12,7 +12,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def cancelled_by_signals() -> Iterator[None]:
+def canceled_by_signals() -> Iterator[None]:
     """Cancel the current asyncio task on SIGINT and SIGTERM while the block runs.
 
     Dagster's handler raises at an arbitrary point of the event loop, so the engine could not store

@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from assets.checks import expectations_page, relative_expectations_page, table_checks
-from assets.interrupts import cancelled_by_signals
+from assets.interrupts import canceled_by_signals
 from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
 from resources.data import DataFolder
 from resources.llm import LLMResource
@@ -73,7 +73,7 @@ def build(
             docs = relative_expectations_page(spec.name) if settings.expectations else None
             storage = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, storage))
-            with cancelled_by_signals():
+            with canceled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)

@@ -19,7 +19,7 @@ from dagster import (
 
 from assets import markdown
 from assets.columns import fixed_schema, lineage, table_schema
-from assets.interrupts import cancelled_by_signals
+from assets.interrupts import canceled_by_signals
 from resources.data import DataFolder
 from resources.llm import LLMResource
 from resources.tasks import TaskFolder
@@ -100,7 +100,7 @@ async def make(
         llm.check_keys(set(named.values()))
         frames = {name: stored.table for name, stored in upstream.items()}
         try:
-            with cancelled_by_signals():
+            with canceled_by_signals():
                 async with llm.engine(
                     context.run.run_id, spec.name, step, named.get(step), spec.budget_usd
                 ) as engine:
@@ -222,6 +222,8 @@ def usage_metadata(stats: Mapping[str, Any]) -> dict[str, Any]:
             name: "unknown" if stats[name] is None else stats[name]
             for name in ("prompt_tokens", "completion_tokens", "cost_usd")
         },
+        # Many endpoints do not report it.
+        **({} if stats["cached_tokens"] is None else {"cached_tokens": stats["cached_tokens"]}),
         "model": stats["model"],
         "simulated": stats["simulated"],
         **latencies,

@@ -35,6 +35,9 @@ def task_folder(settings: Settings) -> TaskFolder:
         rows=settings.rows,
         references_dir=settings.references_dir,
         endpoints_file=settings.endpoints_file,
+        sampling=settings.sampling,
+        reasoning_tokens=settings.reasoning_tokens,
+        style=settings.style,
     )
 
 

@@ -44,7 +44,8 @@ def row(
         "flipped": str((table["verdict"] == "relabelled").sum()),
         "dropped": str(metadata[CORRECTED_SET]["rejected_by_reason"].get("dropped", 0)),
         "calls": str(sum(step.get("calls", 0) for step in steps)),
-        "tokens": total([step[name] for step in steps for name in _TOKENS if name in step]),
+        "tokens": total([step[name] for step in steps for name in _TOKENS if name in step])
+        + _cached(steps),
         "cost": "simulated"
         if simulated(metadata)
         else cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
@@ -71,6 +72,12 @@ def total(counts: Sequence[int | str]) -> str:
     """Return the sum, or `unknown` if a count is unknown."""
     known = [count for count in counts if not isinstance(count, str)]
     return str(sum(known)) if len(known) == len(counts) else "unknown"
+
+
+def _cached(steps: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many of the tokens came from a prompt cache, '' if none did."""
+    cached = sum(step.get("cached_tokens", 0) for step in steps)
+    return f" ({cached} cached)" if cached else ""
 
 
 def cost(amounts: Sequence[float | str]) -> str:

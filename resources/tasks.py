@@ -6,6 +6,7 @@ from dagster import ConfigurableResource
 
 from resources.fields import setting
 from targen.tasks.loading import load_task, load_task_names, load_tasks
+from targen.tasks.profiles import Profile, of_settings
 from targen.tasks.spec import TaskSpec
 
 
@@ -17,6 +18,9 @@ class TaskFolder(ConfigurableResource[None]):
     rows: int | None = setting("rows")
     references_dir: str | None = setting("references_dir")
     endpoints_file: str = setting("endpoints_file")
+    sampling: str | None = setting("sampling")
+    reasoning_tokens: int | None = setting("reasoning_tokens")
+    style: str | None = setting("style")
 
     def names(self) -> list[str]:
         """Return the names of all tasks, sorted.
@@ -42,7 +46,8 @@ class TaskFolder(ConfigurableResource[None]):
         """
         return load_task(name, *self._arguments())
 
-    def _arguments(self) -> tuple[Path, Path, int | None, Path | None, Path]:
+    def _arguments(self) -> tuple[Path, Path, int | None, Path | None, Path, Profile]:
         references = Path(self.references_dir) if self.references_dir else None
         folders = Path(self.tasks_dir), Path(self.recipes_dir)
-        return *folders, self.rows, references, Path(self.endpoints_file)
+        profile = of_settings(self.sampling, self.reasoning_tokens, self.style)
+        return *folders, self.rows, references, Path(self.endpoints_file), profile

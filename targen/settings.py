@@ -64,6 +64,34 @@ def _one_of(variable: str, value: str, first: str, second: str) -> str:
     return value
 
 
+def _style(variable: str, value: str) -> str:
+    return _one_of(variable, value, "full", "plain")
+
+
+def _sampling(variable: str, value: str) -> str:
+    parsed_sampling(variable, value)
+    return value
+
+
+def parsed_sampling(variable: str, value: str) -> dict[str, float]:
+    """Return the parameters of a text such as `temperature=0.7, top_k=20`; '' has none.
+
+    Raises:
+        TargenError: it has another form.
+    """
+    found: dict[str, float] = {}
+    for part in value.split(",") if value.strip() else ():
+        name, _, number = (text.strip() for text in part.partition("="))
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise TargenError(
+                f"{variable} must be parameters and numbers, such as temperature=0.7,top_p=0.8; "
+                f"{part.strip()!r} is not."
+            ) from None
+    return found
+
+
 def _setting(
     variable: str,
     description: str,
@@ -181,6 +209,28 @@ class Settings:
         "ends with an error.",
         300.0,
         _seconds,
+    )
+    sampling: str | None = _setting(
+        "TARGEN_SAMPLING",
+        "Sampling parameters of the default endpoint: temperature, top_p, min_p and top_k, such as "
+        "temperature=0.7,top_p=0.8,top_k=20. They replace the operators' defaults; what a recipe "
+        "or a task sets takes precedence.",
+        None,
+        _sampling,
+    )
+    reasoning_tokens: int | None = _setting(
+        "TARGEN_REASONING_TOKENS",
+        "Tokens that a thinking model at the default endpoint may write before its answer, added "
+        "to the output limit of every request. The default is 0.",
+        None,
+        _count,
+    )
+    style: str | None = _setting(
+        "TARGEN_STYLE",
+        "Style of the prompts for the default endpoint: `full`, or `plain` for small models. The "
+        "default is `full`.",
+        None,
+        _style,
     )
     prices_file: str | None = _setting(
         "TARGEN_PRICES", "Price file to use instead of the built-in one."

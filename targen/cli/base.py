@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
     from targen.store.completions import Store
     from targen.tables.files import Tables
+    from targen.tasks.profiles import Profile
     from targen.tasks.spec import TaskSpec
 import sys
 from collections.abc import Mapping, Sequence
@@ -64,11 +65,16 @@ def endpoints_file() -> Path:
     return Path(settings().endpoints_file)
 
 
-def _task_paths(rows: int | None = None) -> tuple[Path, Path, int | None, Path | None, Path]:
+def _task_arguments(
+    rows: int | None = None,
+) -> "tuple[Path, Path, int | None, Path | None, Path, Profile]":
+    from targen.tasks.profiles import of_settings  # noqa: PLC0415 - a quick command needs none
+
     read = settings()
     references = Path(read.references_dir) if read.references_dir else None
     folders = Path(read.tasks_dir), Path(read.recipes_dir)
-    return *folders, rows or read.rows, references, Path(read.endpoints_file)
+    profile = of_settings(read.sampling, read.reasoning_tokens, read.style)
+    return *folders, rows or read.rows, references, Path(read.endpoints_file), profile
 
 
 def tasks() -> "dict[str, TaskSpec]":
@@ -79,7 +85,7 @@ def tasks() -> "dict[str, TaskSpec]":
     """
     from targen.tasks.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
 
-    return load_tasks(*_task_paths())
+    return load_tasks(*_task_arguments())
 
 
 def task(name: str, rows: int | None = None) -> "TaskSpec":
@@ -90,7 +96,7 @@ def task(name: str, rows: int | None = None) -> "TaskSpec":
     """
     from targen.tasks.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
-    return load_task(name, *_task_paths(rows))
+    return load_task(name, *_task_arguments(rows))
 
 
 def tables() -> "Tables":

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from targen.operators.estimate import Estimate
     from targen.tasks.spec import TaskSpec
 
-_SUMS = ("calls", "stored", "prompt_tokens", "output_tokens", "cost_usd", "batch_usd", "most_usd")
+_SUMS = (
+    "calls",
+    "stored",
+    "prompt_tokens",
+    "output_tokens",
+    "cacheable_tokens",
+    "cache_saves_usd",
+    "cost_usd",
+    "batch_usd",
+    "most_usd",
+)
 
 
 @app.command()
@@ -98,11 +108,12 @@ def _show(
             "calls": line["calls"],
             "in the store": line["stored"],
             "tokens in": line["prompt_tokens"],
+            "prefix": line["prefix_tokens"],
             "tokens out": line["output_tokens"],
             "live": usd(line["cost_usd"]),
             "batch": usd(line["batch_usd"]),
         }
-        for line in [*lines, {"step": "in all", "model": "", **total}]
+        for line in [*lines, {"step": "in all", "model": "", "prefix_tokens": "", **total}]
     ]
     typer.echo(f"{spec.name}, {spec.rows} rows by recipe {spec.recipe.name}:\n")
     table(shown, list(shown[0]), foot=True)
@@ -116,6 +127,7 @@ def _show(
         "\nEstimated with the simulator, at four bytes per token. A real model's answers have "
         f"other lengths, and may need more or fewer retries.{most}"
     )
+    typer.echo(_cache(total))
     if any(line["model"] == EMBEDDED_MODEL for line in lines):
         typer.echo(
             "The simulator is free. Set TARGEN_MODEL for a real model's price, and "
@@ -125,6 +137,21 @@ def _show(
         typer.echo(
             f"The price of {model} at {endpoint} is unknown. Add it to the file in TARGEN_PRICES."
         )
+
+
+def _cache(total: dict[str, Any]) -> str:
+    """Return what a prompt cache would save, in one or two sentences."""
+    from targen.cli.base import usd  # noqa: PLC0415 - a quick command needs none
+    from targen.llm.prompt_cache import SHORTEST  # noqa: PLC0415
+
+    words = f"All prompts of a step begin with the same `prefix` tokens. From {SHORTEST:,} on, "
+    if not total["cacheable_tokens"]:
+        return words + "OpenAI's prompt cache would read shared prefixes; here they are shorter."
+    saves = ""
+    if total["cache_saves_usd"]:
+        saves = f" and save at most {usd(total['cache_saves_usd'])} of the live price"
+    cacheable = f"{total['cacheable_tokens']:,}"
+    return words + f"OpenAI's prompt cache would read shared prefixes: {cacheable} tokens{saves}."
 
 
 def _unknown(found: "Estimate") -> list[tuple[str, str]]:

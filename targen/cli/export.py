@@ -48,7 +48,10 @@ def export(
         raise TargenError("Give one task, or several with --tasks a,b,c.")
     if task is not None:
         if weights is not None or rows is not None:
-            raise TargenError("--weights and --rows need a mixture: give its --tasks.")
+            raise TargenError(
+                "--weights and --rows apply to a mixture of tasks only. Name its tasks with "
+                "--tasks, or leave both options out."
+            )
         named = None if form is None else export.form_named(form)
         spec = base.task(task)
         chosen = named or export.default_form(spec)

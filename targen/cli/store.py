@@ -48,7 +48,8 @@ def stats(as_json: AsJson = False) -> None:
     lines: dict[str, Any] = {
         "store": shown,
         "completions": statuses or "none",
-        "tokens": f"{found['prompt_tokens']:,} in, {found['completion_tokens']:,} out",
+        "tokens": f"{found['prompt_tokens']:,} in ({found['cached_tokens']:,} of them cached), "
+        f"{found['completion_tokens']:,} out",
         "cost": f"{usd(found['cost_usd'])}{unpriced}",
         "embeddings": "{texts:,} texts, {prompt_tokens:,} tokens".format(**found["embeddings"])
         + f", {usd(found['embeddings']['cost_usd'])}",
@@ -214,6 +215,7 @@ def costs(
         "calls": sum(row["calls"] or 0 for row in rows),
         "prompt_tokens": sum(row["prompt_tokens"] for row in rows),
         "completion_tokens": sum(row["completion_tokens"] for row in rows),
+        "cached_tokens": sum(row["cached_tokens"] for row in rows),
         "cost_usd": sum(row["cost_usd"] for row in rows) if known else None,
     }
     shown = [{**row, "cost_usd": usd(row["cost_usd"])} for row in [*rows, total]]

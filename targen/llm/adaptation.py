@@ -165,7 +165,7 @@ class Adapter:
         if own is not None:
             return EndpointError(
                 f"{name} does not take the parameter {own!r}: {reason}. "
-                "Leave it out of the recipe's or the task's step."
+                "Leave it out of the recipe's or the task's step, or of the endpoint's `sampling`."
             )
         # Numbers and quotations differ from request to request.
         alike = re.sub(r"\d+|'[^']*'|\"[^\"]*\"|`[^`]*`", "", refusal.text)[:80]
@@ -180,7 +180,7 @@ class Adapter:
         refusal = Refusal(reply.param, reply.words, request.messages)
         if reply.kind != "refused" or not refusal.of_the_length:
             return reply.words
-        limit = request.sampling.max_output_tokens
+        limit = request.sampling.output_bound
         return (
             f"{reply.words.rstrip('.')}. The prompt and max_output_tokens ({limit}) are too long "
             "for the model: lower max_output_tokens, or use a model with a longer context."

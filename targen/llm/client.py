@@ -17,7 +17,7 @@ from targen.errors import EndpointError
 from targen.llm import reply as replies
 from targen.llm.keys import SECRET_NAME, answer_without_keys, check_key, remember, without_keys
 from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
-from targen.tasks.endpoints import normalised
+from targen.tasks.endpoints import normalized
 
 if TYPE_CHECKING:
     from targen.llm.transport import ChatConnection
@@ -52,7 +52,10 @@ class Client:
         if settings.embedded:
             self.base_url = "http://embedded/v1"
             if settings.simulator is None:
-                raise EndpointError("No model is named, and no simulator is plugged in.")
+                raise EndpointError(
+                    "No model is set, and this engine was made without the simulator. Set "
+                    "TARGEN_MODEL, or pass `simulator` in the engine's settings."
+                )
             transport = httpx2.ASGITransport(settings.simulator())
             http: httpx2.AsyncClient = httpx2.AsyncClient(transport=transport)
             key: str | None = "embedded"
@@ -222,7 +225,7 @@ class _InProcess:
 def _base_url(settings: EngineSettings) -> tuple[str, str]:
     """Return the base URL without its query, and the query, which goes behind every path."""
     given = settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL
-    shown = normalised(given)
+    shown = normalized(given)
     parts = urlsplit(given.strip())
     if "@" in parts.netloc:
         raise EndpointError(

@@ -46,6 +46,8 @@ class Answer:
             endpoint's own words, in lower case.
         refusal: why the model refused, in its words.
         prompt_tokens, completion_tokens: None if the endpoint did not count them credibly.
+        cached_tokens: prompt tokens that the endpoint read from its prompt cache, part of
+            `prompt_tokens`; None if it did not report them credibly.
         model, fingerprint, provider_id: what the endpoint calls them.
         logprob: mean log-probability of a token of the answer's texts; see `mean_logprob`.
     """
@@ -59,6 +61,7 @@ class Answer:
     fingerprint: str | None = None
     provider_id: str | None = None
     logprob: float | None = None
+    cached_tokens: int | None = None
 
 
 def read_completion(data: Any, secret: bytes) -> Answer | None:
@@ -88,6 +91,7 @@ def read_completion(data: Any, secret: bytes) -> Answer | None:
         refusal=_safe(refusal, secret) if refusal else None,
         prompt_tokens=prompt,
         completion_tokens=completion,
+        cached_tokens=_cached(data, prompt),
         model=_name(data.get("model"), secret) or "",
         fingerprint=_name(data.get("system_fingerprint"), secret),
         provider_id=_name(data.get("id"), secret),
@@ -233,3 +237,23 @@ def _count(usage: Any, *names: str) -> int | None:
         if type(value) is int and 0 <= value <= _TOKENS_MOST:
             return value
     return None
+
+
+def _cached(data: Mapping[str, Any], prompt: int | None) -> int | None:
+    """Return the prompt tokens that were read from the endpoint's cache, None if unknown.
+
+    OpenAI and most others report `usage.prompt_tokens_details.cached_tokens`, DeepSeek
+    `prompt_cache_hit_tokens`, gateways to Anthropic's API `cache_read_input_tokens`, and
+    llama.cpp's server `timings.cache_n`. A count above the prompt's is not one of its parts.
+    """
+    usage = data.get("usage")
+    if prompt is None or not isinstance(usage, Mapping):
+        return None
+    found = (
+        _count(usage.get("prompt_tokens_details"), "cached_tokens"),
+        _count(usage.get("input_tokens_details"), "cached_tokens"),
+        _count(usage, "prompt_cache_hit_tokens"),
+        _count(usage, "cache_read_input_tokens"),
+        _count(data.get("timings"), "cache_n"),
+    )
+    return next((count for count in found if count is not None and count <= prompt), None)

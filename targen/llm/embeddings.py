@@ -79,9 +79,13 @@ def read_answer(content: bytes, count: int) -> Vectors:
         vectors = [_vector(item["embedding"]) for item in items]
         whole = len(items) == count and set(places) == set(range(count))
     except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
-        raise ValueError(f"it has not the form of one ({type(error).__name__})") from error
+        words = f"it lacks fields of an embeddings reply ({type(error).__name__})"
+        raise ValueError(words) from error
     if not whole:
-        raise ValueError(f"it numbers {len(places)} vectors for {count} texts otherwise")
+        raise ValueError(
+            f"it contains {len(places)} vectors for {count} texts, or their indexes are not those "
+            "of the texts"
+        )
     if len({vector.size for vector in vectors}) != 1 or not vectors[0].size:
         raise ValueError("its vectors differ in length")
     rows = np.stack([vector for _, vector in sorted(zip(places, vectors, strict=True), key=_first)])
@@ -348,7 +352,7 @@ class Embeddings:
         try:
             read = read_answer(response.content, count)
         except ValueError as error:
-            words = f"the reply is no embedding: {error}"
+            words = f"the reply is not a usable embeddings reply: {error}"
             return None, replies.Reply("transient", words=words, ambiguous=True), response.headers
         return read, replies.Reply("answer", code=response.status_code), response.headers
 
@@ -358,7 +362,7 @@ class Embeddings:
         return Price(0, 0) if self._settings.embedded else price_of(self.model, self._endpoint)
 
     def _bound(self, texts: Sequence[str]) -> float:
-        """Return the most a request can cost: no tokeniser makes more tokens than bytes."""
+        """Return the most a request can cost: no tokenizer makes more tokens than bytes."""
         if self._budget is None:
             return 0.0
         price = self._price()

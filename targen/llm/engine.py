@@ -218,7 +218,7 @@ class Engine:
             run.error = error
         except asyncio.CancelledError as error:
             if not run.closed and self._fatal is None:
-                # Not by us: the source has waited for something that was cancelled.
+                # Not by us: the source has waited for something that was canceled.
                 run.error = error
             raise
         finally:

@@ -27,7 +27,7 @@ from targen.llm.outage import MAX_ATTEMPTS, Outage
 from targen.llm.prices import bound
 from targen.llm.progress import Stats
 from targen.llm.rate_limiter import RateLimiter, Slot
-from targen.llm.reply import Reply
+from targen.llm.reply import Answer, Reply
 from targen.llm.runs import Call, Run
 from targen.llm.settings import EngineSettings, timeout_of
 from targen.llm.structured import Parsed
@@ -47,6 +47,7 @@ _OPTIONAL = (
     "finish",
     "prompt_tokens",
     "completion_tokens",
+    "cached_tokens",
     "cost_usd",
     "mean_logprob",
     "latency",
@@ -289,8 +290,8 @@ class Pipeline:
             cost_usd = None if reply.ambiguous and call.reserved_usd else 0.0
             return await self._put(call, status, words, None, None, cost_usd=cost_usd)
         prompt, completion = answer.prompt_tokens, answer.completion_tokens
-        cost = self._cost_of(call, prompt, completion)
-        self._stats.paid(prompt, completion, cost, seconds)
+        cost = self._cost_of(call, answer)
+        self._stats.paid(prompt, completion, cost, seconds, answer.cached_tokens)
         reading = interpret(answer, call.request)
         return await self._put(
             call,
@@ -304,20 +305,22 @@ class Pipeline:
             finish=answer.finish[:32],
             prompt_tokens=prompt,
             completion_tokens=completion,
+            cached_tokens=answer.cached_tokens,
             cost_usd=cost,
             mean_logprob=answer.logprob,
             latency=seconds,
             mode="batch" if call.batched else "live",
         )
 
-    def _cost_of(self, call: Call, prompt: int | None, completion: int | None) -> float | None:
+    def _cost_of(self, call: Call, answer: Answer) -> float | None:
         """Return what an answer cost, in US dollars; None if that is not known."""
         if self._settings.embedded:
             return 0.0
         price = self._settings.price_of(call.request.model, self._endpoint)
+        prompt, completion = answer.prompt_tokens, answer.completion_tokens
         if price is None or prompt is None or completion is None:
             return None
-        return price.cost(prompt, completion, call.batched)
+        return price.cost(prompt, completion, call.batched, answer.cached_tokens)
 
     async def _put(
         self,

@@ -17,16 +17,40 @@ VARIABLE = variable("prices_file")
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars for one million tokens."""
+    """US dollars for one million tokens.
+
+    `cached` is the price of prompt tokens that the endpoint reads from its prompt cache; None is
+    the price of the others.
+    """
 
     prompt: float
     completion: float
     batch_factor: float = 0.5
+    cached: float | None = None
 
-    def cost(self, prompt_tokens: int, completion_tokens: int, batch: bool = False) -> float:
-        """Return the cost in US dollars."""
+    def cost(
+        self,
+        prompt_tokens: int,
+        completion_tokens: int,
+        batch: bool = False,
+        cached_tokens: int | None = None,
+    ) -> float:
+        """Return the cost in US dollars.
+
+        Args:
+            prompt_tokens: all prompt tokens, with the cached ones.
+            completion_tokens: output tokens.
+            batch: whether the batch price applies; to cached tokens as well.
+            cached_tokens: prompt tokens that were read from the cache; None counts as 0.
+        """
         full = (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1_000_000
+        full -= self.saved(cached_tokens or 0)
         return full * self.batch_factor if batch else full
+
+    def saved(self, cached_tokens: int) -> float:
+        """Return what reading prompt tokens from the cache saves at the live price, in dollars."""
+        cached = self.prompt if self.cached is None else self.cached
+        return cached_tokens * (self.prompt - cached) / 1_000_000
 
 
 def price_of(model: str, endpoint: str) -> Price | None:
@@ -43,6 +67,7 @@ def price_of(model: str, endpoint: str) -> Price | None:
                 float(entry["prompt"]),
                 float(entry["completion"]),
                 float(entry.get("batch_factor", 0.5)),
+                None if entry.get("cached") is None else float(entry["cached"]),
             )
     return None
 
@@ -66,6 +91,8 @@ def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
             for name in ("prompt", "completion"):
                 if not float(entry[name]) >= 0:
                     raise ValueError(f"{name} of {entry['model']} is negative")
+            if not 0 <= float(entry.get("cached") or 0) <= float(entry["prompt"]):
+                raise ValueError(f"cached of {entry['model']} must be from 0 to its prompt price")
     except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
         raise SpecError(
             f"Prices cannot be read from {place}: {error!r}. It needs a list `models` of entries "
@@ -84,7 +111,7 @@ WORDS_ADDED = 200
 def prompt_bound(request: Request) -> int:
     """Return the most prompt tokens that `request` can have.
 
-    No tokeniser makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
+    No tokenizer makes more tokens than the text has UTF-8 bytes. The schema is counted twice,
     because it may go out in the response format and in words.
     """
     text = sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)
@@ -94,4 +121,4 @@ def prompt_bound(request: Request) -> int:
 
 def bound(request: Request, price: Price, batch: bool = False) -> float:
     """Return the most that `request` can cost, in US dollars."""
-    return price.cost(prompt_bound(request), request.sampling.max_output_tokens, batch)
+    return price.cost(prompt_bound(request), request.sampling.output_bound, batch)

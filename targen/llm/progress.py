@@ -19,6 +19,8 @@ class Stats:
         calls: answers paid for now; `retried`: tries beyond the first; `from_store`: requests
             answered without a call; `failed`: requests that got no answer.
         prompt_tokens, completion_tokens: as far as they are known.
+        cached_tokens: part of `prompt_tokens` that the endpoint read from its prompt cache; None
+            if it reported none.
         uncounted: answers whose tokens the endpoint did not count.
         cost_usd: cost of the calls made now; None where a price is unknown.
         simulated: True if the simulator answered, so that the price means nothing.
@@ -35,18 +37,26 @@ class Stats:
     failed: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int | None = None
     uncounted: int = 0
     cost_usd: float | None = 0.0
     seconds: float = 0.0
     latencies: "array[float]" = field(default_factory=lambda: array("f"), repr=False)
 
     def paid(
-        self, prompt: int | None, completion: int | None, cost: float | None, latency: float
+        self,
+        prompt: int | None,
+        completion: int | None,
+        cost: float | None,
+        latency: float,
+        cached: int | None = None,
     ) -> None:
         """Count one answer; tokens as counted by the endpoint, cost in US dollars."""
         self.calls += 1
         self.prompt_tokens += prompt or 0
         self.completion_tokens += completion or 0
+        if cached is not None:
+            self.cached_tokens = (self.cached_tokens or 0) + cached
         self.uncounted += prompt is None or completion is None
         known = self.cost_usd is not None and cost is not None
         self.cost_usd = (self.cost_usd or 0.0) + (cost or 0.0) if known else None
@@ -72,6 +82,7 @@ class Stats:
             "failed": self.failed,
             "prompt_tokens": None if self.uncounted else self.prompt_tokens,
             "completion_tokens": None if self.uncounted else self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
             "cost_usd": self.cost_usd,
             "seconds": round(self.seconds, 3),
             "latency_p50_s": self.percentile(0.50),

@@ -10,7 +10,7 @@ from targen.errors import EndpointError
 from targen.llm.local_embeddings import name_of
 from targen.llm.prices import Price, price_of
 from targen.llm.types import Request
-from targen.tasks.endpoints import EMBEDDED_ENDPOINT, Endpoint, normalised, unknown
+from targen.tasks.endpoints import EMBEDDED_ENDPOINT, Endpoint, normalized, unknown
 
 EMBEDDED_MODEL = "targen-embedded"
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -29,7 +29,7 @@ class EngineSettings:
         key_variable: the environment variable that the key is from, for messages; None where the
             endpoint is said to ask for none.
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
-            the normalised base URL. Give one where the same model moves between addresses.
+            the normalized base URL. Give one where the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
         embedding_model: model that embeds texts at the endpoint, or
             `sentence-transformers:NAME`; None is the simulator.
@@ -111,7 +111,7 @@ class EngineSettings:
         """Return the logical endpoint name; `base_url` is the one that the client ended up with."""
         if self.embedded:
             return EMBEDDED_ENDPOINT
-        return self.endpoint_name or normalised(base_url)
+        return self.endpoint_name or normalized(base_url)
 
 
 _LEAST_TIMEOUT_S, _MOST_TIMEOUT_S = 120.0, 1800.0
@@ -130,7 +130,7 @@ def timeout_of(request: Request, settings: EngineSettings, timeouts: int = 0) ->
     """
     seconds = settings.timeout_s
     if seconds is None:
-        seconds = _START_S + request.sampling.max_output_tokens / _SLOWEST_TOKENS_PER_S
+        seconds = _START_S + request.sampling.output_bound / _SLOWEST_TOKENS_PER_S
         seconds = min(_MOST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, seconds))
     return max(seconds, min(seconds * 2.0**timeouts, _MOST_TIMEOUT_S))
 
@@ -153,7 +153,7 @@ def at(
     prices = endpoint.prices
     price = None
     if prices is not None:
-        price = Price(prices.prompt, prices.completion, prices.batch_factor)
+        price = Price(prices.prompt, prices.completion, prices.batch_factor, prices.cached)
     return replace(
         base,
         model=endpoint.model,

@@ -95,7 +95,7 @@ class _Completion:
 
     def add(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
         """Add one event and its first choice."""
-        for name in ("id", "model", "system_fingerprint", "usage"):
+        for name in ("id", "model", "system_fingerprint", "usage", "timings"):
             if data.get(name) is not None:
                 self._top[name] = data[name]
         if not choice or choice.get("index") not in (0, None):

@@ -74,7 +74,7 @@ class TokenLimit:
 
     def estimate(self, request: Request) -> float:
         """Return the tokens that `request` will probably use, by what others have used."""
-        most = request.sampling.max_output_tokens
+        most = request.sampling.output_bound
         output = most if self._output is None else min(most, self._output)
         return _bytes(request) * self._per_byte + output
 

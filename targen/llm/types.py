@@ -13,7 +13,8 @@ class Sampling:
     """Sampling parameters as the user wants them; the engine adapts them to the endpoint.
 
     `max_output_tokens` is always sent: without a bound there is no budget. `extra` holds
-    parameters that are passed on as they are (say, `reasoning_effort`).
+    parameters that are passed on as they are (say, `reasoning_effort`). `reasoning_tokens` are
+    what a thinking model may write before its answer; the limit that is sent is the sum.
     """
 
     temperature: float | None = 1.0
@@ -21,6 +22,12 @@ class Sampling:
     max_output_tokens: int = 2048
     logprobs: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    reasoning_tokens: int = 0
+
+    @property
+    def output_bound(self) -> int:
+        """The most tokens that an answer can have, with its reasoning."""
+        return self.max_output_tokens + self.reasoning_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,9 @@ SCHEME = 1
 def content(request: Request, model: str, endpoint: str) -> dict[str, Any]:
     """Return what the identity of `request` consists of, as JSON-like content."""
     sampling = request.sampling
+    # Left out if there is none, so that the ids of other requests stay as they were.
+    thinking = sampling.reasoning_tokens
+    reasoning = {"reasoning_tokens": thinking} if thinking else {}
     return {
         "scheme": SCHEME,
         "endpoint": endpoint,
@@ -114,6 +124,7 @@ def content(request: Request, model: str, endpoint: str) -> dict[str, Any]:
             "max_output_tokens": sampling.max_output_tokens,
             "logprobs": sampling.logprobs,
             "extra": dict(sampling.extra),
+            **reasoning,
         },
         "sample": request.sample,
         "edition": request.edition,

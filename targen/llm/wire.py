@@ -80,7 +80,7 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
 
 def output_limit(request: Request, profile: Profile) -> int:
     """Return the output limit that is sent with `request`, in tokens."""
-    wanted = request.sampling.max_output_tokens
+    wanted = request.sampling.output_bound
     return wanted if profile.most_output is None else min(wanted, profile.most_output)
 
 

@@ -43,6 +43,8 @@ class LLMParams(Params):
     """None uses the endpoint's default."""
     max_output_tokens: int = Field(default=4096, ge=1)
     """limit for one answer."""
+    reasoning_tokens: int = Field(default=0, ge=0)
+    """added to the limit, for a thinking model to write before its answer."""
     reasoning_effort: str | None = None
     """passed through unchanged; None uses the endpoint's default."""
     seed: int = Field(default=0, ge=0)
@@ -82,6 +84,7 @@ class LLMParams(Params):
             top_p=self.top_p,
             max_output_tokens=self.max_output_tokens,
             extra=self.extra | effort,
+            reasoning_tokens=self.reasoning_tokens,
         )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 
 from targen.errors import StepError
+from targen.llm import prompt_cache, structured
 from targen.llm import reply as replies
-from targen.llm import structured
 from targen.llm.interpret import ASK_AGAIN, follow_up, interpret, reading_of
 from targen.llm.prices import prompt_bound
 from targen.llm.settings import DEFAULT_BASE_URL, EMBEDDED_MODEL, EngineSettings
@@ -33,6 +33,11 @@ class RequestCounts:
         calls: requests that would be sent.
         stored: requests answered from the store.
         prompt_tokens, output_tokens: totals of the calls.
+        prefix_tokens: tokens with which all of the calls' prompts begin.
+        cacheable_tokens: prompt tokens that OpenAI's prompt cache could read; see
+            `prompt_cache.cached_tokens`.
+        cache_saves_usd: what reading them from the cache would save of `cost_usd`; None if the
+            price is unknown.
         cost_usd, batch_usd, most_usd: cost of the calls, live, in batch mode, and if every answer
             had the maximum length; None if the price is unknown.
     """
@@ -43,6 +48,9 @@ class RequestCounts:
     stored: int = 0
     prompt_tokens: int = 0
     output_tokens: int = 0
+    prefix_tokens: int = 0
+    cacheable_tokens: int = 0
+    cache_saves_usd: float | None = 0.0
     cost_usd: float | None = 0.0
     batch_usd: float | None = 0.0
     most_usd: float | None = 0.0
@@ -62,10 +70,18 @@ class Rehearsal:
         self._endpoint = settings.endpoint(settings.base_url or DEFAULT_BASE_URL)
         self._known: dict[str, Outcome] = {}
         self._asked: dict[str, RequestCounts] = {}
+        self._prompts: dict[str, list[bytes]] = {}
 
     @property
     def asked(self) -> list[RequestCounts]:
         """The requests so far, one entry per model."""
+        for model, prompts in self._prompts.items():
+            counts = self._asked[model]
+            price = self._settings.price_of(model, self._endpoint)
+            counts.prefix_tokens = prompt_cache.static_tokens(prompts)
+            counts.cacheable_tokens = prompt_cache.cached_tokens(prompts)
+            saved = None if price is None else price.saved(counts.cacheable_tokens)
+            counts.cache_saves_usd = saved
         return list(self._asked.values())
 
     async def run(
@@ -133,13 +149,14 @@ class Rehearsal:
     def _count(self, request: Request, prompt: int, output: int) -> None:
         counts = self._counts(request)
         counts.calls += 1
+        self._prompts.setdefault(counts.model, []).append(prompt_cache.prompt_of(request))
         counts.prompt_tokens += prompt
         counts.output_tokens += output
         price = self._settings.price_of(request.model, self._endpoint)
         if price is None:
             counts.cost_usd = counts.batch_usd = counts.most_usd = None
             return
-        most = price.cost(prompt_bound(request), request.sampling.max_output_tokens)
+        most = price.cost(prompt_bound(request), request.sampling.output_bound)
         counts.cost_usd = (counts.cost_usd or 0.0) + price.cost(prompt, output)
         counts.batch_usd = (counts.batch_usd or 0.0) + price.cost(prompt, output, batch=True)
         counts.most_usd = (counts.most_usd or 0.0) + most

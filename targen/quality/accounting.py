@@ -59,7 +59,7 @@ def spent(completions: pl.DataFrame, owner: Mapping[str, str]) -> list[dict[str,
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add rows, acceptance and rejections per step, calls, tokens and cost per accepted row."""
+    """Add rows, acceptance and rejections per step, calls, tokens and cost."""
     rows = inputs.rows.height
     collector.add(Measure("rows", rows, rows))
     if inputs.rows_asked is None:
@@ -68,7 +68,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         collector.add(Measure("rows_asked", inputs.rows_asked, inputs.rows_asked))
     _rejections(inputs, collector)
     if inputs.completions is None:
-        for name in ("accepted_per_call", "tokens_per_row", "cost_usd"):
+        for name in ("accepted_per_call", "cost_usd"):
             collector.skip(name, "the completions behind the rows are unknown")
         return
     completions = inputs.completions.unique("request_id", maintain_order=True)
@@ -84,18 +84,13 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     counts = ("calls", "prompt_tokens", "completion_tokens", "unpriced_calls")
     totals = {name: sum(part[name] for part in parts) for name in counts}
     cost = None if totals["unpriced_calls"] else sum(part["cost_usd"] for part in parts)
-    calls, tokens = totals["calls"], totals["prompt_tokens"] + totals["completion_tokens"]
+    calls = totals["calls"]
     collector.details["totals"] = totals
     _add_spending(totals | {"cost_usd": cost}, collector)
     if calls:
         collector.add(Measure("accepted_per_call", rows / calls, calls))
     else:
         collector.skip("accepted_per_call", "no call was made")
-    if rows:
-        collector.add(
-            Measure("tokens_per_row", tokens / rows, rows),
-            Measure("cost_per_row_usd", None if cost is None else cost / rows, rows),
-        )
 
 
 def _add_spending(part: Mapping[str, Any], collector: MetricCollector, slice_: str = "all") -> None:

@@ -1,6 +1,7 @@
-"""Share of the planned attribute values that the kept rows use, and adherence to requirements."""
+"""Coverage of the plan by the kept rows: attribute values, ways, difficulty, requirements."""
 
 from collections import Counter
+from typing import Any
 
 import polars as pl
 
@@ -10,6 +11,8 @@ from targen.quality.intervals import rate
 from targen.quality.text import joined, words
 from targen.steps import CONTEXTS, INSTANCES, SEEDS
 
+THINNEST = "thinnest"
+"""The slice of `way_coverage` with the smallest share of all ways."""
 SHOWN = 14
 """Values per side of the heat map."""
 
@@ -81,6 +84,42 @@ def _adherence(inputs: ReportInputs, collector: MetricCollector) -> None:
         collector.add(rate("adherence", "length", bounded))
 
 
+def _ways(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add the share of each label's rows that were planned in each of its ways.
+
+    Rows whose label changed count for their final label, of which their way is none: the shares of
+    a label add up to less than 1. From 0 to 1. It does not show whether a text follows its way.
+    """
+    if not inputs.ways or "planned_way" not in inputs.rows.columns:
+        collector.skip("way_coverage", "the task has no ways")
+        return
+    by_label = inputs.answer_kind == "class"
+    rows = inputs.rows.select("planned_way", label=pl.col("label") if by_label else pl.lit(""))
+    counts = Counter(rows.select("label", "planned_way").iter_rows())
+    totals = Counter(rows["label"].to_list())
+    found: list[dict[str, Any]] = []
+    for label, way in ((label, way) for label, ways in inputs.ways.items() for way in ways):
+        count, total = counts[label, way], totals[label]
+        share = count / total if total else None
+        collector.add(Measure("way_coverage", share, total, f"{label}, {way}" if label else way))
+        found.append({"label": label, "way": way, "rows": count, "share": share})
+    known = [line["share"] for line in found if line["share"] is not None]
+    if known:
+        collector.add(Measure("way_coverage", min(known), rows.height, THINNEST))
+    collector.details["ways"] = found
+
+
+def _difficulty(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add the share of rows of each planned difficulty, from 0 to 1."""
+    name = "planned_difficulty"
+    planned = inputs.rows[name].drop_nulls() if name in inputs.rows.columns else pl.Series([])
+    if planned.is_empty():
+        collector.skip(name, "no difficulty was planned")
+        return
+    for level, count in sorted(planned.value_counts().iter_rows()):
+        collector.add(Measure(name, count / planned.len(), planned.len(), level))
+
+
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add adherence and, per attribute and pair, the share of its values that kept rows use.
 
@@ -89,6 +128,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     requested, not that the text has it.
     """
     _adherence(inputs, collector)
+    _ways(inputs, collector)
+    _difficulty(inputs, collector)
     rows = used(inputs)
     if rows is None:
         collector.skip("coverage", "the context of a row is unknown")

@@ -24,10 +24,12 @@ COMPLETIONS = {
     "model": pl.String,
     "prompt_tokens": pl.Int64,
     "completion_tokens": pl.Int64,
+    "cached_tokens": pl.Int64,
     "cost_usd": pl.Float64,
     "simulated": pl.Boolean,
 }
-"""Columns of `ReportInputs.completions`; an unknown cost is null."""
+"""Columns of `ReportInputs.completions`; an unknown cost is null, and so are cached tokens (part of
+the prompt tokens) that the endpoint did not report."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class ReportInputs:
         completions: the completions that the tables were made from, as `COMPLETIONS`; None if
             unknown.
         planned: field -> the values that the plan balances (such as `question` of copa).
+        ways: label -> the ways in which a row can get it, as the plan deals them out; '' is the
+            key of those that belong to no label.
         options: the fields that hold the answer options in order (`label` is then the index of
             the field), or the one `texts` field that lists them (`label` is then one of its
             texts).
@@ -103,6 +107,7 @@ class ReportInputs:
     rejected: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     completions: pl.DataFrame | None = None
     planned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     pair_field: str | None = None
     rows_asked: int | None = None
@@ -165,12 +170,19 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         LABELS: tuple(spec.labels),
         "language": spec.language,
         "planned": {name: tuple(values) for name, values in spec.planned.items()},
+        "ways": _ways(spec),
         "options": (answer.choices,) if answer.choices else tuple(answer.options),
         "pair_field": spec.twin.id_field if spec.twin else None,
         "rows_asked": spec.wanted_rows,
         "corrector_blind": not getattr(params, "shown", False),
         "gates": tuple(spec.gates),
     }
+
+
+def _ways(spec: TaskSpec) -> dict[str, tuple[str, ...]]:
+    """Return `ReportInputs.ways`."""
+    found = {name: tuple(label.ways) for name, label in spec.answer.labels.items() if label.ways}
+    return {"": tuple(spec.answer.ways), **found} if spec.answer.ways else found
 
 
 def for_task(spec: TaskSpec, tables: Mapping[str, pl.DataFrame], **others: Any) -> ReportInputs:

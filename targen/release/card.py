@@ -75,7 +75,7 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
         example=fenced(first.row(0, named=True)),
         steps=_steps(spec),
         models=_models(inputs.served),
-        labelling=_labelling(inputs),
+        labeling=_labeling(inputs),
         costs=_costs(report),
         gates=_gates(report),
         reference=plain(report.get("reference_name") or ""),
@@ -183,7 +183,7 @@ def _models(served: pl.DataFrame) -> list[dict[str, str]]:
     ]  # fmt: skip
 
 
-def _labelling(inputs: ReleaseInputs) -> str:
+def _labeling(inputs: ReleaseInputs) -> str:
     """Describe who assigned and checked the labels, and what changed."""
     spec, rows = inputs.spec, inputs.rows
     if spec.answer.kind == "none":

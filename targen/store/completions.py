@@ -58,6 +58,7 @@ COLUMNS: dict[str, Any] = {
     "finish": pl.String,
     "prompt_tokens": pl.Int64,
     "completion_tokens": pl.Int64,
+    "cached_tokens": pl.Int64,
     "cost_usd": pl.Float64,
     "simulated": pl.Boolean,
     "mean_logprob": pl.Float64,
@@ -405,11 +406,14 @@ def checksum(row: Mapping[str, Any]) -> str:
     """Return the sha256 of a stored completion, over every column except the checksum.
 
     Values count as the database returns them, so that the checksum is the same before and after
-    storing, in SQLite and in PostgreSQL.
+    storing, in SQLite and in PostgreSQL. A column that was added later counts only if it has a
+    value, so that older rows keep their checksums.
     """
     parts = []
     for name, kind in _STORED:
-        value = row[name]
+        value = row.get(name) if name in ADDED else row[name]
+        if value is None and name in ADDED:
+            continue
         if value is None:
             parts.append(f"{name}:-")
         elif kind is bytes:
@@ -418,5 +422,8 @@ def checksum(row: Mapping[str, Any]) -> str:
             parts.append(f"{name}:{kind(value)!a}")
     return sha256_of("\n".join(parts).encode())
 
+
+ADDED = frozenset({"cached_tokens"})
+"""Columns of completions that were added after the checksum."""
 
 _STORED = [(c.name, c.type.python_type) for c in COMPLETIONS.columns if c.name != "checksum"]

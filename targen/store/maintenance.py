@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from targen.errors import StoreError
 from targen.hashing import sha256_of
 from targen.steps import STEPS
-from targen.store.completions import CHUNK, Store, checksum, now, unpack
+from targen.store.completions import ADDED, CHUNK, Store, checksum, now, unpack
 from targen.store.ledger import insert
 from targen.store.schema import (
     BUDGETS,
@@ -34,6 +34,8 @@ Key = Literal["task", "step", "model", "day", "run"]
 def stats(store: Store) -> dict[str, Any]:
     """Return the number of completions by status, their tokens and cost, and the amount spent.
 
+    `cached_tokens` is the part of the prompt tokens that endpoints read from their caches, as far
+    as they report it.
     `cost_usd` is the sum of the known prices; `unpriced` is the number of completions without one.
     `embeddings` has the number of embedded texts, their tokens and cost (None if a price is
     unknown).
@@ -51,6 +53,7 @@ def stats(store: Store) -> dict[str, Any]:
                 sa.func.sum(sa.case((of.cost_usd.is_(None), 1), else_=0)),
                 sa.func.min(of.created_at),
                 sa.func.max(of.created_at),
+                sa.func.sum(of.cached_tokens),
             )
         ).one()
         spent = connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd))
@@ -58,6 +61,7 @@ def stats(store: Store) -> dict[str, Any]:
             "completions": {row[0]: row[1] for row in statuses},
             "prompt_tokens": sums[0] or 0,
             "completion_tokens": sums[1] or 0,
+            "cached_tokens": sums[6] or 0,
             "cost_usd": sums[2] or 0.0,
             "unpriced": sums[3] or 0,
             "embeddings": _embedded(connection),
@@ -170,8 +174,8 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
     row = json.loads(text)
     table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
     names = set() if table is None else {column.name for column in table.columns}
-    # Rows from older versions have no checksums.
-    if table is None or not names - {"checksum"} <= set(row) <= names:
+    # Rows from older versions lack these.
+    if table is None or not names - {"checksum", *ADDED} <= set(row) <= names:
         raise ValueError("a line is not what an export writes")
     values = {
         name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
@@ -304,7 +308,8 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
     Steps are in the order of `targen.steps.STEPS`, everything else by name. A completion counts for
     the use that paid for it, not for uses that found it stored. Vectors have a separate row,
     because the store does not record who paid for them. Columns: the key, calls (null for vectors),
-    prompt_tokens, completion_tokens, cost_usd (null if a price is unknown).
+    prompt_tokens, completion_tokens, cached_tokens (part of the prompt tokens, as far as endpoints
+    report it), cost_usd (null if a price is unknown).
     """
     of = COMPLETIONS.c
     keys: dict[str, Any] = {
@@ -317,7 +322,9 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
     joined = sa.join(COMPLETIONS, USES, of.request_id == USES.c.request_id)
     with store.read() as connection:
         rows = connection.execute(
-            sa.select(keys[by], of.prompt_tokens, of.completion_tokens, of.cost_usd)
+            sa.select(
+                keys[by], of.prompt_tokens, of.completion_tokens, of.cached_tokens, of.cost_usd
+            )
             .select_from(joined)
             .where(USES.c.paid)
         ).all()
@@ -328,6 +335,7 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
             by: pl.Float64 if by == "day" else pl.String,
             "prompt_tokens": pl.Int64,
             "completion_tokens": pl.Int64,
+            "cached_tokens": pl.Int64,
             "cost_usd": pl.Float64,
         },
         orient="row",
@@ -344,11 +352,12 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
             calls=pl.len(),
             prompt_tokens=pl.col("prompt_tokens").sum(),
             completion_tokens=pl.col("completion_tokens").sum(),
+            cached_tokens=pl.col("cached_tokens").sum(),
             cost_usd=pl.when(known).then(pl.col("cost_usd").sum()),
         )
         .sort(*order, by)
     )
-    row = {by: VECTORS, "calls": None, "completion_tokens": 0} | vectors
+    row = {by: VECTORS, "calls": None, "completion_tokens": 0, "cached_tokens": 0} | vectors
     return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])
 
 

@@ -16,10 +16,10 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 """The Alembic revision that this code uses."""
 
-OLDER: frozenset[str] = frozenset({"0001", "0002", "0003"})
+OLDER: frozenset[str] = frozenset({"0001", "0002", "0003", "0004"})
 """Revisions that `migrations` upgrades to `REVISION`."""
 
 Status = Literal["ok", "refused", "filtered", "truncated", "malformed", "failed"]
@@ -54,10 +54,12 @@ COMPLETIONS = Table(
     Column("project_version", String(32), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("checksum", String(64)),
+    Column("cached_tokens", Integer),
 )
 """One row per request with an answer or a permanent failure. `identity` and `raw` are zstd;
 `created_at` is seconds since 1970 UTC, `latency` seconds; `checksum` covers all other columns
-(`completions.checksum`) and is null in rows from older versions."""
+(`completions.checksum`) and is null in rows from older versions. `cached_tokens` are those of
+`prompt_tokens` that the endpoint read from its prompt cache."""
 
 Index("completions_parent", COMPLETIONS.c.parent_request_id)
 

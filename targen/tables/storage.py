@@ -162,7 +162,9 @@ class S3Storage:
         """Parse the URL; see `open_storage`. The client is made on first use."""
         parts = urlsplit(url)
         if not parts.netloc:
-            raise TableError(f"The data folder {url!r} names no bucket: write s3://bucket/prefix.")
+            raise TableError(
+                f"The data folder {url!r} has no bucket name. Write it as s3://bucket/prefix."
+            )
         self.url = url.rstrip("/")
         self.bucket = parts.netloc
         self.prefix = parts.path.strip("/")

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from targen.errors import EndpointError, SpecError
 from targen.settings import ENDPOINTS_DEFAULT
+from targen.tasks.profiles import Profile
 from targen.tasks.yamlfile import YamlFile, nearest, validate
 
 EMBEDDED_ENDPOINT = "embedded"
@@ -19,16 +20,28 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
 class EndpointPrices(BaseModel):
-    """What an endpoint's own model costs, in US dollars for one million tokens."""
+    """What an endpoint's own model costs, in US dollars for one million tokens.
+
+    `cached` is the price of prompt tokens that the endpoint reads from its prompt cache; None is
+    `prompt`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompt: float = Field(ge=0, allow_inf_nan=False)
     completion: float = Field(ge=0, allow_inf_nan=False)
     batch_factor: float = Field(default=0.5, ge=0, le=1)
+    cached: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _no_dearer_than_the_prompt(self) -> "EndpointPrices":
+        # A budget reserves the prompt price, so nothing may cost more.
+        if self.cached is not None and self.cached > self.prompt:
+            raise ValueError("cached must not be above prompt")
+        return self
 
 
-class Endpoint(BaseModel):
+class Endpoint(Profile):
     """A model at an address, with limits, prices and a secret of its own.
 
     Attributes:
@@ -45,6 +58,7 @@ class Endpoint(BaseModel):
             the default endpoint's.
         mode: `live` or `batch`; None is the default endpoint's.
         prices: of `model`; None looks it up in the price file, under the endpoint's name.
+        sampling, reasoning_tokens, style: see `Profile`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -64,7 +78,7 @@ class Endpoint(BaseModel):
     @classmethod
     def _is_a_url(cls, value: str) -> str:
         try:
-            normalised(value)
+            normalized(value)
         except EndpointError as error:
             raise ValueError(str(error)) from None
         if "@" in urlsplit(value).netloc:
@@ -120,7 +134,7 @@ def unknown(name: str, known: Mapping[str, Endpoint], path: Path) -> str:
     return f"unknown endpoint '{name}' (defined in {path}); {nearest(name, known)}"
 
 
-def normalised(url: str) -> str:
+def normalized(url: str) -> str:
     """Return `url` in one form: lower-case host, no default port, credentials, query or slash.
 
     Raises:

@@ -173,7 +173,9 @@ def _rows(
         except TableError as error:
             raise SpecError(f"{where}: {error}") from error
     if not found.places:
-        raise SpecError(f"{where}: '{name}' holds no row")
+        raise SpecError(
+            f"{where}: '{name}' contains no rows; add at least one, or name another file"
+        )
     made: dict[str, list[Any]] = {}
     for field, type_ in types.items():
         given = [column for column, meant in (columns or {}).items() if meant == field]

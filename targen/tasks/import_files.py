@@ -94,7 +94,7 @@ def read(path: Path) -> Rows:
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
     if not rows.places:
-        raise TableError(f"{path} holds no row.")
+        raise TableError(f"{path} contains no rows. Add at least one, or name another file.")
     return rows
 
 
@@ -169,7 +169,9 @@ def _json_lines(path: Path) -> Rows:
                 f"{path}, line {line}: two values for {str(error)!r}. Remove one of them."
             ) from None
         except (ValueError, RecursionError) as error:
-            raise TableError(f"{path}, line {line}: this is no JSON: {error}.") from None
+            raise TableError(
+                f"{path}, line {line} is not valid JSON: {error}. Write one JSON object per line."
+            ) from None
         if not isinstance(row, dict):
             raise TableError(f"{path}, line {line}: a row must be a JSON object.")
         for name in row.keys() - columns.keys():
@@ -284,7 +286,7 @@ def _table(
             row = row[: len(header)]
         if len(row) != len(header):
             raise TableError(
-                f"{path}, line {line}: {len(row)} cells, and the header has {len(header)}. "
+                f"{path}, line {line} has {len(row)} cells, but the header has {len(header)}. "
                 f"{_uneven(separator, len(row) > len(header))}"
             )
         # The first column may lack a name: it numbers the rows, as pandas writes it.

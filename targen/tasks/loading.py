@@ -11,7 +11,9 @@ from targen.errors import SpecError
 from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
 from targen.tasks import checks
 from targen.tasks import files as task_files
-from targen.tasks.recipe import NAME_PATTERN, Recipe, with_overrides
+from targen.tasks.endpoints import load_endpoints
+from targen.tasks.profiles import Profile
+from targen.tasks.recipe import NAME_PATTERN, Recipe, StepChoice, Steps, with_overrides
 from targen.tasks.registry import operators, resolve
 from targen.tasks.spec import Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
@@ -142,6 +144,7 @@ def load_tasks(
     rows: int | None = None,
     references: Path | None = None,
     endpoints_file: Path | None = None,
+    profile: Profile | None = None,
 ) -> dict[str, TaskSpec]:
     """Return the tasks of a folder by name, sorted.
 
@@ -151,7 +154,9 @@ def load_tasks(
         rows: overrides the `rows` of every task.
         references: folder with gold rows in files named after the task or one that it extends;
             overrides the task's own reference.
-        endpoints_file: defines the endpoints that steps name; None skips that check.
+        endpoints_file: defines the endpoints that steps name, with their profiles; None skips
+            that check.
+        profile: of the default endpoint.
 
     Raises:
         SpecError: the problems of all files, one per line.
@@ -162,7 +167,7 @@ def load_tasks(
     problems = [*broken.values()]
     for name in sorted(files):
         try:
-            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file)
+            tasks[name] = _load(name, files, recipes, rows, references, endpoints_file, profile)
         except SpecError as error:
             problems.append(str(error))
     if problems:
@@ -177,6 +182,7 @@ def load_task(
     rows: int | None = None,
     references: Path | None = None,
     endpoints_file: Path | None = None,
+    profile: Profile | None = None,
 ) -> TaskSpec:
     """Return one task, like `load_tasks`; problems of other files are ignored.
 
@@ -187,7 +193,8 @@ def load_task(
     if name not in files:
         unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"
         raise SpecError(broken.get(name, unknown))
-    return _load(name, files, load_recipes(recipes_dir), rows, references, endpoints_file)
+    recipes = load_recipes(recipes_dir)
+    return _load(name, files, recipes, rows, references, endpoints_file, profile)
 
 
 def _load(
@@ -197,6 +204,7 @@ def _load(
     rows: int | None,
     references: Path | None,
     endpoints_file: Path | None,
+    profile: Profile | None,
 ) -> TaskSpec:
     file = files[name]
     spec = validate(TaskSpec, _extended(name, files), file)
@@ -213,6 +221,7 @@ def _load(
             problems += checks.unknown_endpoints(recipe, file, endpoints_file)
     if problems or recipe is None:
         raise SpecError("\n".join(problems))
+    recipe = _with_profiles(recipe, _profiles(recipe, endpoints_file, profile))
     spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
     if rows is not None:
         spec = spec.model_copy(update={"rows": rows})
@@ -230,6 +239,31 @@ def _load(
         )
     )
     return spec
+
+
+def _profiles(
+    recipe: Recipe, endpoints_file: Path | None, default: Profile | None
+) -> dict[str | None, Profile]:
+    """Return the profiles of the endpoints that a recipe's steps use; None is the default one."""
+    found: dict[str | None, Profile] = {} if default is None else {None: default}
+    if endpoints_file is not None and recipe.endpoints:
+        found |= load_endpoints(endpoints_file)
+    return found
+
+
+def _with_profiles(recipe: Recipe, profiles: Mapping[str | None, Profile]) -> Recipe:
+    """Return a valid recipe whose steps have the parameters of their endpoints' profiles."""
+    chosen = {}
+    for step, key in RECIPE_STEP.items():
+        choice = recipe.choice(step)
+        profile = profiles.get(choice.params.get("endpoint"))
+        known = operators(step)[choice.operator].params.model_fields
+        # Operators that call no model have no endpoint.
+        if profile is not None and "endpoint" in known:
+            params = profile.added(choice.params, known)
+            choice = StepChoice(operator=choice.operator, **params)
+        chosen[key] = choice
+    return recipe.model_copy(update={"steps": Steps(**chosen)})
 
 
 def _plan_of(recipe: Recipe) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
         (["rte", "--tasks", "rte"], "Give one task, or several"),
         (["rtee"], "no task 'rtee'; did you mean 'rte'?"),
         (["rte", "--format", "csv"], "Choose one of superglue, instructions, parquet, jsonl"),
-        (["rte", "--weights", "1"], "need a mixture"),
+        (["rte", "--weights", "1"], "apply to a mixture"),
         (["--tasks", "rte,rte"], "name each task once"),
         (["--tasks", "rte,,copa"], "name each task once"),
         (["--tasks", "rte,copa", "--weights", "1"], "one number above 0 for each of the 2"),

@@ -93,8 +93,9 @@ async def test_figures(filled: list[str]) -> None:
     assert figures["completions"] == {"ok": 4}
     assert "4 completions" in told("store", "verify")
     lines = told("costs", "--by", "step").splitlines()
-    assert lines[0].split() == ["step", "calls", "prompt_tokens", "completion_tokens", "cost_usd"]
-    assert lines[1].split() == ["seeds", "4", "28", "20", "$0.0680"]
+    counts = ["prompt_tokens", "completion_tokens", "cached_tokens"]
+    assert lines[0].split() == ["step", "calls", *counts, "cost_usd"]
+    assert lines[1].split() == ["seeds", "4", "28", "20", "0", "$0.0680"]
     assert lines[2].split()[:3] == ["in", "all", "4"]
     # A run's id is no markup.
     assert "[bold]run" in told("costs", "--by", "run")

@@ -32,6 +32,11 @@ def test_a_line_adds_up_what_a_run_did(tmp_path: Path) -> None:
     }
 
 
+def test_cached_tokens_are_shown_beside_the_tokens_that_they_are_part_of() -> None:
+    assert summary._cached([{"cached_tokens": 40}, {}, {"cached_tokens": 2}]) == " (42 cached)"
+    assert summary._cached([{"cached_tokens": 0}, {}]) == ""
+
+
 def test_an_unknown_price_makes_the_sum_unknown() -> None:
     assert summary.cost([0.5, "unknown"]) == "unknown"
     assert summary.cost([]) == "$0.0000"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench import llm_budget, llm_kill, llm_limits, llm_runner
+from bench import llm_budget, llm_kill, llm_limits, llm_runner, llm_stream
 from bench.llm_server import serving, stats
 
 
@@ -34,3 +34,9 @@ def test_eight_processes_never_spend_more_than_their_one_budget() -> None:
     assert found["failed_processes"] == 0
     # An upper bound must fit before a call is made, so a few calls' money may be left.
     assert 25 < found["answered"] <= 40
+
+
+def test_streaming_is_measured_with_whole_answers() -> None:
+    found = llm_stream.run(calls=4)
+    assert list(found) == ["20 tokens", "100 tokens", "400 tokens"]
+    assert found["400 tokens"]["streamed"] > found["400 tokens"]["in one piece"] > 0

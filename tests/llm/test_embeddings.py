@@ -307,17 +307,20 @@ def test_base64_is_read_in_the_order_of_the_index() -> None:
     ("reply", "words"),
     [
         (b"no", "Expecting value"),
-        (b"[1]", "form"),
-        (b'{"data": 3}', "form"),
-        (b'{"data": []}', "numbers 0 vectors for 2 texts"),
-        (b'{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "numbers"),
+        (b"[1]", "fields"),
+        (b'{"data": 3}', "fields"),
+        (b'{"data": []}', "contains 0 vectors for 2 texts"),
+        (b'{"data": [{"index": 0, "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "indexes"),
         (b'{"data": [{"embedding": [1]}, {"embedding": [1, 2]}]}', "differ in length"),
         (b'{"data": [{"embedding": []}, {"embedding": []}]}', "differ in length"),
         (b'{"data": [{"embedding": [NaN]}, {"embedding": [1]}]}', "not finite"),
-        (b'{"data": [{"embedding": "!"}, {"embedding": "!"}]}', "form"),
+        (b'{"data": [{"embedding": "!"}, {"embedding": "!"}]}', "fields"),
         (b'{"data": [{"embedding": "AAA="}, {"embedding": "AAA="}]}', "multiple"),
         (b'{"data": [{"embedding": ["x"]}, {"embedding": [1]}]}', "could not convert"),
-        (b'{"data": [{"index": "a", "embedding": [1]}, {"index": 0, "embedding": [1]}]}', "number"),
+        (
+            b'{"data": [{"index": "a", "embedding": [1]}, {"index": 0, "embedding": [1]}]}',
+            "indexes",
+        ),
     ],
 )
 def test_what_is_no_embedding_is_not_taken_for_one(reply: bytes, words: str) -> None:
@@ -352,6 +355,7 @@ async def test_a_store_of_the_first_version_is_brought_to_this_one(
             connection.exec_driver_sql("DROP TABLE table_digests")
             connection.exec_driver_sql("DROP TABLE holds")
             connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN checksum")
+            connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN cached_tokens")
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
         rows, _ = await embedded(made, ["a cat"])
         assert rows.shape == (1, 256)
@@ -373,7 +377,7 @@ async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
     for key in ("task", "day"):
         row = maintenance.costs(store, key).to_dicts()[-1]
         assert row == {key: "(embeddings)", "calls": None, "prompt_tokens": 4,
-                       "completion_tokens": 0, "cost_usd": 0.0}  # fmt: skip
+                       "completion_tokens": 0, "cached_tokens": 0, "cost_usd": 0.0}  # fmt: skip
     maintenance.export(store, tmp_path / "backup.gz")
     url = f"sqlite:///{tmp_path}/other.db"
     maintenance.load(Store(url), tmp_path / "backup.gz")

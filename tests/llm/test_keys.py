@@ -19,7 +19,7 @@ from targen.llm.client import Client
 from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
 from targen.store.completions import Store
-from targen.tasks.endpoints import normalised
+from targen.tasks.endpoints import normalized
 from tests.support.endpoint import GOOD, Endpoint, completion, failure, requests
 
 KEY = "sk-canary/4711+abcdefGHIJ"
@@ -283,7 +283,7 @@ async def test_a_secret_in_the_query_of_the_base_url_is_not_shown(
             shown = await _everything_shown(Engine(made), made)
             # The settings hold it, as they hold the key.
             assert_clean(*shown[1:], caplog.text)
-    assert KEY not in normalised(f"http://host/v1?api-key={KEY}")
+    assert KEY not in normalized(f"http://host/v1?api-key={KEY}")
 
 
 @pytest.mark.parametrize(

@@ -27,3 +27,34 @@ def test_a_wrong_file_is_one_error(
     monkeypatch.setenv("TARGEN_PRICES", str(file))
     with pytest.raises(SpecError, match=r"p\.yaml"):
         price_of("m", "e")
+
+
+def test_cached_tokens_cost_their_own_price(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "models:\n- {model: m, prompt: 10, completion: 20, cached: 1}\n"
+        "- {model: old, prompt: 10, completion: 20}\n"
+        "- {model: free, prompt: 10, completion: 20, cached: 0}\n"
+    )
+    monkeypatch.setenv("TARGEN_PRICES", str(file))
+    costs = {}
+    for model in ("m", "old", "free"):
+        price = price_of(model, "e")
+        assert price is not None
+        costs[model] = price.cost(1_000_000, 0, cached_tokens=600_000)
+        assert price.cost(1_000_000, 0) == price.cost(1_000_000, 0, cached_tokens=None) == 10
+        assert price.cost(10**6, 0, batch=True, cached_tokens=600_000) == costs[model] / 2
+    assert costs == pytest.approx({"m": 4.6, "old": 10, "free": 4})
+
+
+@pytest.mark.parametrize("cached", ["-1", "11", "cheap", ".nan"])
+def test_a_wrong_price_of_cached_tokens_is_an_error(
+    cached: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(f"models: [{{model: m, prompt: 10, completion: 1, cached: {cached}}}]")
+    monkeypatch.setenv("TARGEN_PRICES", str(file))
+    with pytest.raises(SpecError, match=r"p\.yaml"):
+        price_of("m", "e")

@@ -647,3 +647,46 @@ def test_reading_takes_linear_time(before: str, unit: str, count: int, after: st
     read(200, {}, body, KEY.encode())
     read(400, {}, body, KEY.encode())
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("usage", "more", "cached"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 1024}}, {}, 1024),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, {}, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 1536}}, {}, 1536),
+        ({"prompt_tokens_details": {"cached_tokens": 1537}}, {}, None),
+        ({"prompt_tokens_details": {"cached_tokens": -1}}, {}, None),
+        ({"prompt_tokens_details": {"cached_tokens": "1024"}}, {}, None),
+        ({"prompt_tokens_details": {"cached_tokens": True}}, {}, None),
+        ({"prompt_tokens_details": {"cached_tokens": 12.5}}, {}, None),
+        ({"prompt_tokens_details": [1024]}, {}, None),
+        ({"prompt_tokens_details": None}, {}, None),
+        ({"prompt_cache_hit_tokens": 512, "prompt_cache_miss_tokens": 1024}, {}, 512),
+        ({"cache_read_input_tokens": 700, "cache_creation_input_tokens": 0}, {}, 700),
+        ({"prompt_tokens_details": {}, "prompt_cache_hit_tokens": 512}, {}, 512),
+        ({}, {"timings": {"cache_n": 236, "prompt_n": 1}}, 236),
+        ({}, {"timings": {"cache_n": 9999}}, None),
+        ({}, {"timings": "fast"}, None),
+        ({}, {}, None),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_tokens_from_the_prompt_cache(
+    usage: dict[str, Any], more: dict[str, Any], cached: int | None, streamed: bool
+) -> None:
+    message = {"role": "assistant", "content": "yes"}
+    choice = {"index": 0, "finish_reason": "stop", "delta" if streamed else "message": message}
+    data = {"choices": [choice], "usage": {"prompt_tokens": 1536, "completion_tokens": 2, **usage}}
+    body = json.dumps({**data, **more})
+    content = f"data: {body}\n\ndata: [DONE]\n\n" if streamed else body
+    answer = read(200, {}, content.encode()).answer
+    assert answer is not None
+    assert (answer.prompt_tokens, answer.cached_tokens) == (1536, cached)
+
+
+def test_cached_tokens_of_an_uncounted_prompt_are_unknown() -> None:
+    choice = {"message": {"content": "yes"}, "finish_reason": "stop"}
+    usage = {"prompt_tokens": "many", "prompt_tokens_details": {"cached_tokens": 5}}
+    answer = read(200, {}, json.dumps({"choices": [choice], "usage": usage}).encode()).answer
+    assert answer is not None and answer.cached_tokens is None

@@ -97,3 +97,25 @@ def test_what_cannot_be_played_through_is_told(tmp_path: Path) -> None:
     assert told.problem is not None and told.problem.startswith("instances: ")
     assert {"contexts", "seeds", "instances"} <= set(told.steps)
     assert "labels" not in told.steps
+
+
+def test_a_prompt_cache_saves_what_prompts_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n- {model: m, prompt: 1000, cached: 100, completion: 2000}\n")
+    monkeypatch.setenv("TARGEN_PRICES", str(file))
+    settings = EngineSettings(model="m", endpoint_name="test")
+    short = estimated(spec_of(tmp_path / "tasks", MOOD), f"sqlite:///{tmp_path}/s.db", settings)
+    (labels,) = short.steps["labels"]
+    assert 0 < labels.prefix_tokens < 1024
+    assert (labels.cacheable_tokens, labels.cache_saves_usd) == (0, 0)
+    # A long description is part of the beginning of every prompt.
+    text = MOOD.replace("description: ", "description: " + "Read it with care. " * 300, 1)
+    long = estimated(spec_of(tmp_path / "tasks", text), f"sqlite:///{tmp_path}/s.db", settings)
+    (labels,) = long.steps["labels"]
+    assert labels.prefix_tokens > 1024
+    assert labels.cacheable_tokens >= (labels.calls - 1) * labels.prefix_tokens
+    saved = labels.cacheable_tokens * 900 / 1e6
+    assert labels.cache_saves_usd == pytest.approx(saved)
+    assert labels.cost_usd is not None and labels.cost_usd > saved

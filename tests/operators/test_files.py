@@ -152,12 +152,12 @@ def test_a_changed_file_changes_the_step(tmp_path):
     ("rows", "name", "message"),
     [
         ("text\nHooray\n", "rows.csv", "line 1: the column 'note' is missing; valid: text"),
-        ("note\n", "rows.csv", "holds no row"),
+        ("note\n", "rows.csv", "contains no rows"),
         ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
         ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2: a row must be a JSON object"),
-        ('{"note": \n', "rows.jsonl", "rows.jsonl, line 1: this is no JSON"),
-        ("note,n\nWhere is it, and when?,1\n", "rows.csv", "rows.csv, line 2: 3 cells"),
-        ("note,n\nHooray,1\nAlas\n", "rows.csv", "rows.csv, line 3: 1 cells"),
+        ('{"note": \n', "rows.jsonl", "rows.jsonl, line 1 is not valid JSON"),
+        ("note,n\nWhere is it, and when?,1\n", "rows.csv", "rows.csv, line 2 has 3 cells"),
+        ("note,n\nHooray,1\nAlas\n", "rows.csv", "rows.csv, line 3 has 1 cells"),
         ("note,note\nHooray,Alas\n", "rows.csv", "line 1: two columns named 'note'"),
         ('{"note": "a", "note": "b"}\n', "rows.jsonl", "line 1: two values for 'note'"),
         (

@@ -1,8 +1,9 @@
 import polars as pl
 
 from targen import steps
-from targen.quality import coverage
+from targen.quality import coverage, gates, page, report
 from targen.quality.collector import MetricCollector
+from targen.tasks.sections import Gate
 from tests.support.report_inputs import inputs
 
 
@@ -87,3 +88,90 @@ def test_a_map_of_combinations_that_never_share_a_value_is_left_out():
     )
     assert sheet.get("coverage", "noun with verb").n == 40
     assert "coverage" not in sheet.details
+
+
+WAYS = {"entailment": ("restates", "infers"), "not_entailment": ("denies", "unrelated")}
+
+
+def planned(count=40, **changes):
+    """Rows whose way is a way of their intended label, in turn."""
+    given = inputs(count)
+    by_label = dict.fromkeys(WAYS, 0)
+    ways = []
+    for label in given.rows["intended_label"]:
+        ways.append(WAYS[label][by_label[label] % 2])
+        by_label[label] += 1
+    rows = given.rows.with_columns(planned_way=pl.Series(ways))
+    tables = {**given.tables, "corrected_set": rows}
+    return inputs(count, tables=tables, ways=WAYS, **changes)
+
+
+def covered(given):
+    sheet = MetricCollector()
+    coverage.measure(given, sheet)
+    return sheet
+
+
+def test_ways_are_counted_for_the_label_that_the_rows_have():
+    given = planned()
+    sheet = covered(given)
+    rows = given.rows
+    for label, ways in WAYS.items():
+        mine = rows.filter(pl.col("label") == label)
+        for way in ways:
+            figure = sheet.get("way_coverage", f"{label}, {way}")
+            assert figure.value == (mine["planned_way"] == way).sum() / mine.height
+            assert figure.n == mine.height
+    changed = rows.filter(pl.col("label") != pl.col("intended_label")).height
+    assert changed > 0
+    assert sum(line["rows"] for line in sheet.details["ways"]) == rows.height - changed
+    shares = [line["share"] for line in sheet.details["ways"]]
+    assert sheet.get("way_coverage", "thinnest").value == min(shares) > 0
+
+
+def test_a_way_without_rows_is_the_thinnest():
+    given = planned()
+    rows = given.rows.with_columns(
+        planned_way=pl.when(pl.col("planned_way") == "denies").then(None).otherwise("planned_way")
+    )
+    sheet = covered(inputs(40, tables={**given.tables, "corrected_set": rows}, ways=WAYS))
+    assert sheet.get("way_coverage", "not_entailment, denies").value == 0
+    assert sheet.get("way_coverage", "thinnest").value == 0
+
+
+def test_a_gate_without_a_slice_bounds_every_way():
+    sheet = covered(planned())
+    (thin,) = gates.judge([Gate(metric="way_coverage", at_least=0.05)], sheet)
+    assert thin["passed"] is True and len(thin["slices"]) == 5
+    (wide,) = gates.judge([Gate(metric="way_coverage", at_least=0.6)], sheet)
+    assert wide["passed"] is False
+    one = Gate(metric="way_coverage", slice="entailment, infers", at_least=0.05)
+    assert gates.judge([one], sheet)[0]["passed"] is True
+
+
+def test_without_ways_there_is_no_figure():
+    assert "way_coverage" in covered(inputs(20)).skipped
+    assert "planned_difficulty" in covered(inputs(20)).skipped
+
+
+def test_ways_that_belong_to_no_label_are_shares_of_all_rows():
+    given = planned(answer_kind="span")
+    given = inputs(40, tables=given.tables, answer_kind="span", ways={"": ("restates", "other")})
+    sheet = covered(given)
+    share = (given.rows["planned_way"] == "restates").sum() / 40
+    assert sheet.get("way_coverage", "restates").value == share
+    assert sheet.get("way_coverage", "other").value == 0
+
+
+def test_rows_by_planned_difficulty():
+    given = planned()
+    levels = pl.when(pl.int_range(pl.len()) < 10).then(pl.lit("hard")).otherwise(pl.lit("easy"))
+    rows = given.rows.with_columns(planned_difficulty=levels)
+    sheet = covered(inputs(40, tables={**given.tables, "corrected_set": rows}))
+    figures = {m.slice: m.value for m in sheet.measures if m.metric == "planned_difficulty"}
+    assert figures == {"easy": 0.75, "hard": 0.25}
+
+
+def test_the_page_shows_ways_without_attributes():
+    html = page.render(report.build(planned()))
+    assert "Rows by planned way" in html and "unrelated" in html

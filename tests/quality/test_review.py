@@ -186,7 +186,7 @@ def test_empty_cells_that_a_spreadsheet_leaves_out_or_adds(spec, tmp_path):
     assert review.read_sheet(spec, table, path).verdicts.height == 20
     path = filled(spec, table, tmp_path / "b.csv", lambda n, row: "right")
     saved(path, lambda rows: [rows[0], [*rows[1], "", "my note"], *rows[2:]])
-    with pytest.raises(TargenError, match=r"b\.csv, line 2: 11 cells, and the header has 9"):
+    with pytest.raises(TargenError, match=r"b\.csv, line 2 has 11 cells, but the header has 9"):
         review.read_sheet(spec, table, path)
 
 

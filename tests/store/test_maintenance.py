@@ -1,3 +1,5 @@
+import gzip
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import web
 
 from targen.errors import StoreError
 from targen.store import maintenance, migrations, schema
@@ -174,3 +177,68 @@ def test_the_migrations_make_the_schema_that_the_code_has(store: Store) -> None:
         context = MigrationContext.configure(connection)
         assert compare_metadata(context, schema.METADATA) == []
         assert context.get_current_revision() == schema.VERSION
+
+
+def cached(body: dict[str, Any], endpoint: Endpoint) -> Any:
+    """A good answer; 4 of its 7 prompt tokens came from the endpoint's cache."""
+    made = json.loads(completion(GOOD).body)  # type: ignore[arg-type]
+    made["usage"]["prompt_tokens_details"] = {"cached_tokens": 4}
+    return web.json_response(made)
+
+
+async def test_cached_tokens_are_stored_and_priced(
+    settings: Any, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "prices.yaml"
+    file.write_text("models:\n- {model: m, prompt: 1000, cached: 100, completion: 2000}\n")
+    monkeypatch.setenv("TARGEN_PRICES", str(file))
+    async with Endpoint(cached) as endpoint:
+        outcomes, engine = await ask(settings(endpoint, budget_usd=10), requests(3))
+    cost = (3 * 1000 + 4 * 100 + 5 * 2000) / 1e6
+    assert engine.stats.as_dict()["cached_tokens"] == 12
+    assert engine.stats.cost_usd == pytest.approx(3 * cost)
+    frame = store.completions(outcome.request_id for outcome in outcomes)
+    assert frame["cached_tokens"].to_list() == [4, 4, 4]
+    assert frame["cost_usd"].to_list() == pytest.approx([cost] * 3)
+    found = maintenance.stats(store)
+    assert (found["cached_tokens"], found["prompt_tokens"]) == (12, 21)
+    assert found["spent_usd"]["*"] == pytest.approx(3 * cost)
+    assert maintenance.costs(store, "step")["cached_tokens"].to_list() == [12]
+    assert maintenance.verify(store) == []
+    with store.write() as connection:
+        connection.exec_driver_sql("UPDATE completions SET cached_tokens = NULL")
+    assert len(maintenance.verify(store)) == 3
+
+
+async def test_a_store_from_before_cached_tokens_keeps_its_rows(
+    settings: Any, store: Store, tmp_path: Path
+) -> None:
+    ids = await fill(settings)
+    with store.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE completions DROP COLUMN cached_tokens")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0004'")
+    upgraded = Store(f"sqlite:///{tmp_path}/s.db")
+    assert upgraded.completions(ids)["cached_tokens"].to_list() == [None] * 5
+    # Their checksums were taken without the column.
+    assert maintenance.verify(upgraded) == []
+    async with Endpoint() as endpoint:
+        await ask(settings(endpoint), requests(5))
+        assert endpoint.bodies == []
+    upgraded.close()
+
+
+async def test_a_backup_from_before_cached_tokens_is_imported(
+    settings: Any, store: Store, tmp_path: Path
+) -> None:
+    await fill(settings)
+    lines = maintenance.export(store, tmp_path / "backup.gz")
+    with gzip.open(tmp_path / "backup.gz", "rt") as file:
+        rows = [json.loads(line) for line in file]
+    with gzip.open(tmp_path / "old.gz", "wt") as file:
+        for row in rows:
+            row.pop("cached_tokens", None)
+            file.write(json.dumps(row) + "\n")
+    other = Store(f"sqlite:///{tmp_path}/other.db")
+    assert maintenance.load(other, tmp_path / "old.gz") == lines
+    assert maintenance.verify(other) == []
+    other.close()

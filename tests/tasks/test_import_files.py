@@ -67,22 +67,22 @@ def test_lines_are_those_of_the_file(tmp_path):
     [
         ("t.txt", "a", r"must end in \.parquet, \.jsonl, \.csv or \.tsv"),
         ("t", "a", "must end in"),
-        ("t.csv", "", "t.csv holds no row"),
-        ("t.csv", "a,b\n", "holds no row"),
-        ("t.tsv", "\n\n", "holds no row"),
-        ("t.jsonl", "\n", "holds no row"),
+        ("t.csv", "", "t.csv contains no rows"),
+        ("t.csv", "a,b\n", "contains no rows"),
+        ("t.tsv", "\n\n", "contains no rows"),
+        ("t.jsonl", "\n", "contains no rows"),
         ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 holds the byte 0xe4"),
         ("t.jsonl", b'{"a": "\xff"}\n', "not UTF-8: line 1"),
-        ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2: this is no JSON"),
+        ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2 is not valid JSON"),
         ("t.jsonl", "[1]", "line 1: a row must be a JSON object"),
-        ("t.jsonl", "[" * 100_000, "line 1: this is no JSON"),
-        ("t.csv", "a,b\n1,2\n3\n", "line 3: 1 cells, and the header has 2"),
+        ("t.jsonl", "[" * 100_000, "line 1 is not valid JSON"),
+        ("t.csv", "a,b\n1,2\n3\n", "line 3 has 1 cells, but the header has 2"),
         ("t.csv", 'a,b\n"x"y,2\n', "line 2: the row cannot be read"),
         ("t.csv", 'a,b\n"x,2\n', "line 2: the row cannot be read"),
-        ("t.csv", "a,b\n1,2\nWhere is it, and when?,2\n", "line 3: 3 cells.*commas: put a text"),
-        ("t.csv", "sep=;\na;b\n1;2;3\n", "line 3: 3 cells.*semicolons"),
+        ("t.csv", "a,b\n1,2\nWhere is it, and when?,2\n", "line 3 has 3 cells.*commas: put a text"),
+        ("t.csv", "sep=;\na;b\n1;2;3\n", "line 3 has 3 cells.*semicolons"),
         ("t.csv", "a,\n1,\nWhere is it, and when?\n", "line 3: cell 2 belongs to a column without"),
-        ("t.csv", "a\nThanks,\n", "line 2: 2 cells, and the header has 1"),
+        ("t.csv", "a\nThanks,\n", "line 2 has 2 cells, but the header has 1"),
         ("t.csv", "a,a\n1,2\n", "line 1: two columns named 'a'"),
         ("t.csv", "sep=;\na;b;b\n1;2;3\n", "line 2: two columns named 'b'"),
         ("t.tsv", "a\ta\n1\t2\n", "two columns named 'a'"),
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_there_or_is_a_folder(tmp_path):
 
 def test_a_parquet_file_without_a_row(tmp_path):
     pl.DataFrame({"a": []}).write_parquet(tmp_path / "t.parquet")
-    with pytest.raises(TableError, match="holds no row"):
+    with pytest.raises(TableError, match="contains no rows"):
         read(tmp_path / "t.parquet")
 
 
@@ -162,7 +162,7 @@ def test_empty_rows_and_empty_columns_without_a_name_are_skipped(tmp_path):
 def test_a_short_row_is_filled_on_request_alone(tmp_path):
     path = written(tmp_path, "t.csv", "a,b,c\n1\n2,3,4\n")
     assert read_table(path, fill=True).columns["c"] == ["", "4"]
-    with pytest.raises(TableError, match=r"line 2: 1 cells, and the header has 3.*empty cell"):
+    with pytest.raises(TableError, match=r"line 2 has 1 cells, but the header has 3.*empty cell"):
         read(path)
 
 
