@@ -1,6 +1,6 @@
 """The sections of a task file, and the languages of tasks."""
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -115,6 +115,32 @@ class Answer(Part):
     """For span: how to write an instance with a given answer."""
     ways: list[str] = Field(default_factory=list)
     """For span: different ways to write an instance; the plan assigns them evenly."""
+
+
+OFF: Final = "off"
+
+Switch = Literal["on", "off"]
+
+
+class Guards(Part):
+    """Checks of the content of generated texts; each can be set to `off`."""
+
+    echo_words: Literal["off"] | Annotated[int, Field(ge=4)] = 7
+    """A text with this many words in a row from the prompt is rejected (`echo`)."""
+    echo_similarity: Literal["off"] | Annotated[float, Field(gt=0, le=1)] = 0.7
+    """A sentence with a higher similarity (ROUGE-L F) to a sentence of the prompt, or a text with a
+    higher similarity to a text of a shown example, is rejected (`echo`)."""
+    meta: Switch = "on"
+    """Reject texts that talk about the task, name the label, or contain placeholders or markup."""
+    loop: Literal["off"] | Annotated[float, Field(gt=0, le=1)] = 0.3
+    """A text in which more than this share of the runs of four words are repeats is rejected, as is
+    a sentence that comes twice."""
+    refusal: Switch = "on"
+    """Reject texts that begin with a refusal of the model."""
+    language: Switch = "on"
+    """Reject texts in another language than the task's."""
+    unfinished: Switch = "on"
+    """Reject texts that stop in the middle of a sentence."""
 
 
 class Attribute(Part):

@@ -1,0 +1,82 @@
+"""Finds texts that stop in the middle of a sentence."""
+
+import re
+from typing import Final
+
+from targen.tasks.guards.written import Written
+
+_CLOSING: Final = "\"'”’»)]}*_`"
+_CUT: Final = re.compile(r"[,;(–—]$|\w-$")
+"""A text does not end like this."""
+
+_OPEN_WORDS: Final = frozenset(
+    [
+        "the",
+        "an",
+        "and",
+        "or",
+        "but",
+        "because",
+        "although",
+        "whereas",
+        "whose",
+        "than",
+        "your",
+        "my",
+        "our",
+        "their",
+        "its",
+        "if",
+        "unless",
+    ]
+)
+"""English words that another word follows. `a`, `of` and `to` are not among them: they end names
+("hepatitis a") and questions ("what is it made of")."""
+
+_TERMINAL: Final = ".!?…。！？।؟"
+_INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
+_ASKS_FOR_SENTENCES: Final = re.compile(
+    r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
+)
+_ASKS_FOR_LESS: Final = re.compile(
+    r"\b(?:questions?|riddle|query|phrase|clause|title|headline|subject line|list|span|nouns?|code)\b",
+    re.IGNORECASE,
+)
+_FEWEST_WORDS: Final = 4
+_LONG_SENTENCE: Final = 12
+_SIGNED: Final = 4
+"""A last line or sentence of at most this many words may be a signature."""
+
+
+def cut_off(written: Written, english: bool) -> str | None:
+    """Return how a text stops before its end, else None.
+
+    Args:
+        written: the text.
+        english: whether the text is English, whose words are known.
+    """
+    text = written.text
+    if len(written.words) < _FEWEST_WORDS or not written.whole:
+        return None
+    if _CUT.search(text[-2:]):
+        return f"ends with {text[-1]!r}"
+    bare = text.rstrip(_CLOSING)
+    if not bare or not bare[-1].isalpha() or bare != text:
+        return None
+    last = bare.rpartition(" ")[2]
+    if english and last in _OPEN_WORDS:
+        return f"ends with {last!r}"
+    tail = text.rpartition("\n")[2]
+    *_, end = [0, *(found.end() - 1 for found in _INNER_END.finditer(tail))]
+    if len(tail[end:].split()) <= _SIGNED or _ASKS_FOR_LESS.search(written.name):
+        return None
+    if end or tail != text or _is_long_sentence(written):
+        return "ends without the end of a sentence"
+    return None
+
+
+def _is_long_sentence(written: Written) -> bool:
+    if len(written.words) < _LONG_SENTENCE or not written.text[0].isupper():
+        return False
+    asked = written.description
+    return bool(_ASKS_FOR_SENTENCES.search(asked)) and not _ASKS_FOR_LESS.search(asked)
