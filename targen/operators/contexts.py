@@ -8,6 +8,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.lineage import ids
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.content import content_problem, reason_of
 from targen.operators.requests import (
     answers,
     items_of,
@@ -19,7 +20,7 @@ from targen.operators.requests import (
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED, CONTEXTS, VOCABULARIES
 from targen.tasks.registry import operator
-from targen.tasks.validators import echo, empty_field, fold
+from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
@@ -86,12 +87,14 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
         items = items_of(outcome)[:count]
         for item in items:
             values = {name: str(item.get(name, "")).strip() for name in properties}
-            problem = empty_field(values) or echo(
-                values, step.spec, [request.messages[0]["content"], wanted.what]
+            problem = empty_field(values) or content_problem(
+                values, step.spec, request, [wanted.what]
             )
             key = fold(values["text"])
             if problem or key in found:
-                reason, detail = ("invalid", problem) if problem else ("duplicate", "comes twice")
+                reason, detail = (
+                    (reason_of(problem), problem) if problem else ("duplicate", "comes twice")
+                )
                 result.rejected.append(rejection(reason, detail or "", item, outcome.request_id))
                 continue
             text = values.pop("text")

@@ -10,6 +10,7 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
+from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, Slot, requirements
 from targen.operators.requests import (
     answers,
@@ -25,7 +26,8 @@ from targen.operators.sources import SourcePlan, Sources
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
 from targen.tasks.answers import Label
-from targen.tasks.validators import echo, first_problem, swap_gender
+from targen.tasks.guards import label_texts
+from targen.tasks.validators import first_problem, swap_gender
 
 PILOT: Final = 40
 """Number of slots to try first; the step fails if none of them can be filled."""
@@ -216,7 +218,9 @@ class SlotFiller:
                 continue
             row, problem = self._row(state, item, outcome)
             if problem is not None:
-                failure = rejection("invalid", problem, item, outcome.request_id, **columns)
+                failure = rejection(
+                    reason_of(problem), problem, item, outcome.request_id, **columns
+                )
                 state.failures.append(failure)
                 continue
             row["request_id"] = outcome.request_id
@@ -261,8 +265,13 @@ class SlotFiller:
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
-        problem = first_problem(values, spec) or echo(
-            written, spec, [outcome.request.messages[0]["content"]]
+        problem = first_problem(values, spec) or content_problem(
+            written,
+            spec,
+            outcome.request,
+            label_texts(spec),
+            [example.fields for example in spec.examples],
+            spec.labels,
         )
         if problem is None and spec.answer.kind == "span":
             options = values[spec.answer.choices or ""] or []

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from targen.tasks.guards import echo, language, loop, meta, unfinished
 from targen.tasks.guards.written import Written
@@ -10,6 +10,9 @@ from targen.tasks.sections import ENGLISH, OFF, Guards
 from targen.tasks.spec import TaskSpec
 
 Reason = Literal["echo", "meta", "loop", "refusal", "language", "unfinished"]
+
+REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
+"""The rejection reasons of guards, which are their names."""
 
 
 @dataclass(frozen=True)

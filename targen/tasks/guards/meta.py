@@ -16,7 +16,27 @@ from targen.tasks.guards.written import Written
 _FLAGS: Final = re.IGNORECASE | re.VERBOSE
 
 _TALK_WORDS: Final = frozenset(
-    ["ai", "label", "labels", "labeled", "labelled", "premise", "hypothesis", "entail", "entails", "prompt", "lorem", "constraint", "constraints", "instruction", "instructions", "dataset", "seed", "slot", "requirements"]
+    [
+        "ai",
+        "label",
+        "labels",
+        "labeled",
+        "labelled",
+        "premise",
+        "hypothesis",
+        "entail",
+        "entails",
+        "prompt",
+        "lorem",
+        "constraint",
+        "constraints",
+        "instruction",
+        "instructions",
+        "dataset",
+        "seed",
+        "slot",
+        "requirements",
+    ]
 )
 """Every alternative of `_TALK` contains one of these words, or `language model`. Most texts have
 none of them and are not searched."""
@@ -121,7 +141,36 @@ _REFUSAL_WITHIN: Final = 200
 """A refusal is within this many characters of a text's beginning."""
 
 _REFUSAL_WORDS: Final = frozenset(
-    ["can", "cannot", "can't", "t", "sorry", "unable", "not", "decline", "couldn", "comfortable", "don", "enough", "ai", "language", "artificial", "request", "prompt", "leid", "ich", "ki", "sprachmodell", "künstliche", "désolé", "désolée", "modèle", "siento", "modelo", "ia"]
+    [
+        "can",
+        "cannot",
+        "can't",
+        "t",
+        "sorry",
+        "unable",
+        "not",
+        "decline",
+        "couldn",
+        "comfortable",
+        "don",
+        "enough",
+        "ai",
+        "language",
+        "artificial",
+        "request",
+        "prompt",
+        "leid",
+        "ich",
+        "ki",
+        "sprachmodell",
+        "künstliche",
+        "désolé",
+        "désolée",
+        "modèle",
+        "siento",
+        "modelo",
+        "ia",
+    ]
 )
 """A refusal has one of these among its first words."""
 
@@ -131,7 +180,27 @@ _LABEL_NOUNS: Final = (
     r"(?:label|class|classification|category|sentiment|answer|verdict|intended[ _]label)"
 )
 _LABEL_CUES: Final = frozenset(
-    ["label", "labels", "labeled", "labelled", "class", "classified", "classification", "category", "categorized", "categorised", "sentiment", "answer", "verdict", "annotated", "marked", "rated", "example", "this", "above"]
+    [
+        "label",
+        "labels",
+        "labeled",
+        "labelled",
+        "class",
+        "classified",
+        "classification",
+        "category",
+        "categorized",
+        "categorised",
+        "sentiment",
+        "answer",
+        "verdict",
+        "annotated",
+        "marked",
+        "rated",
+        "example",
+        "this",
+        "above",
+    ]
 )
 """Words beside which the name of a label is a label."""
 
