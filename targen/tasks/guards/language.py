@@ -77,6 +77,8 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
         problem = _other_script(text, language)
         if problem:
             return problem
+    # Entries of lists are mostly names, which no dictionary knows.
+    texts = [one for one in texts if one.whole]
     total = sum(len(one.words) for one in texts)
     if total < _FEWEST_WORDS or language in _NO_DICTIONARY:
         return None
@@ -85,7 +87,7 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
         hits = sum(word in common for one in texts for word in one.words)
         if hits >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE) * total:
             return None
-    tokens = _TOKEN.findall(text)
+    tokens = [token for one in texts for token in _TOKEN.findall(one.text)]
     # Words in capitals are mostly names, which no dictionary knows, except at the beginning.
     if language != "de":
         tokens = [token for token in tokens if token.islower()] or tokens

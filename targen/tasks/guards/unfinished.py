@@ -47,6 +47,17 @@ _LONG_SENTENCE: Final = 12
 _SIGNED: Final = 4
 """A last line or sentence of at most this many words may be a signature."""
 
+_SIGNATURE: Final = re.compile(r"[,–—-]\s*(?:[^\W\d_a-zß-ÿ][\w'’.-]*\s*){1,3}$")
+_GREETING: Final = re.compile(
+    r"\b(?:regards|wishes|greetings|thanks|thank you|cheers|sincerely|yours|best|grüße|grüßen|gruß"
+    r"|dank|danke|cordialement|salutations|merci|saludos|gracias|saluti|grazie|groeten"
+    r"|cumprimentos|obrigad[ao])\b",
+    re.IGNORECASE,
+)
+_SIGNATURE_WORDS: Final = 10
+"""A last line or sentence of at most this many words may be a greeting, or end with a name after a
+comma."""
+
 
 def cut_off(written: Written, english: bool) -> str | None:
     """Return how a text stops before its end, else None.
@@ -68,11 +79,19 @@ def cut_off(written: Written, english: bool) -> str | None:
         return f"ends with {last!r}"
     tail = text.rpartition("\n")[2]
     *_, end = [0, *(found.end() - 1 for found in _INNER_END.finditer(tail))]
-    if len(tail[end:].split()) <= _SIGNED or _ASKS_FOR_LESS.search(written.name):
+    if _is_signature(tail[end:]) or _ASKS_FOR_LESS.search(written.name):
         return None
     if end or tail != text or _is_long_sentence(written):
         return "ends without the end of a sentence"
     return None
+
+
+def _is_signature(last: str) -> bool:
+    count = len(last.split())
+    if count <= _SIGNED:
+        return True
+    signed = _SIGNATURE.search(last) or _GREETING.search(last)
+    return count <= _SIGNATURE_WORDS and signed is not None
 
 
 def _is_long_sentence(written: Written) -> bool:
