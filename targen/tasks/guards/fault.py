@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from targen.tasks.guards import echo, language, loop, meta, unfinished
+from targen.tasks.guards import echo, language, loop, meta, refusal, unfinished
 from targen.tasks.guards.written import Written
 from targen.tasks.sections import ENGLISH, OFF, Guards
 from targen.tasks.spec import TaskSpec
@@ -92,7 +92,7 @@ def _of_text(
     problem = None
     reason: Reason = "refusal"
     if guards.refusal != OFF:
-        problem = meta.refused(written)
+        problem = refusal.refused(written)
     if problem is None and guards.meta != OFF:
         reason, problem = "meta", meta.about_task(written, fields, labels, code)
     if problem is None and prepared is not None:

@@ -12,6 +12,7 @@ from functools import cache, lru_cache
 from typing import Final
 
 from targen.tasks.guards.written import Written
+from targen.tasks.sections import LANGUAGES
 
 _FUNCTION_WORDS: Final = {
     "en": """the of and to is that it with this are by from not have has which were their but you
@@ -21,10 +22,10 @@ _FUNCTION_WORDS: Final = {
         den wie ich wir aber wird bei nach wurde noch sind hat haben kann über im zum zur""",
     "fr": """le les des est et une du dans pour pas qui sur au avec ce il elle nous vous sont cette
         mais ont être été aux ses leur je plus""",
-    "es": """el los las del y es una por con para que no se su al lo como más pero sus fue ha está
-        muy también son""",
-    "it": """il gli della di che è un per non con sono del alla nel dei una più anche questo ha ma si
-        come le lo""",
+    "es": """el los las del y es una por con para que no se su al lo como más pero sus fue ha
+        está muy también son""",
+    "it": """il gli della di che è un per non con sono del alla nel dei una più anche questo ha ma
+        si come le lo""",
     "pt": """o os uma do da não em para com que é se ao dos das no na mais por foi como mas são está
         seu sua""",
     "nl": """het een van en dat niet op te zijn voor met aan er ook bij maar om wordt naar heeft ik
@@ -95,7 +96,7 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
         return None
     known = sum(_is_known(token, language) for token in tokens)
     if known < _KNOWN * len(tokens):
-        return f"{len(tokens) - known} of {len(tokens)} words are not of the language {language}"
+        return f"is not in {LANGUAGES[language]}: {len(tokens) - known} of {len(tokens)} words"
     return None
 
 
@@ -128,9 +129,9 @@ def _other_script(text: str, language: str) -> str | None:
     else:
         limit = _OTHER_SCRIPT
     if len(scripts) >= _FEWEST_WORDS and len(other) > limit * len(scripts):
-        return f"{len(other)} of {len(scripts)} letters are not of a script of {language}"
+        return f"is not in {LANGUAGES[language]}: {len(other)} of {len(scripts)} letters"
     required = _REQUIRED.get(language)
-    if required and len(scripts) >= 4 * _FEWEST_WORDS and scripts.count("CJK") > len(scripts) // 2:
-        if not any(script in required for script in scripts):
-            return f"no letter is of a script that only {language} has"
+    mostly_chinese = len(scripts) >= 4 * _FEWEST_WORDS and 2 * scripts.count("CJK") > len(scripts)
+    if required and mostly_chinese and not any(script in required for script in scripts):
+        return f"has no letter of a script that only {LANGUAGES[language]} has"
     return None

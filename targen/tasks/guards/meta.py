@@ -1,4 +1,4 @@
-"""Finds texts that talk about the task or contain what is left of a format, and refusals.
+"""Finds texts that talk about the task or contain what is left of a format.
 
 Names of labels are often ordinary words (low, high, true), so a label counts only where the text
 uses it as a label: after `label:`, or in "this review is classified as negative". Names of fields
@@ -11,32 +11,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from targen.tasks.guards.written import Written
+from targen.tasks.guards.written import Written, words
 
 _FLAGS: Final = re.IGNORECASE | re.VERBOSE
 
 _TALK_WORDS: Final = frozenset(
-    [
-        "ai",
-        "label",
-        "labels",
-        "labeled",
-        "labelled",
-        "premise",
-        "hypothesis",
-        "entail",
-        "entails",
-        "prompt",
-        "lorem",
-        "constraint",
-        "constraints",
-        "instruction",
-        "instructions",
-        "dataset",
-        "seed",
-        "slot",
-        "requirements",
-    ]
+    words(
+        """ai label labels labeled labelled premise hypothesis entail entails prompt lorem
+    constraint constraints instruction instructions dataset seed slot requirements"""
+    )
 )
 """Every alternative of `_TALK` contains one of these words, or `language model`. Most texts have
 none of them and are not searched."""
@@ -106,110 +89,22 @@ _EMPTY: Final = frozenset(
     {"n/a", "na", "null", "tbd", "todo", "string", "placeholder", "undefined"}
 )
 
-_REFUSAL: Final = re.compile(
-    r"""
-    ^[\W_]*
-    (?:(?:(?:i(?:'m|’m|\ am)\ )?(?:(?:very|so|really)\ )?sorry|i\ apologi[sz]e|unfortunately|apologies)
-        [,.;:!]?\ +(?:but\ +|that\ +)?)?
-    (?: as\ an?\ (?:ai|artificial\ intelligence|(?:large\ )?language\ model)\b
-      | (?:i\ |we\ )?(?:can(?:not|'t|’t|\ not)|(?:am|'m|’m)\ (?:not\ able|unable)\ to
-            |won(?:'t|’t)|will\ not|must\ decline\ to|could(?:n't|n’t|\ not))\ +
-        (?:in\ good\ conscience\ )?(?:directly\ )?
-        (?: assist\b | fulfil | comply\b | engage\ in\b
-          | help\ (?:you\ )?(?:with\ (?:that|this|your\ request)\b|write|create|generate)
-          | generate\b
-          | (?:create|write|produce|provide)\ (?:content|texts?|examples?|such\ |this\ (?:content|text)
-                |an?\ (?:text|example|review|hypothesis|premise|story|ticket|response))
-          | provide\ (?:information\ (?:on|about)\ |assistance\b)
-          | continue\ with\ (?:this|that)\b | (?:answer|discuss)\ (?:that|this)\b )
-      | i\ (?:do\ not|don't|don’t)\ (?:feel\ comfortable
-            |have\ (?:enough|sufficient)\ (?:information|context)\ to\ (?:write|generate|create))
-      | (?:this|your|the)\ (?:request|prompt)\ (?:violates|goes\ against|is\ against)\b
-    )
-  | ^[\W_]*(?:es\ tut\ mir\ leid|entschuldigung|tut\ mir\ leid)[,.]?\ +(?:aber\ )?ich\ kann\b
-        [^.!?]{0,60}\b(?:erfüllen|unterstützen|erstellen|generieren|(?:dabei|damit)\ helfen)\b
-  | ^[\W_]*als\ (?:KI|künstliche\ Intelligenz|Sprachmodell|KI-Sprachmodell)\b
-  | ^[\W_]*(?:je\ suis\ )?désolée?[,.]?\ +(?:mais\ )?je\ ne\ (?:peux|suis)\b
-        [^.!?]{0,60}\b(?:aider|générer|créer|fournir)\b
-  | ^[\W_]*en\ tant\ qu(?:e\ modèle\ de\ langage|['’]IA)\b
-  | ^[\W_]*lo\ siento[,.]?\ +(?:pero\ )?no\ puedo\b[^.!?]{0,60}\b(?:ayudar|generar|crear|cumplir)
-  | ^[\W_]*como\ (?:modelo\ de\ lenguaje|(?:una\ )?IA)\b
-    """,
-    _FLAGS,
-)
-_REFUSAL_WITHIN: Final = 200
-"""A refusal is within this many characters of a text's beginning."""
-
-_REFUSAL_WORDS: Final = frozenset(
-    [
-        "can",
-        "cannot",
-        "can't",
-        "t",
-        "sorry",
-        "unable",
-        "not",
-        "decline",
-        "couldn",
-        "comfortable",
-        "don",
-        "enough",
-        "ai",
-        "language",
-        "artificial",
-        "request",
-        "prompt",
-        "leid",
-        "ich",
-        "ki",
-        "sprachmodell",
-        "künstliche",
-        "désolé",
-        "désolée",
-        "modèle",
-        "siento",
-        "modelo",
-        "ia",
-    ]
-)
-"""A refusal has one of these among its first words."""
-
-_FIRST_WORDS: Final = 8
-
 _LABEL_NOUNS: Final = (
     r"(?:label|class|classification|category|sentiment|answer|verdict|intended[ _]label)"
 )
 _LABEL_CUES: Final = frozenset(
-    [
-        "label",
-        "labels",
-        "labeled",
-        "labelled",
-        "class",
-        "classified",
-        "classification",
-        "category",
-        "categorized",
-        "categorised",
-        "sentiment",
-        "answer",
-        "verdict",
-        "annotated",
-        "marked",
-        "rated",
-        "example",
-        "this",
-        "above",
-    ]
+    words(
+        """label labels labeled labelled class classified classification category categorized
+    categorised sentiment answer verdict annotated marked rated example this above"""
+    )
 )
 """Words beside which the name of a label is a label."""
 
 
-def refused(written: Written) -> str | None:
-    """Return the refusal with which a text begins, else None."""
-    if _REFUSAL_WORDS.isdisjoint(written.words[:_FIRST_WORDS]):
-        return None
-    return _quoted("begins with", _REFUSAL.search(written.text[:_REFUSAL_WITHIN]))
+_FORM_WORDS: Final = frozenset(
+    words("""sentences paragraphs noun verb adjective word words feature""")
+)
+"""`form` contains one of these."""
 
 
 def about_task(
@@ -237,6 +132,8 @@ def about_task(
         found = _OPENING.match(text)
     if found is None and not own.labels.isdisjoint(found_words) and own.is_cued(found_words):
         found = own.mention.search(text)
+    if found is None and not _FORM_WORDS.isdisjoint(found_words):
+        found = own.form.search(text)
     if found is None and ":" in text:
         found = own.heading.search(text)
     if found is None:
@@ -253,14 +150,16 @@ class _Own:
 
     Attributes:
         labels: the words of the labels' names, of which `mention` contains one.
-        cues: the words of which `mention` contains one.
+        is_cued: whether words contain one that `mention` needs.
         mention: a label that is used as one.
+        form: what a text says about its own form, by the name of its field.
         heading: the name of a field before a colon, at the beginning of a text or line.
     """
 
     labels: frozenset[str]
     is_cued: Callable[[frozenset[str]], bool]
     mention: re.Pattern[str]
+    form: re.Pattern[str]
     heading: re.Pattern[str]
 
 
@@ -293,6 +192,12 @@ def _own(fields: tuple[str, ...], labels: tuple[str, ...]) -> _Own:
         frozenset(word for label in labels for word in re.findall(r"\w+", label.casefold())),
         is_cued,
         re.compile("|".join(mention), re.IGNORECASE),
+        re.compile(
+            rf"\b(?:this|the) {names} (?:contains?|has|have|consists? of|includes?|uses?) "
+            r"(?:(?:\w+ ){0,3}(?:sentences|paragraphs)\b"
+            r"|(?:this|the) (?:noun|verb|adjective|words?|feature)\b)",
+            re.IGNORECASE,
+        ),
         re.compile(
             rf'^(?:\W*["*]*{names}["*]*\s*:|.*[{{,]\s*"{names}"\s*:)', re.IGNORECASE | re.MULTILINE
         ),

@@ -3,43 +3,26 @@
 import re
 from typing import Final
 
-from targen.tasks.guards.written import Written
+from targen.tasks.guards.written import Written, words
 
-_CLOSING: Final = "\"'”’»)]}*_`"
 _CUT: Final = re.compile(r"[,;(–—]$|\w-$")
 """A text does not end like this."""
 
 _OPEN_WORDS: Final = frozenset(
-    [
-        "the",
-        "an",
-        "and",
-        "or",
-        "but",
-        "because",
-        "although",
-        "whereas",
-        "whose",
-        "than",
-        "your",
-        "my",
-        "our",
-        "their",
-        "its",
-        "if",
-        "unless",
-    ]
+    words(
+        """the an and or but because although whereas whose than your my our their its if unless"""
+    )
 )
 """English words that another word follows. `a`, `of` and `to` are not among them: they end names
 ("hepatitis a") and questions ("what is it made of")."""
 
-_TERMINAL: Final = ".!?…。！？।؟"
 _INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
 _ASKS_FOR_SENTENCES: Final = re.compile(
     r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
 )
 _ASKS_FOR_LESS: Final = re.compile(
-    r"\b(?:questions?|riddle|query|phrase|clause|title|headline|subject line|list|span|nouns?|code)\b",
+    r"\b(?:questions?|riddle|query|phrase|clause|title|headline|subject line|list|span|nouns?"
+    r"|code)\b",
     re.IGNORECASE,
 )
 _FEWEST_WORDS: Final = 4
@@ -71,19 +54,23 @@ def cut_off(written: Written, english: bool) -> str | None:
         return None
     if _CUT.search(text[-2:]):
         return f"ends with {text[-1]!r}"
-    bare = text.rstrip(_CLOSING)
-    if not bare or not bare[-1].isalpha() or bare != text:
+    if not text[-1].isalpha():
         return None
-    last = bare.rpartition(" ")[2]
+    last = text.rpartition(" ")[2]
     if english and last in _OPEN_WORDS:
         return f"ends with {last!r}"
-    tail = text.rpartition("\n")[2]
-    *_, end = [0, *(found.end() - 1 for found in _INNER_END.finditer(tail))]
-    if _is_signature(tail[end:]) or _ASKS_FOR_LESS.search(written.name):
-        return None
-    if end or tail != text or _is_long_sentence(written):
-        return "ends without the end of a sentence"
-    return None
+    return "ends without the end of a sentence" if _lacks_end(written) else None
+
+
+def _lacks_end(written: Written) -> bool:
+    """Return whether a text of sentences ends with a letter, and not with a signature."""
+    if _ASKS_FOR_LESS.search(written.name):
+        return False
+    line = written.text.rpartition("\n")[2]
+    ends = [found.end() - 1 for found in _INNER_END.finditer(line)]
+    if _is_signature(line[ends[-1] :] if ends else line):
+        return False
+    return bool(ends) or line != written.text or _is_long_sentence(written)
 
 
 def _is_signature(last: str) -> bool:
