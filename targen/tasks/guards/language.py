@@ -37,7 +37,11 @@ _ENOUGH: Final = {"en": 0.2}
 _ENOUGH_ELSEWHERE: Final = 0.25
 
 _FEWEST_WORDS: Final = 8
-_KNOWN: Final = 0.4
+_OTHER: Final = 0.2
+"""Share of function words of another language from which a text is in that language, if it has
+fewer than half as many of its own."""
+
+_KNOWN: Final = 0.5
 """A text of which the dictionary knows a smaller share of words is in another language."""
 
 _OTHER_SCRIPT: Final = 0.2
@@ -83,11 +87,14 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
     total = sum(len(one.words) for one in texts)
     if total < _FEWEST_WORDS or language in _NO_DICTIONARY:
         return None
-    common = _function_words(language)
-    if common:
-        hits = sum(word in common for one in texts for word in one.words)
+    if language in _FUNCTION_WORDS:
+        found = [word for one in texts for word in one.words]
+        hits = _hits(found, language)
         if hits >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE) * total:
             return None
+        for other in _FUNCTION_WORDS:
+            if other != language and _hits(found, other) > max(2 * hits, _OTHER * total):
+                return f"is not in {LANGUAGES[language]}, but in {LANGUAGES[other]}"
     tokens = [token for one in texts for token in _TOKEN.findall(one.text)]
     # Words in capitals are mostly names, which no dictionary knows, except at the beginning.
     if language != "de":
@@ -100,9 +107,14 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
     return None
 
 
+def _hits(found: list[str], language: str) -> int:
+    common = _function_words(language)
+    return sum(word in common for word in found)
+
+
 @cache
 def _function_words(language: str) -> frozenset[str]:
-    return frozenset(_FUNCTION_WORDS.get(language, "").split())
+    return frozenset(_FUNCTION_WORDS[language].split())
 
 
 @lru_cache(maxsize=1 << 16)
@@ -131,7 +143,7 @@ def _other_script(text: str, language: str) -> str | None:
     if len(scripts) >= _FEWEST_WORDS and len(other) > limit * len(scripts):
         return f"is not in {LANGUAGES[language]}: {len(other)} of {len(scripts)} letters"
     required = _REQUIRED.get(language)
-    mostly_chinese = len(scripts) >= 4 * _FEWEST_WORDS and 2 * scripts.count("CJK") > len(scripts)
+    mostly_chinese = len(scripts) >= 2 * _FEWEST_WORDS and 2 * scripts.count("CJK") > len(scripts)
     if required and mostly_chinese and not any(script in required for script in scripts):
         return f"has no letter of a script that only {LANGUAGES[language]} has"
     return None

@@ -35,7 +35,7 @@ _TALK: Final = re.compile(
   | \b(?:the|this)\ premise\ and\ (?:the\ )?hypothesis\b
   | \bentail(?:s|ed)?\ (?:by\ )?(?:the|this)\ (?:hypothesis|premise)\b
   | \bthe\ (?:correct|intended|gold|assigned|appropriate)\ label\b
-  | \bthe\ label\ (?:is|of\ this|should|must|would)\b
+  | \bthe\ label\ of\ th(?:is|e)\ (?:example|text|row|item|instance)\b
   | \blabell?ed\ data\s?set\b
   | \bthe\ (?:given|provided|above)\ (?:prompt|instructions?|constraints?|premise|hypothesis
         |requirements|seed|slot)\b
@@ -175,6 +175,8 @@ def _own(fields: tuple[str, ...], labels: tuple[str, ...]) -> _Own:
         rf"\b(?:this|the|above) {kind} (?:is|was|should be|would be|can be|must be|has been)"
         rf" (?:labell?ed|classified|marked|annotated|categori[sz]ed|rated)"
         rf" (?:as |an? |with )?(?:\w+ )?{shown}",
+        rf"\b(?:should|would|must|could) be (?:labell?ed|classified|annotated|categori[sz]ed)"
+        rf" as (?:an? )?{shown}",
         rf"\b(?:labell?ed|classified|annotated|categori[sz]ed) (?:as )?[\"'“‘]{known}\b",
         rf"\bthis {kind} is (?:an? )?(?:(?:good |clear )?example of (?:an? )?)?{shown}"
         rf"(?: {kind})?[\"'”’*]*\s*(?:[.!?]|$)",

@@ -17,8 +17,8 @@ _REFUSAL: Final = re.compile(
         (?: assist\b | fulfil | comply\b | engage\ in\b
           | help\ (?:you\ )?(?:with\ (?:that|this|your\ request)\b|write|create|generate)
           | generate\b
-          | (?:create|write|produce|provide)\ (?:content|texts?|examples?|such\ 
-                |this\ (?:content|text)|an?\ (?:text|example|review|hypothesis|premise|story|ticket|response))
+          | (?:create|write|produce|provide)\ (?:content|texts?|examples?|this\ (?:content|text)
+                |such|an?\ (?:text|example|review|hypothesis|premise|story|ticket|response))\b
           | provide\ (?:information\ (?:on|about)\ |assistance\b)
           | continue\ with\ (?:this|that)\b | (?:answer|discuss)\ (?:that|this)\b )
       | i\ (?:do\ not|don't|don’t)\ (?:feel\ comfortable

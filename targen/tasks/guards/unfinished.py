@@ -16,6 +16,13 @@ _OPEN_WORDS: Final = frozenset(
 """English words that another word follows. `a`, `of` and `to` are not among them: they end names
 ("hepatitis a") and questions ("what is it made of")."""
 
+_OPEN_IN_SENTENCES: Final = frozenset(
+    words(
+        """a of to in with by for from at on is are was were that which who has have had been as"""
+    )
+)
+"""Words that a statement hardly ever ends with."""
+
 _INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
 _ASKS_FOR_SENTENCES: Final = re.compile(
     r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
@@ -26,9 +33,9 @@ _ASKS_FOR_LESS: Final = re.compile(
     re.IGNORECASE,
 )
 _FEWEST_WORDS: Final = 4
-_LONG_SENTENCE: Final = 12
+_LONG_SENTENCE: Final = 6
 _SIGNED: Final = 4
-"""A last line or sentence of at most this many words may be a signature."""
+"""A last line of at most this many words may be a signature."""
 
 _SIGNATURE: Final = re.compile(r"[,–—-]\s*(?:[^\W\d_a-zß-ÿ][\w'’.-]*\s*){1,3}$")
 _GREETING: Final = re.compile(
@@ -59,6 +66,8 @@ def cut_off(written: Written, english: bool) -> str | None:
     last = text.rpartition(" ")[2]
     if english and last in _OPEN_WORDS:
         return f"ends with {last!r}"
+    if english and last in _OPEN_IN_SENTENCES and _wants_sentences(written):
+        return f"ends with {last!r}"
     return "ends without the end of a sentence" if _lacks_end(written) else None
 
 
@@ -68,14 +77,14 @@ def _lacks_end(written: Written) -> bool:
         return False
     line = written.text.rpartition("\n")[2]
     ends = [found.end() - 1 for found in _INNER_END.finditer(line)]
-    if _is_signature(line[ends[-1] :] if ends else line):
+    if _is_signature(line[ends[-1] :] if ends else line, line != written.text and not ends):
         return False
     return bool(ends) or line != written.text or _is_long_sentence(written)
 
 
-def _is_signature(last: str) -> bool:
+def _is_signature(last: str, own_line: bool) -> bool:
     count = len(last.split())
-    if count <= _SIGNED:
+    if own_line and count <= _SIGNED:
         return True
     signed = _SIGNATURE.search(last) or _GREETING.search(last)
     return count <= _SIGNATURE_WORDS and signed is not None
@@ -84,5 +93,9 @@ def _is_signature(last: str) -> bool:
 def _is_long_sentence(written: Written) -> bool:
     if len(written.words) < _LONG_SENTENCE or not written.text[0].isupper():
         return False
+    return _wants_sentences(written)
+
+
+def _wants_sentences(written: Written) -> bool:
     asked = written.description
     return bool(_ASKS_FOR_SENTENCES.search(asked)) and not _ASKS_FOR_LESS.search(asked)
