@@ -112,8 +112,9 @@ def _texts(name: str, value: Any, spec: TaskSpec) -> Iterator[Written]:
     if field is not None and (field.values or field.derived or field.type in ("choice", "integer")):
         return
     description = field.description if field is not None else ""
+    room = (field.max_words or 0) if field is not None else 0
     if isinstance(value, str) and value.strip():
-        yield Written(name, value, True, description)
+        yield Written(name, value, True, description, room)
     elif isinstance(value, list):
         for one in value:
             if isinstance(one, str) and one.strip():

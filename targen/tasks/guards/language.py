@@ -41,6 +41,9 @@ _OTHER: Final = 0.2
 """Share of function words of another language from which a text is in that language, if it has
 fewer than half as many of its own."""
 
+_OTHER_DISTINCT: Final = 3
+"""The text then has at least this many different function words of the other language."""
+
 _KNOWN: Final = 0.5
 """A text of which the dictionary knows a smaller share of words is in another language."""
 
@@ -83,18 +86,31 @@ def foreign(texts: Sequence[Written], language: str) -> str | None:
         if problem:
             return problem
     # Entries of lists are mostly names, which no dictionary knows.
-    texts = [one for one in texts if one.whole]
-    total = sum(len(one.words) for one in texts)
-    if total < _FEWEST_WORDS or language in _NO_DICTIONARY:
+    whole = [one for one in texts if one.whole]
+    found = [word for one in whole for word in one.words]
+    if len(found) < _FEWEST_WORDS or language in _NO_DICTIONARY:
         return None
     if language in _FUNCTION_WORDS:
-        found = [word for one in texts for word in one.words]
         hits = _hits(found, language)
-        if hits >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE) * total:
+        if hits >= _ENOUGH.get(language, _ENOUGH_ELSEWHERE) * len(found):
             return None
-        for other in _FUNCTION_WORDS:
-            if other != language and _hits(found, other) > max(2 * hits, _OTHER * total):
-                return f"is not in {LANGUAGES[language]}, but in {LANGUAGES[other]}"
+        other = _other_language(found, language, hits)
+        if other is not None:
+            return f"is not in {LANGUAGES[language]}, but in {LANGUAGES[other]}"
+    return _unknown_words(whole, language)
+
+
+def _other_language(found: list[str], language: str, hits: int) -> str | None:
+    """Return the language of which a text has far more function words than of its own."""
+    distinct, fewest = set(found), max(2 * hits, _OTHER * len(found))
+    for other in _FUNCTION_WORDS:
+        known = len(distinct & _function_words(other))
+        if other != language and known >= _OTHER_DISTINCT and _hits(found, other) > fewest:
+            return other
+    return None
+
+
+def _unknown_words(texts: Sequence[Written], language: str) -> str | None:
     tokens = [token for one in texts for token in _TOKEN.findall(one.text)]
     # Words in capitals are mostly names, which no dictionary knows, except at the beginning.
     if language != "de":

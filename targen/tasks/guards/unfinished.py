@@ -28,10 +28,13 @@ _ASKS_FOR_SENTENCES: Final = re.compile(
     r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
 )
 _ASKS_FOR_LESS: Final = re.compile(
-    r"\b(?:questions?|riddle|query|phrase|clause|title|headline|subject line|list|span|nouns?"
+    r"\b(?:questions?|riddle|phrase|clause|title|headline|subject line|list|span|nouns?"
     r"|code)\b",
     re.IGNORECASE,
 )
+_ROOM_FOR_PROSE: Final = 60
+"""A field that allows this many words contains prose, if its description does not say more."""
+
 _FEWEST_WORDS: Final = 4
 _LONG_SENTENCE: Final = 6
 _SIGNED: Final = 4
@@ -61,7 +64,7 @@ def cut_off(written: Written, english: bool) -> str | None:
         return None
     if _CUT.search(text[-2:]):
         return f"ends with {text[-1]!r}"
-    if not text[-1].isalpha():
+    if not text[-1].isalnum():
         return None
     last = text.rpartition(" ")[2]
     if english and last in _OPEN_WORDS:
@@ -91,9 +94,14 @@ def _is_signature(last: str, own_line: bool) -> bool:
 
 
 def _is_long_sentence(written: Written) -> bool:
-    if len(written.words) < _LONG_SENTENCE or not written.text[0].isupper():
+    count = len(written.words)
+    if count < _LONG_SENTENCE or not written.text[0].isupper():
         return False
-    return _wants_sentences(written)
+    if _ASKS_FOR_LESS.search(written.description):
+        return False
+    # A semicolon separates the entries of a list.
+    is_prose = written.room >= _ROOM_FOR_PROSE and ";" not in written.text
+    return _wants_sentences(written) or (is_prose and count >= 2 * _LONG_SENTENCE)
 
 
 def _wants_sentences(written: Written) -> bool:

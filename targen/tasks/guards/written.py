@@ -28,15 +28,18 @@ class Written:
         text: the text, without white space at its ends.
         whole: whether the text is the value of the field, and not an entry of a list.
         description: what the field is to contain; empty if that is unknown.
+        room: the number of words that the field allows; 0 if that is unknown.
         sentences: the words of each sentence, case-folded.
         words: the words of all sentences.
         vocabulary: the different words.
     """
 
-    __slots__ = ("description", "name", "sentences", "text", "vocabulary", "whole", "words")
+    __slots__ = ("description", "name", "room", "sentences", "text", "vocabulary", "whole", "words")
 
-    def __init__(self, name: str, text: str, whole: bool = True, description: str = "") -> None:
-        self.name, self.whole, self.description = name, whole, description
+    def __init__(
+        self, name: str, text: str, whole: bool = True, description: str = "", room: int = 0
+    ) -> None:
+        self.name, self.whole, self.description, self.room = name, whole, description, room
         self.text = text.strip()
         self.sentences = sentences(self.text)
         self.words = [word for sentence in self.sentences for word in sentence]
