@@ -77,7 +77,7 @@ _META: Final = (
 _FOREIGN: Final = (
     "Die Fähre nach Horta ist am Montag zu spät abgefahren, weil der Motor nicht ging.",
     "Le bac pour Horta est parti lundi avec une heure de retard à cause de son moteur.",
-    "El transbordador a Horta salió el lunes con una hora de retraso porque el motor no funcionaba.",
+    "El transbordador a Horta salió el lunes con una hora de retraso por culpa del motor.",
     "开往奥尔塔的渡轮星期一晚了一个小时才离开,因为发动机坏了,乘客们只好在码头等待。",
 )
 _NOT_TEXTS: Final = frozenset({"about", "rationale", "answer", "label", "domain"})

@@ -29,7 +29,9 @@ _SINGULAR: Final = re.compile(
 )
 _WORDS: Final = re.compile(r"\w+")
 _QUOTED: Final = 7
-_PIECES: Final = re.compile(r",\s+(?:(?:but|and|or)\s+)?|\s+(?:but|and|or)\s+|\s+(?=as it|while|by )")
+_PIECES: Final = re.compile(
+    r",\s+(?:(?:but|and|or)\s+)?|\s+(?:but|and|or)\s+|\s+(?=as it|while|by )"
+)
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
 _MANY: Final = 8
 _TITLE: Final = 10

@@ -100,8 +100,14 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
         case "names":
             return list(answer.labels)
         case "writing":
-            constraints = {name: label.constraint for name, label in answer.labels.items()}
-            return [answer.kind, constraints, answer.choices, answer.constraint]
+            labels: dict[str, list[Any]] = {
+                name: [label.constraint, label.ways] for name, label in answer.labels.items()
+            }
+            if answer.kind == "multi":
+                # Prompts also show what the labels mean that a text must not have.
+                for name, label in answer.labels.items():
+                    labels[name] += [label.absent, label.definition]
+            return [answer.kind, labels, answer.choices, answer.constraint, answer.ways]
         case "judging":
             meanings = {
                 n: label.definition or label.constraint for n, label in answer.labels.items()

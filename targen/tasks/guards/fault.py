@@ -154,5 +154,7 @@ def label_texts(spec: TaskSpec) -> list[str]:
     answer = spec.answer
     texts = [answer.constraint, *answer.ways]
     for label in answer.labels.values():
-        texts += [label.constraint, *label.ways, label.absent]
+        texts += [label.constraint, *label.ways]
+        if answer.kind == "multi":
+            texts.append(label.absent)
     return [text for text in texts if text]

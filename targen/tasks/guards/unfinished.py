@@ -23,7 +23,7 @@ _OPEN_IN_SENTENCES: Final = frozenset(
 )
 """Words that a statement hardly ever ends with."""
 
-_INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
+_INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[–—-]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
 _ASKS_FOR_SENTENCES: Final = re.compile(
     r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
 )
@@ -36,7 +36,7 @@ _ROOM_FOR_PROSE: Final = 60
 """A field that allows this many words contains prose, if its description does not say more."""
 
 _FEWEST_WORDS: Final = 4
-_LONG_SENTENCE: Final = 6
+_LONG_SENTENCE: Final = 8
 _SIGNED: Final = 4
 """A last line of at most this many words may be a signature."""
 
@@ -101,7 +101,7 @@ def _is_long_sentence(written: Written) -> bool:
         return False
     # A semicolon separates the entries of a list.
     is_prose = written.room >= _ROOM_FOR_PROSE and ";" not in written.text
-    return _wants_sentences(written) or (is_prose and count >= 2 * _LONG_SENTENCE)
+    return _wants_sentences(written) or (is_prose and count >= _LONG_SENTENCE + 4)
 
 
 def _wants_sentences(written: Written) -> bool:
