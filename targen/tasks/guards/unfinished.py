@@ -76,10 +76,10 @@ def cut_off(written: Written, english: bool) -> str | None:
 
 def _lacks_end(written: Written) -> bool:
     """Return whether a text of sentences ends with a letter, and not with a signature."""
-    if _ASKS_FOR_LESS.search(written.name):
+    if _ASKS_FOR_LESS.search(written.name) or written.text.isupper():
         return False
     line = written.text.rpartition("\n")[2]
-    ends = [found.end() - 1 for found in _INNER_END.finditer(line)]
+    ends = [found.start() + 1 for found in _INNER_END.finditer(line)]
     if _is_signature(line[ends[-1] :] if ends else line, line != written.text and not ends):
         return False
     return bool(ends) or line != written.text or _is_long_sentence(written)
