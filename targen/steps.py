@@ -185,7 +185,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             ),
             id_column="term_id",
             recipe_key="vocabularies",
-            reads=("vocabularies",),
+            reads=("vocabularies", "guards"),
         ),
         Step(
             CONTEXTS,

@@ -128,13 +128,13 @@ class Guards(Part):
     echo_words: int | Literal["off"] = 7
     """At least 4. A text with this many words in a row from the prompt is rejected (`echo`)."""
     echo_similarity: float | Literal["off"] = 0.7
-    """From 0 to 1. A sentence with a higher similarity (ROUGE-L F) to a sentence of the prompt, or a text with a
-    higher similarity to a text of a shown example, is rejected (`echo`)."""
+    """From 0 to 1. A sentence with a higher similarity (ROUGE-L F) to a sentence of the prompt, or
+    a text with a higher similarity to a text of a shown example, is rejected (`echo`)."""
     meta: Switch = "on"
     """Reject texts that talk about the task, name the label, or contain placeholders or markup."""
     loop: float | Literal["off"] = 0.3
-    """From 0 to 1. A text in which more than this share of the runs of four words are repeats is rejected, as is
-    a sentence that comes twice."""
+    """From 0 to 1. A text in which more than this share of the runs of four words are repeats is
+    rejected, as is a sentence that comes twice."""
     refusal: Switch = "on"
     """Reject texts that begin with a refusal of the model."""
     language: Switch = "on"
