@@ -185,7 +185,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             ),
             id_column="term_id",
             recipe_key="vocabularies",
-            reads=("vocabularies",),
+            reads=("vocabularies", "guards"),
         ),
         Step(
             CONTEXTS,
@@ -200,7 +200,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             id_column="context_id",
             references=(Reference("term_ids", VOCABULARIES, "term_id"),),
             recipe_key="contexts",
-            reads=("contexts",),
+            reads=("contexts", "guards"),
         ),
         Step(
             SEEDS,
@@ -216,7 +216,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             id_column="seed_id",
             references=(Reference("context_id", CONTEXTS, "context_id"),),
             recipe_key="seeds",
-            reads=("seeds", "validators", "rows", "slots_seeded"),
+            reads=("seeds", "validators", "guards", "rows", "slots_seeded"),
             answer="names",
         ),
         Step(
@@ -242,7 +242,15 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 Reference("seed_id", SEEDS, "seed_id"),
             ),
             recipe_key="instances",
-            reads=("seeds", "validators", "rows", "wanted_instances", "twin"),
+            reads=(
+                "seeds",
+                "validators",
+                "guards",
+                "examples",
+                "rows",
+                "wanted_instances",
+                "twin",
+            ),
             answer="writing",
         ),
         Step(

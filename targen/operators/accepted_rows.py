@@ -7,15 +7,17 @@ from typing import Any
 
 from targen.errors import StepError
 from targen.lineage import ids
-from targen.llm.types import Outcome
+from targen.llm.types import Outcome, Request
 from targen.operators.base import StepInput, StepResult
+from targen.operators.content import content_problem
 from targen.operators.plan import attributes
 from targen.operators.requests import missing_item, numbered_items, rejection, tally, text_key
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.steps import SEEDS
+from targen.tasks.guards import label_texts
 from targen.tasks.spec import TaskSpec
-from targen.tasks.validators import echo, first_problem, fold
+from targen.tasks.validators import first_problem, fold
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,21 @@ def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str])
     return {name: given.get(name, item.get(name)) for name in names}
 
 
-def invalid(spec: TaskSpec, values: dict[str, Any], label: str | None) -> str | None:
-    """Return the problem with a row, None if it is valid; fills in derived fields."""
-    problem = first_problem(values, spec) or echo(values, spec)
+def invalid(
+    spec: TaskSpec, values: dict[str, Any], label: str | None, request: Request | None = None
+) -> str | None:
+    """Return the problem with a row, None if it is valid; fills in derived fields.
+
+    `request` is the request that was answered, whose instructions must not be repeated.
+    """
+    problem = first_problem(values, spec) or content_problem(
+        values,
+        spec,
+        request,
+        label_texts(spec),
+        [example.fields for example in spec.examples],
+        spec.labels,
+    )
     if problem is None and spec.answer.kind == "span":
         options = values[spec.answer.choices or ""] or []
         if len({fold(str(option)) for option in options}) < len(options):

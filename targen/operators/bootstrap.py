@@ -24,6 +24,7 @@ from targen.operators.accepted_rows import (
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import bounded, words_of
+from targen.operators.content import reason_of
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
@@ -272,12 +273,12 @@ class _Run:
         label = item.get("answer") if spec.answer.kind == "span" else prompt.label
         values = values_of(spec, item, prompt.planned)
         values[self.field] = " ".join(str(values[self.field] or "").split())
-        problem = invalid(spec, values, label)
+        problem = invalid(spec, values, label, outcome.request)
         problem = problem or text_filter(values[self.field], self.params)
         texts = [n for n, f in spec.fields.items() if f.type == "text" and n != self.field]
         problem = problem or row_filter({name: str(values.get(name) or "") for name in texts})
         if problem is not None:
-            accepted.reject("invalid", problem, item, outcome, label)
+            accepted.reject(reason_of(problem), problem, item, outcome, label)
             return None
         near = self._pool.nearest(values[self.field])
         if near is not None:

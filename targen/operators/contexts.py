@@ -12,6 +12,7 @@ from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import bounded
+from targen.operators.content import content_problem, reason_of
 from targen.operators.requests import (
     answers,
     items_of,
@@ -25,7 +26,7 @@ from targen.operators.sources import contexts_needed
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import ASKED, CONTEXTS, VOCABULARIES
 from targen.tasks.registry import operator
-from targen.tasks.validators import echo, empty_field, fold
+from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
@@ -132,12 +133,14 @@ class _List:
             values = {name: str(item.get(name, "")).strip() for name in self._properties}
             if self._two_levels and not values[DOMAIN]:
                 del values[DOMAIN]  # of no use to the task itself
-            problem = empty_field(values) or echo(
-                values, self._spec, [outcome.request.messages[0]["content"], self._wanted.what]
+            problem = empty_field(values) or content_problem(
+                values, self._spec, outcome.request, [self._wanted.what]
             )
             key = text_key({n: values[n] for n in ("text", *self._wanted.attributes)})
             if problem or key in self.found:
-                reason, detail = ("invalid", problem) if problem else ("duplicate", "comes twice")
+                reason, detail = (
+                    (reason_of(problem), problem) if problem else ("duplicate", "comes twice")
+                )
                 result.rejected.append(rejection(reason, detail or "", item, outcome.request_id))
                 continue
             text = values.pop("text")

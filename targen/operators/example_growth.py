@@ -24,6 +24,7 @@ from targen.operators.accepted_rows import (
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import bounded, words_of
+from targen.operators.content import reason_of
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
@@ -204,9 +205,9 @@ class _Run:
         choices = spec.answer.choices if spec.answer.kind == "span" else None
         if choices:
             label = item.get("answer")
-        problem = self._problem(example, values, label)
+        problem = self._problem(example, values, label, outcome.request)
         if problem is not None:
-            accepted.reject("invalid", problem, item, outcome, label)
+            accepted.reject(reason_of(problem), problem, item, outcome, label)
             return None
         question = fold(str(values[self.params.question]))
         if question in self._questions:
@@ -223,7 +224,9 @@ class _Run:
             self._questions.add(question)
         return row
 
-    def _problem(self, example: Example, values: dict[str, Any], label: Any) -> str | None:
+    def _problem(
+        self, example: Example, values: dict[str, Any], label: Any, request: Request
+    ) -> str | None:
         spec = self.spec
         if spec.labels and label not in spec.labels:
             return "label: it is none of the task's"
@@ -232,7 +235,7 @@ class _Run:
             wanted = len(example.fields[choices])
             if len(values[choices] or []) != wanted:
                 return f"option_count: {choices} must hold {wanted}"
-        return invalid(spec, values, label)
+        return invalid(spec, values, label, request)
 
     async def chosen(self, example: Example, grown: Sequence[Example]) -> Example:
         """Return the row that the next call of a chain shows."""

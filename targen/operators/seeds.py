@@ -12,6 +12,7 @@ from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import bounded
+from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
     answers,
@@ -27,7 +28,7 @@ from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, LABELS, NONE_SEED_KIND, SEEDS
 from targen.tasks.registry import operator
 from targen.tasks.sections import Seeds
-from targen.tasks.validators import echo, empty_field, first_problem
+from targen.tasks.validators import empty_field, first_problem
 
 EXPAND_PROMPT = "seeds/expand.md"
 
@@ -227,15 +228,14 @@ def valid_fields(
         result.rejected.append(missing_item(outcome))
         return None
     fields = {name: item.get(name) for name in wanted.fields}
-    asked = [outcome.request.messages[0]["content"], wanted.what]
-    asked += [field.description for field in wanted.fields.values()]
+    asked = [wanted.what, *(field.description for field in wanted.fields.values())]
     problem = (
         empty_field(fields)
-        or echo(fields, step.spec, asked)
+        or content_problem(fields, step.spec, outcome.request, asked, labels=step.spec.labels)
         or first_problem(fields, step.spec, only=True)
     )
     if problem:
-        result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
+        result.rejected.append(rejection(reason_of(problem), problem, item, outcome.request_id))
         return None
     return fields
 

@@ -10,6 +10,7 @@ from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import RATIONALE_CHARACTERS, RATIONALE_WORDS, bounded, words_of
+from targen.operators.content import content_problem, reason_of
 from targen.operators.entries import Entries, SlotState, in_order
 from targen.operators.item_checks import (
     beginnings,
@@ -33,7 +34,8 @@ from targen.operators.sources import SourcePlan, first_contexts
 from targen.operators.ways import WayPlan
 from targen.prompts.render import field_schema, items_schema, messages
 from targen.steps import CONTEXTS, SEEDS
-from targen.tasks.validators import echo, first_problem, swap_gender
+from targen.tasks.guards import label_texts
+from targen.tasks.validators import first_problem, swap_gender
 
 _ABOUT_WORDS: Final = 10
 
@@ -240,7 +242,9 @@ class SlotFiller:
                 state.failures.append(failure)
                 continue
             if problem is not None:
-                failure = rejection("invalid", problem, item, outcome.request_id, **columns)
+                failure = rejection(
+                    reason_of(problem), problem, item, outcome.request_id, **columns
+                )
                 state.failures.append(failure)
                 continue
             row["request_id"] = outcome.request_id
@@ -302,8 +306,13 @@ class SlotFiller:
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
-        problem = first_problem(values, spec) or echo(
-            written, spec, [outcome.request.messages[0]["content"]]
+        problem = first_problem(values, spec) or content_problem(
+            written,
+            spec,
+            outcome.request,
+            label_texts(spec),
+            [example.fields for example in spec.examples],
+            spec.labels,
         )
         if problem is None:
             problem = same_texts(values, spec) or too_many_characters(written, spec)

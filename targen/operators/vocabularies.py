@@ -8,6 +8,7 @@ from targen.errors import StepError
 from targen.lineage import ids
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.bounds import bounded
+from targen.operators.content import content_problem, reason_of
 from targen.operators.requests import (
     answers,
     items_of,
@@ -111,9 +112,13 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
             items = items_of(outcome)[:count]
             for item in items:
                 term = str(item.get("term", "")).strip()
+                problem = content_problem({"term": term}, step.spec, request, [vocabulary.what])
                 if not term or fold(term) in terms:
                     reason = "duplicate" if term else "invalid"
                     result.rejected.append(rejection(reason, category, item, outcome.request_id))
+                elif problem:
+                    reason = reason_of(problem)
+                    result.rejected.append(rejection(reason, problem, item, outcome.request_id))
                 else:
                     terms[fold(term)] = term_row(category, term, outcome.request_id)
             result.rejected += [missing_item(outcome) for _ in range(count - len(items))]

@@ -2,7 +2,7 @@
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from targen.tasks.answers import Kind
 
@@ -117,6 +117,46 @@ class Answer(Part):
     """For span: how to write an instance with a given answer."""
     ways: list[str] = Field(default_factory=list)
     """For span: different ways to write an instance; the plan assigns them evenly."""
+
+
+OFF: Final = "off"
+
+Switch = Literal["on", "off"]
+
+
+class Guards(Part):
+    """Checks of the content of generated texts; each can be set to `off`."""
+
+    echo_words: int | Literal["off"] = 7
+    """At least 4. A text with this many words in a row from the prompt is rejected (`echo`)."""
+    echo_similarity: float | Literal["off"] = 0.7
+    """From 0 to 1. A sentence with a higher similarity (ROUGE-L F) to a sentence of the prompt, or
+    a text with a higher similarity to a text of a shown example, is rejected (`echo`)."""
+    meta: Switch = "on"
+    """Reject texts that talk about the task, name the label, or contain placeholders or markup."""
+    loop: float | Literal["off"] = 0.3
+    """From 0 to 1. A text in which more than this share of the runs of four words are repeats is
+    rejected, as is a sentence that comes twice."""
+    refusal: Switch = "on"
+    """Reject texts that begin with a refusal of the model."""
+    language: Switch = "on"
+    """Reject texts in another language than the task's."""
+    unfinished: Switch = "on"
+    """Reject texts that stop in the middle of a sentence."""
+
+    @field_validator("echo_words")
+    @classmethod
+    def _enough_words(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 4:
+            raise ValueError("give at least 4, or off")
+        return value
+
+    @field_validator("echo_similarity", "loop")
+    @classmethod
+    def _is_share(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and not 0 < value <= 1:
+            raise ValueError("give a share above 0 and up to 1, or off")
+        return value
 
 
 class Attribute(Part):

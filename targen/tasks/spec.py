@@ -16,6 +16,7 @@ from targen.tasks.sections import (
     Expectation,
     ForeignRows,
     Gate,
+    Guards,
     Label,
     Release,
     Seeds,
@@ -108,6 +109,8 @@ class TaskSpec(BaseModel):
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """limit in US dollars for all runs of this task together; None sets no limit."""
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
+    guards: Guards = Guards()
+    """thresholds of the checks of content."""
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
     """bounds for metrics of the quality report."""

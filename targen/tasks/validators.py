@@ -3,9 +3,9 @@
 import ast
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final
 
 from targen.tasks.sections import ENGLISH, LANGUAGES
@@ -252,54 +252,6 @@ def too_long(values: Mapping[str, Any], spec: TaskSpec) -> str | None:
         if limit is not None and len(str(value).split()) > limit:
             return f"max_words: {name} has more than {limit} words"
     return None
-
-
-ECHO_WORDS: Final = 7
-"""A text that shares this many words in a row with the instructions repeats them."""
-
-
-def echo(values: Mapping[str, Any], spec: TaskSpec, more: Iterable[str] = ()) -> str | None:
-    """Return the problem if a text repeats what the prompt asked for, else None.
-
-    Small models answer with the description of a field instead of its content.
-
-    Args:
-        values: what the model wrote.
-        spec: the task; its description and those of its fields are in every prompt.
-        more: further instructions of the prompt.
-    """
-    asked = (spec.description, *(f.description for f in spec.fields.values()), *more)
-    whole, phrases, spans = _spans_of(asked)
-    for name, value in values.items():
-        for text in value if isinstance(value, list) else (value,):
-            words = _words(text) if isinstance(text, str) else ()
-            joined = f" {' '.join(words)} "
-            if (
-                words in whole
-                or any(phrase in joined for phrase in phrases)
-                or not spans.isdisjoint(_spans(words))
-            ):
-                return f"echo: {name} repeats the instructions"
-    return None
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.casefold()))
-
-
-def _spans(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    return (words[at : at + ECHO_WORDS] for at in range(len(words) - ECHO_WORDS + 1))
-
-
-@lru_cache(maxsize=64)
-def _spans_of(
-    asked: tuple[str, ...],
-) -> tuple[frozenset[tuple[str, ...]], tuple[str, ...], frozenset[tuple[str, ...]]]:
-    """Return instructions to compare with a whole text, to find within one, and all spans."""
-    texts = [_words(text) for text in asked]
-    whole = frozenset(words for words in texts if len(words) > 2)
-    phrases = tuple(f" {' '.join(words)} " for words in texts if len(words) >= ECHO_WORDS - 1)
-    return whole, phrases, frozenset(span for words in texts for span in _spans(words))
 
 
 def first_violation(
