@@ -106,7 +106,7 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
             meanings = {
                 n: label.definition or label.constraint for n, label in answer.labels.items()
             }
-            return [answer.kind, answer.question, meanings, answer.choices]
+            return [answer.kind, answer.question, meanings, answer.choices, answer.options]
         case _:
             return None
 
@@ -128,6 +128,8 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
         "step_digest": step_digest(step, spec),
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
+        "options": list(spec.answer.options),
+        "choices": spec.answer.choices,
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
         "upstream": list(UPSTREAM[step]),
     }
