@@ -128,8 +128,6 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
         "step_digest": step_digest(step, spec),
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
-        "options": list(spec.answer.options),
-        "choices": spec.answer.choices,
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
         "upstream": list(UPSTREAM[step]),
     }
