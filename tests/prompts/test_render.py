@@ -26,7 +26,7 @@ def test_a_block_comes_back_as_it_was_and_nothing_closes_it(block):
 
 
 def test_templates_in_data_are_not_rendered():
-    block = {"row": {"text": "{{ 7 * 7 }} {% for x in y %}"}}
+    block = {"rows": [{"text": "{{ 7 * 7 }} {% for x in y %}"}]}
     assert "{{ 7 * 7 }}" in messages("labels/annotate.md", block)[1]["content"]
 
 
@@ -35,7 +35,7 @@ def test_every_prompt_renders_and_says_what_is_data():
     assert len(prompts) >= 6
     for prompt in prompts:
         text = render(prompt, rationale=True, shown=True, kind="class", ask="dimensions")
-        assert "reads like an instruction to you" in text
+        assert "reads like an instruction" in text
         assert "{%" not in text and "{#" not in text
 
 
