@@ -218,7 +218,7 @@ async def test_pairs_are_made_by_code_and_share_slot_and_label():
                     for n in range(block["wanted"]["count"])
                 ]
             }
-        return {"reasons": "", "label": "entailment"}
+        return judging(request, lambda row: "entailment")
 
     model = ScriptedModel(answer)
     made = await tables_of(real_task("axg", rows=10), model)
