@@ -16,7 +16,7 @@ from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import label_key
 
 MISSING = -1
-"""Number of a label that was not given; only a corrected label may be missing."""
+"""Number of an annotated or corrected label that was not given."""
 LEAST_ROWS = 30
 LEAST_AUDITED = 10
 """Rows with all three labels that an estimate needs, and such rows with equal intended and
@@ -150,15 +150,15 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
 
     Args:
         readings: columns intended, annotated and corrected (labels), for pairs also those of the
-            second row, and final (label; null if the row was not kept). The corrected label is
-            null where it was not asked for. Rows without an intended or annotated label, or with
-            a label outside `labels`, are excluded.
+            second row, and final (label; null if the row was not kept). An annotated or
+            corrected label is null if there is none. Rows without an intended label, or with a
+            label outside `labels`, are excluded.
         labels: the label set.
     """
     numbers = {label: i for i, label in enumerate(labels)}
     names = [name for name in readings.columns if name != "final"]
     coded = readings.select(
-        pl.when(pl.col(name).is_null() & pl.lit(name.startswith(CORRECTED)))
+        pl.when(pl.col(name).is_null() & pl.lit(name.startswith(READINGS[1:])))
         .then(MISSING)
         .otherwise(pl.col(name).replace_strict(numbers, default=None, return_dtype=pl.Int64))
         .alias(name)
