@@ -140,6 +140,13 @@ _REGISTRY: Final = (
            "cost / kept rows", better="lower", compared=Compared(
                "cost_per_row_usd", "Cost per row", "US dollars per row kept, at the prices first "
                "paid; unknown if one is unknown.", "usd", zero=True, interval=False)),
+    Metric("readings_saved", "savings", "yield", "readings not needed",
+           "votes and corrections that were not asked for because they could not change a label",
+           "votes planned - votes cast; rows not corrected", better="higher"),
+    Metric("tokens_saved", "savings", "yield", "tokens saved by sequential judging",
+           "tokens of the readings that were not needed",
+           "readings not needed * mean tokens of one that was made", "an estimate",
+           better="higher"),
     _share("label_share", "balance", "balance", "rows with the label", "share of each label",
            "rows with the label / rows", "whether labels are right"),
     Metric("label_entropy", "balance", "balance", "evenness of the labels (1 is even)",
