@@ -221,15 +221,12 @@ def _flawed(item: Item, labeled: Item, record: Record) -> Problems:
         yield "reason", "is flawed, but an annotator named no flaw"
 
 
-def _unit(item: Item, lineage: RowLineage) -> list[Row]:
-    """Return the row and, for pairs, its twin, in the table's order.
+def _unit(lineage: RowLineage) -> list[Row]:
+    """Return the finished row and, for pairs, its twin, in the table's order.
 
     The policy decides on both rows of a pair together.
     """
-    unit: list[Row] = [item.row]
-    for other in lineage.items:
-        if other.asset == CORRECTED_SET and other.role == "twin":
-            unit.append(other.row)
+    unit = [item.row for item in lineage.items if item.asset == CORRECTED_SET]
     return sorted(unit, key=lambda one: one["#"])
 
 
@@ -246,7 +243,7 @@ def _asked(item: Item, lineage: RowLineage, was_asked: bool, record: Record) -> 
         allowed: tuple[str | None, ...] = ("always",)
     else:
         joined = []
-        for row in _unit(item, lineage):
+        for row in _unit(lineage):
             labeled = lineage.by_id.get((LABELS, row["instance_id"]))
             if labeled is None:
                 return
@@ -273,7 +270,7 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
         if row["label"] is not None and row["label"] not in named:
             yield "label", "is none of the intended, annotated and corrected labels"
         return
-    unit = _unit(item, lineage)
+    unit = _unit(lineage)
     votes = [
         [one[name] for one in unit]
         for name in ("intended_label", "annotated_label", "corrected_label")
