@@ -1,8 +1,13 @@
-"""Label errors on the simulator that self-correction repairs, before selection."""
+"""Label errors on the simulator that self-correction repairs, before selection.
+
+The corrected set is made twice, with `ask: disputed` and with `ask: always`: their final labels
+must be the same.
+"""
 
 import asyncio
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +25,21 @@ ROOT = Path(__file__).parent.parent
 TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc")
 
 
-async def tables(spec: TaskSpec, store_url: str) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
-    """Return the tables of a task and the rejected items of its corrected set."""
-    made: dict[str, pl.DataFrame] = {}
+async def tables(
+    spec: TaskSpec, store_url: str, given: Mapping[str, pl.DataFrame] | None = None
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame]:
+    """Return the tables of a task and the rejected items of its corrected set.
+
+    Args:
+        spec: the task.
+        store_url: the completion store.
+        given: step -> table, for the steps that are not to be run.
+    """
+    made: dict[str, pl.DataFrame] = {**(given or {})}
     rejected = pl.DataFrame()
     for step, upstream in UPSTREAM.items():
+        if step in made:
+            continue
         settings = EngineSettings(
             simulator=simulator.application,
             model=None,
@@ -36,6 +51,15 @@ async def tables(spec: TaskSpec, store_url: str) -> tuple[dict[str, pl.DataFrame
             output = await run_step(step, spec, {name: made[name] for name in upstream}, llm)
         made[step], rejected = output.table, output.rejected
     return made, rejected
+
+
+def differing(disputed: pl.DataFrame, always: pl.DataFrame) -> int:
+    """Count the rows whose final label, or whose presence, differs between two corrected sets."""
+    first, second = (
+        {(row["instance_id"], str(row["label"])) for row in one.iter_rows(named=True)}
+        for one in (disputed, always)
+    )
+    return len(first ^ second)
 
 
 def mended(
@@ -64,7 +88,8 @@ def mended(
             answers = [votes[i] for i in ids]
             columns = ("intended_label", "annotated_label", "corrected_label")
             cast = [[v[c] for v in answers] for c in columns]
-            label = decide(policy, spec.answer.kind, *cast)
+            dropped = any(v["reason"] == "flawed" for v in answers)
+            label = None if dropped else decide(policy, spec.answer.kind, *cast)
         for row in unit:
             options = list(spec.labels) or row[spec.answer.choices or ""]
             right = truth({n: row[n] for n in spec.fields}, options)
@@ -92,17 +117,36 @@ def shares(counts: dict[str, int]) -> dict[str, float | int]:
     }
 
 
+def always(recipes: Path, folder: Path) -> Path:
+    """Write these recipes to a folder, with corrections that are always asked for."""
+    folder.mkdir()
+    for file in recipes.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        text = text.replace("policy: majority", "policy: majority, ask: always")
+        (folder / file.name).write_text(text, encoding="utf-8")
+    return folder
+
+
 async def measure(rows: int, names: tuple[str, ...] = TASKS) -> dict[str, dict[str, int]]:
     """Return the counts of each task for about `rows` instances."""
     found = {}
     # `rows` is the number of instances here; the headroom would be added to it.
     tasks = load_tasks(ROOT / "tasks", ROOT / "recipes", rows=max(1, rows * 4 // 5))
     with tempfile.TemporaryDirectory() as folder:
+        recipes = always(ROOT / "recipes", Path(folder) / "recipes")
+        asking_all = load_tasks(ROOT / "tasks", recipes, rows=max(1, rows * 4 // 5))
         for name in names:
             spec = tasks[name]
             url = f"sqlite:///{folder}/completions.db"
             made, rejected = await tables(spec, url)
             found[name] = mended(spec, made["instances"], made["corrected_set"], rejected)
+            asked = made["corrected_set"]["correction_asked"]
+            found[name]["corrected"] = asked.len() - asked.null_count()
+            above = {step: made[step] for step in UPSTREAM if step != CORRECTED_SET}
+            every, _ = await tables(asking_all[name], url, above)
+            found[name]["labels_that_differ_from_asking_all"] = differing(
+                made["corrected_set"], every["corrected_set"]
+            )
     return found
 
 

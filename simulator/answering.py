@@ -17,8 +17,9 @@ from simulator.composer import Composer
 from simulator.errors import NONE, ErrorRates, near_duplicate, spoil
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.grammars import GRAMMARS
+from simulator.judging import judgments
 from simulator.prompt import Prompt
-from simulator.truth import fingerprint, number, truth, truths
+from simulator.truth import score, truth, truths
 from targen.hashing import rng
 
 _WORD: Final = re.compile(r"[a-z]+")
@@ -42,9 +43,10 @@ def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
     block = prompt.block
     if not _well_formed(block):
         return {}
-    if isinstance(block.get("row"), dict):
-        return _judgment(prompt, rates)
-    if isinstance(block.get("slots"), list):
+    if isinstance(block.get("rows"), list):
+        writer = next(iter(task_grammars(block)), None) or Composer(prompt)
+        items = judgments(prompt, rates, writer)
+    elif isinstance(block.get("slots"), list):
         items = _instances(prompt, rates)
     elif not isinstance(block.get("wanted"), dict):
         return {}
@@ -62,11 +64,12 @@ def _well_formed(block: Mapping[str, Any]) -> bool:
         return all(value is None or isinstance(value, kind) for value in values)
 
     task, wanted, items, slots = (block.get(n) for n in ("task", "wanted", "items", "slots"))
+    rows = block.get("rows")
     objects = [block.get(n) for n in ("label", "labels", "context", "terms")]
     return (
         all_of(dict, [task, wanted, *objects])
-        and all_of(list, [items, slots])
-        and all_of(dict, [*(items or ()), *(slots or ())])
+        and all_of(list, [items, slots, rows])
+        and all_of(dict, [*(items or ()), *(slots or ()), *(rows or ())])
         and all_of(
             dict, [s.get(n) for s in slots or () for n in ("seed", "given", "context", "without")]
         )
@@ -401,7 +404,7 @@ def _compose(
     row = fixed = {n: v for n, v in slot.given.items() if n in fields}
     best = 2.0
     for candidate in islice(composer.instances(slot, label, names, wrong, rng), _TRIES_COMPOSED):
-        place = number(fingerprint({**fixed, **candidate}), meant)
+        place = score({**fixed, **candidate}, meant)
         distance = 1 - place if wrong else place
         if distance < best:
             best, row = distance, {**fixed, **candidate}
@@ -424,28 +427,3 @@ def _with_answer(
             others = [one for one in options if one != right]
             return {name: options, "answer": rng.choice(others) if wrong and others else right}
     return {}
-
-
-def _judgment(prompt: Prompt, rates: ErrorRates) -> Fields:
-    """Label a row as annotator, or as corrector if the prompt asks for reasons."""
-    block, properties = prompt.block, prompt.schema.get("properties") or {}
-    row = block["row"]
-    asked = properties.get("label") or {}
-    several = asked.get("type") == "array"
-    allowed = (asked.get("items") or {}).get("enum") if several else asked.get("enum")
-    spans = next((value for value in row.values() if isinstance(value, list) and value), [""])
-    labels = [str(one) for one in allowed or block.get("labels") or spans]
-    correcting = "reasons" in properties or (not properties and "proposed" in block)
-    rng = prompt.random("errors")
-    errs = rng.random() < (rates.corrector if correcting else rates.annotator)
-    named = truths(row, labels) if several else [truth(row, labels)]
-    if errs and several:
-        named = sorted({rng.choice(labels)} ^ set(named))
-    elif errs and len(labels) > 1:
-        named = [rng.choice([one for one in labels if one not in named])]
-    label = ", ".join(named)
-    said: Fields = {"label": named if several else label}
-    if not correcting:
-        return said
-    grammar = next(iter(task_grammars(block)), None) or Composer(prompt)
-    return {"reasons": grammar.rationale(row, label, rng), **said}

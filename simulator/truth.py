@@ -2,7 +2,9 @@
 
 Every label gets a number from a hash of the row's text and the label; the lowest number wins
 (rendezvous hashing, Thaler and Ravishankar, 1998). A writer that knows only its own label looks
-for a wording with a number so low that another label is unlikely to win. Outside `simulator`, only
+for a wording with a number so low that another label is unlikely to win. Where labels number
+alternatives (copa), the text of an alternative takes the place of its label, so that a reader who
+sees them in another order finds the same one. Outside `simulator`, only
 tests and benchmarks may use this, to measure what correction fixed.
 """
 
@@ -16,6 +18,7 @@ _GENDERED: Final = re.compile(
     r"|(?:grand)?(?:fathers?|mothers?|sons?|daughters?)|brothers?|sisters?|husbands?|wi(?:fe|ves)"
     r"|gentlem[ae]n|lad(?:y|ies)|uncles?|aunts?|nephews?|nieces?|kings?|queens?|males?|females?)\b"
 )
+_NUMBERED: Final = re.compile(r"^(.*\D)\d$")
 _TOP: Final = 1 << 64
 
 
@@ -44,6 +47,25 @@ def number(mark: bytes, label: str) -> float:
     return int.from_bytes(mixed[:8], "big") / _TOP
 
 
+def alternatives(row: Mapping[str, Any]) -> list[str]:
+    """Return the fields that hold numbered alternatives, such as choice1 and choice2."""
+    stems: dict[str, list[str]] = {}
+    for name in sorted(row):
+        if (found := _NUMBERED.match(name)) and isinstance(row[name], str):
+            stems.setdefault(found.group(1), []).append(name)
+    return max(stems.values(), key=len, default=[])
+
+
+def score(row: Mapping[str, Any], label: str) -> float:
+    """Return the number of a label in a row, in [0, 1); the lowest wins."""
+    fields = alternatives(row) if label.isdigit() else []
+    if not label.isdigit() or not int(label) < len(fields) > 1:
+        return number(fingerprint(row), label)
+    rest = {name: value for name, value in row.items() if name not in fields}
+    mark = fingerprint({**rest, "alternatives": [row[name] for name in fields]})
+    return number(mark, " ".join(row[fields[int(label)]].casefold().split()))
+
+
 def truths(row: Mapping[str, Any], labels: Iterable[str]) -> list[str]:
     """Return the labels of a multi-label row: those whose number is below one half."""
     mark = fingerprint(row)
@@ -57,5 +79,8 @@ def truth(row: Mapping[str, Any], labels: Iterable[str]) -> str:
         row: the task's fields by name, with or without derived fields.
         labels: all possible labels, or for span answers the choices; at least one.
     """
+    names = list(labels)
+    if any(name.isdigit() for name in names):
+        return min(names, key=lambda label: (score(row, label), label))
     mark = fingerprint(row)
-    return min(labels, key=lambda label: (number(mark, label), label))
+    return min(names, key=lambda label: (number(mark, label), label))

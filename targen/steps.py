@@ -377,8 +377,8 @@ RESERVED: Final = frozenset(
     for table in (INSTANCES, LABELS, CORRECTED_SET)
     for column in TABLES[table]
     if column is not _FIELDS
-)
-"""Column names that a task's field must not take."""
+) | {"row", "proposed"}
+"""Names that a task's field must not take: of columns, and of what prompts add to a row."""
 
 
 def label_dtype(answer_kind: str) -> Any:

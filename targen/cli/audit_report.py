@@ -176,7 +176,9 @@ def _correction(known: Facts) -> str:
     asked = sum(1 for one in earlier if one and one["row"].get("request_id"))
     asked += len(earlier[1]["row"]["request_ids"]) if earlier[1] else 0
     if len(row["request_ids"]) <= asked:
-        return "It was not corrected."
+        votes = earlier[1]["row"]["votes"] if earlier[1] else None
+        why = ": no answer of the corrector could have changed its label" if votes else ""
+        return f"It was not corrected{why}."
     last = row["request_ids"][-1]
     call = next((one for one in known["completions"] if one["request_id"] == last), None)
     who = _judge(call)

@@ -113,7 +113,7 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
             meanings = {
                 n: label.definition or label.constraint for n, label in answer.labels.items()
             }
-            return [answer.kind, answer.question, meanings, answer.choices]
+            return [answer.kind, answer.question, meanings, answer.choices, answer.options]
         case _:
             return None
 

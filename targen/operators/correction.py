@@ -1,17 +1,15 @@
 """Operators of the corrected set: self-correction, the label policy, and row selection."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
 
 from targen.errors import StepError
 from targen.hashing import rng
-from targen.llm.types import Request
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.labels import label_in, label_schema, row_block
-from targen.operators.requests import answers, make_request, rejection
-from targen.prompts.render import messages, object_schema
+from targen.operators.base import StepInput, StepResult
+from targen.operators.judging import NO_FLAW, JudgeParams, Reader, judge, options_of
+from targen.operators.requests import rejection
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
@@ -20,6 +18,8 @@ from targen.tasks.spec import TaskSpec
 PROMPT = "corrected_set/self_correct.md"
 Policy = Literal["majority", "relabel", "drop", "keep"]
 Row = dict[str, Any]
+TURN: Final = -1
+"""The corrector reads labels and rows from the last one on, and sees alternatives swapped."""
 
 
 def _unanimous(kind: Kind, votes: list[Label | None]) -> bool:
@@ -72,9 +72,13 @@ def _units(step: StepInput) -> list[list[Row]]:
         joined = {
             **row,
             "annotated_label": label["label"] if label["votes"] else None,
+            "votes": label["votes"] or [],
+            "flaws": label["flaws"] or [],
             "request_ids": [r for r in [row["request_id"], *label["request_ids"]] if r],
             "corrected_label": None,
             "reason": None,
+            "flaw": None,
+            "correction_asked": None,
         }
         units.setdefault(row["slot"], []).append(joined)
     return list(units.values())
@@ -89,89 +93,166 @@ class NoneParams(Params):
 @operator(CORRECTED_SET, "none", NoneParams)
 async def none(step: StepInput, params: NoneParams) -> StepResult:
     """Skip correction; the policy still decides between intended and annotated labels."""
-    return _select(step.spec, _units(step), params.policy)
+    return _select(step.spec, _units(step), params.policy, drop_flawed=False)
 
 
-class SelfCorrectParams(LLMParams):
+class SelfCorrectParams(JudgeParams):
     """Parameters of `self_correct`."""
 
-    temperature: float | None = Field(default=0.0, ge=0, le=2)
-    max_output_tokens: int = Field(default=1024, ge=1)
     shown: bool = False
     """show the corrector the intended label and its rationale, as in the paper. If False, the
     corrector judges without seeing them."""
     policy: Policy = "majority"
     """see `decide`."""
+    ask: Literal["disputed", "always"] = "disputed"
+    """`disputed`: ask only where the answer can change the label (see `disputed`), and about the
+    audit share. It takes effect with the policy `majority` and annotated labels; otherwise every
+    row is asked about, as with `always`."""
+    audit: float = Field(default=0.2, ge=0, le=1)
+    """share of the undisputed rows to correct anyway, for the noise estimate. Never changes a
+    label."""
+    audit_at_least: int = Field(default=50, ge=0)
+    """number of undisputed rows to audit, about, if the share gives fewer."""
+    drop_flawed: bool = False
+    """reject a row, with its twin, if every reader that read it names a flaw."""
     planted: float = Field(default=0.0, ge=0, le=1)
     """share of rows to correct a second time with a wrong label shown, to measure how often the
     corrector notices. Does not change the corrected set. Kinds class and span only."""
 
     @model_validator(mode="after")
-    def _planted_where_shown(self) -> "SelfCorrectParams":
+    def _possible(self) -> "SelfCorrectParams":
         if self.planted and not self.shown:
             raise ValueError("planted errors need `shown: true`: a blind corrector sees no label")
+        if self.insists and self.policy != "majority":
+            raise ValueError(
+                f"`ask: disputed` needs `policy: majority`; with {self.policy}, every answer of "
+                "the corrector can change a label, so use `ask: always`"
+            )
         return self
 
+    @property
+    def insists(self) -> bool:
+        """Whether `ask: disputed` was set rather than left at its default."""
+        return self.ask == "disputed" and "ask" in self.model_fields_set
 
-@operator(CORRECTED_SET, "self_correct", SelfCorrectParams, PROMPT, needs_labels=True)
+
+def disputed(kind: Kind, unit: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a corrector can change what becomes of a unit under the policy `majority`.
+
+    A unit is undisputed if each of its rows has an intended label and an annotated label, these
+    are all equal, the annotator's votes are unanimous, and none names a flaw. Such a unit of n
+    rows has 2n votes for its label, and the corrector casts at most n of the 3n votes, so the
+    label has a majority whatever the corrector says; for `multi`, this is true of each label. The
+    unit is not dropped as flawed either, since the annotator read it and named no flaw. A released
+    label thus never depends on whether its row was in the audit share.
+
+    Args:
+        kind: kind of answer.
+        unit: rows with intended_label, annotated_label, votes and flaws.
+    """
+    labels = [row[name] for row in unit for name in ("intended_label", "annotated_label")]
+    labels += [vote for row in unit for vote in row["votes"]]
+    if any(label is None for label in labels):
+        return True
+    if len({label_key(kind, label) for label in labels}) > 1:
+        return True
+    return any(flaw != NO_FLAW for row in unit for flaw in row["flaws"])
+
+
+def flawed(flaws: Sequence[str | None]) -> bool:
+    """Return whether all readers of a row that answered name a flaw; False without readers."""
+    named = [flaw for flaw in flaws if flaw is not None]
+    return bool(named) and NO_FLAW not in named
+
+
+def audit_draw(instance_id: str) -> float:
+    """Return the number in [0, 1) that decides whether a unit is audited, by its first row."""
+    return rng("audit correction", instance_id).random()
+
+
+def _why_asked(kind: Kind, units: list[list[Row]], params: SelfCorrectParams) -> list[str | None]:
+    """Return why each unit is corrected: always, disputed, audit; None if it is not."""
+    if params.ask == "always" or params.policy != "majority":
+        return ["always"] * len(units)
+    open_units = [disputed(kind, unit) for unit in units]
+    agreeing = sum(len(unit) for unit, no in zip(units, open_units, strict=True) if not no)
+    least = min(1.0, params.audit_at_least / max(1, agreeing))
+    share = max(params.audit, least)
+    return [
+        "disputed" if no else "audit" if audit_draw(unit[0]["instance_id"]) < share else None
+        for unit, no in zip(units, open_units, strict=True)
+    ]
+
+
+@operator(
+    CORRECTED_SET,
+    "self_correct",
+    SelfCorrectParams,
+    PROMPT,
+    needs_labels=True,
+    reads=("examples",),
+)
 async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult:
-    """Request reasons and a label for every row, then apply the policy.
+    """Request reasons and a label where they can change the result, then apply the policy.
 
-    Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction.
+    Disputed and undisputed rows are never in the same call, so that the answers about disputed
+    rows do not depend on which other rows are audited.
+
+    Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction. Asking about disputed
+    rows only is this project's.
 
     Raises:
-        StepError: the corrector answered fewer than half of the rows, or fewer than half of the
-            wanted rows remain.
+        StepError: the corrector answered fewer than half of its rows, fewer than half of the
+            wanted rows remain, the task has fewer examples than `shots`, or `ask: disputed` was
+            set without annotated labels.
     """
-    spec = step.spec
+    spec, kind = step.spec, step.spec.answer.kind
     units = _units(step)
     rows = [row for unit in units for row in unit]
-    requests = [_request(spec, params, row) for row in rows]
+    if params.insists and not any(row["votes"] for row in rows):
+        raise StepError(
+            "`ask: disputed` needs annotated labels; use `labels: annotate` or `ask: always`"
+        )
+    for unit, why in zip(units, _why_asked(kind, units, params), strict=True):
+        for row in unit:
+            row["correction_asked"] = why
+    asked: tuple[list[Row], list[Row]] = ([], [])
+    for unit in units:
+        if unit[0]["correction_asked"]:
+            asked[not disputed(kind, unit)].extend(unit)
+    reader = Reader(PROMPT, "correction", TURN, reasons=True, shown=params.shown)
     planted = list(_planted(spec, rows, params.planted))
     # Without the rationale, which argues for the right label. These answers do not change labels.
-    requests += [
-        _request(spec, params, {**row, "intended_label": wrong, "rationale": None})
-        for row, wrong in planted
-    ]
-    outcomes = await answers(step.model, requests)
-    outcomes, of_planted = outcomes[: len(rows)], outcomes[len(rows) :]
-    unanswered = [o for o in outcomes if label_in(o.value) is None]
-    if len(unanswered) * 2 > len(rows):
+    wrong = [{**row, "intended_label": label, "rationale": None} for row, label in planted]
+    *found, of_planted = await judge(
+        step, params, [(reader, asked[0]), (reader, asked[1]), (reader, wrong)]
+    )
+    unanswered = []
+    for row, reading in zip([*asked[0], *asked[1]], [*found[0], *found[1]], strict=True):
+        row["corrected_label"] = reading.label
+        row["reason"], row["flaw"] = reading.reasons, reading.flaw
+        row["request_ids"] += reading.request_ids
+        unanswered += [reading.error] if reading.label is None else []
+    corrected = len(asked[0]) + len(asked[1])
+    if len(unanswered) * 2 > corrected:
         raise StepError(
-            f"the corrector gave no label for {len(unanswered)} of {len(rows)} rows; "
-            f"first: {unanswered[0].status}: {unanswered[0].error}"
+            f"the corrector gave no label for {len(unanswered)} of {corrected} rows; "
+            f"first: {unanswered[0]}"
         )
-    for row, outcome in zip(rows, outcomes, strict=True):
-        row["corrected_label"] = label_in(outcome.value)
-        row["reason"] = (outcome.value or {}).get("reasons")
-        row["request_ids"].append(outcome.request_id)
-    result = _select(spec, units, params.policy)
+    result = _select(spec, units, params.policy, params.drop_flawed)
     if params.planted:
         result.planted = [
             {
                 "instance_id": row["instance_id"],
-                "planted_label": wrong,
-                "corrected_label": label_in(outcome.value),
-                "request_id": outcome.request_id,
+                "planted_label": label,
+                "corrected_label": reading.label,
+                "request_id": reading.request_ids[-1],
             }
-            for (row, wrong), outcome in zip(planted, of_planted, strict=True)
+            for (row, label), reading in zip(planted, of_planted, strict=True)
         ]
     if unanswered:
         result.warnings.append(f"the corrector gave no label for {len(unanswered)} rows")
     return result
-
-
-def _request(spec: TaskSpec, params: SelfCorrectParams, row: Row) -> Request:
-    block = row_block(spec, row)
-    if params.shown:
-        block["proposed"] = {"label": row["intended_label"]}
-        if row["rationale"]:
-            block["proposed"]["rationale"] = row["rationale"]
-    properties = {"reasons": {"type": "string"}, "label": label_schema(spec, row)}
-    several = spec.answer.kind == "multi"
-    prompt = messages(PROMPT, block, shown=params.shown, several=several)
-    schema = object_schema(properties)
-    return make_request(params, prompt, schema, "correction", edition=spec.edition)
 
 
 def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Row, str]]:
@@ -183,8 +264,7 @@ def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Ro
         return
     for row in rows:
         draw = rng("planted", row["instance_id"])
-        options = list(spec.labels) or list(row[spec.answer.choices or ""])
-        others = [label for label in options if label != row["intended_label"]]
+        others = [label for label in options_of(spec, row) if label != row["intended_label"]]
         if draw.random() < share and others and row["intended_label"] is not None:
             yield row, draw.choice(others)
 
@@ -199,13 +279,17 @@ def _unit_label(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None
     )
 
 
-def _select(spec: TaskSpec, units: list[list[Row]], policy: Policy) -> StepResult:
+def _select(
+    spec: TaskSpec, units: list[list[Row]], policy: Policy, drop_flawed: bool
+) -> StepResult:
     """Apply the policy, then keep at most the wanted rows: balanced first, then in order."""
     result = StepResult(asked=sum(len(unit) for unit in units))
     decided: list[tuple[int, Label | None]] = []
     for index, unit in enumerate(units):
         label = _unit_label(spec, unit, policy)
-        if label is None and spec.answer.kind != "none":
+        if drop_flawed and any(flawed([*row["flaws"], row["flaw"]]) for row in unit):
+            result.rejected += [_rejected(spec, row, "flawed", policy) for row in unit]
+        elif label is None and spec.answer.kind != "none":
             result.rejected += [_rejected(spec, row, "dropped", policy) for row in unit]
         else:
             decided.append((index, label))
@@ -255,11 +339,17 @@ def _balanced(
 
 
 def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy) -> Row:
-    detail = (
-        f"the policy {policy} found no label"
-        if reason == "dropped"
-        else "not needed for the rows wanted, or its label has enough; growing takes it back"
-    )
+    match reason:
+        case "dropped":
+            detail = f"the policy {policy} found no label"
+        case "flawed":
+            named = [flaw for flaw in (*row["flaws"], row["flaw"]) if flaw is not None]
+            detail = f"flaws named by its readers: {', '.join(named)}"
+            if spec.twin:
+                detail += "; every reader of this row or of its twin named one"
+        case _:
+            detail = "not needed for the rows wanted, or its label has enough; growing takes it "
+            detail += "back"
     return {
         **rejection(reason, detail, {name: row[name] for name in spec.fields}),
         **{name: row[name] for name in ("slot", "intended_label", "annotated_label")},

@@ -1,44 +1,18 @@
 """Operators of labels: intended labels and blind annotation of instances."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field, field_validator
 
 from targen.errors import StepError
-from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.requests import answers, make_request, task_block
-from targen.prompts.render import messages, object_schema
+from targen.operators.base import StepInput, StepResult
+from targen.operators.judging import JudgeParams, Reader, Reading, judge
 from targen.steps import INSTANCES, LABELS
-from targen.tasks.answers import Label, agreement, majority
+from targen.tasks.answers import Kind, Label, agreement, label_key, majority
 from targen.tasks.registry import operator
-from targen.tasks.spec import TaskSpec
 
 PROMPT = "labels/annotate.md"
-
-
-def label_schema(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON schema of a label; the options are the task's labels or the row's choices."""
-    options = list(spec.labels) or list(row[spec.answer.choices or ""])
-    one = {"type": "string", "enum": options}
-    return {"type": "array", "items": one} if spec.answer.kind == "multi" else one
-
-
-def row_block(spec: TaskSpec, row: Mapping[str, Any], question: bool = True) -> dict[str, Any]:
-    """Return the data block of a prompt about one row: task, label definitions, and row."""
-    block: dict[str, Any] = {"task": task_block(spec, question=question)}
-    if spec.labels:
-        block["labels"] = spec.label_definitions
-    block["row"] = {name: row[name] for name, f in spec.fields.items() if not f.derived}
-    return block
-
-
-def label_in(value: Mapping[str, Any] | None) -> Label | None:
-    """Return the label of a parsed answer: a sorted list for `multi`, None if it has no label."""
-    label = (value or {}).get("label")
-    if isinstance(label, list):
-        return sorted({str(name) for name in label})
-    return label if isinstance(label, str) else None
 
 
 @operator(LABELS, "from_constraints", needs_labels=True)
@@ -65,6 +39,7 @@ async def intended(step: StepInput, params: Any) -> StepResult:
             "intended_label": row["intended_label"],
             "label": row["intended_label"],
             "votes": [],
+            "flaws": [],
             "agreement": None,
             "request_ids": [],
         }
@@ -73,13 +48,12 @@ async def intended(step: StepInput, params: Any) -> StepResult:
     return StepResult(rows=rows, asked=len(rows))
 
 
-class AnnotateParams(LLMParams):
+class AnnotateParams(JudgeParams):
     """Parameters of `annotate`."""
 
-    temperature: float | None = Field(default=0.0, ge=0, le=2)
-    max_output_tokens: int = Field(default=256, ge=1)
     votes: int = Field(default=1, ge=1)
-    """number of independent annotations per row; odd, so that two labels cannot tie."""
+    """greatest number of independent annotations per row; odd, so that two labels cannot tie. A
+    row gets fewer if the first ones decide."""
 
     @field_validator("votes")
     @classmethod
@@ -89,48 +63,71 @@ class AnnotateParams(LLMParams):
         return value
 
 
-@operator(LABELS, "annotate", AnnotateParams, PROMPT, needs_labels=True)
-async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
-    """Request a label for every row `votes` times, without showing the intended label.
+def decided(kind: Kind, votes: Sequence[Label], planned: int) -> bool:
+    """Return whether further votes, up to `planned`, cannot change the majority.
 
-    A row whose annotation fails gets a null label.
+    This is so if a label has more than half of the planned votes. For `multi`, each label must be
+    in, or missing from, more than half of them.
+    """
+    needed = planned // 2 + 1
+    if kind != "multi":
+        keys = [label_key(kind, vote) for vote in votes]
+        return any(keys.count(key) >= needed for key in keys)
+    if len(votes) < needed:
+        return False
+    with_it = [sum(name in vote for vote in votes) for name in {n for v in votes for n in v}]
+    return all(max(count, len(votes) - count) >= needed for count in with_it)
+
+
+@operator(LABELS, "annotate", AnnotateParams, PROMPT, needs_labels=True, reads=("examples",))
+async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
+    """Request a label for every row up to `votes` times, without showing the intended label.
+
+    Each row first gets a majority's worth of votes (`votes // 2 + 1`), then one more at a time
+    until they decide. Vote v starts the lists of labels and rows at entry v, so that no position
+    is favored in all votes. A row whose annotation fails gets a null label.
 
     Raises:
-        StepError: more than half of the rows could not be annotated.
+        StepError: more than half of the rows could not be annotated, or the task has fewer
+            examples than `shots`.
     """
-    spec = step.spec
+    kind = step.spec.answer.kind
     instances = step.tables[INSTANCES].to_dicts()
-    requests = []
-    several = spec.answer.kind == "multi"
-    for row in instances:
-        prompt = messages(PROMPT, row_block(spec, row), several=several)
-        schema = object_schema({"label": label_schema(spec, row)})
-        requests += [
-            make_request(params, prompt, schema, "label", edition=spec.edition, sample=sample)
-            for sample in range(params.votes)
-        ]
-    outcomes = await answers(step.model, requests)
+    readings: list[list[Reading]] = [[] for _ in instances]
+    open_rows = list(range(len(instances)))
+    turns = range(params.votes // 2 + 1)
+    while open_rows and turns:
+        rows = [instances[index] for index in open_rows]
+        asks = [(Reader(PROMPT, "label", turn, turn), rows) for turn in turns]
+        for vote in await judge(step, params, asks):
+            for index, reading in zip(open_rows, vote, strict=True):
+                readings[index].append(reading)
+        open_rows = [i for i in open_rows if not decided(kind, _votes(readings[i]), params.votes)]
+        turns = range(turns.stop, min(turns.stop + 1, params.votes))
     result = StepResult(asked=len(instances))
-    errors: list[str] = []
-    for index, row in enumerate(instances):
-        cast = outcomes[index * params.votes : (index + 1) * params.votes]
-        votes = [label for outcome in cast if (label := label_in(outcome.value)) is not None]
-        errors += [f"{o.status}: {o.error}" for o in cast if label_in(o.value) is None]
-        label = majority(spec.answer.kind, votes)
+    for row, cast in zip(instances, readings, strict=True):
+        votes = _votes(cast)
+        label = majority(kind, votes)
         result.rows.append(
             {
                 "instance_id": row["instance_id"],
                 "intended_label": row["intended_label"],
                 "label": label,
                 "votes": votes,
-                "agreement": agreement(spec.answer.kind, votes, label),
-                "request_ids": [o.request_id for o in cast],
+                "flaws": [one.flaw for one in cast if one.label is not None],
+                "agreement": agreement(kind, votes, label),
+                "request_ids": [name for one in cast for name in one.request_ids],
             }
         )
     unlabeled = sum(row["label"] is None for row in result.rows)
     if unlabeled * 2 > len(instances):
+        errors = [one.error for cast in readings for one in cast if one.error]
         first = errors[0] if errors else "the votes tie"
         raise StepError(f"{unlabeled} of {len(instances)} rows got no label; first: {first}")
     if unlabeled:
         result.warnings.append(f"{unlabeled} rows got no label from the annotator")
     return result
+
+
+def _votes(readings: Sequence[Reading]) -> list[Label]:
+    return [one.label for one in readings if one.label is not None]

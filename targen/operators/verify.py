@@ -4,7 +4,7 @@ A problem is a phrase whose subject is the row's column.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from targen.hashing import canonical
@@ -13,10 +13,10 @@ from targen.lineage.audit import Verify
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.bounds import RATIONALE_CHARACTERS
-from targen.operators.correction import decide
-from targen.operators.labels import label_in
 from targen.operators.plan import attributes, context_block
 from targen.operators.seeds import KIND
+from targen.operators.verify_data import Completions, Problems, Record, prompt_data
+from targen.operators.verify_judging import corrected, labels
 from targen.steps import (
     ASKED,
     CONFUSABLE,
@@ -30,28 +30,9 @@ from targen.steps import (
     SEEDS,
     VOCABULARIES,
 )
-from targen.tasks.answers import agreement, label_key, majority
 from targen.tasks.validators import swap_gender
 
-Problems = Iterator[tuple[str, str]]
-"""(column, problem) pairs."""
-
-Completions = Mapping[str, StoredCompletion]
-Record = Mapping[str, Any]
-"""The record of how a table was made; empty if there is none."""
-
-
 NOT_IN_COMPLETION = "is not in the completion"
-
-
-def prompt_data(completion: StoredCompletion) -> dict[str, Any]:
-    """Return the data block of a prompt; empty if it has none."""
-    try:
-        text = str(completion.messages[1]["content"]).split("```json\n", 1)[1].rsplit("\n```", 1)[0]
-        block = json.loads(text)
-    except (IndexError, KeyError, ValueError):
-        return {}
-    return block if isinstance(block, dict) else {}
 
 
 def pairs(
@@ -195,6 +176,9 @@ def rejected(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
 
 def written(row: Row, completion: StoredCompletion) -> bool:
     """Return whether a completion contains the fields of a row."""
+    if "rows" in prompt_data(completion):
+        # A reader's answer has a label, which is no field.
+        return False
     shown = {n for e, i in pairs(completion, "slots", "slot") for n in (*e.get("given", {}), *i)}
     fields = {name: value for name, value in row.items() if name in shown}
     unchecked = {"intended_label": None, "rationale": None}
@@ -329,133 +313,6 @@ def _among(fields: Mapping[str, Any], examples: list[dict[str, Any]]) -> bool:
     """Return whether a row is among the examples, which may contain only some of its fields."""
     shown = ({name: e[name] for name in e if name in fields} for e in examples)
     return any(part and all(fields[n] == v for n, v in part.items()) for part in shown)
-
-
-def labels(item: Item, lineage: RowLineage, completions: Completions, record: Record) -> Problems:
-    """Check a row of labels against its instance and the annotators' answers."""
-    row = item.row
-    above = lineage.by_id.get((INSTANCES, item.item_id))
-    if above and row["intended_label"] != above.row["intended_label"]:
-        yield "intended_label", "differs from the instance's"
-    found = [completions.get(name) for name in item.request_ids]
-    if not found:
-        if row["label"] != row["intended_label"] or row["votes"]:
-            yield "label", "differs from the intended label, but the row has no request"
-        return
-    annotations = [one for one in found if one is not None]
-    if len(annotations) < len(found):
-        return
-    yield from _row_shown(above, annotations)
-    votes = [label for one in annotations if (label := label_in(one.value)) is not None]
-    if votes != list(row["votes"] or ()):
-        yield "votes", "differ from the annotators' answers"
-    kind = _kind(row["label"], record)
-    winner = majority(kind, votes)
-    if winner != row["label"]:
-        yield "label", "is not the majority of the votes"
-    share = agreement(kind, votes, winner)
-    if share != row["agreement"]:
-        yield "agreement", "is not the share of votes for the label"
-
-
-def corrected(
-    item: Item, lineage: RowLineage, completions: Completions, record: Record
-) -> Problems:
-    """Check a corrected or rejected row against its instance, labels and correction."""
-    row = dict(item.row)
-    dropped = item.asset.startswith("rejected/")
-    above = lineage.by_id.get((INSTANCES, item.item_id))
-    labeled = lineage.by_id.get((LABELS, item.item_id))
-    if above is None or labeled is None:
-        return
-    if dropped:
-        fields = json.loads(row["text"] or "{}")
-        row["intended_label"] = _text(row["intended_label"])
-    else:
-        fields = {name: row[name] for name in fields_of(above.row)}
-    for name, value in fields_of(above.row).items():
-        if fields.get(name) != value:
-            yield "text" if dropped else name, "differs from the instance"
-    want = {
-        "intended_label": above.row["intended_label"],
-        "annotated_label": labeled.row["label"] if labeled.row["votes"] else None,
-    }
-    for name, value in want.items():
-        if row[name] != (_text(value) if dropped else value):
-            yield name, "differs from the instance or its annotation"
-    earlier = [n for n in [above.row["request_id"], *labeled.row["request_ids"]] if n]
-    if item.request_ids[: len(earlier)] != earlier or len(item.request_ids) > len(earlier) + 1:
-        yield "request_ids", "are not those of the instance, its annotation and its correction"
-        return
-    corrections = item.request_ids[len(earlier) :]
-    correction = completions.get(corrections[0]) if corrections else None
-    if correction is not None or not corrections:
-        yield from _correction(item, above, correction)
-    if not dropped:
-        yield from _settled(item, lineage, record)
-
-
-def _correction(item: Item, above: Item, correction: StoredCompletion | None) -> Problems:
-    """Check corrected label and reason; without a correction, both must be null."""
-    row, dropped = item.row, item.asset.startswith("rejected/")
-    label, reason, problem = None, None, "is set, but the row has no correction request"
-    if correction is not None:
-        yield from _row_shown(above, [correction])
-        label, reason = label_in(correction.value), (correction.value or {}).get("reasons")
-        problem = "differs from the corrector's answer"
-    if row["corrected_label"] != (_text(label) if dropped else label):
-        yield "corrected_label", problem
-    if not dropped and row["reason"] != reason:
-        yield "reason", problem
-
-
-def _row_shown(above: Item | None, completions: list[StoredCompletion]) -> Problems:
-    """Check that the prompts of annotators and correctors contain this row."""
-    for one in completions:
-        shown = prompt_data(one).get("row")
-        fields = fields_of(above.row) if above else {}
-        if above and (
-            not isinstance(shown, dict) or any(fields.get(n) != v for n, v in shown.items())
-        ):
-            yield "request_ids", f"contain {one.request_id}, whose prompt contains another row"
-
-
-def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
-    """Check a finished row's label and verdict against the votes and the policy."""
-    row = item.row
-    intended = row["intended_label"]
-    kind = _kind(row["label"], record)
-    differs = row["label"] is not None and intended is not None
-    differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
-    if row["verdict"] != ("relabelled" if differs else "kept"):
-        yield "verdict", "does not follow from the labels"
-    policy = record.get("params", {}).get("policy")
-    if policy is None:
-        named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
-        if row["label"] is not None and row["label"] not in named:
-            yield "label", "is none of the intended, annotated and corrected labels"
-        return
-    unit: list[Row] = [row]
-    for other in lineage.items:
-        # The policy decides on both rows of a pair together.
-        if other.asset == CORRECTED_SET and other.role == "twin":
-            unit.append(other.row)
-    unit.sort(key=lambda one: one["#"])
-    votes = [
-        [one[name] for one in unit]
-        for name in ("intended_label", "annotated_label", "corrected_label")
-    ]
-    if decide(policy, kind, *votes) != row["label"]:
-        yield "label", f"is not what the policy {policy} decides"
-
-
-def _kind(label: Any, record: Record) -> Any:
-    return record.get("answer_kind") or ("multi" if isinstance(label, list) else "class")
-
-
-def _text(label: Any) -> Any:
-    """Return a label as the `rejected` table stores it."""
-    return ", ".join(label) if isinstance(label, list) else label
 
 
 def _with_last(check: Callable[[Item, RowLineage, StoredCompletion | None], Problems]) -> Verify:

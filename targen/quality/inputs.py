@@ -83,6 +83,7 @@ class ReportInputs:
         no_embeddings: why there are no embeddings.
         corrector_blind: the corrector did not see the intended label. Otherwise the noise
             estimate, which assumes this, is skipped.
+        votes: greatest number of the annotator's votes per row.
         reviewed: reviewed rows: `instance_id`, `right` (bool) and `weight` (number of rows that
             the row represents). They override the noise estimate.
         planted_errors: rows that were corrected a second time under a known wrong label:
@@ -121,6 +122,7 @@ class ReportInputs:
     embedding_model: str | None = None
     no_embeddings: str = "no embeddings were given"
     corrector_blind: bool = True
+    votes: int = 1
     reviewed: pl.DataFrame | None = None
     planted_errors: pl.DataFrame | None = None
     required: pl.DataFrame | None = None
@@ -161,6 +163,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
     """Return the arguments of `ReportInputs` that are read from the task."""
     answer = spec.answer
     _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
+    _, annotation = resolve(spec.recipe.choice(LABELS), LABELS)
     return {
         "task_name": spec.name,
         "title": spec.title,
@@ -174,6 +177,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         "options": (answer.choices,) if answer.choices else tuple(answer.options),
         "pair_field": spec.twin.id_field if spec.twin else None,
         "rows_asked": spec.wanted_rows,
+        "votes": getattr(annotation, "votes", 1),
         "corrector_blind": not getattr(params, "shown", False),
         "gates": tuple(spec.gates),
     }

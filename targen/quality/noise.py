@@ -5,15 +5,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from targen.hashing import rng
 from targen.quality.agreement import annotated
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
 from targen.quality.text import Ints, generator
-from targen.steps import CORRECTED_SET, INSTANCES
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS
+from targen.tasks.answers import label_key
 
-READINGS = ("intended", "annotated", "corrected")
+MISSING = -1
+"""Number of an annotated or corrected label that was not given."""
+LEAST_ROWS = 30
+LEAST_AUDITED = 10
+"""Rows with all three labels that an estimate needs, and such rows with equal intended and
+annotated labels."""
+CORRECTED = "corrected"
+READINGS = ("intended", "annotated", CORRECTED)
 CHAINS = 500
 CHAIN_STEPS = 60
 ROUNDS = 300
@@ -44,13 +53,19 @@ def posterior_of(prior: Floats, confusion: Floats, patterns: Ints) -> Floats:
     Args:
         prior: share of each true label, (draws, labels).
         confusion: P(given | true), (draws, readings, true, given).
-        patterns: label numbers, (patterns, readings).
+        patterns: label numbers, (patterns, readings). A `MISSING` one says nothing.
     """
     logs = np.log(prior)[:, None, :]
     for r in range(patterns.shape[1]):
-        logs = logs + np.log(confusion[:, r])[:, :, patterns[:, r]].transpose(0, 2, 1)
+        given = np.log(confusion[:, r])[:, :, patterns[:, r]].transpose(0, 2, 1)
+        logs = logs + np.where(patterns[:, r, None] == MISSING, 0.0, given)
     shares = np.exp(logs - logs.max(axis=2, keepdims=True))
     return np.asarray(shares / shares.sum(axis=2, keepdims=True), dtype=np.float64)
+
+
+def _given(patterns: Ints, labels: int) -> Floats:
+    """Return one-hot labels, (patterns, readings, labels); all zeros where a label is missing."""
+    return np.asarray(np.eye(labels)[patterns] * (patterns != MISSING)[..., None])
 
 
 def dawid_skene(patterns: Ints, weights: Floats, labels: int) -> tuple[Floats, Floats, Floats]:
@@ -60,6 +75,9 @@ def dawid_skene(patterns: Ints, weights: Floats, labels: int) -> tuple[Floats, F
     confusion[r, t, given by r], with `prior_counts`. Source: Dawid and Skene 1979. It starts from
     the majority vote, which determines which class is which label.
 
+    A missing label adds nothing to the confusion table of its reading. This is exact if, given the
+    labels that are there, it is missing at random (Rubin 1976), which `readings_of` ensures.
+
     Args:
         patterns: distinct patterns of label numbers, (patterns, readings).
         weights: rows per pattern, (patterns,).
@@ -68,8 +86,8 @@ def dawid_skene(patterns: Ints, weights: Floats, labels: int) -> tuple[Floats, F
     Returns:
         Prior (labels,), confusion (readings, true, given), posterior (patterns, labels).
     """
-    given = np.eye(labels)[patterns]
-    posterior = given.mean(axis=1)
+    given = _given(patterns, labels)
+    posterior = given.sum(axis=1) / given.sum(axis=(1, 2))[:, None]
     for _ in range(ROUNDS):
         mass = posterior * weights[:, None]
         prior = mass.sum(axis=0) + 0.5
@@ -95,7 +113,7 @@ def sampled(
     Returns:
         Priors (chains, labels) and confusion tables (chains, readings, true, given).
     """
-    given = np.eye(labels)[patterns]
+    given = _given(patterns, labels)
     belief = np.repeat(start[None], CHAINS, axis=0)
     rows = np.repeat(counts[None], CHAINS, axis=0)
     for _ in range(CHAIN_STEPS):
@@ -132,14 +150,18 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
 
     Args:
         readings: columns intended, annotated and corrected (labels), for pairs also those of the
-            second row, and final (label; null if the row was not kept). Rows without a reading,
-            or with a label outside `labels`, are excluded.
+            second row, and final (label; null if the row was not kept). An annotated or
+            corrected label is null if there is none. Rows without an intended label, or with a
+            label outside `labels`, are excluded.
         labels: the label set.
     """
     numbers = {label: i for i, label in enumerate(labels)}
     names = [name for name in readings.columns if name != "final"]
     coded = readings.select(
-        pl.col(name).replace_strict(numbers, default=None, return_dtype=pl.Int64)
+        pl.when(pl.col(name).is_null() & pl.lit(name.startswith(READINGS[1:])))
+        .then(MISSING)
+        .otherwise(pl.col(name).replace_strict(numbers, default=None, return_dtype=pl.Int64))
+        .alias(name)
         for name in (*names, "final")
     ).drop_nulls(names)
     cells = coded.group_by(*names, "final").len().sort(*names, "final", nulls_last=True)
@@ -190,12 +212,19 @@ def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     """Return the three readings of each row that correction saw, and the final label if kept.
 
+    The corrector is asked about all disputed rows and about a random share of the others. The
+    estimate thus needs no weights: given the intended and the annotated label, it is chance
+    whether a corrected label is there. Some rows with equal labels are corrected for another
+    reason, a flaw or a split vote. So that they do not count too much, only the audited share of
+    them keeps its corrected label here.
+
     The rows of a pair share one true label. They become one row, with the annotated and the
     corrected label of the second as additional readings.
     """
     names = {f"{name}_label": name for name in READINGS}
     paired = inputs.pair_field is not None and INSTANCES in inputs.tables
-    ids = ["instance_id"] if paired else []
+    known = "instance_id" in inputs.rows.columns
+    ids = ["instance_id"] if known else []
     parts = [inputs.rows.select(*ids, *names, final="label").rename(names)]
     rejected = inputs.rejected.get(CORRECTED_SET)
     if rejected is not None:
@@ -203,24 +232,65 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
         missing = pl.lit(None, dtype=pl.String)
         parts.append(lost.select(*ids, *names, final=missing).rename(names))
     found = pl.concat(parts)
-    if not paired:
+    if not known:
         return found
-    slots = inputs.tables[INSTANCES].select("instance_id", "slot")
-    rows = found.join(slots, on="instance_id", how="left", maintain_order="left")
-    second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
-    pairs = rows.group_by("slot", maintain_order=True).agg(
-        pl.col(*READINGS, "final").first(), rows=pl.len(), **second
-    )
-    return pairs.filter(pl.col("rows") == 2).drop("slot", "rows")
+    found = found.with_columns(doubted=_doubted(inputs, found), unit=pl.col("instance_id"))
+    if paired:
+        slots = inputs.tables[INSTANCES].select("instance_id", "slot")
+        rows = found.join(slots, on="instance_id", how="left", maintain_order="left")
+        second = {f"{name}, twin": pl.col(name).last() for name in READINGS[1:]}
+        found = (
+            rows.group_by("slot", maintain_order=True)
+            .agg(
+                pl.col(*READINGS, "final", "unit").first(),
+                pl.col("doubted").any(),
+                rows=pl.len(),
+                **second,
+            )
+            .filter(pl.col("rows") == 2)
+        )
+    names = [name for name in found.columns if name.startswith(READINGS)]
+    return _thinned(found).select(*READINGS, "final", *names[len(READINGS) :])
+
+
+def _doubted(inputs: ReportInputs, rows: pl.DataFrame) -> pl.Series:
+    """Return, per row, whether its annotator named a flaw or its votes differ."""
+    labels = inputs.tables.get(LABELS)
+    if labels is None or not {"votes", "flaws"} <= set(labels.columns):
+        return pl.Series("doubted", [False] * rows.height)
+    kind = inputs.answer_kind
+    doubted = {
+        row["instance_id"]: len({label_key(kind, vote) for vote in row["votes"] or ()}) > 1
+        or any(flaw != "none" for flaw in row["flaws"] or ())
+        for row in labels.select("instance_id", "votes", "flaws").iter_rows(named=True)
+    }
+    return pl.Series("doubted", [doubted.get(name, False) for name in rows["instance_id"]])
+
+
+def _thinned(rows: pl.DataFrame) -> pl.DataFrame:
+    """Remove corrected labels of doubted rows with equal labels, down to the audited share."""
+    corrected = [name for name in rows.columns if name.startswith(CORRECTED)]
+    equal = rows["intended"] == rows["annotated"]
+    if "annotated, twin" in rows.columns:
+        equal &= rows["intended"] == rows["annotated, twin"]
+    equal = equal.fill_null(value=False)
+    plain = rows.filter(equal & ~rows["doubted"])
+    audited = plain.filter(pl.col(CORRECTED).is_not_null()).height / max(1, plain.height)
+    if audited == 1:
+        return rows
+    drawn = [rng("thinned", name).random() < audited for name in rows["unit"]]
+    keep = ~(equal & rows["doubted"]) | pl.Series(drawn, dtype=pl.Boolean)
+    return rows.with_columns(pl.when(keep).then(pl.col(name)).alias(name) for name in corrected)
 
 
 def _planted(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add how often correction detects a planted wrong label and changes an agreed one.
 
     detection: share of planted wrong labels that the corrector did not confirm. false_alarm:
-    share of the rows with equal intended and annotated labels (all rows without annotation) that
-    the corrector changed. A few of these labels are wrong, so it is an upper bound. Both are from
-    0 to 1. Planted labels are drawn at random and may be easier to detect than real errors.
+    share of the corrected rows with equal intended and annotated labels (of all corrected rows
+    without annotation) that the corrector changed. A few of these labels are wrong, so it is an
+    upper bound. Both are from 0 to 1. Planted labels are drawn at random and may be easier to
+    detect than real errors.
     """
     planted = inputs.planted_errors
     if planted is None or not planted.height:
@@ -230,7 +300,9 @@ def _planted(inputs: ReportInputs, collector: MetricCollector) -> None:
     collector.add(rate("detection", "planted errors", detected))
     if _has_readings(inputs):
         intended, annotated_, corrected = (pl.col(name) for name in READINGS)
-        agreed = readings_of(inputs).filter(annotated_.is_null() | (intended == annotated_))
+        agreed = readings_of(inputs).filter(
+            annotated_.is_null() | (intended == annotated_), corrected.is_not_null()
+        )
         changed = agreed.select(changed=intended != corrected)["changed"]
         collector.add(rate("false_alarm", "all", changed))
 
@@ -249,9 +321,19 @@ def _reason_not_estimable(inputs: ReportInputs) -> str | None:
         return "the corrector was shown the intended label, so the readings are not independent"
     if len(label_set(inputs)) < 2:
         return "there is only one label"
+    return _too_few(inputs)
+
+
+def _too_few(inputs: ReportInputs) -> str | None:
     known = [pl.col(name).is_in(label_set(inputs)) for name in READINGS]
-    if readings_of(inputs).filter(*known).height < 30:
-        return "fewer than 30 rows have all three readings"
+    complete = readings_of(inputs).filter(*known)
+    if complete.height < LEAST_ROWS:
+        return f"fewer than {LEAST_ROWS} rows have all three readings"
+    if complete.filter(pl.col("intended") == pl.col("annotated")).height < LEAST_AUDITED:
+        return (
+            f"fewer than {LEAST_AUDITED} rows with equal intended and annotated labels were "
+            "corrected; raise `audit` or `audit_at_least`"
+        )
     return None
 
 

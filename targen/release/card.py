@@ -195,7 +195,7 @@ def _labeling(inputs: ReleaseInputs) -> str:
     }.get(labels.name)
     if written is None:
         votes = getattr(params, "votes", 1)
-        often = "once" if votes == 1 else f"{votes} times"
+        often = "once" if votes == 1 else f"up to {votes} times"
         written = (
             f"An annotating model was asked {often} for the label of each row. It did not see the "
             "label that the text was written for."
@@ -213,8 +213,13 @@ def _labeling(inputs: ReleaseInputs) -> str:
         checked = f"No model corrected it; {decided}."
     else:
         sight = "was shown" if getattr(how, "shown", False) else "was not shown"
+        some = policy == "majority" and getattr(how, "ask", "always") == "disputed"
+        about = "each row"
+        if some and labels.name == "annotate":
+            about = "each row whose label was in doubt, and of a random share of the others"
         checked = (
-            f"A correcting model then gave a reason and a label; it {sight} the intended label. "
+            f"A correcting model then gave a reason and a label of {about}; it {sight} the "
+            "intended label. "
             f"If the labels differ, {decided}."
         )
     changed = int((rows["verdict"] == "relabelled").sum())

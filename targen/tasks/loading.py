@@ -274,5 +274,6 @@ def _plan_of(recipe: Recipe) -> dict[str, Any]:
     return {
         "per_slot": contexts.per_slot,
         "per_call": int(getattr(instances, "per_call", 1)),
-        "drops": getattr(correction, "policy", None) != "keep",
+        "drops": getattr(correction, "policy", None) != "keep"
+        or getattr(correction, "drop_flawed", False),
     }

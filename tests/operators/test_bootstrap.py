@@ -9,7 +9,7 @@ from targen.errors import StepError
 from targen.operators.bootstrap import BootstrapParams, row_filter, text_filter
 from tests.operators.test_example_growth import key
 from tests.operators.test_generation import tables_of
-from tests.support.models import ScriptedModel, block_of, random_model
+from tests.support.models import ScriptedModel, block_of, judging, random_model
 from tests.support.specs import real_task, spec_of
 
 NOTES = """\
@@ -302,7 +302,7 @@ async def test_a_class_task_grows_each_label_from_its_own_examples(tmp_path):
     def say(request):
         block = block_of(request)
         if "slots" not in block:
-            return {"reasons": "so", "label": block["row"]["note"].split()[0]}
+            return judging(request, lambda row: row["note"].split()[0])
         name = block["label"]["name"]
         return {
             "items": [

@@ -5,9 +5,10 @@ from collections import Counter
 import pytest
 
 from targen.errors import SpecError, StepError
+from targen.llm.types import Outcome
 from targen.operators.correction import decide
 from tests.operators.test_generation import mood_model, tables_of
-from tests.support.models import ScriptedModel, block_of, failing
+from tests.support.models import ScriptedModel, block_of, failing, judging
 from tests.support.specs import MOOD, spec_of
 
 PAPER = MOOD.replace("rows: 8", "rows: 8\nrecipe: targen-paper")
@@ -44,28 +45,23 @@ def labelling(annotate, correct, base=None):
     base = base or mood_model()
 
     def answer(request):
-        properties = request.schema["properties"]
-        if "reasons" in properties:
-            return correct(request, block_of(request))
-        if "label" in properties:
-            return annotate(request, block_of(request))
-        return base.answer(request)
+        reader = {"correction": correct, "label": annotate}.get(request.schema_name)
+        if reader is None:
+            return base.answer(request)
+        (row,) = block_of(request)["rows"]
+        said = reader(request, row)
+        return said if isinstance(said, Outcome) else judging(request, lambda row: said)
 
     return ScriptedModel(answer)
 
 
-def truth(block):
-    return block["row"]["note"].split(" at ")[0]
+def truth(row):
+    return row["note"].split(" at ")[0]
 
 
 async def test_two_voices_against_one_relabel_a_row(tmp_path):
-    def said(request, block):
-        label = "sad" if "place 0 event 1" in block["row"]["note"] else truth(block)
-        return (
-            {"reasons": "r", "label": label}
-            if "reasons" in request.schema["properties"]
-            else {"label": label}
-        )
+    def said(request, row):
+        return "sad" if "place 0 event 1" in row["note"] else truth(row)
 
     made = await tables_of(spec_of(tmp_path), labelling(said, said))
     table = made["corrected_set"].table
@@ -77,7 +73,7 @@ async def test_two_voices_against_one_relabel_a_row(tmp_path):
             "sad",
             "sad",
         )
-        assert row["reason"] == "r"
+        assert row["reason"] == "because"
     assert table["request_ids"].list.len().min() == 3
 
 
@@ -86,9 +82,9 @@ async def test_annotators_never_see_what_was_intended(tmp_path):
     await tables_of(spec_of(tmp_path), model)
     for request in model.history:
         block = block_of(request)
-        if "row" in block:
-            assert set(block) == {"task", "labels", "row"}
-            assert set(block["row"]) == {"note"}
+        if "rows" in block:
+            assert set(block) == {"task", "labels", "rows"}
+            assert [set(row) for row in block["rows"]] == [{"row", "note"}]
 
 
 async def test_the_corrector_of_the_paper_sees_label_and_reasons(tmp_path):
@@ -100,8 +96,8 @@ async def test_the_corrector_of_the_paper_sees_label_and_reasons(tmp_path):
         if "slots" in block:
             value = mood_model().answer(request)
             return {"items": [{**item, "rationale": "it says so"} for item in value["items"]]}
-        if "proposed" in block:
-            seen.append(block["proposed"])
+        if "proposed" in block.get("rows", [{}])[0]:
+            seen.append(block["rows"][0]["proposed"])
         return mood_model().answer(request)
 
     made = await tables_of(spec_of(tmp_path, text), ScriptedModel(answer))
@@ -116,11 +112,12 @@ def paper_model(seen):
         if "slots" in block:
             value = mood_model().answer(request)
             return {"items": [{**item, "rationale": "it says so"} for item in value["items"]]}
-        if "proposed" in block:
-            seen.append((truth(block), block["proposed"]))
+        if "rows" in block:
+            (row,) = block["rows"]
+            seen.append((truth(row), row["proposed"]))
             # It believes whatever it is shown about place 0, and sees through the rest.
-            label = block["proposed"]["label"] if "place 0" in block["row"]["note"] else None
-            return {"reasons": "r", "label": label or truth(block)}
+            label = row["proposed"]["label"] if "place 0" in row["note"] else None
+            return judging(request, lambda row: label or truth(row))
         return mood_model().answer(request)
 
     return ScriptedModel(answer)
@@ -157,11 +154,11 @@ def test_a_blind_corrector_is_shown_no_error(tmp_path):
 
 
 async def test_votes_are_samples_and_their_majority_stands(tmp_path):
-    def annotate(request, block):
-        return {"label": "glad" if request.sample == 0 else "sad"}
+    def annotate(request, row):
+        return "glad" if request.sample == 0 else "sad"
 
-    def correct(request, block):
-        return {"reasons": "", "label": truth(block)}
+    def correct(request, row):
+        return truth(row)
 
     text = MOOD + "  labels: {votes: 3}\n"
     made = await tables_of(spec_of(tmp_path, text), labelling(annotate, correct), "labels")
@@ -172,13 +169,13 @@ async def test_votes_are_samples_and_their_majority_stands(tmp_path):
 
 
 async def test_a_row_without_annotation_keeps_its_place(tmp_path):
-    def annotate(request, block):
-        if "place 0" in block["row"]["note"]:
+    def annotate(request, row):
+        if "place 0" in row["note"]:
             return failing(request, "refused", "no")
-        return {"label": truth(block)}
+        return truth(row)
 
-    def correct(request, block):
-        return {"reasons": "", "label": truth(block)}
+    def correct(request, row):
+        return truth(row)
 
     made = await tables_of(spec_of(tmp_path), labelling(annotate, correct))
     assert made["labels"].table["label"].null_count() > 0
@@ -193,14 +190,8 @@ async def test_an_annotator_that_never_answers_is_one_error(tmp_path):
 
 
 async def test_the_set_is_balanced_first_and_then_filled_up(tmp_path):
-    def mostly_glad(request, block):
-        number = int(block["row"]["note"].split()[-1])
-        label = "glad" if number < 8 else "sad"
-        return (
-            {"reasons": "", "label": label}
-            if "reasons" in request.schema["properties"]
-            else {"label": label}
-        )
+    def mostly_glad(request, row):
+        return "glad" if int(row["note"].split()[-1]) < 12 else "sad"
 
     made = await tables_of(spec_of(tmp_path), labelling(mostly_glad, mostly_glad))
     counts = Counter(made["corrected_set"].table["label"])
@@ -213,11 +204,10 @@ async def test_the_set_is_balanced_first_and_then_filled_up(tmp_path):
 
 
 async def test_fewer_than_half_is_an_error(tmp_path):
-    def flip(request, block):
-        other = "sad" if truth(block) == "glad" else "glad"
-        return {"reasons": "", "label": other}
+    def flip(request, row):
+        return "sad" if truth(row) == "glad" else "glad"
 
     text = MOOD + "  correction: {policy: drop}\n"
-    model = labelling(lambda r, b: {"label": truth(b)}, flip)
+    model = labelling(lambda request, row: truth(row), flip)
     with pytest.raises(StepError, match="only 0 of 8 rows are left"):
         await tables_of(spec_of(tmp_path, text), model)

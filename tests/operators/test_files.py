@@ -6,7 +6,7 @@ import pytest
 from targen.errors import SpecError, StepError
 from targen.operators import run_step, step_digest
 from tests.operators.test_generation import tables_of
-from tests.support.models import ScriptedModel, block_of, random_model
+from tests.support.models import ScriptedModel, block_of, judging, random_model
 from tests.support.specs import MOOD, real_task, spec_of
 
 OWN = MOOD[: MOOD.index("contexts:")].replace("rows: 8", "rows: 4\nrecipe: label-own-data") + (
@@ -24,12 +24,11 @@ def judge(wrong=()):
     """Label notes by a fixed rule; the corrector errs on the notes in `wrong`."""
 
     def answer(request):
-        note = block_of(request)["row"]["note"]
-        label = "glad" if note in ("Hooray", "Ah", "Oh") else "sad"
-        if "reasons" in request.schema["properties"]:
-            other = "sad" if label == "glad" else "glad"
-            return {"reasons": "r", "label": other if note in wrong else label}
-        return {"label": label}
+        (row,) = block_of(request)["rows"]
+        label = "glad" if row["note"] in ("Hooray", "Ah", "Oh") else "sad"
+        other = "sad" if label == "glad" else "glad"
+        errs = request.schema_name == "correction" and row["note"] in wrong
+        return judging(request, lambda row: other if errs else label)
 
     return ScriptedModel(answer)
 

@@ -9,7 +9,7 @@ from targen.errors import StepError
 from targen.operators import run_step
 from targen.steps import UPSTREAM
 from targen.tables import contracts
-from tests.support.models import ScriptedModel, block_of, failing, random_model
+from tests.support.models import ScriptedModel, block_of, failing, judging, random_model
 from tests.support.specs import MOOD, real_task, spec_of
 
 
@@ -46,10 +46,8 @@ def mood_model(broken=lambda block, slot, sample: False, seeds_per_page=3):
             ]
         elif "wanted" in block:
             items = [{"text": f"place {n}"} for n in range(block["wanted"]["count"])]
-        elif "reasons" in request.schema["properties"]:
-            return {"reasons": "because", "label": block["row"]["note"].split(" at ")[0]}
         else:
-            return {"label": block["row"]["note"].split(" at ")[0]}
+            return judging(request, lambda row: row["note"].split(" at ")[0])
         return {"items": items}
 
     return ScriptedModel(answer)
@@ -231,7 +229,7 @@ async def test_pairs_are_made_by_code_and_share_slot_and_label():
                     for n in range(block["wanted"]["count"])
                 ]
             }
-        return {"reasons": "", "label": "entailment"}
+        return judging(request, lambda row: "entailment")
 
     model = ScriptedModel(answer)
     made = await tables_of(real_task("axg", rows=10), model)

@@ -5,7 +5,7 @@ import pytest
 from targen.operators.correction import decide
 from targen.tasks.answers import agreement, majority
 from tests.operators.test_generation import tables_of
-from tests.support.models import ScriptedModel, block_of
+from tests.support.models import ScriptedModel, block_of, judging
 from tests.support.specs import MOOD, real_task, spec_of
 
 
@@ -75,10 +75,12 @@ async def test_a_task_of_several_labels_under_targen(tmp_path):
             return {"items": [{"item": n, "event": f"{text} {done + n}"} for n in (1, 2, 3)]}
         if "wanted" in block:
             return {"items": [{"text": f"p{n}"} for n in range(block["wanted"]["count"])]}
-        named = [n for n in block["row"]["note"].split(" at ")[0].split("+") if n]
-        if "reasons" in request.schema["properties"]:
-            return {"reasons": "r", "label": named}
-        return {"label": [n for n in named if n != "calm"]}
+        missed = "calm" if request.schema_name == "label" else None
+
+        def named(row):
+            return [n for n in row["note"].split(" at ")[0].split("+") if n not in ("", missed)]
+
+        return judging(request, named)
 
     made = await tables_of(spec_of(tmp_path, SEVERAL), ScriptedModel(answer))
     table = made["corrected_set"].table
@@ -100,15 +102,15 @@ async def test_annotators_of_several_labels_are_asked_for_a_list():
 
     def answer(request):
         block = block_of(request)
-        if "row" in block:
+        if "rows" in block:
             seen.append(request)
-            label = ["twist", "dialogue", "twist"]
-            more = {"reasons": "r"} if "reasons" in request.schema["properties"] else {}
-            return {**more, "label": label}
+            return judging(request, lambda row: ["twist", "dialogue", "twist"])
         return {"items": [{"slot": 1, "story": f"Story of {block['slots'][0]['requirements']}"}]}
 
     made = await tables_of(spec, ScriptedModel(answer))
-    assert all("empty list" in r.messages[0]["content"] or "reasons" in str(r.schema) for r in seen)
-    assert seen[0].schema["properties"]["label"]["type"] == "array"
-    assert made["labels"].table["votes"].to_list()[0] == [["dialogue", "twist"]] * 3
+    assert all("list may be empty" in r.messages[0]["content"] for r in seen)
+    item = seen[0].schema["properties"]["items"]["items"]["properties"]
+    assert item["label"]["type"] == "array"
+    # Two equal votes of three decide.
+    assert made["labels"].table["votes"].to_list()[0] == [["dialogue", "twist"]] * 2
     assert made["corrected_set"].table["label"].to_list() == [["dialogue", "twist"]] * 4

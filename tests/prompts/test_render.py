@@ -34,7 +34,7 @@ def test_a_block_comes_back_as_it_was_and_nothing_closes_it(block):
 
 
 def test_templates_in_data_are_not_rendered():
-    block = {"row": {"text": "{{ 7 * 7 }} {% for x in y %}"}}
+    block = {"rows": [{"text": "{{ 7 * 7 }} {% for x in y %}"}]}
     assert "{{ 7 * 7 }}" in messages("labels/annotate.md", block)[1]["content"]
 
 

@@ -44,6 +44,115 @@ def test_the_interval_covers_the_truth_and_is_narrow(labels, seeds, needed):
     assert covered >= needed
 
 
+def sequential(frame, seed, share=0.2, doubted=0.0):
+    """Remove the corrected labels that sequential judging does not ask for.
+
+    Returns:
+        The frame, and whether each row was doubted for another reason than its labels.
+    """
+    random = np.random.default_rng([seed, 1])
+    agree = (frame["intended"] == frame["annotated"]).to_numpy()
+    # Doubt is more frequent where the corrector disagrees: the case that biases.
+    odd = (frame["corrected"] != frame["intended"]).to_numpy()
+    doubt = random.random(len(agree)) < np.where(odd, doubted, doubted / 4)
+    asked = pl.Series(~agree | doubt | (random.random(len(agree)) < share))
+    corrected = pl.when(asked).then(pl.col("corrected"))
+    return frame.with_columns(corrected.alias("corrected")), doubt
+
+
+def test_the_interval_covers_the_truth_when_agreeing_rows_are_only_audited():
+    covered, estimates, truths, full = 0, [], [], []
+    for seed in range(20):
+        frame, names, truth = simulated(seed, 500, 2)
+        part, _ = sequential(frame, seed)
+        assert 0.5 < part["corrected"].null_count() / part.height < 0.8
+        left = noise.estimate(part, names).left
+        covered += left.low <= truth + 1e-12 and truth - 1e-12 <= left.high
+        assert (left.high - left.low) / 2 <= 0.05
+        estimates.append(left.value)
+        truths.append(truth)
+        full.append(noise.estimate(frame, names).left.value)
+    assert covered >= 18
+    assert abs(np.mean(estimates) - np.mean(full)) < 0.006
+    # If the rows without a correction did not count, all others would look suspicious.
+    naive = [
+        noise.estimate(
+            sequential(simulated(s, 500, 2)[0], s)[0].drop_nulls("corrected"),
+            ["label 0", "label 1"],
+        )
+        for s in range(3)
+    ]
+    assert min(one.left.value for one in naive) > 2 * np.mean(truths)
+
+
+def test_a_missing_label_adds_nothing():
+    """Updates of a table with missing labels, written as loops."""
+    patterns = np.array([[0, 0, 0], [0, 0, -1], [1, 0, 1], [1, 1, -1]])
+    prior, confusion, belief = noise.dawid_skene(patterns, np.array([5.0, 20.0, 4.0, 9.0]), 2)
+    for row, found in zip(patterns, belief, strict=True):
+        joint = [
+            prior[t] * np.prod([confusion[r, t, g] for r, g in enumerate(row) if g >= 0])
+            for t in range(2)
+        ]
+        assert found.tolist() == pytest.approx([j / sum(joint) for j in joint], abs=1e-5)
+    assert confusion.sum(axis=2).tolist() == pytest.approx(np.ones((3, 2)))
+    corrected = confusion[2, 0, 1] / confusion[2, 0, 0]
+    assert corrected < 0.5
+
+
+def judged(frame, doubt):
+    """Return inputs whose tables hold these readings."""
+    ids = [f"id {n}" for n in range(frame.height)]
+    rows = frame.select(
+        instance_id=pl.Series(ids),
+        premise=pl.lit("p"),
+        hypothesis=pl.lit("h"),
+        label=pl.col("intended"),
+        intended_label=pl.col("intended"),
+        annotated_label=pl.col("annotated"),
+        corrected_label=pl.col("corrected"),
+    )
+    labels = pl.DataFrame(
+        {
+            "instance_id": ids,
+            "label": frame["annotated"],
+            "votes": [[label] for label in frame["annotated"]],
+            "flaws": [["ambiguous" if one else "none"] for one in doubt],
+        }
+    )
+    tables = {"corrected_set": rows, "labels": labels}
+    return inputs(60, tables=tables, rejected={}, labels=("label 0", "label 1"))
+
+
+def test_rows_corrected_for_a_flaw_do_not_count_more_than_the_others():
+    shares, plain = [], []
+    for seed in range(6):
+        frame, _, _ = simulated(seed, 2000, 2)
+        part, doubt = sequential(frame, seed, doubted=0.6)
+        found = noise.readings_of(judged(part, doubt))
+        agree = found.filter(pl.col("intended") == pl.col("annotated")).drop_nulls("corrected")
+        shares.append((agree["corrected"] != agree["intended"]).mean())
+        naive = part.filter(pl.col("intended") == pl.col("annotated")).drop_nulls("corrected")
+        plain.append((naive["corrected"] != naive["intended"]).mean())
+    true = [
+        (f["corrected"] != f["intended"]).mean()
+        for f in (
+            simulated(seed, 2000, 2)[0].filter(pl.col("intended") == pl.col("annotated"))
+            for seed in range(6)
+        )
+    ]
+    assert np.mean(shares) == pytest.approx(np.mean(true), abs=0.02)
+    assert np.mean(plain) > np.mean(true) + 0.03
+
+
+def test_an_estimate_needs_audited_rows():
+    frame, _, _ = simulated(0, 500, 2)
+    none, doubt = sequential(frame, 0, share=0)
+    sheet = MetricCollector()
+    noise.measure(judged(none, doubt), sheet)
+    assert sheet.skipped["label_noise"].startswith("fewer than 10 rows with equal")
+
+
 def test_readings_are_as_often_right_as_they_were_made():
     frame, names, _ = simulated(4, 4000, 2, (0.2, 0.08, 0.03))
     accuracy = noise.estimate(frame, names).accuracy

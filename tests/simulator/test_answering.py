@@ -15,8 +15,9 @@ from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY, public, rows_
 
 RTE = TASKS["rte"]["task"]
 LABELS = {"entailment": "it follows", "not_entailment": "it does not follow"}
-LABEL_SCHEMA = object_schema({"label": {"type": "string", "enum": list(LABELS)}})
-REASONS_SCHEMA = object_schema({"reasons": TEXT, **LABEL_SCHEMA["properties"]})
+LABEL = {"label": {"type": "string", "enum": list(LABELS)}}
+LABEL_SCHEMA = items_schema(LABEL, 1)
+REASONS_SCHEMA = items_schema({"reasons": TEXT, **LABEL}, 1)
 SEED_SCHEMA = items_schema({"item": {"type": "integer"}, "premise": TEXT}, 5)
 SEEDS = {
     "task": RTE,
@@ -48,8 +49,9 @@ def instance_block(label: str, texts: list[str]) -> dict[str, Any]:
 def judged(rows: list[dict[str, Any]], rates: ErrorRates, schema: dict[str, Any]) -> list[str]:
     out = []
     for row in rows:
-        block = {"task": RTE, "labels": LABELS, "row": public(row)}
-        out.append(json.loads(answer(prompt(block, schema), rates)[0])["label"])
+        block = {"task": RTE, "labels": LABELS, "rows": [{"row": 1, **public(row)}]}
+        (item,) = json.loads(answer(prompt(block, schema), rates)[0])["items"]
+        out.append(item["label"])
     return out
 
 
@@ -332,9 +334,10 @@ def test_a_slot_may_have_its_own_label() -> None:
 
 def test_several_labels_are_answered_with_a_list_of_them() -> None:
     asked = {"type": "array", "items": {"type": "string", "enum": ["a", "b", "c"]}}
-    block = {"task": TICKETS, "labels": dict.fromkeys("abc", "d"), "row": {"body": "Some text."}}
-    said = json.loads(answer(prompt(block, object_schema({"label": asked})))[0])["label"]
-    assert said == truths(block["row"], "abc")
+    row = {"body": "Some text."}
+    block = {"task": TICKETS, "labels": dict.fromkeys("abc", "d"), "rows": [{"row": 1, **row}]}
+    (item,) = json.loads(answer(prompt(block, items_schema({"label": asked}, 1)))[0])["items"]
+    assert item["label"] == truths(row, "abc")
 
 
 def test_additional_fields_of_the_schema_are_filled() -> None:
@@ -345,15 +348,16 @@ def test_additional_fields_of_the_schema_are_filled() -> None:
 
 
 def test_rows_of_an_unknown_task_get_its_labels() -> None:
-    schema = object_schema({"label": {"type": "string", "enum": list(URGENCY)}})
+    schema = items_schema({"label": {"type": "string", "enum": list(URGENCY)}}, 1)
     found = set()
     for n in range(60):
         block = {
             "task": TICKETS,
             "labels": URGENCY,
-            "row": {"subject": f"Number {n}", "body": "It is what it is."},
+            "rows": [{"row": 1, "subject": f"Number {n}", "body": "It is what it is."}],
         }
-        found.add(json.loads(answer(prompt(block, schema))[0])["label"])
+        (item,) = json.loads(answer(prompt(block, schema))[0])["items"]
+        found.add(item["label"])
     assert found == set(URGENCY)
 
 
@@ -367,7 +371,8 @@ def test_rows_of_an_unknown_task_get_its_labels() -> None:
         {"task": {"fields": ["premise"]}},
         {"context": "somewhere"},
         {"slots": [{"given": "nothing"}]},
-        {"labels": ["yes", "no"], "row": {"a": "b"}},
+        {"labels": ["yes", "no"], "rows": [{"a": "b"}]},
+        {"rows": ["a"]},
     ],
 )
 def test_a_malformed_data_block_gets_an_answer_of_the_schema(change: dict[str, Any]) -> None:

@@ -11,15 +11,15 @@ import pytest_asyncio
 
 from simulator.app import MODEL, create_app, embed
 from simulator.errors import NONE
-from tests.support.simulated import object_schema, request
+from tests.support.simulated import items_schema, request
 
 ROW = {"premise": "It rained in Leeds.", "hypothesis": "Leeds got wet."}
 BLOCK = {
     "task": {"name": "x", "title": "t", "description": "d", "fields": dict.fromkeys(ROW, "text")},
     "labels": {"entailment": "follows", "not_entailment": "does not follow"},
-    "row": ROW,
+    "rows": [{"row": 1, **ROW}],
 }
-SCHEMA = object_schema({"label": {"enum": ["entailment", "not_entailment"]}})
+SCHEMA = items_schema({"label": {"enum": ["entailment", "not_entailment"]}}, 1)
 
 
 @pytest_asyncio.fixture
@@ -43,7 +43,7 @@ async def test_the_sdk_gets_a_completion_with_usage_and_a_simulated_fingerprint(
 ) -> None:
     answer = await sdk.chat.completions.create(**request(BLOCK, SCHEMA, seed=3))
     choice = answer.choices[0]
-    assert json.loads(choice.message.content or "")["label"] in BLOCK["labels"]
+    assert json.loads(choice.message.content or "")["items"][0]["label"] in BLOCK["labels"]
     assert choice.finish_reason == "stop"
     assert answer.usage is not None
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens

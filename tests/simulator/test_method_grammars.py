@@ -96,13 +96,14 @@ def test_a_wrong_story_has_one_feature_more_or_less():
 def test_annotators_err_in_one_feature_at_their_rate():
     row = {"story": story(("twist", "dialogue"))}
     options = {"type": "array", "items": {"type": "string", "enum": list(StoryGrammar.labels)}}
-    schema = {"type": "object", "properties": {"label": options}}
+    schema = items_schema({"label": options}, 1)
     form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
-    block = {"task": {"fields": {"story": "s"}}, "labels": {}, "row": row}
+    block = {"task": {"fields": {"story": "s"}}, "labels": {}, "rows": [row]}
     body = {"model": "targen-embedded", "messages": list(messages("labels/annotate.md", block))}
     for rate in (0, 1):
         said = completion(body | {"response_format": form}, ErrorRates(0, 0, 0, rate, 0))
-        label = json.loads(said["choices"][0]["message"]["content"])["label"]
+        (item,) = json.loads(said["choices"][0]["message"]["content"])["items"]
+        label = item["label"]
         assert len(set(label) ^ {"dialogue", "twist"}) == rate
 
 

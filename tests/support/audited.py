@@ -1,6 +1,8 @@
 """A small data folder as runs leave it: tables, store and records, on the simulator."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import simulator
 from targen.llm.engine import Engine
@@ -11,6 +13,7 @@ from targen.store import table_digests
 from targen.store.completions import Store
 from targen.tables.files import Stored, Tables, key_of
 from targen.tables.storage import LocalStorage
+from targen.tasks.spec import TaskSpec
 from tests.support.specs import real_task
 
 
@@ -18,14 +21,28 @@ def store_url(folder: Path) -> str:
     return f"sqlite:///{folder}/completions.db"
 
 
-async def make(folder: Path, task: str, rows: int) -> None:
-    """Make all tables of a task in `folder`, and record them."""
-    spec = real_task(task, rows)
+async def make(
+    folder: Path,
+    task: str,
+    rows: int,
+    spec: TaskSpec | None = None,
+    application: Callable[[], Any] = simulator.application,
+) -> None:
+    """Make all tables of a task in `folder`, and record them.
+
+    Args:
+        folder: the data folder.
+        task: name of a task of the repository, or of `spec`.
+        rows: rows wanted, if `spec` is None.
+        spec: the task, instead of one of the repository's.
+        application: makes the simulator.
+    """
+    spec = spec or real_task(task, rows)
     tables = Tables(LocalStorage(str(folder)))
     made = {}
     for step in UPSTREAM:
         settings = EngineSettings(
-            simulator=simulator.application,
+            simulator=application,
             store_url=store_url(folder),
             run_id="run-1",
             task=task,

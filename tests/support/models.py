@@ -18,6 +18,18 @@ def block_of(request: Request) -> dict[str, Any]:
     return block
 
 
+def judging(request: Request, say: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    """Return a reader's answer; `say` returns the label of a row, or parts of its item."""
+    items = []
+    for row in block_of(request)["rows"]:
+        said = say(row)
+        item: dict[str, Any] = {"row": row["row"], "flaw": "none"}
+        if "reasons" in request.schema["properties"]["items"]["items"]["properties"]:
+            item["reasons"] = "because"
+        items.append(item | (said if isinstance(said, dict) else {"label": said}))
+    return {"items": items}
+
+
 def request_id(request: Request) -> str:
     messages = [dict(m) for m in request.messages]
     return digest([messages, request.schema, request.sample, request.edition])

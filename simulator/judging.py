@@ -1,0 +1,81 @@
+"""Answers of readers: the label of each row in a prompt, with deliberate errors.
+
+A reader uses the row's text, the labels and the answer's schema, all from the prompt.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from simulator.errors import ErrorRates
+from simulator.prompt import Prompt
+from simulator.truth import truth, truths
+
+NO_FLAW = "none"
+
+
+class Explains(Protocol):
+    """Writes the reason for a label."""
+
+    def rationale(self, row: Mapping[str, Any], label: str, rng: Any) -> str:
+        """Return why the row has the label."""
+        ...
+
+
+def judgments(prompt: Prompt, rates: ErrorRates, writer: Explains) -> list[dict[str, Any]]:
+    """Return an item for each of the prompt's rows.
+
+    Args:
+        prompt: a prompt whose block has `rows`.
+        rates: error rates; the corrector's apply if the schema has `reasons`.
+        writer: writes the reasons.
+    """
+    schema = ((prompt.schema.get("properties") or {}).get("items") or {}).get("items") or {}
+    properties = schema.get("properties") or {}
+    return [
+        _judgment(prompt, rates, writer, properties, number)
+        for number in range(len(prompt.block["rows"]))
+    ]
+
+
+def _judgment(
+    prompt: Prompt,
+    rates: ErrorRates,
+    writer: Explains,
+    properties: Mapping[str, Any],
+    index: int,
+) -> dict[str, Any]:
+    entry = prompt.block["rows"][index]
+    row = {name: value for name, value in entry.items() if name not in ("row", "proposed")}
+    asked = properties.get("label") or {}
+    several = asked.get("type") == "array"
+    labels = _labels(prompt.block, row, asked.get("items") or {} if several else asked)
+    correcting = "reasons" in properties or (not properties and "proposed" in entry)
+    rng = prompt.random(f"errors {index}")
+    errs = rng.random() < (rates.corrector if correcting else rates.annotator)
+    named = truths(row, labels) if several else [truth(row, labels)]
+    if errs and several:
+        named = sorted({rng.choice(labels)} ^ set(named))
+    elif errs and len(labels) > 1:
+        named = [rng.choice([one for one in labels if one not in named])]
+    said: dict[str, Any] = {"row": entry.get("row", index + 1)}
+    if correcting:
+        most = (properties.get("reasons") or {}).get("maxLength")
+        said["reasons"] = writer.rationale(row, ", ".join(named), rng)[:most]
+    if "flaw" in properties or not properties:
+        said["flaw"] = NO_FLAW
+    return said | {"label": named if several else named[0]}
+
+
+def _labels(
+    block: Mapping[str, Any], row: Mapping[str, Any], schema: Mapping[str, Any]
+) -> list[str]:
+    """Return the possible labels of a row: the prompt's labels, or the row's own choices.
+
+    With several rows in a call, the schema allows the choices of all of them.
+    """
+    if block.get("labels"):
+        return [str(one) for one in block["labels"]]
+    allowed = [str(one) for one in schema.get("enum") or ()]
+    lists = [[str(one) for one in v] for v in row.values() if isinstance(v, list) and v]
+    own = next((one for one in lists if not allowed or set(one) <= set(allowed)), None)
+    return own or allowed or [""]

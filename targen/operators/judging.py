@@ -1,0 +1,332 @@
+"""Calls of a reader (annotator or corrector): several rows a call, answers bound by row number."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from pydantic import Field
+
+from targen.errors import StepError
+from targen.llm.types import Outcome, Request
+from targen.operators.base import LLMParams, StepInput
+from targen.operators.requests import answers, make_request, task_block, text_key
+from targen.prompts.render import items_schema, messages
+from targen.tasks.answers import Kind, Label
+from targen.tasks.spec import TaskSpec
+
+Row = Mapping[str, Any]
+
+NO_FLAW: Final = "none"
+FLAWS: Final = (NO_FLAW, "ambiguous", "unanswerable", "incoherent", "gives_itself_away")
+"""What a reader can say against a row, besides its label."""
+
+CALL_TOKENS: Final = 16
+ITEM_TOKENS: Final = 24
+REASON_TOKENS: Final = 120
+REASON_CHARACTERS: Final = 480
+"""Bounds of an answer: tokens per call, per row without its label, and per row for the reasons
+(two short sentences; 120 tokens are about 480 characters of English)."""
+
+
+class JudgeParams(LLMParams):
+    """Parameters of the operators that label rows."""
+
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    max_output_tokens: int = Field(default=4096, ge=1)
+    """upper limit for one answer; the limit itself is derived from the number of rows and the
+    length of the labels."""
+    per_call: int = Field(default=1, ge=1, le=50)
+    """rows in one call."""
+    shots: int = Field(default=0, ge=0)
+    """number of the task's `examples` that are shown with their labels."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One reading of a set of rows.
+
+    Attributes:
+        prompt: its template.
+        name: the schema's name on the wire.
+        turn: rotates labels, choices and rows, so that no position is favored in all readings;
+            in an odd turn, numbered alternatives are swapped as well.
+        sample: sample number of its requests.
+        reasons: whether it gives reasons before the label.
+        shown: whether it sees the intended label. Alternatives are then not swapped, because the
+            writer's rationale may name them.
+    """
+
+    prompt: str
+    name: str
+    turn: int = 0
+    sample: int = 0
+    reasons: bool = False
+    shown: bool = False
+
+    def swaps(self, spec: TaskSpec) -> bool:
+        """Return whether it sees the task's alternatives in reverse order."""
+        return bool(spec.answer.options) and self.turn % 2 == 1 and not self.shown
+
+
+@dataclass
+class Reading:
+    """What a reader said about a row.
+
+    Attributes:
+        label: None if it gave no valid label.
+        flaw: one of `FLAWS`; None without a label.
+        reasons: None if it gave none.
+        request_ids: the call with the row, and the call with this row alone if there was one.
+        error: why there is no label.
+    """
+
+    label: Label | None = None
+    flaw: str | None = None
+    reasons: str | None = None
+    request_ids: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Call:
+    ask: int
+    rows: tuple[int, ...]
+    """Indices of the rows, in the order in which they are shown."""
+
+
+def rotated(items: Iterable[Any], turn: int) -> list[Any]:
+    """Return the items in order, starting with item `turn` modulo their number."""
+    found = list(items)
+    start = turn % len(found) if found else 0
+    return found[start:] + found[:start]
+
+
+def mirrored(label: Label, count: int) -> Label:
+    """Return the label of the same alternative if `count` alternatives are in reverse order."""
+    return str(count - 1 - int(label)) if isinstance(label, str) and label.isdigit() else label
+
+
+def swapped(fields: Row, options: Sequence[str]) -> dict[str, Any]:
+    """Return a row with its alternatives in reverse order."""
+    return {**fields, **{a: fields[b] for a, b in zip(options, reversed(options), strict=True)}}
+
+
+def groups(rows: Sequence[Row], per_call: int) -> list[list[int]]:
+    """Return the calls, as lists of row indices: `per_call` consecutive rows each.
+
+    The last call may have fewer rows. A larger data set fills it up and so asks about these rows
+    again; all other calls stay as they are. The two rows of a pair are never in the same call:
+    they are nearly equal, and a reader that sees both gives both the same label.
+    """
+    parts: dict[int, list[int]] = {}
+    seen: dict[Any, int] = {}
+    for index, row in enumerate(rows):
+        part = seen.get(row["slot"], 0)
+        seen[row["slot"]] = part + 1
+        parts.setdefault(part, []).append(index)
+    return [
+        part[start : start + per_call]
+        for part in parts.values()
+        for start in range(0, len(part), per_call)
+    ]
+
+
+def options_of(spec: TaskSpec, row: Row) -> list[str]:
+    """Return the possible labels of a row: the task's labels, or the row's choices."""
+    return list(spec.labels) or list(row[spec.answer.choices or ""] or ())
+
+
+def item_about(value: Mapping[str, Any] | None, number: int, count: int) -> dict[str, Any] | None:
+    """Return the item of an answer about row `number` of `count`; None if not exactly one is.
+
+    If only one row was shown, its number does not matter.
+    """
+    listed = (value or {}).get("items")
+    items = [i for i in listed if isinstance(i, dict)] if isinstance(listed, list) else []
+    if count > 1:
+        # `type`, because True is equal to 1.
+        items = [i for i in items if type(i.get("row")) is int and i["row"] == number]
+    return items[0] if len(items) == 1 else None
+
+
+def label_of(item: Mapping[str, Any] | None, kind: Kind, options: Sequence[str]) -> Label | None:
+    """Return the label of an item, sorted for `multi`; None if it is not among the options."""
+    label = (item or {}).get("label")
+    if kind == "multi":
+        valid = isinstance(label, list) and all(one in options for one in label)
+        return sorted(set(label)) if valid else None  # type: ignore[arg-type]
+    return label if isinstance(label, str) and label in options else None
+
+
+def flaw_of(item: Mapping[str, Any]) -> str:
+    """Return the flaw that an item names; `none` if it names none of `FLAWS`."""
+    flaw = item.get("flaw")
+    return flaw if isinstance(flaw, str) and flaw in FLAWS else NO_FLAW
+
+
+def reasons_of(item: Mapping[str, Any]) -> str | None:
+    """Return the reasons of an item; None if it has none."""
+    reasons = item.get("reasons")
+    return reasons if isinstance(reasons, str) else None
+
+
+async def judge(
+    step: StepInput, params: JudgeParams, asks: Sequence[tuple[Reader, Sequence[Row]]]
+) -> list[list[Reading]]:
+    """Return what each reader says about each of its rows, in their order.
+
+    A row that a call of several rows gives no valid label for is asked about again, alone. This
+    covers a missing, doubled or wrong row number, a label that the row does not offer, and a call
+    without a readable answer.
+
+    Args:
+        step: the step's input.
+        params: the operator's parameters.
+        asks: readers with their rows; each row has `slot`, the task's fields and, if the reader
+            is shown it, `intended_label` and `rationale`.
+
+    Raises:
+        StepError: the task has fewer labeled examples than `shots`.
+    """
+    if params.shots > len(_labeled_examples(step.spec)):
+        raise StepError(
+            f"shots: {params.shots} needs as many `examples` with a label; the task has "
+            f"{len(_labeled_examples(step.spec))}"
+        )
+    found = [[Reading() for _ in rows] for _, rows in asks]
+    calls = [
+        _Call(n, tuple(rotated(group, reader.turn)))
+        for n, (reader, rows) in enumerate(asks)
+        for group in groups(rows, params.per_call)
+    ]
+    while calls:
+        again: list[_Call] = []
+        requests = [
+            request_about(step.spec, params, asks[c.ask][0], [asks[c.ask][1][i] for i in c.rows])
+            for c in calls
+        ]
+        for call, outcome in zip(calls, await answers(step.model, requests), strict=True):
+            reader, rows = asks[call.ask]
+            for number, index in enumerate(call.rows, 1):
+                place = (number, len(call.rows))
+                reading = _reading(step.spec, reader, rows[index], outcome, place)
+                reading.request_ids[:0] = found[call.ask][index].request_ids
+                found[call.ask][index] = reading
+                if reading.label is None and len(call.rows) > 1:
+                    again.append(_Call(call.ask, (index,)))
+        calls = again
+    return found
+
+
+def _reading(
+    spec: TaskSpec, reader: Reader, row: Row, outcome: Outcome, place: tuple[int, int]
+) -> Reading:
+    ids = [outcome.request_id]
+    item = item_about(outcome.value, *place)
+    label = label_of(item, spec.answer.kind, options_of(spec, row))
+    if item is None or label is None:
+        error = outcome.error or "the answer contains no label of this row"
+        return Reading(request_ids=ids, error=f"{outcome.status}: {error}")
+    if reader.swaps(spec):
+        label = mirrored(label, len(spec.answer.options))
+    return Reading(label, flaw_of(item), reasons_of(item), ids)
+
+
+def request_about(
+    spec: TaskSpec, params: JudgeParams, reader: Reader, rows: Sequence[Row]
+) -> Request:
+    """Return a reader's request about these rows, numbered from 1 in this order."""
+    block: dict[str, Any] = {"task": task_block(spec, question=True)}
+    definitions = spec.label_definitions
+    names = rotated(definitions, reader.turn)
+    if names:
+        block["labels"] = {name: definitions[name] for name in names}
+    if params.shots:
+        block["examples"] = _examples(spec, params, reader, rows)
+    block["rows"] = [_entry(spec, reader, row, number) for number, row in enumerate(rows, 1)]
+    # Each row of a span task has its own choices. A list of different items cannot be described
+    # in strict mode, so all choices of the call are allowed, and `label_of` checks each row's.
+    texts = [text for row in block["rows"] for text in options_of(spec, row)]
+    names = names or list(dict.fromkeys(texts))
+    prompt = messages(
+        reader.prompt,
+        block,
+        several=spec.answer.kind == "multi",
+        choices=spec.answer.choices if not spec.labels else None,
+        shots=params.shots > 0,
+        shown=reader.shown,
+    )
+    schema = items_schema(_properties(spec, reader, names), len(rows))
+    request = make_request(
+        params, prompt, schema, reader.name, edition=spec.edition, sample=reader.sample
+    )
+    most = min(params.max_output_tokens, _output_bound(spec, reader, names, len(rows)))
+    return replace(request, sampling=replace(request.sampling, max_output_tokens=most))
+
+
+def _entry(spec: TaskSpec, reader: Reader, row: Row, number: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"row": number, **_displayed(spec, reader, row)}
+    if reader.shown:
+        entry["proposed"] = {"label": row["intended_label"]}
+        if row["rationale"]:
+            entry["proposed"]["rationale"] = row["rationale"]
+    return entry
+
+
+def _displayed(spec: TaskSpec, reader: Reader, row: Row) -> dict[str, Any]:
+    """Return a row's fields as a reader sees them."""
+    fields = {name: row[name] for name, f in spec.fields.items() if not f.derived}
+    if reader.swaps(spec):
+        fields = swapped(fields, spec.answer.options)
+    if spec.answer.choices in fields:
+        fields[spec.answer.choices] = rotated(fields[spec.answer.choices] or (), reader.turn)
+    return fields
+
+
+def _labeled_examples(spec: TaskSpec) -> list[tuple[dict[str, Any], Label]]:
+    """Return fields and label of the task's examples that have a label."""
+    names = [name for name, f in spec.fields.items() if not f.derived]
+    return [
+        ({name: one.fields.get(name) for name in names}, one.label)
+        for one in spec.examples
+        if one.label is not None
+    ]
+
+
+def _examples(
+    spec: TaskSpec, params: JudgeParams, reader: Reader, rows: Sequence[Row]
+) -> list[dict[str, Any]]:
+    """Return the first `shots` examples; one that is among the rows is left out."""
+    names = [name for name, f in spec.fields.items() if not f.derived]
+    judged = {text_key({name: row[name] for name in names}) for row in rows}
+    shown = []
+    for fields, label in _labeled_examples(spec):
+        if text_key(fields) not in judged:
+            seen = mirrored(label, len(spec.answer.options)) if reader.swaps(spec) else label
+            shown.append({**_displayed(spec, reader, fields), "label": seen})
+    return shown[: params.shots]
+
+
+def _properties(spec: TaskSpec, reader: Reader, names: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON schemas of an item's properties, in the order of the answer."""
+    label: dict[str, Any] = {"type": "string", "enum": list(names)}
+    if spec.answer.kind == "multi":
+        label = {"type": "array", "items": label}
+    reasons = {"reasons": {"type": "string", "maxLength": REASON_CHARACTERS}}
+    return {
+        "row": {"type": "integer"},
+        **(reasons if reader.reasons else {}),
+        "flaw": {"type": "string", "enum": list(FLAWS)},
+        "label": label,
+    }
+
+
+def _output_bound(spec: TaskSpec, reader: Reader, names: Sequence[str], rows: int) -> int:
+    """Return the greatest length of an answer in tokens.
+
+    A label takes about one token per three bytes; for `multi`, all of them may be named.
+    """
+    lengths = [2 + len(name.encode()) // 3 for name in names] or [0]
+    label = sum(lengths) if spec.answer.kind == "multi" else max(lengths)
+    reasons = REASON_TOKENS if reader.reasons else 0
+    return CALL_TOKENS + rows * (ITEM_TOKENS + reasons + label)
