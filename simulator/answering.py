@@ -22,6 +22,8 @@ from simulator.truth import fingerprint, number, truth, truths
 _WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400
 _TRIES_COMPOSED: Final = 1500
+_CUES: Final = 2
+"""How many of a grammar's cues a prompt without fields must contain."""
 _SURE: Final = 1 / 200
 """A label's number must be below this if the other labels are unknown. With four labels, another
 one then wins in 1% of the rows."""
@@ -76,22 +78,32 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     """Return the grammars that fit the block's task, best first.
 
     The task's name does not count, since a copied task has a different one. If several grammars fit
-    the fields and labels, the typed attributes and the words of the prompt decide.
+    the fields and labels, the typed attributes and the words of the prompt decide. Prompts for
+    contexts and seeds may leave out the fields; then the words decide alone.
     """
-    fields = frozenset((block.get("task") or {}).get("fields") or ())
+    task, wanted = block.get("task") or {}, block.get("wanted") or {}
+    fields = frozenset(task.get("fields") or _example_fields(block))
     if isinstance(block.get("label"), dict):
         labels = frozenset(str(one) for one in [block["label"].get("name")] if one)
     else:
         labels = frozenset(block.get("labels") or ())
-    fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
-    if len(fitting) > 1:
-        items = block.get("items")
-        typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
-        attributes = list((block.get("context") or {}).get("attributes") or ())
-        said = json.dumps([block.get("task"), block.get("wanted"), attributes])
-        words = frozenset(_WORD.findall(said))
-        fitting.sort(key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
-    return fitting
+    items = block.get("items")
+    typed = frozenset(items[0]) - {"item", "anchors"} if isinstance(items, list) and items else None
+    attributes = list((block.get("context") or {}).get("attributes") or ())
+    words = frozenset(_WORD.findall(json.dumps([task, wanted, attributes]).casefold()))
+    if fields:
+        fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
+    else:
+        seed = frozenset(wanted.get("fields") or ())
+        fitting = [g for g in GRAMMARS if len(words & g.cues) >= _CUES and g.seeded >= seed]
+    return sorted(fitting, key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
+
+
+def _example_fields(block: Mapping[str, Any]) -> Iterable[str]:
+    """Return the fields of the examples in a prompt that does not describe the task."""
+    examples = block.get("examples")
+    first = examples[0] if isinstance(examples, list) and examples else {}
+    return set(first) - {"label", "answer", "slot"} if isinstance(first, dict) else ()
 
 
 def _list_name(prompt: Prompt) -> str:

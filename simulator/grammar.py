@@ -64,6 +64,9 @@ class Slot:
         answer: the text that must be the answer, for tasks whose answer is a span.
         requirements: what the row must meet, in the prompt's words.
         several: the labels of the row if a row can have several, else None.
+        without: the labels of which the message says that the row must not have them.
+        way: how the row must get its label, in the prompt's words; None if the message names none.
+        constraint: what the message says of the row's label; empty if it says nothing.
     """
 
     context: str
@@ -72,6 +75,9 @@ class Slot:
     answer: str | None = None
     requirements: tuple[str, ...] = ()
     several: tuple[str, ...] | None = None
+    without: frozenset[str] = frozenset()
+    way: str | None = None
+    constraint: str = ""
 
 
 class Grammar(ABC):
@@ -83,7 +89,8 @@ class Grammar(ABC):
         exact: whether the task may have no other fields.
         labels: all labels of the task; empty if its answers are spans.
         typed: typed attributes of its seeds. They distinguish tasks with the same fields.
-        cues: words in prompts of this task. They decide if nothing else does.
+        cues: words in prompts of this task. They decide if the fields do not.
+        seeded: the fields of its seeds; empty if it has none.
     """
 
     name: str
@@ -92,6 +99,7 @@ class Grammar(ABC):
     labels: tuple[str, ...] = ()
     typed: frozenset[str] = frozenset()
     cues: frozenset[str] = frozenset()
+    seeded: frozenset[str] = frozenset()
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
         """Return whether a task is this one.

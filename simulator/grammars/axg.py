@@ -53,6 +53,7 @@ class AxgGrammar(Grammar):
     fields = frozenset({"premise", "hypothesis"})
     labels = ("entailment", "not_entailment")
     cues = frozenset({"pronoun", "pronouns", "gendered", "gender", "occupation", "participant"})
+    seeded = frozenset({"premise"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""

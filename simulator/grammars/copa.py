@@ -77,6 +77,8 @@ class CopaGrammar(DomainGrammar):
     file = "copa.txt"
     fields = frozenset({"premise", "choice1", "choice2", "question"})
     labels = ("0", "1")
+    cues = frozenset({"premise", "alternative", "alternatives", "plausible", "cause", "effect"})
+    seeded = frozenset({"premise"})
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         domain = self.domain(ask)

@@ -28,6 +28,7 @@ class PassageGrammar(DomainGrammar):
 
     def __init__(self, name: str, file: str, *cues: str) -> None:
         self.name, self.file, self.cues = name, file, frozenset(cues)
+        self.seeded = frozenset({self.passage})
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         domain = self.domain(ask)
@@ -55,7 +56,7 @@ class BoolqGrammar(PassageGrammar):
     length = (4, 5)
 
     def __init__(self) -> None:
-        super().__init__("boolq", "boolq.txt")
+        super().__init__("boolq", "boolq.txt", "passage", "encyclopedia", "boolean")
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield each question by itself, then in frames."""

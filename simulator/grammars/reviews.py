@@ -25,6 +25,8 @@ class ReviewGrammar(Grammar):
     fields = frozenset({"review"})
     exact = True
     labels = ("positive", "negative")
+    cues = frozenset({"review", "reviews", "sentiment"})
+    seeded = frozenset({"observation"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield a product and its buyer."""

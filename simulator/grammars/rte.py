@@ -20,6 +20,8 @@ class RteGrammar(DomainGrammar):
     fields = frozenset({"premise", "hypothesis"})
     exact = True
     labels = ("entailment", "not_entailment")
+    cues = frozenset({"premise", "hypothesis", "entailment", "entail", "entails", "conclude"})
+    seeded = frozenset({"premise"})
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""

@@ -61,6 +61,8 @@ class StoryGrammar(Grammar):
     name = "stories"
     fields = frozenset({"story"})
     labels = ("dialogue", "bad_ending", "conflict", "foreshadowing", "twist", "moral_value")
+    cues = frozenset({"story", "stories", "children", "child"})
+    seeded = frozenset({"summary", "sentence"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         while True:

@@ -60,6 +60,8 @@ class WicGrammar(Grammar):
     name = "wic"
     fields = frozenset({"word", "sentence1", "sentence2"})
     labels = ("true", "false")
+    cues = frozenset({"word", "words", "sense", "senses", "dictionary"})
+    seeded = frozenset({"word"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield themes for each part of speech in turn."""

@@ -57,6 +57,8 @@ class WscGrammar(Grammar):
     name = "wsc"
     fields = frozenset({"text", "span1_text", "span2_text"})
     labels = _LABELS
+    cues = frozenset({"pronoun", "noun", "phrase", "phrases", "refers", "winograd"})
+    seeded = frozenset({"text", "span2_text", "candidates"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of people, groups or things."""
