@@ -88,7 +88,11 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     else:
         labels = frozenset(block.get("labels") or ())
     items = block.get("items")
-    typed = frozenset(items[0]) - {"item", "anchors"} if isinstance(items, list) and items else None
+    typed = (
+        frozenset(items[0]) - {"item", "anchors"}
+        if isinstance(items, list) and items
+        else frozenset()
+    )
     attributes = list((block.get("context") or {}).get("attributes") or ())
     words = frozenset(_WORD.findall(json.dumps([task, wanted, attributes]).casefold()))
     if fields:
@@ -96,7 +100,9 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     else:
         seed = frozenset(wanted.get("fields") or ())
         fitting = [g for g in GRAMMARS if len(words & g.cues) >= _CUES and g.seeded >= seed]
-    return sorted(fitting, key=lambda g: (typed not in (None, g.typed), -len(words & g.cues)))
+    return sorted(
+        fitting, key=lambda g: (typed not in (frozenset(), g.typed), -len(words & g.cues))
+    )
 
 
 def _example_fields(block: Mapping[str, Any]) -> Iterable[str]:

@@ -51,7 +51,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "cb": {
         "task": _CB,
         "labels": constraints("entailment", "contradiction", "neutral"),
-        "seed_fields": {"premise": TEXT},
+        "seed_fields": {"speaker": TEXT, "matter": TEXT},
         "typed": [{"operator": one} for one in OPERATORS],
     },
     "copa": {
