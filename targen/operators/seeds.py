@@ -269,8 +269,18 @@ def _valid_fields(
     item: dict[str, Any] | None,
     outcome: Outcome,
     result: StepResult,
+    planned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Return the fields of a seed; reject it and return None if it is missing or invalid."""
+    """Return the fields of a seed; reject it and return None if it is missing or invalid.
+
+    Args:
+        step: gives the task.
+        wanted: the task's section `seeds`.
+        item: the item of the answer.
+        outcome: the answer.
+        result: receives the rejection.
+        planned: the typed attributes of the seed and the attributes of its context.
+    """
     if item is None:
         result.rejected.append(missing_item(outcome))
         return None
@@ -280,7 +290,7 @@ def _valid_fields(
     problem = (
         empty_field(fields)
         or echo(fields, step.spec, asked)
-        or first_problem(fields, step.spec, only=True)
+        or first_problem(fields, step.spec, only=True, planned=planned)
     )
     if problem:
         result.rejected.append(rejection("invalid", problem, item, outcome.request_id))
@@ -323,7 +333,8 @@ def _take_page(
     result.asked += params.page
     for number, attributes in enumerate(types, 1):
         item = items.get(number)
-        fields = _valid_fields(step, wanted, item, outcome, result)
+        planned = {**((context.block or {}).get("attributes") or {}), **attributes}
+        fields = _valid_fields(step, wanted, item, outcome, result, planned)
         if fields is None:
             continue
         key = text_key(fields)

@@ -23,7 +23,7 @@ from targen.operators.requests import (
 )
 from targen.operators.sources import SourcePlan, Sources
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import CONTEXTS, SEEDS
+from targen.steps import CONTEXTS, LABEL, SEEDS
 from targen.tasks.answers import Label
 from targen.tasks.validators import echo, first_problem, swap_gender
 
@@ -261,7 +261,9 @@ class SlotFiller:
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
-        problem = first_problem(values, spec) or echo(
+        context = state.sources.context or {}
+        planned = {**context.get("attributes", {}), **(state.sources.seed or {}), LABEL: label}
+        problem = first_problem(values, spec, planned=planned) or echo(
             written, spec, [outcome.request.messages[0]["content"]]
         )
         if problem is None and spec.answer.kind == "span":
