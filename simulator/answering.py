@@ -24,6 +24,8 @@ _TRIES: Final = 400
 _TRIES_COMPOSED: Final = 1500
 _CUES: Final = 2
 """How many of a grammar's cues a prompt without fields must contain."""
+_MEANING: Final = 2
+"""How many words a message needs at least to say what a label means."""
 _SURE: Final = 1 / 200
 """A label's number must be below this if the other labels are unknown. With four labels, another
 one then wins in 1% of the rows."""
@@ -82,7 +84,7 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     contexts and seeds may leave out the fields; then the words decide alone.
     """
     task, wanted = block.get("task") or {}, block.get("wanted") or {}
-    fields = frozenset(task.get("fields") or _example_fields(block))
+    fields = frozenset(task.get("fields") or ())
     if isinstance(block.get("label"), dict):
         labels = frozenset(str(one) for one in [block["label"].get("name")] if one)
     else:
@@ -103,13 +105,6 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     return sorted(
         fitting, key=lambda g: (typed not in (frozenset(), g.typed), -len(words & g.cues))
     )
-
-
-def _example_fields(block: Mapping[str, Any]) -> Iterable[str]:
-    """Return the fields of the examples in a prompt that does not describe the task."""
-    examples = block.get("examples")
-    first = examples[0] if isinstance(examples, list) and examples else {}
-    return set(first) - {"label", "answer", "slot"} if isinstance(first, dict) else ()
 
 
 def _list_name(prompt: Prompt) -> str:
@@ -259,6 +254,8 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             asked.get("answer"),
             _texts(asked.get("requirements")),
             tuple(sorted(asked["labels"])) if isinstance(asked.get("labels"), dict) else None,
+            asked.get("way"),
+            without=frozenset(asked.get("without") or ()),
         )
         names = [n for n in properties if n not in ("slot", "rationale")] or [
             n for n in block["task"].get("fields", ()) if n not in slot.given
@@ -280,8 +277,13 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
 def _write(
     prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
 ) -> tuple[Fields, str]:
-    """Write one row; return its fields and the reason for its label."""
+    """Write one row; return its fields and the reason for its label.
+
+    A label whose meaning the message does not give is guessed.
+    """
     fields = prompt.block["task"].get("fields") or {}
+    slot = replace(slot, constraint=_constraint(prompt.block, label))
+    known = len(slot.constraint.split()) >= _MEANING or bool(prompt.block.get("examples"))
     for grammar in task_grammars(prompt.block):
         # Recipes without seeds ask for all fields at once.
         for seedless in (False, True):
@@ -289,8 +291,9 @@ def _write(
             labels = list(grammar.labels) or _given_choices(place) or [place.answer or ""]
             meant = label if grammar.labels else slot.answer or rng.choice(labels)
             if place.several is not None:
-                changed = {rng.choice(labels)} if wrong else set()
-                place = replace(place, several=tuple(sorted(changed ^ set(place.several))))
+                place = replace(place, several=_features(grammar, place, wrong, rng))
+            elif grammar.labels and not known:
+                meant = rng.choice(labels)
             elif wrong and (others := [one for one in labels if one != meant]):
                 meant = rng.choice(others)
             row = None
@@ -311,6 +314,23 @@ def _write(
                     meant = rng.choice([one for one in labels if one != meant] or labels)
                 return {"answer": meant, **row}, grammar.rationale(row, label or meant, rng)
     return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
+
+
+def _constraint(block: Mapping[str, Any], label: str) -> str:
+    """Return what the message says of a label, or of all rows; empty if it says nothing."""
+    said = (block.get("label") or {}).get("constraint")
+    return str(said or (block.get("labels") or {}).get(label) or "")
+
+
+def _features(grammar: Grammar, slot: Slot, wrong: bool, rng: Random) -> tuple[str, ...]:
+    """Return the labels that a row of several gets: those asked for, and habits."""
+    found = set(slot.several or ())
+    for label, share in grammar.habits.items():
+        if label not in slot.without and rng.random() < share:
+            found.add(label)
+    if wrong:
+        found ^= {rng.choice(list(grammar.labels))}
+    return tuple(sorted(found))
 
 
 def _options(row: Mapping[str, Any]) -> list[str]:
@@ -341,7 +361,10 @@ def _compose(
     meant = slot.answer if slot.answer is not None else label
     row = fixed = {n: v for n, v in slot.given.items() if n in fields}
     best = 2.0
-    for candidate in islice(composer.instances(slot, label, names, wrong, rng), _TRIES_COMPOSED):
+    # Without the label's meaning, the first candidate has to do.
+    known = slot.constraint or slot.answer or not label or prompt.block.get("examples")
+    tries = _TRIES_COMPOSED if known else 1
+    for candidate in islice(composer.instances(slot, label, names, wrong, rng), tries):
         place = number(fingerprint({**fixed, **candidate}), meant)
         distance = 1 - place if wrong else place
         if distance < best:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from simulator.templates import Template
@@ -64,8 +65,8 @@ class Slot:
         answer: the text that must be the answer, for tasks whose answer is a span.
         requirements: what the row must meet, in the prompt's words.
         several: the labels of the row if a row can have several, else None.
-        without: the labels of which the message says that the row must not have them.
         way: how the row must get its label, in the prompt's words; None if the message names none.
+        without: the labels of which the message says that the row must not have them.
         constraint: what the message says of the row's label; empty if it says nothing.
     """
 
@@ -75,8 +76,8 @@ class Slot:
     answer: str | None = None
     requirements: tuple[str, ...] = ()
     several: tuple[str, ...] | None = None
-    without: frozenset[str] = frozenset()
     way: str | None = None
+    without: frozenset[str] = frozenset()
     constraint: str = ""
 
 
@@ -91,6 +92,8 @@ class Grammar(ABC):
         typed: typed attributes of its seeds. They distinguish tasks with the same fields.
         cues: words in prompts of this task. They decide if the fields do not.
         seeded: the fields of its seeds; empty if it has none.
+        habits: label -> how often a row gets it unless the message excludes it. For rows with
+            several labels: a model writes some of them without being asked.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Grammar(ABC):
     typed: frozenset[str] = frozenset()
     cues: frozenset[str] = frozenset()
     seeded: frozenset[str] = frozenset()
+    habits: Mapping[str, float] = MappingProxyType({})
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
         """Return whether a task is this one.
