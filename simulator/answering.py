@@ -289,13 +289,9 @@ def _write(
         for seedless in (False, True):
             place = _seeded(grammar, slot, rng) if seedless else slot
             labels = list(grammar.labels) or _given_choices(place) or [place.answer or ""]
-            meant = label if grammar.labels else slot.answer or rng.choice(labels)
+            meant = _meant(grammar, place, label, labels, known, wrong, rng)
             if place.several is not None:
                 place = replace(place, several=_features(grammar, place, wrong, rng))
-            elif grammar.labels and not known:
-                meant = rng.choice(labels)
-            elif wrong and (others := [one for one in labels if one != meant]):
-                meant = rng.choice(others)
             row = None
             fixed = {n: v for n, v in place.given.items() if n in fields}
             for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
@@ -320,6 +316,23 @@ def _constraint(block: Mapping[str, Any], label: str) -> str:
     """Return what the message says of a label, or of all rows; empty if it says nothing."""
     said = (block.get("label") or {}).get("constraint")
     return str(said or (block.get("labels") or {}).get(label) or "")
+
+
+def _meant(
+    grammar: Grammar,
+    slot: Slot,
+    label: str,
+    labels: list[str],
+    known: bool,
+    wrong: bool,
+    rng: Random,
+) -> str:
+    """Return the label of a row, or its answer: what the message asks for, a guess, or an error."""
+    meant = slot.answer or rng.choice(labels)
+    if grammar.labels:
+        meant = grammar.understood(label, slot.constraint) if known else rng.choice(labels)
+    others = [one for one in labels if one != meant]
+    return rng.choice(others) if wrong and others and slot.several is None else meant
 
 
 def _features(grammar: Grammar, slot: Slot, wrong: bool, rng: Random) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ class Grammar(ABC):
         typed: typed attributes of its seeds. They distinguish tasks with the same fields.
         cues: words in prompts of this task. They decide if the fields do not.
         seeded: the fields of its seeds; empty if it has none.
+        reads: label -> a pattern of constraints that ask for it, since a message may give a label
+            another meaning than the usual one.
         habits: label -> how often a row gets it unless the message excludes it. For rows with
             several labels: a model writes some of them without being asked.
     """
@@ -103,6 +105,7 @@ class Grammar(ABC):
     typed: frozenset[str] = frozenset()
     cues: frozenset[str] = frozenset()
     seeded: frozenset[str] = frozenset()
+    reads: Mapping[str, str] = MappingProxyType({})
     habits: Mapping[str, float] = MappingProxyType({})
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
@@ -115,6 +118,11 @@ class Grammar(ABC):
         if self.exact:
             return fields == self.fields and labels <= set(self.labels)
         return self.fields <= fields and (not self.labels or labels <= set(self.labels))
+
+    def understood(self, label: str, constraint: str) -> str:
+        """Return the label that a constraint asks for: `label`, unless it describes another."""
+        found = [n for n, one in self.reads.items() if re.search(one, constraint, re.IGNORECASE)]
+        return found[0] if len(found) == 1 else label
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield contexts: `text` and one entry per requested attribute."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -64,6 +65,12 @@ class AxgGrammar(Grammar):
         {"premise", "pronoun", "pronouns", "gendered", "gender", "occupation", "participant"}
     )
     seeded = frozenset({"premise"})
+    reads = MappingProxyType(
+        {
+            "entailment": r"^\W*name the referent",
+            "not_entailment": r"^\W*name the other",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""

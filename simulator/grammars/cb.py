@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from simulator.banks import Fact
@@ -65,6 +66,13 @@ class CbGrammar(DomainGrammar):
     typed = frozenset({"operator"})
     cues = frozenset({"clause", "embedded", "embeds", "discourse", "speaker", "matter", "argue"})
     seeded = frozenset({"speaker", "matter"})
+    reads = MappingProxyType(
+        {
+            "entailment": r"speaker believes",
+            "contradiction": r"speaker rejects the",
+            "neutral": r"clause open|take a side",
+        }
+    )
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield speakers and matters."""

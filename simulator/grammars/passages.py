@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from simulator.banks import bank
@@ -52,6 +53,7 @@ class BoolqGrammar(PassageGrammar):
     fields = frozenset({"passage", "question"})
     exact = False
     labels = ("true", "false")
+    reads = MappingProxyType({"true": "answer yes", "false": r"answer no\b"})
     passage = "passage"
     length = (4, 5)
 

@@ -5,6 +5,7 @@ The way of a slot decides which facts of the premise the hypothesis is about.
 
 from collections.abc import Iterator
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from simulator.banks import Reading, bank
@@ -25,6 +26,12 @@ class RteGrammar(DomainGrammar):
     labels = ("entailment", "not_entailment")
     cues = frozenset({"premise", "hypothesis", "entailment", "entail", "entails", "conclude"})
     seeded = frozenset({"premise"})
+    reads = MappingProxyType(
+        {
+            "entailment": r"cannot be false|must be true|must follow",
+            "not_entailment": r"not support|not follow",
+        }
+    )
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         """Yield premises of one to three sentences."""

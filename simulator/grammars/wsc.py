@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import cycle
 from random import Random
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -69,6 +70,12 @@ class WscGrammar(Grammar):
     typed = frozenset({"referent"})
     cues = frozenset({"pronoun", "noun", "phrase", "phrases", "refers", "winograd"})
     seeded = frozenset({"text", "span2_text", "candidates"})
+    reads = MappingProxyType(
+        {
+            "true": r"pronoun refers",
+            "false": r"not refer",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of people, groups or things."""

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from simulator.composer import statements
+from simulator.grammars import GRAMMARS
 from simulator.grammars.stories import StoryGrammar
 from simulator.truth import truth, truths
 from targen.tasks.validators import echo
@@ -82,6 +83,25 @@ def test_without_the_constraint_the_label_is_guessed(
     count = len(real_task(name).labels)
     assert right_share(name, label, given, None) > 0.97
     assert right_share(name, label, given, "") < 0.3 + 1 / count
+
+
+READ = ("rte", "cb", "axg", "wsc", "wic", "boolq", "sentiment")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_constraint_decides_even_against_the_name_of_its_label(name: str) -> None:
+    labels = real_task(name).label_constraints
+    (grammar,) = [g for g in GRAMMARS if g.name == {"sentiment": "reviews"}.get(name, name)]
+    assert set(grammar.reads) == set(labels)
+    for label, constraint in labels.items():
+        assert all(grammar.understood(other, constraint) == label for other in labels)
+
+
+def test_swapped_constraints_swap_the_rows() -> None:
+    labels = real_task("rte").label_constraints
+    given = {"premise": PREMISE}
+    for label, other in (("entailment", "not_entailment"), ("not_entailment", "entailment")):
+        assert right_share("rte", label, given, labels[other]) == 0
 
 
 def test_without_meanings_the_labels_of_single_slots_are_guessed() -> None:
