@@ -25,6 +25,10 @@ from targen.hashing import rng
 _WORD: Final = re.compile(r"[a-z]+")
 _TRIES: Final = 400
 _TRIES_COMPOSED: Final = 1500
+_CUES: Final = 2
+"""How many of a grammar's cues a prompt without fields must contain."""
+_MEANING: Final = 2
+"""How many words a message needs at least to say what a label means."""
 _SURE: Final = 1 / 200
 """A label's number must be below this if the other labels are unknown. With four labels, another
 one then wins in 1% of the rows."""
@@ -83,29 +87,37 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
     """Return the grammars that fit the block's task, best first.
 
     The task's name does not count, since a copied task has a different one. If several grammars fit
-    the fields and labels, the typed attributes and the words of the prompt decide.
+    the fields and labels, the typed attributes and the words of the prompt decide. Prompts for
+    contexts and seeds may leave out the fields; then the words decide alone.
     """
-    fields = frozenset((block.get("task") or {}).get("fields") or ())
+    task, wanted = block.get("task") or {}, block.get("wanted") or {}
+    fields = frozenset(task.get("fields") or ())
     if isinstance(block.get("label"), dict):
         labels = frozenset(str(one) for one in [block["label"].get("name")] if one)
     else:
         labels = frozenset(block.get("labels") or ())
-    fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
-    if len(fitting) > 1:
-        items = block.get("items")
-        typed = frozenset(items[0]) - {"item"} if isinstance(items, list) and items else None
-        attributes = list((block.get("context") or {}).get("attributes") or ())
-        said = json.dumps([block.get("task"), block.get("wanted"), attributes])
-        words = frozenset(_WORD.findall(said))
-        example = None if (block.get("task") or {}).get("title") else _first_example(block)
-        fitting.sort(
-            key=lambda g: (
-                typed not in (None, g.typed),
-                -len(words & g.cues),
-                -_likeness(g, example) if example else 0,
-            )
-        )
-    return fitting
+    items = block.get("items")
+    typed = (
+        frozenset(items[0]) - {"item", "anchors"}
+        if isinstance(items, list) and items
+        else frozenset()
+    )
+    attributes = list((block.get("context") or {}).get("attributes") or ())
+    words = frozenset(_WORD.findall(json.dumps([task, wanted, attributes]).casefold()))
+    if fields:
+        fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
+    else:
+        seed = frozenset(wanted.get("fields") or ())
+        fitting = [g for g in GRAMMARS if len(words & g.cues) >= _CUES and g.seeded >= seed]
+    example = None if task.get("title") else _first_example(block)
+    return sorted(
+        fitting,
+        key=lambda g: (
+            typed not in (frozenset(), g.typed),
+            -len(words & g.cues),
+            -_likeness(g, example) if example else 0,
+        ),
+    )
 
 
 def _first_example(block: Mapping[str, Any]) -> Fields | None:
@@ -312,6 +324,7 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             _texts(asked.get("requirements")),
             tuple(sorted(asked["labels"])) if isinstance(asked.get("labels"), dict) else None,
             _way(asked.get("way")),
+            without=frozenset(asked.get("without") or ()),
         )
         names = [n for n in properties if n not in ("slot", "about", "rationale")] or [
             n for n in block["task"].get("fields", ()) if n not in slot.given
@@ -342,19 +355,21 @@ def _way(way: object) -> str | None:
 def _write(
     prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
 ) -> tuple[Fields, str]:
-    """Write one row; return its fields and the reason for its label."""
+    """Write one row; return its fields and the reason for its label.
+
+    A label whose meaning the message does not give is guessed.
+    """
     fields = prompt.block["task"].get("fields") or {}
+    slot = replace(slot, constraint=_constraint(prompt.block, label))
+    known = len(slot.constraint.split()) >= _MEANING or bool(prompt.block.get("examples"))
     for grammar in task_grammars(prompt.block):
         # Recipes without seeds ask for all fields at once.
         for seedless in (False, True):
             place = _seeded(grammar, slot, rng) if seedless else slot
             labels = list(grammar.labels) or _given_choices(place) or [place.answer or ""]
-            meant = label if grammar.labels else slot.answer or rng.choice(labels)
+            meant = _meant(grammar, place, label, labels, known, wrong, rng)
             if place.several is not None:
-                changed = {rng.choice(labels)} if wrong else set()
-                place = replace(place, several=tuple(sorted(changed ^ set(place.several))))
-            elif wrong and (others := [one for one in labels if one != meant]):
-                meant = rng.choice(others)
+                place = replace(place, several=_features(grammar, place, wrong, rng))
             row = None
             fixed = {n: v for n, v in place.given.items() if n in fields}
             for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
@@ -373,6 +388,40 @@ def _write(
                     meant = rng.choice([one for one in labels if one != meant] or labels)
                 return {"answer": meant, **row}, grammar.rationale(row, label or meant, rng)
     return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
+
+
+def _constraint(block: Mapping[str, Any], label: str) -> str:
+    """Return what the message says of a label, or of all rows; empty if it says nothing."""
+    said = (block.get("label") or {}).get("constraint")
+    return str(said or (block.get("labels") or {}).get(label) or "")
+
+
+def _meant(
+    grammar: Grammar,
+    slot: Slot,
+    label: str,
+    labels: list[str],
+    known: bool,
+    wrong: bool,
+    rng: Random,
+) -> str:
+    """Return the label of a row, or its answer: what the message asks for, a guess, or an error."""
+    meant = slot.answer or rng.choice(labels)
+    if grammar.labels:
+        meant = grammar.understood(label, slot.constraint) if known else rng.choice(labels)
+    others = [one for one in labels if one != meant]
+    return rng.choice(others) if wrong and others and slot.several is None else meant
+
+
+def _features(grammar: Grammar, slot: Slot, wrong: bool, rng: Random) -> tuple[str, ...]:
+    """Return the labels that a row of several gets: those asked for, and habits."""
+    found = set(slot.several or ())
+    for label, share in grammar.habits.items():
+        if label not in slot.without and rng.random() < share:
+            found.add(label)
+    if wrong:
+        found ^= {rng.choice(list(grammar.labels))}
+    return tuple(sorted(found))
 
 
 def _options(row: Mapping[str, Any]) -> list[str]:
@@ -403,7 +452,10 @@ def _compose(
     meant = slot.answer if slot.answer is not None else label
     row = fixed = {n: v for n, v in slot.given.items() if n in fields}
     best = 2.0
-    for candidate in islice(composer.instances(slot, label, names, wrong, rng), _TRIES_COMPOSED):
+    # Without the label's meaning, the first candidate has to do.
+    known = slot.constraint or slot.answer or not label or prompt.block.get("examples")
+    tries = _TRIES_COMPOSED if known else 1
+    for candidate in islice(composer.instances(slot, label, names, wrong, rng), tries):
         place = score({**fixed, **candidate}, meant)
         distance = 1 - place if wrong else place
         if distance < best:

@@ -46,6 +46,7 @@ class Fact:
     Attributes:
         deniable: whether the denial reads well and means the opposite.
         negatable: whether `not` after the verb negates the fact, even if it reads less well.
+        changed: whether it has another number, date or name than the text.
     """
 
     def __init__(self, line: str, words: Mapping[str, Lexicon]) -> None:
@@ -54,6 +55,7 @@ class Fact:
         self._template = Template(f"{subject} / {rest}", words)
         said = f"{subject} {rest}"
         self._slots = {s for s, how in _SLOT.findall(said) if not how or base(s) not in words}
+        self.changed = any(how for _, how in _SLOT.findall(said))
         self.negatable = (
             self._verb not in ("must", "can")
             and not _NEGATIVE.search(said)

@@ -1,8 +1,9 @@
-"""Writes texts for tasks that no grammar knows, with the prompt's own words.
+"""Writes texts for tasks that no grammar knows.
 
 Names and descriptions indicate the role of a text: a person, a thing, a problem, a title, prose.
 The text comes from a general lexicon or from the slot. What a label means comes from its
-constraint, sentence by sentence. This module must not name any task, field or label.
+constraint, its definition and the slot's way, clause by clause and never word for word. This module
+must not name any task, field or label.
 """
 
 import re
@@ -16,23 +17,35 @@ from simulator.templates import Phrasebook
 from simulator.words import article, capital, tidy
 
 _BOOK: Final = Phrasebook("generic.txt", "words.txt")
-_SPLIT: Final = re.compile(r"(?<=[.!?;:])\s+|,\s+or\s+|,\s+(?=\w+ (?:is|are) )")
+_SPLIT: Final = re.compile(
+    r"(?<=[.!?;:])\s+|,\s+(?:or|and|but)\s+|,\s+(?=\w+ (?:is|are) )"
+    r"|\s+(?:but|because|since|while)\s+"
+)
 _ALSO: Final = re.compile(r"(?:,?\s+(?:or|and)|,)\s+\x00")
+_THAT: Final = re.compile(r"\b(?:shows?|reports?|says?|mentions?|warns?) that (?!not\b)(.+)", re.I)
+_SPOKEN: Final = re.compile(
+    r"(?:report|ask|suggest|point out|admit|mention|complain) (?!that).+", re.I
+)
+"""Ways that the writer of a text follows by writing it, such as `ask how a feature works`."""
+_COMMAND: Final = re.compile(
+    r"(?:add|avoid|break|choose|compare|describe|give|keep|leave|let|limit|make|name|rule|say|set|show"
+    r"|start|take|tell|use|write)\b",
+    re.I,
+)
 _META: Final = re.compile(
     r"\b(?:need(?:s)? not|avoid|do not|example|label|must not|slot|such as|instead|rather|ask it"
     r"|state|write|wording|text|sentence|field|copy|seeds?|word)\b",
     re.IGNORECASE,
 )
+_VERB: Final = r"(?:is|are|was|were|has|have|had|does|do|did|can|cannot|could|will|would)"
 _SINGULAR: Final = re.compile(
     r"(?<!there )(?<!that )(?<!how )"
     r"\b(?:wants?|asks?|wishes|points|says|shows|is|has|does|was|can)\b"
 )
-_WORDS: Final = re.compile(r"\w+")
-_QUOTED: Final = 7
-_PIECES: Final = re.compile(
-    r",\s+(?:(?:but|and|or)\s+)?|\s+(?:but|and|or)\s+|\s+(?=as it|while|by )"
-)
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
+_RUN: Final = 6
+"""How many words in a row a text may share with what the prompt says: more would be an echo."""
+_ASIDES: Final = ("I think", "it seems", "as I said", "for now", "believe me", "as you know")
 _MANY: Final = 8
 _TITLE: Final = 10
 """The greatest number of words in a title."""
@@ -41,6 +54,7 @@ _TITLE: Final = 10
 def role(*texts: str) -> str:
     """Return the role that a name and its description indicate; `topic` if they indicate none."""
     said = " ".join(texts).casefold().replace("_", " ")
+    said = re.sub(r"in the (?:first|third) person|as the \w+", "", said)
     for name, cues in _BOOK.entries.items():
         if name.startswith("cue ") and any(
             re.search(rf"\b{re.escape(cue)}s?\b", said) for cue in cues
@@ -54,22 +68,31 @@ def _role(name: str, description: str) -> str:
     return by_name if by_name != "topic" else role(description)
 
 
-def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> list[str]:
-    """Return what a constraint says, as clauses for a text with its label.
+def statements(told: str, who: frozenset[str], about: frozenset[str]) -> list[str]:
+    """Return what a constraint, a definition or a way says, as clauses for a text with its label.
 
-    Requirements become facts (`must be` and `may be` become `is`). Statements about the speaker are
-    put in the first person. Statements about examples and fields are left out.
+    Requirements become facts (`must be` and `may be` become `is`), and so does what the text must
+    show or report. Statements about the speaker are put in the first person. Orders to the writer
+    and statements about examples and fields are left out. No clause has more than six words in a
+    row from the prompt: longer ones get an aside before their verb, or are left out.
 
     Args:
-        constraint: the constraint's text.
+        told: what the prompt says.
         who: nouns for the speaker.
         about: nouns for the kind of text, which refers to itself as `this`.
     """
     out = []
     speaker = "|".join(sorted(map(re.escape, who))) or "(?!)"
     itself = "|".join(sorted(map(re.escape, about))) or "(?!)"
-    for part in _SPLIT.split(" ".join(constraint.split())):
-        clause = re.sub(r"\b(?:must|may|have to) be\b", "is", part.strip(" .;:,!"))
+    for part in _SPLIT.split(" ".join(told.split())):
+        clause = part.strip(" .;:,!")
+        if _SPOKEN.fullmatch(clause):
+            clause = "we " + re.split(r"\s(?:and|or|that)\s", clause[:1].lower() + clause[1:])[0]
+        elif shown := _THAT.search(clause):
+            clause = shown.group(1)
+        elif _COMMAND.match(clause):
+            continue
+        clause = re.sub(r"\b(?:must|may|have to) be\b", "is", clause)
         clause = re.sub(rf"\b[Tt]h(?:e|is) (?:{itself})\b", "this", clause)
         if _META.search(clause):
             continue
@@ -80,27 +103,25 @@ def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> l
             marked = _SINGULAR.sub(lambda m: "\0" + _first_person(m.group()), after)
             head, *rest = _ALSO.split(before + we + marked)
             clauses = [one.replace("\0", "") for one in (head, *(f"we {one}" for one in rest))]
-        for one in _unquoted(clauses, constraint):
-            if 3 <= len(one.split()) <= 30 and not re.search(r"\b(?:must|may)\b", one):
-                out.append(one if one.startswith("I ") else one[:1].lower() + one[1:])
+        for one in clauses:
+            own = _reworded(one)
+            if own and not re.search(r"\b(?:must|may)\b", own):
+                out.append(own if own.startswith("I ") else own[:1].lower() + own[1:])
     return out
 
 
-def _unquoted(clauses: list[str], constraint: str) -> Iterator[str]:
-    """Yield the clauses, those in pieces that have seven words in a row of the constraint.
-
-    Instances with longer quotations from the prompt are rejected.
-    """
-    words = _WORDS.findall(constraint.casefold())
-    runs = {tuple(words[n : n + _QUOTED]) for n in range(len(words) - _QUOTED + 1)}
-
-    def quotes(text: str) -> bool:
-        said = _WORDS.findall(text.casefold())
-        return any(tuple(said[n : n + _QUOTED]) in runs for n in range(len(said) - _QUOTED + 1))
-
-    for clause in clauses:
-        pieces = _PIECES.split(clause) if quotes(clause) else [clause]
-        yield from (piece for piece in pieces if not quotes(piece))
+def _reworded(clause: str) -> str:
+    """Return a clause without a long run of its words, or an empty string if there is no way."""
+    words = clause.split()
+    if len(words) < 3 or re.match(rf"{_VERB}\b", clause, re.IGNORECASE):
+        return ""
+    if len(words) - (words[0] == "we") <= _RUN:
+        return clause
+    for at, word in enumerate(words[: _RUN + 1]):
+        if at > 1 and re.fullmatch(_VERB, word) and len(words) - at <= _RUN:
+            aside = _ASIDES[sum(map(ord, clause)) % len(_ASIDES)]
+            return f"{' '.join(words[:at])}, {aside}, {' '.join(words[at:])}"
+    return ""
 
 
 def _first_person(verb: str) -> str:
@@ -213,11 +234,13 @@ class Composer:
         who = frozenset(n for n in slot.attributes if role(n) == "person")
         words = re.findall(r"\w{4,}", str(self._task.get("title")).lower())
         block = self._prompt.block
-        constraint = str((block.get("label") or {}).get("constraint", ""))
-        constraint = constraint or str((block.get("labels") or {}).get(label, ""))
-        said = statements(constraint, who, frozenset(word.removesuffix("s") for word in words))
-        said = [] if wrong else [s for s in said if not any(name in s.split() for name in fields)]
-        material = _Material(slot, said)
+        defined = str((block.get("label") or {}).get("definition", ""))
+        about = frozenset(word.removesuffix("s") for word in words)
+        said, way = (
+            [s for s in statements(told, who, about) if not any(n in s.split() for n in fields)]
+            for told in (f"{slot.constraint} {defined}", slot.way or "")
+        )
+        material = _Material(slot, [] if wrong else said, [] if wrong else way[:1])
         parts = {name: material.options(name, fields.get(name), rng) for name in names}
         while True:
             yield {
@@ -249,11 +272,11 @@ class _Material:
     cheaply.
     """
 
-    def __init__(self, slot: Slot, said: list[str]) -> None:
+    def __init__(self, slot: Slot, said: list[str], way: list[str]) -> None:
         texts = [str(v) for v in slot.given.values() if isinstance(v, str) and v]
         clauses = [text for text in texts if _is_clause(text)]
         nouns = [text for text in texts if text not in clauses and len(text.split()) <= 15]
-        self._said = said
+        self._said, self._way = said, way
         self._context = slot.context or "an ordinary day"
         self._answer = slot.answer
         self._values = {
@@ -297,16 +320,20 @@ class _Material:
             parts.append(self._frames("clause", rng, 4))
         if self._values["b"]:
             parts.append(self._frames("noun", rng, 4))
-        said = rng.sample(self._said, min(len(self._said), 2))
+        said = rng.sample(self._said, min(len(self._said), 2 - len(self._way)))
+        said = [*self._way, *said]
         for number, one in enumerate(said):
-            parts.append(self._frames("state", rng, 4, s=one) + [""] * (2 * number))
+            # Two statements in a row would make a long run of the prompt's words.
+            stated = self._frames("state", rng, _MANY, s=one)
+            opened = [text for text in stated if not (number and text.startswith(one))]
+            parts.append(opened[:4] + [""] * (2 * number))
         parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 3 else 0))
         return [[_sentence(one) if one else "" for one in part] for part in parts]
 
     def _statements(self, rng: Random) -> list[str]:
         if self._answer:
             return [f"{self._answer} belongs to {self._context}"]
-        said = [*self._said, *filter(None, [self._values["a"]])]
+        said = self._way or [*self._said, *filter(None, [self._values["a"]])]
         if not said:
             return self._frames("plain open", rng, _MANY)
         return [one for s in said for one in self._frames("state", rng, _MANY, s=s)]

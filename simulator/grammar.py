@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from simulator.templates import Template
@@ -64,7 +65,9 @@ class Slot:
         answer: the text that must be the answer, for tasks whose answer is a span.
         requirements: what the row must meet, in the prompt's words.
         several: the labels of the row if a row can have several, else None.
-        way: how the row must get its label, in the prompt's words; None if that is open.
+        way: how the row must get its label, in the prompt's words; None if the message names none.
+        without: the labels of which the message says that the row must not have them.
+        constraint: what the message says of the row's label; empty if it says nothing.
     """
 
     context: str
@@ -74,6 +77,8 @@ class Slot:
     requirements: tuple[str, ...] = ()
     several: tuple[str, ...] | None = None
     way: str | None = None
+    without: frozenset[str] = frozenset()
+    constraint: str = ""
 
 
 class Grammar(ABC):
@@ -85,7 +90,12 @@ class Grammar(ABC):
         exact: whether the task may have no other fields.
         labels: all labels of the task; empty if its answers are spans.
         typed: typed attributes of its seeds. They distinguish tasks with the same fields.
-        cues: words in prompts of this task. They decide if nothing else does.
+        cues: words in prompts of this task. They decide if the fields do not.
+        seeded: the fields of its seeds; empty if it has none.
+        reads: label -> a pattern of constraints that ask for it, since a message may give a label
+            another meaning than the usual one.
+        habits: label -> how often a row gets it unless the message excludes it. For rows with
+            several labels: a model writes some of them without being asked.
     """
 
     name: str
@@ -94,6 +104,9 @@ class Grammar(ABC):
     labels: tuple[str, ...] = ()
     typed: frozenset[str] = frozenset()
     cues: frozenset[str] = frozenset()
+    seeded: frozenset[str] = frozenset()
+    reads: Mapping[str, str] = MappingProxyType({})
+    habits: Mapping[str, float] = MappingProxyType({})
 
     def matches(self, fields: frozenset[str], labels: frozenset[str]) -> bool:
         """Return whether a task is this one.
@@ -105,6 +118,11 @@ class Grammar(ABC):
         if self.exact:
             return fields == self.fields and labels <= set(self.labels)
         return self.fields <= fields and (not self.labels or labels <= set(self.labels))
+
+    def understood(self, label: str, constraint: str) -> str:
+        """Return the label that a constraint asks for: `label`, unless it describes another."""
+        found = [n for n, one in self.reads.items() if re.search(one, constraint, re.IGNORECASE)]
+        return found[0] if len(found) == 1 else label
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield contexts: `text`, one entry per requested attribute, and `domain` if known."""

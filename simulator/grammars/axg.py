@@ -1,14 +1,16 @@
 """AX-g: a sentence with two people and a gendered pronoun, and whether a hypothesis follows.
 
-The frames say whom the pronoun refers to and what is true of that person. The hypothesis says it of
-that person (it follows) or of the other one (it does not). Any two nouns for people will do.
+The frames say whom the pronoun refers to and what is true of that person. The seed's item names the
+referent and the case of the pronoun. The hypothesis says it of the referent (it follows) or of the
+other one (it does not). Any two nouns for people will do.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from random import Random
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.templates import Template, Values, frame
@@ -24,12 +26,17 @@ _MARKS: Final = {
     "his": Lexicon(["his"]),
 }
 _CLEFT_FIRST: Final = 0.35
+_REFERENTS: Final = {"occupation": "o", "participant": "p"}
+_CASES: Final = {"subject": "{he}", "object": "{him}", "possessive": "{his}"}
+_HABIT: Final = 0.9
+"""How often an occupation is the referent, as the subject, if the message plans neither."""
 
 
 class _Frame(NamedTuple):
     """A premise, the referent of its pronoun ("o" or "p"), and what is true of that person."""
 
     referent: str
+    case: str
     premise: Template
     claims: list[str]
 
@@ -42,7 +49,8 @@ def _frames() -> tuple[_Frame, ...]:
             found[-1].claims.append(line[2:].rstrip("."))
         else:
             referent, _, premise = line.partition("> ")
-            found.append(_Frame(referent, frame(premise, _MARKS), []))
+            case = next(name for name, mark in _CASES.items() if mark in premise)
+            found.append(_Frame(referent, case, frame(premise, _MARKS), []))
     return tuple(found)
 
 
@@ -52,7 +60,17 @@ class AxgGrammar(Grammar):
     name = "axg"
     fields = frozenset({"premise", "hypothesis"})
     labels = ("entailment", "not_entailment")
-    cues = frozenset({"pronoun", "pronouns", "gendered", "gender", "occupation", "participant"})
+    typed = frozenset({"referent", "case"})
+    cues = frozenset(
+        {"premise", "pronoun", "pronouns", "gendered", "gender", "occupation", "participant"}
+    )
+    seeded = frozenset({"premise"})
+    reads = MappingProxyType(
+        {
+            "entailment": r"^\W*name the referent",
+            "not_entailment": r"^\W*name the other",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of an occupation and a participant; pairs that belong together first."""
@@ -67,10 +85,10 @@ class AxgGrammar(Grammar):
             yield {"text": text, "occupation": job, "participant": other}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield premises; every frame is used once before any is used twice."""
+        """Yield premises with the referent and the case of the item, all frames in turn."""
         asked = _people(ask.context, ask.attributes)
         while True:
-            for one in rng.sample(_frames(), len(_frames())):
+            for one in _planned(ask.item, rng):
                 people = asked or rng.choice(_own_pairs())
                 values = {"o": people[0], "p": people[1], "he": "he", "him": "him", "his": "his"}
                 premise = one.premise.fill(values, rng)
@@ -98,6 +116,22 @@ class AxgGrammar(Grammar):
             for group in (*groups, led):
                 for text in rng.sample(group, len(group)):
                     yield {"hypothesis": text}
+
+
+def _planned(item: Mapping[str, Any], rng: Random) -> list[_Frame]:
+    """Return the frames of an item's referent and case in random order.
+
+    Without a plan, most are about the occupation as the subject.
+    """
+    usual = rng.random() < _HABIT
+    referent = _REFERENTS.get(str(item.get("referent")), "o" if usual else "")
+    case = str(item.get("case", "subject" if usual else ""))
+    found = [
+        one
+        for one in _frames()
+        if (not referent or one.referent == referent) and (not case or one.case == case)
+    ]
+    return rng.sample(found, len(found))
 
 
 def _terms(ask: ContextAsk, attribute: str) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ class GapGrammar(ChoiceGrammar):
     """Two people of the same gender, and a gap that stands for one of them."""
 
     name = "gaps"
-    cues = frozenset({"gap", "stands", "people"})
+    cues = frozenset({"gap", "belongs", "people"})
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         while True:

@@ -89,7 +89,11 @@ class CopaGrammar(DomainGrammar):
             yield {"premise": wording.fill(_person(event.young, rng), rng)}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield pairs of alternatives, the right one in the position that the label gives."""
+        """Yield pairs of alternatives.
+
+        The constraint names the right one first. The way says whether the wrong one answers the
+        opposite question.
+        """
         found = _read(str(slot.given.get("premise", "")))
         if found is None:
             return
@@ -97,17 +101,20 @@ class CopaGrammar(DomainGrammar):
         question = str(slot.given.get("question") or rng.choice(_QUESTIONS))
         if question not in _QUESTIONS:
             return
+        named = re.search(r"choice([12])", slot.constraint)
+        second = named.group(1) == "2" if named else rng.random() < 0.5
+        share = _OPPOSITE if slot.way is None else float("opposite question" in slot.way)
         others = [one for one in _events() if one.domain != event.domain]
         # Only those about a person, so that they read like alternatives about the same person.
         strange = [one for other in others for one in getattr(other, question) if "{h" in one]
         while True:
             right = rng.choice(getattr(event, question))
-            if rng.random() < _OPPOSITE:
+            if rng.random() < share:
                 wrong = rng.choice(event.effect if question == "cause" else event.cause)
             else:
                 wrong = rng.choice(strange)
             pair = [_choice(one, values, rng) for one in (right, wrong)]
-            if label == "1":
+            if second:
                 pair.reverse()
             yield {"choice1": pair[0], "choice2": pair[1], "question": question}
 

@@ -18,6 +18,8 @@ class GermanTicketGrammar(Grammar):
     name = "german tickets"
     fields = frozenset({"betreff", "nachricht"})
     labels = ("niedrig", "normal", "hoch", "kritisch")
+    cues = frozenset({"anfrage", "supportanfragen", "kundendienst", "dringlichkeit"})
+    seeded = frozenset({"problem", "wirkung"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield a product and a customer."""

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from simulator.banks import bank
@@ -28,6 +29,7 @@ class PassageGrammar(DomainGrammar):
 
     def __init__(self, name: str, file: str, *cues: str) -> None:
         self.name, self.file, self.cues = name, file, frozenset(cues)
+        self.seeded = frozenset({self.passage})
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
         domain = self.domain(ask)
@@ -51,11 +53,12 @@ class BoolqGrammar(PassageGrammar):
     fields = frozenset({"passage", "question"})
     exact = False
     labels = ("true", "false")
+    reads = MappingProxyType({"true": "answer yes", "false": r"answer no\b"})
     passage = "passage"
     length = (4, 5)
 
     def __init__(self) -> None:
-        super().__init__("boolq", "boolq.txt")
+        super().__init__("boolq", "boolq.txt", "passage", "encyclopedia", "boolean")
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
         """Yield each question by itself, then in frames."""

@@ -79,6 +79,8 @@ class RecordGrammar(Grammar):
 
     name = "record"
     fields = frozenset({"passage", "query", "entities"})
+    cues = frozenset({"news", "entities", "entity", "cloze", "placeholder"})
+    seeded = frozenset({"passage", "entities"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield news domains; every requested attribute gets the domain as its value."""

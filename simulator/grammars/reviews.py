@@ -6,6 +6,7 @@ Most of a review agrees with its label; one detail may not.
 import re
 from collections.abc import Iterator, Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -25,6 +26,14 @@ class ReviewGrammar(Grammar):
     fields = frozenset({"review"})
     exact = True
     labels = ("positive", "negative")
+    cues = frozenset({"review", "reviews", "sentiment"})
+    seeded = frozenset({"observation"})
+    reads = MappingProxyType(
+        {
+            "positive": r"buy the product again",
+            "negative": r"regret",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield a product and its buyer."""

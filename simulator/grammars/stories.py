@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -15,6 +16,7 @@ from simulator.templates import Phrasebook, Values
 from simulator.words import pronouns, sentence
 
 _BOOK: Final = Phrasebook("stories.txt")
+_DRAWS: Final = 200
 _QUOTED: Final = re.compile(r"[\"“](.+?)[\"”]")
 _USUAL: Final = {"noun": "key", "verb": "sing", "adjective": "odd"}
 """Part of speech -> the word used if none is required."""
@@ -61,6 +63,11 @@ class StoryGrammar(Grammar):
     name = "stories"
     fields = frozenset({"story"})
     labels = ("dialogue", "bad_ending", "conflict", "foreshadowing", "twist", "moral_value")
+    cues = frozenset({"story", "stories", "children", "child"})
+    seeded = frozenset({"summary", "sentence"})
+    habits: Mapping[str, float] = MappingProxyType(
+        {"dialogue": 0.5, "moral_value": 0.3, "conflict": 0.2, "twist": 0.1}
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         while True:
@@ -78,15 +85,21 @@ class StoryGrammar(Grammar):
             yield {"summary": f"{plan} {end}", "sentence": line}
 
     def instances(self, slot: Slot, label: str, rng: Random) -> Iterator[Fields]:
-        """Yield stories with the features of the slot and without the others."""
+        """Yield stories with the features of the slot and without the others.
+
+        Which features a message gets without asking for them is in `habits`.
+        """
         words, first, paragraphs = wanted_words(slot.requirements)
         plan = " ".join(str(value) for value in slot.given.values())
         features = set(slot.several or ())
+        silent = "dialogue" in slot.without and "dialogue" not in features
         while True:
             values = _values(words, rng, plan)
 
             def say(kind: str, values: Values = values) -> str:
-                return sentence(_BOOK.draw(kind, values, rng))
+                # Without dialogue, nobody speaks at all.
+                drawn = (_BOOK.draw(kind, values, rng) for _ in range(_DRAWS))
+                return sentence(next(one for one in drawn if not (silent and '"' in one)))
 
             opening = [say("once")]
             if first:

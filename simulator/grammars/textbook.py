@@ -20,6 +20,7 @@ class TextbookGrammar(Grammar):
 
     name = "textbook"
     fields = frozenset({"overview", "example", "snippets"})
+    cues = frozenset({"textbook", "python"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield things to compare with."""

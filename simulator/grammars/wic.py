@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import zip_longest
 from random import Random
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -60,6 +61,14 @@ class WicGrammar(Grammar):
     name = "wic"
     fields = frozenset({"word", "sentence1", "sentence2"})
     labels = ("true", "false")
+    cues = frozenset({"word", "words", "sense", "senses", "dictionary"})
+    seeded = frozenset({"word"})
+    reads = MappingProxyType(
+        {
+            "true": r"same (?:dictionary )?sense|one and the same",
+            "false": r"clearly different|different (?:dictionary )?senses?",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield themes for each part of speech in turn."""

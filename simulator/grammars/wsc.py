@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import cycle
 from random import Random
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
@@ -19,7 +20,10 @@ from simulator.words import Lexicon, lexicons, lines
 
 _WORDS: Final = lexicons("wsc_words.txt")
 _LABELS: Final = ("true", "false")
+_POSITIONS: Final = ("first", "second")
 _KINDS: Final = ("person", "group", "person", "rival", "person", "fit")
+_HABIT: Final = 0.85
+"""How often the first noun phrase is the referent if the message does not plan it."""
 _PRONOUNS: Final = {"person": ("he", "she"), "group": ("they",), "fit": ("it",), "rival": ("it",)}
 
 
@@ -29,6 +33,12 @@ class _Frame(NamedTuple):
     kind: str
     referent: str
     text: Template
+
+    @property
+    def position(self) -> str:
+        """Whether the referent is the first or the second noun phrase of the sentence."""
+        first = "a" if self.text.pattern.index("{a}") < self.text.pattern.index("{b}") else "b"
+        return "first" if first == self.referent else "second"
 
 
 @cache
@@ -57,6 +67,15 @@ class WscGrammar(Grammar):
     name = "wsc"
     fields = frozenset({"text", "span1_text", "span2_text"})
     labels = _LABELS
+    typed = frozenset({"referent"})
+    cues = frozenset({"pronoun", "noun", "phrase", "phrases", "refers", "winograd"})
+    seeded = frozenset({"text", "span2_text", "candidates"})
+    reads = MappingProxyType(
+        {
+            "true": r"pronoun refers",
+            "false": r"not refer",
+        }
+    )
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
         """Yield pairs of people, groups or things."""
@@ -75,11 +94,15 @@ class WscGrammar(Grammar):
             yield {"text": f"{pair[0]} and {pair[1]}", "first": pair[0], "second": pair[1]}
 
     def seeds(self, ask: SeedAsk, rng: Random) -> Iterator[Fields]:
-        """Yield sentences whose private truth agrees with their meaning."""
+        """Yield sentences with the item's referent, whose private truth agrees with their meaning.
+
+        Without a plan, the referent is mostly the first noun phrase.
+        """
         pair = _pair(ask.context, ask.attributes)
         kinds = (_kind(pair),) if pair else _KINDS
-        frames = [one for one in _frames() if one.kind in kinds]
-        while True:
+        asked = str(ask.item.get("referent") or ("first" if rng.random() < _HABIT else "second"))
+        frames = [one for one in _frames() if one.kind in kinds and one.position == asked]
+        while frames:
             for one in rng.sample(frames, len(frames)):
                 seed = _seed(one, pair or rng.choice(_pairs(one.kind)), rng)
                 if seed is not None:
@@ -93,6 +116,8 @@ class WscGrammar(Grammar):
             pair = _pair(slot.context, slot.attributes)
             candidates = [_only(noun, text) or noun for noun in pair or ()]
         meant = _meant(text, candidates) if len(candidates) == 2 else None
+        if meant is None and len(candidates) == 2 and slot.given.get("referent") in _POSITIONS:
+            meant = _POSITIONS.index(slot.given["referent"])
         if meant is not None:
             yield {"span1_text": candidates[meant if label == "true" else 1 - meant]}
 

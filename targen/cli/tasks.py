@@ -17,6 +17,7 @@ def validate(
     """Validate task and recipe files, and report every error."""
     from targen.errors import SpecError  # noqa: PLC0415 - only here
     from targen.quality.expectations import problems  # noqa: PLC0415
+    from targen.tasks.checks import seed_warnings  # noqa: PLC0415
     from targen.tasks.yamlfile import YamlFile  # noqa: PLC0415
 
     found = base.tasks() if task is None else {task: base.task(task)}
@@ -28,6 +29,8 @@ def validate(
             f"{name}: {spec.rows} rows by recipe {spec.recipe.name}, "
             f"{len(spec.labels) or 'no'} labels, fields {', '.join(spec.fields)}"
         )
+        for text in seed_warnings(spec):
+            typer.echo(f"warning: {name}: {text}")
         given = len(spec.given_rows)
         if spec.own_rows and given < spec.rows:
             typer.echo(

@@ -234,7 +234,8 @@ class _Pages:
         result.asked += size
         for number, attributes in enumerate(self._types(context), 1):
             item = items.get(number)
-            fields = valid_fields(self._step, wanted, item, outcome, result)
+            planned = {**((context.block or {}).get("attributes") or {}), **attributes}
+            fields = valid_fields(self._step, wanted, item, outcome, result, planned)
             if fields is None:
                 continue
             key = text_key(fields)

@@ -222,8 +222,18 @@ def valid_fields(
     item: dict[str, Any] | None,
     outcome: Outcome,
     result: StepResult,
+    planned: Mapping[str, Any] | None = None,
 ) -> dict[str, Any] | None:
-    """Return the fields of a seed; reject it and return None if it is missing or invalid."""
+    """Return the fields of a seed; reject it and return None if it is missing or invalid.
+
+    Args:
+        step: gives the task.
+        wanted: the task's section `seeds`.
+        item: the item of the answer.
+        outcome: the answer.
+        result: receives the rejection.
+        planned: the typed attributes of the seed and the attributes of its context.
+    """
     if item is None:
         result.rejected.append(missing_item(outcome))
         return None
@@ -232,7 +242,7 @@ def valid_fields(
     problem = (
         empty_field(fields)
         or content_problem(fields, step.spec, outcome.request, asked, labels=step.spec.labels)
-        or first_problem(fields, step.spec, only=True)
+        or first_problem(fields, step.spec, only=True, planned=planned)
     )
     if problem:
         result.rejected.append(rejection(reason_of(problem), problem, item, outcome.request_id))

@@ -33,7 +33,7 @@ from targen.operators.requests import (
 from targen.operators.sources import SourcePlan, first_contexts
 from targen.operators.ways import WayPlan
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import CONTEXTS, SEEDS
+from targen.steps import CONTEXTS, LABEL, SEEDS
 from targen.tasks.guards import label_texts
 from targen.tasks.validators import first_problem, swap_gender
 
@@ -306,7 +306,9 @@ class SlotFiller:
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
         written = {n: v for n, v in values.items() if n not in state.given}
-        problem = first_problem(values, spec) or content_problem(
+        context = state.sources.context or {}
+        planned = {**context.get("attributes", {}), **(state.sources.seed or {}), LABEL: label}
+        problem = first_problem(values, spec, planned=planned) or content_problem(
             written,
             spec,
             outcome.request,

@@ -1,5 +1,6 @@
 """Checks across the keys of a task: names that must exist, and keys that require each other."""
 
+import re
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -190,6 +191,51 @@ def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
     return found
 
 
+def seed_warnings(spec: TaskSpec) -> list[str]:
+    """Return where a seed fixes what decides the label, one sentence each.
+
+    Seeds are written before the label is drawn. If the seed fixes a field that decides the label,
+    some labels cannot be reached, and a model writes wrong rows for them. This is judged by names:
+    the constraint of a label must name a field that is still to be written, and must not demand
+    anything of one that the seed fixes.
+    """
+    unused = spec.recipe.choice(SEEDS).operator in ("none", "examples")
+    if spec.answer.kind != "class" or unused or not spec.seed_fields:
+        return []
+    fixed = spec.seed_fields
+    written = [
+        name
+        for name, field in spec.fields.items()
+        if name not in fixed and not field.derived and not field.planned
+    ]
+    if not written:
+        return [
+            f"seeds.fields has every field of the task ({', '.join(fixed)}), so that the seed "
+            "decides the label; leave a field for the step `instances` to write"
+        ]
+    found = []
+    for label, one in spec.labels.items():
+        said = one.constraint
+        demanded = next((name for name in fixed if _named(rf"{re.escape(name)} must", said)), None)
+        if demanded is not None:
+            found.append(
+                f"the constraint of '{label}' demands something of `{demanded}`, which the seed "
+                "fixes before the label is drawn; demand it of the fields written later "
+                f"({', '.join(written)}), or take `{demanded}` out of `seeds.fields`"
+            )
+        elif not any(_named(re.escape(name), said) for name in written):
+            found.append(
+                f"the seed fixes {', '.join(f'`{name}`' for name in fixed)}, and the constraint of "
+                f"'{label}' names no field that is left to write; say what "
+                f"{' or '.join(f'`{name}`' for name in written)} must be like"
+            )
+    return found
+
+
+def _named(pattern: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){pattern}(?!\w)", text, re.IGNORECASE) is not None
+
+
 def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
     """Return the problems of the examples as (key, message)."""
     found: list[tuple[Loc, str]] = []
@@ -213,6 +259,9 @@ def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
 
 def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
+    planned = {*spec.contexts.attributes}
+    if spec.seeds is not None:
+        planned |= {*spec.seeds.fields, *spec.seeds.types}
     for index, entry in enumerate(spec.validators):
         for name, roles in entry.items():
             loc: Loc = ("validators", index, name)
@@ -226,7 +275,11 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
                 if role not in known.roles:
                     hint = nearest(role, known.roles)
                     found.append(((*loc, role), f"'{name}' has no role of this name; {hint}"))
-                else:
+                elif role in known.literals:
+                    if field not in spec.labels:
+                        hint = nearest(field, spec.labels)
+                        found.append(((*loc, role), f"no label '{field}'; {hint}"))
+                elif field not in planned:
                     found += _unknown_field(spec, field, (*loc, role))
     return found
 

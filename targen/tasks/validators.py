@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+from targen.steps import LABEL
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 
@@ -22,6 +23,7 @@ class Validator:
     Attributes:
         name: its name in task files.
         roles: role -> whether the validator fills in the field of that role.
+        literals: roles that name a label instead of a field.
         check: gets a row and role -> field (and the task's language as role `language`), fills in
             derived fields, and returns the problem or None.
     """
@@ -29,16 +31,23 @@ class Validator:
     name: str
     roles: Mapping[str, bool]
     check: Check
+    literals: frozenset[str] = frozenset()
 
 
 VALIDATORS: dict[str, Validator] = {}
 
 
-def validator(name: str, **roles: bool) -> Callable[[Check], Check]:
-    """Register a validator; each keyword is a role, True if the validator fills in its field."""
+def validator(name: str, *literals: str, **roles: bool) -> Callable[[Check], Check]:
+    """Register a validator.
+
+    Args:
+        name: its name in task files.
+        literals: the roles that name a label.
+        roles: role -> whether the validator fills in its field.
+    """
 
     def register(check: Check) -> Check:
-        VALIDATORS[name] = Validator(name, roles, check)
+        VALIDATORS[name] = Validator(name, roles, check, frozenset(literals))
         return check
 
     return register
@@ -207,6 +216,60 @@ def gendered(row: Row, roles: Mapping[str, str]) -> str | None:
     return None if swap_gender(text) != text else f"{roles['text']} holds no gendered word"
 
 
+@validator("pronoun_case", text=False, case=False)
+def pronoun_case(row: Row, roles: Mapping[str, str]) -> str | None:
+    """The text has one gendered pronoun: subject (she), object (her) or possessive (her desk)."""
+    tokens = _TOKEN.findall(row[roles["text"]])
+    found = [n for n, token in enumerate(tokens) if _base(token) in _CASES]
+    if len(found) != 1:
+        return f"{roles['text']} has {len(found)} gendered pronouns instead of one"
+    case = _CASES[_base(tokens[found[0]])]
+    if _base(tokens[found[0]]) == "her" and _follows_noun(tokens, found[0]):
+        case = "possessive"
+    wanted = row[roles["case"]]
+    return None if case == wanted else f"the pronoun of {roles['text']} is no {wanted}"
+
+
+@validator(
+    "planned_person", "label", text=False, referent=False, one=False, other=False, label=False
+)
+def planned_person(row: Row, roles: Mapping[str, str]) -> str | None:
+    """The text names the referent if the row has the label, and otherwise the other person.
+
+    `one` and `other` are attributes of the context; `referent` has the name of one of them.
+    """
+    meant, other = roles["one"], roles["other"]
+    if row[roles["referent"]] not in (meant, other):
+        return f"{roles['referent']} must be {meant} or {other}"
+    if (row[roles["referent"]] == meant) != (row[LABEL] == roles["label"]):
+        meant, other = other, meant
+    if not _mentions(row[roles["text"]], row[meant]):
+        return f"{roles['text']} does not name the {meant}"
+    if _mentions(row[roles["text"]], row[other]):
+        return f"{roles['text']} names the {other} as well"
+    return None
+
+
+@validator("planned_span", "label", span=False, candidates=False, referent=False, label=False)
+def planned_span(row: Row, roles: Mapping[str, str]) -> str | None:
+    """The span is the referent if the row has the label, and otherwise the other candidate.
+
+    `referent` is first or second; there must be two candidates.
+    """
+    candidates = [fold(text) for text in row[roles["candidates"]]]
+    if len(candidates) != 2:
+        return f"{roles['candidates']} must be two"
+    right = (row[LABEL] == roles["label"]) == (row[roles["referent"]] == "first")
+    if fold(row[roles["span"]]) != candidates[0 if right else 1]:
+        return f"{roles['span']} is not the candidate that the label and the plan ask for"
+    return None
+
+
+def _mentions(text: str, phrase: str) -> bool:
+    bare = re.sub(r"^(?:an?|the) ", "", fold(phrase))
+    return re.search(rf"(?<!\w){re.escape(bare)}(?!\w)", fold(text)) is not None
+
+
 CODE_AT_MOST = 20_000
 """Maximum length of a snippet in characters; longer ones are rejected without parsing."""
 
@@ -259,38 +322,53 @@ def first_violation(
     validators: list[dict[str, dict[str, str]]],
     only: bool = False,
     language: str = ENGLISH,
+    planned: Mapping[str, Any] | None = None,
 ) -> str | None:
     """Run validators on a row and return the first violation, None if there is none.
+
+    A validator is skipped if one of its inputs is neither in the row nor planned: later steps know
+    the rows, but no longer what was planned for them.
 
     Args:
         row: derived fields are filled in.
         validators: the task's `validators`.
-        only: run only those whose inputs are all in the row, for seeds, which have some of the
-            fields.
+        only: skip validators that fill in fields, for seeds, which have some of the fields.
         language: the task's language.
+        planned: further values: the seed's fields and attributes, those of the context, and the
+            intended label under `label`.
     """
+    known = {**(planned or {}), **row}
     for entry in validators:
         for name, roles in entry.items():
             check = VALIDATORS[name]
-            inputs = [roles[role] for role, fills in check.roles.items() if not fills]
-            if only and (any(field not in row for field in inputs) or any(check.roles.values())):
+            inputs = [
+                LABEL if role in check.literals else roles[role]
+                for role, fills in check.roles.items()
+                if not fills
+            ]
+            filled = [roles[role] for role, fills in check.roles.items() if fills]
+            if any(field not in known for field in inputs) or (only and filled):
                 continue
-            problem = check.check(row, {**roles, "language": language})
+            problem = check.check(known, {**roles, "language": language})
             if problem is not None:
                 return f"{name}: {problem}"
+            row.update({field: known[field] for field in filled})
     return None
 
 
-def first_problem(values: Row, spec: TaskSpec, only: bool = False) -> str | None:
+def first_problem(
+    values: Row, spec: TaskSpec, only: bool = False, planned: Mapping[str, Any] | None = None
+) -> str | None:
     """Return the first problem of a row: an empty field, a long text, or a failed validator.
 
     Args:
         values: field -> value; validators fill in derived fields.
         spec: the task.
         only: see `first_violation`.
+        planned: see `first_violation`.
     """
     problem = empty_field(needed(values, spec)) or too_long(values, spec)
-    return problem or first_violation(values, spec.validators, only, spec.language)
+    return problem or first_violation(values, spec.validators, only, spec.language, planned)
 
 
 _PAIRS: Final = (
@@ -334,6 +412,19 @@ _NO_NOUN: Final = frozenset(
     whether which while who whose why will with within without would yesterday yet you
     """.split()  # noqa: SIM905 - a list literal of this length is harder to read
 )
+
+
+_CASES: Final = {
+    **dict.fromkeys(("he", "she"), "subject"),
+    **dict.fromkeys(("him", "her"), "object"),
+    **dict.fromkeys(("his", "hers"), "possessive"),
+}
+"""Gendered pronoun -> its case; `her` before a noun phrase is a possessive."""
+
+
+def _base(token: str) -> str:
+    """Return a token in lower case without its contraction (`she'd`)."""
+    return token.lower().replace("’", "'").partition("'")[0]
 
 
 def _follows_noun(tokens: list[str], index: int) -> bool:

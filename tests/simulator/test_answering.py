@@ -41,7 +41,7 @@ def premises(client: Client, **change: Any) -> list[str]:
 def instance_block(label: str, texts: list[str]) -> dict[str, Any]:
     return {
         "task": RTE,
-        "label": {"name": label, "constraint": "c"},
+        "label": {"name": label, "constraint": LABELS[label]},
         "slots": [{"slot": n, "given": {"premise": text}} for n, text in enumerate(texts, 1)],
     }
 
@@ -171,11 +171,11 @@ def test_vocabulary_terms_are_distinct_and_as_many_as_requested() -> None:
 
 
 def test_a_recipe_without_seeds_gets_all_fields_and_a_rationale() -> None:
-    for name, labels in (("rte", LABELS), ("copa", dict.fromkeys("01", "c"))):
+    for name, labels in (("rte", LABELS), ("copa", TASKS["copa"]["labels"])):
         task = TASKS[name]["task"]
         block = {
             "task": task,
-            "label": {"name": next(iter(labels)), "constraint": "c"},
+            "label": dict(zip(("name", "constraint"), next(iter(labels.items())), strict=True)),
             "slots": [{"slot": n} for n in range(1, 6)],
         }
         fields = {"slot": {"type": "integer"}, "rationale": TEXT}
@@ -305,7 +305,7 @@ def test_a_row_may_have_a_planned_field_and_no_seed() -> None:
     task = TASKS["copa"]["task"]
     block = {
         "task": task,
-        "label": {"name": "1", "constraint": "c"},
+        "label": {"name": "1", "constraint": TASKS["copa"]["labels"]["1"]},
         "slots": [{"slot": n, "given": {"question": "cause"}} for n in (1, 2, 3)],
     }
     fields = {"slot": {"type": "integer"}, "premise": TEXT, "choice1": TEXT, "choice2": TEXT}

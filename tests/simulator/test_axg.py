@@ -21,6 +21,14 @@ LABELS = {"entailment": "it follows", "not_entailment": "it does not"}
 PRONOUN = re.compile(r"\b(?:he|she|him|her|his|hers|himself|herself)\b", re.IGNORECASE)
 
 
+PLANS = [
+    {"referent": referent, "case": case}
+    for referent in ("occupation", "participant")
+    for case in ("subject", "object", "possessive")
+]
+FORMS = {"subject": ("he", "she"), "object": ("him",), "possessive": ("his",)}
+
+
 @pytest.fixture(scope="module")
 def rows():
     return write_rows(
@@ -29,13 +37,14 @@ def rows():
         LABELS,
         1000,
         attributes={"occupation": {}, "participant": {}},
+        typed=PLANS,
         seed_fields={"premise": TEXT},
     )
 
 
-def premises(count, pair=PAIR, seed=1):
-    asked = AxgGrammar().seeds(SeedAsk("", pair, {}, {}), Random(seed))
-    return [one["premise"] for one in islice(asked, count)]
+def premises(count, pair=PAIR, seed=1, plans=PLANS):
+    asked = [AxgGrammar().seeds(SeedAsk("", pair, one, {}), Random(seed)) for one in plans]
+    return [next(asked[n % len(asked)])["premise"] for n in range(count)]
 
 
 def hypotheses(premise, label, count=30, pair=PAIR):
@@ -80,6 +89,26 @@ def test_the_referent_agrees_with_the_meaning(premise, meant):
     assert not any(
         wanted in text.lower() for text in hypotheses(premise, "not_entailment", pair=pair)
     )
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=str)
+def test_the_planned_referent_and_case_are_used(plan):
+    for premise in premises(30, plans=[plan]):
+        assert PRONOUN.findall(premise)[0].lower() in FORMS[plan["case"]], premise
+        assert all(
+            f"the {PAIR[plan['referent']]}" in t.lower() for t in hypotheses(premise, "entailment")
+        )
+
+
+def test_without_a_plan_the_occupation_as_the_subject_is_favored():
+    found = [
+        next(AxgGrammar().seeds(SeedAsk("", PAIR, {}, {}), Random(n)))["premise"]
+        for n in range(100)
+    ]
+    subjects = [one for one in found if PRONOUN.findall(one)[0].lower() in ("he", "she")]
+    named = ["security guard" in hypotheses(one, "entailment")[0].lower() for one in found]
+    assert len(subjects) > 80
+    assert sum(named) > 80
 
 
 def test_a_premise_of_other_origin_yields_nothing():

@@ -2,16 +2,18 @@
 
 import re
 from functools import cache
+from itertools import islice
 
 import pytest
 
 from simulator.banks import Bank, bank
-from simulator.grammar import Grammar, SeedAsk
+from simulator.grammar import Grammar, SeedAsk, Slot
 from simulator.grammars.cb import CbGrammar
 from simulator.grammars.copa import CopaGrammar
 from simulator.grammars.passages import BoolqGrammar
 from simulator.grammars.rte import RteGrammar
 from simulator.truth import truth
+from simulator.words import lexicons
 from targen.hashing import rng
 from tests.support.copa import explains
 from tests.support.simulated import shares
@@ -89,10 +91,25 @@ def test_rte_rarely_negates_so_that_no_word_reveals_the_label() -> None:
     assert len(negated) < 150
 
 
-def test_cb_embeds_under_the_requested_operator() -> None:
-    ask = SeedAsk("", {}, {"operator": "question"}, {"premise": "text"})
-    seeds = GRAMMARS["cb"].seeds(ask, rng("operator"))
-    assert all(next(seeds)["premise"].endswith("?") for _ in range(50))
+@pytest.mark.parametrize("operator", ["verb", "modal", "negation", "question"])
+def test_cb_embeds_under_the_requested_operator(operator: str) -> None:
+    cb, random = GRAMMARS["cb"], rng("operator")
+    frames = {
+        kind: [frame.split("{}")[0].split("{p}")[-1].strip().lower() for frame in listed.entries]
+        for kind, listed in lexicons("cb_frames.txt").items()
+        if kind.endswith(f" {operator}")
+    }
+    kinds = {"entailment": "K", "contradiction": "F", "neutral": "O"}
+    for seed in islice(cb.seeds(SeedAsk("", {}, {}, {}), random), 20):
+        for label, kind in kinds.items():
+            given = {**seed, "operator": operator}
+            row = next(cb.instances(Slot("", {}, given), label, random))
+            assert seed["matter"] in row["premise"]
+            last = re.split(r"(?<=[.?:]) ", row["premise"])[-1].lower()
+            assert any(frame in last for frame in frames[f"{kind} {operator}"]), row
+            assert last.endswith("?") == (operator == "question")
+            clause = row["hypothesis"].rstrip(".")
+            assert clause[1:].lower() in last, row
 
 
 def test_cb_hypotheses_of_each_label_come_with_and_without_a_negation() -> None:

@@ -47,8 +47,10 @@ def asked(block, properties, seed=0, rates=NONE, **body):
 SETTINGS = {"keys": ("labels",), "about": False, "named": False, "rationale": False}
 
 
-def story(labels, seed=0, rates=NONE, **body):
+def story(labels, seed=0, rates=NONE, without=None, **body):
+    absent = [one for one in StoryGrammar.labels if one not in labels]
     slot = {"slot": 1, "requirements": list(WORDS), "labels": dict.fromkeys(labels, "c")}
+    slot["without"] = dict.fromkeys(absent if without is None else without, "avoid it")
     block = {"task": {"fields": {"story": "the story"}}, "slots": [slot]}
     choice = asked(block, {"slot": {"type": "integer"}, "story": TEXT}, seed, rates, **body)
     return json.loads(choice["message"]["content"])["items"][0]["story"]
@@ -86,6 +88,17 @@ def test_a_story_has_exactly_the_requested_features(labels):
     for seed in range(5):
         text = story(labels, seed)
         assert truths({"story": text}, StoryGrammar.labels) == sorted(labels)
+
+
+def test_a_feature_that_is_not_excluded_comes_by_itself_now_and_then():
+    found = [truths({"story": story((), n, without=())}, StoryGrammar.labels) for n in range(40)]
+    assert sum("dialogue" in one for one in found) > 10
+    assert sum(not one for one in found) > 3
+    assert not any("bad_ending" in one for one in found)
+
+
+def test_a_story_without_dialogue_has_no_direct_speech():
+    assert not any('"' in story((), seed) for seed in range(20))
 
 
 def test_a_wrong_story_has_one_feature_more_or_less():

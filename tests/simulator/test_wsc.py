@@ -27,6 +27,7 @@ def rows():
         LABELS,
         1000,
         attributes={"first": {}, "second": {}},
+        typed=[{"referent": one} for one in POSITIONS],
         seed_fields={
             "text": TEXT,
             "span2_text": TEXT,
@@ -35,9 +36,16 @@ def rows():
     )
 
 
-def seeds(pair, count=100, seed=1):
+POSITIONS = ("first", "second")
+
+
+def seeds(pair, count=100, seed=1, positions=POSITIONS):
     attributes = {"first": pair[0], "second": pair[1]}
-    return list(islice(WscGrammar().seeds(SeedAsk("", attributes, {}, {}), Random(seed)), count))
+    iterators = [
+        WscGrammar().seeds(SeedAsk("", attributes, {"referent": one}, {}), Random(seed))
+        for one in positions
+    ]
+    return [next(iterators[n % len(iterators)]) for n in range(count)]
 
 
 def span(seed, label):
@@ -113,9 +121,29 @@ def test_unknown_pairs_work_too():
     assert seed["span2_text"].lower() == "they"
 
 
-def test_a_text_of_other_origin_yields_nothing():
+def test_a_text_of_other_origin_needs_the_planned_referent():
     seed = {"text": "Anna saw Emma, and she waved.", "candidates": ["Anna", "Emma"]}
     assert list(WscGrammar().instances(Slot("", {}, seed), "true", Random(1))) == []
+    for number, position in enumerate(POSITIONS):
+        planned = {**seed, "referent": position}
+        assert span(planned, "true") == seed["candidates"][number]
+        assert span(planned, "false") == seed["candidates"][1 - number]
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_the_planned_referent_is_the_one_that_is_meant(position):
+    for kind in ("person", "group", "fit", "rival"):
+        for seed in seeds(_pairs(kind)[5], 40, positions=[position]):
+            assert span(seed, "true") == seed["candidates"][POSITIONS.index(position)], seed
+
+
+def test_without_a_plan_the_first_noun_phrase_is_favored():
+    meant = []
+    for number in range(100):
+        asked = SeedAsk("", {}, {}, {})
+        seed = next(WscGrammar().seeds(asked, Random(number)))
+        meant.append(seed["candidates"].index(span(seed, "true")))
+    assert sum(meant) < 35
 
 
 def test_twenty_contexts_are_of_all_kinds_and_share_no_noun_phrase():

@@ -200,8 +200,10 @@ def write_rows(
                 "items": items,
             }
             schema = items_schema({"item": {"type": "integer"}, **seed_fields}, page)
-            for one in client.ask(block, schema, len(mine))["items"]:
-                mine.append({k: v for k, v in one.items() if k != "item"})
+            for asked, one in zip(
+                items, client.ask(block, schema, len(mine))["items"], strict=True
+            ):
+                mine.append({k: v for k, v in (one | asked).items() if k != "item"})
         by_context.append([(given, seed) for seed in mine])
     for at in range(per_context):
         seeds.extend(one[at] for one in by_context)

@@ -51,12 +51,15 @@ TASKS: dict[str, dict[str, Any]] = {
     "cb": {
         "task": _CB,
         "labels": constraints("entailment", "contradiction", "neutral"),
-        "seed_fields": {"premise": TEXT},
+        "seed_fields": {"speaker": TEXT, "matter": TEXT},
         "typed": [{"operator": one} for one in OPERATORS],
     },
     "copa": {
         "task": _COPA,
-        "labels": constraints("0", "1"),
+        "labels": {
+            "0": "choice1 is what most people would name, choice2 is not.",
+            "1": "choice2 is what most people would name, choice1 is not.",
+        },
         "seed_fields": {"premise": TEXT},
         "planned": [{"question": "cause"}, {"question": "effect"}],
     },

@@ -3,6 +3,7 @@
 import pytest
 
 from targen.errors import SpecError
+from targen.tasks.checks import seed_warnings
 from targen.tasks.loading import load_task, load_task_names, load_tasks
 from tests.support.specs import MOOD, RECIPES, TASKS, spec_of, write_task
 
@@ -403,3 +404,61 @@ def test_no_folder_and_no_file(tmp_path):
         load_tasks(tmp_path / "nowhere", RECIPES)
     with pytest.raises(SpecError, match="no task file"):
         load_tasks(tmp_path, RECIPES)
+
+
+SEEDED = """\
+seeds:
+  kind: passage
+  what: a premise
+  fields:
+    premise: {description: the premise}
+"""
+PAIR = """\
+name: pair
+title: Pairs
+description: A premise and a hypothesis.
+fields:
+  premise: {description: the premise}
+  hypothesis: {description: the hypothesis}
+answer:
+  kind: class
+  question: Does it follow?
+  labels:
+    "yes": {constraint: The hypothesis must follow from the premise., definition: It follows.}
+    "no": {constraint: The hypothesis must not follow., definition: It does not follow.}
+"""
+
+
+def seed_warned(tmp_path, text):
+    (tmp_path / "pair.yaml").write_text(text, encoding="utf-8")
+    return seed_warnings(load_task("pair", tmp_path, RECIPES))
+
+
+def test_a_seed_that_leaves_the_label_open_gives_no_warning(tmp_path):
+    assert seed_warned(tmp_path, PAIR + SEEDED) == []
+
+
+def test_a_seed_that_fixes_all_fields_is_warned_of(tmp_path):
+    whole = SEEDED + "    hypothesis: {description: the hypothesis}\n"
+    (found,) = seed_warned(tmp_path, PAIR + whole)
+    assert "every field of the task (premise, hypothesis)" in found
+    unused = "steps:\n  seeds: {operator: none}\n"
+    assert seed_warned(tmp_path, PAIR + whole + unused) == []
+
+
+def test_a_constraint_on_a_field_of_the_seed_is_warned_of(tmp_path):
+    wrong = PAIR.replace("The hypothesis must not follow.", "The premise must leave it open.")
+    (found,) = seed_warned(tmp_path, wrong + SEEDED)
+    assert "the constraint of 'no' demands something of `premise`" in found
+
+
+def test_a_constraint_that_names_no_field_to_write_is_warned_of(tmp_path):
+    wrong = PAIR.replace("The hypothesis must not follow.", "It must be a different matter.")
+    (found,) = seed_warned(tmp_path, wrong + SEEDED)
+    assert "'no' names no field that is left to write" in found
+    assert "`hypothesis`" in found
+
+
+def test_no_task_of_the_repository_has_a_seed_that_decides_its_label():
+    for name, spec in load_tasks(TASKS, RECIPES).items():
+        assert seed_warnings(spec) == [], name

@@ -1,9 +1,11 @@
 """The hard invariants, each with what it accepts, fills in and rejects."""
 
+from functools import partial
+
 import pytest
 
 from targen.tasks import validators
-from targen.tasks.validators import VALIDATORS, find_span, fold
+from targen.tasks.validators import VALIDATORS, find_span, first_violation, fold
 from tests.support.specs import ROOT, real_task
 
 
@@ -136,3 +138,70 @@ def test_a_text_that_repeats_its_instructions_is_found() -> None:
     short = ["one to three sentences of informative prose"]
     assert validators.echo({name: f"Premise: {short[0]} about geysers."}, spec, short)
     assert validators.echo({name: "Three sentences of prose on geysers."}, spec, short) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "case", "problem"),
+    [
+        ("The nurse left because she was tired.", "subject", None),
+        ("The nurse said she'd wait for the guest.", "subject", None),
+        ("The nurse asked the guest to help him.", "object", None),
+        ("The nurse saw the guest and called her at once.", "object", None),
+        ("The nurse asked the guest about her address.", "possessive", None),
+        ("The nurse found his keys.", "possessive", None),
+        ("The nurse found his keys.", "subject", "no subject"),
+        ("The nurse called her at once.", "possessive", "no possessive"),
+        ("He said that she left.", "subject", "2 gendered pronouns"),
+        ("The nurse left.", "subject", "0 gendered pronouns"),
+    ],
+)
+def test_the_case_of_a_pronoun(text, case, problem):
+    found = check("pronoun_case", {"text": text, "case": case}, text="text", case="case")
+    assert found is None if problem is None else problem in found
+
+
+PERSON = {"text": "hypothesis", "referent": "referent", "one": "job", "other": "guest"}
+
+
+@pytest.mark.parametrize("referent", ["job", "guest"])
+@pytest.mark.parametrize("label", ["entailment", "not_entailment"])
+def test_the_hypothesis_names_the_planned_person_and_not_the_other(referent, label):
+    people = {"job": "a nurse", "guest": "the visitor"}
+    row = {**people, "referent": referent, "label": label}
+    right = {"job": "The nurse", "guest": "The visitor"}
+    meant = referent if label == "entailment" else {"job": "guest", "guest": "job"}[referent]
+    other = {"job": "guest", "guest": "job"}[meant]
+    roles = {**PERSON, "label": "entailment"}
+    asked = partial(check, "planned_person", **roles)
+    assert asked({**row, "hypothesis": f"{right[meant]} was late."}) is None
+    assert "does not name" in asked({**row, "hypothesis": f"{right[other]} was late."})
+    both = f"{right[meant]} was late, not {right[other].lower()}."
+    assert f"names the {other}" in asked({**row, "hypothesis": both})
+    assert "must be job or guest" in asked({**row, "referent": "dog", "hypothesis": "x"})
+
+
+@pytest.mark.parametrize(
+    ("referent", "label", "span", "right"),
+    [
+        ("first", "true", "the cup", True),
+        ("first", "false", "The box", True),
+        ("second", "true", "the box", True),
+        ("second", "false", "The cup", True),
+        ("second", "true", "the cup", False),
+        ("first", "false", "the cup", False),
+        ("first", "true", "the lid", False),
+    ],
+)
+def test_the_span_is_the_planned_candidate(referent, label, span, right):
+    row = {"c": ["The cup", "the box"], "s": span, "referent": referent, "label": label}
+    found = check("planned_span", row, span="s", candidates="c", referent="referent", label="true")
+    assert (found is None) == right
+
+
+def test_planned_validators_are_skipped_where_the_plan_is_unknown():
+    entry = {"span": "s", "candidates": "c", "referent": "referent", "label": "true"}
+    validators = [{"planned_span": entry}]
+    planned = {"c": ["the cup", "the box"], "referent": "first", "label": "true"}
+    assert first_violation({"s": "the box"}, validators) is None
+    assert "planned_span" in first_violation({"s": "the box"}, validators, planned=planned)
+    assert first_violation({"s": "the cup"}, validators, planned=planned) is None
