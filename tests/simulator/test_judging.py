@@ -1,6 +1,7 @@
 """The simulator as annotator and corrector: it judges by what the message says."""
 
 import json
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_reasons_come_first_and_fit_the_schema() -> None:
     item = {"reasons": {**TEXT, "maxLength": 40}, **label_of(list(LABELS))}
     (said,) = ask({"task": TASK, "labels": LABELS, "rows": rows_of(1)}, item)
     assert 0 < len(said["reasons"]) <= 40
-    assert list(said)[:2] == ["row", "reasons"]
+    assert list(said).index("reasons") < list(said).index("label")
 
 
 def test_rows_of_a_call_err_independently() -> None:
@@ -95,7 +96,7 @@ def test_rows_of_a_call_err_independently() -> None:
         i["label"] != truth({"text": r["text"]}, LABELS) for i, r in zip(items, rows, strict=True)
     ]
     assert 50 < sum(wrong) < 115
-    assert 5 < sum(a and b for a, b in zip(wrong, wrong[1:], strict=False)) < 40
+    assert 5 < sum(a and b for a, b in pairwise(wrong)) < 40
 
 
 def test_several_labels_and_no_proposed_label_in_the_text() -> None:
