@@ -114,8 +114,7 @@ class _Pages:
 
     async def run(self) -> StepResult:
         result, contexts = self._result, self._contexts
-        while short := self._short():
-            ready = [c for c in short if self._ready(c)]
+        while ready := self._ready():
             requests = [self._request(context) for context in ready]
             outcomes = await answers(self._step.model, requests)
             for context, outcome in zip(ready, outcomes, strict=True):
@@ -139,14 +138,22 @@ class _Pages:
         turns = Turns(len(self._contexts), self._first, empty)
         return turns.seeds_needed(self._step.spec.slots_seeded)
 
-    def _short(self) -> list[_Context]:
-        """Return the contexts that need another page, the first one always among the ready ones."""
+    def _ready(self) -> list[_Context]:
+        """Return the contexts that need another page and whose next page can be requested.
+
+        None is left if no context needs a page: the first one that does waits for no other.
+        """
+        counted = list(zip(self._contexts, self._needed(), strict=True))
+        # Contexts that a very small data set does not use are not waited for.
+        waiting = (context.index for context, needed in counted if needed and not context.begun)
+        first = next(waiting, len(counted))
         return [
             context
-            for context, needed in zip(self._contexts, self._needed(), strict=True)
+            for context, needed in counted
             if len(context.rows) < needed
             and not context.exhausted
             and context.page < self._params.max_pages
+            and self._others(context) <= first
         ]
 
     def _others(self, context: _Context) -> int:
@@ -158,10 +165,6 @@ class _Pages:
         if context.page:
             return max(self._first_round, context.index + 1)
         return 0 if context.index < 4 else 1 << (context.index.bit_length() - 1)
-
-    def _ready(self, context: _Context) -> bool:
-        """Return whether the pages that the next page can quote are complete."""
-        return all(other.begun for other in self._contexts[: self._others(context)])
 
     def _elsewhere(self, context: _Context) -> list[str]:
         others = range(self._others(context))

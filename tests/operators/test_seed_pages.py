@@ -157,6 +157,21 @@ async def test_a_context_without_seeds_gives_its_slots_to_the_others(tmp_path):
     assert seeds.warnings == ["1 contexts have no seed"]
 
 
+async def test_contexts_that_a_small_data_set_does_not_use_are_not_waited_for(tmp_path):
+    text = MOOD.replace("{count: 2}", "{count: 40}").replace("rows: 8", "rows: 1")
+    spec = spec_of(tmp_path, text.replace("{page: 3}", "{page: 2}"))
+    assert spec.slots_seeded < 40
+
+    def lost(place, number):
+        return place == "place 1" or number % 100 != 1
+
+    contexts, seeds, requests = await made(spec, model_of(lost))
+    slots = sources(spec, contexts, seeds)
+    assert len({slot.seed_id for slot in slots}) == len(slots)
+    places = {block_of(r)["context"]["text"] for r in requests}
+    assert places == {f"place {n}" for n in range(spec.slots_seeded)}
+
+
 async def test_no_seed_at_all_is_one_error(tmp_path):
     with pytest.raises(StepError, match=r"none of \d+ seeds was valid"):
         await made(spec_of(tmp_path, GROWING), model_of(lambda place, number: True))

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from simulator.answering import answer
+from simulator.answering import answer, seed_grammars
 from simulator.errors import NONE, ErrorRates
 from simulator.prompt import Prompt, read
 from simulator.truth import truth, truths
 from tests.support.copa import explains
 from tests.support.simulated import TEXT, Client, items_schema, object_schema, request
 from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY, public, rows_of
+from tests.support.specs import real_task
 
 RTE = TASKS["rte"]["task"]
 LABELS = {"entailment": "it follows", "not_entailment": "it does not follow"}
@@ -378,3 +379,27 @@ def test_rows_of_an_unknown_task_get_its_labels() -> None:
 def test_a_malformed_data_block_gets_an_answer_of_the_schema(change: dict[str, Any]) -> None:
     text, _ = answer(prompt({**SEEDS, **change}, object_schema({"remark": TEXT})))
     assert set(json.loads(text)) == {"remark"}
+
+
+@pytest.mark.parametrize("name", ["rte", "cb", "copa", "boolq"])
+def test_seeds_are_those_of_the_task_if_the_prompt_does_not_show_its_fields(name: str) -> None:
+    spec = real_task(name)
+    assert spec.seeds is not None
+    types = {kind: values[0] for kind, values in spec.seeds.types.items()}
+    fields = {field: one.description for field, one in spec.seeds.fields.items()}
+    block = {
+        "task": {"title": spec.title, "description": spec.description},
+        "wanted": {"what": spec.seeds.what, "kind": spec.seeds.kind, "fields": fields},
+        "items": [{"item": 1, **types, "anchors": {"name": "Aylin Kaya"}}],
+    }
+    assert seed_grammars(block)[0].name == name
+    (seed,) = json.loads(answer(prompt(block, None))[0])["items"]
+    assert set(seed) == {"item", *fields}
+
+
+def test_a_context_has_a_domain_only_if_the_prompt_wants_one() -> None:
+    block = {"task": RTE, "wanted": {"what": "domains", "count": 6, "attributes": {}}}
+    with_domain = items_schema({"domain": TEXT, "text": TEXT}, 6)
+    found = Client().ask(block, with_domain)["items"]
+    assert all(one["domain"] and one["domain"] not in ("", one["text"]) for one in found)
+    assert set(Client().ask(block, items_schema({"text": TEXT}, 6))["items"][0]) == {"text"}
