@@ -27,11 +27,6 @@ _SINGULAR: Final = re.compile(
     r"(?<!there )(?<!that )(?<!how )"
     r"\b(?:wants?|asks?|wishes|points|says|shows|is|has|does|was|can)\b"
 )
-_WORDS: Final = re.compile(r"\w+")
-_QUOTED: Final = 7
-_PIECES: Final = re.compile(
-    r",\s+(?:(?:but|and|or)\s+)?|\s+(?:but|and|or)\s+|\s+(?=as it|while|by )"
-)
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
 _MANY: Final = 8
 _TITLE: Final = 10
@@ -80,27 +75,10 @@ def statements(constraint: str, who: frozenset[str], about: frozenset[str]) -> l
             marked = _SINGULAR.sub(lambda m: "\0" + _first_person(m.group()), after)
             head, *rest = _ALSO.split(before + we + marked)
             clauses = [one.replace("\0", "") for one in (head, *(f"we {one}" for one in rest))]
-        for one in _unquoted(clauses, constraint):
+        for one in clauses:
             if 3 <= len(one.split()) <= 30 and not re.search(r"\b(?:must|may)\b", one):
                 out.append(one if one.startswith("I ") else one[:1].lower() + one[1:])
     return out
-
-
-def _unquoted(clauses: list[str], constraint: str) -> Iterator[str]:
-    """Yield the clauses, those in pieces that have seven words in a row of the constraint.
-
-    Instances with longer quotations from the prompt are rejected.
-    """
-    words = _WORDS.findall(constraint.casefold())
-    runs = {tuple(words[n : n + _QUOTED]) for n in range(len(words) - _QUOTED + 1)}
-
-    def quotes(text: str) -> bool:
-        said = _WORDS.findall(text.casefold())
-        return any(tuple(said[n : n + _QUOTED]) in runs for n in range(len(said) - _QUOTED + 1))
-
-    for clause in clauses:
-        pieces = _PIECES.split(clause) if quotes(clause) else [clause]
-        yield from (piece for piece in pieces if not quotes(piece))
 
 
 def _first_person(verb: str) -> str:
