@@ -197,7 +197,7 @@ async def test_the_question_of_the_formatting_example_is_not_new(tmp_path):
     model = numbered(lambda request, n: "the FIRST claim." if n == 1 else f"{shown(request)}{n}")
     made = (await tables_of(claims(tmp_path), model, "instances"))["instances"]
     assert "the FIRST claim." not in set(made.table["question"])
-    assert made.rejected["detail"][0].startswith("question:")
+    assert made.rejected["reason"][0] == "echo"
 
 
 async def test_a_cut_off_answer_gives_what_is_whole_in_it(tmp_path):

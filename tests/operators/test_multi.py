@@ -1,5 +1,7 @@
 """Rows with several labels: each label by its own majority, from votes to the corrected set."""
 
+from itertools import count
+
 import pytest
 
 from targen.operators.correction import decide
@@ -98,14 +100,14 @@ async def test_annotators_of_several_labels_are_asked_for_a_list():
         raise AssertionError
 
     spec = real_task("stories-annotated", rows=4)
-    seen = []
+    seen, numbers = [], count()
 
     def answer(request):
         block = block_of(request)
         if "rows" in block:
             seen.append(request)
             return judging(request, lambda row: ["twist", "dialogue", "twist"])
-        return {"items": [{"slot": 1, "story": f"Story of {block['slots'][0]['requirements']}"}]}
+        return {"items": [{"slot": 1, "story": f"Story {next(numbers)}"}]}
 
     made = await tables_of(spec, ScriptedModel(answer))
     assert all("list may be empty" in r.messages[0]["content"] for r in seen)

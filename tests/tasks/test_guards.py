@@ -111,6 +111,16 @@ def test_echoes_of_the_prompt(task: str, field: str, text: Any) -> None:
     assert reason(text, task, field) == "echo"
 
 
+def test_descriptions_are_echoes_in_any_form() -> None:
+    spec = real_task("ticket_urgency")
+    (name, field), *_ = spec.fields.items()
+    assert look(spec, {name: f"  {field.description.upper()}. "}) is not None
+    assert look(spec, {name: [f"Here it is: {spec.description}"]}) is not None
+    six = ["three sentences of prose on geysers"]
+    assert fault({name: f"These are three sentences of prose on geysers {name}."}, spec, six)
+    assert fault({name: "Geysers are the subject of my prose."}, spec, six) is None
+
+
 def test_what_is_only_in_one_prompt_is_an_echo_of_that_prompt_alone() -> None:
     spec = real_task("rte")
     asked = "Write about one branch of trade, with two numbers in every single sentence."

@@ -4,9 +4,8 @@ from functools import partial
 
 import pytest
 
-from targen.tasks import validators
 from targen.tasks.validators import VALIDATORS, find_span, first_violation, fold
-from tests.support.specs import ROOT, real_task
+from tests.support.specs import ROOT
 
 
 def check(name, row, **roles):
@@ -121,23 +120,6 @@ def test_the_page_on_tasks_tells_of_each_with_its_roles():
     for name, known in VALIDATORS.items():
         roles = ", ".join(f"`{role}`" for role in known.roles)
         assert f"| `{name}` | {roles} |" in page
-
-
-def test_a_text_that_repeats_its_instructions_is_found() -> None:
-    spec = real_task("ticket_urgency")
-    (name, field), *_ = spec.fields.items()
-    assert validators.echo({name: f"  {field.description.upper()}. "}, spec)
-    assert validators.echo({name: [f"Here it is: {spec.description}"]}, spec)
-    assert validators.echo({name: "My printer is on fire since noon."}, spec) is None
-    more = ["Write one question that a new colleague asks on the first day."]
-    assert validators.echo({name: more[0].lower()}, spec, more)
-    assert validators.echo({name: more[0].lower()}, spec) is None
-    premise = real_task("rte")
-    text = "One to three sentences of informative prose; it is one of the first you will meet."
-    assert validators.echo({"premise": text}, premise)
-    short = ["one to three sentences of informative prose"]
-    assert validators.echo({name: f"Premise: {short[0]} about geysers."}, spec, short)
-    assert validators.echo({name: "Three sentences of prose on geysers."}, spec, short) is None
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ _OPEN_IN_SENTENCES: Final = frozenset(
 
 _INNER_END: Final = re.compile(r"[.!?…][\"'”’»)\]]*\s+[\"'“‘«(\[–—-]*[A-ZÀ-ÞΑ-ΩА-ЯЁ0-9]")
 _ASKS_FOR_SENTENCES: Final = re.compile(
-    r"\b(?:sentences?|paragraphs?|passage|prose|story|declarative)\b", re.IGNORECASE
+    r"\b(?:sentences?|paragraphs?|passage|prose|story|statements?|declarative)\b", re.IGNORECASE
 )
 _ASKS_FOR_LESS: Final = re.compile(
     r"\b(?:questions?|riddle|phrase|clause|title|headline|subject line|list|span|nouns?"
     r"|code)\b",
     re.IGNORECASE,
 )
-_ROOM_FOR_PROSE: Final = 60
+_ROOM_FOR_PROSE: Final = 30
 """A field that allows this many words contains prose, if its description does not say more."""
 
 _FEWEST_WORDS: Final = 4
@@ -94,14 +94,16 @@ def _is_signature(last: str, own_line: bool) -> bool:
 
 
 def _is_long_sentence(written: Written) -> bool:
-    count = len(written.words)
-    if count < _LONG_SENTENCE or not written.text[0].isupper():
-        return False
-    if _ASKS_FOR_LESS.search(written.description):
+    if len(written.words) < _LONG_SENTENCE or written.text[0].islower():
         return False
     # A semicolon separates the entries of a list.
-    is_prose = written.room >= _ROOM_FOR_PROSE and ";" not in written.text
-    return _wants_sentences(written) or (is_prose and count >= _LONG_SENTENCE + 4)
+    return _wants_sentences(written) or (_has_room(written) and ";" not in written.text)
+
+
+def _has_room(written: Written) -> bool:
+    # What begins with a number may be a list.
+    enough = written.room >= _ROOM_FOR_PROSE and written.text[0].isupper()
+    return enough and not _ASKS_FOR_LESS.search(written.description)
 
 
 def _wants_sentences(written: Written) -> bool:
