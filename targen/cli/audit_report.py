@@ -313,6 +313,7 @@ def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
         "finish": kept["finish"],
         "prompt_tokens": kept["prompt_tokens"],
         "completion_tokens": kept["completion_tokens"],
+        "cached_tokens": kept["cached_tokens"],
         "cost_usd": kept["cost_usd"],
         "simulated": kept["simulated"],
         "mean_logprob": kept["mean_logprob"],

@@ -247,7 +247,7 @@ def _profiles(
     """Return the profiles of the endpoints that a recipe's steps use; None is the default one."""
     found: dict[str | None, Profile] = {} if default is None else {None: default}
     if endpoints_file is not None and recipe.endpoints:
-        found |= load_endpoints(endpoints_file)
+        found.update(load_endpoints(endpoints_file).items())
     return found
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from dagster_project.definitions import task_folder
+from targen.cli import base
 from targen.errors import SpecError, TargenError
 from targen.llm.prices import Price, bound, prompt_bound
 from targen.llm.settings import EngineSettings, timeout_of
@@ -12,6 +14,7 @@ from targen.llm.types import Request, Sampling, content, identify
 from targen.llm.wire import Profile as Wire
 from targen.llm.wire import body
 from targen.operators import step_digest
+from targen.settings import Settings
 from targen.steps import LABELS
 from targen.tasks.loading import load_task
 from targen.tasks.profiles import Profile, of_settings
@@ -162,3 +165,17 @@ def test_a_style_reaches_only_operators_that_have_one() -> None:
     assert profile.added({"a": 1}, {"style", "a"}) == {"style": "plain", "a": 1}
     assert profile.added({"style": "full"}, {"style"}) == {"style": "full"}
     assert profile.added({}, {"page"}) == {}
+
+
+def test_the_settings_reach_tasks_of_runs_and_of_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = write_task(tmp_path / "tasks")
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(tasks))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    monkeypatch.setenv("TARGEN_SAMPLING", "temperature=0.3,top_k=7")
+    monkeypatch.setenv("TARGEN_REASONING_TOKENS", "900")
+    folder = task_folder(Settings.from_environment())
+    for spec in (base.task("mood"), base.tasks()["mood"], folder.load("mood")):
+        found = params(spec)
+        assert (found.temperature, found.extra, found.reasoning_tokens) == (0.3, {"top_k": 7}, 900)
