@@ -327,7 +327,7 @@ class _Material:
             stated = self._frames("state", rng, _MANY, s=one)
             opened = [text for text in stated if not (number and text.startswith(one))]
             parts.append(opened[:4] + [""] * (2 * number))
-        parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 3 else 0))
+        parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 2 else 0))
         return [[_sentence(one) if one else "" for one in part] for part in parts]
 
     def _statements(self, rng: Random) -> list[str]:

@@ -59,7 +59,7 @@ def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
     assert {"mean_similarity", "reference_similarity", "utility", "contamination"} < set(
         table["metric"]
     )
-    assert content["title"] == "Recognising Textual Entailment: mine.csv"
+    assert content["title"] == "Recognizing Textual Entailment: mine.csv"
     assert content["reference_name"] == "gold"
     assert content["skipped"]["cost_usd"]
     page = (place / "out" / "mine.report.html").read_text()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from simulator.answering import task_grammars
 from simulator.composer import statements
 from simulator.grammars import GRAMMARS
 from simulator.grammars.stories import StoryGrammar
@@ -277,3 +278,26 @@ def test_ways_are_short_orders_that_read_alike_for_every_label() -> None:
         for name, ways in listed.items():
             assert not ways or 3 <= len(ways) <= 6, (path.name, name)
             assert all(2 < len(way.split()) <= 20 and way[:1].islower() for way in ways), ways
+
+
+KNOWN = {
+    "axg": "axg", "boolq": "boolq", "cb": "cb", "copa": "copa", "record": "record", "rte": "rte",
+    "sentiment": "reviews", "stories": "stories", "ticket_urgency": None, "wic": "wic",
+    "wsc": "wsc", "ticket_urgency-de": "german tickets",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_tasks_are_recognized_by_their_words_if_the_fields_are_not_shown(name: str) -> None:
+    spec = real_task(name)
+    task = {"title": spec.title, "description": spec.description}
+    attributes = {n: {"description": a.description} for n, a in spec.contexts.attributes.items()}
+    wanted: dict[str, Any] = {"what": spec.contexts.what, "count": 3, "attributes": attributes}
+    blocks: list[dict[str, Any]] = [{"task": task, "wanted": wanted}]
+    if spec.seeds is not None:
+        described = {n: f.description for n, f in spec.seeds.fields.items()}
+        wanted = {"what": spec.seeds.what, "kind": spec.seeds.kind, "fields": described}
+        blocks.append({"task": task, "wanted": wanted, "items": [{"item": 1}]})
+    for block in blocks:
+        found = [grammar.name for grammar in task_grammars(block)]
+        assert (found or [None])[0] == KNOWN[name]
