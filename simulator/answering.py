@@ -88,10 +88,12 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
 
     The task's name does not count, since a copied task has a different one. If several grammars fit
     the fields and labels, the typed attributes and the words of the prompt decide. Prompts for
-    contexts and seeds may leave out the fields; then the words decide alone.
+    contexts and seeds may leave out the fields; then the words decide alone. Prompts of readers have
+    them in the rows.
     """
     task, wanted = block.get("task") or {}, block.get("wanted") or {}
-    fields = frozenset(task.get("fields") or ())
+    rows = block.get("rows")
+    fields = frozenset(task.get("fields") or (rows[0] if rows else ())) - {"row", "proposed"}
     if isinstance(block.get("label"), dict):
         labels = frozenset(str(one) for one in [block["label"].get("name")] if one)
     else:

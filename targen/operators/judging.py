@@ -9,7 +9,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput
-from targen.operators.requests import answers, make_request, task_block, text_key
+from targen.operators.requests import answers, make_request, question_block, text_key
 from targen.prompts.render import items_schema, messages
 from targen.tasks.answers import Kind, Label
 from targen.tasks.spec import TaskSpec
@@ -236,7 +236,7 @@ def request_about(
     spec: TaskSpec, params: JudgeParams, reader: Reader, rows: Sequence[Row]
 ) -> Request:
     """Return a reader's request about these rows, numbered from 1 in this order."""
-    block: dict[str, Any] = {"task": task_block(spec, question=True)}
+    block: dict[str, Any] = {"task": question_block(spec)}
     definitions = spec.label_definitions
     names = rotated(definitions, reader.turn)
     if names:

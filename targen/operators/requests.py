@@ -118,8 +118,8 @@ def tally(details: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in ranked)
 
 
-def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
-    """Return the `task` block of a prompt.
+def task_block(spec: TaskSpec) -> dict[str, Any]:
+    """Return the `task` block of a writer's prompt.
 
     The task's name is left out, so that a task that extends another reuses its stored answers.
     """
@@ -131,13 +131,27 @@ def task_block(spec: TaskSpec, question: bool = False) -> dict[str, Any]:
             fields[name] = {"description": field.description, "values": field.values}
         else:
             fields[name] = field.description
-    block: dict[str, Any] = {
+    return {
         "title": spec.title,
         "description": spec.description.strip(),
         "fields": fields,
+        **_language(spec),
     }
-    if spec.language != ENGLISH:
-        block["language"] = LANGUAGES[spec.language]
-    if question:
-        block["question"] = spec.answer.question
-    return block
+
+
+def background(spec: TaskSpec) -> dict[str, Any]:
+    """Return the `task` block of prompts whose answers are no rows: without the fields."""
+    return {"title": spec.title, "description": spec.description.strip(), **_language(spec)}
+
+
+def question_block(spec: TaskSpec) -> dict[str, Any]:
+    """Return the `task` block of a reader's prompt.
+
+    The descriptions of fields are orders to the writer, so readers do not get them.
+    """
+    description = {"description": spec.description.strip(), **_language(spec)}
+    return description | {"question": spec.answer.question}
+
+
+def _language(spec: TaskSpec) -> dict[str, str]:
+    return {} if spec.language == ENGLISH else {"language": LANGUAGES[spec.language]}

@@ -16,12 +16,12 @@ from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
     answers,
+    background,
     items_of,
     make_request,
     missing_item,
     rejection,
     tally,
-    task_block,
     text_key,
 )
 from targen.prompts.render import field_schema, items_schema, messages
@@ -181,7 +181,7 @@ def seed_request(
         settings: the template's.
     """
     spec = step.spec
-    task = {name: value for name, value in task_block(spec).items() if name != "fields"}
+    task = background(spec)
     fields = {name: part.description for name, part in wanted.fields.items()}
     block = {
         "task": task,
