@@ -88,8 +88,8 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
 
     The task's name does not count, since a copied task has a different one. If several grammars fit
     the fields and labels, the typed attributes and the words of the prompt decide. Prompts for
-    contexts and seeds may leave out the fields; then the words decide alone. Prompts of readers have
-    them in the rows.
+    contexts and seeds may leave out the fields; then the words decide alone. Prompts of
+    readers have them in the rows.
     """
     task, wanted = block.get("task") or {}, block.get("wanted") or {}
     rows = block.get("rows")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from targen.llm.types import Request
+from targen.prompts.render import instructions
 from targen.tasks.guards import REASONS, fault
 from targen.tasks.spec import TaskSpec
 
@@ -28,7 +29,7 @@ def content_problem(
         examples: the fields of rows that must not come back.
         labels: names of labels that a text must not mention as labels.
     """
-    shown = [] if request is None else [request.messages[0]["content"]]
+    shown = [] if request is None else [instructions(tuple(request.messages))]
     found = fault(values, spec, [*shown, *more], examples, labels)
     return None if found is None else f"{found.reason}: {found.detail}"
 

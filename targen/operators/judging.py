@@ -165,9 +165,9 @@ def flaw_of(item: Mapping[str, Any]) -> str:
 
 
 def reasons_of(item: Mapping[str, Any]) -> str | None:
-    """Return the reasons of an item; None if it has none."""
+    """Return the reasons of an item, at most `REASON_CHARACTERS`; None if it has none."""
     reasons = item.get("reasons")
-    return reasons if isinstance(reasons, str) else None
+    return reasons[:REASON_CHARACTERS] if isinstance(reasons, str) else None
 
 
 async def judge(
@@ -312,7 +312,8 @@ def _properties(spec: TaskSpec, reader: Reader, names: Sequence[str]) -> dict[st
     label: dict[str, Any] = {"type": "string", "enum": list(names)}
     if spec.answer.kind == "multi":
         label = {"type": "array", "items": label}
-    reasons = {"reasons": {"type": "string", "maxLength": REASON_CHARACTERS}}
+    # Without maxLength, which strict mode and llama.cpp refuse; see `field_schema`.
+    reasons = {"reasons": {"type": "string"}}
     return {
         "row": {"type": "integer"},
         **(reasons if reader.reasons else {}),
