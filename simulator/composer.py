@@ -45,6 +45,10 @@ _SINGULAR: Final = re.compile(
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
 _RUN: Final = 6
 """How many words in a row a text may share with what the prompt says: more would be an echo."""
+_LONGEST: Final = 8
+"""Longer clauses are left out, since with an aside they would still be close to the prompt."""
+_FRAMED: Final = 4
+"""How many words a sentence has at least besides those of the prompt."""
 _ASIDES: Final = ("I think", "it seems", "as I said", "for now", "believe me", "as you know")
 _MANY: Final = 8
 _TITLE: Final = 10
@@ -86,9 +90,10 @@ def statements(told: str, who: frozenset[str], about: frozenset[str]) -> list[st
     itself = "|".join(sorted(map(re.escape, about))) or "(?!)"
     for part in _SPLIT.split(" ".join(told.split())):
         clause = part.strip(" .;:,!")
+        shown = _THAT.search(clause)
         if _SPOKEN.fullmatch(clause):
             clause = "we " + re.split(r"\s(?:and|or|that)\s", clause[:1].lower() + clause[1:])[0]
-        elif shown := _THAT.search(clause):
+        elif shown:
             clause = shown.group(1)
         elif _COMMAND.match(clause):
             continue
@@ -104,20 +109,21 @@ def statements(told: str, who: frozenset[str], about: frozenset[str]) -> list[st
             head, *rest = _ALSO.split(before + we + marked)
             clauses = [one.replace("\0", "") for one in (head, *(f"we {one}" for one in rest))]
         for one in clauses:
-            own = _reworded(one)
+            # A frame may repeat the `that` before the clause.
+            own = _reworded(one, _RUN - bool(shown))
             if own and not re.search(r"\b(?:must|may)\b", own):
                 out.append(own if own.startswith("I ") else own[:1].lower() + own[1:])
     return out
 
 
-def _reworded(clause: str) -> str:
-    """Return a clause without a long run of its words, or an empty string if there is no way."""
+def _reworded(clause: str, run: int) -> str:
+    """Return a clause without more than `run` of its words in a row; empty if there is no way."""
     words = clause.split()
-    if len(words) < 3 or re.match(rf"{_VERB}\b", clause, re.IGNORECASE):
+    if not 3 <= len(words) <= _LONGEST or re.match(rf"{_VERB}\b", clause, re.IGNORECASE):
         return ""
-    if len(words) - (words[0] == "we") <= _RUN:
+    if len(words) - (words[0] == "we") <= run:
         return clause
-    for at, word in enumerate(words[: _RUN + 1]):
+    for at, word in enumerate(words[: run + 1]):
         if at > 1 and re.fullmatch(_VERB, word) and len(words) - at <= _RUN:
             aside = _ASIDES[sum(map(ord, clause)) % len(_ASIDES)]
             return f"{' '.join(words[:at])}, {aside}, {' '.join(words[at:])}"
@@ -323,10 +329,13 @@ class _Material:
         said = rng.sample(self._said, min(len(self._said), 2 - len(self._way)))
         said = [*self._way, *said]
         for number, one in enumerate(said):
+            # A statement without words of its own would be close to the prompt.
+            least = len(one.split()) + _FRAMED
+            stated = self._frames("state", rng, 2 * _MANY, s=one)
+            framed = [text for text in stated if len(text.split()) >= least]
             # Two statements in a row would make a long run of the prompt's words.
-            stated = self._frames("state", rng, _MANY, s=one)
-            opened = [text for text in stated if not (number and text.startswith(one))]
-            parts.append(opened[:4] + [""] * (2 * number))
+            framed = [text for text in framed if not (number and text.startswith(one))]
+            parts.append(framed[:4] + [""] * (2 * number))
         parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 2 else 0))
         return [[_sentence(one) if one else "" for one in part] for part in parts]
 
