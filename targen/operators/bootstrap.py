@@ -23,7 +23,7 @@ from targen.operators.accepted_rows import (
     written_fields,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.bounds import output_tokens, words_of
+from targen.operators.bounds import output_tokens
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
@@ -250,7 +250,9 @@ class _Run:
         if span:
             properties["answer"] = {"type": "string"}
         params = self.params
-        bound = output_tokens(words_of(spec, names), params.per_call, params.max_output_tokens)
+        written = [name for name in properties if name != "slot"]
+        bound = output_tokens(spec, written, params.per_call, rationale=False, about=False)
+        bound = min(bound, params.max_output_tokens)
         settings = {"label": prompt.label is not None, "planned": bool(prompt.planned)}
         return make_request(
             params.model_copy(update={"max_output_tokens": bound}),

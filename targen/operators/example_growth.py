@@ -23,7 +23,7 @@ from targen.operators.accepted_rows import (
     written_fields,
 )
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.bounds import output_tokens, words_of
+from targen.operators.bounds import output_tokens
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
@@ -175,7 +175,8 @@ class _Run:
             | ({"given": dict(slot.planned)} if slot.planned else {})
             for number, slot in enumerate(slots, 1)
         ]
-        bound = output_tokens(words_of(spec, names), len(slots), params.max_output_tokens)
+        bound = output_tokens(spec, [*label, *fields], len(slots), rationale=False, about=False)
+        bound = min(bound, params.max_output_tokens)
         return make_request(
             params.model_copy(update={"max_output_tokens": bound}),
             messages(PROMPT, block, kind=answer.kind, shown=task_shown, planned=bool(spec.planned)),
