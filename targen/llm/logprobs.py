@@ -39,10 +39,12 @@ def _tokens(logprobs: Any) -> Iterator[_Token]:
             if isinstance(token, Mapping):
                 yield _text(token), _valid(token.get("logprob"))
         return
-    values, texts = logprobs.get("token_logprobs"), logprobs.get("tokens")
+    values = logprobs.get("token_logprobs")
     values = values if isinstance(values, list) else []
-    same = isinstance(texts, list) and len(texts) == len(values)
-    for text, value in zip(texts if same else [None] * len(values), values, strict=True):
+    texts = logprobs.get("tokens")
+    if not isinstance(texts, list) or len(texts) != len(values):
+        texts = [None] * len(values)
+    for text, value in zip(texts, values, strict=True):
         yield _text({"token": text}), _valid(value)
 
 

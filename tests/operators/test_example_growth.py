@@ -12,6 +12,7 @@ import simulator
 from targen.errors import NoEmbeddingsError, SpecError, StepError
 from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
+from targen.operators.bounds import output_tokens
 from targen.operators.example_growth import likeness
 from tests.operators.test_generation import tables_of
 from tests.support.models import ScriptedModel, block_of, failing, ok, random_model
@@ -154,9 +155,11 @@ async def test_the_simulator_writes_rows_of_a_hidden_task(tmp_path):
 async def test_the_output_bound_follows_from_the_words_of_the_fields(tmp_path):
     longer = CLAIMS.replace("the claim}", "the claim, max_words: 10}")
     model = numbered()
-    await tables_of(spec_of(tmp_path, longer % "strategy: tree"), model, "instances")
-    # 32 for the answer, and for each of five rows 24 and 2.2 a word.
-    assert {r.sampling.max_output_tokens for r in model.history} == {32 + 5 * (24 + 22)}
+    spec = spec_of(tmp_path, longer % "strategy: tree")
+    await tables_of(spec, model, "instances")
+    bound = output_tokens(spec, ["label", "question"], 5, rationale=False, about=False)
+    assert {r.sampling.max_output_tokens for r in model.history} == {bound}
+    assert bound < 1000
     low = numbered()
     await tables_of(spec_of(tmp_path, longer % "max_output_tokens: 100"), low, "instances")
     assert {r.sampling.max_output_tokens for r in low.history} == {100}

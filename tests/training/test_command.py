@@ -14,7 +14,7 @@ from targen.tables.files import Stored, Tables
 from targen.tables.storage import open_storage
 from tests.support.specs import RECIPES, write_task
 from tests.training.test_examples import QUIZ, quiz_rows
-from tests.training.test_finetune import folders, quiz, rows, spec  # noqa: F401
+from tests.training.test_finetune import both, folders, quiz, rows, spec  # noqa: F401
 
 
 def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch, folders) -> None:  # noqa: F811
@@ -46,7 +46,7 @@ def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch, folders) -> Non
 def test_several_tasks_are_one_model_and_each_has_its_figures(
     tmp_path,
     monkeypatch,
-    folders,  # noqa: F811
+    both,  # noqa: F811
 ) -> None:
     write_task(tmp_path / "tasks")
     write_task(tmp_path / "tasks", QUIZ, "quiz")
@@ -56,7 +56,7 @@ def test_several_tasks_are_one_model_and_each_has_its_figures(
     monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("TARGEN_REFERENCES_DIR", str(tmp_path / "gold"))
     tables = Tables(open_storage(str(tmp_path / "data")))
-    words = ["train", "mood", "quiz", "--model", folders["encoder"], "--seeds", "1"]
+    words = ["train", "mood", "quiz", "--model", both["encoder"], "--seeds", "1"]
     for name, made, fields in (
         ("mood", rows(16), {"note": "text"}),
         ("quiz", quiz_rows(16), {"question": "text", "options": "texts"}),

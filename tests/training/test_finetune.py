@@ -57,10 +57,21 @@ def quiz(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, spec, quiz) -> dict[str, str]:
-    """A tiny model of each family, randomly initialised, with a tokenizer of whole words."""
+def folders(tmp_path_factory, spec) -> dict[str, str]:
+    """A tiny model of each family that knows the words of one task."""
+    return tiny(tmp_path_factory, [*conversations(spec, rows())])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, spec, quiz) -> dict[str, str]:
+    """The same with the words of two tasks."""
     made = [*conversations(spec, rows()), *conversations(quiz, quiz_rows(64))]
-    text = " ".join(turn["content"] for one in made for turn in one["messages"])
+    return tiny(tmp_path_factory, made)
+
+
+def tiny(tmp_path_factory, talks) -> dict[str, str]:
+    """Return family -> folder of a randomly initialised model with a tokenizer of whole words."""
+    text = " ".join(turn["content"] for one in talks for turn in one["messages"])
     split = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation()]
     )
@@ -142,9 +153,9 @@ def test_each_family_learns_what_the_words_tell(folders, spec, name, form) -> No
     ("name", "form"), [("encoder", "classification"), ("decoder", "instruction")]
 )
 def test_one_model_learns_a_task_with_labels_and_one_with_options(
-    folders, spec, quiz, name, form
+    both, spec, quiz, name, form
 ) -> None:
-    how = fit(folders[name], form)
+    how = fit(both[name], form)
     mood, choice = examples(spec, rows(), form), examples(quiz, quiz_rows(64), form)
     model = Tuned(how, [part.some(range(48)) for part in (mood, choice)], seed=0)
     for part in (mood, choice):
@@ -156,14 +167,14 @@ def test_one_model_learns_a_task_with_labels_and_one_with_options(
     assert all(np.isclose(np.exp(row).sum(), 1) for row in scores)
 
 
-def test_scores_of_several_tasks_and_of_training_before(folders, spec, quiz) -> None:
+def test_scores_of_several_tasks_and_of_training_before(both, spec, quiz) -> None:
     """Twelve rows and a few steps do not suffice; the set of the first task teaches it."""
-    how = replace(fit(folders["encoder"]), epochs=6)
+    how = replace(fit(both["encoder"]), epochs=4)
     tasks = [
         study.TaskRows(spec, rows(12), rows(24)),
         study.TaskRows(quiz, quiz_rows(12), quiz_rows(24)),
     ]
-    scores = study.utility(tasks, how, seeds=2, pretrain=[(spec, rows(96))])
+    scores = study.utility(tasks, how, seeds=1, pretrain=[(spec, rows(320))])
     found = {(score.task, score.name, score.metric): score.value for score in scores}
     names = ["set to gold", "gold to gold", "pretrained, set to gold", "pretrained, gold to gold"]
     assert {name for _, name, _ in found} == set(names)
