@@ -186,10 +186,8 @@ def _correction(
 ) -> Problems:
     """Check corrected label, reason and flaw; without a correction, they must be null."""
     row, dropped = item.row, item.asset.startswith("rejected/")
-    kind = record.get("answer_kind")
-    if kind is None:
-        lists = any(isinstance(row[name], list) for name in ("corrected_label", "intended_label"))
-        kind = "multi" if lists else "class"
+    lists = isinstance(row["corrected_label"], list) or isinstance(row["intended_label"], list)
+    kind: Kind = record.get("answer_kind") or ("multi" if lists else "class")
     heard, others = _heard(above, kind, corrections)
     yield from _others(others)
     problem = "differs from the corrector's answer"

@@ -249,8 +249,8 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
             )
             .filter(pl.col("rows") == 2)
         )
-    names = [name for name in found.columns if name.startswith(READINGS)]
-    return _thinned(found).select(*READINGS, "final", *names[len(READINGS) :])
+    twins = [name for name in found.columns if name.endswith(", twin")]
+    return _thinned(found).select(*READINGS, "final", *twins)
 
 
 def _doubted(inputs: ReportInputs, rows: pl.DataFrame) -> pl.Series:
