@@ -99,7 +99,6 @@ class Entries:
             "answer": span and seeded and answer.choices in spec.seed_fields,
             "way": bool(ways or (span and answer.ways)),
             "difficulty": manner.difficulty is not None,
-            "anchors": False,
         }
         self.keys = frozenset(name for name, used in known.items() if used)
         texts = [n for n, f in spec.fields.items() if f.type == "text" and not f.derived]

@@ -38,7 +38,7 @@ def test_templates_in_data_are_not_rendered():
     assert "{{ 7 * 7 }}" in messages("labels/annotate.md", block)[1]["content"]
 
 
-KEYS = "label examples context requirements labels without seed given answer way difficulty anchors"
+KEYS = "label examples context requirements labels without seed given answer way difficulty"
 SETTINGS = {
     "rationale": True,
     "shown": True,
