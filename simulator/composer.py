@@ -47,8 +47,9 @@ _RUN: Final = 5
 """How many words in a row a text may share with what the prompt says: more would be an echo."""
 _LONGEST: Final = 8
 """Longer clauses are left out, since with an aside they would still be close to the prompt."""
-_FRAMED: Final = 4
-"""How many words a sentence has at least besides those of the prompt."""
+_FRAMED: Final = (4, 7)
+"""How many words a sentence has at least besides a clause of the prompt: without and with `that`
+before the clause, which the prompt may have as well."""
 _ASIDES: Final = ("I think", "it seems", "as I said", "for now", "believe me", "as you know")
 _MANY: Final = 8
 _TITLE: Final = 10
@@ -328,14 +329,16 @@ class _Material:
             parts.append(self._frames("noun", rng, 4))
         said = rng.sample(self._said, min(len(self._said), 2 - len(self._way)))
         said = [*self._way, *said]
+        used: set[str] = set()
         for number, one in enumerate(said):
             # A statement without words of its own would be close to the prompt.
-            least = len(one.split()) + _FRAMED
-            stated = self._frames("state", rng, 2 * _MANY, s=one)
-            framed = [text for text in stated if len(text.split()) >= least]
+            stated = self._frames("state", rng, 3 * _MANY, s=one)
+            framed = [text for text in stated if _framed(text, one)]
             # Two statements in a row would make a long run of the prompt's words.
             framed = [text for text in framed if not (number and text.startswith(one))]
-            parts.append(framed[:4] + [""] * (2 * number))
+            framed = [text for text in framed if text.replace(one, "") not in used][:4]
+            used.update(text.replace(one, "") for text in framed)
+            parts.append(framed + [""] * (2 * number))
         parts.append(self._frames("close", rng, 4) + [""] * (8 if len(parts) > 2 else 0))
         return [[_sentence(one) if one else "" for one in part] for part in parts]
 
@@ -346,6 +349,11 @@ class _Material:
         if not said:
             return self._frames("plain open", rng, _MANY)
         return [one for s in said for one in self._frames("state", rng, _MANY, s=s)]
+
+
+def _framed(text: str, clause: str) -> bool:
+    more = len(text.split()) - len(clause.split())
+    return more >= _FRAMED[f"that {clause}" in text]
 
 
 def _sentence(clause: str) -> str:
