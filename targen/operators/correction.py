@@ -114,7 +114,7 @@ class SelfCorrectParams(JudgeParams):
     audit_at_least: int = Field(default=50, ge=0)
     """number of undisputed rows to audit, about, if the share gives fewer."""
     drop_flawed: bool = False
-    """reject a row, with its twin, if every reader that read it names a flaw."""
+    """reject a row, with its twin, if at least two readers read it and all name the same flaw."""
     planted: float = Field(default=0.0, ge=0, le=1)
     """share of rows to correct a second time with a wrong label shown, to measure how often the
     corrector notices. Does not change the corrected set. Kinds class and span only."""
@@ -160,9 +160,12 @@ def disputed(kind: Kind, unit: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def flawed(flaws: Sequence[str | None]) -> bool:
-    """Return whether all readers of a row that answered name a flaw; False without readers."""
+    """Return whether at least two readers read a row and all of them name the same flaw.
+
+    Small models name flaws nearly at random, so one reader or two different flaws are no reason.
+    """
     named = [flaw for flaw in flaws if flaw is not None]
-    return bool(named) and NO_FLAW not in named
+    return len(named) > 1 and len(set(named)) == 1 and NO_FLAW not in named
 
 
 def audit_draw(instance_id: str) -> float:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from targen.operators.plan import Slot, requirements
-from targen.operators.requests import text_key
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
 from targen.tasks.answers import Label
@@ -81,7 +80,6 @@ class Entries:
     ) -> None:
         self._spec, self._as_requirements, self._shots = spec, as_requirements, shots
         self._names = [name for name, part in spec.fields.items() if not part.derived]
-        self._copies = {self._key(one.fields) for one in spec.examples} if shots else set()
         answer = spec.answer
         several, span = answer.kind == "multi", answer.kind == "span"
         seed_keys = set(spec.seeds.fields) | set(spec.seeds.types) if spec.seeds else {""}
@@ -129,13 +127,6 @@ class Entries:
             | ({} if example.label is None else {key: example.label})
             for example in chosen[: self._shots]
         ]
-
-    def is_example(self, row: Mapping[str, Any]) -> bool:
-        """Return whether a row repeats an example that prompts may show."""
-        return self._key(row) in self._copies
-
-    def _key(self, row: Mapping[str, Any]) -> str:
-        return text_key({name: row.get(name) for name in self._names})
 
     def entry(self, number: int, state: SlotState, about: str = "") -> dict[str, Any]:
         """Return the entry of one slot; `about` is the beginning of its text, if it has one."""

@@ -236,11 +236,6 @@ class SlotFiller:
                 state.failures.append(failure)
                 continue
             row, problem = self._row(state, item, outcome)
-            if problem is None and self.entries.is_example(row):
-                detail = "examples: it repeats an example of the prompt"
-                failure = rejection("echo", detail, item, outcome.request_id, **columns)
-                state.failures.append(failure)
-                continue
             if problem is not None:
                 failure = rejection(
                     reason_of(problem), problem, item, outcome.request_id, **columns

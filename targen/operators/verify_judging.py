@@ -207,7 +207,7 @@ def _correction(
 
 
 def _flawed(item: Item, labeled: Item, record: Record) -> Problems:
-    """Check that a row was dropped as flawed if and only if every reader named a flaw."""
+    """Check that a row was dropped as flawed if and only if its readers named the same flaw."""
     row = item.row
     if "flaw" in row:
         drops = record.get("params", {}).get("drop_flawed", False)

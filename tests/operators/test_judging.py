@@ -174,7 +174,7 @@ async def test_several_rows_are_asked_in_one_call_with_rotated_order(tmp_path):
         [block_of(r) for r in model.history if r.schema_name == "label" and r.sample == sample]
         for sample in (0, 1)
     )
-    assert [len(block["rows"]) for block in first] == [4] * 6
+    assert [len(block["rows"]) for block in first] == [4] * 4
     notes = [row["note"] for row in first[0]["rows"]]
     assert [row["note"] for row in second[0]["rows"]] == rotated(notes, 1)
     assert [row["row"] for row in second[0]["rows"]] == [1, 2, 3, 4]
@@ -212,13 +212,13 @@ async def test_rows_without_a_valid_item_are_asked_again_alone(tmp_path, spoil):
     made = await tables_of(spec_of(tmp_path, SEVERAL), model)
     labels = made["labels"].table
     calls = Counter(len(block_of(r)["rows"]) for r in model.history if r.schema_name == "label")
-    assert calls[4] == 6
-    assert calls[1] >= 6
+    assert calls[4] == 4
+    assert calls[1] >= 4
     again = labels.filter(labels["request_ids"].list.len() == 2)
     assert again.height == calls[1]
     if spoil([{"row": 1, "label": "x"}, {"row": 2, "label": "y"}])[0:1] != [{"row": 0}]:
         right = labels["label"] == labels["intended_label"]
-        assert right.sum() >= labels.height - 18
+        assert right.sum() >= labels.height - 12
     assert labels["label"].null_count() == 0
 
 
@@ -323,8 +323,8 @@ async def test_the_limit_of_an_answer_follows_from_its_rows(tmp_path):
     assert {
         r.sampling.max_output_tokens for r in model.history if r.schema_name == "correction"
     } == {50}
-    reasons = model.history[-1].schema["properties"]["items"]["items"]["properties"]["reasons"]
-    assert reasons["maxLength"] <= 4 * REASON_TOKENS
+    # Strict mode and llama.cpp refuse it.
+    assert "maxLength" not in str(model.history[-1].schema)
 
 
 SHOTS = MOOD.replace(

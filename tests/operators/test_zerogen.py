@@ -23,7 +23,7 @@ async def test_a_single_text_is_written_for_a_condition_that_knows_no_label():
         (slot,) = block_of(request)["slots"]
         labels[slot["context"]["text"]].add(block_of(request)["label"]["name"])
     # Both labels share their conditions, as in the published code.
-    assert set(labels) == set(made["contexts"].table["text"])
+    assert set(labels) <= set(made["contexts"].table["text"])
     assert sum(len(names) == 2 for names in labels.values()) > len(labels) / 2
     assert len(made["corrected_set"].table) == 60
 
