@@ -191,7 +191,7 @@ async def test_an_annotator_that_never_answers_is_one_error(tmp_path):
 
 async def test_the_set_is_balanced_first_and_then_filled_up(tmp_path):
     def mostly_glad(request, row):
-        return "glad" if int(row["note"].split()[-1]) < 12 else "sad"
+        return "glad" if int(row["note"].split()[-1]) < 8 else "sad"
 
     made = await tables_of(spec_of(tmp_path), labelling(mostly_glad, mostly_glad))
     counts = Counter(made["corrected_set"].table["label"])

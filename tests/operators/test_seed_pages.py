@@ -202,7 +202,11 @@ async def test_only_seeds_that_are_no_field_are_asked_to_leave_the_label_open(tm
         model = ScriptedModel(
             lambda request, name=fields: {
                 "items": [
-                    {"item": n, "text": f"p{n}", name: f"{request.messages[1]['content'][-99:]}{n}"}
+                    {
+                        "item": n,
+                        "text": f"p{n}",
+                        name: f"Rain fell on day {n}.",
+                    }
                     for n in range(1, 7)
                 ]
             }

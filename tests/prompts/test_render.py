@@ -49,6 +49,15 @@ SETTINGS = {
     "about": True,
     "texts": "several",
     "choices": False,
+    "planned": True,
+    "label": True,
+    "domain": True,
+    "context": True,
+    "anchors": True,
+    "typed": True,
+    "undecided": True,
+    "shots": True,
+    "several": False,
 }
 """Settings of all templates together."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from targen.prompts.render import template_text
+from targen.prompts.render import render
 from targen.steps import REASONS as KNOWN_REASONS
 from targen.tasks.guards import REASONS, Fault, fault, label_texts
 from targen.tasks.spec import TaskSpec
@@ -87,24 +87,22 @@ def test_content_passes(task: str, field: str, text: Any) -> None:
 @pytest.mark.parametrize(
     ("task", "field", "text"),
     [
-        # Seen with a small model: the constraint of the label.
+        # As seen with a small model: the constraint of the label.
         (
             "ticket_urgency",
             "body",
-            "there is no way around it, but it is not the whole company and nobody is in danger. "
-            "Today must be soon enough.",
+            "I cannot print. There is damage that goes on while the ticket is being written.",
         ),
-        ("ticket_urgency", "body", "What the customer wrote, two to five sentences."),
-        ("ticket_urgency", "subject", "The subject line of the ticket, up to ten words"),
+        ("ticket_urgency", "body", "Two to five sentences in the first person, as the customer."),
+        ("ticket_urgency", "subject", "Write a subject line of at most ten words"),
         ("ticket_urgency", "subject", "Urgency of Support Tickets"),
-        ("sentiment", "review", "the review, in the customer's own words"),
-        (
-            "sentiment",
-            "review",
-            "The kettle broke. The customer is discontent as a whole.",
-        ),
+        ("sentiment", "review", "the review in the first person, as the customer"),
         ("rte", "premise", "One to three sentences of informative prose about geysers."),
-        ("record", "entities", ["Lisbon", "the people, places and organisations named in it"]),
+        (
+            "record",
+            "entities",
+            ["Lisbon", "the people, places and organizations that the passage names"],
+        ),
     ],
 )
 def test_echoes_of_the_prompt(task: str, field: str, text: Any) -> None:
@@ -131,15 +129,18 @@ def test_what_is_only_in_one_prompt_is_an_echo_of_that_prompt_alone() -> None:
     assert fault(near, spec) is None
 
 
+UNSET = ("about", "rationale", "named", "choices", "context", "typed", "anchors", "undecided")
+
+
 def test_the_instructions_of_every_template_are_echoes_but_news_is_not() -> None:
     spec = real_task("rte")
     for name in ("instances/label_constrained.md", "seeds/llm_per_context.md"):
-        template = template_text(name)
+        template = render(name, keys=("label", "way"), texts="pair", **dict.fromkeys(UNSET, False))
         sentences = [part for part in template.split(". ") if len(part.split()) > 8]
         assert len(sentences) >= 3
         for sentence in sentences:
             echoed = fault({"premise": sentence}, spec, [template])
-            assert echoed is not None and echoed.reason in ("echo", "meta")
+            assert echoed is not None and echoed.reason in ("echo", "meta", "unfinished")
         assert fault({"premise": PREMISE}, spec, [template]) is None
 
 
@@ -322,7 +323,7 @@ def test_thresholds_can_be_set(tmp_path) -> None:
 def test_rows_are_checked_fast() -> None:
     """The limit is five times the usual time, because other processes may be running."""
     spec = real_task("rte")
-    prompt = template_text("instances/label_constrained.md")
+    prompt = render("instances/label_constrained.md")
     asked = [prompt, *label_texts(spec)]
     row = {"premise": PREMISE, "hypothesis": "The old market of Ferrol will close."}
     fastest = []

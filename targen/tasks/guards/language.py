@@ -117,7 +117,7 @@ def _unknown_words(texts: Sequence[Written], language: str) -> str | None:
         tokens = [token for token in tokens if token.islower()] or tokens
     if len(tokens) < _FEWEST_WORDS // 2:
         return None
-    known = sum(_is_known(token, language) for token in tokens)
+    known = sum(is_known(token, language) for token in tokens)
     if known < _KNOWN * len(tokens):
         return f"is not in {LANGUAGES[language]}: {len(tokens) - known} of {len(tokens)} words"
     return None
@@ -134,7 +134,8 @@ def _function_words(language: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1 << 16)
-def _is_known(token: str, language: str) -> bool:
+def is_known(token: str, language: str) -> bool:
+    """Return whether simplemma's dictionary of a language contains a word."""
     import simplemma  # noqa: PLC0415 - slow to import, and most texts do not need it
 
     return bool(simplemma.is_known(token, lang=_DICTIONARY.get(language, language)))

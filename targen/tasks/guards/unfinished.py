@@ -3,7 +3,9 @@
 import re
 from typing import Final
 
+from targen.tasks.guards.language import is_known
 from targen.tasks.guards.written import Written, words
+from targen.tasks.sections import ENGLISH
 
 _CUT: Final = re.compile(r"[,;(–—]$|\w-$")
 """A text does not end like this."""
@@ -67,11 +69,19 @@ def cut_off(written: Written, english: bool) -> str | None:
     if not text[-1].isalnum():
         return None
     last = text.rpartition(" ")[2]
-    if english and last in _OPEN_WORDS:
+    open_word = last in _OPEN_WORDS or (last in _OPEN_IN_SENTENCES and _wants_sentences(written))
+    if english and open_word:
         return f"ends with {last!r}"
-    if english and last in _OPEN_IN_SENTENCES and _wants_sentences(written):
-        return f"ends with {last!r}"
+    if english and _breaks_off(written, last):
+        return f"ends in the middle of a word: {last!r}"
     return "ends without the end of a sentence" if _lacks_end(written) else None
+
+
+def _breaks_off(written: Written, last: str) -> bool:
+    """Return whether a short sentence ends with lower-case letters that are no English word."""
+    if not last.isalpha() or not last.islower() or written.text[0].islower():
+        return False
+    return _wants_sentences(written) and not is_known(last, ENGLISH)
 
 
 def _lacks_end(written: Written) -> bool:
