@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import cache
 from itertools import chain, islice
 from random import Random
 from typing import Any, Final
@@ -239,38 +238,13 @@ class _Seen:
         return True
 
 
-def seed_grammars(block: Mapping[str, Any]) -> list[Grammar]:
-    """Return the grammars whose seeds have the wanted fields, best first.
-
-    Prompts for seeds do not show the fields of the task; if one does, they decide. The typed
-    attributes of the items come first, then the words of the prompt.
-    """
-    if (block.get("task") or {}).get("fields"):
-        return task_grammars(block)
-    wanted = block.get("wanted") or {}
-    fields = frozenset(wanted.get("fields") or ())
-    typed = frozenset(_typed(block["items"][0])) if block.get("items") else frozenset()
-    attributes = list((block.get("context") or {}).get("attributes") or ())
-    said = json.dumps([block.get("task"), wanted, attributes]).casefold()
-    words = frozenset(_WORD.findall(said))
-    fitting = [g for g in GRAMMARS if _seed_fields()[g.name] == fields]
-    return sorted(fitting, key=lambda g: (typed != g.typed, -len(words & g.cues)))
-
-
-@cache
-def _seed_fields() -> Mapping[str, frozenset[str]]:
-    """Return grammar -> the fields of its seeds."""
-    ask, any_numbers = SeedAsk("", {}, {}, {}), Random(0)  # noqa: S311 - only names are read
-    return {g.name: frozenset(next(iter(g.seeds(ask, any_numbers)), {})) for g in GRAMMARS}
-
-
 def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     block, wanted = prompt.block, prompt.block["wanted"]
     properties = _item_schema(prompt)
     wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
     names = list(wanted_fields) or [n for n in properties if n != "item"]
     context = block.get("context") or {}
-    grammar = next(iter(seed_grammars(block)), None)
+    grammar = next(iter(task_grammars(block)), None)
     composer = Composer(prompt)
     seen, firsts = _Seen(block), _Seen(block)
     errors = prompt.random("errors")

@@ -59,7 +59,8 @@ def _judgment(
         named = [rng.choice([one for one in labels if one not in named])]
     said: dict[str, Any] = {"row": entry.get("row", index + 1)}
     if correcting:
-        said["reasons"] = writer.rationale(row, ", ".join(named), rng)
+        most = (properties.get("reasons") or {}).get("maxLength")
+        said["reasons"] = writer.rationale(row, ", ".join(named), rng)[:most]
     if "flaw" in properties or not properties:
         said["flaw"] = NO_FLAW
     return said | {"label": named if several else named[0]}

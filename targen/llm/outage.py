@@ -9,8 +9,8 @@ from targen.llm.reply import Reply
 LOGGER = logging.getLogger("targen")
 
 FRESH_S = 3.0
-"""How long an endpoint that never answered may refuse connections. One that answers with an error
-of its own (500) gets three times as long."""
+"""How long an endpoint that never took a call may refuse connections. One that answers with an
+error of its own (500) gets three times as long."""
 
 THROTTLED_S = 300.0
 """How long an endpoint may refuse every call for its rate."""
@@ -23,6 +23,7 @@ MAX_ATTEMPTS = 6
 
 _AWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses of a gateway without its server, and of a server that starts or is overloaded."""
+_WORKED_S = 3.0
 _DOWN_AFTER = 4
 _FEW = 4
 _FIRST_PAUSE_S = 0.5
@@ -53,6 +54,7 @@ class Outage:
         """
         self._address, self._patience_s, self._problem = address, patience_s, problem
         self.answered = False
+        self._reached = False
         self._answered_at = -math.inf
         self._since: float | None = None
         self._throttled_since: float | None = None
@@ -117,6 +119,9 @@ class Outage:
         Raises:
             EndpointError: the endpoint has not answered anything for too long.
         """
+        unreached = reply.code == 0 and not reply.ambiguous
+        # It took the call and worked on it, as a slow server does that then restarts.
+        self._reached = self._reached or (not unreached and now - sent_at > _WORKED_S)
         if timed_out:
             self._timeouts_since = min(self._timeouts_since or sent_at, sent_at)
             silent = now - self._timeouts_since
@@ -145,11 +150,10 @@ class Outage:
         if self._answered_at > sent_at:
             return True
         self._say(now, reply, lasted, patience)
-        unreached = reply.code == 0 and not reply.ambiguous
         return not unreached and len(self._failed) < _FEW and lasted > ALONE_S
 
     def _patience(self, reply: Reply) -> float:
-        if self.answered or reply.code in _AWAY:
+        if self.answered or self._reached or reply.code in _AWAY:
             return self._patience_s
         return FRESH_S if reply.code == 0 else 3 * FRESH_S
 

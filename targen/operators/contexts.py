@@ -35,8 +35,8 @@ DOMAIN: Final = "domain"
 DOMAIN_AT_MOST: Final = 2
 """Number of contexts of one domain from which on prompts ask for other domains."""
 EXCLUDE_AT_MOST: Final = 40
-WORDS_OF_TEXT: Final = 30
-WORDS_OF_ATTRIBUTE: Final = 15
+WORDS_OF_TEXT: Final = 18
+WORDS_OF_ATTRIBUTE: Final = 10
 
 
 @operator(CONTEXTS, "none")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from targen.errors import EndpointError, StoreError
 from targen.llm import outage
 from targen.llm.client import Client
 from targen.llm.engine import Engine
+from targen.llm.reply import Reply
 from targen.llm.types import Outcome, Request, Sampling
 from targen.store.completions import Store
 from tests.support.endpoint import (
@@ -345,6 +347,20 @@ async def test_an_endpoint_that_only_fails_is_named_with_what_it_answers(
             await ask(settings(endpoint), requests(8))
         told = f"The model endpoint cannot be used: {endpoint.url} answered 500: boom; "
         assert str(caught.value).startswith(told)
+
+
+def test_an_endpoint_that_worked_on_a_call_is_waited_for_if_it_restarts() -> None:
+    cut = Reply("transient", words="cut off", ambiguous=True)
+    refused = Reply("transient", words="refused")
+    for worked in (True, False):
+        away = outage.Outage("it", 300.0)
+        away.failed("first", 0.0, 60.0 if worked else 0.1, cut, False)
+        failing = partial(away.failed, "first", 61.0, reply=refused, timed_out=False)
+        if worked:
+            assert not any(failing(now=61.0 + n) for n in range(200))
+        else:
+            with pytest.raises(EndpointError, match="calls failed in a row"):
+                any(failing(now=61.0 + n) for n in range(200))
 
 
 async def test_a_dead_server_is_seen_within_seconds(settings: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from simulator.answering import answer, seed_grammars
+from simulator.answering import answer, task_grammars
 from simulator.errors import NONE, ErrorRates
 from simulator.prompt import Prompt, read
 from simulator.truth import truth, truths
@@ -392,7 +392,7 @@ def test_seeds_are_those_of_the_task_if_the_prompt_does_not_show_its_fields(name
         "wanted": {"what": spec.seeds.what, "kind": spec.seeds.kind, "fields": fields},
         "items": [{"item": 1, **types, "anchors": {"name": "Aylin Kaya"}}],
     }
-    assert seed_grammars(block)[0].name == name
+    assert task_grammars(block)[0].name == name
     (seed,) = json.loads(answer(prompt(block, None))[0])["items"]
     assert set(seed) == {"item", *fields}
 

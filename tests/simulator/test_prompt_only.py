@@ -16,7 +16,7 @@ from simulator.composer import statements
 from simulator.grammars import GRAMMARS
 from simulator.grammars.stories import StoryGrammar
 from simulator.truth import truth, truths
-from targen.tasks.validators import echo
+from targen.tasks.guards import fault
 from tests.support.copa import explains
 from tests.support.simulated import TEXT, Client, items_schema
 from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY
@@ -266,7 +266,7 @@ def test_no_text_of_an_unknown_task_quotes_its_instructions(constraints: str) ->
         }
         for item in written(block, ("subject", "body")):
             fields = {n: item[n] for n in ("subject", "body")}
-            assert echo(fields, spec, [said, one.definition, *one.ways]) is None, fields
+            assert fault(fields, spec, [said, *one.ways]) is None, fields
 
 
 def test_ways_are_short_orders_that_read_alike_for_every_label() -> None:

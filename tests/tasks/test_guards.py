@@ -130,12 +130,13 @@ def test_what_is_only_in_one_prompt_is_an_echo_of_that_prompt_alone() -> None:
 
 
 UNSET = ("about", "rationale", "named", "choices", "context", "typed", "anchors", "undecided")
+SETTINGS = {"keys": ("label", "way"), "texts": "pair", **dict.fromkeys(UNSET, False)}
 
 
 def test_the_instructions_of_every_template_are_echoes_but_news_is_not() -> None:
     spec = real_task("rte")
     for name in ("instances/label_constrained.md", "seeds/llm_per_context.md"):
-        template = render(name, keys=("label", "way"), texts="pair", **dict.fromkeys(UNSET, False))
+        template = render(name, **SETTINGS)
         sentences = [part for part in template.split(". ") if len(part.split()) > 8]
         assert len(sentences) >= 3
         for sentence in sentences:
@@ -323,7 +324,7 @@ def test_thresholds_can_be_set(tmp_path) -> None:
 def test_rows_are_checked_fast() -> None:
     """The limit is five times the usual time, because other processes may be running."""
     spec = real_task("rte")
-    prompt = render("instances/label_constrained.md")
+    prompt = render("instances/label_constrained.md", **SETTINGS)
     asked = [prompt, *label_texts(spec)]
     row = {"premise": PREMISE, "hypothesis": "The old market of Ferrol will close."}
     fastest = []
