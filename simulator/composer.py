@@ -43,7 +43,7 @@ _SINGULAR: Final = re.compile(
     r"\b(?:wants?|asks?|wishes|points|says|shows|is|has|does|was|can)\b"
 )
 _FIRST: Final = {"is": "are", "has": "have", "does": "do", "was": "were", "wishes": "wish"}
-_RUN: Final = 5
+_RUN: Final = 6
 """How many words in a row a text may share with what the prompt says: more would be an echo."""
 _LONGEST: Final = 8
 """Longer clauses are left out, since with an aside they would still be close to the prompt."""
