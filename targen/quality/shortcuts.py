@@ -13,16 +13,22 @@ from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import (
     FEWEST,
-    ROWS,
     has_row_options,
     reason_no_labels,
     reason_not_learnable,
 )
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, mean_measure
-from targen.quality.text import Ints, sample, sample_size, tokens
+from targen.quality.text import Ints, joined, sample, tokens
 
+LENGTH = "length only"
+FORM = "punctuation only"
 BINS = 8
+FORMS = (
+    r"\.$", r"\?$", r"!$", r"[\"'”’)]$", r"[,;:]$", r"\w$", r"^\p{Lu}", r"\p{Lu}{3,}", r"\d", r",",
+    r"[;:]", r"[()\[\]]", r"[\"“”]", r"['’]", r"[–—-]", r"\?.", r"!.", r"\n",
+)  # fmt: skip
+"""Patterns of a text's form, one feature each."""
 PRIOR = 500.0
 """Total pseudo-count of the prior, distributed over words as in the pooled text."""
 TOP = 8
@@ -50,6 +56,17 @@ def length_bins(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
         bins = np.searchsorted(edges, lengths, side="right")
         parts.append(np.eye(edges.size + 1)[bins])
     return sparse.csr_matrix(np.concatenate(parts, axis=1))
+
+
+def form(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
+    """Return indicators of each field's form, in CSR form: last character, capitals, punctuation."""
+    from scipy import sparse  # noqa: PLC0415
+
+    parts = []
+    for name in fields:
+        text = joined(rows, [name]).fill_null("").str.strip_chars()
+        parts += [text.str.contains(pattern).to_numpy() for pattern in FORMS]
+    return sparse.csr_matrix(np.column_stack(parts).astype(np.float64))
 
 
 def log_odds(inside: Ints, outside: Ints, prior: Floats) -> Floats:
@@ -124,14 +141,14 @@ def word_cues(
 def input_parts(inputs: ReportInputs) -> dict[str, list[str]]:
     """Return name -> fields of the parts that should not predict the label by themselves.
 
-    `length only` has no fields: it is the number of words per field.
+    `LENGTH` and `FORM` have no fields: they are the number of words per field, and its punctuation.
     """
     fields = inputs.text_fields
     parts = {f"{name} only": [name] for name in fields} if len(fields) > 1 else {}
     options = [name for name in inputs.options if name in fields]
     if 1 < len(options) < len(fields):
         parts["options only"] = options
-    return parts | {"length only": []}
+    return parts | {LENGTH: [], FORM: []}
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
@@ -149,15 +166,14 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     names, gold = label_set(inputs), inputs.reference
     labeled = inputs.rows.drop_nulls("label")
-    size = sample_size(ROWS, labeled, gold)
-    rows = sample(labeled, size)
+    rows = sample(labeled, inputs.most_rows)
     reference = None if gold is None else gold.filter(pl.col("label").is_in(names))
     if reference is not None and (reference.height < 30 or reference["label"].n_unique() < 2):
         reference = None
-    reference = None if reference is None else sample(reference, size)
+    reference = None if reference is None else sample(reference, inputs.most_rows)
     for part, fields in input_parts(inputs).items():
-        own = _part_gain(rows, fields, names, inputs)
-        other = None if reference is None else _part_gain(reference, fields, names, inputs)
+        own = _part_gain(rows, part, fields, names, inputs)
+        other = None if reference is None else _part_gain(reference, part, fields, names, inputs)
         collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
     cues = word_cues(labeled, inputs.text_fields, names)
     tops = [[cue for cue in cues if cue["label"] == label][:TOP] for label in names]
@@ -175,23 +191,34 @@ def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     classifier = OptionClassifier([], inputs.options, inputs.pair_field)
     gold, usable = inputs.reference, classifier.usable(inputs.rows)
-    size = sample_size(ROWS, usable, gold)
-    reference = None if gold is None else sample(classifier.usable(gold), size)
+    reference = None if gold is None else sample(classifier.usable(gold), inputs.most_rows)
     if reference is not None and reference.height < FEWEST:
         reference = None
-    own, part = classifier.accuracy_gain(sample(usable, size)), "options only"
+    own, part = classifier.accuracy_gain(sample(usable, inputs.most_rows)), "options only"
     other = None if reference is None else classifier.accuracy_gain(reference)
     collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
 
 
+def part_features(
+    rows: pl.DataFrame, part: str, fields: Sequence[str], inputs: ReportInputs
+) -> Any:
+    """Return the features of one of `input_parts`, in CSR form."""
+    if fields:
+        return learner.TextFeatures(rows, fields).transform(rows)
+    if part == FORM:
+        return form(rows, inputs.text_fields)
+    return length_bins(rows, inputs.text_fields)
+
+
 def _part_gain(
-    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], inputs: ReportInputs
+    rows: pl.DataFrame,
+    part: str,
+    fields: Sequence[str],
+    names: Sequence[str],
+    inputs: ReportInputs,
 ) -> Floats:
-    """Return the accuracy gain per row from `fields`, or from the lengths if it is empty."""
+    """Return the accuracy gain per row from one part of the input."""
     labels = learner.label_codes(rows["label"], names)
     groups = learner.groups_of(rows, inputs.pair_field)
-    if fields:
-        matrix = learner.TextFeatures(rows, fields).transform(rows)
-    else:
-        matrix = length_bins(rows, inputs.text_fields)
+    matrix = part_features(rows, part, fields, inputs)
     return accuracy_gain(learner.cross_validated(matrix, labels, groups, len(names)), labels)
