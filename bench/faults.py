@@ -551,7 +551,7 @@ def names(fault: Fault, said: Sequence[str], clean: Sequence[str]) -> str | None
 
 
 def _bare(text: str) -> str:
-    return re.sub(r"[\d.,%]+|“[^”]*”", "#", text)
+    return re.sub(r"[\d.,%]+", "#", text)
 
 
 def _share(text: str) -> float:

@@ -24,7 +24,7 @@ from targen.quality.text import Ints, Tokens, generator, tokens
 DRAWS: Final = 20
 MOST: Final = 300
 """Maximum number of rows per draw."""
-STRENGTH: Final = 6.0
+STRENGTH: Final = 1.0
 """Inverse regularization strength; choosing one in every draw would take ten times as long."""
 
 
