@@ -84,7 +84,7 @@ RULES: Final = (
          "About {share} of the rows state their own label in the text.", 5, True, 2.5),
     Rule("refusals", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) are refusals of a model.", weight=2.0),
-    Rule("empty_texts", 0.0, 0.005, 0.05, "{share} of the texts in {slice} ({count}) are empty.",
+    Rule("empty_texts", 0.0, 0.005, 0.05, "{share} of the rows ({count}) have an empty {slice}.",
          weight=2.0, beside_gold=True),
     Rule("prompt_remains", 0.0, 0.005, 0.05,
          "{share} of the rows ({count}) have remains of a model's answer, such as “Sure! Here "

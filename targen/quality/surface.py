@@ -224,8 +224,12 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if not fields or not inputs.rows.height:
         collector.skip("refusals", "the rows have no text")
         return
-    own = found_in(inputs.rows, fields)
-    gold = None if inputs.reference is None else found_in(inputs.reference, fields)
+    own, gold = found_in(inputs.rows, fields), None
+    if inputs.reference is not None:
+        known = [f for f in fields if inputs.reference[f].null_count() < inputs.reference.height]
+        gold = found_in(inputs.reference, known)
+    if inputs.answer_kind != "none" and inputs.rows["label"].null_count():
+        own["empty_texts"]["label"] = inputs.rows["label"].is_null().to_numpy()
     if not own["truncated_texts"]:
         collector.skip("truncated_texts", "most texts do not end in punctuation")
     examples: dict[str, Any] = {}
@@ -236,7 +240,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
             mean = None if other is None or not other.size else float(other.mean())
             if slice_ == "all" or flags.any() or metric in ("empty_texts", "truncated_texts"):
                 collector.add(proportion(metric, slice_, int(flags.sum()), flags.size, mean))
-            if flags.any() and (slice_ != "all" or len(slices) == 1):
+            if flags.any() and slice_ != "label" and (slice_ != "all" or len(slices) == 1):
                 shown = [text[int(i)] for i in np.flatnonzero(flags)[:EXAMPLES]]
                 examples[f"{metric}, {slice_}" if slice_ != "all" else metric] = shown
             collector.mark(metric, flags)
