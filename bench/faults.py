@@ -530,30 +530,28 @@ FAULTS = (
 )  # fmt: skip
 
 
-def sentences(verdict: Sequence[dict[str, str]]) -> list[str]:
-    """Return the sentences of the first screen, without the good ones."""
-    return [item["text"] for item in verdict if item["level"] != "good"]
+LEVELS = {"bad": 3, "warn": 2, "note": 1}
 
 
-def names(fault: Fault, said: Sequence[str], clean: Sequence[str]) -> str | None:
+def sentences(verdict: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return the sentences of the first screen with their severity, without the good ones."""
+    return [(item["text"], LEVELS[item["level"]]) for item in verdict if item["level"] != "good"]
+
+
+def names(
+    fault: Fault, said: Sequence[tuple[str, int]], clean: Sequence[tuple[str, int]]
+) -> str | None:
     """Return the sentence that names the fault and that the clean set does not get, if any.
 
-    Numbers are ignored in the comparison, unless the share is at least three times as large.
+    Numbers are ignored in the comparison with the clean set, but a more severe finding counts.
     """
     pattern = re.compile(fault.named, re.IGNORECASE)
-    before = {_bare(text): _share(text) for text in clean}
-    for text in said:
-        if pattern.search(text) is None:
-            continue
-        if _bare(text) not in before or _share(text) > 3 * before[_bare(text)]:
+    before = {_bare(text): level for text, level in clean}
+    for text, level in said:
+        if pattern.search(text) is not None and level > before.get(_bare(text), 0):
             return text
     return None
 
 
 def _bare(text: str) -> str:
     return re.sub(r"[\d.,%]+", "#", text)
-
-
-def _share(text: str) -> float:
-    found = re.search(r"([\d.]+)%", text)
-    return float(found[1]) if found else 0.0

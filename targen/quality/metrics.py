@@ -358,6 +358,9 @@ _REGISTRY: Final = (
            "what a large model would gain", "higher", "Esteban et al. 2017", compared=Compared(
                "utility", "Accuracy on gold", "Accuracy on gold data of a simple classifier "
                "trained on the set.")),
+    Metric("utility_gap", "utility", "reference", "accuracy on gold data minus that of gold rows",
+           "accuracy after training on the set minus accuracy after training on as many gold rows",
+           "paired: on the same test rows", "what a large model would gain", "-1 to 1", "higher"),
     Metric("at_reference_size", "matched", "reference", "figure at the reference's number of rows",
            "figures that depend on the number of rows, at equal numbers for set and reference",
            "mean of 20 seeded draws of at most 300 rows; the interval is the middle 95% of draws",

@@ -93,10 +93,13 @@ def word_cues(
     """Return the words most associated with a label, the strongest first.
 
     Each has field, word, label, z, the shares of rows inside and outside the label that contain
-    it, and `sure`: at least five rows contain the word, and the probability of so large a z by
-    chance is below 5% over all words and labels (Bonferroni). The result has all sure words and,
+    it, and `sure`: at least five rows contain the word, and the probability of so large a z, or of
+    so many rows with the label (Fisher's exact test), is below 5% over all words and labels
+    (Bonferroni). The result has all sure words and,
     among words in at least two rows, the `TOP` of each label and field.
     """
+    from scipy.stats import hypergeom  # noqa: PLC0415  (slow to import)
+
     labels = learner.label_codes(rows["label"], names)
     found: list[dict[str, Any]] = []
     parts = []
@@ -119,7 +122,9 @@ def word_cues(
             if size < 2 or not own.any() or own.all():
                 continue
             scores = log_odds(inside, pooled - inside, prior)
-            sure = (scores >= critical) & (pooled >= 5)
+            # The prior makes the scores conservative for words that never occur elsewhere.
+            exact = hypergeom.sf(inside - 1, rows.height, pooled, int(own.sum())) * tests
+            sure = ((scores >= critical) | (exact < 0.05)) & (scores > 0) & (pooled >= 5)
             ranked = np.argsort(-np.where(pooled >= 2, scores, -np.inf), kind="stable")[:TOP]
             above = ranked[(scores[ranked] > 0) & (pooled[ranked] >= 2)]
             found += [

@@ -104,7 +104,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     # Both are tested on the same rows, so the interval of the difference is that of the pairs.
     pairs = zip(grids["set to gold"], grids["gold to gold"], strict=True)
     minus = summary([own_ - gold_ for own_, gold_ in pairs], "set minus gold")
-    collector.add(Measure("utility", minus.value, n, "set minus gold", minus.low, minus.high))
+    collector.add(Measure("utility_gap", minus.value, n, "all", minus.low, minus.high))
     baseline = classifier.baseline_accuracy(usable)
     collector.add(Measure("utility", baseline, n, classifier.baseline))
     collector.details["utility_rows"] = size

@@ -21,7 +21,9 @@ def plural(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
-def findings(inputs: ReportInputs, collector: MetricCollector) -> list[dict[str, Any]]:
+def findings(
+    inputs: ReportInputs, collector: MetricCollector, judged: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
     """Return findings, the most harmful first.
 
     Each has a sentence (`text`), a `level` (bad, warn, note or good), its `metric`, in `at` the section
@@ -39,6 +41,9 @@ def findings(inputs: ReportInputs, collector: MetricCollector) -> list[dict[str,
         *_positions(collector),
         *_changes(collector),
     ]
+    passed = gates_passed(judged)
+    if passed:
+        found.append(("good", passed, "rows", 0.0))
     found.sort(key=lambda item: (ORDER.index(item[0]), -item[3]))
     return [
         {
@@ -116,7 +121,7 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) 
         return {"level": "note", "text": f"No verdict: {names} {verb} not measured."}
     notes = sum(item["level"] == "note" for item in found)
     rest = "No warnings." if not notes else f"No warnings, {plural(notes, 'note')}."
-    return {"level": "good", "text": f"{gates_passed(judged)} {rest}".strip()}
+    return {"level": "good", "text": gates_passed(judged) if judged and not notes else rest}
 
 
 def _subject(metric: str) -> str:
