@@ -75,8 +75,8 @@ def _language(collector: MetricCollector, _: Measure) -> Mapping[str, str]:
 
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
-         "About {share} of the labels are likely wrong: a classifier trained on the other rows "
-         "contradicts them. Review the suspect rows.", 3, True, 3.0),
+         "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
+         "other rows contradicts them. Review these rows.", 3, True, 3.0),
     Rule("contradictory_duplicates", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),

@@ -15,9 +15,9 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean, proportion
 from targen.quality.text import Ints, joined
 
-MIN_GAIN: Final = 0.1
+MIN_GAIN: Final = 0.05
 """Accuracy above the commonest label from which the classifier can question a label."""
-MIN_BITS: Final = 0.1
+MIN_BITS: Final = 0.05
 """V-information from which the classifier can question a label."""
 SHOWN: Final = 50
 MIN_MENTIONS: Final = 5
