@@ -184,9 +184,22 @@ def synonyms(base: Base, share: float, draw: random.Random) -> Rows:
     return rows
 
 
-FILLER = (
-    ["green", "table", "number", "eleven", "often", "over", "quite", "along", "river", "stone", "paper", "light", "seven", "again"]
-)
+FILLER = [
+    "green",
+    "table",
+    "number",
+    "eleven",
+    "often",
+    "over",
+    "quite",
+    "along",
+    "river",
+    "stone",
+    "paper",
+    "light",
+    "seven",
+    "again",
+]
 
 
 def edited(base: Base, share: float, draw: random.Random) -> Rows:

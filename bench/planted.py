@@ -191,7 +191,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base", action="append", help="rte, boolq, creak, kinds, riddlesense")
     parser.add_argument("--fault", action="append", default=[], help="part of a fault's name")
-    parser.add_argument("--strongest", action="store_true", help="only the review's strengths, or else the first")
+    parser.add_argument(
+        "--strongest", action="store_true", help="only the review's strengths, or else the first"
+    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--output", type=Path, help="JSON file for everything that was said")
     given = parser.parse_args(arguments)

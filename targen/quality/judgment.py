@@ -101,8 +101,12 @@ def shortcuts(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
         level = "bad" if measure.value >= bad and not excused else "warn"
         found.append((level, text, "shortcut", 1.5 * measure.value))
     found.sort(key=lambda item: -item[3])
-    # Parts share their cause, so the best two are enough.
-    return found[:2] + cues(inputs, collector, several)
+    # Fields share their causes, and so do length and punctuation: the best of each is enough.
+    formal_parts = [
+        item for item in found if f"from {LENGTH}" in item[1] or f"from {FORM}" in item[1]
+    ]
+    fields = [item for item in found if item not in formal_parts]
+    return fields[:1] + formal_parts[:1] + cues(inputs, collector, several)
 
 
 def cues(inputs: ReportInputs, collector: MetricCollector, several: bool) -> list[Found]:

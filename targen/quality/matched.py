@@ -87,8 +87,7 @@ def _wording(inputs: ReportInputs, gold: pl.DataFrame, collector: MetricCollecto
     sides = []
     for frame in (inputs.rows, gold):
         texts = [
-            tokens(frame[rows], inputs.text_fields)
-            for rows in drawn(frame.height, size, "wording")
+            tokens(frame[rows], inputs.text_fields) for rows in drawn(frame.height, size, "wording")
         ]
         sides.append({name: _spread([kind(t) for t in texts]) for name, kind in kinds.items()})
     for name in kinds:
@@ -97,9 +96,7 @@ def _wording(inputs: ReportInputs, gold: pl.DataFrame, collector: MetricCollecto
 
 def _shortcuts(inputs: ReportInputs, gold: pl.DataFrame, collector: MetricCollector) -> None:
     names = label_set(inputs)
-    own, other = (
-        frame.filter(pl.col("label").is_in(names)) for frame in (inputs.rows, gold)
-    )
+    own, other = (frame.filter(pl.col("label").is_in(names)) for frame in (inputs.rows, gold))
     size = min(MOST, own.height, other.height)
     if size < FEWEST or other["label"].n_unique() < 2:
         return

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.quality.balance import label_set
-from targen.quality.collector import Measure, MetricCollector
+from targen.quality.collector import MetricCollector
 from targen.quality.duplicates import normalized
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean, proportion

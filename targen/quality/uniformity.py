@@ -2,16 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
-from targen.quality.collector import Measure, MetricCollector
+from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import Ints, Tokens, joined, sample, tokens
+from targen.quality.text import Tokens, joined, sample, tokens
 
 ROWS: Final = 20_000
 """Maximum number of rows to look for templates and phrases in."""
@@ -28,6 +27,8 @@ PHRASE: Final = 4
 SHOWN: Final = 5
 
 _NAME: Final = re.compile(r"\b[A-Z][\w’'-]+(?: [A-Z][\w’'-]+)*")
+
+_BEGINNING: Final = re.compile(r"(?:^|[.!?:;\n]|--)[\s\"'“”‘(\[]*$")
 
 
 def skeletons(text: Tokens) -> list[str]:
@@ -83,12 +84,19 @@ def commonest_phrase(text: Tokens, size: int = PHRASE) -> tuple[str, int] | None
 def commonest_name(texts: pl.Series) -> tuple[str, int] | None:
     """Return the capitalized name that most texts contain, with the number of texts.
 
-    A name is a run of capitalized words. A single capitalized word counts only if it never occurs in
-    lower case, since it may begin a sentence.
+    A name is a run of capitalized words that do not occur in lower case. A single word at the
+    beginning of a sentence does not count.
     """
     counts: Counter[str] = Counter()
     for value in texts.fill_null(""):
-        counts.update({name for name in _NAME.findall(value) if len(name) > 2})
+        counts.update(
+            {
+                match[0]
+                for match in _NAME.finditer(value)
+                if len(match[0]) > 2
+                and (" " in match[0] or not _BEGINNING.search(value[: match.start()]))
+            }
+        )
     lower: Counter[str] = Counter()
     for words in texts.fill_null("").str.extract_all(r"\b[a-z][\w’'-]+"):
         lower.update(set(words))

@@ -90,9 +90,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         if other.height:
             runs[f"set to {name}"] = (from_set, [other] * SEEDS)
             runs[f"gold to {name}"] = (from_gold, [other] * SEEDS)
-    grids = {
-        name: accuracy_grid(train, test, classifier) for name, (train, test) in runs.items()
-    }
+    grids = {name: accuracy_grid(train, test, classifier) for name, (train, test) in runs.items()}
     found = {name: summary(grid, name) for name, grid in grids.items()}
     for name, (value, low, high) in found.items():
         gold_value = None

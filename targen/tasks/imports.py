@@ -54,9 +54,7 @@ def read_file(
     return shaped(import_files.read(path), spec, mapped, to_report=to_report)
 
 
-def shaped(
-    rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = False
-) -> pl.DataFrame:
+def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = False) -> pl.DataFrame:
     """Return rows in the task's columns; see `read_file`.
 
     Raises:
