@@ -19,7 +19,7 @@ from targen.tasks.spec import TaskSpec
 TEXT_TYPES = ("text", "texts")
 """Field types with free text. Fields of other types (choice, integer) are not tokenized."""
 
-MOST_ROWS = 4000
+MOST_ROWS = 3000
 """Rows that the classifiers of a report are cross-validated on; larger sets are sampled."""
 
 COMPLETIONS = {

@@ -153,7 +153,7 @@ def _suspects(inputs: ReportInputs, collector: MetricCollector) -> None:
     held = collector.shared.get("held_out")
     if held is None:
         collector.skip(
-            "label_suspects", collector.skipped.get("v_information", "no classifier was trained")
+            "label_suspects", collector.skipped.get("v_information", "each row has its own options")
         )
         return
     weak = too_weak(held.probability, held.null, held.labels, held.bits)
