@@ -28,6 +28,7 @@ class Rule:
             finding is then left out, unless the set has `OVER` times as much.
         weight: harm in comparison with other findings of equal level.
         more: further words for the sentence, from the details of the report.
+        doubtful: whether the finding is only a note, since other evidence is absent.
     """
 
     metric: str
@@ -39,8 +40,12 @@ class Rule:
     beside_gold: bool = False
     weight: float = 1.0
     more: Callable[[MetricCollector, Measure], Mapping[str, str]] | None = None
+    doubtful: Callable[[MetricCollector, Measure], bool] | None = None
 
 
+DANGLING: Final = 0.1
+"""Share of texts without final punctuation that must end in the middle of a phrase; texts that are
+cut at random do in about a third of the cases in English."""
 OVER: Final = 2.0
 """Times the reference's share from which a share counts as more."""
 
@@ -73,6 +78,11 @@ def _language(collector: MetricCollector, _: Measure) -> Mapping[str, str]:
     return {"language": collector.details["expected_language"]}
 
 
+def _complete(collector: MetricCollector, measure: Measure) -> bool:
+    """Return whether hardly any of the unfinished texts ends in a word such as `the`."""
+    return bool(collector.shared.get("dangling", {}).get(measure.slice, 1.0) < DANGLING)
+
+
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
          "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
@@ -96,7 +106,7 @@ RULES: Final = (
          2, weight=1.6),
     Rule("truncated_texts", 0.04, 0.04, 0.2,
          "{share} of the texts in {slice} lack final punctuation, unlike the others: they may be "
-         "truncated.", 3, True, 1.5),
+         "truncated.", 3, True, 1.5, doubtful=_complete),
     Rule("personal_data", 0.0, 0.005, 0.1,
          "{share} of the rows ({count}) have personal data: {kinds}.", beside_gold=False,
          weight=1.8, more=_of_kinds("personal_data")),
@@ -168,6 +178,8 @@ def from_shares(collector: MetricCollector) -> list[tuple[str, str, str, float]]
         if known:
             level, worst = max(known, key=lambda one: one[1].value or 0)
             assert level is not None
+            if rule.doubtful is not None and rule.doubtful(collector, worst):
+                level = "note"
             harm = rule.weight * (worst.value or 0)
             found.append((level, sentence(rule, worst, collector), rule.metric, harm))
     return found

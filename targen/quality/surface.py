@@ -58,9 +58,10 @@ ODD: Final[Mapping[str, str]] = {
 """Kind of odd text -> its pattern."""
 FINISHED: Final = r"[.!?…。！？؟।|\"'”’»)\]}:;*`~」』]\s*$"
 DANGLING: Final = (
-    r"(?i)(?:^|\s)(?:the|a|an|and|or|but|of|with|because|which|whose|their|its|than|into|between)$"
+    r"(?i)(?:^|\s)(?:the|a|an|and|or|but|of|with|because|which|whose|their|its|his|her|my|your|than"
+    r"|into|between|to|in|for|on|at|by|from|as|is|are|was|were|that|when|if|has|have|not|very),?\s*$"
 )
-"""A last word that does not end an English sentence."""
+"""A last word that rarely ends an English sentence."""
 FINISHING: Final = 0.6
 """Share of a field's texts that must end in punctuation before the others count as truncated."""
 LONG_ENOUGH: Final = 4
@@ -232,6 +233,11 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         own["empty_texts"]["label"] = inputs.rows["label"].is_null().to_numpy()
     if not own["truncated_texts"]:
         collector.skip("truncated_texts", "most texts do not end in punctuation")
+    collector.shared["dangling"] = {
+        name: float(matching(inputs.rows[name].filter(pl.Series(flags)), DANGLING).mean())
+        for name, flags in own["truncated_texts"].items()
+        if flags.any()
+    }
     examples: dict[str, Any] = {}
     text = joined(inputs.rows, fields)
     for metric, slices in own.items():
