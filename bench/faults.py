@@ -1,8 +1,10 @@
 """The faults that `bench.planted` puts into clean rows.
 
-Every fault changes a copy of the rows. `main` is the field with the longest text, `cue` the field that
-an artefact goes into; they can be the same field.
+Every fault changes a copy of the rows. `main` is the field with the longest text, `cue` the field
+that an artefact goes into; they can be the same field.
 """
+
+# ruff: noqa: D103, E501 - the names of the faults say what they do; their tables are wide
 
 import random
 import re
@@ -232,7 +234,7 @@ def lengthened(base: Base, share: float, draw: random.Random) -> Rows:
     own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
     for i in draw.sample(own, round(share * len(own))):
         text = rows[i][base.cue].rstrip(" .?!")
-        extra = draw.sample(sum((c.split() for c in clauses), []), 14)
+        extra = draw.sample(" ".join(clauses).split(), 14)
         rows[i][base.cue] = f"{text} {' '.join(extra)}."
     return rows
 

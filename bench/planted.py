@@ -1,8 +1,8 @@
 """What the report's first screen says about data sets with planted faults, and about clean ones.
 
 `python -m bench.planted FOLDER` reads the base data sets from a folder with `rte.tsv`,
-`boolq.jsonl`, `creak.jsonl` and `riddle_sense.jsonl`. Files that are absent are replaced by rows that
-the simulator makes. The rows go through the code of `targen report FILE`, without embeddings.
+`boolq.jsonl`, `creak.jsonl` and `riddle_sense.jsonl`. Files that are absent are replaced by rows
+that the simulator makes. The rows go through the code of `targen report FILE`, without embeddings.
 """
 
 import argparse

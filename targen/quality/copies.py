@@ -61,8 +61,8 @@ def keys_of(text: Tokens) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]
 def edited(frame: pl.DataFrame, fields: Sequence[str]) -> tuple[Ints, Ints, npt.NDArray[Any]]:
     """Return pairs of rows that are copies with changed words, and their ROUGE-L F.
 
-    The words of all fields, in order, must have an F of at least `CLOSE`, and those of each field of
-    at least `FLOOR`. Candidates are rows that share rarer words (MinHash, Broder 1997); each is
+    The words of all fields, in order, must have an F of at least `CLOSE`, and those of each field
+    of at least `FLOOR`. Candidates are rows that share rarer words (MinHash, Broder 1997); each is
     compared in full, so no returned pair is false. Copies that are exactly equal are not returned.
     """
     from rapidfuzz import process  # noqa: PLC0415  (slow to import)

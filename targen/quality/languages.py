@@ -4,6 +4,8 @@ The lists have the commonest words of a language that are rare or absent in the 
 sentences apart, not single words, and do not tell closely related languages apart reliably.
 """
 
+# ruff: noqa: E501 - one line of words per language
+
 from typing import Final
 
 import numpy as np
@@ -117,6 +119,5 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     collector.add(proportion("other_language", "all", int(own.sum()), own.size, other))
     collector.mark("other_language", own)
     collector.details["expected_language"] = LANGUAGES.get(inputs.language, inputs.language)
-    collector.details["other_language"] = [
-        text for text in joined(rows.filter(pl.Series(own)), inputs.text_fields).head(5)
-    ]
+    shown = rows.filter(pl.Series(own)).head(5)
+    collector.details["other_language"] = joined(shown, inputs.text_fields).to_list()

@@ -1,7 +1,7 @@
 """The set and the reference at equal numbers of rows, averaged over draws.
 
-Some figures depend on the number of rows. Here, both sides have as many rows as the smaller one; the
-larger one is drawn `DRAWS` times. The set's own figures do not depend on the reference.
+Some figures depend on the number of rows. Here, both sides have as many rows as the smaller one;
+the larger one is drawn `DRAWS` times. The set's own figures do not depend on the reference.
 """
 
 from collections.abc import Callable, Iterator, Sequence

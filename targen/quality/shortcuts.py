@@ -61,7 +61,7 @@ def length_bins(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
 
 
 def form(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
-    """Return indicators of each field's form, in CSR form: last character, capitals, punctuation."""
+    """Return indicators of last character, capitals and punctuation per field, in CSR form."""
     from scipy import sparse  # noqa: PLC0415
 
     parts = []

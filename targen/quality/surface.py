@@ -1,4 +1,4 @@
-"""Texts with faults that show on their surface: refusals, remains of prompts, truncation, personal data.
+"""Texts with faults that show on the surface: refusals, remains of prompts, personal data.
 
 Every check is a function from texts to flags, so that other code can use it.
 """
@@ -15,6 +15,7 @@ from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
 from targen.quality.text import Tokens, joined, tokens
+from targen.tasks.sections import ENGLISH
 
 Flags = npt.NDArray[np.bool_]
 
@@ -233,9 +234,11 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         own["empty_texts"]["label"] = inputs.rows["label"].is_null().to_numpy()
     if not own["truncated_texts"]:
         collector.skip("truncated_texts", "most texts do not end in punctuation")
+    # The words are English.
+    ended = own["truncated_texts"] if inputs.language == ENGLISH else {}
     collector.shared["dangling"] = {
         name: float(matching(inputs.rows[name].filter(pl.Series(flags)), DANGLING).mean())
-        for name, flags in own["truncated_texts"].items()
+        for name, flags in ended.items()
         if flags.any()
     }
     examples: dict[str, Any] = {}

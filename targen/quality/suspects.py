@@ -1,4 +1,4 @@
-"""Labels that are likely wrong: confident learning, contradictory copies, labels stated in the text."""
+"""Suspect labels: confident learning, contradictory copies, labels stated in the text."""
 
 import re
 from collections.abc import Sequence
@@ -65,8 +65,8 @@ def too_weak(probability: Floats, null: Floats, labels: Ints, bits: float) -> st
     if bits >= MIN_BITS and low >= MIN_GAIN:
         return None
     return (
-        f"a simple classifier predicts the labels only {max(float(gain.mean()), 0) * 100:.0f} points "
-        "better than the commonest label does, too little to question single labels"
+        "a simple classifier predicts the labels only "
+        f"{max(float(gain.mean()), 0) * 100:.0f} points better than the commonest label does, too little to question single labels"
     )
 
 
@@ -111,7 +111,7 @@ def stated(rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str]) -> t
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
-    """Add the shares of suspect labels, of contradictory copies, and of rows that state the label."""
+    """Add the shares of suspect labels, contradictory copies, and rows that state the label."""
     if inputs.answer_kind not in ("class", "span") or not inputs.text_fields:
         reason = f"answers of kind {inputs.answer_kind} cannot be checked by a classifier"
         for metric in ("label_suspects", "contradictory_duplicates", "label_in_text"):

@@ -1,4 +1,4 @@
-"""Rows that follow few patterns: templates, one phrase or name in many rows, one text in many rows."""
+"""Rows that follow few patterns: templates, and one phrase, name or text in many rows."""
 
 import re
 from collections import Counter
@@ -110,7 +110,7 @@ def commonest_name(texts: pl.Series) -> tuple[str, int] | None:
 
 
 def commonest_text(texts: pl.Series) -> tuple[str, int] | None:
-    """Return the text that most rows share, with the number of rows; texts without words excluded."""
+    """Return the text that most rows share, with the number of rows; it has a word."""
     known = texts.drop_nulls().str.strip_chars()
     known = known.filter(known.str.contains(r"\w"))
     if not known.len():

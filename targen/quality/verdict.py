@@ -26,8 +26,8 @@ def findings(
 ) -> list[dict[str, Any]]:
     """Return findings, the most harmful first.
 
-    Each has a sentence (`text`), a `level` (bad, warn, note or good), its `metric`, in `at` the section
-    of the metric, and `unmeasured`, true if it says that something was not measured.
+    Each has a sentence (`text`), a `level` (bad, warn, note or good), its `metric`, in `at` the
+    section of the metric, and `unmeasured`, true if it says that something was not measured.
     """
     found: list[Found] = [
         *_rows(inputs, collector),

@@ -1,5 +1,7 @@
 """Each detector finds what is planted, and is silent on the same rows without it."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -133,9 +135,7 @@ def test_rows_that_state_their_label():
 
 def test_templates_and_phrases():
     fillers = [f"w{i}" for i in range(200)]
-    made = [
-        f"The {a} is often better than the {b}" for a, b in zip(fillers, fillers[1:], strict=False)
-    ]
+    made = [f"The {a} is often better than the {b}" for a, b in pairwise(fillers)]
     text = tokens(pl.DataFrame({"t": made}), ["t"])
     assert uniformity.templates(text) == [("the _ is often better than the _", 199)]
     assert uniformity.commonest_phrase(text) in {
