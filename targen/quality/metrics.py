@@ -286,7 +286,7 @@ _REGISTRY: Final = (
     _share("label_suspects", "suspects", "labels", "suspect labels",
            "share of rows whose label is likely wrong",
            "confident learning on held-out predictions of a simple classifier; only where it gains "
-           "at least 5 points over the commonest label and 0.05 bits",
+           "at least 15 points over guessing and 0.05 bits",
            "errors that a bag of words cannot see; hard rows count as errors", "lower",
            "Northcutt et al. 2021"),
     _share("contradictory_duplicates", "suspects", "labels", "rows with contradictory copies",

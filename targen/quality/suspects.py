@@ -15,8 +15,8 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean, proportion
 from targen.quality.text import Ints, joined
 
-MIN_GAIN: Final = 0.05
-"""Accuracy above the commonest label from which the classifier can question a label."""
+MIN_GAIN: Final = 0.15
+"""Accuracy above guessing by the label shares from which the classifier can question a label."""
 MIN_BITS: Final = 0.05
 """V-information from which the classifier can question a label."""
 SHOWN: Final = 50
@@ -57,16 +57,18 @@ def margin(probability: Floats, labels: Ints) -> Floats:
     return np.asarray(probability[at, labels] - others.max(axis=1), dtype=np.float64)
 
 
-def too_weak(probability: Floats, null: Floats, labels: Ints, bits: float) -> str | None:
+def too_weak(probability: Floats, labels: Ints, bits: float) -> str | None:
     """Return why predictions cannot question the labels; None if they can."""
-    correct = probability.argmax(axis=1) == labels
-    gain = correct.astype(np.float64) - (null.argmax(axis=1) == labels)
-    low = bootstrap_mean(gain, "suspects")[0] or 0.0
+    correct = (probability.argmax(axis=1) == labels).astype(np.float64)
+    # Guessing by the label shares, which depends less on their evenness than the commonest label.
+    chance = float((np.bincount(labels) ** 2).sum() / labels.size**2)
+    low = (bootstrap_mean(correct, "suspects")[0] or 0.0) - chance
     if bits >= MIN_BITS and low >= MIN_GAIN:
         return None
+    points = max(float(correct.mean()) - chance, 0) * 100
     return (
-        "a simple classifier predicts the labels only "
-        f"{max(float(gain.mean()), 0) * 100:.0f} points better than the commonest label does, too little to question single labels"
+        f"a simple classifier predicts the labels only {points:.0f} points better than guessing, "
+        "too little to question single labels"
     )
 
 
@@ -156,14 +158,14 @@ def _suspects(inputs: ReportInputs, collector: MetricCollector) -> None:
             "label_suspects", collector.skipped.get("v_information", "each row has its own options")
         )
         return
-    weak = too_weak(held.probability, held.null, held.labels, held.bits)
+    weak = too_weak(held.probability, held.labels, held.bits)
     if weak is not None:
         collector.skip("label_suspects", weak)
         return
     flags = confident_errors(held.probability, held.labels)
     other = collector.shared.get("held_out_reference")
     share = None
-    if other is not None and not too_weak(other.probability, other.null, other.labels, other.bits):
+    if other is not None and not too_weak(other.probability, other.labels, other.bits):
         share = float(confident_errors(other.probability, other.labels).mean())
     count = int(flags.sum())
     collector.add(proportion("label_suspects", "all", count, flags.size, share))

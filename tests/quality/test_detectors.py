@@ -115,7 +115,7 @@ def test_confident_learning_finds_flipped_labels_and_none_without():
 def test_predictions_no_better_than_guessing_question_no_label():
     null = np.full((200, 2), 0.5)
     labels = np.arange(200) % 2
-    assert "0 points" in (suspects.too_weak(null, null, labels, 0.0) or "")
+    assert "0 points" in (suspects.too_weak(null, labels, 0.0) or "")
 
 
 def test_contradictory_copies():
