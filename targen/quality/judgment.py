@@ -94,8 +94,8 @@ def shortcuts(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
             continue
         beside = "" if gold is None else f" ({gold * 100:.0f} points in the reference)"
         text = (
-            f"The label is predictable from {measure.slice}, {points} better than guessing{beside}: "
-            "a shortcut that a model can learn instead of the task."
+            f"The label is predictable from {measure.slice}, {points} better than guessing"
+            f"{beside}: a shortcut that a model can learn instead of the task."
         )
         # One kind of text may legitimately be longer; only gold rows can tell.
         excused = formal and not several and gold is None
@@ -173,8 +173,8 @@ def utility(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
     if own is None or gold is None or chance is None:
         reason = collector.skipped.get("utility", "it needs reference data")
         text = (
-            f"Training value was not measured: {reason}. Give labeled gold rows with --reference or "
-            "in the task."
+            f"Training value was not measured: {reason}. Give labeled gold rows with --reference "
+            "or in the task."
         )
         return [("unmeasured", text, "utility", 0.0)]
     assert own.value is not None and gold.value is not None and chance.value is not None
@@ -192,7 +192,10 @@ def utility(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
     minus = collector.get("utility_gap")
     sure = minus is None or minus.high is None or minus.high < 0
     if gain < USEFUL * most and sure:
-        text = f"A classifier learns no more from this set than guessing: accuracy on gold rows, {figures}."
+        text = (
+            "A classifier learns no more from this set than guessing: accuracy on gold rows, "
+            f"{figures}."
+        )
         return [("bad", text, "utility", 3.0)]
     if gain < LESS * most and sure:
         text = f"The set teaches less than gold rows do: accuracy on gold rows, {figures}."
@@ -210,8 +213,8 @@ def label_quality(inputs: ReportInputs, collector: MetricCollector) -> list[Foun
         return []
     reason = collector.skipped.get("label_suspects") or collector.skipped.get("label_noise", "")
     text = (
-        f"Label quality was not measured: {reason}. Have people review a sample of the rows, or let "
-        "another model read them and put its label into the column annotated_label."
+        f"Label quality was not measured: {reason}. Have people review a sample of the rows, or "
+        "let another model read them and put its label into the column annotated_label."
     )
     return [("unmeasured", text, "label_noise", 0.0)]
 

@@ -3,6 +3,8 @@
 Every check is a function from texts to flags, so that other code can use it.
 """
 
+# ruff: noqa: E501 - patterns
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final

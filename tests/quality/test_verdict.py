@@ -35,7 +35,7 @@ def test_what_is_to_act_on_comes_first():
         Measure("label_noise", 0.2, 20, "latent classes", 0.1, 0.3),
     )
     found = verdict.findings(inputs(20), sheet)
-    assert [item["level"] for item in found] == ["bad", "bad", "note"]
+    assert [item["level"] for item in found] == ["bad", "bad", "note", "good"]
     assert (
         found[0]["text"]
         == "An estimated 20% of the labels are wrong (10% to 30%, from three readings)."
