@@ -99,10 +99,11 @@ def gather(
     )
 
     for name in columns.values():
-        if name not in (*spec.fields, imports.LABEL):
-            fields = ", ".join((*spec.fields, imports.LABEL))
+        if name not in (*spec.fields, imports.LABEL, *imports.READINGS):
+            fields = ", ".join((*spec.fields, imports.LABEL, *imports.READINGS))
             raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
-    rows = imports.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
+    mapped = references.mapped(spec, spec.reference, columns, labels)
+    rows = imports.read_file(file, spec, mapped, to_report=True)
     gold = references.of(spec, reference, columns, labels)
     pair = spec.twin.id_field if spec.twin else None
     return for_task(

@@ -122,7 +122,7 @@ def near_pairs(
     filled = np.zeros(height, dtype=bool)
     for begin, end in _chunks(texts):
         _sign(texts, begin, end, keys, filled)
-    first, second = _candidates(keys, filled)
+    first, second = candidates(keys, filled)
     pairs = _verified(texts, first, second, threshold, floor)
     rows = distinct.arg_true().to_numpy().astype(np.int64)
     return Pairs(rows[pairs.first], rows[pairs.second], pairs.similarity)
@@ -182,12 +182,12 @@ def _sign(
         keys[rows, band] = key
 
 
-def _candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
+def candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
     """Return the distinct pairs of rows with an equal key in some band."""
     rows = np.flatnonzero(filled)
     height = keys.shape[0]
     found: list[Ints] = []
-    for band in range(BANDS):
+    for band in range(keys.shape[1]):
         values = keys[rows, band]
         order = np.argsort(values, kind="stable")
         ordered = rows[order]

@@ -19,6 +19,9 @@ from targen.tasks.spec import TaskSpec
 TEXT_TYPES = ("text", "texts")
 """Field types with free text. Fields of other types (choice, integer) are not tokenized."""
 
+MOST_ROWS = 3000
+"""Rows that the classifiers of a report are cross-validated on; larger sets are sampled."""
+
 COMPLETIONS = {
     "request_id": pl.String,
     "model": pl.String,
@@ -94,6 +97,8 @@ class ReportInputs:
             out of distribution.
         versions: step -> data version of its table, to detect reports older than the tables.
         entity_model: name or path of a spaCy pipeline for named entities, or None.
+        most_rows: maximum number of rows that classifiers are cross-validated on; larger sets are
+            sampled. The other metrics use all rows, up to the limits in their own modules.
         data_docs: path or address of the expectations page to link to, or None.
     """
 
@@ -129,6 +134,7 @@ class ReportInputs:
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     entity_model: str | None = None
+    most_rows: int = MOST_ROWS
     data_docs: str | None = None
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ def build(inputs: ReportInputs) -> Report:
         import_module(f"targen.quality.{module}").measure(inputs, collector)
     judged = gates.judge(inputs.gates, collector)
     table = gates.with_passed(collector.table(), judged)
-    found = verdict.findings(inputs, collector)
+    found = verdict.findings(inputs, collector, judged)
     review = collector.details.pop("review", [])
     content: dict[str, Any] = {
         "task": inputs.task_name,
