@@ -12,6 +12,7 @@ from targen.errors import TargenError
 from targen.hashing import digest
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
+from targen.tasks.guards import code_fields
 from targen.tasks.registry import resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
@@ -74,6 +75,7 @@ class ReportInputs:
             texts).
         pair_field: rows with the same value in this field are similar on purpose (such as
             `pair_id` of axg) and do not count as duplicates of each other.
+        code_fields: the fields with program code.
         rows_asked: number of requested rows; None if no number was requested.
         models: names of the models used.
         simulated: the rows were made by the simulator.
@@ -116,6 +118,7 @@ class ReportInputs:
     ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     pair_field: str | None = None
+    code_fields: tuple[str, ...] = ()
     rows_asked: int | None = None
     models: tuple[str, ...] = ()
     simulated: bool = False
@@ -182,6 +185,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         "ways": _ways(spec),
         "options": (answer.choices,) if answer.choices else tuple(answer.options),
         "pair_field": spec.twin.id_field if spec.twin else None,
+        "code_fields": tuple(sorted(code_fields(spec))),
         "rows_asked": spec.wanted_rows,
         "votes": getattr(annotation, "votes", 1),
         "corrector_blind": not getattr(params, "shown", False),

@@ -320,8 +320,10 @@ _REGISTRY: Final = (
            "(rows that name their own label - rows that name another one / (labels - 1)) / rows, "
            "if at least three standard deviations", "labels in other words", "lower"),
     _share("refusals", "surface", "texts", "refusals",
-           "share of rows in which a model declines the request", "English phrases",
-           "refusals in other words or languages", "lower"),
+           "share of rows in which a model declines the request",
+           "phrases at the beginning of a text, as the guard `refusal` finds them",
+           "refusals in other words, in the middle of a text, or in languages other than English, "
+           "German, French and Spanish", "lower"),
     _share("prompt_remains", "surface", "texts", "remains of an answer",
            "share of rows with words of the model to its user, or marks of a chat template",
            "English phrases at the start of a text, and marks anywhere", "other phrases", "lower"),
@@ -333,7 +335,7 @@ _REGISTRY: Final = (
            "fields in which at least 60% end in punctuation", "cuts at the end of a sentence",
            "lower"),
     _share("loops", "surface", "texts", "texts in a loop", "share of rows that repeat themselves",
-           "one to twelve words, four times in succession (one word: six times)",
+           "as the guard `loop` finds them at its default threshold, without fields of code",
            "loops with changes", "lower"),
     _share("odd_texts", "surface", "texts", "odd texts",
            "share of rows with HTML, markup, placeholders, wrong encoding or invisible characters",

@@ -16,27 +16,15 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import Tokens, joined, tokens
-from targen.tasks.sections import ENGLISH
+from targen.quality.text import joined
+from targen.tasks.guards import Written, loop, refusal
+from targen.tasks.sections import ENGLISH, Guards
 
 Flags = npt.NDArray[np.bool_]
 
 EXAMPLES: Final = 5
 """Texts shown per fault."""
 
-REFUSAL: Final = (
-    r"(?i)\bas an (?:ai|artificial intelligence)\b(?: language)?(?: model| assistant)?,? (?:i\b|it\b)"
-    r"|\bi(?:['’]m| am) (?:just )?an ai\b"
-    r"|\b(?:i(?:['’]m| am) (?:very |really |so )?sorry|i apologi[sz]e|unfortunately),? (?:but )?"
-    r"(?:i|we) (?:can['’]?t|cannot|can not|am unable|am not able|['’]m unable|['’]m not able"
-    r"|won['’]t|will not|must decline)"
-    r"|\bi(?:['’]m| am)? (?:can['’]?t|cannot|can not|unable to|not able to|won['’]t|will not) "
-    r"(?:assist|help (?:you )?with (?:this|that|your)|create|generate|produce|provide|fulfil|comply"
-    r"|write (?:this|that|about|an?\b)|discuss|engage|continue with this)"
-    r"|\bi must (?:respectfully )?decline\b"
-    r"|\b(?:against|violates?) (?:my|our|openai['’]s) (?:guidelines|polic(?:y|ies)|programming)"
-)
-"""Sentences in which a model declines a request."""
 REMAINS: Final = (
     r"(?i)^\W*(?:sure|certainly|of course|absolutely|okay|great)(?:[!,.]| thing)[^.!?]{0,40}"
     r"(?:here|below|i)\b"
@@ -69,6 +57,7 @@ FINISHING: Final = 0.6
 """Share of a field's texts that must end in punctuation before the others count as truncated."""
 LONG_ENOUGH: Final = 4
 """Words of a text that can count as truncated."""
+LOOP: Final = float(Guards().loop)
 EMPTY: Final = r"^(?:\W*|(?i:\W*(?:n/?a|none|null|nan|empty|undefined)\W*))$"
 
 EMAIL: Final = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}"
@@ -87,8 +76,23 @@ def matching(text: pl.Series, pattern: str) -> Flags:
 
 
 def is_refusal(text: pl.Series) -> Flags:
-    """Return whether a model declines the request in each text."""
-    return matching(text, REFUSAL)
+    """Return whether each text (or one of each list) begins with a refusal, by the guard that rejects generated ones."""
+    return _guarded(text, lambda written: refusal.refused(written) is not None)
+
+
+def is_looped(text: pl.Series) -> Flags:
+    """Return whether each text (or one of each list) repeats itself, by the guard that rejects generated ones.
+
+    The threshold is the default of the task's section `guards`.
+    """
+    return _guarded(text, lambda written: loop.looped(written, LOOP) is not None)
+
+
+def _guarded(text: pl.Series, test: Callable[[Written], bool]) -> Flags:
+    """Return whether each text, or one text of each list, fails a test."""
+    cells = ([cell] if isinstance(cell, str) else cell for cell in text.to_list())
+    flags = (any(test(Written("", one)) for one in cell or () if one) for cell in cells)
+    return np.fromiter(flags, dtype=bool, count=text.len())
 
 
 def has_remains(text: pl.Series) -> Flags:
@@ -112,25 +116,6 @@ def is_truncated(text: pl.Series) -> Flags | None:
     if not long.any() or finished[long].mean() < FINISHING:
         return None
     return np.asarray(long & ~finished, dtype=bool)
-
-
-def looped(text: Tokens) -> Flags:
-    """Return whether each row repeats a run of up to 12 words at least four times in succession.
-
-    Repeats of one word count from six times, since people do write "no, no, no".
-    """
-    out = np.zeros(text.height, dtype=bool)
-    for period in range(1, 13):
-        size = text.ids.size - period
-        if size <= 0:
-            break
-        same = text.ids[:size] == text.ids[period:]
-        same &= text.texts[:size] == text.texts[period:]
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], same, [False]]).astype(np.int8)))
-        starts, ends = edges[::2], edges[1::2]
-        long = ends - starts >= (5 if period == 1 else 3 * period)
-        out[text.rows[starts[long]]] = True
-    return out
 
 
 def luhn(digits: str) -> bool:
@@ -188,22 +173,28 @@ def personal(text: pl.Series) -> dict[str, Flags]:
     return out
 
 
-def found_in(frame: pl.DataFrame, fields: Sequence[str]) -> dict[str, dict[str, Flags]]:
+def found_in(
+    frame: pl.DataFrame, fields: Sequence[str], code: Sequence[str] = ()
+) -> dict[str, dict[str, Flags]]:
     """Return metric -> slice -> whether each row has this fault.
 
-    A slice that cannot be judged is absent.
+    A slice that cannot be judged is absent. Fields of program code are not searched for loops.
     """
     text = joined(frame, fields).fill_null("")
+    none = np.zeros(frame.height, dtype=bool)
     out: dict[str, dict[str, Flags]] = {
-        "refusals": {"all": is_refusal(text)},
-        "prompt_remains": {"all": np.zeros(frame.height, dtype=bool)},
+        "refusals": {"all": none.copy()},
+        "prompt_remains": {"all": none.copy()},
         "empty_texts": {},
         "truncated_texts": {},
-        "loops": {"all": looped(tokens(frame, fields))},
+        "loops": {"all": none.copy()},
         "odd_texts": {kind: matching(text, pattern) for kind, pattern in ODD.items()},
         "personal_data": personal(text),
     }
     for name in fields:
+        out["refusals"]["all"] |= is_refusal(frame[name])
+        if name not in code:
+            out["loops"]["all"] |= is_looped(frame[name])
         if frame.schema[name] == pl.List(pl.String):
             continue
         own = frame[name].cast(pl.String)
@@ -228,10 +219,10 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if not fields or not inputs.rows.height:
         collector.skip("refusals", "the rows have no text")
         return
-    own, gold = found_in(inputs.rows, fields), None
+    own, gold = found_in(inputs.rows, fields, inputs.code_fields), None
     if inputs.reference is not None:
         known = [f for f in fields if inputs.reference[f].null_count() < inputs.reference.height]
-        gold = found_in(inputs.reference, known)
+        gold = found_in(inputs.reference, known, inputs.code_fields)
     if inputs.answer_kind != "none" and inputs.rows["label"].null_count():
         own["empty_texts"]["label"] = inputs.rows["label"].is_null().to_numpy()
     if not own["truncated_texts"]:

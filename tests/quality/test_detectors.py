@@ -9,14 +9,15 @@ import pytest
 from targen.quality import copies, languages, suspects, uniformity
 from targen.quality.report import build
 from targen.quality.surface import (
+    found_in,
     has_remains,
     is_card,
     is_empty,
     is_iban,
+    is_looped,
     is_refusal,
     is_ssn,
     is_truncated,
-    looped,
     personal,
 )
 from targen.quality.text import tokens
@@ -62,10 +63,16 @@ def test_truncation_needs_a_column_that_ends_in_punctuation():
 
 
 def test_loops():
-    frame = pl.DataFrame(
-        {"t": ["the same way again " * 5, "no, no, no, I said", "a rose is a rose is a rose"]}
-    )
-    assert looped(tokens(frame, ["t"])).tolist() == [True, False, False]
+    text = pl.Series(["the same way again " * 5, "no, no, no, I said", "a rose is a rose, or not"])
+    assert is_looped(text).tolist() == [True, False, False]
+    lists = pl.Series([["one text", "the same way again " * 5], ["one text", "another"], None])
+    assert is_looped(lists).tolist() == [True, False, False]
+
+
+def test_code_may_repeat_itself():
+    frame = pl.DataFrame({"t": ["x = f(x, y, z)\n" * 12]})
+    assert found_in(frame, ["t"])["loops"]["all"].tolist() == [True]
+    assert found_in(frame, ["t"], code=["t"])["loops"]["all"].tolist() == [False]
 
 
 def test_numbers_count_only_with_their_checksums():
