@@ -264,13 +264,17 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     repeated = exact(joined(rows, list(inputs.fields))).to_numpy()
     collector.add(proportion("exact_duplicates", "all", int(repeated.sum()), rows.height))
+    collector.mark("exact_duplicates", repeated)
     pairs = near_pairs([joined(rows, [name]) for name in fields])
     keep = ~repeated[pairs.first] & ~repeated[pairs.second]
     if inputs.pair_field is not None:
         pair = rows[inputs.pair_field].to_numpy()
         keep &= pair[pairs.first] != pair[pairs.second]
     first, second, similarity = pairs.first[keep], pairs.second[keep], pairs.similarity[keep]
-    collector.add(proportion("near_duplicates", "all", np.unique(second).size, rows.height))
+    near = np.zeros(rows.height, dtype=bool)
+    near[second] = True
+    collector.add(proportion("near_duplicates", "all", int(near.sum()), rows.height))
+    collector.mark("near_duplicates", near)
     collector.details["near_duplicates"] = [
         {
             "similarity": round(float(similarity[i]), 4),

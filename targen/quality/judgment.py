@@ -19,7 +19,7 @@ FORMAL_GAIN: Final = (0.05, 0.25)
 both."""
 CUE: Final = 0.2
 """Difference between the shares of rows with a word from which it is mentioned."""
-CUES: Final = 3
+CUES: Final = 2
 """Words mentioned."""
 BLEU: Final = (0.5, 0.65)
 """Self-BLEU of 500 rows from which there is a warning, and a failure, whatever the reference."""
@@ -94,8 +94,7 @@ def shortcuts(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
             continue
         beside = "" if gold is None else f" ({gold * 100:.0f} points in the reference)"
         text = (
-            f"The label is predictable from {measure.slice}, {points} better than guessing"
-            f"{beside}: a shortcut that a model can learn instead of the task."
+            f"The label is predictable from {measure.slice}, {points} better than guessing{beside}."
         )
         # One kind of text may legitimately be longer; only gold rows can tell.
         excused = formal and not several and gold is None
@@ -120,8 +119,8 @@ def cues(inputs: ReportInputs, collector: MetricCollector, several: bool) -> lis
     named, most = [], 0.0
     for cue in strong[:CUES]:
         named.append(
-            f"“{cue['word']}” in {cue['field']} ({percent(cue['inside'])} of the rows with "
-            f"{cue['label']}, {percent(cue['outside'])} of the others)"
+            f"“{cue['word']}” in {cue['field']} ({percent(cue['inside'])} with {cue['label']}, "
+            f"otherwise {percent(cue['outside'])})"
         )
         most = max(most, cue["rows"] / max(rows, 1))
     text = "Words that come with one label: " + ", ".join(named) + "."

@@ -86,7 +86,7 @@ def _complete(collector: MetricCollector, measure: Measure) -> bool:
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
          "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
-         "other rows contradicts them. Review these rows.", 3, True, 3.0),
+         "other rows contradicts them.", 3, True, 3.0),
     Rule("contradictory_duplicates", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from targen.quality import judgment, rules
+from targen.quality.actions import action
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.judgment import Found
@@ -27,7 +28,8 @@ def findings(
     """Return findings, the most harmful first.
 
     Each has a sentence (`text`), a `level` (bad, warn, note or good), its `metric`, in `at` the
-    section of the metric, and `unmeasured`, true if it says that something was not measured.
+    section of the metric, in `action` what to do about it, and `unmeasured`, true if it says that
+    something was not measured.
     """
     found: list[Found] = [
         *_rows(inputs, collector),
@@ -51,6 +53,7 @@ def findings(
             "text": text,
             "metric": metric,
             "at": METRICS[metric].section,
+            "action": action(metric, level),
             UNMEASURED: level == UNMEASURED,
         }
         for level, text, metric, _ in found
@@ -93,8 +96,9 @@ def _changes(collector: MetricCollector) -> list[Found]:
 
 
 def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Return the headline and its level (good, note, bad).
+    """Return the headline (`text`), a `short` one that counts the findings, and the `level`.
 
+    The level is good, note or bad. `text` quotes the worst finding; `short` goes above a list.
     Failed gates come first, then the worst finding. It is good only if label quality and training
     value were measured and nothing serious was found. It never calls the rows good: only their use
     can show that.
@@ -109,19 +113,28 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) 
         if unknown:
             text += f", {unknown} of them not measured"
         ends = "not fit for release" if blocks else "warning only"
-        return {"level": "bad" if blocks else "note", "text": f"{text}: {ends}."}
+        return _headline("bad" if blocks else "note", f"{text}: {ends}.")
+    levels = [item["level"] for item in found]
+    warnings = plural(levels.count("warn"), "warning")
     if worst == "bad":
-        return {"level": "bad", "text": f"Not fit for release. {first}"}
+        short = f"Not fit for release: {plural(levels.count('bad'), 'failure')}"
+        short += f", {warnings}." if "warn" in levels else "."
+        return _headline("bad", f"Not fit for release. {first}", short)
     if worst == "warn":
-        return {"level": "note", "text": f"Check before release. {first}"}
+        short = f"Check before release: {warnings}."
+        return _headline("note", f"Check before release. {first}", short)
     unmeasured = [item for item in found if item.get(UNMEASURED)]
     if unmeasured:
         names = " and ".join(dict.fromkeys(_subject(item["metric"]) for item in unmeasured))
         verb = "were" if " and " in names else "was"
-        return {"level": "note", "text": f"No verdict: {names} {verb} not measured."}
+        return _headline("note", f"No verdict: {names} {verb} not measured.")
     notes = sum(item["level"] == "note" for item in found)
     rest = "No warnings." if not notes else f"No warnings, {plural(notes, 'note')}."
-    return {"level": "good", "text": gates_passed(judged) if judged and not notes else rest}
+    return _headline("good", gates_passed(judged) if judged and not notes else rest)
+
+
+def _headline(level: str, text: str, short: str = "") -> dict[str, str]:
+    return {"level": level, "text": text, "short": short or text}
 
 
 def _subject(metric: str) -> str:

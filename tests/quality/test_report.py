@@ -34,6 +34,7 @@ def test_gates_are_judged_and_lead():
     assert report.json["verdict"] == {
         "level": "bad",
         "text": "2 of 3 gates not passed, 1 of them not measured: not fit for release.",
+        "short": "2 of 3 gates not passed, 1 of them not measured: not fit for release.",
     }
     column = {row["metric"]: row["passed"] for row in report.table.to_dicts()}
     assert column["rows"] is True
@@ -52,6 +53,7 @@ def test_findings_say_what_is_short():
         "text": "15 of the 40 requested rows are missing.",
         "metric": "rows",
         "at": "yield",
+        "action": "See the rejected items for the reasons.",
         "unmeasured": False,
     } in report.json["findings"]
 
