@@ -119,7 +119,8 @@ def _results(
     if step == QUALITY_REPORT:
         page = tables.read_json(step, task) or {}
         judged = page.get("gates", [])
-        acts = [item["text"] for item in page.get("findings", []) if item["level"] == "warn"]
+        findings = page.get("findings", [])
+        acts = [item["text"] for item in findings if item["level"] in ("bad", "warn")]
         found = report_violations(stored.table)
         yield _contract(step, found)
         yield _statistics(step, acts, {"figures": stored.table.height})

@@ -41,6 +41,10 @@ def report(
         list[str] | None,
         typer.Option(help="LABEL=VALUE: a label of the task, and its value in the file."),
     ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(help="CSV file to write, with the rows that have a fault and which it is."),
+    ] = None,
     entities: Annotated[
         str | None,
         typer.Option(help="A spaCy pipeline (name or path) that finds named entities."),
@@ -51,7 +55,7 @@ def report(
     Columns are found by field name, by `columns` in the task, or by --column, also in the
     reference.
     """
-    from targen.quality import page  # noqa: PLC0415
+    from targen.quality import marked, page  # noqa: PLC0415
     from targen.tables.storage import write_file  # noqa: PLC0415
     from targen.tasks import imports  # noqa: PLC0415 - a quick command needs none
 
@@ -66,11 +70,14 @@ def report(
     }
     for suffix, content in files.items():
         write_file(output / f"{file.stem}.report.{suffix}", content, "--output")
-    typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['text']}")
+    typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['short']}")
     missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
     for item in (*missed, *made.json["findings"]):
-        typer.echo(f"  {item['text']}")
+        typer.echo(f"  {item['text']} {item.get('action', '')}".rstrip())
     typer.echo(f"Page: {output / f'{file.stem}.report.html'}")
+    if rows is not None:
+        write_file(rows, marked.sheet(made.marked).encode(), "--rows")
+        typer.echo(f"Rows with a fault: {rows} ({made.marked.height:,})")
 
 
 def gather(
@@ -99,10 +106,11 @@ def gather(
     )
 
     for name in columns.values():
-        if name not in (*spec.fields, imports.LABEL):
-            fields = ", ".join((*spec.fields, imports.LABEL))
+        if name not in (*spec.fields, imports.LABEL, *imports.READINGS):
+            fields = ", ".join((*spec.fields, imports.LABEL, *imports.READINGS))
             raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
-    rows = imports.read_file(file, spec, references.mapped(spec, spec.reference, columns, labels))
+    mapped = references.mapped(spec, spec.reference, columns, labels)
+    rows = imports.read_file(file, spec, mapped, to_report=True)
     gold = references.of(spec, reference, columns, labels)
     pair = spec.twin.id_field if spec.twin else None
     return for_task(

@@ -4,6 +4,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from targen import steps
@@ -56,11 +58,21 @@ class Measure:
 
 @dataclass
 class MetricCollector:
-    """Collects figures, the reasons for absent ones, and other details for the page."""
+    """Collects figures, the reasons for absent ones, and other details for the page.
+
+    Attributes:
+        measures: the figures.
+        skipped: metric -> why it is absent.
+        details: content for the page and the JSON.
+        shared: results that later modules use again; not part of the report.
+        marks: metric -> whether each row has the fault, for the list of rows.
+    """
 
     measures: list[Measure] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    marks: dict[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
 
     def add(self, *measures: Measure) -> None:
         """Append figures in the order in which the table shows them."""
@@ -69,6 +81,11 @@ class MetricCollector:
     def skip(self, metric: str, reason: str) -> None:
         """Record why `metric` is absent."""
         self.skipped[metric] = reason
+
+    def mark(self, metric: str, flags: npt.NDArray[np.bool_]) -> None:
+        """Mark the rows that have a fault; marks of one metric add up."""
+        known = self.marks.get(metric)
+        self.marks[metric] = flags if known is None else known | flags
 
     def get(self, metric: str, slice_: str = "all") -> Measure | None:
         """Return the figure of that name, or None."""

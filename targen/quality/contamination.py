@@ -56,3 +56,4 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if hits:
         row = long_hit | np.logical_and.reduce(hits)
         collector.add(proportion("contamination", "all", int(row.sum()), rows.height))
+        collector.mark("contamination", row)

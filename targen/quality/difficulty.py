@@ -1,5 +1,8 @@
 """V-information: how much of the label a simple classifier learns from the text."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -11,13 +14,33 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, mean_measure
 from targen.quality.learner import LabelClassifier
 from targen.quality.lexical import histogram
-from targen.quality.text import Ints, sample, sample_size
+from targen.quality.text import Ints, sample
 
 ROWS = 2000
-"""Maximum number of rows for cross-validation; larger sets are sampled."""
+"""Rows of a classifier's training set in `utility`."""
 FEWEST = 30
 """Minimum number of rows to train and test a classifier on."""
 HARDEST = 50
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out predictions of a sample of rows, for other metrics.
+
+    Attributes:
+        rows: their numbers in the frame.
+        probability, null: as in `HeldOutScores`.
+        labels: index of each row's answer.
+        bits: V-information.
+        names: position in `rows` -> the predicted answer.
+    """
+
+    rows: Ints
+    probability: Floats
+    null: Floats
+    labels: Ints
+    bits: float
+    names: Callable[[int], str] = str
 
 
 def pvi(scores: learner.HeldOutScores, labels: Ints) -> Floats:
@@ -84,6 +107,24 @@ def reason_no_labels(inputs: ReportInputs) -> str | None:
     return None
 
 
+def _held(
+    rows: pl.DataFrame,
+    values: Floats,
+    answers: Ints,
+    scores: learner.HeldOutScores,
+    classifier: LabelClassifier,
+) -> HeldOut:
+    best = scores.probability.argmax(axis=1)
+    return HeldOut(
+        rows=rows["_row"].to_numpy().astype(np.int64),
+        probability=scores.probability,
+        null=scores.null,
+        labels=answers,
+        bits=float(values.mean()),
+        names=lambda i: classifier.names[int(best[i])],
+    )
+
+
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add V-information in bits, the share of rows with negative PVI, and the hardest rows."""
     reason = reason_not_learnable(inputs)
@@ -92,15 +133,21 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     classifier, gold = classifier_for(inputs), inputs.reference
     usable = classifier.usable(inputs.rows.with_row_index("_row"))
-    size = sample_size(ROWS, usable, gold)
-    rows = sample(usable, size)
-    values, _, scores = row_information(rows, classifier)
+    rows = sample(usable, inputs.most_rows)
+    values, answers, scores = row_information(rows, classifier)
     gold_values, gold_negative = None, None
     if gold is not None and gold.height >= FEWEST:
-        usable_gold = classifier.usable(gold)
+        usable_gold = classifier.usable(gold.with_row_index("_row"))
         if usable_gold.height >= FEWEST and usable_gold["label"].n_unique() > 1:
-            gold_values = row_information(sample(usable_gold, size), classifier)[0]
+            theirs = sample(usable_gold, inputs.most_rows)
+            gold_values, gold_answers, gold_scores = row_information(theirs, classifier)
             gold_negative = (gold_values < 0).astype(np.float64)
+            if isinstance(classifier, LabelClassifier):
+                collector.shared["held_out_reference"] = _held(
+                    theirs, gold_values, gold_answers, gold_scores, classifier
+                )
+    if isinstance(classifier, LabelClassifier):
+        collector.shared["held_out"] = _held(rows, values, answers, scores, classifier)
     negative = (values < 0).astype(np.float64)
     collector.add(
         mean_measure("v_information", "all", values, "v-information", reference=gold_values),

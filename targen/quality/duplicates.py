@@ -122,7 +122,7 @@ def near_pairs(
     filled = np.zeros(height, dtype=bool)
     for begin, end in _chunks(texts):
         _sign(texts, begin, end, keys, filled)
-    first, second = _candidates(keys, filled)
+    first, second = candidates(keys, filled)
     pairs = _verified(texts, first, second, threshold, floor)
     rows = distinct.arg_true().to_numpy().astype(np.int64)
     return Pairs(rows[pairs.first], rows[pairs.second], pairs.similarity)
@@ -182,12 +182,12 @@ def _sign(
         keys[rows, band] = key
 
 
-def _candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
+def candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
     """Return the distinct pairs of rows with an equal key in some band."""
     rows = np.flatnonzero(filled)
     height = keys.shape[0]
     found: list[Ints] = []
-    for band in range(BANDS):
+    for band in range(keys.shape[1]):
         values = keys[rows, band]
         order = np.argsort(values, kind="stable")
         ordered = rows[order]
@@ -264,13 +264,17 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     repeated = exact(joined(rows, list(inputs.fields))).to_numpy()
     collector.add(proportion("exact_duplicates", "all", int(repeated.sum()), rows.height))
+    collector.mark("exact_duplicates", repeated)
     pairs = near_pairs([joined(rows, [name]) for name in fields])
     keep = ~repeated[pairs.first] & ~repeated[pairs.second]
     if inputs.pair_field is not None:
         pair = rows[inputs.pair_field].to_numpy()
         keep &= pair[pairs.first] != pair[pairs.second]
     first, second, similarity = pairs.first[keep], pairs.second[keep], pairs.similarity[keep]
-    collector.add(proportion("near_duplicates", "all", np.unique(second).size, rows.height))
+    near = np.zeros(rows.height, dtype=bool)
+    near[second] = True
+    collector.add(proportion("near_duplicates", "all", int(near.sum()), rows.height))
+    collector.mark("near_duplicates", near)
     collector.details["near_duplicates"] = [
         {
             "similarity": round(float(similarity[i]), 4),

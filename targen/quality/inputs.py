@@ -12,12 +12,16 @@ from targen.errors import TargenError
 from targen.hashing import digest
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
+from targen.tasks.guards import code_fields
 from targen.tasks.registry import resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
 
 TEXT_TYPES = ("text", "texts")
 """Field types with free text. Fields of other types (choice, integer) are not tokenized."""
+
+MOST_ROWS = 3000
+"""Rows that the classifiers of a report are cross-validated on; larger sets are sampled."""
 
 COMPLETIONS = {
     "request_id": pl.String,
@@ -71,6 +75,7 @@ class ReportInputs:
             texts).
         pair_field: rows with the same value in this field are similar on purpose (such as
             `pair_id` of axg) and do not count as duplicates of each other.
+        code_fields: the fields with program code.
         rows_asked: number of requested rows; None if no number was requested.
         models: names of the models used.
         simulated: the rows were made by the simulator.
@@ -94,6 +99,8 @@ class ReportInputs:
             out of distribution.
         versions: step -> data version of its table, to detect reports older than the tables.
         entity_model: name or path of a spaCy pipeline for named entities, or None.
+        most_rows: maximum number of rows that classifiers are cross-validated on; larger sets are
+            sampled. The other metrics use all rows, up to the limits in their own modules.
         data_docs: path or address of the expectations page to link to, or None.
     """
 
@@ -111,6 +118,7 @@ class ReportInputs:
     ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     pair_field: str | None = None
+    code_fields: tuple[str, ...] = ()
     rows_asked: int | None = None
     models: tuple[str, ...] = ()
     simulated: bool = False
@@ -129,6 +137,7 @@ class ReportInputs:
     elsewhere: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     entity_model: str | None = None
+    most_rows: int = MOST_ROWS
     data_docs: str | None = None
 
     def __post_init__(self) -> None:
@@ -176,6 +185,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         "ways": _ways(spec),
         "options": (answer.choices,) if answer.choices else tuple(answer.options),
         "pair_field": spec.twin.id_field if spec.twin else None,
+        "code_fields": tuple(sorted(code_fields(spec))),
         "rows_asked": spec.wanted_rows,
         "votes": getattr(annotation, "votes", 1),
         "corrector_blind": not getattr(params, "shown", False),

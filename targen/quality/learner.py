@@ -122,8 +122,13 @@ def fitted(
 
     best = best_strength(null, folds(labels, groups, INNER, "inner", *seed), loss_of)
     if best is None:
-        return lambda matrix: np.repeat(shares[None], matrix.shape[0], axis=0)
+        return _constant(shares)
     return trained(features, labels, size, best)
+
+
+def _constant(shares: Floats) -> Callable[[Any], Floats]:
+    """Return a model that predicts the label shares for every row."""
+    return lambda matrix: np.repeat(shares[None], matrix.shape[0], axis=0)
 
 
 def best_strength(
@@ -187,15 +192,25 @@ def label_shares(labels: Ints, size: int) -> Floats:
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
-def cross_validated(features: Any, labels: Ints, groups: Ints, size: int) -> HeldOutScores:
-    """Predict every row in `FOLDS` folds, with a model trained without any row of its group."""
+def cross_validated(
+    features: Any, labels: Ints, groups: Ints, size: int, strength: float | None = None
+) -> HeldOutScores:
+    """Predict every row in `FOLDS` folds, with a model trained without any row of its group.
+
+    A given strength is used as it is; otherwise each fold chooses one (see `fitted`).
+    """
     fold = folds(labels, groups, FOLDS, labels.size)
     probability = np.zeros((labels.size, size))
     null = np.zeros((labels.size, size))
     for k in range(FOLDS):
         train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         if test.size and train.size:
-            model = fitted(features[train], labels[train], groups[train], size, k)
+            if strength is None:
+                model = fitted(features[train], labels[train], groups[train], size, k)
+            elif np.unique(labels[train]).size > 1:
+                model = trained(features[train], labels[train], size, strength)
+            else:
+                model = _constant(label_shares(labels[train], size))
             probability[test] = model(features[test])
             null[test] = label_shares(labels[train], size)
     return HeldOutScores(probability, null)

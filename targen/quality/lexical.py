@@ -101,13 +101,16 @@ def measure(
         return
     if theirs is not None and theirs.ids.size == 0:
         theirs = None
-    budgets = budgets_for(*(text.ids.size for text in (mine, theirs) if text is not None))
+    # The reference does not change the word counts; it has a figure wherever it has the words.
+    budgets = budgets_for(mine.ids.size)
     for n in shown:
         codes = mine.grams(n)
         gold_codes = theirs.grams(n) if theirs is not None else None
         for budget in budgets:
             value, low, high = distinct_at(mine, budget, n, codes)
-            other = None if theirs is None else distinct_at(theirs, budget, n, gold_codes).value
+            other = None
+            if theirs is not None and theirs.ids.size >= budget:
+                other = distinct_at(theirs, budget, n, gold_codes).value
             slice_ = f"{budget} words"
             if n == 1:
                 # At one word count, the vocabulary is distinct-1 in another unit.

@@ -98,6 +98,8 @@ SECTIONS: Final = {
     "wording": "Wording",
     "meaning": "Meaning",
     "difficulty": "Difficulty",
+    "labels": "Suspect labels",
+    "texts": "Faulty texts",
     "shortcuts": "Shortcuts",
     "mentions": "Entities mentioned",
     "coverage": "Coverage",
@@ -218,6 +220,23 @@ _REGISTRY: Final = (
            "5-grams at least 0.8 overall and 0.5 in every field; MinHash finds the candidates, "
            "each is checked", "paraphrases; a pair at 0.8 is missed once in 130 times", "lower",
            notable=0.05),
+    _share("edited_copies", "copies", "repetition", "copies with changed words",
+           "share of rows that copy an earlier row with up to about one word in six changed",
+           "ROUGE-L F at least 0.7 over all words and 0.5 in every field, seven words or more; "
+           "MinHash over rarer words finds the candidates", "paraphrases", "lower", "Lin 2004"),
+    _share("repeated_field", "uniformity", "repetition", "rows with the same text in a field",
+           "share of rows with the commonest text of a field, where there are several fields",
+           "rows / rows", "texts that differ by a letter", "lower"),
+    _share("template_share", "uniformity", "wording", "rows in the ten commonest templates",
+           "share of rows that follow one of the ten commonest templates, by field",
+           "equal after replacing words found in less than 1% of the rows; templates of at least "
+           "four words and five rows", "templates with variable wording", "lower"),
+    _share("repeated_phrase", "uniformity", "wording", "rows with the commonest phrase",
+           "share of rows with the commonest sequence of four words, by field", "rows / rows",
+           "phrases with changing words", "lower"),
+    _share("repeated_name", "uniformity", "wording", "rows with the commonest name",
+           "share of rows with the commonest capitalized name", "rows / rows; names that also "
+           "occur in lower case do not count", "names in languages that capitalize nouns", "lower"),
     *(
         _share(f"distinct_{n}", "lexical", "wording", f"distinct {what}",
                f"share of distinct {what}", "distinct / all, at equal word counts", "paraphrases",
@@ -287,6 +306,47 @@ _REGISTRY: Final = (
            "rows with negative pointwise V-information",
            "share of rows that mislead the classifier: hard or mislabeled",
            "rows whose own value is below 0", "which of the two", source="Ethayarajh et al. 2022"),
+    _share("label_suspects", "suspects", "labels", "suspect labels",
+           "share of rows whose label is likely wrong",
+           "confident learning on held-out predictions of a simple classifier; only where it gains "
+           "at least 15 points over guessing and 0.05 bits",
+           "errors that a bag of words cannot see; hard rows count as errors", "lower",
+           "Northcutt et al. 2021"),
+    _share("contradictory_duplicates", "suspects", "labels", "rows with contradictory copies",
+           "share of rows whose text also occurs with another label", "equal texts, normalized",
+           "near copies", "lower"),
+    _share("label_in_text", "suspects", "labels", "rows that state their label",
+           "share of rows that name their own label, beyond chance",
+           "(rows that name their own label - rows that name another one / (labels - 1)) / rows, "
+           "if at least three standard deviations", "labels in other words", "lower"),
+    _share("refusals", "surface", "texts", "refusals",
+           "share of rows in which a model declines the request",
+           "phrases at the beginning of a text, as the guard `refusal` finds them",
+           "refusals in other words, in the middle of a text, or in languages other than English, "
+           "German, French and Spanish", "lower"),
+    _share("prompt_remains", "surface", "texts", "remains of an answer",
+           "share of rows with words of the model to its user, or marks of a chat template",
+           "English phrases at the start of a text, and marks anywhere", "other phrases", "lower"),
+    _share("empty_texts", "surface", "texts", "empty texts",
+           "share of empty texts, by field", "no letter or digit, or a word for nothing (N/A)", "",
+           "lower"),
+    _share("truncated_texts", "surface", "texts", "truncated texts",
+           "share of texts without final punctuation, by field", "texts of at least four words, in "
+           "fields in which at least 60% end in punctuation", "cuts at the end of a sentence",
+           "lower"),
+    _share("loops", "surface", "texts", "texts in a loop", "share of rows that repeat themselves",
+           "as the guard `loop` finds them at its default threshold, without fields of code",
+           "loops with changes", "lower"),
+    _share("odd_texts", "surface", "texts", "odd texts",
+           "share of rows with HTML, markup, placeholders, wrong encoding or invisible characters",
+           "patterns", "legitimate use, as in code", "lower"),
+    _share("personal_data", "surface", "texts", "personal data",
+           "share of rows with e-mail addresses, phone, card, bank account or US social security "
+           "numbers", "patterns; checksums of cards (Luhn) and IBANs (modulo 97)",
+           "names and addresses; whether a person exists", "lower"),
+    _share("other_language", "languages", "texts", "rows in another language",
+           "share of rows with a text in another language than the set's", "script of the letters, "
+           "and lists of stop words of 17 languages", "single words; close relatives", "lower"),
     Metric("shortcut", "shortcuts", "shortcuts", "accuracy gain from part of the input",
            "accuracy gained over guessing from part of the input, or from length alone",
            "held-out accuracy - accuracy of the most frequent label",
@@ -330,6 +390,13 @@ _REGISTRY: Final = (
            "what a large model would gain", "higher", "Esteban et al. 2017", compared=Compared(
                "utility", "Accuracy on gold", "Accuracy on gold data of a simple classifier "
                "trained on the set.")),
+    Metric("utility_gap", "utility", "reference", "accuracy on gold data minus that of gold rows",
+           "accuracy after training on the set minus accuracy after training on as many gold rows",
+           "paired: on the same test rows", "what a large model would gain", "-1 to 1", "higher"),
+    Metric("at_reference_size", "matched", "reference", "figure at the reference's number of rows",
+           "figures that depend on the number of rows, at equal numbers for set and reference",
+           "mean of 20 seeded draws of at most 300 rows; the interval is the middle 95% of draws",
+           "rows beyond 300"),
 )  # fmt: skip
 METRICS: Final = {metric.name: metric for metric in _REGISTRY}
 """Name -> metric, in the order of the table."""

@@ -25,6 +25,8 @@ COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
 SHOWN = 480
 """Characters of a text on the page; the tables have the full text."""
 REVIEW_SHOWN = 20
+FINDINGS_SHOWN = 4
+"""Findings that are visible at once, besides the good ones and the gates."""
 CHANGES_SHOWN = 15
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -149,7 +151,9 @@ def render(report: Report) -> str:
     other = [name for name, metric in METRICS.items() if metric.section == "other"]
     body = Markup(template(BODY).render(**known, review_shown=REVIEW_SHOWN, other_metrics=other))  # noqa: S704
     sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
-    return template(TEMPLATE).render(**known, body=body, sections=sections)
+    return template(TEMPLATE).render(
+        **known, body=body, sections=sections, findings_shown=FINDINGS_SHOWN
+    )
 
 
 def written(value: float | None, unit: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from targen import hashing
-from targen.quality import gates, metrics, verdict
+from targen.quality import gates, marked, metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
 
@@ -27,10 +27,12 @@ class Report:
     Attributes:
         table: the long table, `targen.steps.schema("quality_report", {})`.
         json: the same figures and everything the page shows, ready for `json.dumps`.
+        marked: the rows with faults, `targen.quality.marked.table`.
     """
 
     table: pl.DataFrame
     json: dict[str, Any]
+    marked: pl.DataFrame
 
     def json_text(self) -> str:
         """Return the JSON as stored; deterministic."""
@@ -55,7 +57,7 @@ def build(inputs: ReportInputs) -> Report:
         import_module(f"targen.quality.{module}").measure(inputs, collector)
     judged = gates.judge(inputs.gates, collector)
     table = gates.with_passed(collector.table(), judged)
-    found = verdict.findings(inputs, collector)
+    found = verdict.findings(inputs, collector, judged)
     review = collector.details.pop("review", [])
     content: dict[str, Any] = {
         "task": inputs.task_name,
@@ -82,7 +84,7 @@ def build(inputs: ReportInputs) -> Report:
         "review_rows": len(review),
         **collector.details,
     }
-    return Report(table=table, json=_clean(content))
+    return Report(table=table, json=_clean(content), marked=marked.table(inputs, collector))
 
 
 def samples(inputs: ReportInputs) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ import polars as pl
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, mean_measure, proportion
-from targen.quality.text import Ints, Tokens, generator, joined, sample, sample_size, tokens
+from targen.quality.text import Ints, Tokens, generator, joined, sample, tokens
 
 SAMPLE = 500
 """Rows to compare with each other; published studies use 500 to 1,000."""
@@ -136,6 +136,10 @@ def compression_ratio(text: str) -> float:
     return len(raw) / len(zlib.compress(raw, 9)) if raw else float("nan")
 
 
+def _bytes(frame: pl.DataFrame, fields: list[str]) -> int:
+    return int(joined(frame, fields).str.len_bytes().sum())
+
+
 def _excerpt(frame: pl.DataFrame, fields: list[str], budget: int) -> str:
     """Return the first `budget` bytes of the rows in a seeded order."""
     order = generator("rows", 0).permutation(frame.height)
@@ -146,23 +150,28 @@ def _excerpt(frame: pl.DataFrame, fields: list[str], budget: int) -> str:
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add self-BLEU, ROUGE-L to the nearest row, INGF and compression, with the reference's."""
     rows, fields, gold = inputs.rows, inputs.text_fields, inputs.reference
-    size = sample_size(SAMPLE, rows, gold)
+    size = min(SAMPLE, rows.height)
     if size < 2 or not fields:
         collector.skip("self_bleu", "needs two rows with text")
         return
     own = tokens(sample(rows, size), fields)
-    reference = tokens(sample(gold, size), fields) if gold is not None else None
+    # These figures grow with the number of rows: `matched` compares smaller reference data.
+    enough = gold is not None and gold.height >= size
+    reference = tokens(sample(gold, size), fields) if gold is not None and enough else None
     slice_ = f"{size} rows"
     for name, score in (("self_bleu", self_bleu), ("rouge_l_nearest", rouge_l_nearest)):
-        scores, others = score(own), score(reference) if reference is not None else None
+        scores = score(own)
+        others = score(reference) if reference is not None else None
         collector.add(mean_measure(name, slice_, scores, name, reference=others))
     novel = int((scores < CLOSE).sum())
     other = None if others is None else float((others < CLOSE).mean())
     collector.add(proportion("novel", slice_, novel, size, other))
     other = rows_per_gram(reference) if reference is not None else None
     collector.add(Measure("rows_per_3gram", rows_per_gram(own), size, slice_, reference=other))
-    bytes_ = [int(joined(f, fields).str.len_bytes().sum()) for f in (rows, gold) if f is not None]
-    budget = max((b for b in BYTES if b <= min(bytes_)), default=min(bytes_))
+    total = _bytes(rows, fields)
+    budget = max((b for b in BYTES if b <= total), default=total)
     ratio = compression_ratio(_excerpt(rows, fields, budget))
-    other = None if gold is None else compression_ratio(_excerpt(gold, fields, budget))
+    other = None
+    if gold is not None and _bytes(gold, fields) >= budget:
+        other = compression_ratio(_excerpt(gold, fields, budget))
     collector.add(Measure("compression", ratio, rows.height, f"{budget} bytes", reference=other))

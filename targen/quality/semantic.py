@@ -186,12 +186,13 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if reference is None:
         collector.skip("reference_similarity", "there is no reference data to compare with")
     else:
-        size = min(size, len(reference))
         value, low, high = similarity_across(own, reference)
         collector.add(Measure("reference_similarity", value, len(own), "all", low, high, other))
-    scores = [vendi_score(_draw(group, size)) for group in (own, reference) if group is not None]
-    other = scores[1] if reference is not None else None
-    collector.add(Measure("vendi_score", scores[0], size, f"{size} rows", reference=other))
+    other = None
+    if reference is not None and len(reference) >= size:
+        other = vendi_score(_draw(reference, size))
+    score = vendi_score(_draw(own, size))
+    collector.add(Measure("vendi_score", score, size, f"{size} rows", reference=other))
     if inputs.answer_kind == "class":
         _by_label(inputs, embedded, own, reference, collector)
     else:

@@ -13,18 +13,26 @@ from targen.quality.choices import OptionClassifier
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.difficulty import (
     FEWEST,
-    ROWS,
     has_row_options,
     reason_no_labels,
     reason_not_learnable,
 )
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, mean_measure
-from targen.quality.text import Ints, sample, sample_size, tokens
+from targen.quality.text import Ints, joined, sample, tokens
 
+LENGTH = "length only"
+FORM = "punctuation only"
 BINS = 8
+FORMS = (
+    r"\.$", r"\?$", r"!$", r"[\"'”’)]$", r"[,;:]$", r"\w$", r"^\p{Lu}", r"\p{Lu}{3,}", r"\d", r",",
+    r"[;:]", r"[()\[\]]", r"[\"“”]", r"['’]", r"[–—-]", r"\?.", r"!.", r"\n",
+)  # fmt: skip
+"""Patterns of a text's form, one feature each."""
 PRIOR = 500.0
 """Total pseudo-count of the prior, distributed over words as in the pooled text."""
+NOTED = 0.1
+"""Difference between the shares of rows with a word from which the exact test is used."""
 TOP = 8
 """Words shown per label and field."""
 
@@ -52,6 +60,17 @@ def length_bins(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
     return sparse.csr_matrix(np.concatenate(parts, axis=1))
 
 
+def form(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
+    """Return indicators of last character, capitals and punctuation per field, in CSR form."""
+    from scipy import sparse  # noqa: PLC0415
+
+    parts = []
+    for name in fields:
+        text = joined(rows, [name]).fill_null("").str.strip_chars()
+        parts += [text.str.contains(pattern).to_numpy() for pattern in FORMS]
+    return sparse.csr_matrix(np.column_stack(parts).astype(np.float64))
+
+
 def log_odds(inside: Ints, outside: Ints, prior: Floats) -> Floats:
     """Weighted log-odds of words in one group of rows against the other rows, as z-scores.
 
@@ -76,10 +95,13 @@ def word_cues(
     """Return the words most associated with a label, the strongest first.
 
     Each has field, word, label, z, the shares of rows inside and outside the label that contain
-    it, and `sure`: at least five rows contain the word, and the probability of so large a z by
-    chance is below 5% over all words and labels (Bonferroni). The result has all sure words and,
+    it, and `sure`: at least five rows contain the word, and the probability of so large a z, or of
+    so many rows with the label (Fisher's exact test), is below 5% over all words and labels
+    (Bonferroni). The result has all sure words and,
     among words in at least two rows, the `TOP` of each label and field.
     """
+    from scipy.stats import hypergeom  # noqa: PLC0415  (slow to import)
+
     labels = learner.label_codes(rows["label"], names)
     found: list[dict[str, Any]] = []
     parts = []
@@ -102,7 +124,16 @@ def word_cues(
             if size < 2 or not own.any() or own.all():
                 continue
             scores = log_odds(inside, pooled - inside, prior)
-            sure = (scores >= critical) & (pooled >= 5)
+            # The prior makes the scores conservative for words that never occur elsewhere.
+            # The exact test is slow, so it is for words that are much commoner with the label.
+            often = np.flatnonzero(
+                (pooled >= 5) & (inside / own.sum() - (pooled - inside) / (~own).sum() >= NOTED)
+            )
+            exact = np.ones(size)
+            exact[often] = tests * hypergeom.sf(
+                inside[often] - 1, rows.height, pooled[often], int(own.sum())
+            )
+            sure = ((scores >= critical) | (exact < 0.05)) & (scores > 0) & (pooled >= 5)
             ranked = np.argsort(-np.where(pooled >= 2, scores, -np.inf), kind="stable")[:TOP]
             above = ranked[(scores[ranked] > 0) & (pooled[ranked] >= 2)]
             found += [
@@ -124,14 +155,14 @@ def word_cues(
 def input_parts(inputs: ReportInputs) -> dict[str, list[str]]:
     """Return name -> fields of the parts that should not predict the label by themselves.
 
-    `length only` has no fields: it is the number of words per field.
+    `LENGTH` and `FORM` have no fields: they are the number of words per field, and its punctuation.
     """
     fields = inputs.text_fields
     parts = {f"{name} only": [name] for name in fields} if len(fields) > 1 else {}
     options = [name for name in inputs.options if name in fields]
     if 1 < len(options) < len(fields):
         parts["options only"] = options
-    return parts | {"length only": []}
+    return parts | {LENGTH: [], FORM: []}
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
@@ -149,15 +180,14 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     names, gold = label_set(inputs), inputs.reference
     labeled = inputs.rows.drop_nulls("label")
-    size = sample_size(ROWS, labeled, gold)
-    rows = sample(labeled, size)
+    rows = sample(labeled, inputs.most_rows)
     reference = None if gold is None else gold.filter(pl.col("label").is_in(names))
     if reference is not None and (reference.height < 30 or reference["label"].n_unique() < 2):
         reference = None
-    reference = None if reference is None else sample(reference, size)
+    reference = None if reference is None else sample(reference, inputs.most_rows)
     for part, fields in input_parts(inputs).items():
-        own = _part_gain(rows, fields, names, inputs)
-        other = None if reference is None else _part_gain(reference, fields, names, inputs)
+        own = _part_gain(rows, part, fields, names, inputs)
+        other = None if reference is None else _part_gain(reference, part, fields, names, inputs)
         collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
     cues = word_cues(labeled, inputs.text_fields, names)
     tops = [[cue for cue in cues if cue["label"] == label][:TOP] for label in names]
@@ -175,23 +205,34 @@ def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     classifier = OptionClassifier([], inputs.options, inputs.pair_field)
     gold, usable = inputs.reference, classifier.usable(inputs.rows)
-    size = sample_size(ROWS, usable, gold)
-    reference = None if gold is None else sample(classifier.usable(gold), size)
+    reference = None if gold is None else sample(classifier.usable(gold), inputs.most_rows)
     if reference is not None and reference.height < FEWEST:
         reference = None
-    own, part = classifier.accuracy_gain(sample(usable, size)), "options only"
+    own, part = classifier.accuracy_gain(sample(usable, inputs.most_rows)), "options only"
     other = None if reference is None else classifier.accuracy_gain(reference)
     collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
 
 
+def part_features(
+    rows: pl.DataFrame, part: str, fields: Sequence[str], inputs: ReportInputs
+) -> Any:
+    """Return the features of one of `input_parts`, in CSR form."""
+    if fields:
+        return learner.TextFeatures(rows, fields).transform(rows)
+    if part == FORM:
+        return form(rows, inputs.text_fields)
+    return length_bins(rows, inputs.text_fields)
+
+
 def _part_gain(
-    rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], inputs: ReportInputs
+    rows: pl.DataFrame,
+    part: str,
+    fields: Sequence[str],
+    names: Sequence[str],
+    inputs: ReportInputs,
 ) -> Floats:
-    """Return the accuracy gain per row from `fields`, or from the lengths if it is empty."""
+    """Return the accuracy gain per row from one part of the input."""
     labels = learner.label_codes(rows["label"], names)
     groups = learner.groups_of(rows, inputs.pair_field)
-    if fields:
-        matrix = learner.TextFeatures(rows, fields).transform(rows)
-    else:
-        matrix = length_bins(rows, inputs.text_fields)
+    matrix = part_features(rows, part, fields, inputs)
     return accuracy_gain(learner.cross_validated(matrix, labels, groups, len(names)), labels)

@@ -90,10 +90,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         if other.height:
             runs[f"set to {name}"] = (from_set, [other] * SEEDS)
             runs[f"gold to {name}"] = (from_gold, [other] * SEEDS)
-    found = {
-        name: summary(accuracy_grid(train, test, classifier), name)
-        for name, (train, test) in runs.items()
-    }
+    grids = {name: accuracy_grid(train, test, classifier) for name, (train, test) in runs.items()}
+    found = {name: summary(grid, name) for name, grid in grids.items()}
     for name, (value, low, high) in found.items():
         gold_value = None
         if name.startswith("set"):
@@ -101,6 +99,10 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         count = sum(frame.height for frame in runs[name][1])
         collector.add(Measure("utility", value, count, name, low, high, gold_value))
     n = sum(test.height for test in tests)
+    # Both are tested on the same rows, so the interval of the difference is that of the pairs.
+    pairs = zip(grids["set to gold"], grids["gold to gold"], strict=True)
+    minus = summary([own_ - gold_ for own_, gold_ in pairs], "set minus gold")
+    collector.add(Measure("utility_gap", minus.value, n, "all", minus.low, minus.high))
     baseline = classifier.baseline_accuracy(usable)
     collector.add(Measure("utility", baseline, n, classifier.baseline))
     collector.details["utility_rows"] = size

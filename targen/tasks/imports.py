@@ -16,6 +16,8 @@ from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
 LABEL: Final = "label"
+READINGS: Final = ("intended_label", "annotated_label", "corrected_label")
+"""Columns with other readings of a row's label, which the report compares."""
 _SHOWN = 3
 
 
@@ -32,18 +34,27 @@ class Mapped:
     labels: Mapping[str, str]
 
 
-def read_file(path: Path, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
+def read_file(
+    path: Path, spec: TaskSpec, mapped: Mapped, *, to_report: bool = False
+) -> pl.DataFrame:
     """Return the rows of a file: a column for each field of the task, and `label`.
 
     Derived fields that the file lacks are absent. So is `label` if the task has no labels.
 
+    Args:
+        path: the file.
+        spec: the task.
+        mapped: names of columns and labels.
+        to_report: keep rows with empty texts (as "") and labels (as null), because the report
+            counts them, and add the columns `READINGS` that the file has.
+
     Raises:
         TableError: the file cannot be read, lacks a column, or has a value that does not fit.
     """
-    return shaped(import_files.read(path), spec, mapped)
+    return shaped(import_files.read(path), spec, mapped, to_report=to_report)
 
 
-def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
+def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = False) -> pl.DataFrame:
     """Return rows in the task's columns; see `read_file`.
 
     Raises:
@@ -59,16 +70,33 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
             continue
         if source is None:
             raise _missing(rows, name)
-        values = _converted(rows, source, name, _reader(field.type, field.values, field.optional))
+        lenient = field.optional or (to_report and field.type == "text")
+        values = _converted(rows, source, name, _reader(field.type, field.values, lenient))
         made[name] = pl.Series(name, values, dtype=FIELD_DTYPES[field.type])
     if spec.answer.kind != "none":
         source = _source(rows, LABEL, mapped)
         if source is None:
             raise _missing(rows, LABEL)
-        many = spec.answer.kind == "multi"
-        values = _converted(rows, source, LABEL, _label_reader(spec, mapped.labels))
-        made[LABEL] = pl.Series(LABEL, values, dtype=pl.List(pl.String) if many else pl.String)
+        made[LABEL] = _labels(rows, source, LABEL, spec, mapped, to_report)
+        for name in READINGS if to_report else ():
+            source = _source(rows, name, mapped)
+            if source is not None:
+                made[name] = _labels(rows, source, name, spec, mapped, to_report)
     return pl.DataFrame(made)
+
+
+def _labels(
+    rows: Rows, source: str, name: str, spec: TaskSpec, mapped: Mapped, to_report: bool
+) -> pl.Series:
+    """Return a column of labels; in a report, an empty one is null."""
+    read = _label_reader(spec, mapped.labels)
+
+    def or_null(value: Any) -> Any:
+        return None if value is None or not str(value).strip() else read(value)
+
+    values = _converted(rows, source, name, or_null if to_report else read)
+    many = spec.answer.kind == "multi"
+    return pl.Series(name, values, dtype=pl.List(pl.String) if many else pl.String)
 
 
 def _source(rows: Rows, name: str, mapped: Mapped) -> str | None:

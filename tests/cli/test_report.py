@@ -174,3 +174,28 @@ def test_hostile_rows_and_names_stay_text(place: Path) -> None:
     assert "<script>" not in page
     assert "<b>" not in page
     assert "\u202e" not in page
+
+
+def test_rows_with_faults_are_listed(place: Path) -> None:
+    frame = entailment(40, " w1")
+    refused = "I'm sorry, but I cannot help with this request."
+    texts = [refused, "=1+1 and some other words", *frame["hypothesis"][2:]]
+    frame = frame.with_columns(hypothesis=pl.Series(texts))
+    pl.concat([frame, frame[1:2]]).write_csv(place / "mine.csv")
+    said = told(place / "mine.csv", "--task", "rte", "--rows", place / "faults.csv")
+    assert "are refusals of a model. Drop these rows." in said
+    listed = pl.read_csv(place / "faults.csv", infer_schema=False)
+    assert listed.columns == ["row", "faults", "suggested_label", "premise", "hypothesis", "label"]
+    found = {row["row"]: row for row in listed.to_dicts()}
+    assert "refusals" in found["1"]["faults"].split("; ")
+    assert found["1"]["hypothesis"] == refused
+    # The last row repeats the second one; a spreadsheet must not calculate its text.
+    assert "exact_duplicates" in found["41"]["faults"].split("; ")
+    assert found["41"]["hypothesis"].startswith("'=1+1")
+    assert f"faults.csv ({listed.height})" in said
+    # What is listed is what the figures count.
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    share = {f["metric"]: f["value"] for f in content["figures"] if f["slice"] == "all"}
+    for metric in ("refusals", "exact_duplicates", "near_duplicates", "odd_texts"):
+        counted = sum(metric in row["faults"].split("; ") for row in found.values())
+        assert counted == round(share[metric] * 41), metric

@@ -131,7 +131,7 @@ def test_gates_that_pass_do_not_hide_a_warning():
     warned = [{"level": "warn", "text": "x", "at": "yield"}]
     assert verdict.headline(passed, warned) == {
         "level": "note",
-        "text": "The gate passed. 1 warning.",
+        "text": "Check before release. x",
     }
 
 

@@ -34,22 +34,28 @@ def test_gates_are_judged_and_lead():
     assert report.json["verdict"] == {
         "level": "bad",
         "text": "2 of 3 gates not passed, 1 of them not measured: not fit for release.",
+        "short": "2 of 3 gates not passed, 1 of them not measured: not fit for release.",
     }
     column = {row["metric"]: row["passed"] for row in report.table.to_dicts()}
     assert column["rows"] is True
     assert column["mean_similarity"] is False
     assert column["tokens_per_row"] is None
     only_warning = build(inputs(25, gates=gates[:2]))
-    assert only_warning.json["verdict"]["level"] == "note"
+    # A failed gate that only warns does not hide a worse finding.
+    assert only_warning.json["verdict"]["level"] == only_warning.json["findings"][0]["level"]
+    assert only_warning.json["verdict"]["level"] == "bad"
 
 
 def test_findings_say_what_is_short():
     report = build(inputs(25, rows_asked=40))
-    assert report.json["findings"][0] == {
+    assert {
         "level": "warn",
         "text": "15 of the 40 requested rows are missing.",
+        "metric": "rows",
         "at": "yield",
-    }
+        "action": "See the rejected items for the reasons.",
+        "unmeasured": False,
+    } in report.json["findings"]
 
 
 @pytest.mark.parametrize("kind", ["class", "span", "none"])

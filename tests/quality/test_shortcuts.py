@@ -38,7 +38,7 @@ def test_a_planted_cue_in_the_hypothesis_is_named_as_the_top_shortcut():
     assert built.value("shortcut", "premise only") < 0.1
     texts = " ".join(item["text"] for item in built.json["findings"])
     assert "hypothesis only" in texts
-    assert "“indeed” in hypothesis is associated with entailment" in texts
+    assert "Words that come with one label: “indeed” in hypothesis (" in texts
 
 
 def test_without_a_cue_nothing_is_named():

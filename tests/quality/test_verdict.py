@@ -35,13 +35,14 @@ def test_what_is_to_act_on_comes_first():
         Measure("label_noise", 0.2, 20, "latent classes", 0.1, 0.3),
     )
     found = verdict.findings(inputs(20), sheet)
-    assert [item["level"] for item in found] == ["warn", "warn", "good"]
+    assert [item["level"] for item in found] == ["bad", "bad", "note", "good"]
     assert (
         found[0]["text"]
         == "An estimated 20% of the labels are wrong (10% to 30%, from three readings)."
     )
-    assert found[1]["text"] == "1 row repeats an earlier row exactly."
-    assert verdict.headline([], found)["text"] == "2 warnings."
+    assert found[1]["text"] == "5% of the rows (1) repeat an earlier row exactly."
+    assert found[2]["unmeasured"], "nothing measured the training value"
+    assert verdict.headline([], found)["text"] == f"Not fit for release. {found[0]['text']}"
 
 
 def test_peoples_review_overrides_the_model():

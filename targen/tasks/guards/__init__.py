@@ -5,7 +5,7 @@ is content at all: models answer with the words of the prompt, talk about the ta
 themselves, change the language or stop in the middle of a sentence.
 """
 
-from targen.tasks.guards.fault import REASONS, Fault, fault, label_texts
+from targen.tasks.guards.fault import REASONS, Fault, code_fields, fault, label_texts
 from targen.tasks.guards.written import Written
 
-__all__ = ["REASONS", "Fault", "Written", "fault", "label_texts"]
+__all__ = ["REASONS", "Fault", "Written", "code_fields", "fault", "label_texts"]

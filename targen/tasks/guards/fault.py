@@ -57,7 +57,7 @@ def fault(
         prepared = echo.instructions(
             asked, (spec.title,), _number(guards.echo_words), _number(guards.echo_similarity)
         )
-    code = _code_fields(values, spec)
+    code = code_fields(spec)
     for name, found in texts.items():
         for written in found:
             fault_ = _of_text(written, guards, prepared, fields, known, name in code, spec.language)
@@ -121,9 +121,8 @@ def _texts(name: str, value: Any, spec: TaskSpec) -> Iterator[Written]:
                 yield Written(name, one, False, description)
 
 
-def _code_fields(values: Mapping[str, Any], spec: TaskSpec) -> frozenset[str]:
-    if not any(name in spec.fields for name in values):
-        return frozenset()
+def code_fields(spec: TaskSpec) -> frozenset[str]:
+    """Return the names of the fields with program code, by the task's validators."""
     return frozenset(
         roles["code"] for entry in spec.validators for roles in entry.values() if "code" in roles
     )

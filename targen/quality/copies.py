@@ -1,0 +1,128 @@
+"""Copies with changed words: up to about one word in three."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from targen import hashing
+from targen.quality.collector import MetricCollector
+from targen.quality.duplicates import candidates, exact, mixed
+from targen.quality.inputs import ReportInputs
+from targen.quality.intervals import proportion
+from targen.quality.self_similarity import sequences
+from targen.quality.text import Ints, Tokens, joined, tokens
+
+CLOSE: Final = 0.7
+"""ROUGE-L F from which a row is a copy with changes: one word in six may differ in both rows."""
+FLOOR: Final = 0.5
+"""ROUGE-L F that each text field must have as well."""
+LEAST: Final = 7
+"""Words that a row must have; shorter sentences are often alike by chance."""
+BANDS, WIDTH = 24, 3
+"""A pair with Jaccard similarity s of its rarer words is compared with probability
+1 - (1 - s^3)^24: 0.96 at one half, 0.18 at one fifth."""
+RARE: Final = 0.02
+"""Share of rows up to which a word is rare enough to suggest that two rows are related."""
+CHUNK: Final = 200_000
+"""Pairs compared at a time."""
+EXAMPLES: Final = 5
+
+
+def keys_of(text: Tokens) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+    """Return the band keys of each row's rarer words, and whether the row has such words."""
+    size = max(len(text.vocabulary), 1)
+    pairs = np.unique(text.rows * size + text.ids)
+    rows, ids = pairs // size, pairs % size
+    most = max(20, RARE * text.height)
+    rare = np.bincount(ids, minlength=size) <= most
+    rows, ids = rows[rare[ids]], ids[rare[ids]]
+    keys = np.zeros((text.height, BANDS), dtype=np.uint64)
+    filled = np.zeros(text.height, dtype=bool)
+    if not rows.size:
+        return keys, filled
+    starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
+    owners = rows[starts]
+    filled[owners] = True
+    random = hashing.rng("edited copies")
+    # Hashes of words are drawn once per word, which is much less than once per occurrence.
+    words = np.arange(size, dtype=np.uint64)
+    for band in range(BANDS):
+        key = np.zeros(owners.size, dtype=np.uint64)
+        for _ in range(WIDTH):
+            values = mixed(words ^ np.uint64(random.getrandbits(64)))[ids]
+            key = mixed(key ^ np.minimum.reduceat(values, starts))
+        keys[owners, band] = key
+    return keys, filled
+
+
+def edited(frame: pl.DataFrame, fields: Sequence[str]) -> tuple[Ints, Ints, npt.NDArray[Any]]:
+    """Return pairs of rows that are copies with changed words, and their ROUGE-L F.
+
+    The words of all fields, in order, must have an F of at least `CLOSE`, and those of each field
+    of at least `FLOOR`. Candidates are rows that share rarer words (MinHash, Broder 1997); each is
+    compared in full, so no returned pair is false. Copies that are exactly equal are not returned.
+    """
+    from rapidfuzz import process  # noqa: PLC0415  (slow to import)
+    from rapidfuzz.distance import Indel  # noqa: PLC0415
+
+    distinct = ~exact(joined(frame, fields)).to_numpy()
+    at = np.flatnonzero(distinct)
+    kept = frame.filter(pl.Series(distinct))
+    whole = tokens(kept, fields)
+    keys, filled = keys_of(whole)
+    filled &= whole.lengths >= LEAST
+    first, second = candidates(keys, filled)
+    sizes = whole.lengths
+    # A copy with F of at least 0.7 has at least 0.54 of the other's length.
+    short = np.minimum(sizes[first], sizes[second]) / np.maximum(sizes[first], sizes[second])
+    first, second = first[short >= CLOSE / (2 - CLOSE)], second[short >= CLOSE / (2 - CLOSE)]
+    score = np.zeros(first.size)
+    parts = [(whole, CLOSE)]
+    if len(fields) > 1:
+        parts += [(tokens(kept, [name]), FLOOR) for name in fields]
+    for text, bound in parts:
+        rows = [part.tolist() for part in sequences(text)]
+        same = np.zeros(first.size)
+        for begin in range(0, first.size, CHUNK):
+            one = [rows[i] for i in first[begin : begin + CHUNK]]
+            two = [rows[i] for i in second[begin : begin + CHUNK]]
+            same[begin : begin + CHUNK] = process.cpdist(
+                one, two, scorer=Indel.normalized_similarity, dtype=np.float64, score_cutoff=bound
+            )
+        keep = same >= bound
+        score = same if text is whole else score
+        first, second, score = first[keep], second[keep], score[keep]
+    return at[first], at[second], score
+
+
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add the share of rows that are copies of an earlier row with changed words."""
+    rows = inputs.rows
+    fields = [name for name in inputs.text_fields if rows.schema[name] == pl.String]
+    if not fields or rows.height < 2:
+        collector.skip("edited_copies", "needs two rows with text")
+        return
+    first, second, score = edited(rows, fields)
+    if inputs.pair_field is not None and inputs.pair_field in rows.columns:
+        pair = rows[inputs.pair_field].to_numpy()
+        apart = pair[first] != pair[second]
+        first, second, score = first[apart], second[apart], score[apart]
+    other = None
+    if inputs.reference is not None and inputs.reference.height > 1:
+        other = np.unique(edited(inputs.reference, fields)[1]).size / inputs.reference.height
+    copies = np.unique(second)
+    collector.add(proportion("edited_copies", "all", copies.size, rows.height, other))
+    flags = np.zeros(rows.height, dtype=bool)
+    flags[copies] = True
+    collector.mark("edited_copies", flags)
+    collector.details["edited_copies"] = [
+        {
+            "similarity": round(float(score[i]), 4),
+            "first": rows.row(int(first[i]), named=True),
+            "second": rows.row(int(second[i]), named=True),
+        }
+        for i in np.argsort(-score, kind="stable")[:EXAMPLES]
+    ]
