@@ -26,7 +26,7 @@ from dagster_project.home import ROOT
 from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB, RELEASE, RELEASE_JOB
 from dagster_project.run import DEMO_TASKS
 from targen.errors import TargenError
-from targen.steps import STEPS, UPSTREAM
+from targen.steps import SCHEMA_VERSION, STEPS, UPSTREAM
 
 HEAVY = (
     "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "alembic",
@@ -50,7 +50,7 @@ def test_the_assets_are_all_of_one_shape(built: Definitions) -> None:
         spec = asset.get_asset_spec(AssetKey(step))
         assert spec.group_name == "targen" and spec.owners and spec.description
         assert {"polars", "parquet"} <= spec.kinds
-        assert spec.code_version == "1.1"
+        assert spec.code_version == f"1.{SCHEMA_VERSION}"
         assert isinstance(spec.metadata["dagster/column_schema"], TableSchema)
         assert spec.partitions_def is not None
         assert set(DEMO_TASKS) <= set(spec.partitions_def.get_partition_keys())

