@@ -53,7 +53,8 @@ def keys_of(text: Tokens) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]
         key = np.zeros(owners.size, dtype=np.uint64)
         for _ in range(WIDTH):
             values = mixed(words ^ np.uint64(random.getrandbits(64)))[ids]
-            key = mixed(key ^ np.minimum.reduceat(values, starts))
+            lowest: npt.NDArray[np.uint64] = np.minimum.reduceat(values, starts)
+            key = mixed(key ^ lowest)
         keys[owners, band] = key
     return keys, filled
 

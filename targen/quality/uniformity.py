@@ -120,7 +120,7 @@ def commonest_text(texts: pl.Series) -> tuple[str, int] | None:
 
 
 def _share_with(texts: pl.Series, phrase: str) -> float:
-    return float(texts.fill_null("").str.contains(phrase, literal=True).mean() or 0.0)
+    return int(texts.fill_null("").str.contains(phrase, literal=True).sum()) / max(texts.len(), 1)
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
