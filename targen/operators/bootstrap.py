@@ -251,7 +251,10 @@ class _Run:
         if span:
             properties["answer"] = {"type": "string"}
         params, words = self.params, words_of(spec, names)
-        settings = {"label": prompt.label is not None, "planned": bool(prompt.planned)}
+        settings: dict[str, Any] = {
+            "label": prompt.label is not None,
+            "planned": bool(prompt.planned),
+        }
         return make_request(
             bounded(params, params.per_call, len(properties), words, spec.language),
             messages(PROMPT, block, **settings),

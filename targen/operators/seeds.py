@@ -165,7 +165,7 @@ def seed_request(
     wanted: Seeds,
     shown: Mapping[str, Any],
     sample: int,
-    **settings: bool,
+    **settings: Any,
 ) -> Request:
     """Return a request for seeds.
 
