@@ -123,7 +123,7 @@ def test_the_table_says_per_slice_what_passed():
 )
 def test_the_headline(states, level, text):
     found = [{"passed": passed, "severity": severity} for passed, severity in states]
-    assert verdict.headline(found, []) == {"level": level, "text": text}
+    assert verdict.headline(found, []) == {"level": level, "text": text, "short": text}
 
 
 def test_gates_that_pass_do_not_hide_a_warning():
@@ -132,6 +132,7 @@ def test_gates_that_pass_do_not_hide_a_warning():
     assert verdict.headline(passed, warned) == {
         "level": "note",
         "text": "Check before release. x",
+        "short": "Check before release: 1 warning.",
     }
 
 
