@@ -334,3 +334,11 @@ def test_rows_are_checked_fast() -> None:
             assert fault(row, spec, asked, (), spec.labels) is None
         fastest.append(time.process_time() - start)
     assert min(fastest) / 200 < 1e-3
+
+
+def test_a_label_alone_and_a_dangling_possessive_are_no_content() -> None:
+    tickets = real_task("ticket_urgency")
+    assert look(tickets, {"subject": "Low"}) == Fault("meta", "subject: is the name of a label")
+    assert look(tickets, {"subject": "Low battery after one hour"}) is None
+    cut = look(tickets, {"body": "A customer notices a product's"})
+    assert cut is not None and cut.reason == "unfinished"

@@ -124,6 +124,10 @@ def about_task(
         return "is a placeholder"
     if code:
         return None
+    if written.whole and bare.replace(" ", "_") in {
+        one.casefold().replace(" ", "_") for one in labels
+    }:
+        return "is the name of a label"
     own = _own(fields, labels)
     found = None
     if not _TALK_WORDS.isdisjoint(found_words) or {"language", "model"} <= found_words:

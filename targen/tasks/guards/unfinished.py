@@ -69,7 +69,9 @@ def cut_off(written: Written, english: bool) -> str | None:
     if not text[-1].isalnum():
         return None
     last = text.rpartition(" ")[2]
-    open_word = last in _OPEN_WORDS or (last in _OPEN_IN_SENTENCES and _wants_sentences(written))
+    possessive = last.endswith(("'s", "’s"))
+    in_sentence = possessive or last in _OPEN_IN_SENTENCES
+    open_word = last in _OPEN_WORDS or (in_sentence and _wants_sentences(written))
     if english and open_word:
         return f"ends with {last!r}"
     if english and _breaks_off(written, last):
