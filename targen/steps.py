@@ -185,7 +185,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             ),
             id_column="term_id",
             recipe_key="vocabularies",
-            reads=("vocabularies", "guards"),
+            reads=("vocabularies", "guards", "validators"),
         ),
         Step(
             CONTEXTS,
@@ -200,7 +200,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             id_column="context_id",
             references=(Reference("term_ids", VOCABULARIES, "term_id"),),
             recipe_key="contexts",
-            reads=("contexts", "guards"),
+            reads=("contexts", "guards", "validators"),
         ),
         Step(
             SEEDS,
