@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +171,11 @@ def with_per_call(spec: TaskSpec, per_call: int) -> TaskSpec:
         operator, _ = resolve(spec.recipe.choice(step), step)
         if "per_call" in operator.params.model_fields:
             changes[RECIPE_STEP[step]] = {"per_call": per_call}
+    copied = spec.model_copy()
+    attached = spec._attached
     recipe = with_overrides(spec.recipe, PartialSteps(**changes))
-    return spec.model_copy(update={"recipe": recipe})
+    copied.attach(replace(attached, recipe=recipe))
+    return copied
 
 
 async def measured(recipe: str, task: str, wanted: int, per_call: int = 1) -> PerRow:
