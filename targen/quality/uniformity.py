@@ -81,11 +81,20 @@ def commonest_phrase(text: Tokens, size: int = PHRASE) -> tuple[str, int] | None
     return " ".join(words), int(counts[best])
 
 
+_CALENDAR: Final = frozenset(
+    """
+    Monday Tuesday Wednesday Thursday Friday Saturday Sunday January February March April May June
+    July August September October November December
+    """.split()  # noqa: SIM905 - readable as a list of words
+)
+"""Capitalized in English, but no names."""
+
+
 def commonest_name(texts: pl.Series) -> tuple[str, int] | None:
     """Return the capitalized name that most texts contain, with the number of texts.
 
-    A name is a run of capitalized words that do not occur in lower case. A single word at the
-    beginning of a sentence does not count.
+    A name is a run of capitalized words that do not occur in lower case. Days, months, and a single
+    word at the beginning of a sentence do not count.
     """
     counts: Counter[str] = Counter()
     for value in texts.fill_null(""):
@@ -102,6 +111,8 @@ def commonest_name(texts: pl.Series) -> tuple[str, int] | None:
         lower.update(set(words))
     for name, count in counts.most_common(200):
         parts = name.split()
+        if _CALENDAR.issuperset(parts):
+            continue
         if all(lower[part.lower()] == 0 for part in parts) or (
             len(parts) > 1 and sum(lower[part.lower()] > 0 for part in parts) * 2 < len(parts)
         ):

@@ -150,6 +150,8 @@ def test_templates_and_phrases():
         ("often better than the", 199),
     }
     names = pl.Series([f"Every day Elara Voss saw {word} in Rome." for word in fillers])
+    dated = pl.Series([f"It rained on Monday in {town}." for town in ("Rome", "Oslo", "Rome")])
+    assert uniformity.commonest_name(dated) == ("Rome", 2)
     assert uniformity.commonest_name(names) in {("Elara Voss", 200), ("Rome", 200)}
 
 
