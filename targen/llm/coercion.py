@@ -69,7 +69,13 @@ def _fitted(value: Any, schema: Any, wrappers: int) -> Any:
                 readings[canonical(reading)] = reading
         if readings:
             return next(iter(readings.values())) if len(readings) == 1 else MISSING
-    return MISSING
+    return None if _may_be_unknown(schema) else MISSING
+
+
+def _may_be_unknown(schema: Any) -> bool:
+    """Return whether a schema lists null among its options: it stands for what cannot be read."""
+    options = schema.get("enum") if isinstance(schema, Mapping) else None
+    return isinstance(options, list) and None in options
 
 
 def _direct(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator[Any]:
@@ -134,6 +140,8 @@ def _object(value: Mapping[str, Any], schema: Mapping[str, Any], wrappers: int) 
                 continue
         inner = _fitted(part, properties.get(target, _ANY), wrappers)
         made[target] = part if inner is MISSING else inner
+    if made:
+        made |= {n: None for n, one in properties.items() if n not in made and _may_be_unknown(one)}
     if properties and not any(name in properties for name in made):
         return MISSING
     return made

@@ -317,7 +317,8 @@ def _properties(spec: TaskSpec, reader: Reader, names: Sequence[str]) -> dict[st
     return {
         "row": {"type": "integer"},
         **(reasons if reader.reasons else {}),
-        "flaw": {"type": "string", "enum": list(FLAWS)},
+        # Null, so that an unreadable flaw does not cost the label; see `llm.coercion`.
+        "flaw": {"type": ["string", "null"], "enum": [*FLAWS, None]},
         "label": label,
     }
 

@@ -6,16 +6,21 @@ from collections import Counter
 import pytest
 
 from targen.errors import SpecError, StepError
+from targen.llm.structured import parse
 from targen.llm.types import Outcome
 from targen.operators import run_step
 from targen.operators.correction import decide, disputed
 from targen.operators.judging import (
     ITEM_TOKENS,
     REASON_TOKENS,
+    JudgeParams,
+    Reader,
+    flaw_of,
     groups,
     item_about,
     label_of,
     mirrored,
+    request_about,
     rotated,
 )
 from targen.operators.labels import decided
@@ -23,7 +28,7 @@ from targen.steps import CORRECTED_SET, INSTANCES, LABELS, frame, schema
 from targen.tasks.answers import majority
 from tests.operators.test_generation import mood_model, tables_of
 from tests.support.models import ScriptedModel, block_of, failing, judging
-from tests.support.specs import MOOD, TASKS, spec_of
+from tests.support.specs import MOOD, TASKS, real_task, spec_of
 
 SEVERAL = MOOD + "  labels: {per_call: 4}\n  correction: {per_call: 4}\n"
 COPA = [
@@ -548,3 +553,17 @@ async def test_more_rows_keep_the_calls_of_full_groups(tmp_path):
     assert len(full) == small["labels"].table.height // 5
     assert all(json.dumps(block) in asked for block in full)
     assert isinstance(failing(few.history[0]), Outcome)
+
+
+@pytest.mark.parametrize(
+    "flaw", ['"unanswerable \\ud83d end"', '"too short"', "7", '["none"]', "null", None]
+)
+def test_a_flaw_that_cannot_be_read_does_not_cost_the_label(flaw):
+    spec = real_task("rte")
+    row = {"slot": 0, "premise": "It rained.", "hypothesis": "It was wet."}
+    request = request_about(spec, JudgeParams(), Reader("labels/annotate.md", "label"), [row])
+    part = "" if flaw is None else f'"flaw": {flaw}, '
+    parsed = parse(f'{{"items": [{{"row": 1, {part}"label": "entailment"}}]}}', request.schema)
+    assert parsed.error is None
+    (item,) = parsed.value["items"]
+    assert (item["label"], flaw_of(item)) == ("entailment", "none")
