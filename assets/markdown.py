@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from targen.quality.page import visible
 from targen.release.rows import one_line
 
 _WIDTH = 160
@@ -19,6 +20,14 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
     lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
     lines += ["| " + " | ".join(cell(row.get(name)) for name in names) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def block(text: str) -> str:
+    """Return a text of several lines as a code block that its content cannot close."""
+    lines = [visible(line, len(line)) for line in text.splitlines()]
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, 1 + longest)
+    return "\n".join([fence, *lines, fence])
 
 
 def cell(value: Any) -> str:

@@ -17,7 +17,7 @@ from dagster import (
 )
 
 from assets import comparison, quality_report, release, steps
-from dagster_project import alerts, jobs, schedules, sensors
+from dagster_project import alerts, jobs, preview, schedules, sensors
 from dagster_project.shell import SHELL_LOGGER, shell_logger
 from resources.data import DataFolder
 from resources.fields import private
@@ -126,7 +126,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     return Definitions(
         assets=[one for one in built if not isinstance(one, AssetChecksDefinition)],
         asset_checks=[one for one in built if isinstance(one, AssetChecksDefinition)],
-        jobs=[jobs.dataset, jobs.compare, jobs.publish],
+        jobs=[jobs.dataset, jobs.compare, jobs.publish, preview.build(partitions)],
         schedules=[schedules.nightly(partitions, settings)],
         sensors=[
             sensors.changed_steps(partitions),

@@ -8,6 +8,7 @@ COMPARISON = "comparison"
 COMPARISON_JOB = "compare"
 RELEASE = "release"
 RELEASE_JOB = "publish"
+PREVIEW_JOB = "preview"
 
 dataset = define_asset_job(
     DATASET_JOB,

@@ -67,14 +67,25 @@ class LLMResource(ConfigurableResource[None]):
         """
         # Imported here, because the engine doubles the time to load the code location.
         from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
+
+        settings = self.settings_at(endpoint, run_id, task, step)
+        return EmbeddingEngine(replace(settings, task_budget_usd=task_budget_usd))
+
+    def settings_at(
+        self, endpoint: str | None, run_id: str, task: str, step: str
+    ) -> "EngineSettings":
+        """Return the engine's settings for a step at a named endpoint, or at the default one.
+
+        Raises:
+            StoreError, SpecError, EndpointError: as `engine`.
+        """
         from targen.llm.settings import with_key  # noqa: PLC0415
 
-        settings = replace(self.settings(run_id, task, step), task_budget_usd=task_budget_usd)
-        if endpoint is not None:
-            path = Path(self.endpoints_file)
-            known = load_endpoints(path)
-            settings = with_key(endpoint, known, path, settings)
-        return EmbeddingEngine(settings)
+        settings = self.settings(run_id, task, step)
+        if endpoint is None:
+            return settings
+        path = Path(self.endpoints_file)
+        return with_key(endpoint, load_endpoints(path), path, settings)
 
     def embedder(self, run_id: str, task: str, step: str) -> "EmbeddingEngine":
         """Return an engine for embeddings only; it needs no API key of a chat model.

@@ -4,6 +4,7 @@ from targen.cli import (  # noqa: F401 - importing them registers their commands
     audit,
     estimate,
     export,
+    preview,
     release,
     report,
     review,

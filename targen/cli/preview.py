@@ -1,0 +1,187 @@
+"""`targen preview`: a few rows through all steps, before a run is started."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from targen.cli import base
+from targen.cli.base import app, report_errors
+
+if TYPE_CHECKING:
+    from targen.llm.settings import EngineSettings
+    from targen.operators.preview import Call, Preview, PreviewRow
+    from targen.tasks.spec import TaskSpec
+
+_DEFAULT_ROWS = 3
+_REJECTED_SHOWN = 5
+
+
+@app.command()
+@report_errors
+def preview(
+    task: Annotated[str, typer.Argument(help="The task.")],
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows.")] = _DEFAULT_ROWS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make a few rows and show their prompts, answers, verdicts and cost; writes no table.
+
+    Answers are stored. A later run pays only for requests that the preview did not make.
+    """
+    from targen.operators.preview import few_rows  # noqa: PLC0415 - a quick command needs none
+    from targen.operators.preview import preview as run  # noqa: PLC0415
+
+    spec = few_rows(base.task(task), rows)
+    found = asyncio.run(run(spec, _settings(spec)))
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+    else:
+        _show(found)
+    if found.problem:
+        typer.echo(f"error: {_line(found.problem)}", err=True)
+        raise typer.Exit(1)
+
+
+def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
+    """Return the settings of a step's engine, as in a run."""
+    from targen.llm.settings import with_key  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
+
+    path = base.endpoints_file()
+    named = spec.recipe.endpoints
+    known = load_endpoints(path) if named else {}
+    run_id = f"preview-{uuid.uuid4().hex}"
+
+    def of(step: str) -> "EngineSettings":
+        default = replace(base.engine_settings(spec.name, step), run_id=run_id)
+        return with_key(named[step], known, path, default) if step in named else default
+
+    return of
+
+
+def _show(found: "Preview") -> None:
+    simulated = ", simulated" if any(call.simulated for call in found.calls) else ""
+    _head(f"{found.task}: preview of {found.wanted} rows by recipe {found.recipe}{simulated}")
+    shown: set[str] = set()
+    _instructions(found)
+    rows = found.kept or found.rows
+    for number, row in enumerate(rows, 1):
+        _row(f"Row {number} of {len(rows)}", row, found, shown)
+    _left_out(found, shown)
+    _costs(found)
+    for text in found.warnings:
+        typer.echo(f"warning: {_line(text)}")
+
+
+def _instructions(found: "Preview") -> None:
+    """Print the fixed part of each prompt once."""
+    for text in dict.fromkeys((call.step, call.instructions) for call in found.calls):
+        _head(f"\nInstructions of {text[0]}")
+        _indented(text[1])
+
+
+def _row(title: str, row: "PreviewRow", found: "Preview", shown: set[str]) -> None:
+    label = row.verdict.get("label", row.intended_label)
+    named = "" if label is None else f": {_line(label)}"
+    _head(f"\n{title}{named}  ({_line(row.outcome)}, {row.instance_id[:16]})")
+    for name, value in row.fields.items():
+        _named(name, value)
+    given = {
+        "intended": row.intended_label,
+        "votes": row.votes or row.verdict.get("annotated_label"),
+        "corrector": row.verdict.get("corrected_label"),
+        "flaw": row.verdict.get("flaw"),
+        "reason": row.verdict.get("reason") or row.detail,
+    }
+    for name, value in given.items():
+        if value not in (None, []):
+            _named(name, value)
+    shared = "; calls that serve several rows are divided among them"
+    _named("cost", f"{base.usd(row.cost_usd)}, {row.tokens:,} tokens{shared}")
+    calls = {call.request_id: call for call in found.calls}
+    for name in row.request_ids:
+        _call(calls[name], shown)
+
+
+def _call(call: "Call", shown: set[str]) -> None:
+    """Print a call; one that was printed before is only named."""
+    origin = "" if call.paid_now else ", from the store"
+    several = f", serves {call.rows} rows" if call.rows > 1 else ""
+    typer.secho(f"  {call.step}  {call.request_id[:16]}{several}{origin}", bold=True)
+    if call.request_id in shown:
+        typer.echo("    (shown above)")
+        return
+    shown.add(call.request_id)
+    _indented(call.data, "    prompt  ")
+    _indented(call.answer or "(none)", "    answer  ")
+    if call.status != "ok":
+        typer.echo(f"    {_line(call.status)}: {_line(call.error or '')}")
+
+
+def _left_out(found: "Preview", shown: set[str]) -> None:
+    """Print the rows and items that were left out, and the calls of the first of them."""
+    if not found.rejected:
+        return
+    _head(f"\nLeft out: {len(found.rejected)} items")
+    calls = {call.request_id: call for call in found.calls}
+    for item in found.rejected[:_REJECTED_SHOWN]:
+        typer.echo(f"  {item['step']}: {item['reason']}: {_line(item['detail'])}")
+        if item["text"]:
+            _indented(item["text"], "    ")
+        for name in item["request_ids"]:
+            if name in calls and name not in shown:
+                _call(calls[name], shown)
+    if len(found.rejected) > _REJECTED_SHOWN:
+        typer.echo(f"  and {len(found.rejected) - _REJECTED_SHOWN} more; --json lists them all")
+
+
+def _costs(found: "Preview") -> None:
+    _head("\nCost")
+    lines = [
+        {
+            "step": line["step"],
+            "model": _line(line["model"]),
+            "calls": line["calls"],
+            "in the store": line["stored"],
+            "tokens in": line["prompt_tokens"],
+            "tokens out": line["completion_tokens"],
+            "cost": base.usd(line["cost_usd"]),
+        }
+        for line in found.costs()
+    ]
+    base.table(lines, list(lines[0]), foot=True)
+    spare = len(found.rows) - len(found.kept)
+    typer.echo(
+        f"\n{len(found.kept)} rows were finished; {spare} more were written to replace rows that "
+        "correction drops. A run shares more calls between rows, so its rows cost less: "
+        f"`targen estimate {found.task}`."
+    )
+
+
+def _head(text: str) -> None:
+    typer.secho(text, bold=True)
+
+
+def _named(name: str, value: Any) -> None:
+    _indented(value if isinstance(value, str) else _line(value), f"  {name:10} ")
+
+
+def _line(value: Any) -> str:
+    """Return a value as one line without control characters."""
+    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
+
+    return shown(value, len(str(value)))
+
+
+def _indented(text: str, first: str = "  ") -> None:
+    """Print a text without control characters, all lines indented like the first."""
+    from targen.quality.page import visible  # noqa: PLC0415 - a quick command needs none
+
+    # Only after these characters does a line end: others are shown by their names.
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n")):
+        start = first if number == 0 else " " * len(first)
+        typer.echo(f"{start}{visible(line, len(line))}".rstrip())
