@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from targen.quality.page import visible
 from targen.release.rows import one_line
 
 _WIDTH = 160
@@ -24,6 +23,8 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
 
 def block(text: str) -> str:
     """Return a text of several lines as a code block that its content cannot close."""
+    from targen.quality.page import visible  # noqa: PLC0415 - not when loading
+
     lines = [visible(line, len(line)) for line in text.splitlines()]
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, 1 + longest)
