@@ -17,10 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from bench.faults import FAULTS, Base, Fault, names, sentences
 from targen.hashing import rng
+from targen.tasks import import_files
 from targen.tasks.loading import load_task
 from targen.tasks.spec import TaskSpec
 
@@ -48,10 +47,12 @@ examples:
 """
 
 
-def _frame(path: Path) -> list[dict[str, Any]]:
-    if path.suffix == ".tsv":
-        return pl.read_csv(path, separator="\t", quote_char=None).to_dicts()
-    return pl.read_ndjson(path).to_dicts()
+def _records(path: Path) -> list[dict[str, Any]]:
+    rows = import_files.read(path)
+    return [
+        dict(zip(rows.columns, one, strict=True))
+        for one in zip(*rows.columns.values(), strict=True)
+    ]
 
 
 def _real(name: str, folder: Path) -> list[dict[str, Any]] | None:
@@ -61,7 +62,7 @@ def _real(name: str, folder: Path) -> list[dict[str, Any]] | None:
              "riddlesense": ["riddle_sense.jsonl"]}[name]  # fmt: skip
     if not all((folder / file).exists() for file in files):
         return None
-    tables = [_frame(folder / file) for file in files]
+    tables = [_records(folder / file) for file in files]
     if name == "rte":
         return [
             {"premise": r["sentence1"], "hypothesis": r["sentence2"], "label": r["label"]}
@@ -127,7 +128,7 @@ def base_of(name: str, folder: Path) -> Base:
 
 def judged(name: str, rows: list[dict[str, Any]], gold: list[dict[str, Any]] | None) -> Any:
     """Return what the first screen says about the rows: headline and sentences."""
-    from targen.cli.report import gather  # noqa: PLC0415
+    from targen.cli.report import Options, gather  # noqa: PLC0415
     from targen.quality.report import build  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +137,7 @@ def judged(name: str, rows: list[dict[str, Any]], gold: list[dict[str, Any]] | N
         if gold is not None:
             other.write_text("".join(json.dumps(row) + "\n" for row in gold), encoding="utf-8")
         try:
-            inputs = gather(file, spec_of(name), None if gold is None else other, {}, {})
+            inputs = gather(file, spec_of(name), None if gold is None else other, Options())
         except Exception as error:
             return {"headline": f"refused: {error}", "findings": []}
     made = build(replace(inputs, gates=()))

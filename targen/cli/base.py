@@ -99,6 +99,19 @@ def task(name: str, rows: int | None = None) -> "TaskSpec":
     return load_task(name, *_task_arguments(rows))
 
 
+def task_or_file(name: str) -> "TaskSpec":
+    """Return a task by name, or by the path of its file, which may be for reports only.
+
+    Raises:
+        SpecError: the task does not exist, or its file is invalid.
+    """
+    from targen.tasks.loading import load_task_file  # noqa: PLC0415 - a quick command needs none
+
+    if not name.endswith((".yaml", ".yml")):
+        return task(name)
+    return load_task_file(Path(name), *_task_arguments()[1:])
+
+
 def tables() -> "Tables":
     """Return the tables in the data folder.
 

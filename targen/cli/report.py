@@ -1,10 +1,12 @@
 """`targen report`: the quality report of any table of rows."""
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import polars as pl
 import typer
 
 from targen.cli import base
@@ -16,6 +18,7 @@ from targen.steps import CORRECTED_SET
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
     from targen.quality.report import Report
+    from targen.tasks.import_files import Rows
     from targen.tasks.spec import TaskSpec
 
 STEP = "report"
@@ -24,23 +27,40 @@ STEP = "report"
 @app.command()
 @report_errors
 def report(
-    file: Annotated[Path, typer.Argument(help="Parquet, JSON lines (.jsonl), CSV or TSV.")],
-    task: Annotated[str, typer.Option(help="The task of the rows.")],
-    reference: Annotated[
-        Path | None,
-        typer.Option(help="Gold rows to compare with; by default the task's own reference."),
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet, JSON (.json, .jsonl, .ndjson), CSV or TSV; .gz and .zst may follow."
+        ),
+    ],
+    task: Annotated[
+        str | None, typer.Option(help="The task of the rows: its name, or the path of its file.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder to write the report to.")] = Path("reports"),
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of a task: the columns with text, separated by commas."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="COLUMN of the label. Also LABEL=VALUE: the name of a label, and its value in the "
+            "file; several are separated by commas (no=0,yes=1)."
+        ),
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(
             help="FIELD=COLUMN: a field of the task, or label, and its column in the file."
         ),
     ] = None,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(help="LABEL=VALUE: a label of the task, and its value in the file."),
+    language: Annotated[
+        str | None, typer.Option(help="Without a task: the language of the texts, such as de.")
     ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Gold rows to compare with; by default the task's own reference."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder to write the report to.")] = Path("reports"),
     rows: Annotated[
         Path | None,
         typer.Option(help="CSV file to write, with the rows that have a fault and which it is."),
@@ -50,73 +70,118 @@ def report(
         typer.Option(help="A spaCy pipeline (name or path) that finds named entities."),
     ] = None,
 ) -> None:
-    """Measure any table of a task's rows; write a page, a JSON file and a table of all figures.
+    """Measure any table of rows; write a page, a JSON file and a table of all figures.
 
-    Columns are found by field name, by `columns` in the task, or by --column, also in the
-    reference.
+    Without a task: targen report rows.csv --text question,answer --label kind
+
+    With one, columns are found by field name, by `columns` in the task, or by --column, also in
+    the reference.
     """
     from targen.quality import marked, page  # noqa: PLC0415
     from targen.tables.storage import write_file  # noqa: PLC0415
-    from targen.tasks import imports  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks import file_content, imports  # noqa: PLC0415 - a quick command needs none
 
-    columns, labels = imports.pairs(column or (), "column"), imports.pairs(label or (), "label")
-    inputs = gather(file, base.task(task), reference, columns, labels)
-    inputs = replace(inputs, entity_model=entities)
+    labels = [name for name in label or () if "=" not in name]
+    if len(labels) > 1:
+        raise TableError(f"--label {labels[1]}: the label is already --label {labels[0]}.")
+    options = Options(
+        columns=imports.pairs(column or (), "column"),
+        labels=imports.pairs([name for name in label or () if "=" in name], "label"),
+        label=labels[0] if labels else None,
+        text=tuple(name.strip() for part in text or () for name in part.split(",") if name.strip()),
+        language=language,
+    )
+    if task is not None and (options.text or language):
+        raise TableError("Give --task, or --text with --label and --language, not both.")
+    spec = None if task is None else base.task_or_file(task)
+    inputs = replace(gather(file, spec, reference, options), entity_model=entities)
+    assert inputs.file is not None
+    typer.echo(_read_as(inputs.file))
     made = asyncio.run(_measured(inputs))
     files = {
         "html": page.render(made).encode(),
         "json": made.json_text().encode(),
         "parquet": _parquet(made),
     }
+    stem = file_content.stem(file.name)
     for suffix, content in files.items():
-        write_file(output / f"{file.stem}.report.{suffix}", content, "--output")
+        write_file(output / f"{stem}.report.{suffix}", content, "--output")
     typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['short']}")
     missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
     for item in (*missed, *made.json["findings"]):
         typer.echo(f"  {item['text']} {item.get('action', '')}".rstrip())
-    typer.echo(f"Page: {output / f'{file.stem}.report.html'}")
+    typer.echo(f"Page: {output / f'{stem}.report.html'}")
     if rows is not None:
         write_file(rows, marked.sheet(made.marked).encode(), "--rows")
         typer.echo(f"Rows with a fault: {rows} ({made.marked.height:,})")
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the command line says about the columns and labels of a file.
+
+    Attributes:
+        columns: column -> field of the task; overrides the task's `columns`.
+        labels: label in the file -> label of the task; overrides the task's `labels`.
+        label: the column of the label.
+        text: without a task, the columns with text.
+        language: without a task, the ISO 639-1 code of the texts.
+    """
+
+    columns: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    label: str | None = None
+    text: tuple[str, ...] = ()
+    language: str | None = None
+
+
 def gather(
-    file: Path,
-    spec: "TaskSpec",
-    reference: Path | None,
-    columns: dict[str, str],
-    labels: dict[str, str],
+    file: Path, spec: "TaskSpec | None", reference: Path | None, options: Options
 ) -> "ReportInputs":
     """Return the inputs of a file's report.
 
     Args:
         file: the rows.
-        spec: their task.
+        spec: their task; None to make one of `options`.
         reference: gold rows that replace the task's own reference.
-        columns: column -> field; overrides the task's `columns`.
-        labels: label in the file -> label of the task; overrides the task's `labels`.
+        options: names of columns and labels.
 
     Raises:
         TableError: a file cannot be read, or does not match the task.
     """
     from targen.quality.inputs import for_task  # noqa: PLC0415
     from targen.tasks import (  # noqa: PLC0415 - not when loading
+        import_files,
         imports,
+        own_data,
         references,
     )
+    from targen.tasks.yamlfile import nearest  # noqa: PLC0415
 
+    read = import_files.read(file)
+    own = spec is None
+    columns = dict(options.columns)
+    if spec is None:
+        gold_rows = [] if reference is None else [import_files.read(reference)]
+        spec = own_data.from_columns(
+            file, [read, *gold_rows], options.text, options.label, options.labels,
+            options.language or "en",
+        )  # fmt: skip
+    elif options.label is not None:
+        columns[options.label] = imports.LABEL
     for name in columns.values():
         if name not in (*spec.fields, imports.LABEL, *imports.READINGS):
-            fields = ", ".join((*spec.fields, imports.LABEL, *imports.READINGS))
-            raise TableError(f"--column {name}: {spec.name} has no such field; it has {fields}.")
-    mapped = references.mapped(spec, spec.reference, columns, labels)
-    rows = imports.read_file(file, spec, mapped, to_report=True)
-    gold = references.of(spec, reference, columns, labels)
+            known = (*spec.fields, imports.LABEL, *imports.READINGS)
+            hint = imports.sentence(nearest(name, known))
+            raise TableError(f"--column {name}: {spec.name} has no such field; {hint}")
+    mapped = references.mapped(spec, spec.reference, columns, options.labels)
+    rows = imports.shaped(read, spec, mapped, to_report=True)
+    gold = references.of(spec, reference, columns, options.labels)
     pair = spec.twin.id_field if spec.twin else None
     return for_task(
         spec,
         {CORRECTED_SET: rows},
-        title=f"{spec.title}: {file.name}",
+        title=spec.title if own else f"{spec.title}: {file.name}",
         # Files need not have the derived fields, nor follow the task's plan.
         fields={name: kind for name, kind in spec.field_types.items() if name in rows.columns},
         pair_field=pair if pair in rows.columns else None,
@@ -126,7 +191,43 @@ def gather(
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
+        file=_described(
+            file, read, rows, {name: imports.source_of(read, name, mapped) for name in rows.columns}
+        ),
     )
+
+
+def _described(
+    path: Path, read: "Rows", rows: pl.DataFrame, columns: dict[str, str | None]
+) -> dict[str, Any]:
+    """Return `ReportInputs.file`."""
+    blank = {
+        name: (rows[name].fill_null("").str.strip_chars() == "").sum()
+        if rows.schema[name] == pl.String
+        else rows[name].null_count()
+        for name in rows.columns
+    }
+    return {
+        "name": path.name,
+        "rows": rows.height,
+        "separated_by": read.separated_by,
+        "columns": columns,
+        "empty": {name: count for name, count in blank.items() if count},
+    }
+
+
+def _read_as(file: Mapping[str, Any]) -> str:
+    """Return how a file was read, in one line."""
+    columns = [
+        name if column in (name, None) else f"{name} (column {column})"
+        for name, column in file["columns"].items()
+    ]
+    parts = [f"Read {file['name']}: {file['rows']:,} rows", ", ".join(columns)]
+    if file["separated_by"]:
+        parts.append(f"cells separated by {file['separated_by']}")
+    empty = ", ".join(f"{name} {count:,}" for name, count in file["empty"].items())
+    parts.append(f"empty cells: {empty}" if empty else "no empty cells")
+    return "; ".join(parts) + "."
 
 
 async def _measured(inputs: "ReportInputs") -> "Report":

@@ -102,6 +102,9 @@ class ReportInputs:
         most_rows: maximum number of rows that classifiers are cross-validated on; larger sets are
             sampled. The other metrics use all rows, up to the limits in their own modules.
         data_docs: path or address of the expectations page to link to, or None.
+        file: the file that the rows come from: `name`, `rows`, `separated_by` (in words, or None),
+            `columns` (field -> column of the file) and `empty` (field -> number of empty cells);
+            None if steps made the rows.
     """
 
     task_name: str
@@ -139,6 +142,7 @@ class ReportInputs:
     entity_model: str | None = None
     most_rows: int = MOST_ROWS
     data_docs: str | None = None
+    file: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Check that the rows and the reference have the declared columns.

@@ -1,21 +1,20 @@
 """The files that a task names. They are read with the task, so that operators stay pure."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from targen.errors import SpecError, TableError
-from targen.tasks import checks, import_files, imports
-from targen.tasks.import_files import SUFFIXES, Rows
+from targen.tasks import checks, file_content, import_files, imports
+from targen.tasks.imports import Mapped
 from targen.tasks.sections import Example, Part, Vocabulary
 from targen.tasks.spec import TaskSpec
-from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
+from targen.tasks.yamlfile import Loc, YamlFile, validate
 
 Row = dict[str, Any]
 
-_TEXT_CELLS: Final = (".csv", ".tsv")
-"""Files whose cells are all text, so that a number is one in digits, and a list one in JSON."""
+TEXT: Final = ".txt"
+"""Ending of a file whose rows are paragraphs."""
 
 
 def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
@@ -30,7 +29,7 @@ def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
 def _text(file: YamlFile, loc: Loc, name: str) -> str:
     path = _named_file(file, loc, name)
     try:
-        return import_files.read_text(path)
+        return file_content.text(path)
     except TableError as error:
         raise SpecError(f"{file.where(loc)}: {error}") from error
     except OSError as error:
@@ -60,12 +59,29 @@ def with_examples(spec: TaskSpec, file: YamlFile) -> TaskSpec:
     loc: Loc = ("examples_file",)
     if spec.examples:
         raise SpecError(f"{file.where(loc)}: give `examples` or `examples_file`, not both")
-    source = YamlFile(_named_file(file, loc, spec.examples_file))
+    path = _named_file(file, loc, spec.examples_file)
+    if file_content.kind_of(path.name) is not None:
+        examples = _examples_of_table(spec, path, file.where(loc))
+        return spec.model_copy(update={"examples": examples})
+    source = YamlFile(path)
     read = spec.model_copy(update={"examples": validate(_Examples, source.data, source).examples})
     problems = [f"{source.where(where)}: {text}" for where, text in checks.check_examples(read)]
     if problems:
         raise SpecError("\n".join(problems))
     return read
+
+
+def _examples_of_table(spec: TaskSpec, path: Path, where: str) -> list[Example]:
+    """Return the examples of a table with one column per field, and `label`."""
+    try:
+        rows = imports.read_file(path, spec, Mapped(spec.columns, {})).to_dicts()
+    except TableError as error:
+        raise SpecError(f"{where}: {error}") from error
+    fields = [name for name, field in spec.fields.items() if not field.derived]
+    return [
+        Example(fields={name: row[name] for name in fields}, label=row.get(imports.LABEL))
+        for row in rows
+    ]
 
 
 def reference_file(
@@ -93,12 +109,22 @@ def _of_folder(folder: Path, names: Sequence[str]) -> Path | None:
     if not folder.is_dir():
         raise SpecError(f"{folder}: there is no such folder; set TARGEN_REFERENCES_DIR")
     for name in names:
-        found = [path for s in SUFFIXES if (path := folder / f"{name}{s}").is_file()]
+        found = sorted(
+            path
+            for path in folder.glob(f"{name}.*")
+            if path.is_file() and path.name.lower() in _data_files(name.lower())
+        )
         if len(found) > 1:
             raise SpecError(f"{folder}: {found[0].name} and {found[1].name} are both for '{name}'")
         if found:
             return found[0]
     return None
+
+
+def _data_files(name: str) -> set[str]:
+    """Return the names that a data file `name` can have."""
+    kinds, compressed = file_content.KINDS, ("", *file_content.COMPRESSED)
+    return {f"{name}{kind}{more}" for kind in kinds for more in compressed}
 
 
 def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
@@ -115,8 +141,8 @@ def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
 
 def _gold_file(file: YamlFile, loc: Loc, name: str) -> Path:
     path = _named_file(file, loc, name)
-    if path.suffix.lower() not in SUFFIXES:
-        raise SpecError(f"{file.where(loc)}: '{name}' must end in one of {', '.join(SUFFIXES)}")
+    if file_content.kind_of(name) is None:
+        raise SpecError(f"{file.where(loc)}: {file_content.wrong_ending(name)}")
     if not path.is_file():
         raise SpecError(f"{file.where(loc)}: there is no file '{name}' in {path.parent}")
     return path
@@ -160,78 +186,27 @@ def _rows(
     Raises:
         SpecError: the file cannot be read, a column is missing, or a value has another type.
     """
-    where, kind = file.where(loc), Path(name).suffix.lower()
+    path, where = _named_file(file, loc, name), file.where(loc)
     alone = len(types) == 1
-    if kind not in SUFFIXES and not (kind == ".txt" and alone):
-        known = (*SUFFIXES, ".txt") if alone else SUFFIXES
-        raise SpecError(f"{where}: '{name}' must end in {', '.join(known[:-1])} or {known[-1]}")
-    if kind == ".txt":
-        found = _paragraphs(_text(file, loc, name), name, next(iter(types)))
-    else:
-        try:
-            found = import_files.read(_named_file(file, loc, name))
-        except TableError as error:
-            raise SpecError(f"{where}: {error}") from error
-    if not found.places:
-        raise SpecError(
-            f"{where}: '{name}' contains no rows; add at least one, or name another file"
-        )
-    made: dict[str, list[Any]] = {}
-    for field, type_ in types.items():
-        given = [column for column, meant in (columns or {}).items() if meant == field]
-        source = found.find(*given, field)
-        if source is None and field not in optional:
-            at = found.header or found.places[0]
-            raise SpecError(
-                f"{where}: '{name}', {found.place_word} {at}: the column '{field}' is missing; "
-                f"{nearest(field, found.columns)}"
-            )
-        cells = [""] * len(found.places) if source is None else found.columns[source]
-        values = [_cell(type_, cell) for cell in cells] if kind in _TEXT_CELLS else cells
-        for value, place in zip(values, found.places, strict=True):
-            if problem := _unfit(field, type_, value):
-                raise SpecError(f"{where}: '{name}', {found.place_word} {place}: {problem}")
-        made[field] = [_storable(value) for value in values]
-    return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
-
-
-def _unfit(field: str, kind: str, value: Any) -> str | None:
-    if value is None:
-        return f"the column '{field}' is missing or null; fill it in or leave the row out"
-    if kind == "texts":
-        fits = isinstance(value, list) and all(isinstance(one, str) for one in value)
-    elif kind == "integer":
-        fits = isinstance(value, int) and not isinstance(value, bool)
-    else:
-        fits = isinstance(value, str)
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
-    return None if fits else f"'{field}' must be {kind}, found {shown}"
-
-
-def _storable(value: Any) -> Any:
-    if isinstance(value, list):
-        return [imports.whole(text) for text in value]
-    return imports.whole(value) if isinstance(value, str) else value
-
-
-def _cell(kind: str, value: Any) -> Any:
-    """Return the value of a cell, or the cell itself if it is not of this type."""
-    if kind not in ("integer", "texts"):
-        return value
+    if file_content.kind_of(name) is None and not (path.suffix == TEXT and alone):
+        wrong = file_content.wrong_ending(name, (TEXT,) if alone else ())
+        raise SpecError(f"{where}: {wrong}")
     try:
-        return int(value) if kind == "integer" else json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _paragraphs(text: str, name: str, field: str) -> Rows:
-    """Return the paragraphs of a text as rows of one field."""
-    found: list[str] = []
-    lines: list[int] = []
-    line = 1
-    for block in text.split("\n\n"):
-        if block.strip():
-            found.append(" ".join(block.split()))
-            lines.append(line)
-        line += block.count("\n") + 2
-    return Rows(name, {field: found}, lines, "line")
+        if path.suffix == TEXT:
+            found = import_files.paragraphs(path, next(iter(types)))
+        else:
+            found = import_files.read(path)
+        made: dict[str, list[Any]] = {}
+        mapped = Mapped(columns or {}, {})
+        for field, kind in types.items():
+            absent = imports.source_of(found, field, mapped) is None
+            if absent and field in optional:
+                made[field] = [""] * len(found.places)
+            else:
+                # The operator rejects empty texts, with a reason, and keeps the other rows.
+                made[field] = imports.column(found, field, kind, mapped, blank=True)
+    except TableError as error:
+        raise SpecError(f"{where}: {error}") from error
+    except OSError as error:
+        raise SpecError(f"{where}: '{name}' cannot be read: {error.strerror or error}") from error
+    return [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]

@@ -4,13 +4,13 @@ Own rows, seeds, reference data and review sheets are all read here, so that one
 everywhere.
 """
 
-import codecs
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,23 +18,16 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.steps import DAMAGED
-
-SUFFIXES: Final = (".parquet", ".jsonl", ".csv", ".tsv")
+from targen.tasks import file_content
 
 _LONGEST_CELL = 1 << 30
+_TRIED: Final = 20
+"""First rows that decide between separators."""
 _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 """Column separators that are recognized; the first one wins a tie."""
 _SEP_LINE: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?([,;\t|]*)(?:\n|\Z)', re.IGNORECASE)
 """The line that Excel writes or reads ahead of the header. Saved again, it ends in separators."""
 _HEADER: Final = re.compile(r'(?:"[^"]*+"|[^"\n])*+')
-_BYTE_ORDER_MARKS: Final = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-"""Mark -> encoding. UTF-32 comes before UTF-16, because its mark begins with UTF-16's."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +40,7 @@ class Rows:
         places: per row the number that a person finds it by.
         place_word: what these numbers count: line, or row.
         header: line of the column names; None if a row carries its own names.
+        separated_by: what separates the cells, in words; None if the file is no text table.
     """
 
     name: str
@@ -54,6 +48,7 @@ class Rows:
     places: Sequence[int]
     place_word: str
     header: int | None = None
+    separated_by: str | None = None
 
     def find(self, *names: str) -> str | None:
         """Return the column with the first of these names that exists.
@@ -82,13 +77,14 @@ def read(path: Path) -> Rows:
         TableError: the file is missing, empty, of an unknown kind or encoding, or broken.
     """
     readers: dict[str, Callable[[Path], Rows]] = {
-        ".parquet": _parquet, ".jsonl": _json_lines, ".csv": read_table, ".tsv": _tsv
+        ".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json,
+        ".csv": read_table, ".tsv": _tsv,
     }  # fmt: skip
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise TableError(f"{path} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    kind = file_content.kind_of(path.name)
+    if kind is None:
+        raise TableError(f"{path}: {file_content.wrong_ending(path.name)}.")
     try:
-        rows = reader(path)
+        rows = readers[kind](path)
     except FileNotFoundError:
         raise TableError(f"There is no file {path}.") from None
     except OSError as error:
@@ -99,87 +95,136 @@ def read(path: Path) -> Rows:
 
 
 def _parquet(path: Path) -> Rows:
-    if not path.is_file():
-        raise FileNotFoundError
+    found = io.BytesIO(file_content.content(path))
     try:
-        frame = pl.read_parquet(path)
+        frame = pl.read_parquet(found)
+        features = pl.read_parquet_metadata(found).get("huggingface")
     except DAMAGED as error:
         raise TableError(f"{path} is not a readable Parquet file: {error}.") from error
-    return of_frame(path.name, frame)
+    return of_frame(path.name, frame, class_names(features))
 
 
-def of_frame(name: str, frame: pl.DataFrame) -> Rows:
-    """Return the rows of a frame, counted from 1."""
-    columns = {column: frame[column].to_list() for column in frame.columns}
+def class_names(features: str | None) -> dict[str, list[str]]:
+    """Return column -> names of its classes, from the metadata that `datasets` writes.
+
+    Args:
+        features: the value of the key `huggingface`; None without it.
+    """
+    try:
+        described = json.loads(features or "{}")["info"]["features"]
+        return {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in described.items()
+            if feature.get("_type") == "ClassLabel"
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def of_frame(
+    name: str, frame: pl.DataFrame, classes: Mapping[str, Sequence[str]] | None = None
+) -> Rows:
+    """Return the rows of a frame, counted from 1.
+
+    Args:
+        name: of the file, for messages.
+        frame: its rows.
+        classes: column -> names of the classes that its numbers stand for; -1 is no class.
+    """
+    columns: dict[str, list[Any]] = {}
+    for column in frame.columns:
+        series = frame[column]
+        if classes and column in classes and series.dtype.is_integer():
+            named = dict(enumerate(classes[column]))
+            series = series.replace_strict(named, default=None, return_dtype=pl.String)
+        columns[column] = series.to_list()
     return Rows(name, columns, range(1, frame.height + 1), "row")
 
 
-def read_text(path: Path) -> str:
-    """Return a text file's content; every line ends in a line feed.
-
-    UTF-8 needs no byte-order mark. UTF-16 and UTF-32, such as Excel's "Unicode Text", do; UTF-16
-    is also recognized by its zero bytes.
-
-    Raises:
-        TableError: the file is in another encoding; the message names the first line.
-        OSError: the file cannot be read.
-    """
-    content = path.read_bytes()
-    marked = next(
-        (name for mark, name in _BYTE_ORDER_MARKS.items() if content.startswith(mark)), None
-    )
-    if marked is None and content[1:2] == b"\x00":
-        marked = "utf-16-le"
-    if marked is None and content[:1] == b"\x00":
-        marked = "utf-16-be"
-    encoding = marked or "utf-8"
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        # A line break is the byte 0x0a in all of these encodings.
-        line = content.count(b"\n", 0, error.start) + 1
-        called = encoding.removesuffix("-sig").upper()
-        raise TableError(
-            f"{path} is not {called}: line {line} holds the byte 0x{content[error.start]:02x}. "
-            'Save it as UTF-8 (in Excel: Save As, "CSV UTF-8").'
-        ) from None
-    return io.StringIO(text, newline=None).getvalue()
-
-
-def _encoding(content: bytes) -> str:
-    for mark, name in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            return name
-    if content[1:2] == b"\x00":
-        return "utf-16-le"
-    return "utf-16-be" if content[:1] == b"\x00" else "utf-8"
-
-
 def _json_lines(path: Path) -> Rows:
-    columns: dict[str, list[Any]] = {}
+    return _lines_of_json(path, file_content.text(path))
+
+
+def _lines_of_json(path: Path, content: str) -> Rows:
+    rows: list[dict[str, Any]] = []
     places: list[int] = []
     # Not `splitlines`, which also splits at characters that may stand inside a JSON text.
-    for line, text in enumerate(read_text(path).split("\n"), 1):
+    for line, text in enumerate(content.split("\n"), 1):
         if not text.strip():
             continue
-        try:
-            row = json.loads(text, object_pairs_hook=_once)
-        except _TwiceError as error:
-            raise TableError(
-                f"{path}, line {line}: two values for {str(error)!r}. Remove one of them."
-            ) from None
-        except (ValueError, RecursionError) as error:
-            raise TableError(
-                f"{path}, line {line} is not valid JSON: {error}. Write one JSON object per line."
-            ) from None
+        row = _parsed(text, f"{path}, line {line}", "Write one JSON object per line.")
         if not isinstance(row, dict):
             raise TableError(f"{path}, line {line}: a row must be a JSON object.")
-        for name in row.keys() - columns.keys():
-            columns[name] = [None] * len(places)
+        rows.append(row)
         places.append(line)
-        for name, values in columns.items():
-            values.append(row.get(name))
-    return Rows(path.name, {name: columns[name] for name in sorted(columns)}, places, "line")
+    return Rows(path.name, _columns(rows), places, "line")
+
+
+def _json(path: Path) -> Rows:
+    """Read a list of objects, columns as pandas writes them, or JSON lines under this name."""
+    content = file_content.text(path)
+    try:
+        found = json.loads(content, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        # A complete first line means that there is one object per line.
+        if content.lstrip().startswith("{") and error.msg == "Extra data":
+            return _lines_of_json(path, content)
+        raise TableError(f"{path} is not valid JSON: {error}.") from None
+    except RecursionError:
+        raise TableError(f"{path} is not valid JSON: it is nested too deeply.") from None
+    except _TwiceError as error:
+        raise TableError(f"{path}: two values for {str(error)!r}. Remove one of them.") from None
+    rows = found
+    if isinstance(found, dict):
+        lists = [one for one in found.values() if _are_objects(one)]
+        rows = lists[0] if len(lists) == 1 else _transposed(found)
+    if rows == []:
+        return Rows(path.name, {}, [], "row")
+    if not _are_objects(rows):
+        raise TableError(
+            f"{path}: expected a list of objects, one for each row, or an object with one list of "
+            f"values for each column. Found {_json_kind(found)}."
+        )
+    return Rows(path.name, _columns(rows), range(1, len(rows) + 1), "row")
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _transposed(found: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """Return the rows of columns of equal length; None if the object has another form."""
+    parts = list(found.values())
+    if parts and all(isinstance(part, dict) for part in parts):
+        # pandas writes row number -> value for each column.
+        keys = list(parts[0])
+        if any(list(part) != keys for part in parts):
+            return None
+        parts = [list(part.values()) for part in parts]
+    if not all(isinstance(part, list) for part in parts) or len({len(part) for part in parts}) != 1:
+        return None
+    return [dict(zip(found, values, strict=True)) for values in zip(*parts, strict=True)]
+
+
+def _json_kind(value: Any) -> str:
+    if isinstance(value, dict):
+        shown = ", ".join(repr(key)[:40] for key in list(value)[:5])
+        return f"an object with the keys {shown}" if shown else "an empty object"
+    return "a list with other items" if isinstance(value, list) else "a single value"
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    names = sorted({name for row in rows for name in row})
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _parsed(text: str, where: str, remedy: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once)
+    except _TwiceError as error:
+        raise TableError(f"{where}: two values for {str(error)!r}. Remove one of them.") from None
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{where} is not valid JSON: {error}. {remedy}") from None
 
 
 class _TwiceError(Exception):
@@ -196,7 +241,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tsv(path: Path) -> Rows:
     """Read cells as they are if no cell can have been quoted, as in GLUE's files."""
-    text = read_text(path)
+    text = file_content.text(path)
     numbered = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip("\t")]
     cells = [line.split("\t") for _, line in numbered]
     width = len(cells[0]) if cells else 0
@@ -230,7 +275,7 @@ def read_table(path: Path, fill: bool = False) -> Rows:
             has not as many cells as the header.
         OSError: the file cannot be read.
     """
-    return _quoted(path, read_text(path), None, fill)
+    return _quoted(path, file_content.text(path), None, fill)
 
 
 def _quoted(path: Path, text: str, separator: str | None, fill: bool = False) -> Rows:
@@ -260,10 +305,25 @@ def _quoted(path: Path, text: str, separator: str | None, fill: bool = False) ->
 
 
 def _separator(text: str) -> str:
-    """Return the separator that occurs most often in the header outside quotes."""
+    """Return the separator that occurs most often in the header outside quotes.
+
+    If several occur, those that give the first rows as many cells as the header go first.
+    """
     header = _HEADER.match(text.lstrip("\n"))
     bare = re.sub(r'"[^"]*"', "", header[0]) if header else ""
-    return max(_SEPARATORS, key=bare.count)
+    present = [one for one in sorted(_SEPARATORS, key=bare.count, reverse=True) if one in bare]
+    if len(present) < 2:
+        return present[0] if present else next(iter(_SEPARATORS))
+    return next((one for one in present if _is_even(text, one)), present[0])
+
+
+def _is_even(text: str, separator: str) -> bool:
+    """Return whether a separator divides the first rows into equal numbers of cells."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        return len({len(row) for row in islice(reader, _TRIED) if any(row)}) == 1
+    except csv.Error:
+        return False
 
 
 def _table(
@@ -299,7 +359,9 @@ def _table(
         rows.append(row)
         lines.append(line)
     columns = {name: [row[at] for row in rows] for at, name in enumerate(header) if name}
-    return Rows(path.name, columns, lines, "line", start)
+    return Rows(
+        path.name, columns, lines, "line", start, _SEPARATORS.get(separator, repr(separator))
+    )
 
 
 def _uneven(separator: str, longer: bool) -> str:
@@ -307,3 +369,23 @@ def _uneven(separator: str, longer: bool) -> str:
     if longer:
         return f"Cells are separated by {called}: put a text that contains any in double quotes."
     return f"Cells are separated by {called}: write an empty cell for a value that is missing."
+
+
+def paragraphs(path: Path, column: str) -> Rows:
+    """Return the paragraphs of a text file as rows of one column.
+
+    Raises:
+        TableError: the encoding is unknown, or there is no paragraph.
+        OSError: the file cannot be read.
+    """
+    found: list[str] = []
+    lines: list[int] = []
+    line = 1
+    for block in file_content.text(path).split("\n\n"):
+        if block.strip():
+            found.append(" ".join(block.split()))
+            lines.append(line)
+        line += block.count("\n") + 2
+    if not found:
+        raise TableError(f"{path} contains no rows. Add at least one, or name another file.")
+    return Rows(path.name, {column: found}, lines, "line")

@@ -1,6 +1,7 @@
 """Rows from other sources in a task's columns: own data and reference data."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,66 +63,98 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = Fals
     """
     made: dict[str, pl.Series] = {}
     for name, field in spec.fields.items():
-        source = _source(rows, name, mapped)
-        if source is None and field.derived:
+        absent = source_of(rows, name, mapped) is None
+        if absent and field.derived:
             continue
-        if source is None and field.optional:
-            made[name] = pl.Series(name, [""] * len(rows.places), dtype=pl.String)
-            continue
-        if source is None:
-            raise _missing(rows, name)
-        lenient = field.optional or (to_report and field.type == "text")
-        values = _converted(rows, source, name, _reader(field.type, field.values, lenient))
+        values: list[Any]
+        if absent and field.optional:
+            values = [""] * len(rows.places)
+        else:
+            optional = field.optional or to_report
+            values = column(rows, name, field.type, mapped, field.values, optional=optional)
         made[name] = pl.Series(name, values, dtype=FIELD_DTYPES[field.type])
     if spec.answer.kind != "none":
-        source = _source(rows, LABEL, mapped)
-        if source is None:
-            raise _missing(rows, LABEL)
-        made[LABEL] = _labels(rows, source, LABEL, spec, mapped, to_report)
+        made[LABEL] = _labels(rows, LABEL, spec, mapped, to_report)
         for name in READINGS if to_report else ():
-            source = _source(rows, name, mapped)
-            if source is not None:
-                made[name] = _labels(rows, source, name, spec, mapped, to_report)
+            if source_of(rows, name, mapped) is not None:
+                made[name] = _labels(rows, name, spec, mapped, to_report)
     return pl.DataFrame(made)
 
 
-def _labels(
-    rows: Rows, source: str, name: str, spec: TaskSpec, mapped: Mapped, to_report: bool
-) -> pl.Series:
+def column(
+    rows: Rows,
+    name: str,
+    kind: str,
+    mapped: Mapped,
+    values: Sequence[str] | None = None,
+    *,
+    blank: bool = False,
+    optional: bool = False,
+) -> list[Any]:
+    """Return the values of one field, converted to its type.
+
+    Args:
+        rows: the rows of a file.
+        name: the field.
+        kind: its type: text, texts, choice or integer.
+        mapped: names of columns.
+        values: the values that a choice may have; None allows every value.
+        blank: whether a text may have no characters except spaces.
+        optional: whether cells may be empty; they become "", [] or None.
+
+    Raises:
+        TableError: the column is missing, or a value does not fit; with the first places.
+    """
+    return _converted(rows, name, mapped, _reader(kind, values, blank, optional))
+
+
+def _labels(rows: Rows, name: str, spec: TaskSpec, mapped: Mapped, to_report: bool) -> pl.Series:
     """Return a column of labels; in a report, an empty one is null."""
     read = _label_reader(spec, mapped.labels)
 
     def or_null(value: Any) -> Any:
-        return None if value is None or not str(value).strip() else read(value)
+        return None if empty(value) else read(value)
 
-    values = _converted(rows, source, name, or_null if to_report else read)
+    values = _converted(rows, name, mapped, or_null if to_report else read)
     many = spec.answer.kind == "multi"
     return pl.Series(name, values, dtype=pl.List(pl.String) if many else pl.String)
 
 
-def _source(rows: Rows, name: str, mapped: Mapped) -> str | None:
-    """Return the column of a field in the file: the first mapped one that exists."""
+def source_of(rows: Rows, name: str, mapped: Mapped) -> str | None:
+    """Return the column of a field in the file: the first mapped one that exists, else None."""
     given = [column for column, field in mapped.columns.items() if field == name]
     return rows.find(*given, name)
 
 
 def _missing(rows: Rows, name: str) -> TableError:
+    where = rows.name if rows.header is None else f"{rows.name}, line {rows.header},"
+    cells = "" if rows.separated_by is None else f" (cells are separated by {rows.separated_by})"
+    hint = sentence(nearest(name, rows.columns))
     return TableError(
-        f"{rows.name} has no column for '{name}'; {nearest(name, rows.columns)}. Say which one it "
-        f"is: `columns:` in the task, or --column {name}=FOUND."
+        f"{where} has no column for '{name}'{cells}; {hint} Name it in `columns` of the task or, "
+        f"for targen report, with --column {name}=FOUND."
     )
+
+
+def sentence(hint: str) -> str:
+    """Return what `nearest` says with a mark at its end."""
+    return hint if hint.endswith("?") else f"{hint}."
 
 
 class _WrongError(ValueError):
     """A value does not fit; the message says why, without the value's line."""
 
 
-def _converted(rows: Rows, source: str, name: str, read: Callable[[Any], Any]) -> list[Any]:
+def _converted(rows: Rows, name: str, mapped: Mapped, read: Callable[[Any], Any]) -> list[Any]:
     """Return the values of a column, converted to the type of the field.
 
     Raises:
-        TableError: some do not fit; the message has the first kind of problem and its lines.
+        TableError: the column is missing, or some values do not fit; the message has the first
+            kind of problem and its lines.
     """
+    source = source_of(rows, name, mapped)
+    if source is None:
+        raise _missing(rows, name)
     made: list[Any] = []
     fault: str | None = None
     places: list[int] = []
@@ -148,25 +181,31 @@ def _places(places: Sequence[int], word: str) -> str:
     return f"{word}s {shown}" + (f" and {more:,} more" if more > 0 else "")
 
 
-def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable[[Any], Any]:
+def _reader(
+    kind: str, values: Sequence[str] | None, blank: bool, optional: bool
+) -> Callable[[Any], Any]:
     """Return the function that converts a value to this type."""
 
     def text(value: Any) -> str:
-        if optional and value is None:
-            return ""
-        if value is None or (isinstance(value, str) and not value.strip() and not optional):
+        if empty(value):
+            if optional or (blank and isinstance(value, str)):
+                return whole(value) if isinstance(value, str) else ""
             raise _WrongError("is empty: fill it in or leave the row out")
         if not isinstance(value, str):
             raise _WrongError(f"must be text, found {_shown(value)}")
         return whole(value)
 
-    def choice(value: Any) -> str:
-        found = _label_text(value)
+    def choice(value: Any) -> str | None:
+        if optional and empty(value):
+            return None
+        found = label_text(value)
         if values and found not in values:
             raise _WrongError(f"is {_shown(value)}, which is none of {', '.join(values)}")
         return text(found)
 
-    def integer(value: Any) -> int:
+    def integer(value: Any) -> int | None:
+        if optional and empty(value):
+            return None
         try:
             if isinstance(value, bool) or int(value) != float(value):
                 raise ValueError
@@ -174,7 +213,17 @@ def _reader(kind: str, values: Sequence[str] | None, optional: bool) -> Callable
             raise _WrongError(f"must be a whole number, found {_shown(value)}") from None
         return int(value)
 
-    return {"text": text, "choice": choice, "integer": integer, "texts": _texts}[kind]
+    def texts(value: Any) -> list[str]:
+        return [] if optional and empty(value) else _texts(value)
+
+    return {"text": text, "choice": choice, "integer": integer, "texts": texts}[kind]
+
+
+def empty(value: Any) -> bool:
+    """Return whether a cell has no value: null, NaN, or blank text."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _texts(value: Any) -> list[str]:
@@ -195,7 +244,7 @@ def whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _label_text(value: Any) -> str | None:
+def label_text(value: Any) -> str | None:
     """Return a label as text, as in the task: true, 1."""
     if value is None:
         return None
@@ -210,9 +259,11 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
     names = list(spec.labels)
     folded = {name.casefold(): name for name in names}
 
+    wanted = ",".join(f"{name}=FOUND" for name in names[:_SHOWN])
+
     def one(value: Any) -> str:
-        text = _label_text(value)
-        if text is None or not text.strip():
+        text = None if empty(value) else label_text(value)
+        if text is None:
             raise _WrongError("is empty: fill it in or leave the row out")
         text = whole(mapping.get(text, text))
         if spec.answer.kind == "span" or text in names:
@@ -222,7 +273,7 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
             return folded[text.casefold()]
         raise _WrongError(
             f"is {_shown(value)}, which is no label of {spec.name} ({', '.join(names)}). Say which "
-            "one it is: `labels:` of the reference in the task, or --label LABEL=FOUND"
+            f"one it is: `labels` of the reference in the task, or --label {wanted}"
         )
 
     def several(value: Any) -> list[str]:
@@ -239,13 +290,17 @@ def _shown(value: Any) -> str:
 def pairs(options: Iterable[str], what: str) -> dict[str, str]:
     """Return found -> wanted for options written WANTED=FOUND, in their order.
 
+    One option may contain several pairs, separated by commas.
+
     Raises:
         TableError: one has another form, or a name comes twice.
     """
     made: dict[str, str] = {}
     for option in options:
-        wanted, sign, found = option.partition("=")
-        if not sign or not wanted or not found or found in made:
-            raise TableError(f"--{what} {option}: write {what.upper()}=FOUND, each FOUND once.")
-        made[found] = wanted
+        parts = option.split(",")
+        for part in parts if all("=" in part for part in parts) else [option]:
+            wanted, sign, found = part.partition("=")
+            if not sign or not wanted or not found or found in made:
+                raise TableError(f"--{what} {option}: write {what.upper()}=FOUND, each FOUND once.")
+            made[found] = wanted
     return made

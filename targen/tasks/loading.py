@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from targen.errors import SpecError
 from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
-from targen.tasks import checks
+from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
 from targen.tasks.endpoints import load_endpoints
 from targen.tasks.profiles import Profile
@@ -197,6 +197,39 @@ def load_task(
     return _load(name, files, recipes, rows, references, endpoints_file, profile)
 
 
+def load_task_file(
+    path: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+    profile: Profile | None = None,
+) -> TaskSpec:
+    """Return the task of one file, which may be in any folder and may be for reports only.
+
+    The tasks that it extends are in the same folder.
+
+    Raises:
+        SpecError: the file does not exist or is wrong.
+    """
+    if not path.is_file():
+        near = nearest(path.name, [other.name for other in path.parent.glob("*.yaml")])
+        raise SpecError(f"There is no file {path}; {near}")
+    file = YamlFile(path)
+    if own_data.REPORT_ONLY in file.data:
+        return own_data.from_file(file)
+    name = file.data.get("name")
+    try:
+        files, broken = _read_files(path.parent)
+        if not isinstance(name, str) or path.stem in broken:
+            raise SpecError(broken.get(path.stem, f"{path}: a task needs a `name` that is text"))
+        recipes = load_recipes(recipes_dir)
+        return _load(name, files, recipes, rows, references, endpoints_file, profile)
+    except SpecError as error:
+        hint = "For a report alone, add `report_only: true`; then `fields` and `answer` are enough."
+        raise SpecError(f"{error}\n{hint}") from None
+
+
 def _load(
     name: str,
     files: Mapping[str, YamlFile],
@@ -207,6 +240,11 @@ def _load(
     profile: Profile | None,
 ) -> TaskSpec:
     file = files[name]
+    if own_data.REPORT_ONLY in file.data:
+        raise SpecError(
+            f"{file.where((own_data.REPORT_ONLY,))}: this task is for reports only; move it to "
+            f"another folder, for targen report FILE --task {file.path.name}"
+        )
     spec = validate(TaskSpec, _extended(name, files), file)
     problems = checks.problems(spec, file)
     recipe = recipes.get(spec.recipe_name)

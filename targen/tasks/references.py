@@ -9,7 +9,7 @@ import polars as pl
 from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.steps import FIELD_DTYPES
-from targen.tasks import import_files, imports
+from targen.tasks import file_content, import_files, imports
 from targen.tasks.imports import Mapped
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def of(
     path = given or spec.reference_file
     name, rows = "reference", None
     if path is not None:
-        name, rows = path.stem, imports.read_file(path, spec, meant)
+        name, rows = file_content.stem(path.name), imports.read_file(path, spec, meant)
     elif source is not None and source.hf is not None:
         name, rows = source.hf.dataset, _from_hub(spec, source, meant)
     elsewhere = {}

@@ -102,10 +102,10 @@ class TaskSpec(BaseModel):
     examples: list[Example] = Field(default_factory=list)
     """human-made rows, for methods that grow a data set from examples."""
     examples_file: str | None = None
-    """a YAML file beside the task with the key `examples`, instead of them."""
+    """a file beside the task, instead of them: YAML with the key `examples`, or a table with one
+    column per field and `label`."""
     rows_file: str | None = None
-    """a file beside the task with rows to label, for `instances: file`; JSON lines or CSV, with one
-    column per field."""
+    """a file beside the task with rows to label, for `instances: file`; one column per field."""
     budget_usd: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     """limit in US dollars for all runs of this task together; None sets no limit."""
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)

@@ -128,7 +128,10 @@ def test_the_finished_table_of_a_task_can_be_reported_on(place: Path) -> None:
         (("mine.csv", "--task", "rte", "--column", "premis=label"), "rte has no such field"),
         (("mine.csv", "--task", "rte", "--column", "premise"), "write COLUMN=FOUND"),
         (("mine.csv", "--task", "rte", "--reference", "no.csv"), "There is no file no.csv"),
-        (("mine.txt", "--task", "rte"), "must end in .parquet, .jsonl, .csv or .tsv"),
+        (
+            ("mine.txt", "--task", "rte"),
+            "must end in .parquet, .jsonl, .ndjson, .json, .csv or .tsv",
+        ),
         (("mine.csv", "--task", "rte", "--output", "mine.csv"), "name another --output"),
     ],
 )

@@ -150,7 +150,11 @@ def test_a_changed_file_changes_the_step(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "name", "message"),
     [
-        ("text\nHooray\n", "rows.csv", "line 1: the column 'note' is missing; valid: text"),
+        (
+            "text\nHooray\n",
+            "rows.csv",
+            "line 1, has no column for 'note' (cells",
+        ),
         ("note\n", "rows.csv", "contains no rows"),
         ('{"note": 3}\n', "rows.jsonl", "line 1: 'note' must be text, found 3"),
         ('{"note": "a"}\n[1]\n', "rows.jsonl", "line 2: a row must be a JSON object"),
@@ -162,12 +166,17 @@ def test_a_changed_file_changes_the_step(tmp_path):
         (
             '{"note": "a"}\n{"note": null}\n',
             "rows.jsonl",
-            "line 2: the column 'note' is missing",
+            "line 2: 'note' is empty",
         ),
-        ("sep=;\ntext;n\nHooray;1\n", "rows.csv", "line 2: the column 'note' is missing"),
+        (
+            "sep=;\ntext;n\nHooray;1\n",
+            "rows.csv",
+            "line 2, has no column for 'note' (cells",
+        ),
         (b"note\nl\xe4rm\n", "rows.csv", "rows.csv is not UTF-8: line 2 holds the byte 0xe4"),
         (b"l\xe4rm\n", "rows.txt", "rows.txt is not UTF-8: line 1 holds the byte 0xe4"),
-        ("x", "rows.xlsx", "must end in .parquet, .jsonl, .csv, .tsv or .txt"),
+        ("x", "rows.xlsx", "'rows.xlsx' is a spreadsheet: save it as CSV"),
+        ("x", "rows.doc", "must end in .parquet, .jsonl, .ndjson, .json, .csv, .tsv or .txt"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_line(tmp_path, rows, name, message):

@@ -1,7 +1,11 @@
+import gzip
 import json
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from targen.errors import TableError
 from targen.tasks.import_files import read, read_table
@@ -19,12 +23,17 @@ def test_all_kinds_hold_the_same(tmp_path):
         ("t.csv", frame.write_csv()),
         ("t.tsv", frame.write_csv(separator="\t")),
         ("t.jsonl", frame.write_ndjson()),
+        ("t.ndjson", frame.write_ndjson()),
+        ("t.csv.gz", gzip.compress(frame.write_csv().encode())),
+        ("t.jsonl.zst", zstandard.compress(frame.write_ndjson().encode())),
+        ("t.TSV.GZ", gzip.compress(frame.write_csv(separator="\t").encode())),
         ("t.CSV", "\ufeff" + frame.write_csv()),
     ):
         rows = read(written(tmp_path, name, text))
         assert rows.columns == frame.to_dict(as_series=False), name
         assert rows.place_word == "line"
-        assert list(rows.places) == ([1, 2] if name == "t.jsonl" else [2, 3])
+        assert list(rows.places) == ([1, 2] if "json" in name else [2, 3]), name
+        assert (rows.separated_by is None) == ("json" in name)
     frame.write_parquet(tmp_path / "t.parquet")
     rows = read(tmp_path / "t.parquet")
     assert rows.columns == frame.to_dict(as_series=False)
@@ -63,9 +72,67 @@ def test_lines_are_those_of_the_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        '[{"a": "x", "b": 1}, {"a": "y"}]',
+        '{"version": 2, "data": [{"a": "x", "b": 1}, {"a": "y"}]}',
+        '{"a": ["x", "y"], "b": [1, null]}',
+        '{"a": {"0": "x", "1": "y"}, "b": {"0": 1, "1": null}}',
+        '{"a": "x", "b": 1}\n{"a": "y"}\n',
+    ],
+)
+def test_json_as_other_programs_write_it(tmp_path, content):
+    assert read(written(tmp_path, "t.json", content)).columns == {"a": ["x", "y"], "b": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "called"),
+    [("a;b,c\n1;2\n", "semicolons"), ("a|b\n1|2\n", "vertical bars"), ("a\tb\n1\t2\n", "tabs")],
+)
+def test_the_separator_is_found_and_named(tmp_path, text, called):
+    rows = read(written(tmp_path, "t.csv", text))
+    assert (rows.separated_by, len(rows.columns)) == (called, 2)
+
+
+def test_numbers_of_classes_are_read_as_their_names(tmp_path):
+    table = pa.table({"text": ["x", "y", "z"], "label": [1, 0, -1], "n": [0, 1, 2]})
+    features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}, "n": {"_type": "Value"}}
+    described = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(described), tmp_path / "t.parquet")
+    columns = read(tmp_path / "t.parquet").columns
+    assert (columns["label"], columns["n"]) == (["yes", "no", None], [0, 1, 2])
+    broken = {"huggingface": '{"info": {"features": {"label": 3}}}'}
+    pq.write_table(table.replace_schema_metadata(broken), tmp_path / "t.parquet")
+    assert read(tmp_path / "t.parquet").columns["label"] == [1, 0, -1]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("t.txt", "a", r"must end in \.parquet, \.jsonl, \.csv or \.tsv"),
+        ("t.csv.gz", "a\n1\n", "t.csv.gz cannot be decompressed with gzip"),
+        ("t.csv.gz", gzip.compress(b"a\n1\n" * 99)[:-12], "cannot be decompressed with gzip"),
+        ("t.csv.zst", "a\n1\n", "t.csv.zst cannot be decompressed with Zstandard"),
+        (
+            "t.csv.zst",
+            zstandard.compress(b"".join(b"%d\n" % (n * n) for n in range(99999)))[:-9],
+            "decompressed with Zstandard: the file is incomplete",
+        ),
+        ("t.csv", gzip.compress(b"a\n1\n"), r"t.csv is compressed with gzip: let .* end in \.gz"),
+        ("t.csv", b"PAR1....PAR1", r"is a Parquet file: let its name end in \.parquet"),
+        ("t.csv", b"PK\x03\x04rest", "is a workbook or an archive .*: save it as CSV, UTF-8"),
+        ("t.xlsx", b"PK\x03\x04rest", "'t.xlsx' is a spreadsheet: save it as CSV"),
+        ("t.cvs", "a\n1\n", r"did you mean '\.csv'\?"),
+        ("t.gz", "a\n1\n", "must end in"),
+        ("t.json", '{"a": 1, "b": 2}', "expected a list of objects.*Found an object with the keys"),
+        ("t.json", '{"a": [1, 2], "b": [1]}', "expected a list of objects"),
+        ("t.json", "[1, 2]", "Found a list with other items"),
+        ("t.json", "3", "Found a single value"),
+        ("t.json", "[]", "contains no rows"),
+        ("t.json", '[{"a": 1},\n {"a": ]', "t.json is not valid JSON: .*line 2"),
+        ("t.json", '{"a": 1}\n{"a": }\n', "t.json, line 2 is not valid JSON"),
+        ("t.json", '[{"a": 1, "a": 2}]', "two values for 'a'"),
+        ("t.json", "[" * 100_000, "nested too deeply|not valid JSON"),
+        ("t.txt", "a", r"must end in \.parquet, \.jsonl, \.ndjson, \.json, \.csv or \.tsv"),
         ("t", "a", "must end in"),
         ("t.csv", "", "t.csv contains no rows"),
         ("t.csv", "a,b\n", "contains no rows"),

@@ -64,7 +64,7 @@ def test_a_file_given_at_the_call_goes_first(tmp_path):
     ("more", "words"),
     [
         ("reference: {file: absent.csv}", r"mood.yaml:\d+: reference.file: there is no file 'ab"),
-        ("reference: {file: gold.txt}", "reference.file: 'gold.txt' must end in one of .parquet"),
+        ("reference: {file: gold.txt}", "reference.file: the name of 'gold.txt' must end in .parq"),
         ("reference: {file: ../gold.csv}", "reference.file: '../gold.csv' leaves the folder"),
         ("elsewhere: {far: {file: absent.csv}}", "elsewhere.far.file: there is no file"),
         ("elsewhere: {far: {columns: {a: note}}}", "elsewhere.far: it needs a `file` or `hf`"),
@@ -100,7 +100,7 @@ def test_a_folder_of_references_goes_first_also_for_what_extends_the_task(tmp_pa
     (given / "child.jsonl").write_text('{"note": "own", "label": "glad"}')
     assert names("child") == ["own"]
     (given / "child.csv").write_text("a\n")
-    with pytest.raises(SpecError, match=r"child.jsonl and child.csv are both for 'child'"):
+    with pytest.raises(SpecError, match=r"child.csv and child.jsonl are both for 'child'"):
         names("child")
     with pytest.raises(SpecError, match="there is no such folder; set TARGEN_REFERENCES_DIR"):
         load_task("mood", folder, RECIPES, references=tmp_path / "absent")
