@@ -113,7 +113,7 @@ def from_file(file: YamlFile) -> TaskSpec:
 
 
 def _attached(spec: TaskSpec, path: Path, file: YamlFile | None) -> TaskSpec:
-    known = file is not None
+    gold = task_files.reference_file(spec, (), file, None) if file else None
     spec.attach(
         Attached(
             source=path,
@@ -122,8 +122,8 @@ def _attached(spec: TaskSpec, path: Path, file: YamlFile | None) -> TaskSpec:
             per_slot=False,
             drops=False,
             ancestors=(),
-            reference_file=task_files.reference_file(spec, (), file, None) if known else None,
-            elsewhere_files=task_files.elsewhere_files(spec, file) if known else {},
+            reference_file=gold,
+            elsewhere_files=task_files.elsewhere_files(spec, file) if file else {},
             seed_rows=[],
             given_rows=[],
         )

@@ -51,7 +51,8 @@ def test_a_page_a_json_and_a_table_are_written(place: Path) -> None:
     gold = rows(place / "gold.parquet", seed=1, premise="text", hypothesis="claim")
     said = told(file, "--task", "rte", "--reference", gold, "--output", place / "out",
                 "--column", "premise=text", "--column", "hypothesis=claim")  # fmt: skip
-    assert said.startswith("60 rows of mine.csv:")
+    read = "Read mine.csv: 60 rows; premise (column text), hypothesis (column claim), label; cells "
+    assert said.startswith(f"{read}separated by commas; no empty cells. 60 rows of mine.csv: ")
     assert "out/mine.report.html" in said
     content = json.loads((place / "out" / "mine.report.json").read_text())
     table = pl.read_parquet(place / "out" / "mine.report.parquet")
@@ -133,6 +134,11 @@ def test_the_finished_table_of_a_task_can_be_reported_on(place: Path) -> None:
             "must end in .parquet, .jsonl, .ndjson, .json, .csv or .tsv",
         ),
         (("mine.csv", "--task", "rte", "--output", "mine.csv"), "name another --output"),
+        (("mine.csv",), "Name the columns of mine.csv with text: --text A,B. It has premise, hyp"),
+        (("mine.csv", "--text", "premis"), "no such column; did you mean 'premise'? Cells are"),
+        (("mine.csv", "--text", "premise", "--task", "rte"), "Give --task, or --text"),
+        (("mine.csv", "--task", "rte", "--label", "a", "--label", "b"), "is already --label a"),
+        (("mine.csv", "--task", "no.yaml"), "There is no file no.yaml"),
     ],
 )
 def test_what_is_wrong_is_one_clear_error(place: Path, words: tuple[str, ...], said: str) -> None:
@@ -165,6 +171,41 @@ def test_a_secret_that_only_runs_read_is_named(
     # The simulator needs no key.
     monkeypatch.delenv("TARGEN_EMBEDDING_MODEL")
     told(place / "mine.csv", "--task", "rte")
+
+
+def test_own_data_need_no_task(place: Path) -> None:
+    frame = entailment(60, " w1").rename({"premise": "The text", "label": "y"})
+    frame = frame.with_columns(
+        y=pl.when(pl.int_range(60) < 6).then(None).otherwise(pl.col("y") == "entailment")
+    )
+    (place / "mine.csv").write_text(frame.write_csv(separator=";"))
+    said = told("mine.csv", "--text", "The text,hypothesis", "--label", "y",
+                "--label", "yes=true,no=false")  # fmt: skip
+    assert said.startswith(
+        "Read mine.csv: 60 rows; The_text (column The text), hypothesis, label (column y); cells "
+        "separated by semicolons; empty cells: label 6. 60 rows of mine.csv: Not fit for release"
+    )
+    assert "10% of the rows (6) have an empty label." in said
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    assert (content["title"], content["labels"]["names"]) == ("mine.csv", ["no", "yes"])
+    # Gold rows have the same columns; a label that only they have counts as well.
+    gold = frame.with_columns(y=pl.lit("maybe"))
+    gold.write_ndjson(place / "gold.jsonl")
+    told("mine.csv", "--text", "The text,hypothesis", "--label", "y", "--reference", "gold.jsonl")
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    assert content["labels"]["names"] == ["false", "maybe", "true"]
+
+
+def test_a_short_task_file_is_enough(place: Path) -> None:
+    rows(place / "mine.jsonl")
+    (place / "short.yaml").write_text(
+        "report_only: true\nfields: [premise, hypothesis]\n"
+        "answer: {labels: [entailment, not_entailment]}\n"
+        "gates: [{metric: exact_duplicates, at_most: 0}]\n"
+    )
+    told("mine.jsonl", "--task", "short.yaml")
+    content = json.loads((place / "reports" / "mine.report.json").read_text())
+    assert (content["task"], len(content["gates"])) == ("short", 1)
 
 
 def test_hostile_rows_and_names_stay_text(place: Path) -> None:
