@@ -2,6 +2,8 @@
 VENV := .venv
 PYTHON_BIN := $(VENV)/bin/python
 PORT ?= 3000
+# STRICT=1: gates of severity `warn` fail, too. PLAN=1: make compare only shows what it would make.
+FLAGS := $(if $(filter-out 0 no off,$(STRICT)),--strict) $(if $(filter-out 0 no off,$(PLAN)),--plan)
 
 # Dagster starts many processes. Without cached bytecode, each of them would compile its libraries
 # for five seconds. The caches are in .venv and in this folder.
@@ -15,8 +17,9 @@ PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 help:
 	@echo "make demo              nine tasks with the simulator, then one table and the reports"
 	@echo "make run TASK=rte      all tables of one task"
-	@echo "make compare BASE=rte  a task and all tasks that extend it, to compare their methods"
+	@echo "make compare BASE=rte  a task and all tasks that extend it, where missing or older; PLAN=1 only plans"
 	@echo "make release TASK=rte  an immutable folder of the task's current tables, if all gates pass"
+	@echo "                       STRICT=1 makes failed gates of severity 'warn' an error"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
 	@echo "make test-train        targen train, with PyTorch in an environment of its own"
@@ -34,16 +37,16 @@ $(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
 	@sh deploy/local/setup.sh .venv-train train
 
 demo: $(VENV)/.ready
-	@$(PYTHON_BIN) -m dagster_project.run --demo
+	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --demo
 
 run: $(VENV)/.ready
-	@$(PYTHON_BIN) -m dagster_project.run $(if $(TASK),"$(TASK)")
+	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) $(if $(TASK),"$(TASK)")
 
 compare: $(VENV)/.ready
-	@$(PYTHON_BIN) -m dagster_project.run --compare $(if $(BASE),"$(BASE)")
+	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --compare $(if $(BASE),"$(BASE)")
 
 release: $(VENV)/.ready
-	@$(PYTHON_BIN) -m dagster_project.run --release "$(TASK)"
+	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --release "$(TASK)"
 
 ui: $(VENV)/.ready
 	@exec $(PYTHON_BIN) -m dagster_project.ui "$(PORT)"

@@ -61,7 +61,7 @@ def build(settings: Settings) -> list[AssetsDefinition]:
             data.hold(NAME, context.run.run_id)
             methods = gather(tasks, data)
             found = compare(methods)
-            pages = {"json": found.json_text(), "html": page.render_comparison(found)}
+            pages = {"json": found.json_text(), **page.comparison_pages(found)}
         version = comparison_digest(methods)
         origin = {"step": NAME, "step_digest": version}
         stored = Stored(found.table, step_digest=version, pages=pages, made_by=origin)

@@ -66,16 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="make a task and all that extend it, then the comparison; without BASE only that",
     )
     parser.add_argument("--release", metavar="TASK", help="release a task's current tables")
+    parser.add_argument(
+        "--strict", action="store_true", help="fail if a gate of severity `warn` does not pass"
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="with --compare: show the plan and stop"
+    )
     options = parser.parse_args(arguments)
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
     if asked.count(True) != 1:
         return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
     try:
         if options.release:
-            return release(options.release)
+            return release(options.release, options.strict)
         if options.compare is not None:
-            return compare(options.compare)
-        return demo() if options.demo else run(options.task)
+            return compare(options.compare, options.strict, only_plan=options.plan)
+        return demo(options.strict) if options.demo else run(options.task, options.strict)
     except TargenError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -83,19 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED_STATUS
 
 
-def run(task: str) -> int:
+def run(task: str, strict: bool = False) -> int:
     """Make all tables of one task; return the exit status.
 
     Raises:
         TargenError: the run could not be started.
     """
     _warn_of_simulation()
-    made = make_tasks([task])[0]
-    _show([made])
-    return _report_errors([made])
+    made = make_tasks([task])
+    _show(made)
+    return _end(made, [task], strict)
 
 
-def demo() -> int:
+def demo(strict: bool = False) -> int:
     """Make all tables of the demo tasks with the simulator; return the exit status.
 
     Raises:
@@ -106,17 +112,19 @@ def demo() -> int:
     os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
     made = make_tasks(DEMO_TASKS)
     _show(made)
-    return _report_errors(made)
+    return _end(made, DEMO_TASKS, strict)
 
 
-def compare(base: str) -> int:
-    """Make a task and all that extend it, then the comparison; return the exit status.
+def compare(base: str, strict: bool = False, *, only_plan: bool = False) -> int:
+    """Make a task and all that extend it where needed, then the comparison; return the exit status.
 
-    With the simulator, the default of TARGEN_ROWS is that of the demo. Failed tasks are left out of
-    the comparison.
+    Only tasks whose tables are missing or older than the task are made. With the simulator, the
+    default of TARGEN_ROWS is that of the demo. Failed tasks are left out of the comparison.
 
     Args:
         base: the task that the others extend; empty for the comparison only.
+        strict: fail if a gate of severity `warn` does not pass.
+        only_plan: show what would be made, and stop.
 
     Raises:
         TargenError: the run could not be started.
@@ -124,16 +132,22 @@ def compare(base: str) -> int:
     if not os.environ.get("TARGEN_MODEL"):
         os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
     _warn_of_simulation()
-    names = _group(base) if base else []
-    made = make_tasks(names, then_compare=True)
-    _show(made[: len(names)])
-    if len(made) > len(names) and made[-1].error is None:
-        _show_comparison()
-    return _report_errors(made)
+    names, making = _planned(base) if base else ([], [])
+    if only_plan:
+        return 0
+    made = make_tasks(making, then_compare=True)
+    _show(made[: len(making)])
+    compared = len(made) > len(making) and made[-1].error is None
+    status = _end(made, names if compared else making, strict)
+    if compared:
+        _show_comparison(base)
+    return status
 
 
-def release(task: str) -> int:
+def release(task: str, strict: bool = False) -> int:
     """Release a task's current tables; return the exit status.
+
+    With `strict`, nothing is released if a gate of severity `warn` does not pass.
 
     Raises:
         TargenError: the run could not be started.
@@ -142,10 +156,18 @@ def release(task: str) -> int:
 
     home.prepare()
     _set_rows_from_report(task)
+    if strict and (gates := _gates([task])).warned:
+        sys.stdout.write("\n".join(["", *gates.lines, ""]))
+        return _strict_error(gates, f"{task} is not released: ")
     (made,) = make_tasks([task], job=RELEASE_JOB)
-    if made.error is None:
-        sys.stdout.write(f"\nRelease:\n  {made.metadata[RELEASE]['path']}\n")
-    return _report_errors([made])
+    if made.error is not None:
+        return _report_errors([made])
+    found = made.metadata[RELEASE]
+    rows = f"{found['dagster/row_count']:,} {'simulated ' if found['simulated'] else ''}rows"
+    sys.stdout.write(f"\nRelease of {rows}:\n  {found['path']}\n")
+    if found["simulated"]:
+        sys.stdout.write(f"\n{_SIMULATED}\n")
+    return _end([made], [task], strict)
 
 
 def _warn_of_simulation() -> None:
@@ -169,15 +191,22 @@ def _set_rows_from_report(task: str) -> None:
         os.environ[variable("rows")] = str(report["rows_asked"])
 
 
-def _group(base: str) -> list[str]:
-    from dagster_project.definitions import task_folder  # noqa: PLC0415
+def _planned(base: str) -> tuple[list[str], list[str]]:
+    """Print the plan of a comparison; return the tasks of the group, and those to make."""
+    from dagster_project import comparing  # noqa: PLC0415 - Polars
+    from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
     from targen.quality.comparison import groups  # noqa: PLC0415
 
-    folder = task_folder(Settings.from_environment())
-    found = groups({name: spec.extends for name, spec in folder.load_all().items()})
+    settings = Settings.from_environment()
+    folder = task_folder(settings)
+    specs = folder.load_all()
+    found = groups({name: spec.extends for name, spec in specs.items()})
     if base not in found:
         raise SpecError(f"{folder.tasks_dir}: no task extends '{base}'; {nearest(base, found)}")
-    return found[base]
+    tables = data_folder(settings).tables()
+    planned = comparing.plan([specs[name] for name in found[base]], tables, settings)
+    comparing.show(base, planned)
+    return found[base], [one.spec.name for one in planned if one.making]
 
 
 def make_tasks(
@@ -244,6 +273,60 @@ def _make(
     return made
 
 
+@dataclass(frozen=True)
+class _Gates:
+    """The gates of some tasks.
+
+    Attributes:
+        lines: how many passed, and a line for each.
+        warned: per task with failed gates of severity `warn`, the task and their metrics.
+    """
+
+    lines: list[str]
+    warned: list[str]
+
+
+def _gates(names: Sequence[str]) -> _Gates:
+    """Read the gates from the tasks' reports; tasks without a report are left out."""
+    from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
+    from dagster_project.definitions import data_folder  # noqa: PLC0415
+    from targen.quality.gates import outcome  # noqa: PLC0415
+
+    tables = data_folder(Settings.from_environment()).tables()
+    found = _Gates([], [])
+    for name in names:
+        report = tables.read_json(QUALITY_REPORT, name)
+        if report is None:
+            continue
+        found.lines.extend(summary.gates(name, report, brief=len(names) > 1))
+        warned = [gate["metric"] for gate in report["gates"] if outcome(gate) == "warned"]
+        found.warned.extend([f"{name} ({', '.join(warned)})"] if warned else [])
+    return found
+
+
+def _end(made: Sequence[TaskRun], names: Sequence[str], strict: bool) -> int:
+    """Print the gates of the tasks, then the errors; return the exit status.
+
+    Args:
+        made: the runs. Gates of a run that ended before the report are not shown.
+        names: the tasks, made now or before.
+        strict: whether warnings fail.
+    """
+    ended = {one.task for one in made if one.error and QUALITY_REPORT not in one.metadata}
+    gates = _gates([name for name in names if name not in ended])
+    if gates.lines:
+        sys.stdout.write("\n".join(["", *gates.lines, ""]))
+        sys.stdout.flush()
+    status = _report_errors(made)
+    return _strict_error(gates) if strict and gates.warned and not status else status
+
+
+def _strict_error(gates: _Gates, outcome: str = "") -> int:
+    return _fail(
+        f"{outcome}gates warn, and --strict makes warnings fail: {'; '.join(gates.warned)}"
+    )
+
+
 def _report_errors(made: Sequence[TaskRun]) -> int:
     failed = [one for one in made if one.error is not None]
     for one in failed:
@@ -273,13 +356,13 @@ def _show(made: Sequence[TaskRun]) -> None:
     sys.stdout.flush()
 
 
-def _show_comparison() -> None:
+def _show_comparison(base: str) -> None:
     from dagster_project.definitions import data_folder  # noqa: PLC0415
     from dagster_project.jobs import COMPARISON  # noqa: PLC0415
 
-    address = (
-        data_folder(Settings.from_environment()).tables().address(COMPARISON, COMPARISON, "html")
-    )
+    tables = data_folder(Settings.from_environment()).tables()
+    page = f"{base}.html" if base else "html"
+    address = tables.address(COMPARISON, COMPARISON, page)
     sys.stdout.write(f"\nComparison:\n  {address}\n")
 
 

@@ -1,9 +1,10 @@
-"""The summary table of `make run` and `make demo`."""
+"""What `make run`, `demo`, `compare` and `release` print at the end: a table, and the gates."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from targen.quality.gates import outcome, tally
 from targen.steps import CORRECTED_SET
 from targen.tables.files import Tables
 
@@ -51,6 +52,23 @@ def row(
         else cost([step["cost_usd"] for step in steps if "cost_usd" in step]),
         "seconds": f"{seconds:.1f}",
     }
+
+
+def gates(task: str, report: Mapping[str, Any], brief: bool = False) -> list[str]:
+    """Return the lines about the gates of a task: how many passed, then one line for each.
+
+    Args:
+        task: the task's name.
+        report: the JSON of its quality report.
+        brief: leave out the lines of gates that passed.
+    """
+    judged = report["gates"]
+    rows = " (simulated rows)" if report["simulated"] else ""
+    lines = [f"Gates of {task}{rows}: {tally(judged)}"]
+    for gate in judged:
+        if not (brief and outcome(gate) == "passed"):
+            lines.append(f"  {outcome(gate):<6}  {gate['metric']}: {gate['text']}")
+    return lines
 
 
 def simulated(metadata: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from targen.cli.base import app, report_errors
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
     from targen.operators.estimate import Estimate
+    from targen.store.completions import Store
     from targen.tasks.spec import TaskSpec
 
 _SUMS = (
@@ -43,14 +45,9 @@ def estimate(
 
     The task runs on the simulator. Completions in the store are not counted.
     """
-    from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
-
     spec = base.task(task, rows)
-    opened = base.store(make=True)
-    try:
-        found = asyncio.run(rehearse(spec, _settings(spec), opened, simulator.complete))
-    finally:
-        opened.close()
+    with closing(base.store(make=True)) as opened:
+        found = estimated(spec, opened)
     lines = [
         {"step": step, **asdict(asked)} for step, asks in found.steps.items() for asked in asks
     ]
@@ -63,6 +60,18 @@ def estimate(
     if found.problem:
         typer.echo(f"error: the simulated run is incomplete: {found.problem}", err=True)
         raise typer.Exit(1)
+
+
+def estimated(spec: "TaskSpec", store: "Store") -> "Estimate":
+    """Return the estimate of a task with the settings of the environment.
+
+    Raises:
+        StoreError: the completion store cannot be read.
+        SpecError: the price file cannot be read.
+    """
+    from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
+
+    return asyncio.run(rehearse(spec, _settings(spec), store, simulator.complete))
 
 
 def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":

@@ -190,6 +190,44 @@ class Estimate:
     steps: dict[str, list[RequestCounts]]
     problem: str | None = None
 
+    def totals(self) -> "Totals":
+        """Return the sums over all steps."""
+        counts = [one for asked in self.steps.values() for one in asked]
+        costs = [one.cost_usd for one in counts]
+        return Totals(
+            sum(one.calls for one in counts),
+            sum(one.prompt_tokens + one.output_tokens for one in counts),
+            None if None in costs else sum(cost or 0.0 for cost in costs),
+            any(one.model == EMBEDDED_MODEL for one in counts),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums of estimates.
+
+    Attributes:
+        calls: requests to send.
+        tokens: prompt and output tokens.
+        cost_usd: None if a price is unknown.
+        simulated: whether the simulator answers any of them.
+    """
+
+    calls: int = 0
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+    simulated: bool = False
+
+    def __add__(self, other: "Totals") -> "Totals":
+        """Return the sums of both."""
+        known = self.cost_usd is not None and other.cost_usd is not None
+        return Totals(
+            self.calls + other.calls,
+            self.tokens + other.tokens,
+            (self.cost_usd or 0.0) + (other.cost_usd or 0.0) if known else None,
+            self.simulated or other.simulated,
+        )
+
 
 async def rehearse(
     spec: TaskSpec, settings: Callable[[str], EngineSettings], store: Store, complete: Complete

@@ -1,7 +1,8 @@
 """Gates: bounds that a task sets for its metrics."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import polars as pl
 
@@ -117,6 +118,21 @@ def _sentence(judged: dict[str, Any]) -> str:
     text = f"{words[:1].upper()}{words[1:]}{part}: {state}; required: {judged['wanted']}"
     mild = judged["severity"] == "warn" and judged["passed"] is not True
     return f"{text} (warning only)." if mild else f"{text}."
+
+
+def outcome(judged: Mapping[str, Any]) -> Literal["passed", "warned", "failed"]:
+    """Return what a judged gate means for a run; a gate without a figure is not passed."""
+    if judged["passed"] is True:
+        return "passed"
+    return "failed" if judged["severity"] == "error" else "warned"
+
+
+def tally(judged: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many gates passed, warned and failed, in words."""
+    if not judged:
+        return "none"
+    counts = Counter(map(outcome, judged))
+    return ", ".join(f"{counts[one]} {one}" for one in ("passed", "warned", "failed"))
 
 
 def with_passed(table: pl.DataFrame, judged: Sequence[dict[str, Any]]) -> pl.DataFrame:

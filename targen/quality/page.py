@@ -197,6 +197,20 @@ def unmeasured(metrics: Sequence[Mapping[str, Any]], group: Mapping[str, Any]) -
     return found
 
 
+def comparison_pages(comparison: Comparison) -> dict[str, str]:
+    """Return the pages of a comparison: suffix of the file -> page.
+
+    `html` has all groups. Each group of which a task was made also has a page, `<base>.html`.
+    """
+    pages = {"html": render_comparison(comparison)}
+    for group in comparison.json["groups"]:
+        if any(method["made"] for method in group["methods"]):
+            banner = comparison.json["banner"] if group["simulated"] else None
+            alone = comparison.json | {"groups": [group], "banner": banner}
+            pages[f"{group['base']}.html"] = render_comparison(Comparison(comparison.table, alone))
+    return pages
+
+
 def render_comparison(comparison: Comparison) -> str:
     """Return the comparison as a self-contained page, without scripts; every text is escaped."""
     content = comparison.json
