@@ -88,7 +88,7 @@ def show(base: str, planned: Sequence[Planned]) -> None:
     making = [one.totals for one in planned if one.totals is not None]
     if making:
         total = sum(making, Totals())
-        noun = "task" if len(making) == 1 else "tasks"
+        noun = "task" if len(planned) == 1 else "tasks"
         typer.echo(
             f"\n{len(making)} of {len(planned)} {noun} will be made, about {total.calls:,} calls, "
             f"{total.tokens:,} tokens, {_price(total)}.\n"

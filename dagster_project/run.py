@@ -110,6 +110,11 @@ def demo(strict: bool = False) -> int:
     for name in _REAL_MODEL:
         os.environ.pop(name, None)
     os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
+    count, rows = len(DEMO_TASKS), os.environ["TARGEN_ROWS"]
+    sys.stdout.write(
+        f"Making {count} tasks of {rows} rows with the simulator. Loading Dagster ...\n"
+    )
+    sys.stdout.flush()
     made = make_tasks(DEMO_TASKS)
     _show(made)
     return _end(made, DEMO_TASKS, strict)

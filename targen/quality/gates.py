@@ -130,7 +130,7 @@ def outcome(judged: Mapping[str, Any]) -> Literal["passed", "warned", "failed"]:
 def tally(judged: Sequence[Mapping[str, Any]]) -> str:
     """Return how many gates passed, warned and failed, in words."""
     if not judged:
-        return "none"
+        return "none set"
     counts = Counter(map(outcome, judged))
     return ", ".join(f"{counts[one]} {one}" for one in ("passed", "warned", "failed"))
 

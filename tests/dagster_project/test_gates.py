@@ -36,9 +36,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def made(folder: Path, capsys: pytest.CaptureFixture[str], text: str) -> tuple[int, str]:
     write_task(folder / "tasks", MOOD + text)
+    status, _, err = shell(capsys, "mood")
+    return status, err
+
+
+def shell(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     capsys.readouterr()
-    status = run.main(["mood"])
-    return status, capsys.readouterr().err
+    status = run.main(words)
+    return status, *capsys.readouterr()
 
 
 def test_an_error_ends_the_run_and_a_warning_does_not(
@@ -57,6 +62,46 @@ def test_an_error_ends_the_run_and_a_warning_does_not(
     (found,) = checks("gates")
     assert found.metadata["not_measured"].value == 1
     assert checks("expectations") == []
+
+
+def test_the_last_lines_name_every_gate_and_strict_makes_warnings_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(tmp_path / "tasks", MOOD + GATED % (8, "error"))
+    status, out, err = shell(capsys, "mood")
+    assert (status, err) == (0, "")
+    heading, passed, warned = out.splitlines()[-3:]
+    assert heading == "Gates of mood (simulated rows): 1 passed, 1 warned, 0 failed"
+    assert passed == "  passed  rows: Rows: 8; required: at least 8."
+    assert warned.startswith("  warned  label_noise: Estimated label errors: not measured")
+    status, again, err = shell(capsys, "mood", "--strict")
+    assert status == 1 and again.splitlines()[-3:] == [heading, passed, warned]
+    assert err == "error: gates warn, and --strict makes warnings fail: mood (label_noise)\n"
+
+
+def test_strict_releases_nothing_that_a_gate_warns_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert made(tmp_path, capsys, GATED % (8, "error")) == (0, "")
+    status, out, err = shell(capsys, "--release", "mood", "--strict")
+    assert status == 1 and "warned  label_noise" in out
+    assert err.startswith("error: mood is not released: gates warn")
+    assert not (tmp_path / "data/releases").exists()
+    status, out, err = shell(capsys, "--release", "mood")
+    assert (status, err) == (0, "")
+    assert "Release of 8 simulated rows:" in out and "this is not training data" in out
+    assert out.splitlines()[-1].startswith("  warned  label_noise")
+    (card,) = (tmp_path / "data/releases/mood").glob("*/README.md")
+    assert "- Not measured: Estimated label errors" in card.read_text()
+
+
+def test_a_gate_that_fails_is_named_and_the_run_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_task(tmp_path / "tasks", MOOD + GATED % (9, "error"))
+    status, out, _ = shell(capsys, "mood")
+    assert status == 1
+    assert "  failed  rows: Rows: 8; required: at least 9." in out.splitlines()
 
 
 OWN = """\

@@ -88,7 +88,8 @@ def test_a_run_leaves_every_table_and_says_little(first: str, work: Path) -> Non
     assert sorted(made["label"]) == ["entailment"] * 3 + ["not_entailment"] * 3
     lines = first.splitlines()
     assert sum(line.startswith("rte  ") for line in lines) <= len(STEPS) + 4
-    assert lines[-1].strip() == str(data / "quality_report/rte.html")
+    assert f"  {data / 'quality_report/rte.html'}" in lines
+    assert lines[-5].startswith("Gates of rte (simulated rows): ")
 
 
 def test_a_base_that_nobody_extends(shell: Shell) -> None:
@@ -299,7 +300,11 @@ def test_a_group_is_made_and_compared(
     assert len(extending) > 2
     status, out, err = shell("--compare", "sentiment")
     assert (status, err) == (0, "")
-    assert out.splitlines()[-1].strip() == str(data / "comparison/comparison.html")
+    assert out.splitlines()[-1].strip() == str(data / "comparison/comparison.sentiment.html")
+    alone = (data / "comparison/comparison.sentiment.html").read_text()
+    everything = (data / "comparison/comparison.html").read_text()
+    assert "make run TASK=rte" not in alone and ">sentiment-zerogen<" in alone
+    assert len(alone) < len(everything)
     table = pl.read_parquet(data / "comparison/comparison.parquet")
     made = table.filter(pl.col("made"))
     assert set(made["task"]) == set(extending)
@@ -307,6 +312,44 @@ def test_a_group_is_made_and_compared(
     before = files(data)
     assert shell("--compare")[0] == 0
     assert files(data) == before
+    # Nothing is made again, and the plan says so.
+    status, out, err = shell("--compare", "sentiment")
+    assert (status, err) == (0, "")
+    assert "No task of sentiment needs to be made" in out and " figures, " not in out
+    assert files(data) == before
+    # One table is gone: its task alone is made again.
+    (data / "labels/sentiment-zerogen.parquet").unlink()
+    status, out, err = shell("--compare", "sentiment", "--plan")
+    assert "labels: its table does not exist" in out and "1 of 4 tasks will be made" in out
+    assert not (data / "labels/sentiment-zerogen.parquet").exists()
+    assert shell("--compare", "sentiment")[0] == 0
+    assert files(data) == before
+
+
+def test_a_comparison_does_not_replace_real_rows_with_simulated_ones(
+    work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = work / "compared"
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
+    page = data / "quality_report/sentiment.json"
+    report = json.loads(page.read_text())
+    page.write_text(json.dumps(report | {"simulated": False, "models": ["some-model"]}))
+    try:
+        status, out, _ = shell("--compare", "sentiment", "--plan")
+        assert status == 0
+        assert "rows by some-model are not replaced by simulated rows" in out
+        # Even for another number of rows.
+        monkeypatch.setenv("TARGEN_ROWS", "7")
+        out = shell("--compare", "sentiment", "--plan")[1]
+        assert "made for 6 rows; now 7 are requested; rows by some-model are not" in out
+        assert "3 of 4 tasks will be made" in out
+        monkeypatch.setenv("TARGEN_ROWS", "6")
+        monkeypatch.setenv("TARGEN_MODEL", "some-model")
+        out = shell("--compare", "sentiment", "--plan")[1]
+        assert "its rows are simulated, and TARGEN_MODEL is set" in out
+        assert "3 of 4 tasks will be made" in out
+    finally:
+        page.write_text(json.dumps(report))
 
 
 def test_who_stops_one_run_stops_those_after_it(
@@ -322,6 +365,6 @@ def test_who_stops_one_run_stops_those_after_it(
 
     monkeypatch.setattr(run, "_make", stopped)
     status, out, err = shell("--compare", "sentiment")
-    assert (status, out) == (run.INTERRUPTED_STATUS, "")
+    assert status == run.INTERRUPTED_STATUS and "Gates" not in out
     assert begun == ["sentiment", "sentiment-attrprompt"]
     assert err.count("error: ") == 2
