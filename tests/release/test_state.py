@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import polars as pl
+
 from targen.release.state import State, state_of
 from targen.tables.files import Tables
 from targen.tasks.sections import Gate
@@ -28,7 +30,9 @@ def test_each_reason_is_found_at_its_step(rte: Made) -> None:
     changed = labels.table.with_columns(agreement=0.5)
     tables.write("labels", "rte", replace(labels, table=changed))
     assert found(rte) == ("older", "quality_report", "the tables above were made again")
-    tables.write("labels", "rte", replace(labels, table=changed.with_columns(instance_id=None)))
+    tables.write(
+        "labels", "rte", replace(labels, table=changed.with_columns(instance_id=pl.lit("gone")))
+    )
     assert found(rte)[:2] == ("older", "labels")
     (rte.folder / "labels/rte.parquet").write_text("not Parquet")
     assert found(rte)[0] == "incomplete" and "not a readable Parquet file" in found(rte)[2]
