@@ -6,22 +6,25 @@ import numpy as np
 import polars as pl
 
 from targen.hashing import rng
+from targen.quality import shared_errors
 from targen.quality.agreement import annotated
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
+from targen.quality.shared_errors import ACCURACIES, ACCURACY, MISSING, Bound
 from targen.quality.text import Ints, generator
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import label_key
 
-MISSING = -1
-"""Number of an annotated or corrected label that was not given."""
 LEAST_ROWS = 30
 LEAST_AUDITED = 10
 """Rows with all three labels that an estimate needs, and such rows with equal intended and
 annotated labels."""
 CORRECTED = "corrected"
+LATENT = "latent classes"
+REVIEWED = "reviewed"
+"""Slices of `label_noise`: from the readings, and from a human review, which takes precedence."""
 READINGS = ("intended", "annotated", CORRECTED)
 CHAINS = 500
 CHAIN_STEPS = 60
@@ -29,10 +32,12 @@ ROUNDS = 300
 TOLERANCE = 1e-7
 
 ASSUMPTION = (
-    "Assumes that errors in the intended, the annotated and the corrected label are independent "
-    "given the true label, that each label is right more often than wrong, and that all rows are "
-    "equally hard. If one model gives all three labels, they tend to share errors, and the "
-    "estimate is too low."
+    "The estimate is a lower bound: it assumes that errors in the intended, the annotated and the "
+    "corrected label are independent given the true label, that each label is right more often "
+    "than wrong, and that all rows are equally hard. Readings of one model share errors, and those "
+    "of different models do to some extent. The upper end of the range allows any shared errors, "
+    f"as long as each reading is right on {ACCURACY:.0%} of the rows. The labels alone cannot show "
+    "where in the range the true share is; a human review can."
 )
 
 
@@ -131,14 +136,23 @@ class Noise(NamedTuple):
     """The estimate from latent classes.
 
     Attributes:
-        left: share of the kept rows whose final label is wrong.
+        left: share of the kept rows whose final label is wrong, if errors are independent; the
+            interval covers sampling error only.
         accuracy: reading -> share of its labels that are right.
         n: number of rows that the model was fitted to.
+        bounds: the greatest share of wrong final labels if errors are shared, by `ACCURACIES`.
     """
 
     left: IntervalEstimate
     accuracy: dict[str, IntervalEstimate]
     n: int
+    bounds: tuple[Bound, ...]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lower end if errors are independent, and upper end if they are shared (`ACCURACY`)."""
+        value, low, high = self.left
+        return value if low is None else low, max(high or value, self.bounds[-1].at_most)
 
 
 def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
@@ -183,7 +197,10 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
         own = [r for r, name in enumerate(names) if name.startswith(reading)]
         share = right[:, own].mean(axis=1)
         accuracy[reading] = IntervalEstimate(float(share.mean()), *percentiles(share))
-    return Noise(IntervalEstimate(float(wrong.mean()), *percentiles(wrong)), accuracy, n)
+    filled = shared_errors.filled(patterns[index], final.astype(np.int64), counts)
+    bounds = tuple(shared_errors.most_wrong(filled, len(labels), one) for one in ACCURACIES)
+    left = IntervalEstimate(float(wrong.mean()), *percentiles(wrong))
+    return Noise(left, accuracy, n, bounds)
 
 
 def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
@@ -343,15 +360,22 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if inputs.reviewed is not None and inputs.reviewed.height:
         value, low, high = reviewed_share(inputs.reviewed)
         n = inputs.reviewed.height
-        collector.add(Measure("label_noise", value, n, "reviewed", low, high))
+        collector.add(Measure("label_noise", value, n, REVIEWED, low, high))
     reason = _reason_not_estimable(inputs)
     if reason is not None:
         collector.skip("label_noise", reason)
         return
     found = estimate(readings_of(inputs), label_set(inputs))
+    models = shared_errors.readers(inputs)
     collector.details["noise_assumption"] = ASSUMPTION
-    value, low, high = found.left
+    collector.details["noise"] = {
+        "interval_if_independent": [found.left.low, found.left.high],
+        "bounds": [bound._asdict() for bound in found.bounds],
+        "readers": models,
+        "different_readers": shared_errors.independent(models),
+    }
+    low, high = found.range
     kept = inputs.rows.height
-    collector.add(Measure("label_noise", value, kept, "latent classes", low, high))
+    collector.add(Measure("label_noise", found.left.value, kept, LATENT, low, high))
     for name, (value, low, high) in found.accuracy.items():
         collector.add(Measure("reading_accuracy", value, found.n, name, low, high))
