@@ -105,7 +105,9 @@ def measure(simulations: int = SIMULATIONS, rows: int = ROWS) -> list[dict[str, 
             lines.append((true, value, low, high, low <= true <= high, least <= true <= most))
         means = np.mean(np.array(lines, dtype=float), axis=0)
         keys = ("truth", "estimate", "low", "high", "range_covers", "interval_covers")
-        found.append({"case": name} | dict(zip(keys, (round(float(m), 3) for m in means), strict=True)))
+        found.append(
+            {"case": name} | dict(zip(keys, (round(float(m), 3) for m in means), strict=True))
+        )
     return found
 
 

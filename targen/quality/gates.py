@@ -8,12 +8,13 @@ import polars as pl
 
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.metrics import METRICS
+from targen.quality.noise import LATENT, REVIEWED
 from targen.tasks.sections import Gate
 from targen.tasks.yamlfile import nearest
 
 WHOLE = "all"
-REVIEWED = "reviewed"
-"""The slice of `label_noise` from a human review, which takes precedence."""
+NOISE = "label_noise"
+"""The metric that only a human review or independent readings can decide."""
 
 
 def looked_at(gate: Gate, collector: MetricCollector) -> list[Measure]:
@@ -38,8 +39,9 @@ def judge(wanted: Sequence[Gate], collector: MetricCollector) -> list[dict[str, 
     Returns:
         Per gate metric, slice, slices (each slice -> whether it passed), at_least,
         at_most, wanted (the bounds in words), value (the worst of the slices), passed, severity,
-        why (it was not measured) and text (one sentence). `passed` is None if nothing was
-        measured, which counts as a failure.
+        undecided, why (it was not measured or not decided) and text (one sentence). `passed` is
+        None if nothing was measured, or if the figure does not decide the gate (`undecided`);
+        both count as a failure.
     """
     return [_judge(gate, collector) for gate in wanted]
 
@@ -53,20 +55,50 @@ def _judge(gate: Gate, collector: MetricCollector) -> dict[str, Any]:
         passed = False
     elif found and len(known) == len(found):
         passed = True
+    undecided = [] if not passed else [why for m in known if (why := _open(gate, m, collector))]
+    if undecided:
+        passed = None
     slice_ = gate.slice or (worst or found[0]).slice if found else gate.slice or WHOLE
     judged: dict[str, Any] = {
         "metric": gate.metric,
         "slice": slice_,
-        "slices": {m.slice: _kept(gate, m) for m in found} or {slice_: False},
+        "slices": {m.slice: _kept(gate, m) and not undecided for m in found} or {slice_: False},
         "at_least": gate.at_least,
         "at_most": gate.at_most,
         "wanted": bounds(gate),
         "value": None if worst is None else worst.value,
         "passed": passed,
         "severity": gate.severity,
-        "why": _absent(gate, collector, found) if passed is None else "",
+        "undecided": bool(undecided),
+        "why": " ".join(undecided) or (_absent(gate, collector, found) if passed is None else ""),
     }
     return judged | {"text": _sentence(judged)}
+
+
+def _open(gate: Gate, measure: Measure, collector: MetricCollector) -> str:
+    """Return why a figure within its bounds does not decide the gate; empty if it does.
+
+    Only label noise can be undecided, and only for gates of severity `error`: readings of one model
+    share errors, so their estimate is a lower bound, and a review of few rows excludes little.
+    """
+    if gate.metric != NOISE or gate.severity != "error" or gate.at_most is None:
+        return ""
+    review = collector.get(NOISE, REVIEWED)
+    if review is not None:
+        if review.high is not None and review.high <= gate.at_most:
+            return ""
+        return (
+            f"the reviewed rows ({review.n:,}) allow up to {shown(NOISE, review.high or 1.0)}: "
+            "review more rows with `targen review export`"
+        )
+    if collector.details.get("noise", {}).get("different_readers"):
+        return ""
+    high = 1.0 if measure.high is None else measure.high
+    return (
+        "the annotator and the corrector are not known to be different models. If they share "
+        f"errors, up to {shown(NOISE, high)} may be wrong. Review rows with `targen review "
+        "export`, or give the steps `labels` and `correction` different models"
+    )
 
 
 def _kept(gate: Gate, measure: Measure) -> bool:
@@ -111,10 +143,14 @@ def _sentence(judged: dict[str, Any]) -> str:
     metric = judged["metric"]
     words = METRICS[metric].words if metric in METRICS else metric
     part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"
-    if judged["passed"] is None:
+    if judged["undecided"]:
+        state = f"{shown(metric, judged['value'])}, but not decided, because {judged['why']}"
+    elif judged["passed"] is None:
         state = f"not measured, because {judged['why']}"
     else:
         state = shown(metric, judged["value"])
+        if metric == NOISE and judged["slice"] == LATENT and judged["passed"]:
+            state += " if the readings err independently"
     text = f"{words[:1].upper()}{words[1:]}{part}: {state}; required: {judged['wanted']}"
     mild = judged["severity"] == "warn" and judged["passed"] is not True
     return f"{text} (warning only)." if mild else f"{text}."

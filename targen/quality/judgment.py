@@ -4,6 +4,7 @@ from typing import Final
 
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
+from targen.quality.noise import LATENT, REVIEWED
 from targen.quality.rules import percent
 from targen.quality.shortcuts import FORM, LENGTH
 
@@ -204,10 +205,12 @@ def utility(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
 
 def label_quality(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
     """Return the estimated share of wrong labels, or that nothing estimates it."""
-    for slice_, source in (("reviewed", "human review"), ("latent classes", "three readings")):
-        noise = collector.get("label_noise", slice_)
-        if noise is not None and noise.value is not None:
-            return [_noise(noise, source)]
+    review = collector.get("label_noise", REVIEWED)
+    if review is not None and review.value is not None:
+        return [_reviewed(review)]
+    noise = collector.get("label_noise", LATENT)
+    if noise is not None and noise.value is not None:
+        return [_bounded(noise, collector)]
     if inputs.answer_kind == "none" or collector.get("label_suspects") is not None:
         return []
     reason = collector.skipped.get("label_suspects") or collector.skipped.get("label_noise", "")
@@ -218,11 +221,33 @@ def label_quality(inputs: ReportInputs, collector: MetricCollector) -> list[Foun
     return [("unmeasured", text, "label_noise", 0.0)]
 
 
-def _noise(noise: Measure, source: str) -> Found:
+def _reviewed(noise: Measure) -> Found:
     value = noise.value or 0.0
     text = (
         f"An estimated {percent(value)} of the labels are wrong "
-        f"({percent(noise.low)} to {percent(noise.high)}, from {source})."
+        f"({percent(noise.low)} to {percent(noise.high)}, from human review)."
     )
-    level = "bad" if value >= 0.1 else "warn" if value > 0.05 else "note"
+    return (_level(value), text, "label_noise", 3.0 * value)
+
+
+def _bounded(noise: Measure, collector: MetricCollector) -> Found:
+    """Return the range that three readings leave.
+
+    It counts as unmeasured if the readers may be one model and no classifier checked the labels.
+    """
+    value = noise.value or 0.0
+    text = (
+        f"{percent(noise.low)} to {percent(noise.high)} of the labels are wrong: about "
+        f"{percent(value)} if the three readings err independently, up to {percent(noise.high)} "
+        "if they share errors."
+    )
+    level = _level(value)
+    different = collector.details.get("noise", {}).get("different_readers")
+    if level == "note" and not different and collector.get("label_suspects") is None:
+        text += " A human review narrows this down: targen review export."
+        level = "unmeasured"
     return (level, text, "label_noise", 3.0 * value)
+
+
+def _level(noise: float) -> str:
+    return "bad" if noise >= 0.1 else "warn" if noise > 0.05 else "note"

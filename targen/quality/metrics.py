@@ -196,10 +196,11 @@ _REGISTRY: Final = (
     _share("dropped_share", "agreement", "agreement", "rows dropped by correction",
            "share of rows that correction dropped", "dropped / (kept + dropped)"),
     _share("label_noise", "noise", "agreement", "estimated label errors",
-           "estimated share of wrong final labels", "latent classes over three blind readings; "
-           "a human review, if there is one, takes precedence",
-           "errors that the readings share: the estimate is then too low", "lower",
-           "Dawid and Skene 1979", 0.05, Compared(
+           "estimated share of wrong final labels", "latent classes over three blind readings: a "
+           "lower bound under independence, with a range up to the errors that the readings may "
+           "share; a human review, if there is one, takes precedence",
+           "where in the range the share is, without a review", "lower",
+           "Dawid and Skene 1979; Balsubramani and Freund 2015", 0.05, Compared(
                "label_noise", "Estimated label errors", "Estimated share of wrong final labels, "
                "from blind readings of the same row or from a human review.", zero=True)),
     _share("reading_accuracy", "noise", "agreement", "correct labels of one reading",

@@ -198,7 +198,7 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
         share = right[:, own].mean(axis=1)
         accuracy[reading] = IntervalEstimate(float(share.mean()), *percentiles(share))
     filled = shared_errors.filled(patterns[index], final.astype(np.int64), counts)
-    bounds = tuple(shared_errors.most_wrong(filled, len(labels), one) for one in ACCURACIES)
+    bounds = tuple(shared_errors.most_wrong(filled, len(labels), ACCURACIES))
     left = IntervalEstimate(float(wrong.mean()), *percentiles(wrong))
     return Noise(left, accuracy, n, bounds)
 

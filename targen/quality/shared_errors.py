@@ -81,27 +81,27 @@ def _completions(
     return [(tuple(usual if label == MISSING else label for label in pattern), 1.0)]
 
 
-def most_wrong(cells: Cells, labels: int, accuracy: float) -> Bound:
+def most_wrong(cells: Cells, labels: int, accuracies: Sequence[float]) -> list[Bound]:
     """Return the greatest share of wrong final labels, whatever errors the readings share.
 
     The share of each true label within each cell is free; the only assumption is that every reading
-    is right on at least `accuracy` of the rows. The greatest share of wrong labels is then a linear
+    is right on at least a share of the rows, the accuracy. The greatest share of wrong labels is then a linear
     program. Sources: bounds under arbitrary dependence of classifiers of known accuracy
     (Balsubramani and Freund 2015; Mazzetto et al. 2021), and under contaminated data (Horowitz and
     Manski 1995). The bound is on these rows, so it has no sampling error.
 
-    If the readings differ too often for this accuracy, the greatest possible accuracy is used.
+    If the readings differ too often for an accuracy, the greatest possible one is used instead.
 
     Args:
         cells: the rows.
         labels: number of labels.
-        accuracy: from 0 to 1.
+        accuracies: from 0 to 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 - slow to import
 
     total, kept = float(cells.rows.sum()), float(cells.rows[cells.final != MISSING].sum())
     if not kept:
-        return Bound(accuracy, 0.0)
+        return [Bound(accuracy, 0.0) for accuracy in accuracies]
     # One variable per cell and possible true label: each label that it names, or none of these.
     owner, truth = [], []
     for cell, pattern in enumerate(cells.patterns.tolist()):
@@ -122,17 +122,20 @@ def most_wrong(cells: Cells, labels: int, accuracy: float) -> Bound:
         b_eq=cells.rows,
         method="highs",
     )
-    used = min(accuracy, 1 - float(least.fun) - 1e-9)
+    possible = 1 - float(least.fun) - 1e-9
     wrong = ((cells.final[of] != MISSING) & (cells.final[of] != true)).astype(float)
-    found = linprog(
-        -wrong,
-        A_ub=errors,
-        b_ub=np.full(len(errors), 1 - used),
-        A_eq=rows_of,
-        b_eq=cells.rows,
-        method="highs",
-    )
-    return Bound(used, min(1.0, max(0.0, -float(found.fun) / kept)))
+    bounds = []
+    for used in (min(accuracy, possible) for accuracy in accuracies):
+        found = linprog(
+            -wrong,
+            A_ub=errors,
+            b_ub=np.full(len(errors), 1 - used),
+            A_eq=rows_of,
+            b_eq=cells.rows,
+            method="highs",
+        )
+        bounds.append(Bound(used, min(1.0, max(0.0, -float(found.fun) / kept))))
+    return bounds
 
 
 def readers(inputs: ReportInputs) -> dict[str, list[str]]:

@@ -109,9 +109,11 @@ def headline(judged: Sequence[dict[str, Any]], found: Sequence[dict[str, Any]]) 
     first = next((item["text"] for item in found if item["level"] == worst), "")
     if missed and (blocks or worst != "bad"):
         text = f"{len(missed)} of {plural(len(judged), 'gate')} not passed"
-        unknown = sum(gate["passed"] is None for gate in missed)
-        if unknown:
-            text += f", {unknown} of them not measured"
+        undecided = sum(bool(gate.get("undecided")) for gate in missed)
+        unknown = sum(gate["passed"] is None for gate in missed) - undecided
+        states = [f"{unknown} of them not measured"] * bool(unknown)
+        states += [f"{undecided} of them not decided"] * bool(undecided)
+        text = ", ".join([text, *states])
         ends = "not fit for release" if blocks else "warning only"
         return _headline("bad" if blocks else "note", f"{text}: {ends}.")
     levels = [item["level"] for item in found]

@@ -251,7 +251,11 @@ def _costs(report: Mapping[str, Any]) -> list[dict[str, str]]:
 def _gates(report: Mapping[str, Any]) -> list[dict[str, str]]:
     marks = {True: "Passed:", False: "Not passed:", None: "Not measured:"}
     return [
-        {"mark": marks[gate["passed"]], "text": plain(gate["text"])} for gate in report["gates"]
+        {
+            "mark": "Not decided:" if gate.get("undecided") else marks[gate["passed"]],
+            "text": plain(gate["text"]),
+        }
+        for gate in report["gates"]
     ]
 
 

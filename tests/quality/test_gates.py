@@ -35,7 +35,8 @@ def test_without_a_slice_the_whole_counts_else_review_else_every_slice():
         Measure("label_noise", 0.2, 90, "reviewed"),
     )
     assert judged(noise, metric="label_noise", at_most=0.1)["passed"] is False
-    assert judged(noise, metric="label_noise", slice="latent classes", at_most=0.1)["passed"]
+    latent = judged(noise, metric="label_noise", slice="latent classes", at_most=0.1)
+    assert latent["value"] == 0.02
     each = sheet_of(
         Measure("shortcut", 0.02, 9, "premise only"), Measure("shortcut", 0.3, 9, "length only")
     )
@@ -143,3 +144,52 @@ def test_every_figure_of_the_report_can_have_a_gate():
     assert not unknown, "enter new metrics in targen/quality/metrics.py"
     shares = [row for row in made.json["figures"] if METRICS[row["metric"]].share]
     assert all(0 <= row["value"] <= 1 for row in shares if row["value"] is not None)
+
+
+NOISE = Measure("label_noise", 0.02, 500, "latent classes", 0.005, 0.28)
+
+
+def noise_sheet(*others, different=False):
+    sheet = sheet_of(NOISE, *others)
+    sheet.details["noise"] = {"different_readers": different}
+    return sheet
+
+
+def test_readings_of_one_model_do_not_pass_a_gate_that_blocks():
+    found = judged(noise_sheet(), metric="label_noise", at_most=0.1)
+    assert found["passed"] is None and found["undecided"]
+    assert found["slices"] == {"latent classes": False}
+    assert found["text"] == (
+        "Estimated label errors (latent classes): 2%, but not decided, because the annotator and "
+        "the corrector are not known to be different models. If they share errors, up to 28% may "
+        "be wrong. Review rows with `targen review export`, or give the steps `labels` and "
+        "`correction` different models; required: at most 10%."
+    )
+    assert judged(noise_sheet(different=True), metric="label_noise", at_most=0.1)["passed"]
+    # A lower bound is enough to fail.
+    assert judged(noise_sheet(), metric="label_noise", at_most=0.01)["passed"] is False
+
+
+def test_a_gate_that_warns_takes_the_estimate_and_names_its_condition():
+    found = judged(noise_sheet(), metric="label_noise", at_most=0.1, severity="warn")
+    assert found["passed"] is True
+    assert "2% if the readings err independently" in found["text"]
+
+
+@pytest.mark.parametrize("slice_", [None, "latent classes"])
+def test_a_review_decides_only_with_enough_rows(slice_):
+    few = noise_sheet(Measure("label_noise", 0.0, 5, "reviewed", 0.0, 0.43))
+    found = judged(few, metric="label_noise", at_most=0.1, slice=slice_)
+    assert found["passed"] is None
+    assert "the reviewed rows (5) allow up to 43%: review more rows" in found["text"]
+    many = noise_sheet(Measure("label_noise", 0.02, 100, "reviewed", 0.01, 0.07))
+    assert judged(many, metric="label_noise", at_most=0.1, slice=slice_)["passed"] is True
+    bad = noise_sheet(Measure("label_noise", 0.2, 100, "reviewed", 0.14, 0.28))
+    assert judged(bad, metric="label_noise", at_most=0.1)["passed"] is False
+    assert judged(bad, metric="label_noise", at_most=0.1, slice="latent classes")["passed"] is None
+
+
+def test_the_headline_counts_what_is_not_decided():
+    gates_ = [judged(noise_sheet(), metric="label_noise", at_most=0.1)]
+    text = verdict.headline(gates_, [])["text"]
+    assert text == "1 of 1 gate not passed, 1 of them not decided: not fit for release."

@@ -38,7 +38,8 @@ def test_what_is_to_act_on_comes_first():
     assert [item["level"] for item in found] == ["bad", "bad", "note", "good"]
     assert (
         found[0]["text"]
-        == "An estimated 20% of the labels are wrong (10% to 30%, from three readings)."
+        == "10% to 30% of the labels are wrong: about 20% if the three readings err independently, "
+        "up to 30% if they share errors."
     )
     assert found[1]["text"] == "5% of the rows (1) repeat an earlier row exactly."
     assert found[2]["unmeasured"], "nothing measured the training value"
