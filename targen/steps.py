@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised when a column is added or removed, or when its meaning changes."""
 
 DAMAGED: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -34,6 +34,9 @@ REJECTED: Final = "rejected"
 PLANTED: Final = "planted"
 """Rows that went through correction a second time, under a label known to be wrong."""
 
+REVIEWS: Final = "reviews"
+"""Verdicts of human reviewers on rows of the corrected set."""
+
 REASONS: Final = (
     "malformed",
     "refused",
@@ -54,6 +57,7 @@ REASONS: Final = (
     "misleading",
     "outranked",
     "dropped",
+    "human_review",
     "surplus",
 )
 """Values of `rejected.reason`: why a requested item did not become a row."""
@@ -294,6 +298,13 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 ),
                 _WAY,
                 _DIFFICULTY,
+                Column(
+                    "label_before_review",
+                    TaskType.LABEL,
+                    "The label that a person saw in the review; null if none saw the row.",
+                ),
+                Column("human_reviewer", pl.String, "Who reviewed the row; null if nobody did."),
+                Column("human_reviewed_at", pl.String, "When, UTC; null if nobody did."),
                 _REQUEST_IDS,
             ),
             id_column="instance_id",
@@ -357,6 +368,16 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         replace(_ANNOTATED, dtype=pl.String),
         replace(_CORRECTED, dtype=pl.String),
         _REQUEST_IDS,
+    ),
+    REVIEWS: (
+        _INSTANCE_ID,
+        Column("content", pl.String, "Hash of the fields and the label that the person saw."),
+        Column("right", pl.Boolean, "Whether the person found the label right."),
+        Column("label", pl.String, "The label that the person gave instead; null if none."),
+        Column("comment", pl.String, "The person's comment."),
+        Column("seen_label", pl.String, "The label that the person saw."),
+        Column("reviewer", pl.String, "Who reviewed the row."),
+        Column("reviewed_at", pl.String, "When the verdict was first imported, UTC."),
     ),
     PLANTED: (
         _INSTANCE_ID,

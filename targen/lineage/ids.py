@@ -45,6 +45,11 @@ def instance_id(task: str, slot: int, intended_label: Any, fields: Mapping[str, 
     return short_id(["instance", task, slot, intended_label, fields])
 
 
+def reviewed_content(fields: Mapping[str, Any], label: Any) -> str:
+    """Return the hash of a row as a reviewer saw it; a verdict lapses if it changes."""
+    return short_id(["review", fields, label])
+
+
 def rejected_id(
     task: str, step: str, number: int, request_ids: Sequence[str], slot: int | None
 ) -> str:

@@ -86,9 +86,9 @@ def most_wrong(cells: Cells, labels: int, accuracies: Sequence[float]) -> list[B
 
     The share of each true label within each cell is free; the only assumption is that every reading
     is right on at least a share of the rows, the accuracy. The greatest share of wrong labels is
-    then a linear program. Sources: bounds under arbitrary dependence of classifiers of known accuracy
-    (Balsubramani and Freund 2015; Mazzetto et al. 2021), and under contaminated data (Horowitz and
-    Manski 1995). The bound is on these rows, so it has no sampling error.
+    then a linear program. Sources: bounds under arbitrary dependence of classifiers of known
+    accuracy (Balsubramani and Freund 2015; Mazzetto et al. 2021), and under contaminated data
+    (Horowitz and Manski 1995). The bound is on these rows, so it has no sampling error.
 
     If the readings differ too often for an accuracy, the greatest possible one is used instead.
 
