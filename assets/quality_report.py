@@ -114,7 +114,7 @@ def gather(
         above: step -> its stored table.
         llm: gives access to the completion store.
         data_docs: relative address of the page of expectations, if any.
-        looked_at: verdicts of the human review, if any.
+        looked_at: the result of the human review, if any.
 
     Raises:
         StoreError: the completion store cannot be read.
@@ -161,17 +161,19 @@ def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reviewed(spec: TaskSpec, above: Mapping[str, Stored], storage: Storage) -> pl.DataFrame | None:
-    """Return the human verdicts that apply to the current rows, None without a review.
+    """Return what the human verdicts say of the current rows, None without a review.
 
     Raises:
         TableError: the verdicts cannot be read.
     """
-    from targen.quality import review  # noqa: PLC0415 - not when loading
+    from targen.quality.review_strata import in_force  # noqa: PLC0415 - not when loading
+    from targen.tables import reviews  # noqa: PLC0415
 
-    verdicts = review.stored(storage, spec.name)
+    verdicts = reviews.stored(storage, spec.name)
     if verdicts is None or spec.answer.kind == "none":
         return None
-    return review.in_force(spec, above[CORRECTED_SET].table, above[LABELS].table, verdicts)
+    corrected = above[CORRECTED_SET]
+    return in_force(spec, corrected.table, corrected.rejected, above[LABELS].table, verdicts)
 
 
 def digest_now(spec: TaskSpec, storage: Storage) -> str:
@@ -180,6 +182,6 @@ def digest_now(spec: TaskSpec, storage: Storage) -> str:
     Raises:
         TableError: the verdicts cannot be read.
     """
-    from targen.quality import review  # noqa: PLC0415 - not when loading
+    from targen.tables import reviews  # noqa: PLC0415 - not when loading
 
-    return report_digest(spec, review.identity(review.stored(storage, spec.name)))
+    return report_digest(spec, reviews.identity(reviews.stored(storage, spec.name)))

@@ -25,7 +25,7 @@ from resources.llm import LLMResource
 from resources.tasks import TaskFolder
 from targen.errors import StepError, TargenError
 from targen.settings import Settings
-from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
 
@@ -91,6 +91,7 @@ async def make(
         run_step,
         step_digest,
     )
+    from targen.tables import reviews  # noqa: PLC0415
 
     step, started = context.asset_key.path[-1], time.monotonic()
     with readable_errors():
@@ -99,12 +100,16 @@ async def make(
         # For all steps, so that a missing key is reported before the first paid call.
         llm.check_keys(set(named.values()))
         frames = {name: stored.table for name, stored in upstream.items()}
+        reviewed = None
+        if step == CORRECTED_SET:
+            reviewed = reviews.stored(data.tables().storage, spec.name)
+        verdicts = reviews.identity(reviewed)
         try:
             with canceled_by_signals():
                 async with llm.engine(
                     context.run.run_id, spec.name, step, named.get(step), spec.budget_usd
                 ) as engine:
-                    output = await run_step(step, spec, frames, engine)
+                    output = await run_step(step, spec, frames, engine, reviewed)
         except StepError as error:
             if not error.rejected:
                 raise
@@ -115,9 +120,9 @@ async def make(
             output.table,
             output.rejected,
             output.asked,
-            step_digest(step, spec),
+            step_digest(step, spec, verdicts),
             planted=output.planted,
-            made_by=made_by(step, spec),
+            made_by=made_by(step, spec, verdicts),
         )
         # A run that has lost its partition lock must not overwrite another run's table.
         data.hold(spec.name, context.run.run_id)
@@ -155,6 +160,8 @@ def finish(
         metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
     if stored.asked is not None:
         metadata["asked"] = stored.asked
+    if "human_reviewer" in table.columns:
+        metadata["reviewed_by_people"] = table["human_reviewer"].count()
     metadata |= {
         **extra,
         "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),

@@ -134,17 +134,19 @@ def first_changed(
 
 
 def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
-    """Return step -> its current step digest; that of the report includes human verdicts.
+    """Return step -> its current step digest, which includes the human verdicts.
 
     Raises:
         SpecError: the task's file is wrong.
         TableError: the verdicts cannot be read.
     """
     from targen.operators import step_digest  # noqa: PLC0415 - not when loading
+    from targen.tables import reviews  # noqa: PLC0415
 
-    spec = tasks.load(task)
-    steps = {step: step_digest(step, spec) for step in ROW_STEPS}
-    return {**steps, QUALITY_REPORT: quality_report.digest_now(spec, data.tables().storage)}
+    spec, storage = tasks.load(task), data.tables().storage
+    verdicts = reviews.identity(reviews.stored(storage, task))
+    steps = {step: step_digest(step, spec, verdicts) for step in ROW_STEPS}
+    return {**steps, QUALITY_REPORT: quality_report.digest_now(spec, storage)}
 
 
 def materializations(

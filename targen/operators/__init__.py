@@ -51,7 +51,11 @@ class StepOutput:
 
 
 async def run_step(
-    step: str, spec: TaskSpec, upstream: Mapping[str, pl.DataFrame], llm: LLM | None
+    step: str,
+    spec: TaskSpec,
+    upstream: Mapping[str, pl.DataFrame],
+    llm: LLM | None,
+    reviews: pl.DataFrame | None = None,
 ) -> StepOutput:
     """Run one step of a task and return its table.
 
@@ -60,13 +64,14 @@ async def run_step(
         spec: the task.
         upstream: step -> table, for the steps in `UPSTREAM[step]`.
         llm: the engine.
+        reviews: verdicts of human reviewers, for the corrected set.
 
     Raises:
         StepError: the step cannot make its table.
         EndpointError, BudgetError, StoreError: raised by the engine.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
-    result = await operator.run(StepInput(spec, upstream, llm), params)
+    result = await operator.run(StepInput(spec, upstream, llm, reviews), params)
     kind = spec.answer.kind
     return StepOutput(
         table=steps.frame(result.rows, steps.schema(step, spec.field_types, kind)),
@@ -118,10 +123,15 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
             return None
 
 
-def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
+def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, Any]:
     """Return how a step made its table, for audits.
 
     The record is self-contained, because task and recipe files may change later.
+
+    Args:
+        step: a key of `UPSTREAM`.
+        spec: the task.
+        reviews: identity of the human verdicts that the corrected set has; None without any.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
     prompt = operator.prompt
@@ -132,25 +142,32 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
         "operator": operator.name,
         "params": params.model_dump(mode="json"),
         "prompt": {"name": prompt, "sha256": template_digest(prompt)} if prompt else None,
-        "step_digest": step_digest(step, spec),
+        "step_digest": step_digest(step, spec, reviews),
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
-        "upstream": list(UPSTREAM[step]),
+        "upstream": [*UPSTREAM[step], *([] if reviews is None else [steps.REVIEWS])],
     }
 
 
-def step_digest(step: str, spec: TaskSpec) -> str:
+def step_digest(step: str, spec: TaskSpec, reviews: str | None = None) -> str:
     """Return the sha256 of everything that determines a step's table, except upstream tables.
 
     It covers operator, parameters, prompt, schema version, and the parts of the task that the step
     reads, including the content of files that the task names.
+
+    Args:
+        step: a key of `UPSTREAM`.
+        spec: the task.
+        reviews: identity of the human verdicts, which only the corrected set reads; None without
+            any.
     """
     choice = spec.recipe.choice(step)
     operator, params = resolve(choice, step)
     dumped = spec.model_dump(mode="json")
     names = (*steps.READ_BY_ALL, *steps.REGISTRY[step].reads, *operator.reads)
     parts = {name: dumped[name] if name in dumped else getattr(spec, name) for name in names}
+    review = {} if reviews is None or step != steps.CORRECTED_SET else {"reviews": reviews}
     return digest(
         {
             "step": step,
@@ -161,5 +178,6 @@ def step_digest(step: str, spec: TaskSpec) -> str:
             "task": parts,
             "answer": _answer_read(step, spec),
             "plan": spec.planned_labels if operator.per_slot or step == INSTANCES else None,
+            **review,
         }
     )

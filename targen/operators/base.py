@@ -96,11 +96,13 @@ class StepInput:
         spec: the task.
         tables: step -> table, for the upstream steps.
         llm: None for steps that call no model.
+        reviews: verdicts of human reviewers, for the corrected set; None without a review.
     """
 
     spec: TaskSpec
     tables: Mapping[str, pl.DataFrame]
     llm: LLM | None = None
+    reviews: pl.DataFrame | None = None
 
     @property
     def model(self) -> LLM:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from targen.errors import StepError
 from targen.hashing import rng
 from targen.operators.base import StepInput, StepResult
+from targen.operators.human_review import Reviews
 from targen.operators.judging import NO_FLAW, JudgeParams, Reader, judge, options_of
 from targen.operators.requests import rejection
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
@@ -79,6 +80,9 @@ def _units(step: StepInput) -> list[list[Row]]:
             "reason": None,
             "flaw": None,
             "correction_asked": None,
+            "label_before_review": None,
+            "human_reviewer": None,
+            "human_reviewed_at": None,
         }
         units.setdefault(row["slot"], []).append(joined)
     return list(units.values())
@@ -93,7 +97,7 @@ class NoneParams(Params):
 @operator(CORRECTED_SET, "none", NoneParams)
 async def none(step: StepInput, params: NoneParams) -> StepResult:
     """Skip correction; the policy still decides between intended and annotated labels."""
-    return _select(step.spec, _units(step), params.policy, drop_flawed=False)
+    return _select(step, _units(step), params.policy, drop_flawed=False)
 
 
 class SelfCorrectParams(JudgeParams):
@@ -242,7 +246,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             f"the corrector gave no label for {len(unanswered)} of {corrected} rows; "
             f"first: {unanswered[0]}"
         )
-    result = _select(spec, units, params.policy, params.drop_flawed)
+    result = _select(step, units, params.policy, params.drop_flawed)
     if params.planted:
         result.planted = [
             {
@@ -283,9 +287,13 @@ def _unit_label(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None
 
 
 def _select(
-    spec: TaskSpec, units: list[list[Row]], policy: Policy, drop_flawed: bool
+    step: StepInput, units: list[list[Row]], policy: Policy, drop_flawed: bool
 ) -> StepResult:
-    """Apply the policy, then keep at most the wanted rows: balanced first, then in order."""
+    """Apply the policy and the human verdicts, then keep at most the wanted rows.
+
+    They are balanced first, then in order.
+    """
+    spec, reviews = step.spec, Reviews(step.spec, step.reviews)
     result = StepResult(asked=sum(len(unit) for unit in units))
     decided: list[tuple[int, Label | None]] = []
     for index, unit in enumerate(units):
@@ -294,8 +302,17 @@ def _select(
             result.rejected += [_rejected(spec, row, "flawed", policy) for row in unit]
         elif label is None and spec.answer.kind != "none":
             result.rejected += [_rejected(spec, row, "dropped", policy) for row in unit]
-        else:
+        elif label is None:
             decided.append((index, label))
+        else:
+            label, why = reviews.settle(unit, label)
+            if why:
+                result.rejected += [
+                    _rejected(spec, row, "human_review", policy, why) for row in unit
+                ]
+            else:
+                decided.append((index, label))
+    result.warnings += reviews.warnings()
     wanted = spec.wanted_rows // spec.unit
     planned = any(row["intended_label"] is not None for unit in units for row in unit)
     chosen = _balanced(spec, decided, wanted, planned)
@@ -341,8 +358,10 @@ def _balanced(
     return chosen
 
 
-def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy) -> Row:
+def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy, detail: str = "") -> Row:
     match reason:
+        case "human_review":
+            pass
         case "dropped":
             detail = f"the policy {policy} found no label"
         case "flawed":

@@ -89,8 +89,8 @@ class ReportInputs:
         corrector_blind: the corrector did not see the intended label. Otherwise the noise
             estimate, which assumes this, is skipped.
         votes: greatest number of the annotator's votes per row.
-        reviewed: reviewed rows: `instance_id`, `right` (bool) and `weight` (number of rows that
-            the row represents). They override the noise estimate.
+        reviewed: what a human review says of each stratum of the rows, as
+            `targen.quality.review_strata.STRATA`. It overrides the noise estimate.
         planted_errors: rows that were corrected a second time under a known wrong label:
             `planted_label` and `corrected_label`.
         required: requirements on single rows: `instance_id`, `words` (list), and `least` and

@@ -1,6 +1,6 @@
 """Estimated share of wrong final labels."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,8 @@ from targen.quality.agreement import annotated
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
+from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate
+from targen.quality.review_strata import people_saw, share_wrong
 from targen.quality.shared_errors import ACCURACIES, ACCURACY, MISSING, Bound
 from targen.quality.text import Ints, generator
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
@@ -203,29 +204,6 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     return Noise(left, accuracy, n, bounds)
 
 
-def reviewed_share(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
-    """Weighted share of wrong labels among the reviewed rows.
-
-    sum(weight of wrong rows) / sum(weight) (Hájek's estimator), which compensates for the
-    oversampling of suspicious rows. Interval: Wilson's if all weights are equal, otherwise the
-    percentiles of draws from each stratum's posterior (Jeffreys' prior).
-    """
-    wrong = (~reviewed["right"]).cast(pl.Float64).to_numpy()
-    weight = reviewed["weight"].cast(pl.Float64).to_numpy()
-    value = float((wrong * weight).sum() / weight.sum())
-    if np.unique(weight).size == 1:
-        return IntervalEstimate(value, *wilson(int(wrong.sum()), wrong.size))
-    random = generator("reviewed", *seed)
-    sums, total = np.zeros(2000), 0.0
-    for level in np.unique(weight):
-        part = wrong[weight == level]
-        # Jeffreys' prior: a sample without wrong rows does not prove that the stratum has none.
-        share = random.beta(part.sum() + 0.5, part.size - part.sum() + 0.5, size=2000)
-        sums += level * part.size * share
-        total += level * part.size
-    return IntervalEstimate(value, *percentiles(sums / total))
-
-
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     """Return the three readings of each row that correction saw, and the final label if kept.
 
@@ -357,10 +335,11 @@ def _too_few(inputs: ReportInputs) -> str | None:
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the share of wrong final labels, the accuracy of each reading, and detection rates."""
     _planted(inputs, collector)
-    if inputs.reviewed is not None and inputs.reviewed.height:
-        value, low, high = reviewed_share(inputs.reviewed)
-        n = inputs.reviewed.height
-        collector.add(Measure("label_noise", value, n, REVIEWED, low, high))
+    saw = None if inputs.reviewed is None else people_saw(inputs.reviewed)
+    if inputs.reviewed is not None and saw is not None and saw["verdicts"]:
+        value, low, high = share_wrong(inputs.reviewed)
+        collector.add(Measure("label_noise", value, saw["verdicts"], REVIEWED, low, high))
+        collector.details["human_review"] = saw
     reason = _reason_not_estimable(inputs)
     if reason is not None:
         collector.skip("label_noise", reason)

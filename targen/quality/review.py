@@ -11,26 +11,18 @@ from typing import Any, Final
 
 import polars as pl
 
-from targen.errors import TableError, TargenError
-from targen.hashing import digest, short_id
-from targen.quality import agreement
-from targen.quality.inputs import for_task
-from targen.steps import CORRECTED_SET, DAMAGED, LABELS
-from targen.tables.storage import Storage, drafted
+from targen.errors import TargenError
+from targen.hashing import digest
+from targen.lineage.ids import reviewed_content
+from targen.quality.review_strata import Row, strata, stratum_group
+from targen.tables.reviews import SEPARATOR
+from targen.tables.storage import drafted
 from targen.tasks import import_files
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
 HEAD: Final = ("task", "instance_id", "content", "stratum", "weight")
 TAIL: Final = ("label", "verdict", "comment")
-REVIEWS: Final = {
-    "instance_id": pl.String,
-    "content": pl.String,
-    "right": pl.Boolean,
-    "label": pl.String,
-    "comment": pl.String,
-}
-"""Columns of the file of verdicts; `label` is the reviewer's label if it differs."""
 RIGHT, WRONG = "right", "wrong"
 SUSPICIOUS_SHARE: Final = 0.5
 """Share of a sample for rows whose labels or votes disagree."""
@@ -39,29 +31,11 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"\d+(e\d+)?")
 """Hashes that a spreadsheet reads as numbers, such as 12e4567890123456: about one in 800."""
 _HASH: Final = re.compile(r"[0-9a-f]{16}")
-_SEPARATOR: Final = ";"
-
-
-def key(task: str) -> str:
-    """Return the key of a task's verdicts in the data folder."""
-    return f"reviews/{task}.parquet"
 
 
 def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
-    """Return a hash of a row's fields and label; a verdict lapses if it changes."""
-    return short_id(["review", {name: row[name] for name in spec.fields}, row["label"]])
-
-
-def strata(spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None) -> list[str]:
-    """Return the stratum of each row: whether its labels agree and, for classes, its label."""
-    tables = {CORRECTED_SET: rows} | ({} if labels is None else {LABELS: labels})
-    divided = {row["instance_id"] for row in agreement.review(for_task(spec, tables))}
-    found = []
-    for row in rows.iter_rows(named=True):
-        stratum = "divided" if row["instance_id"] in divided else "agreed"
-        # Spans and label sets have too many values for strata.
-        found.append(f"{stratum}, {row['label']}" if spec.answer.kind == "class" else stratum)
-    return found
+    """Return the hash of a row as its reviewer sees it."""
+    return reviewed_content({name: row[name] for name in spec.fields}, row["label"])
 
 
 def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
@@ -71,7 +45,10 @@ def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
     numbers; what one stratum cannot provide comes from the others.
     """
     rows = min(rows, sum(sizes.values()))
-    halves = [{k: n for k, n in sizes.items() if k.startswith(m)} for m in ("divided", "agreed")]
+    halves = [
+        {name: n for name, n in sizes.items() if stratum_group(name) == half}
+        for half in ("divided", "agreed")
+    ]
     divided = min(sum(halves[0].values()), round(rows * SUSPICIOUS_SHARE))
     agreed = min(sum(halves[1].values()), rows - divided)
     taken: dict[str, int] = {}
@@ -85,25 +62,36 @@ def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:
 
 
 def sample(
-    spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, wanted: int
+    spec: TaskSpec,
+    rows: pl.DataFrame,
+    labels: pl.DataFrame | None,
+    wanted: int,
+    verdicts: pl.DataFrame | None = None,
 ) -> list[dict[str, Any]]:
-    """Return a stratified sample of `wanted` rows, chosen and ordered by a hash of their content.
+    """Return a stratified sample of `wanted` rows that no verdict applies to.
 
-    Because of the order, the first rows of a sheet are also a fair sample of each stratum.
+    The rows of a stratum are in random order, by a hash of their content, and the strata are
+    interleaved: each part from the top of the sheet has the strata in the same proportions as the
+    whole, to within one row of each stratum.
     """
-    members: dict[str, list[dict[str, Any]]] = {}
+    known = set() if verdicts is None else set(verdicts.select("instance_id", "content").rows())
+    members: dict[str, list[Row]] = {}
     for stratum, row in zip(strata(spec, rows, labels), rows.iter_rows(named=True), strict=True):
-        members.setdefault(stratum, []).append(row | {"content": content(spec, row)})
+        seen = content(spec, row)
+        if row.get("human_reviewer") is None and (row["instance_id"], seen) not in known:
+            members.setdefault(stratum, []).append(row | {"content": seen})
     taken = shares({name: len(group) for name, group in sorted(members.items())}, wanted)
     chosen = []
     for stratum, group in members.items():
         first = sorted(group, key=_order)[: taken[stratum]]
         weight = round(len(group) / max(len(first), 1), 6)
-        chosen += [row | {"stratum": stratum, "weight": weight} for row in first]
-    return sorted(chosen, key=_order)
+        for place, row in enumerate(first):
+            position = place / len(first), _order({**row, "instance_id": stratum})
+            chosen.append((position, row | {"stratum": stratum, "weight": weight}))
+    return [row for _, row in sorted(chosen, key=lambda one: one[0])]
 
 
-def _order(row: Mapping[str, Any]) -> str:
+def _order(row: Row) -> str:
     return digest(["review", row["instance_id"], row["content"]])
 
 
@@ -122,7 +110,7 @@ def sheet(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]]) -> str:
 
 def cell(value: Any) -> str:
     """Return a value as a cell that no spreadsheet takes for a formula."""
-    text = _SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else str(value)
+    text = SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else str(value)
     text = text.replace("\x00", "")
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -295,7 +283,7 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
     options = list(spec.labels) or list(row.get(spec.answer.choices or "") or [])
     bare = said.removeprefix("'")
     many = spec.answer.kind == "multi"
-    parts = [part.strip() for part in bare.split(_SEPARATOR)] if many else [bare.strip()]
+    parts = [part.strip() for part in bare.split(SEPARATOR)] if many else [bare.strip()]
     named: set[str] = set()
     for part in parts:
         name = _option(part, options)
@@ -306,7 +294,7 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
             return f"'{part[:80]}' is no verdict: write right, wrong or the right label; {hint}"
     labels = sorted(named)
     same = labels == (row["label"] if many else [row["label"]])
-    return {"right": same, "label": None if same else _SEPARATOR.join(labels)}
+    return {"right": same, "label": None if same else SEPARATOR.join(labels)}
 
 
 def _option(said: str, options: Sequence[str]) -> str | None:
@@ -315,63 +303,3 @@ def _option(said: str, options: Sequence[str]) -> str | None:
         return said
     alike = [name for name in options if name.strip().casefold() == said.strip().casefold()]
     return alike[0] if len(alike) == 1 else None
-
-
-def stored(storage: Storage, task: str) -> pl.DataFrame | None:
-    """Return the stored verdicts of a task, None if there are none.
-
-    Raises:
-        TableError: the file cannot be read.
-    """
-    found = storage.read(key(task))
-    if found is None:
-        return None
-    try:
-        return pl.read_parquet(io.BytesIO(found)).select(list(REVIEWS))
-    except DAMAGED as error:
-        raise TableError(
-            f"{storage.address(key(task))} is not a readable file of verdicts. Move it away and "
-            "import the sheets again."
-        ) from error
-
-
-def keep(storage: Storage, task: str, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add verdicts to the stored ones, replacing older ones on the same row, and return all.
-
-    Raises:
-        TableError: the storage cannot be read or written.
-    """
-    before = stored(storage, task)
-    parts = [verdicts] if before is None else [verdicts, before]
-    rows = pl.concat(parts).unique(["instance_id", "content"], keep="first").sort("instance_id")
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer)
-    storage.write(key(task), buffer.getvalue())
-    return rows
-
-
-def identity(verdicts: pl.DataFrame | None) -> str | None:
-    """Return the sha256 of verdicts for the report's digest, None if there are none."""
-    return None if verdicts is None else digest(verdicts.write_ndjson())
-
-
-def in_force(
-    spec: TaskSpec, rows: pl.DataFrame, labels: pl.DataFrame | None, verdicts: pl.DataFrame
-) -> pl.DataFrame:
-    """Return the verdicts that still apply, for `ReportInputs.reviewed`.
-
-    A row's weight is the number of rows in its stratum per reviewed row.
-    """
-    given = {(row["instance_id"], row["content"]): row["right"] for row in verdicts.to_dicts()}
-    by_row = strata(spec, rows, labels)
-    found = [
-        {"instance_id": row["instance_id"], "right": right, "stratum": stratum}
-        for stratum, row in zip(by_row, rows.iter_rows(named=True), strict=True)
-        if (right := given.get((row["instance_id"], content(spec, row)))) is not None
-    ]
-    schema = {"instance_id": pl.String, "right": pl.Boolean, "stratum": pl.String}
-    frame = pl.DataFrame(found, schema=schema)
-    sizes = {name: by_row.count(name) for name in set(by_row)}
-    size = pl.col("stratum").replace_strict(sizes, default=1, return_dtype=pl.Float64)
-    weighted = frame.with_columns(weight=size / pl.len().over("stratum"))
-    return weighted.select("instance_id", "right", "weight")

@@ -11,8 +11,9 @@ from targen.errors import ReleaseError, TableError
 from targen.hashing import sha256_of
 from targen.operators import step_digest
 from targen.quality.accounting import step_of_requests
-from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS, STEPS
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, REVIEWS, ROW_STEPS, STEPS
 from targen.store.completions import Store
+from targen.tables import reviews
 from targen.tables.contracts import lost_references
 from targen.tables.files import Stored, Tables
 from targen.tasks.spec import TaskSpec
@@ -67,7 +68,8 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
         raise TableError(
             f"The report {address} is missing. Materialize {QUALITY_REPORT} of {spec.name}."
         )
-    _fits_together(spec, stored, made, report, report_digest)
+    verdicts = reviews.identity(reviews.stored(tables.storage, spec.name))
+    _fits_together(spec, stored, made, report, report_digest, verdicts)
     _gates_passed(spec, made.table, report)
     frames = {step: one.table for step, one in stored.items()}
     rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
@@ -97,13 +99,20 @@ def _fits_together(
     made: Stored,
     report: Mapping[str, Any],
     report_digest: str,
+    verdicts: str | None,
 ) -> None:
     """Reject tables of another edition of the task, and reports on other tables."""
     for step, one in stored.items():
-        if one.step_digest != step_digest(step, spec):
+        if one.step_digest != step_digest(step, spec, verdicts):
+            reviewed = step == CORRECTED_SET and verdicts is not None
+            changed = (
+                "the task, its recipe or its human verdicts were"
+                if reviewed
+                else ("the task or its recipe was")
+            )
             raise ReleaseError(
-                f"{spec.name} is not released: its {step} were made before the task or its recipe "
-                f"was changed{_other_rows(spec, report)}. Materialize {step} "
+                f"{spec.name} is not released: its {step} were made before {changed} "
+                f"changed{_other_rows(spec, report)}. Materialize {step} "
                 "and all steps below again."
             )
     frames = {step: one.table for step, one in stored.items()}
@@ -155,6 +164,7 @@ def _upstream(spec: TaskSpec, tables: Tables, planted: bool) -> dict[str, dict[s
     keys = [f"{step}/{spec.name}.parquet" for step in STEPS]
     keys += [f"rejected/{step}/{spec.name}.parquet" for step in ROW_STEPS]
     keys += [f"planted/corrected_set/{spec.name}.parquet"] * planted
+    keys.append(f"{REVIEWS}/{spec.name}.parquet")
     keys += [f"{QUALITY_REPORT}/{spec.name}.json", f"{QUALITY_REPORT}/{spec.name}.html"]
     contents = {key: tables.storage.read(key) for key in sorted(keys)}
     return {key: fingerprint(content) for key, content in contents.items() if content is not None}
