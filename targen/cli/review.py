@@ -1,5 +1,8 @@
 """`targen review`: exports a sample for human review and imports the verdicts."""
 
+import getpass
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,16 +11,14 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
-from targen.steps import CORRECTED_SET, LABELS
+from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, REVIEWS
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from targen.tables.files import Tables
+    from targen.store.table_digests import Written
     from targen.tasks.spec import TaskSpec
 
 review = typer.Typer(
-    help="Human review of finished rows; it overrides the estimate of label errors.",
+    help="Human review of finished rows; it corrects their labels and measures label errors.",
     no_args_is_help=True,
 )
 app.add_typer(review, name="review")
@@ -34,9 +35,14 @@ def export(
 ) -> None:
     """Write a sample as CSV with a column `verdict` to fill in; disputed rows are oversampled."""
     from targen.quality import review as sheets  # noqa: PLC0415 - Polars
+    from targen.tables import reviews  # noqa: PLC0415
 
     spec, tables = _task(task), base.tables()
-    chosen = sheets.sample(spec, *_rows(tables, task), rows)
+    verdicts = reviews.stored(tables.storage, task)
+    table = tables.read(CORRECTED_SET, task).table
+    chosen = sheets.sample(spec, table, tables.read(LABELS, task).table, rows, verdicts)
+    if not chosen and table.height:
+        raise TargenError(f"People have reviewed all {table.height} rows of {task}.")
     path = output or Path(f"{task}.review.csv")
     sheets.write_sheet(path, sheets.sheet(spec, chosen))
     typer.echo(
@@ -49,28 +55,58 @@ def export(
 @report_errors
 def import_(
     file: Annotated[Path, typer.Argument(help="The sheet, filled in completely or in part.")],
+    reviewer: Annotated[
+        str | None,
+        typer.Option(
+            help="Who filled it in; by default the user's name. A column `reviewer` wins."
+        ),
+    ] = None,
 ) -> None:
-    """Import the verdicts; the next quality report uses them."""
+    """Import the verdicts; the next run of corrected_set applies them, without a model call."""
     from targen.quality import review as sheets  # noqa: PLC0415 - Polars
+    from targen.quality.review_strata import reviewable  # noqa: PLC0415
+    from targen.tables import reviews  # noqa: PLC0415
 
     name = sheets.task_of(file)
     spec, tables = _task(name), base.tables()
-    table, _ = _rows(tables, name)
-    found = sheets.read_sheet(spec, table, file)
-    kept = sheets.keep(tables.storage, name, found.verdicts)
+    corrected = tables.read(CORRECTED_SET, name)
+    before = reviews.stored(tables.storage, name)
+    rows = reviewable(spec, corrected.table, corrected.rejected, before)
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = sheets.read_sheet(spec, rows, file, reviewer or _user(), moment)
+    kept, written = reviews.keep(tables.storage, name, found.verdicts)
+    _record(name, written)
     wrong = found.verdicts.height - int(found.verdicts["right"].sum())
     notes = [f"{found.empty} not filled in"] * bool(found.empty)
-    notes += [f"{found.lapsed} lapsed, because their rows have changed"] * bool(found.lapsed)
-    if found.by_content:
-        first = ", ".join(str(line) for line in found.by_content[: sheets.SHOWN])
-        notes.append(
-            f"{len(found.by_content)} with a changed instance_id, found by content (line {first})"
-        )
+    for lines, what in (
+        (found.commented, "with a comment but no verdict"),
+        (found.lapsed, "left out, because their rows have changed or are gone"),
+        (found.by_content, "with a changed instance_id, found by content"),
+    ):
+        first = ", ".join(str(line) for line in lines[: sheets.SHOWN])
+        more = ", ..." if len(lines) > sheets.SHOWN else ""
+        notes += [f"{len(lines)} {what} (line {first}{more})"] * bool(lines)
     typer.echo(
         f"{name}: {found.verdicts.height} verdicts read, {wrong} of them wrong"
-        f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. "
-        f"Make quality_report of {name} again to see them."
+        f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. Materialize "
+        f"{CORRECTED_SET} and {QUALITY_REPORT} of {name} again to apply them: make run TASK={name}"
     )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _record(task: str, written: "Written") -> None:
+    """Record the digest of the file of verdicts, for audits."""
+    from targen.store import table_digests  # noqa: PLC0415
+
+    with closing(base.store(make=True)) as store:
+        made_by = {"task": task, "step": REVIEWS}
+        table_digests.record(store, [written], made_by, "targen review import")
 
 
 def _task(name: str) -> "TaskSpec":
@@ -78,7 +114,3 @@ def _task(name: str) -> "TaskSpec":
     if spec.answer.kind == "none":
         raise TargenError(f"The rows of {name} have no label that could be right or wrong.")
     return spec
-
-
-def _rows(tables: "Tables", task: str) -> "tuple[pl.DataFrame, pl.DataFrame]":
-    return tables.read(CORRECTED_SET, task).table, tables.read(LABELS, task).table

@@ -23,6 +23,8 @@ from targen.tasks.yamlfile import nearest
 
 HEAD: Final = ("task", "instance_id", "content", "stratum", "weight")
 TAIL: Final = ("label", "verdict", "comment")
+OPTIONAL: Final = ("label", "comment", "reviewer")
+"""Columns that a filled-in sheet may lack."""
 RIGHT, WRONG = "right", "wrong"
 SUSPICIOUS_SHARE: Final = 0.5
 """Share of a sample for rows whose labels or votes disagree."""
@@ -30,6 +32,13 @@ SHOWN: Final = 10
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"\d+(e\d+)?")
 """Hashes that a spreadsheet reads as numbers, such as 12e4567890123456: about one in 800."""
+_TRUE: Final = frozenset(
+    ("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "sant", "sand")
+)
+_FALSE: Final = frozenset(
+    ("false", "falsch", "faux", "falso", "onwaar", "fałsz", "falskt", "falsk", "usann")
+)
+"""Truth values as Excel and LibreOffice show them in other languages."""
 _HASH: Final = re.compile(r"[0-9a-f]{16}")
 
 
@@ -75,10 +84,12 @@ def sample(
     whole, to within one row of each stratum.
     """
     known = set() if verdicts is None else set(verdicts.select("instance_id", "content").rows())
+    # A row whose twin was reviewed has a label before the review, too.
+    settled = "label_before_review"
     members: dict[str, list[Row]] = {}
     for stratum, row in zip(strata(spec, rows, labels), rows.iter_rows(named=True), strict=True):
         seen = content(spec, row)
-        if row.get("human_reviewer") is None and (row["instance_id"], seen) not in known:
+        if row.get(settled) is None and (row["instance_id"], seen) not in known:
             members.setdefault(stratum, []).append(row | {"content": seen})
     taken = shares({name: len(group) for name, group in sorted(members.items())}, wanted)
     chosen = []
@@ -144,7 +155,7 @@ def write_sheet(path: Path, text: str) -> None:
 
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """Return line number and cells of each row of a sheet; a missing comment is empty."""
+    """Return line number and cells of each row of a sheet; cells of missing columns are empty."""
     try:
         rows = import_files.read_table(path, fill=True)
     except OSError as error:
@@ -152,11 +163,12 @@ def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
             f"Cannot read {path}: {error.strerror}. Save the sheet as CSV, UTF-8."
         ) from error
     cells: dict[str, list[str]] = {"comment": [""] * len(rows.places)}
-    for name in (*HEAD[:3], "verdict", "comment"):
+    cells["label"] = cells["reviewer"] = cells["comment"]
+    for name in (*HEAD[:3], "verdict", *OPTIONAL):
         column = rows.find(name)
         if column is not None:
             cells[name] = [text.strip() for text in rows.columns[column]]
-        elif name != "comment":
+        elif name not in OPTIONAL:
             raise TargenError(
                 f"{path}:{rows.header}: the column {name} is missing. Export a sheet and keep its "
                 "columns."
@@ -184,33 +196,49 @@ class Imported:
     """What a sheet said.
 
     Attributes:
-        verdicts: as `REVIEWS`.
+        verdicts: as `targen.tables.reviews.COLUMNS`.
         empty: rows without a verdict.
-        lapsed: verdicts on rows that have changed since, or are gone; left out.
+        commented: lines without a verdict that have a comment.
+        lapsed: lines with a verdict on a row that has changed since, or is gone; left out.
         by_content: lines whose `instance_id` is damaged; their content identified the rows.
     """
 
     verdicts: pl.DataFrame
     empty: int
-    lapsed: int
+    commented: tuple[int, ...] = ()
+    lapsed: tuple[int, ...] = ()
     by_content: tuple[int, ...] = ()
 
 
-def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
+def read_sheet(
+    spec: TaskSpec, known: Mapping[str, Row], path: Path, reviewer: str, moment: str
+) -> Imported:
     """Return the verdicts of a filled-in sheet.
+
+    Args:
+        spec: the task.
+        known: instance_id -> the row with the label that a reviewer sees or saw (`reviewable`).
+        path: the sheet.
+        reviewer: name of the reviewer, where the sheet's column `reviewer` is missing or empty.
+        moment: time of the import, UTC, ISO 8601.
 
     Raises:
         TargenError: what is wrong, with line numbers; or there is no verdict at all.
     """
-    known = {row["instance_id"]: row for row in rows.iter_rows(named=True)}
     contents = {row_id: content(spec, row) for row_id, row in known.items()}
     found: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     by_content: list[int] = []
-    empty = lapsed = 0
+    lapsed: list[int] = []
+    commented: list[int] = []
+    empty = 0
     for line, row in _read(path):
         if not row["verdict"]:
+            edited = _edited_label(spec, known.get(row["instance_id"].removeprefix("'")), row)
+            if edited:
+                problems.append(f"{path}:{line}: {edited}")
             empty += 1
+            commented += [line] * bool(row["comment"])
             continue
         row_id, seen = (row[name].removeprefix("'").lower() for name in ("instance_id", "content"))
         if row_id not in known:
@@ -230,7 +258,7 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
             )
             continue
         if now != seen:
-            lapsed += 1
+            lapsed.append(line)
             continue
         judged = _verdict(spec, known[row_id], row["verdict"])
         if isinstance(judged, str):
@@ -240,6 +268,9 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
             "instance_id": row_id,
             "content": seen,
             "comment": row["comment"] or None,
+            "seen_label": _text(known[row_id]["label"]),
+            "reviewer": row["reviewer"] or reviewer,
+            "reviewed_at": moment,
             **judged,
         }
         before = found.setdefault(row_id, entry)
@@ -250,14 +281,31 @@ def read_sheet(spec: TaskSpec, rows: pl.DataFrame, path: Path) -> Imported:
         raise TargenError("\n".join(problems[:SHOWN]) + more)
     if not found:
         why = (
-            f"all {lapsed} are on rows that have changed. Export a new sheet"
+            f"all {len(lapsed)} are on rows that have changed. Export a new sheet"
             if lapsed
             else "its column verdict is empty. Write right, wrong or the right label there, in as "
             "many rows as you judge, and import it again"
         )
         raise TargenError(f"{path} holds no verdict on {spec.name}: {why}.")
-    frame = pl.DataFrame(list(found.values()), schema=REVIEWS)
-    return Imported(frame.sort("instance_id"), empty, lapsed, tuple(by_content))
+    frame = pl.DataFrame(list(found.values()), schema=dict(COLUMNS)).sort("instance_id")
+    return Imported(frame, empty, tuple(commented), tuple(lapsed), tuple(by_content))
+
+
+def _text(label: Any) -> str:
+    return SEPARATOR.join(label) if isinstance(label, list) else str(label)
+
+
+def _edited_label(spec: TaskSpec, known: Row | None, row: Mapping[str, str]) -> str:
+    """Return what to do if a person wrote another label over the row's; empty if they did not."""
+    if known is None or not row["label"]:
+        return ""
+    judged = _verdict(spec, known, row["label"])
+    if isinstance(judged, str) or judged["right"] or judged["label"] is None:
+        return ""
+    return (
+        f"the label was changed to '{judged['label']}', but there is no verdict. Leave the column "
+        "label as it is, and write the right label into the column verdict"
+    )
 
 
 def _is_number_of(cell: str, text: str) -> bool:
@@ -298,8 +346,30 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
 
 
 def _option(said: str, options: Sequence[str]) -> str | None:
-    """Return the option that a person wrote; its case matters only if options differ by it."""
+    """Return the option that a person wrote; its case matters only if options differ by it.
+
+    Spreadsheets show the label true as a truth value in their own language, and the label 01 as 1.
+    """
     if said in options:
         return said
-    alike = [name for name in options if name.strip().casefold() == said.strip().casefold()]
-    return alike[0] if len(alike) == 1 else None
+    for form in (_folded, _truth, _number):
+        alike = [name for name in options if form(name) is not None and form(name) == form(said)]
+        if alike:
+            return alike[0] if len(alike) == 1 else None
+    return None
+
+
+def _folded(text: str) -> str | None:
+    return text.strip().casefold()
+
+
+def _truth(text: str) -> bool | None:
+    word = text.strip().casefold()
+    return word in _TRUE if word in _TRUE | _FALSE else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.strip().replace(",", "."))
+    except ValueError:
+        return None

@@ -104,27 +104,44 @@ def in_force(
                 spec.answer.kind, shown["label"]
             )
             count(shown, "left" if same else "fixed", "seen", "wrong")
-    for row, one in _dropped(spec, rejected, given):
+    for row, one in _dropped(spec, rejected, given.values()):
         count(row, "seen", *(["wrong"] if not one["right"] else []))
     found = [{"stratum": name, **part} for name, part in sorted(counts.items())]
     return pl.DataFrame(found, schema=STRATA)
 
 
 def _dropped(
-    spec: TaskSpec, rejected: pl.DataFrame | None, given: Mapping[tuple[str, str], Row]
+    spec: TaskSpec, rejected: pl.DataFrame | None, verdicts: Iterable[Row]
 ) -> Iterable[tuple[Row, Row]]:
     """Yield the rows that a review dropped, with the label that was seen, and their verdicts."""
     if rejected is None:
         return
+    given: dict[str, list[Row]] = {}
+    for one in verdicts:
+        given.setdefault(one["instance_id"], []).append(one)
     for row in rejected.filter(pl.col("reason") == "human_review").iter_rows(named=True):
         fields = json.loads(row["text"])
-        for (name, seen), one in given.items():
-            if name != row["item_id"] or one["seen_label"] is None:
-                continue
+        for one in given.get(row["item_id"], []):
             label = one["seen_label"]
-            shown = label.split(SEPARATOR) if spec.answer.kind == "multi" else label
-            if reviewed_content(fields, shown) == seen:
-                yield {**row, "instance_id": name, "label": label}, one
+            if label is not None and spec.answer.kind == "multi":
+                label = label.split(SEPARATOR)
+            if label is not None and reviewed_content(fields, label) == one["content"]:
+                yield {**row, **fields, "instance_id": row["item_id"], "label": label}, one
+
+
+def reviewable(
+    spec: TaskSpec, rows: pl.DataFrame, rejected: pl.DataFrame | None, verdicts: pl.DataFrame | None
+) -> dict[str, Row]:
+    """Return instance_id -> the row with the label that a reviewer sees, or saw.
+
+    Rows that a review dropped are among them, so that a person can change a verdict.
+    """
+    given = [] if verdicts is None else verdicts.to_dicts()
+    found: dict[str, Row] = {row["instance_id"]: row for row, _ in _dropped(spec, rejected, given)}
+    for row in rows.iter_rows(named=True):
+        before = row.get("label_before_review")
+        found[row["instance_id"]] = row if before is None else {**row, "label": before}
+    return found
 
 
 def share_wrong(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
