@@ -11,7 +11,16 @@ from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
 from targen.quality.page import template, visible
-from targen.steps import CONTEXTS, CORRECTED_SET, IDS, INSTANCES, LABELS, SEEDS, VOCABULARIES
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    IDS,
+    INSTANCES,
+    LABELS,
+    REVIEWS,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tables.files import key_of
 
 Facts = Mapping[str, Any]
@@ -20,7 +29,8 @@ _WORDS = 140
 
 def tell(known: Facts) -> list[str]:
     """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
-    parts = [_origin(known), _sources(known), _labels(known), _correction(known), _end(known)]
+    parts = [_origin(known), _sources(known), _labels(known), _correction(known)]
+    parts += [_review(known), _end(known)]
     return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
 
 
@@ -189,12 +199,30 @@ def _correction(known: Facts) -> str:
     return f"The corrector{who} gave {label}{because}."
 
 
+def _review(known: Facts) -> str:
+    item = _row(known, REVIEWS)
+    if item is None:
+        return ""
+    row = item["row"]
+    found = "right" if row["right"] else "wrong"
+    instead = f" and gave the label {shown(row['label'])}" if row["label"] is not None else ""
+    seen = f" {shown(row['seen_label'])}" if row["seen_label"] is not None else ""
+    when = (row["reviewed_at"] or "an unknown day").replace("T", " ").replace("Z", " UTC")
+    comment = f" Comment: {shown(row['comment'], 300)}." if row["comment"] else ""
+    return (
+        f"{shown(row['reviewer'] or 'A person')} found its label{seen} {found}{instead} (imported "
+        f"on {shown(when)}).{comment}"
+    )
+
+
 def _end(known: Facts) -> str:
     item = _row(known, CORRECTED_SET)
     policy = _made(known, CORRECTED_SET).get("params", {}).get("policy")
     by = f" by the policy {policy}" if policy else ""
     if item:
         row = item["row"]
+        if row.get("label_before_review") not in (None, row["label"]):
+            by = " by the human review"
         final = f" as {shown(row['label'])}" if row["label"] is not None else ""
         return f"It was {shown(row['verdict'])}{final}{by}."
     lost = _row(known, "rejected/corrected_set")
@@ -361,6 +389,7 @@ HEADINGS = {
     INSTANCES: "Text",
     LABELS: "Annotation",
     CORRECTED_SET: "Correction and verdict",
+    REVIEWS: "Human review",
 }
 """Table -> heading of its part of the page."""
 

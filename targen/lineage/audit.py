@@ -9,7 +9,7 @@ from targen.hashing import rng
 from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import File, Finding, Item, Level, RowLineage, TaskTables, trace
-from targen.steps import CORRECTED_SET, IDS, INSTANCES, ROW_STEPS, UPSTREAM
+from targen.steps import CORRECTED_SET, IDS, INSTANCES, REVIEWS, ROW_STEPS, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
@@ -72,6 +72,10 @@ def _some(names: Iterable[str]) -> list[str]:
     more = len(listed) - SHOWN
     return listed[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
+
+REVIEWS_AS_MADE = "reviews_as_made"
+"""Key of the record given to the checks of rows: whether the human verdicts that the table was made
+with are those that are there now."""
 
 Problems = Iterable[tuple[str, str]]
 """(column, problem) pairs."""
@@ -194,7 +198,8 @@ class Auditor:
                 if item.role == "own" and name not in audit.own:
                     audit.own.append(name)
             record = audit.made.get(item.asset)
-            made_by = {} if record is None else record.made_by
+            made_by = {} if record is None else dict(record.made_by)
+            made_by[REVIEWS_AS_MADE] = self._reviews_as_made(lineage.task, record)
             audit.findings += _checked(self._verify[item.asset], item, lineage, stored, made_by)
             if self.store is not None:
                 audit.findings += [
@@ -218,6 +223,9 @@ class Auditor:
         """Return a note for each table that was made from another version of an upstream table."""
         found = []
         for asset, record in audit.made.items():
+            if asset == CORRECTED_SET and not self._reviews_as_made(audit.lineage.task, record):
+                what = "human verdicts were imported since it was made"
+                found.append(Finding("note", f"{asset}/{audit.lineage.task}.parquet", what))
             for above in UPSTREAM.get(asset, ()):
                 was = (record.made_by.get("upstream") or {}).get(above) if record else None
                 file = self.tables(audit.lineage.task).file(above)
@@ -225,6 +233,11 @@ class Auditor:
                     what = f"it was made from another version of {above} than the current one"
                     found.append(Finding("note", f"{asset}/{audit.lineage.task}.parquet", what))
         return found
+
+    def _reviews_as_made(self, task: str, record: Record | None) -> bool:
+        """Return whether a table was made with the human verdicts that are there now."""
+        made_with = {} if record is None else record.made_by.get("upstream") or {}
+        return bool(made_with.get(REVIEWS) == self.tables(task).file(REVIEWS).sha256)
 
     def _ended(self, lineage: RowLineage, level: Level) -> list[Finding]:
         """Return a finding if an instance is neither in the corrected set nor rejected."""
@@ -242,7 +255,7 @@ class Auditor:
         Raises:
             StoreError: the store cannot be read.
         """
-        found = []
+        found = list(self._file(task, REVIEWS)[1])
         for asset in ROW_STEPS:
             # Files of rejected items and planted errors are optional.
             for name in (asset, f"rejected/{asset}", f"planted/{asset}"):

@@ -10,6 +10,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.hashing import sha256_of
+from targen.lineage import ids
 from targen.steps import (
     ASKED,
     CONTEXTS,
@@ -18,6 +19,7 @@ from targen.steps import (
     IDS,
     INSTANCES,
     LABELS,
+    REVIEWS,
     ROW_STEPS,
     SCHEMA_VERSION,
     SEEDS,
@@ -26,6 +28,7 @@ from targen.steps import (
     schema,
 )
 from targen.tables.files import DIGEST_KEY, PLANTED_KEY, VERSION_KEY, key_of
+from targen.tables.reviews import SEPARATOR
 from targen.tables.storage import Storage
 
 Row = Mapping[str, Any]
@@ -123,7 +126,7 @@ def _other_columns(key: str, frame: pl.DataFrame) -> list[str]:
     wanted = schema(asset.partition("/")[0], {})
     # A label is a string or a list of strings, depending on the task.
     loose: dict[str, tuple[Any, ...]] = {
-        name: (pl.List(pl.String), pl.String) for name in wanted if name.endswith("label")
+        name: (pl.List(pl.String), pl.String) for name in wanted if "label" in name
     }
     loose["votes"] = (pl.List(pl.List(pl.String)), pl.List(pl.String))
     return [
@@ -342,10 +345,30 @@ def _sources(tables: TaskTables, item: Item) -> Iterator[Item | Finding]:
     for asset, item_id, its_role in references:
         if item_id:
             yield _referenced(tables, item, asset, item_id, its_role)
+    if item.asset in (CORRECTED_SET, "rejected/corrected_set"):
+        yield from _verdicts(tables, item)
     if item.asset == INSTANCES and role == "own":
         yield from _twins(tables, item)
     if item.asset == VOCABULARIES:
         yield from _deciders(tables, item)
+
+
+def _verdicts(tables: TaskTables, item: Item) -> Iterator[Item]:
+    """Yield the human verdict on a row, if there is one on the row as it was shown."""
+    instance = tables.row(INSTANCES, item.item_id)
+    found = tables.rows(REVIEWS, "instance_id", item.item_id)
+    if instance is None or not found:
+        return
+    fields = fields_of(instance)
+    shown = item.row.get("label_before_review")
+    shown = item.row.get("label") if shown is None else shown
+    for verdict in found:
+        # The table of rejected items lacks the label that was shown.
+        label = verdict["seen_label"] if item.asset != CORRECTED_SET else shown
+        labels = [label, label.split(SEPARATOR)] if isinstance(label, str) else [label]
+        if any(ids.reviewed_content(fields, one) == verdict["content"] for one in labels):
+            yield Item(REVIEWS, item.item_id, verdict, item.role)
+            return
 
 
 def _referenced(

@@ -26,10 +26,12 @@ from targen.steps import (
     LABEL,
     LABELS,
     NONE_SEED_KIND,
+    REVIEWS,
     ROW_STEPS,
     SEEDS,
     VOCABULARIES,
 )
+from targen.tables.reviews import SEPARATOR
 from targen.tasks.validators import swap_gender
 
 NOT_IN_COMPLETION = "is not in the completion"
@@ -172,6 +174,19 @@ def rejected(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
             return
     if row["reason"] != "misleading":
         yield "text", NOT_IN_COMPLETION
+
+
+def reviewed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
+    """Check a human verdict: its hash is that of the fields and the label that were seen."""
+    del completion
+    above = lineage.by_id.get((INSTANCES, item.item_id))
+    row = item.row
+    if above is None or row["seen_label"] is None:
+        return
+    labels = [row["seen_label"], row["seen_label"].split(SEPARATOR)]
+    fields = fields_of(above.row)
+    if row["content"] not in [ids.reviewed_content(fields, label) for label in labels]:
+        yield "content", "is not the hash of the row that was seen"
 
 
 def written(row: Row, completion: StoredCompletion) -> bool:
@@ -337,5 +352,6 @@ ROW_CHECKS: dict[str, Verify] = {
     LABELS: labels,
     CORRECTED_SET: corrected,
     "rejected/corrected_set": corrected,
+    REVIEWS: _with_last(reviewed),
 }
 """Table -> check of its rows."""

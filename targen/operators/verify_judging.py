@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from targen.lineage.audit import REVIEWS_AS_MADE
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.correction import decide, disputed, flawed
+from targen.operators.human_review import UNKNOWN, outcome
 from targen.operators.judging import (
     NO_FLAW,
     flaw_of,
@@ -19,7 +21,7 @@ from targen.operators.judging import (
     reasons_of,
 )
 from targen.operators.verify_data import Completions, Problems, Record, prompt_data
-from targen.steps import CORRECTED_SET, INSTANCES, LABELS
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS, REVIEWS
 from targen.tasks.answers import Kind, Label, agreement, label_key, majority
 
 
@@ -176,6 +178,7 @@ def corrected(
     if len(corrections) == len(asked):
         yield from _correction(item, above, corrections, record)
     yield from _flawed(item, labeled, record)
+    yield from _reviewed(item, lineage, record)
     if not dropped:
         yield from _asked(item, lineage, bool(asked), record)
         yield from _settled(item, lineage, record)
@@ -217,6 +220,34 @@ def _flawed(item: Item, labeled: Item, record: Record) -> Problems:
     flaws = labeled.row["flaws"] or ()  # the corrector's is in the completion only
     if row["reason"] == "flawed" and "twin" not in str(row["detail"]) and NO_FLAW in flaws:
         yield "reason", "is flawed, but an annotator named no flaw"
+
+
+def _reviewed(item: Item, lineage: RowLineage, record: Record) -> Problems:
+    """Check what the human review did to a row against the stored verdicts.
+
+    Verdicts that were imported since the table was made are not in it, and replace others.
+    """
+    if not record.get(REVIEWS_AS_MADE, True):
+        return
+    row = item.row
+    own = lineage.by_id.get((REVIEWS, item.item_id))
+    if item.asset.startswith("rejected/"):
+        unit = [one.row for one in lineage.items if one.asset == REVIEWS]
+        if row["reason"] == "human_review" and not any(not one["right"] for one in unit):
+            yield "reason", "is human_review, but no reviewer found the label wrong"
+        return
+    named = None if own is None else (own.row["reviewer"] or UNKNOWN, own.row["reviewed_at"])
+    found = (row["human_reviewer"], row["human_reviewed_at"])
+    if found != (named or (None, None)):
+        yield "human_reviewer", "is not the one of the stored verdict"
+        return
+    ids = [one["instance_id"] for one in _unit(lineage)]
+    verdicts = [one.row for name in ids if (one := lineage.by_id.get((REVIEWS, name)))]
+    before = row["label_before_review"]
+    if (before is not None) != bool(verdicts):
+        yield "label_before_review", "does not match the stored verdicts"
+    elif before is not None and outcome(_kind(before, record), verdicts, before) != row["label"]:
+        yield "label", "is not the one of the human review"
 
 
 def _unit(lineage: RowLineage) -> list[Row]:
@@ -263,9 +294,10 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
     if row["verdict"] != ("relabelled" if differs else "kept"):
         yield "verdict", "does not follow from the labels"
     policy = record.get("params", {}).get("policy")
+    before = row["label"] if row["label_before_review"] is None else row["label_before_review"]
     if policy is None:
         named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
-        if row["label"] is not None and row["label"] not in named:
+        if before is not None and before not in named:
             yield "label", "is none of the intended, annotated and corrected labels"
         return
     unit = _unit(lineage)
@@ -273,7 +305,7 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
         [one[name] for one in unit]
         for name in ("intended_label", "annotated_label", "corrected_label")
     ]
-    if decide(policy, kind, *votes) != row["label"]:
+    if decide(policy, kind, *votes) != before:
         yield "label", f"is not what the policy {policy} decides"
 
 

@@ -15,7 +15,7 @@ from targen.errors import TargenError
 from targen.hashing import digest
 from targen.lineage.ids import reviewed_content
 from targen.quality.review_strata import Row, strata, stratum_group
-from targen.tables.reviews import SEPARATOR
+from targen.tables.reviews import COLUMNS, SEPARATOR
 from targen.tables.storage import drafted
 from targen.tasks import import_files
 from targen.tasks.spec import TaskSpec
