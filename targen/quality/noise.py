@@ -205,7 +205,9 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
 
 
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
-    """Return the three readings of each row that correction saw, and the final label if kept.
+    """Return the three readings of each row that correction saw, and the final label.
+
+    The final label is null if the row was not kept, or if a person saw it.
 
     The corrector is asked about all disputed rows and about a random share of the others. The
     estimate thus needs no weights: given the intended and the annotated label, it is chance
@@ -220,7 +222,11 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     paired = inputs.pair_field is not None and INSTANCES in inputs.tables
     known = "instance_id" in inputs.rows.columns
     ids = ["instance_id"] if known else []
-    parts = [inputs.rows.select(*ids, *names, final="label").rename(names)]
+    final = pl.col("label")
+    if "label_before_review" in inputs.rows.columns:
+        # Rows that a person saw are right, whatever the readings say.
+        final = pl.when(pl.col("label_before_review").is_null()).then(final)
+    parts = [inputs.rows.select(*ids, *names, final=final).rename(names)]
     rejected = inputs.rejected.get(CORRECTED_SET)
     if rejected is not None:
         lost = rejected.rename({"item_id": "instance_id"}, strict=False)
@@ -353,8 +359,11 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         "readers": models,
         "different_readers": shared_errors.independent(models),
     }
-    low, high = found.range
     kept = inputs.rows.height
-    collector.add(Measure("label_noise", found.left.value, kept, LATENT, low, high))
+    unseen = 1.0
+    if "label_before_review" in inputs.rows.columns and kept:
+        unseen = inputs.rows["label_before_review"].null_count() / kept
+    value, low, high = (unseen * one for one in (found.left.value, *found.range))
+    collector.add(Measure("label_noise", value, kept, LATENT, low, high))
     for name, (value, low, high) in found.accuracy.items():
         collector.add(Measure("reading_accuracy", value, found.n, name, low, high))

@@ -189,8 +189,8 @@ def share_wrong(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
     low, high = percentiles(draws / total)
     least = left / total if not wrong.sum() else (low or 0.0)
     most = 1.0 if wrong.sum() == seen.sum() else (high or 0.0) + open_ / total
-    mid = value / total
-    return IntervalEstimate(mid, min(least, mid), min(1.0, max(most, mid)))
+    mid = float(value / total)
+    return IntervalEstimate(mid, min(float(least), mid), min(1.0, max(float(most), mid)))
 
 
 def people_saw(reviewed: pl.DataFrame) -> dict[str, int]:
