@@ -225,7 +225,8 @@ def _reviewed(noise: Measure) -> Found:
     value = noise.value or 0.0
     text = (
         f"An estimated {percent(value)} of the labels are wrong "
-        f"({percent(noise.low)} to {percent(noise.high)}, from human review)."
+        f"({percent(noise.low)} to {percent(noise.high)}, from {noise.n:,} rows that people "
+        "reviewed)."
     )
     return (_level(value), text, "label_noise", 3.0 * value)
 

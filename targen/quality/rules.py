@@ -78,6 +78,12 @@ def _language(collector: MetricCollector, _: Measure) -> Mapping[str, str]:
     return {"language": collector.details["expected_language"]}
 
 
+def _reviewed(collector: MetricCollector, measure: Measure) -> bool:
+    """Return whether a human review excludes this many wrong labels."""
+    review = collector.get("label_noise", "reviewed")
+    return review is not None and review.high is not None and review.high < (measure.value or 0.0)
+
+
 def _complete(collector: MetricCollector, measure: Measure) -> bool:
     """Return whether hardly any of the unfinished texts ends in a word such as `the`."""
     return bool(collector.shared.get("dangling", {}).get(measure.slice, 1.0) < DANGLING)
@@ -86,7 +92,7 @@ def _complete(collector: MetricCollector, measure: Measure) -> bool:
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
          "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
-         "other rows contradicts them.", 3, True, 3.0),
+         "other rows contradicts them.", 3, True, 3.0, doubtful=_reviewed),
     Rule("contradictory_duplicates", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),

@@ -5,7 +5,7 @@ from typing import Any
 
 from targen.quality import judgment, rules
 from targen.quality.actions import action
-from targen.quality.collector import MetricCollector
+from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.judgment import Found
 from targen.quality.metrics import METRICS
@@ -58,6 +58,12 @@ def findings(
         }
         for level, text, metric, _ in found
     ]
+
+
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add the number of failures, so that a gate can block releases with any."""
+    levels = [item["level"] for item in findings(inputs, collector)]
+    collector.add(Measure("failures", levels.count("bad"), inputs.rows.height))
 
 
 def _rows(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:

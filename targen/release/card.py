@@ -17,7 +17,7 @@ from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import ReleaseInputs
-from targen.release.rows import label_counts, one_line
+from targen.release.rows import label_counts, one_line, reviewed_rows
 from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
@@ -224,7 +224,22 @@ def _labeling(inputs: ReleaseInputs) -> str:
         )
     changed = int((rows["verdict"] == "relabelled").sum())
     counts = f"{changed:,} of {rows.height:,} rows have another label than intended."
-    return f"{written} {checked} {counts}"
+    return f"{written} {checked} {counts} {_review(inputs)}"
+
+
+def _review(inputs: ReleaseInputs) -> str:
+    """Describe what people saw and changed."""
+    rows, saw = inputs.rows, reviewed_rows(inputs.rows)
+    lost = inputs.tables[CORRECTED_SET].rejected
+    dropped = 0 if lost is None else int((lost["reason"] == "human_review").sum())
+    if not saw and not dropped:
+        return "No person reviewed the rows."
+    by = pl.col("label") != pl.col("label_before_review")
+    replaced = rows.filter(pl.col("label_before_review").is_not_null(), by).height
+    return (
+        f"People reviewed {saw:,} of the {rows.height:,} rows; {replaced:,} rows got another label "
+        f"by this review, and {dropped:,} more rows were dropped."
+    )
 
 
 def _costs(report: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -281,7 +296,11 @@ def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterabl
     spec, report = inputs.spec, inputs.report
     if report.get("banner"):
         yield plain(f"{report['banner']}.")
-    yield "No person has read every row, so the rows have the errors of the models that made them."
+    if reviewed_rows(inputs.rows) < inputs.rows.height:
+        yield (
+            "No person has read every row, so the rows have the errors of the models that made "
+            "them."
+        )
     if spec.release.license == "unknown":
         yield "The license of the rows is unknown."
     empty = [name for name in spec.release.splits if name not in parts]
@@ -290,7 +309,7 @@ def _limits(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> Iterabl
     yield "Near duplicates are found by their characters; paraphrases may be in different splits."
     for finding in report["findings"]:
         if finding["level"] != "good":
-            yield plain(finding["text"])
+            yield plain(("Failure: " if finding["level"] == "bad" else "") + finding["text"])
     if report.get("noise_assumption"):
         yield plain(report["noise_assumption"])
     for metric, why in sorted(report["skipped"].items()):

@@ -14,7 +14,7 @@ from targen.release import card, superglue
 from targen.release.export import parquet
 from targen.release.inputs import ReleaseInputs, fingerprint, task_dump
 from targen.release.provenance import provenance
-from targen.release.rows import finished, json_lines, label_counts
+from targen.release.rows import finished, json_lines, label_counts, reviewed_rows
 from targen.release.splits import divide
 from targen.steps import INSTANCES, QUALITY_REPORT
 from targen.tasks.spec import TaskSpec
@@ -106,6 +106,9 @@ def _manifest(
         "files": {path: fingerprint(content) for path, content in sorted(files.items())},
         "upstream": inputs.upstream,
     }
+    reviewed = reviewed_rows(inputs.rows)
+    if reviewed:
+        manifest["reviewed_rows"] = reviewed
     return {**manifest, "version": version_of(manifest)}
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.lineage.graph import TaskTables, requests_above
-from targen.steps import INSTANCES
+from targen.steps import CORRECTED_SET, INSTANCES
 from targen.tables.files import Stored
 
 SCHEMA: Final[dict[str, Any]] = {
@@ -16,6 +16,7 @@ SCHEMA: Final[dict[str, Any]] = {
     "context_id": pl.String,
     "parent_ids": pl.List(pl.String),
     "request_ids": pl.List(pl.String),
+    "human_reviewed_at": pl.String,
 }
 
 
@@ -24,7 +25,8 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
 
     `request_ids` are the distinct requests of its terms, context, seed, ancestors, text, annotation
     and correction, sorted. For a retried request, the last attempt is listed; the store links it to
-    the earlier ones.
+    the earlier ones. `human_reviewed_at` is null for rows that no person reviewed; names of
+    reviewers are not released.
 
     Args:
         parts: split -> released rows.
@@ -35,9 +37,11 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
     requests = requests_above(TaskTables(None, "", frames), [name for name, _ in released])
     columns = ("instance_id", "seed_id", "context_id", "parent_ids")
     instances = {row["instance_id"]: row for row in frames[INSTANCES].iter_rows(named=True)}
+    reviewed = dict(frames[CORRECTED_SET].select("instance_id", "human_reviewed_at").iter_rows())
     rows = [
         {name: instances[instance_id][name] for name in columns}
         | {"split": split, "request_ids": sorted(requests[instance_id])}
+        | {"human_reviewed_at": reviewed[instance_id]}
         for instance_id, split in released
     ]
     return pl.DataFrame({name: [row[name] for row in rows] for name in SCHEMA}, schema=SCHEMA)

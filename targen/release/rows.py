@@ -59,6 +59,11 @@ def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
     return corrected.select(wanted)
 
 
+def reviewed_rows(corrected: pl.DataFrame) -> int:
+    """Return the number of rows that a person reviewed."""
+    return corrected["human_reviewer"].count() if "human_reviewer" in corrected.columns else 0
+
+
 def label_counts(spec: TaskSpec, rows: pl.DataFrame) -> dict[str, int]:
     """Return label -> number of rows, in the task's order; empty for span and none."""
     if not spec.labels:
