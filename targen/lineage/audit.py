@@ -60,7 +60,7 @@ def _changed(file: File, record: Record) -> list[Finding]:
     if found.count[0] != found.count[1]:
         what = f"{start}: {found.count[0]} rows were written, {found.count[1]} were found"
         return [Finding("wrong", f"{file.key}, column {columns}", what)]
-    ids = file.frame[IDS.get(asset, "item_id")]
+    ids = file.frame["instance_id" if asset == REVIEWS else IDS.get(asset, "item_id")]
     return [
         Finding("wrong", f"{file.key}, row {name}, column {columns}", start)
         for name in _some(ids[index] for index in found.rows)

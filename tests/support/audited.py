@@ -4,13 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 import simulator
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
 from targen.operators import made_by, run_step, step_digest
-from targen.steps import UPSTREAM
+from targen.steps import CORRECTED_SET, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store
+from targen.tables import reviews
 from targen.tables.files import Stored, Tables, key_of
 from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
@@ -27,6 +30,7 @@ async def make(
     rows: int,
     spec: TaskSpec | None = None,
     application: Callable[[], Any] = simulator.application,
+    verdicts: pl.DataFrame | None = None,
 ) -> None:
     """Make all tables of a task in `folder`, and record them.
 
@@ -36,7 +40,9 @@ async def make(
         rows: rows wanted, if `spec` is None.
         spec: the task, instead of one of the repository's.
         application: makes the simulator.
+        verdicts: the stored verdicts of a human review.
     """
+    reviewed = reviews.identity(verdicts)
     spec = spec or real_task(task, rows)
     tables = Tables(LocalStorage(str(folder)))
     made = {}
@@ -49,10 +55,11 @@ async def make(
             step=step,
         )
         async with Engine(settings) as engine:
-            output = await run_step(step, spec, made, engine)
+            output = await run_step(step, spec, made, engine, verdicts)
         made[step] = output.table
-        stored = Stored(output.table, output.rejected, output.asked, step_digest(step, spec))
-        origin = made_by(step, spec)
+        digest = step_digest(step, spec, reviewed)
+        stored = Stored(output.table, output.rejected, output.asked, digest)
+        origin = made_by(step, spec, reviewed if step == CORRECTED_SET else None)
         store = Store(store_url(folder))
         upstream = {name: key_of(name, task) for name in origin["upstream"]}
         table_digests.record(store, tables.write(step, task, stored), origin, "run-1", upstream)
