@@ -22,8 +22,8 @@ from dagster_project import sensors
 from dagster_project.definitions import build_defs
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
-from targen.quality import review
 from targen.steps import STEPS
+from targen.tables import reviews
 from tests.support.specs import MOOD, RECIPES, write_task
 
 
@@ -159,12 +159,12 @@ def test_a_wrong_task_does_not_hide_the_others(
     assert [request.partition_key for request in requests] == ["mood"]
 
 
-def test_an_imported_review_asks_for_the_report_alone(
+def test_an_imported_review_asks_for_the_corrected_set_and_what_is_below(
     instance: DagsterInstance, tasks: TaskFolder
 ) -> None:
     make(instance, tasks)
     place = data_of(tasks).tables().storage
-    row = {"instance_id": "a", "content": "b", "right": True, "label": None, "comment": None}
-    review.keep(place, "mood", pl.DataFrame([row], schema=review.REVIEWS))
+    row = {"instance_id": "a", "content": "b", "right": True}
+    reviews.keep(place, "mood", pl.DataFrame([row], schema=dict(reviews.COLUMNS)))
     requests, _ = look(instance, tasks)
-    assert [request.tags["targen/first_changed"] for request in requests] == ["quality_report"]
+    assert [request.tags["targen/first_changed"] for request in requests] == ["corrected_set"]
