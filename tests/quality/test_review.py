@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from bench import review as simulations
 from targen import steps
 from targen.cli import app
 from targen.errors import TargenError
@@ -482,26 +483,13 @@ def test_a_stratum_without_a_verdict_widens_the_interval():
     assert ten_right.low == ten_right.value == 0 and ten_right.high > 0.2
 
 
-@pytest.mark.parametrize("order", ["sheet", "part"])
-def test_the_interval_of_a_review_covers_the_share(order):
-    """500 rows, of which 3% of the agreed and 30% of the divided ones are wrong."""
-    covered, sizes = 0, {"agreed_a": 225, "agreed_b": 225, "divided_a": 30, "divided_b": 20}
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        wrong = {
-            name: random.random(n) < (0.03 if name.startswith("agreed") else 0.3)
-            for name, n in sizes.items()
-        }
-        taken = dict.fromkeys(sizes, 20) | {"agreed_a": 30, "agreed_b": 30}
-        if order == "part":
-            taken = {name: n // 3 for name, n in taken.items()}
-        found = summary(**{
-            name: (sizes[name] - n, n, int(wrong[name][:n].sum())) for name, n in taken.items()
-        })  # fmt: skip
-        rest = sum(int(wrong[name][n:].sum()) for name, n in taken.items())
-        _, low, high = review_strata.share_wrong(found, seed)
-        covered += low <= rest / 500 <= high
-    assert covered >= 0.93 * 200
+@pytest.mark.parametrize("part", ["100 rows", "the first 30 of 100"])
+def test_the_interval_of_a_review_covers_the_share(part, monkeypatch):
+    monkeypatch.setattr(simulations, "SIMULATIONS", 100)
+    found = simulations.measure(simulations.NOISE["usual"], *simulations.REVIEWED[part])
+    assert found["covers"] >= 0.9
+    assert found["value"] == pytest.approx(found["truth"], abs=0.01)
+    assert found["width"] < 0.25
 
 
 def test_the_commands(tmp_path, monkeypatch):
