@@ -398,7 +398,7 @@ _REGISTRY: Final = (
            "figures that depend on the number of rows, at equal numbers for set and reference",
            "mean of 20 seeded draws of at most 300 rows; the interval is the middle 95% of draws",
            "rows beyond 300"),
-    Metric("failures", "verdict", "yield", "failures that the report names",
+    Metric("failures", "verdict", "other", "failures that the report names",
            "number of failures among the findings", "count", "warnings", better="lower"),
 )  # fmt: skip
 METRICS: Final = {metric.name: metric for metric in _REGISTRY}
