@@ -8,7 +8,8 @@ from targen.errors import StoreError
 from targen.hashing import rng
 from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
-from targen.lineage.graph import File, Finding, Item, Level, RowLineage, TaskTables, trace
+from targen.lineage.graph import Finding, Item, Level, RowLineage, TaskTables, trace
+from targen.lineage.stored_files import File
 from targen.steps import CORRECTED_SET, IDS, INSTANCES, REVIEWS, ROW_STEPS, UPSTREAM
 from targen.store import table_digests
 from targen.store.completions import Store

@@ -18,10 +18,10 @@ UNKNOWN = "unknown"
 
 def label_given(kind: Kind, verdict: Verdict) -> Label | None:
     """Return the label that a reviewer gave instead of the one shown; None if none."""
-    said = verdict["label"]
+    said: str | None = verdict["label"]
     if said is None or kind != "multi":
         return said
-    return sorted(part for part in str(said).split(SEPARATOR) if part)
+    return sorted(part for part in said.split(SEPARATOR) if part)
 
 
 def outcome(kind: Kind, verdicts: Sequence[Verdict], label: Label) -> Label | None:

@@ -86,7 +86,7 @@ def sample(
     known = set() if verdicts is None else set(verdicts.select("instance_id", "content").rows())
     # A row whose twin was reviewed has a label before the review, too.
     settled = "label_before_review"
-    members: dict[str, list[Row]] = {}
+    members: dict[str, list[dict[str, Any]]] = {}
     for stratum, row in zip(strata(spec, rows, labels), rows.iter_rows(named=True), strict=True):
         seen = content(spec, row)
         if row.get(settled) is None and (row["instance_id"], seen) not in known:

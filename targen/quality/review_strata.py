@@ -104,8 +104,8 @@ def in_force(
                 spec.answer.kind, shown["label"]
             )
             count(shown, "left" if same else "fixed", "seen", "wrong")
-    for row, one in _dropped(spec, rejected, given.values()):
-        count(row, "seen", *(["wrong"] if not one["right"] else []))
+    for lost, verdict in _dropped(spec, rejected, given.values()):
+        count(lost, "seen", *(["wrong"] if not verdict["right"] else []))
     found = [{"stratum": name, **part} for name, part in sorted(counts.items())]
     return pl.DataFrame(found, schema=STRATA)
 

@@ -171,8 +171,8 @@ def _report(judged: Sequence[Mapping[str, Any]]) -> list[Expectation]:
             bounds = {"min_value": gate["at_least"], "max_value": gate["at_most"]}
             suite.append(_expect("column_values_to_be_between", "value", **known, **bounds))
             if gate.get("undecided"):
-                passed = {"value_set": [True]}
-                suite.append(_expect("column_values_to_be_in_set", "passed", **known, **passed))
+                only: dict[str, Any] = {"value_set": [True]}
+                suite.append(_expect("column_values_to_be_in_set", "passed", **known, **only))
     return suite
 
 

@@ -11,7 +11,8 @@ import polars as pl
 from targen.hashing import rng, sha256_of
 from targen.lineage import completions
 from targen.lineage.audit import Audit, Auditor
-from targen.lineage.graph import Finding, read_rows
+from targen.lineage.graph import Finding
+from targen.lineage.stored_files import read_rows
 from targen.operators.verify import written
 from targen.release.manifest import MANIFEST, version_of
 from targen.release.registry import TOMBSTONE

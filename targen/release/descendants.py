@@ -6,7 +6,8 @@ from typing import Any
 
 from targen.lineage import completions
 from targen.lineage.audit import Auditor
-from targen.lineage.graph import Finding, below, read_rows
+from targen.lineage.graph import Finding, below
+from targen.lineage.stored_files import read_rows
 from targen.release.audit import ORIGINS, ROWS
 from targen.release.registry import FOLDER
 from targen.steps import IDS

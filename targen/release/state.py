@@ -6,9 +6,9 @@ from typing import Any, Final, Literal
 
 from targen.errors import TableError
 from targen.operators import step_digest
-from targen.quality import review
 from targen.quality.inputs import report_digest
-from targen.steps import QUALITY_REPORT, ROW_STEPS
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS
+from targen.tables import reviews
 from targen.tables.contracts import lost_references
 from targen.tables.files import Stored, Tables, key_of
 from targen.tasks.spec import TaskSpec
@@ -52,7 +52,8 @@ def state_of(spec: TaskSpec, tables: Tables) -> State:
     report, stored, missing = _read(spec, tables)
     if not stored and report is None:
         return State(NOT_MADE, ROW_STEPS[0], "no table exists")
-    found = _rows(spec, stored, missing, report)
+    verdicts = reviews.identity(reviews.stored(tables.storage, spec.name))
+    found = _rows(spec, stored, missing, report, verdicts)
     if found is not None:
         return found
     if report is None:
@@ -60,7 +61,6 @@ def state_of(spec: TaskSpec, tables: Tables) -> State:
     made_from = report.get("made_from", {})
     if any(made_from.get(step) != one.data_version for step, one in stored.items()):
         return State(OLDER, QUALITY_REPORT, MADE_AGAIN, report)
-    verdicts = review.identity(review.stored(tables.storage, spec.name))
     if tables.read(QUALITY_REPORT, spec.name).step_digest != report_digest(spec, verdicts):
         return State(OLDER, QUALITY_REPORT, "the task, its gates or the review changed", report)
     return State(CURRENT, report=report)
@@ -71,14 +71,18 @@ def _rows(
     stored: Mapping[str, Stored],
     missing: Mapping[str, str],
     report: Mapping[str, Any] | None,
+    verdicts: str | None,
 ) -> State | None:
     """Return the state if a table of rows has to be made again, else None."""
     above = {name: one.table for name, one in stored.items()}
     for step in ROW_STEPS:
         if step not in stored:
             return State(INCOMPLETE, step, missing[step], report)
-        if stored[step].step_digest != step_digest(step, spec):
-            return State(OLDER, step, _changed(spec, report), report)
+        if stored[step].step_digest != step_digest(step, spec, verdicts):
+            why = _changed(spec, report)
+            if step == CORRECTED_SET and verdicts is not None:
+                why += ", or human verdicts were imported"
+            return State(OLDER, step, why, report)
         if lost_references(step, stored[step].table, above):
             return State(OLDER, step, MADE_AGAIN, report)
     return None
