@@ -93,11 +93,11 @@ async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResu
     Raises:
         StepError: the task has no section `seeds`, or no seed was valid.
     """
-    return await _Pages(step, params).run()
+    return await Pages(step, params).run()
 
 
-class _Pages:
-    """State of one run of the operator."""
+class Pages:
+    """State of one run of the operator; also counts its calls for the plan."""
 
     def __init__(self, step: StepInput, params: PerContextParams) -> None:
         self._step, self._params = step, params
@@ -113,6 +113,7 @@ class _Pages:
         self._result = StepResult()
 
     async def run(self) -> StepResult:
+        """Request pages until no context needs another one; raise StepError without any seed."""
         result, contexts = self._result, self._contexts
         while ready := self._ready():
             requests = [self._request(context) for context in ready]

@@ -16,7 +16,7 @@ from targen.tasks.profiles import Profile
 from targen.tasks.recipe import NAME_PATTERN, Recipe, StepChoice, Steps, with_overrides
 from targen.tasks.registry import operators, resolve
 from targen.tasks.spec import Attached, TaskSpec
-from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
+from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
 
 
 def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
@@ -245,8 +245,11 @@ def _load(
             f"{file.where((own_data.REPORT_ONLY,))}: this task is for reports only; move it to "
             f"another folder, for targen report FILE --task {file.path.name}"
         )
-    spec = validate(TaskSpec, _extended(name, files), file)
-    problems = checks.problems(spec, file)
+    partly, problems = validate_partly(TaskSpec, _extended(name, files), file)
+    if partly is None:
+        raise SpecError("\n".join(problems))
+    spec = partly
+    problems += checks.problems(spec, file)
     recipe = recipes.get(spec.recipe_name)
     if recipe is None:
         hint = nearest(spec.recipe_name, recipes)

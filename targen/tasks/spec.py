@@ -25,6 +25,9 @@ from targen.tasks.sections import (
     Vocabulary,
 )
 
+ROWS_AT_MOST: Final = 10_000_000
+"""Tables are held in memory; more rows are a mistake in typing."""
+
 SMALL_CALLS: Final = 4
 SMALL_CALL: Final = 3
 """The first `SMALL_CALLS` calls of each label have at most `SMALL_CALL` slots, so that small data
@@ -83,7 +86,7 @@ class TaskSpec(BaseModel):
     """[a-z0-9][a-z0-9_-]{0,62}; the partition key."""
     title: str
     description: str
-    rows: int = Field(default=500, ge=1)
+    rows: int = Field(default=500, ge=1, le=ROWS_AT_MOST)
     """number of rows in the corrected set."""
     edition: int = Field(default=0, ge=0)
     """part of every request's identity; raise it to generate new data."""
