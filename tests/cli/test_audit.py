@@ -65,6 +65,12 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_a_task_without_tables_is_named(data: Path) -> None:
+    for words in (("--sample", "3"), ("some-id",)):
+        text = told(*words, "--task", "rtee", status=1)
+        assert "has no tables of a task 'rtee'; did you mean 'rte'?" in text
+
+
 def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
     tables = {"contexts": "context_id", "seeds": "seed_id", "rejected/instances": "item_id"}
     for table, column in tables.items():
