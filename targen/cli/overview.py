@@ -115,7 +115,7 @@ def show(
 
     spec = base.task(task, rows)
     steps = [one.as_dict() for one in plan(spec)]
-    content = {
+    content: dict[str, Any] = {
         "task": spec.name,
         "title": spec.title,
         "source": str(spec.source),

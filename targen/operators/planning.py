@@ -76,8 +76,8 @@ Plans = dict[str, Planned]
 def _vocabularies(
     spec: TaskSpec, operator: Operator, params: Any, above: Plans, made: Planned, disputed: float
 ) -> None:
-    lists = [one.terms or [None] * one.count for one in spec.vocabularies.values()]
-    made.items = sum(map(len, lists)) if operator.name != "none" else 0
+    if operator.name != "none":
+        made.items = sum(len(one.terms) or one.count for one in spec.vocabularies.values())
     if operator.name == "llm_list":
         made.calls.update(one.count for one in spec.vocabularies.values())
     elif operator.name == "attribute_values":

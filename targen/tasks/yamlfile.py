@@ -105,13 +105,21 @@ def _plain(node: Any) -> Any:
     return node
 
 
+_KINDS: tuple[tuple[type, str], ...] = (
+    (dict, "a mapping"),
+    (list, "a list"),
+    (str, "text"),
+    (bool, "true or false"),
+    (int, "an integer"),
+    (float, "a number"),
+)
+
+
 def _kind(value: object) -> str:
     if value is None:
         return "nothing"
     # The parser's own classes extend these.
-    kinds = ((dict, "a mapping"), (list, "a list"), (str, "text"), (bool, "true or false"))
-    kinds += ((int, "an integer"), (float, "a number"))
-    return next((words for kind, words in kinds if isinstance(value, kind)), type(value).__name__)
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), type(value).__name__)
 
 
 def non_string_keys(data: Any, loc: Loc = ()) -> list[tuple[Loc, object]]:
