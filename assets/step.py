@@ -14,57 +14,84 @@ from dagster import (
     FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
-    PartitionsDefinition,
 )
 
 from assets import markdown
 from assets.columns import fixed_schema, lineage, table_schema
 from assets.interrupts import canceled_by_signals
+from assets.scope import IO_MANAGER, LLM, Resources, Scope
 from resources.data import DataFolder
-from resources.llm import LLMResource
-from resources.tasks import TaskFolder
 from targen.errors import StepError, TargenError
-from targen.settings import Settings
-from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
+from targen.steps import (
+    COMPARISON,
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    SCHEMA_VERSION,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
 
-GROUP = "targen"
+RELEASE = "release"
+GROUPS = {
+    **dict.fromkeys((VOCABULARIES, CONTEXTS, SEEDS, INSTANCES), "generation"),
+    **dict.fromkeys((LABELS, CORRECTED_SET), "labeling"),
+    **dict.fromkeys((QUALITY_REPORT, COMPARISON), "quality"),
+    RELEASE: "publishing",
+}
+"""Asset -> its group in the UI."""
 POOL = "llm"
 """The pool of all steps that call a model; production limits its concurrent runs."""
 OWNERS = ["team:data"]
+RECIPE_TAG = "targen/recipe"
+BASE_TAG = "targen/base"
+"""Tags of runs. The base is the task that the run's task extends, directly or not."""
 SAMPLE_ROWS = 5
 
 _ASSET_VERSION = 1
 """Incremented when a change in `assets` changes the content of tables."""
 
 
-def attributes(
-    step: str, partitions: PartitionsDefinition, settings: Settings, *kinds: str
-) -> dict[str, Any]:
-    """Return the arguments of `@asset` for a partitioned asset.
+def attributes(step: str, scope: Scope, *kinds: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for a partitioned step.
 
     Args:
         step: the asset's name.
-        partitions: one partition per task.
-        settings: the settings of the code location.
+        scope: the asset's partitions, settings and names.
         kinds: technologies to show in the UI besides Polars and Parquet.
     """
-    return common_attributes(step, settings, *kinds) | {"partitions_def": partitions, "pool": POOL}
-
-
-def common_attributes(step: str, settings: Settings, *kinds: str) -> dict[str, Any]:
-    """Return the arguments of `@asset` for any asset, partitioned or not."""
-    fresh_for = timedelta(hours=settings.fresh_hours)
     return {
-        "name": step,
-        "group_name": GROUP,
-        "owners": OWNERS,
+        **common_attributes(step, scope, *kinds),
+        "partitions_def": scope.partitions,
+        "required_resource_keys": scope.required(LLM),
+        "pool": POOL,
+    }
+
+
+def common_attributes(step: str, scope: Scope, *kinds: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for any table, partitioned or not."""
+    fresh_for = timedelta(hours=scope.settings.fresh_hours)
+    return {
+        **identity(step, scope),
         "kinds": {"polars", "parquet", *kinds},
         # The same for all partitions; step digests cover the differences between tasks.
         "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
         "metadata": {"dagster/column_schema": fixed_schema(step)},
         "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for),
+        "io_manager_key": scope.resource(IO_MANAGER),
+    }
+
+
+def identity(asset: str, scope: Scope) -> dict[str, Any]:
+    """Return the arguments of `@asset` for its key, group and owners."""
+    return {
+        "key": scope.key(asset),
+        "group_name": scope.group or GROUPS[asset],
+        "owners": OWNERS,
     }
 
 
@@ -78,11 +105,7 @@ def readable_errors() -> Iterator[None]:
 
 
 async def make(
-    context: AssetExecutionContext,
-    tasks: TaskFolder,
-    llm: LLMResource,
-    data: DataFolder,
-    **upstream: Stored,
+    context: AssetExecutionContext, scope: Scope, **upstream: Stored
 ) -> MaterializeResult[Stored]:
     """Run the asset's step for the run's task; `upstream` maps upstream assets to their tables."""
     from targen.operators import (  # noqa: PLC0415 - not when loading
@@ -93,8 +116,10 @@ async def make(
     )
 
     step, started = context.asset_key.path[-1], time.monotonic()
+    used = scope.resources(context)
+    llm, data = used.llm, used.data
     with readable_errors():
-        spec = start(context, tasks, data)
+        spec = start(context, used)
         named = spec.recipe.endpoints
         # For all steps, so that a missing key is reported before the first paid call.
         llm.check_keys(set(named.values()))
@@ -128,16 +153,24 @@ async def make(
     return finish(step, spec, stored, data, extra)
 
 
-def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -> TaskSpec:
-    """Lock the run's partition and return its task.
+def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
+    """Lock the run's partition, tag the run with recipe and base task, and return the task.
 
     Raises:
         SpecError: the task is wrong.
         TableError: another run holds the partition, or the data folder cannot be written.
     """
-    spec = tasks.load(context.partition_key)
-    data.hold(spec.name, context.run.run_id)
+    spec = used.tasks.load(context.partition_key)
+    used.data.hold(spec.name, context.run.run_id)
+    tags = {RECIPE_TAG: spec.recipe_name, BASE_TAG: base_of(spec)}
+    if not tags.items() <= context.run.tags.items():
+        context.instance.add_run_tags(context.run.run_id, tags)
     return spec
+
+
+def base_of(spec: TaskSpec) -> str:
+    """Return the task that a task extends, directly or not; its own name if it extends none."""
+    return spec.ancestors[-1] if spec.ancestors else spec.name
 
 
 def finish(

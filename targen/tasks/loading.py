@@ -15,6 +15,7 @@ from targen.tasks.endpoints import load_endpoints
 from targen.tasks.profiles import Profile
 from targen.tasks.recipe import NAME_PATTERN, Recipe, StepChoice, Steps, with_overrides
 from targen.tasks.registry import operators, resolve
+from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
 
@@ -134,8 +135,35 @@ def load_task_names(folder: Path) -> list[str]:
     Raises:
         SpecError: the folder does not exist or contains no task.
     """
-    files, broken = _read_files(folder)
+    return _names(*_read_files(folder))
+
+
+def _names(files: Mapping[str, YamlFile], broken: Mapping[str, str]) -> list[str]:
     return sorted({*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))})
+
+
+def load_gates(folder: Path) -> dict[str, list[Gate]]:
+    """Return task -> its gates, for the tasks of `load_task_names`; nothing else is checked.
+
+    Gates that are wrong are left out; loading the task raises their error.
+
+    Raises:
+        SpecError: the folder does not exist or contains no task.
+    """
+    files, broken = _read_files(folder)
+    found: dict[str, list[Gate]] = {}
+    for name in _names(files, broken):
+        try:
+            items = _extended(name, files).get("gates") if name in files else None
+        except SpecError:
+            items = None
+        found[name] = []
+        for item in items if isinstance(items, list) else ():
+            try:
+                found[name].append(Gate.model_validate(item))
+            except ValidationError:
+                continue
+    return found
 
 
 def load_tasks(
