@@ -182,7 +182,8 @@ def finish(
     described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
     # Ordered by interest; hashes and schemas come last.
-    metadata: dict[str, Any] = {"dagster/row_count": table.height}
+    # The report's rows are its metrics, so the UI must not call them rows of data.
+    metadata: dict[str, Any] = {} if step == QUALITY_REPORT else {"dagster/row_count": table.height}
     if stored.rejected is not None:
         reasons = rejected_by_reason(stored.rejected)
         metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
@@ -190,6 +191,7 @@ def finish(
         metadata["asked"] = stored.asked
     metadata |= {
         **extra,
+        **({"figures": table.height} if step == QUALITY_REPORT else {}),
         "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
         "path": MetadataValue.path(data.tables().address(step, spec.name)),
     }

@@ -1,6 +1,6 @@
 """The six assets that make a task's rows: vocabularies -> ... -> corrected_set."""
 
-from typing import Final
+from typing import Final, cast
 
 from dagster import (
     AssetChecksDefinition,
@@ -59,4 +59,4 @@ def _asset(step: str, scope: Scope) -> AssetsDefinition:
     ) -> MaterializeResult[Stored]:
         return await make(context, scope, **upstream)
 
-    return table
+    return cast("AssetsDefinition", table)

@@ -58,11 +58,12 @@ def _best(
     report: Mapping[str, Any], metric: str, *, exact: bool = False
 ) -> Mapping[str, Any] | None:
     """Return the figure for all rows, that of the preferred slice, or else the first slice's."""
-    found = {figure["slice"]: figure for figure in reversed(_figures(report, metric))}
+    found = _figures(report, metric)
     for slice_ in (WHOLE, *_FIRST_OF.get(metric, ())):
-        if slice_ in found:
-            return found[slice_]
-    return None if exact or not found else found[next(reversed(found))]
+        for figure in found:
+            if figure["slice"] == slice_:
+                return figure
+    return None if exact or not found else found[0]
 
 
 def _value(report: Mapping[str, Any], metric: str, *, exact: bool = False) -> float | None:
