@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from dagster import (
@@ -35,6 +35,9 @@ from targen.steps import (
 )
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from targen.llm.engine import EmbeddingEngine
 
 RELEASE = "release"
 GROUPS = {
@@ -120,16 +123,23 @@ async def make(
     llm, data = used.llm, used.data
     with readable_errors():
         spec = start(context, used)
-        named = spec.recipe.endpoints
         # For all steps, so that a missing key is reported before the first paid call.
-        llm.check_keys(set(named.values()))
+        llm.check_keys(spec.recipe.named_endpoints)
         frames = {name: stored.table for name, stored in upstream.items()}
         try:
             with canceled_by_signals():
-                async with llm.engine(
-                    context.run.run_id, spec.name, step, named.get(step), spec.budget_usd
-                ) as engine:
-                    output = await run_step(step, spec, frames, engine)
+                async with AsyncExitStack() as stack:
+
+                    async def opened(endpoint: str | None) -> "EmbeddingEngine":
+                        engine = llm.engine(
+                            context.run.run_id, spec.name, step, endpoint, spec.budget_usd
+                        )
+                        return await stack.enter_async_context(engine)
+
+                    engine = await opened(spec.recipe.endpoints.get(step))
+                    of_readers = {*spec.recipe.reader_endpoints(step)} - {None}
+                    readers = {str(name): await opened(name) for name in of_readers}
+                    output = await run_step(step, spec, frames, engine, readers)
         except StepError as error:
             if not error.rejected:
                 raise
@@ -148,7 +158,8 @@ async def make(
         data.hold(spec.name, context.run.run_id)
     for warning in output.warnings:
         context.log.warning(warning)
-    usage = usage_metadata(engine.stats.as_dict())
+    stats = engine.stats.plus(*(reader.stats for reader in readers.values()))
+    usage = usage_metadata(stats.as_dict())
     extra = {**usage, "warnings": output.warnings, "seconds": seconds_since(started)}
     return finish(step, spec, stored, data, extra)
 

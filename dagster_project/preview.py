@@ -68,11 +68,10 @@ async def _show(context: OpExecutionContext, used: Resources, rows: int) -> None
     llm = used.llm
     with readable_errors():
         spec = few_rows(used.tasks.load(context.partition_key), rows)
-        named = spec.recipe.endpoints
         with canceled_by_signals():
             found = await preview(
                 spec,
-                lambda step: llm.settings_at(named.get(step), context.run_id, spec.name, step),
+                lambda step, name: llm.settings_at(name, context.run_id, spec.name, step),
             )
         for text in found.warnings:
             context.log.warning(text)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Raised when a column is added or removed, or when its meaning changes."""
 
 DAMAGED: Final = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
@@ -49,6 +49,7 @@ REASONS: Final = (
     "unfinished",
     "mismatched",
     "flawed",
+    "difficulty",
     "duplicate",
     "given_up",
     "misleading",
@@ -68,6 +69,21 @@ FIELD_DTYPES: Final[Mapping[str, Any]] = {
 
 ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
 """The named values drawn for a context or a seed."""
+
+READINGS: Final = pl.List(
+    pl.Struct(
+        {
+            "reader": pl.String,
+            "label": pl.String,
+            "flaw": pl.String,
+            "naturalness": pl.Int64,
+            "constraint_met": pl.Boolean,
+            "weight": pl.Float64,
+            "request_id": pl.String,
+        }
+    )
+)
+"""What each reader of a panel said about a row, in the order of the recipe."""
 
 Schema = dict[str, Any]
 
@@ -158,6 +174,11 @@ _CORRECTED: Final = Column("corrected_label", TaskType.LABEL, "The label that th
 _WAY: Final = Column("planned_way", pl.String, "How the text was to get its label; null if open.")
 _DIFFICULTY: Final = Column(
     "planned_difficulty", pl.String, "How hard the text was to be; null if not planned."
+)
+_READINGS: Final = Column(
+    "readings",
+    READINGS,
+    "What each reader of a panel said, and the weight of its vote; null without a panel.",
 )
 _REQUEST_ID: Final = Column(
     "request_id", pl.String, "Id of the completion that the row came from; null without a model."
@@ -250,6 +271,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 "rows",
                 "wanted_instances",
                 "twin",
+                "contrast",
             ),
             answer="writing",
         ),
@@ -292,6 +314,12 @@ REGISTRY: Final[Mapping[str, Step]] = {
                     pl.String,
                     "Why the corrector was asked: disputed, audit or always; null if it was not.",
                 ),
+                _READINGS,
+                Column(
+                    "confidence",
+                    pl.Float64,
+                    "Probability of the label given the readings of a panel; null without a panel.",
+                ),
                 _WAY,
                 _DIFFICULTY,
                 _REQUEST_IDS,
@@ -299,7 +327,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             id_column="instance_id",
             references=(Reference("instance_id", INSTANCES, "instance_id"),),
             recipe_key="correction",
-            reads=("rows", "twin"),
+            reads=("rows", "twin", "contrast"),
             answer="judging",
         ),
         Step(
@@ -356,6 +384,7 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         replace(_INTENDED, dtype=pl.String),
         replace(_ANNOTATED, dtype=pl.String),
         replace(_CORRECTED, dtype=pl.String),
+        _READINGS,
         _REQUEST_IDS,
     ),
     PLANTED: (

@@ -20,6 +20,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     example_growth,
     instances,
     labels,
+    panel,
     seed_pages,
     seeds,
     vocabularies,
@@ -51,7 +52,11 @@ class StepOutput:
 
 
 async def run_step(
-    step: str, spec: TaskSpec, upstream: Mapping[str, pl.DataFrame], llm: LLM | None
+    step: str,
+    spec: TaskSpec,
+    upstream: Mapping[str, pl.DataFrame],
+    llm: LLM | None,
+    readers: Mapping[str, LLM] | None = None,
 ) -> StepOutput:
     """Run one step of a task and return its table.
 
@@ -60,13 +65,14 @@ async def run_step(
         spec: the task.
         upstream: step -> table, for the steps in `UPSTREAM[step]`.
         llm: the engine.
+        readers: endpoint -> its engine, for the endpoints that readers of a panel name.
 
     Raises:
         StepError: the step cannot make its table.
         EndpointError, BudgetError, StoreError: raised by the engine.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
-    result = await operator.run(StepInput(spec, upstream, llm), params)
+    result = await operator.run(StepInput(spec, upstream, llm, readers or {}), params)
     kind = spec.answer.kind
     return StepOutput(
         table=steps.frame(result.rows, steps.schema(step, spec.field_types, kind)),
@@ -136,6 +142,7 @@ def made_by(step: str, spec: TaskSpec) -> dict[str, Any]:
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
+        "contrast": spec.contrast,
         "upstream": list(UPSTREAM[step]),
     }
 

@@ -96,11 +96,13 @@ class StepInput:
         spec: the task.
         tables: step -> table, for the upstream steps.
         llm: None for steps that call no model.
+        readers: endpoint -> the model there, for the readers of a panel.
     """
 
     spec: TaskSpec
     tables: Mapping[str, pl.DataFrame]
     llm: LLM | None = None
+    readers: Mapping[str, LLM] = field(default_factory=dict)
 
     @property
     def model(self) -> LLM:

@@ -17,6 +17,14 @@ from targen.operators.judging import (
     label_of,
     mirrored,
     reasons_of,
+    scores_of,
+)
+from targen.operators.panel import (
+    ANNOTATOR,
+    WRITER,
+    common_flaw,
+    of_readers,
+    settled,
 )
 from targen.operators.verify_data import Completions, Problems, Record, prompt_data
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
@@ -29,6 +37,8 @@ class Said(NamedTuple):
     label: Label
     flaw: str
     reasons: str | None
+    naturalness: int | None = None
+    constraint_met: bool | None = None
 
 
 def said_about(
@@ -60,7 +70,7 @@ def said_about(
         label = label_of(item, kind, names or own)
         if item is not None and label is not None:
             label = mirrored(label, len(names)) if order == "swapped" else label
-            found.append(Said(label, flaw_of(item), reasons_of(item)))
+            found.append(Said(label, flaw_of(item), reasons_of(item), *scores_of(item)))
     return found if is_shown else None
 
 
@@ -167,6 +177,9 @@ def corrected(
         if row[name] != (_text(value) if dropped else value):
             yield name, "differs from the instance or its annotation"
     earlier = [n for n in [above.row["request_id"], *labeled.row["request_ids"]] if n]
+    if row["readings"] is not None:
+        yield from panel(item, lineage, earlier, completions, record)
+        return
     # A row that a call of several rows says nothing about is asked about again, alone.
     if item.request_ids[: len(earlier)] != earlier or len(item.request_ids) > len(earlier) + 2:
         yield "request_ids", "are not those of the instance, its annotation and its correction"
@@ -179,6 +192,78 @@ def corrected(
     if not dropped:
         yield from _asked(item, lineage, bool(asked), record)
         yield from _settled(item, lineage, record)
+
+
+def panel(
+    item: Item,
+    lineage: RowLineage,
+    earlier: list[str],
+    completions: Completions,
+    record: Record,
+) -> Problems:
+    """Check a row that a panel has read: every reading, the votes, and what follows from them.
+
+    The weights are those of the row. They follow from all rows of earlier slots.
+    """
+    row, dropped = item.row, item.asset.startswith("rejected/")
+    kind: Kind = record.get("answer_kind") or "class"
+    if not dropped and row["correction_asked"] != "always":
+        yield "correction_asked", "must be always: a panel reads every row"
+    own = [one for one in row["readings"] if one["request_id"] is not None]
+    asked = item.request_ids[len(earlier) :]
+    if item.request_ids[: len(earlier)] != earlier or any(
+        o["request_id"] not in asked for o in own
+    ):
+        yield "request_ids", "are not those of the instance, its annotation and its readers"
+        return
+    given = {WRITER: row["intended_label"], ANNOTATOR: row["annotated_label"]}
+    votes = {one["reader"]: one["label"] for one in row["readings"] if one["request_id"] is None}
+    if votes != {name: label for name, label in given.items() if label is not None}:
+        yield "readings", "give the writer or the annotator another label"
+    above = lineage.by_id[INSTANCES, item.item_id]
+    options = 0
+    for one in own:
+        completion = completions.get(one["request_id"])
+        if completion is None:
+            return
+        heard, others = _heard(above, kind, [completion])
+        yield from _others(others)
+        options = max(options, _options(completion, fields_of(above.row), kind))
+        said = [(s.label, s.naturalness, s.constraint_met) for s in heard[0]] if heard else []
+        flaws = [s.flaw for s in heard[0]] if heard else []
+        found = (one["label"], one["naturalness"], one["constraint_met"])
+        differs = found not in said if said else found != (None, None, None)
+        if differs or one["flaw"] not in (None, *flaws):
+            yield "readings", f"differ from the answer of {one['reader']}"
+    if row["corrected_label"] != of_readers(kind, row, options):
+        yield "corrected_label", "does not follow from the readings"
+    if dropped:
+        return
+    if row["flaw"] != common_flaw(row["readings"]):
+        yield "flaw", "does not follow from the readings"
+    unit = [row] if record.get("contrast") else _unit(lineage)
+    label, confidence = settled(record["params"], kind, unit, options)
+    if row["label"] != label:
+        yield "label", "does not follow from the readings"
+    if row["confidence"] != confidence:
+        yield "confidence", "does not follow from the readings"
+    yield from _verdict(row, kind)
+
+
+def _verdict(row: Row, kind: Kind) -> Problems:
+    intended = row["intended_label"]
+    differs = row["label"] is not None and intended is not None
+    differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
+    if row["verdict"] != ("relabelled" if differs else "kept"):
+        yield "verdict", "does not follow from the labels"
+
+
+def _options(completion: StoredCompletion, row: Mapping[str, Any], kind: Kind) -> int:
+    """Return the number of different labels that a reader could give a row."""
+    names = prompt_data(completion).get("labels") or ()
+    lists = [value for value in row.values() if isinstance(value, list)]
+    own = [text for value in lists for text in value]
+    return len({label_key(kind, one) for one in names or own})
 
 
 def _correction(
@@ -200,7 +285,7 @@ def _correction(
         return
     found = (row["corrected_label"], row["flaw"], row["reason"])
     chosen = _closest(heard, [found] * len(heard))
-    expected = chosen[-1] if chosen else (None, None, None)
+    expected = chosen[-1][:3] if chosen else (None, None, None)
     for name, is_, want in zip(("corrected_label", "flaw", "reason"), found, expected, strict=True):
         if is_ != want:
             yield name, problem
@@ -215,15 +300,12 @@ def _flawed(item: Item, labeled: Item, record: Record) -> Problems:
             yield "flaw", "is named by every reader, but the row was kept"
         return
     flaws = labeled.row["flaws"] or ()  # the corrector's is in the completion only
-    if row["reason"] == "flawed" and "twin" not in str(row["detail"]) and NO_FLAW in flaws:
+    if row["reason"] == "flawed" and "of this set" not in str(row["detail"]) and NO_FLAW in flaws:
         yield "reason", "is flawed, but an annotator named no flaw"
 
 
 def _unit(lineage: RowLineage) -> list[Row]:
-    """Return the finished row and, for pairs, its twin, in the table's order.
-
-    The policy decides on both rows of a pair together.
-    """
+    """Return the finished row and the others of its pair or set, in the table's order."""
     unit = [item.row for item in lineage.items if item.asset == CORRECTED_SET]
     return sorted(unit, key=lambda one: one["#"])
 
@@ -256,19 +338,16 @@ def _asked(item: Item, lineage: RowLineage, was_asked: bool, record: Record) -> 
 def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
     """Check a finished row's label and verdict against the votes and the policy."""
     row = item.row
-    intended = row["intended_label"]
     kind = _kind(row["label"], record)
-    differs = row["label"] is not None and intended is not None
-    differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
-    if row["verdict"] != ("relabelled" if differs else "kept"):
-        yield "verdict", "does not follow from the labels"
+    yield from _verdict(row, kind)
     policy = record.get("params", {}).get("policy")
     if policy is None:
         named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
         if row["label"] is not None and row["label"] not in named:
             yield "label", "is none of the intended, annotated and corrected labels"
         return
-    unit = _unit(lineage)
+    # The policy decides on both rows of a pair together, and on each row of a contrast set.
+    unit = [row] if record.get("contrast") else _unit(lineage)
     votes = [
         [one[name] for one in unit]
         for name in ("intended_label", "annotated_label", "corrected_label")

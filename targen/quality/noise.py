@@ -11,6 +11,7 @@ from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate, wilson
+from targen.quality.panel import has_panel, readings_table
 from targen.quality.text import Ints, generator
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import label_key
@@ -219,9 +220,12 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     them keeps its corrected label here.
 
     The rows of a pair share one true label. They become one row, with the annotated and the
-    corrected label of the second as additional readings.
+    corrected label of the second as additional readings. If a panel has read the rows, its readers
+    of different models come first: see `panel.readings_table`.
     """
     names = {f"{name}_label": name for name in READINGS}
+    if has_panel(inputs):
+        return readings_table(inputs)
     paired = inputs.pair_field is not None and INSTANCES in inputs.tables
     known = "instance_id" in inputs.rows.columns
     ids = ["instance_id"] if known else []
@@ -315,7 +319,7 @@ def _reason_not_estimable(inputs: ReportInputs) -> str | None:
     """Return why latent classes cannot be fitted, None if they can."""
     if inputs.answer_kind != "class":
         return f"answers of kind {inputs.answer_kind} have no fixed set of classes"
-    if not _has_readings(inputs) or not annotated(inputs):
+    if not (has_panel(inputs) or (_has_readings(inputs) and annotated(inputs))):
         return "needs an intended, an annotated and a corrected label"
     if not inputs.corrector_blind:
         return "the corrector was shown the intended label, so the readings are not independent"
@@ -353,5 +357,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     value, low, high = found.left
     kept = inputs.rows.height
     collector.add(Measure("label_noise", value, kept, "latent classes", low, high))
-    for name, (value, low, high) in found.accuracy.items():
+    # Those of a panel's readers are in `reader_accuracy`, under their own names.
+    accuracy = {} if has_panel(inputs) else found.accuracy
+    for name, (value, low, high) in accuracy.items():
         collector.add(Measure("reading_accuracy", value, found.n, name, low, high))

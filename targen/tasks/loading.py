@@ -1,7 +1,7 @@
 """Reads and checks the folders of tasks and recipes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
 from targen.tasks.endpoints import load_endpoints
 from targen.tasks.profiles import Profile
-from targen.tasks.recipe import NAME_PATTERN, Recipe, StepChoice, Steps, with_overrides
+from targen.tasks.recipe import NAME_PATTERN, READERS, Recipe, StepChoice, Steps, with_overrides
 from targen.tasks.registry import operators, resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
@@ -315,7 +315,7 @@ def _profiles(
 ) -> dict[str | None, Profile]:
     """Return the profiles of the endpoints that a recipe's steps use; None is the default one."""
     found: dict[str | None, Profile] = {} if default is None else {None: default}
-    if endpoints_file is not None and recipe.endpoints:
+    if endpoints_file is not None and recipe.named_endpoints:
         found.update(load_endpoints(endpoints_file).items())
     return found
 
@@ -325,23 +325,35 @@ def _with_profiles(recipe: Recipe, profiles: Mapping[str | None, Profile]) -> Re
     chosen = {}
     for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
-        profile = profiles.get(choice.params.get("endpoint"))
         known = operators(step)[choice.operator].params.model_fields
+        params = choice.params
         # Operators that call no model have no endpoint.
-        if profile is not None and "endpoint" in known:
-            params = profile.added(choice.params, known)
-            choice = StepChoice(operator=choice.operator, **params)
-        chosen[key] = choice
+        if "endpoint" in known:
+            params = _with_profile(params, profiles, known)
+        if READERS in known:
+            of_reader = operators(step)[choice.operator].reader_fields
+            readers = [_with_profile(one, profiles, of_reader) for one in params[READERS]]
+            params = {**params, READERS: readers}
+        chosen[key] = StepChoice(operator=choice.operator, **params)
     return recipe.model_copy(update={"steps": Steps(**chosen)})
+
+
+def _with_profile(
+    params: Mapping[str, Any], profiles: Mapping[str | None, Profile], known: Collection[str]
+) -> dict[str, Any]:
+    """Return parameters with those of the profile of the endpoint that they name."""
+    profile = profiles.get(params.get("endpoint"))
+    return dict(params) if profile is None else profile.added(params, known)
 
 
 def _plan_of(recipe: Recipe) -> dict[str, Any]:
     """Return the properties of a recipe's operators that a task's plan depends on."""
     contexts, _ = resolve(recipe.choice(CONTEXTS), CONTEXTS)
-    _, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
+    writer, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
     _, correction = resolve(recipe.choice(CORRECTED_SET), CORRECTED_SET)
     return {
         "per_slot": contexts.per_slot,
+        "contrast": writer.contrast,
         "per_call": int(getattr(instances, "per_call", 1)),
         "drops": getattr(correction, "policy", None) != "keep"
         or getattr(correction, "drop_flawed", False),

@@ -57,6 +57,7 @@ class Attached:
 
     Attributes:
         drops: whether the recipe's correction may drop rows.
+        contrast: whether each slot is a set with one row per label.
     """
 
     source: Path
@@ -69,6 +70,7 @@ class Attached:
     elsewhere_files: dict[str, Path]
     seed_rows: list[dict[str, Any]]
     given_rows: list[dict[str, Any]]
+    contrast: bool = False
 
 
 class TaskSpec(BaseModel):
@@ -237,8 +239,15 @@ class TaskSpec(BaseModel):
         return [name for name in (self.seeds.fields if self.seeds else {}) if name in self.fields]
 
     @property
+    def contrast(self) -> bool:
+        """Whether each slot is a contrast set: one row per label, with minimal edits."""
+        return self._attached.contrast
+
+    @property
     def unit(self) -> int:
-        """Rows per slot: 2 if the task has twins, else 1."""
+        """Rows per slot: 2 for twins, the number of labels for contrast sets, else 1."""
+        if self.contrast:
+            return len(self.labels)
         return 2 if self.twin else 1
 
     @property
@@ -258,7 +267,7 @@ class TaskSpec(BaseModel):
             spare = max(-(-self.rows // 4), 8 * len(self.labels))
             headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
-        return total + total % self.unit
+        return total + -total % self.unit
 
     @property
     def per_call(self) -> int:
@@ -277,9 +286,9 @@ class TaskSpec(BaseModel):
         Without headroom, an eighth of the slots is added to replace slots that fail.
         """
         wanted = self.slots_wanted
-        if self.wanted_instances <= self.rows + self.rows % self.unit:
+        if self.wanted_instances <= self.rows + -self.rows % self.unit:
             wanted += -(-wanted // 8)
-        labels = len(self.labels) if self.answer.kind == "class" else 1
+        labels = len(self.labels) if self.answer.kind == "class" and not self.contrast else 1
         last = call_range(-(-wanted // labels) - 1, self.per_call)
         return last.stop * labels
 
