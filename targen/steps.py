@@ -451,6 +451,9 @@ NONE_SEED_KIND: Final = "none"
 LABEL: Final = "label"
 """The attribute of a drawn context that holds its slot's label; prompts show labels elsewhere."""
 
+DOMAIN: Final = "domain"
+"""The wide field that a context belongs to; an attribute of every context of two levels."""
+
 CONFUSABLE: Final = "confusable"
 """The vocabulary category that lists, for each label, the labels it is easily confused with."""
 

@@ -24,14 +24,12 @@ from targen.operators.requests import (
 )
 from targen.operators.sources import contexts_needed
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import ASKED, CONTEXTS, VOCABULARIES
+from targen.steps import ASKED, CONTEXTS, DOMAIN, VOCABULARIES
 from targen.tasks.registry import operator
 from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
-DOMAIN: Final = "domain"
-"""The wide field that a context belongs to; an attribute of every context."""
 DOMAIN_AT_MOST: Final = 2
 """Number of contexts of one domain from which on prompts ask for other domains."""
 EXCLUDE_AT_MOST: Final = 40

@@ -259,12 +259,12 @@ class TaskSpec(BaseModel):
     def wanted_instances(self) -> int:
         """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
-        The default headroom is a quarter of the rows, at least eight per label but not more than
+        The default headroom is an eighth of the rows, at least six per label but not more than
         `rows`, and 0 if the recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
-            spare = max(-(-self.rows // 4), 8 * len(self.labels))
+            spare = max(-(-self.rows // 8), 6 * len(self.labels))
             headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
         return total + -total % self.unit
