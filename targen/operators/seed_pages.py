@@ -261,7 +261,8 @@ class Pages:
             item |= types
             if self._anchors:
                 place = places[context.index]
-                item["anchors"] = anchors(spec.edition, context.context_id, place, spec.language)
+                drawn = anchors(spec.edition, context.context_id, place, spec.language)
+                item["anchors"] = list(drawn.values())
             places[context.index] += 1
             shown["items"].append(item)
         return seed_request(
