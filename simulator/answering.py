@@ -221,9 +221,7 @@ class _Seen:
     """Texts that must not be repeated. Those that a prompt excludes may be cut off."""
 
     def __init__(self, *blocks: Mapping[str, Any]) -> None:
-        self._texts = {
-            self._key(text) for block in blocks for text in _texts(block.get("exclude"))
-        }
+        self._texts = {self._key(text) for block in blocks for text in _texts(block.get("exclude"))}
         self._lengths = {len(text) for text in self._texts}
 
     @staticmethod

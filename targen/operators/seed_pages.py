@@ -1,7 +1,7 @@
 """Operator `llm_per_context`: pages of seeds for groups of contexts, as many as the slots need."""
 
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from pydantic import Field
@@ -122,7 +122,7 @@ def _grouped(contexts: list[_Context], first: int, together: int) -> list[_Group
     bounds = [*starts, len(contexts)]
     return [
         _Group(number, contexts[start:end])
-        for number, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for number, (start, end) in enumerate(pairwise(bounds))
     ]
 
 
@@ -140,7 +140,8 @@ class Pages:
         self._anchors = params.anchors and self._wanted.kind not in TERM_KINDS
         self._first = first_contexts(step.spec)
         self._first_round = min(self._first or len(self._contexts), len(self._contexts))
-        self._groups = _grouped(self._contexts, self._first_round, params.together)
+        together = min(params.together, params.page)
+        self._groups = _grouped(self._contexts, self._first_round, together)
         self._result = StepResult()
 
     async def run(self) -> StepResult:
@@ -201,9 +202,7 @@ class Pages:
     def _elsewhere(self, group: _Group) -> list[str]:
         own = {context.index for context in group.contexts}
         others = [index for index in range(self._others(group)) if index not in own]
-        random = rng(
-            "elsewhere", self._step.spec.edition, group.contexts[0].context_id, group.page
-        )
+        random = rng("elsewhere", self._step.spec.edition, group.contexts[0].context_id, group.page)
         chosen = random.sample(others, min(ELSEWHERE, len(others)))
         quoted = [self._contexts[index].first_gists for index in chosen]
         return [random.choice(gists) for gists in quoted if gists]
