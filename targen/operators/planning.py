@@ -148,12 +148,12 @@ class _CountedPages(Pages):
         """Return seeds per call -> number of calls."""
         found: Counter[int] = Counter()
         while ready := self._ready():
-            for context in ready:
-                size = self._size(context)
-                found[size] += 1
-                context.rows += [{}] * size
-                context.page += 1
-                context.asked += size
+            for group in ready:
+                size = self._size(group)
+                found[size * len(group.contexts)] += 1
+                for context in group.contexts:
+                    context.rows += [{}] * size
+                group.page += 1
         return found
 
     def _needed(self) -> list[int]:

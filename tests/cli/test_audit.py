@@ -149,7 +149,7 @@ def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     page = str(tmp_path / "file" / "x")
     assert "name another --html" in told(name, "--html", page, status=1)
-    assert "No table in" in told(name, "--task", "../../etc", status=1)
+    assert "has no tables of a task" in told(name, "--task", "../../etc", status=1)
 
 
 def release(folder: Path, task: str = "rte") -> Path:
