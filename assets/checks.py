@@ -1,6 +1,6 @@
 """The checks of assets: `contract` (blocks), `statistics` (warns) and `expectations`.
 
-The report also has `gates`, the task's bounds, which block if their severity is `error`.
+The report also has a check for each gate of its task, which blocks if its severity is `error`.
 """
 
 import warnings
@@ -14,44 +14,42 @@ from dagster import (
     AssetChecksDefinition,
     AssetCheckSeverity,
     AssetCheckSpec,
+    AssetKey,
     MetadataValue,
-    PartitionsDefinition,
     PreviewWarning,
     multi_asset_check,
 )
 
 from assets import markdown
+from assets.scope import Resources, Scope
 from assets.step import readable_errors
 from resources.data import DataFolder
-from resources.tasks import TaskFolder
 from targen.errors import TableError
-from targen.settings import Settings
 from targen.steps import QUALITY_REPORT, STEPS, schema
 from targen.tables.files import Stored
+from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
 
 CONTRACT = "contract"
 STATISTICS = "statistics"
 EXPECTATIONS = "expectations"
-GATES = "gates"
 _SHOWN = 20
 
 
-def table_checks(
-    step: str, partitions: PartitionsDefinition, settings: Settings
-) -> AssetChecksDefinition:
+def table_checks(step: str, scope: Scope) -> AssetChecksDefinition:
     """Return the checks of an asset as one step, which reads only the run's partition."""
 
     @multi_asset_check(
-        name=f"{step}_checks", specs=_specs(step, partitions, settings), can_subset=True
+        name=scope.name(f"{step}_checks"),
+        specs=_specs(step, scope),
+        can_subset=True,
+        required_resource_keys=scope.required(),
     )
-    def check(
-        context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
-    ) -> Iterator[AssetCheckResult]:
+    def check(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        used = scope.resources(context)
         with readable_errors():
             selected = {key.name for key in context.selected_asset_check_keys}
-            expect = EXPECTATIONS in selected
-            results = list(_results(step, context.partition_key, tasks, data, expect=expect))
+            results = list(_results(step, context.partition_key, scope, used, selected))
         for result in results:
             if result.check_name in selected:
                 yield result
@@ -59,60 +57,77 @@ def table_checks(
     return check
 
 
-def _specs(step: str, partitions: PartitionsDefinition, settings: Settings) -> list[AssetCheckSpec]:
+def _specs(step: str, scope: Scope) -> list[AssetCheckSpec]:
+    known: dict[str, tuple[str, bool]] = {
+        CONTRACT: (
+            "Schema, unique ids, references to upstream tables, the task's validators, and that "
+            "every requested item is a row or a rejected item.",
+            True,
+        ),
+        STATISTICS: (
+            "Balance, yield, duplicates and shortfall, as far as they apply."
+            if step != QUALITY_REPORT
+            else "The report's findings that require action.",
+            False,
+        ),
+    }
+    if scope.settings.expectations:
+        text = (
+            "Great Expectations: the suite derived from the task, its gates and its own "
+            "expectations. A failure of severity `error` blocks."
+        )
+        known[EXPECTATIONS] = (text, True)
+    if step == QUALITY_REPORT:
+        known |= {name: (text, True) for name, text in gate_checks(scope.gates).items()}
     with warnings.catch_warnings():
         # `partitions_def` of checks is a preview feature; without it a check loads every partition.
         warnings.simplefilter("ignore", PreviewWarning)
-        specs = [
+        return [
             AssetCheckSpec(
-                CONTRACT,
-                asset=step,
-                blocking=True,
-                partitions_def=partitions,
-                description="Schema, unique ids, references to upstream tables, the task's "
-                "validators, and that every requested item is a row or a rejected item.",
-            ),
-            AssetCheckSpec(
-                STATISTICS,
-                asset=step,
-                partitions_def=partitions,
-                description="Balance, yield, duplicates and shortfall, as far as they apply."
-                if step != QUALITY_REPORT
-                else "The report's findings that require action.",
-            ),
+                name,
+                asset=scope.key(step),
+                blocking=blocking,
+                partitions_def=scope.partitions,
+                description=text,
+            )
+            for name, (text, blocking) in known.items()
         ]
-        if settings.expectations:
-            specs.append(
-                AssetCheckSpec(
-                    EXPECTATIONS,
-                    asset=step,
-                    blocking=True,
-                    partitions_def=partitions,
-                    description="Great Expectations: the suite derived from the task, its gates "
-                    "and its own expectations. A failure of severity `error` blocks.",
-                )
-            )
-        if step == QUALITY_REPORT:
-            specs.append(
-                AssetCheckSpec(
-                    GATES,
-                    asset=step,
-                    blocking=True,
-                    partitions_def=partitions,
-                    description="The task's bounds for metrics (`gates`). A failure of severity "
-                    "`error` blocks the release.",
-                )
-            )
-        return specs
+
+
+def gate_checks(gates: Mapping[str, Sequence[Gate]]) -> dict[str, str]:
+    """Return the name of the check of every gate -> its description.
+
+    Args:
+        gates: task -> its gates. Gates of several tasks for the same figure share a check.
+    """
+    from targen.quality.gates import bounds, names  # noqa: PLC0415 - not when loading
+
+    figures: dict[str, str] = {}
+    tasks: dict[str, list[str]] = {}
+    for task, wanted in gates.items():
+        for name, gate in zip(names(wanted), wanted, strict=True):
+            part = f", {gate.slice}" if gate.slice else ""
+            figures.setdefault(name, f"`{gate.metric}`{part}")
+            tasks.setdefault(name, []).append(f"{task}: {bounds(gate)} ({gate.severity})")
+    return {name: _gate_text(figures[name], tasks[name]) for name in sorted(figures)}
+
+
+def _gate_text(figure: str, tasks: Sequence[str]) -> str:
+    more = f"; and {len(tasks) - _SHOWN} more tasks" if len(tasks) > _SHOWN else ""
+    return (
+        f"Bounds for {figure}. A failure of severity `error` blocks the release. "
+        f"{'; '.join(tasks[:_SHOWN])}{more}."
+    )
 
 
 def _results(
-    step: str, task: str, tasks: TaskFolder, data: DataFolder, *, expect: bool
+    step: str, task: str, scope: Scope, used: Resources, selected: set[str]
 ) -> Iterator[AssetCheckResult]:
     from targen.steps import UPSTREAM  # noqa: PLC0415
     from targen.tables import contracts  # noqa: PLC0415 - not when loading the code location
 
-    spec, tables = tasks.load(task), data.tables()
+    key = scope.key(step)
+    spec, tables = used.tasks.load(task), used.data.tables()
     stored = tables.read(step, task)
     above: dict[str, pl.DataFrame] = {}
     judged: list[Mapping[str, Any]] = []
@@ -122,19 +137,25 @@ def _results(
         findings = page.get("findings", [])
         acts = [item["text"] for item in findings if item["level"] in ("bad", "warn")]
         found = report_violations(stored.table)
-        yield _contract(step, found)
-        yield _statistics(step, acts, {"figures": stored.table.height})
-        yield gates_result(judged)
+        known = gate_checks(scope.gates)
+        acts += [
+            f"The gate {gate['name']} has no check yet: reload the definitions. {gate['text']}"
+            for gate in judged
+            if gate["name"] not in known
+        ]
+        yield _contract(key, found)
+        yield _statistics(key, acts, {"figures": stored.table.height})
+        yield from (gate_result(key, gate) for gate in judged)
     else:
         above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
         rejected = _rejected(step, task, stored)
         found = contracts.violations(step, spec, stored.table, rejected, above, stored.asked)
         figures = contracts.statistics(step, spec, stored.table, rejected)
-        yield _contract(step, found)
-        yield _statistics(step, figures.warnings, figures.metadata)
+        yield _contract(key, found)
+        yield _statistics(key, figures.warnings, figures.metadata)
     # A table that breaks its contract may lack columns of the suite.
-    if expect and not found:
-        yield expectations_result(step, spec, stored.table, above, data, judged)
+    if EXPECTATIONS in selected and not found:
+        yield expectations_result(step, key, spec, stored.table, above, used.data, judged)
 
 
 def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
@@ -159,31 +180,40 @@ def report_violations(table: pl.DataFrame) -> list[str]:
     return found
 
 
-def gates_result(judged: Sequence[Mapping[str, Any]]) -> AssetCheckResult:
-    """Return the result of the check `gates`, from `targen.quality.gates.judge`."""
-    missed = [gate for gate in judged if gate["passed"] is not True]
-    blocks = [gate for gate in missed if gate["severity"] == "error"]
-    unknown = sum(gate["passed"] is None for gate in missed)
-    # Blocking failures first, because the description has only a few sentences.
-    ordered = blocks + [gate for gate in missed if gate["severity"] != "error"]
-    sentences = [gate["text"] for gate in ordered]
+def gate_result(asset: AssetKey, gate: Mapping[str, Any]) -> AssetCheckResult:
+    """Return the result of a gate's check.
+
+    Args:
+        asset: the key of the report.
+        gate: a gate as `targen.quality.gates.judge` returns it.
+    """
+    bounds = {name: gate[name] for name in ("at_least", "at_most") if gate[name] is not None}
+    value = {} if gate["value"] is None else {"value": float(gate["value"])}
+    state = {True: "passed", False: "failed", None: "not measured"}[gate["passed"]]
     return AssetCheckResult(
-        check_name=GATES,
-        asset_key=QUALITY_REPORT,
-        passed=not missed,
-        severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
-        description=" ".join(sentences[:3]) if missed else None,
+        check_name=gate["name"],
+        asset_key=asset,
+        passed=gate["passed"] is True,
+        severity=AssetCheckSeverity.ERROR
+        if gate["severity"] == "error"
+        else AssetCheckSeverity.WARN,
+        description=gate["text"],
         metadata={
-            "gates": len(judged),
-            "failed": len(missed) - unknown,
-            "not_measured": unknown,
-            "found": _listed([gate["text"] for gate in judged]),
+            "state": state,
+            **value,
+            **bounds,
+            "required": gate["wanted"],
+            "metric": gate["metric"],
+            "slice": gate["slice"],
+            "severity": gate["severity"],
+            **({"why": gate["why"]} if gate["why"] else {}),
         },
     )
 
 
 def expectations_result(
     step: str,
+    asset: AssetKey,
     spec: TaskSpec,
     table: pl.DataFrame,
     above: Mapping[str, pl.DataFrame],
@@ -206,7 +236,7 @@ def expectations_result(
     sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]
     return AssetCheckResult(
         check_name=EXPECTATIONS,
-        asset_key=step,
+        asset_key=asset,
         passed=not missed,
         severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
         description=" ".join(markdown.cell(text) for text in sentences[:3]) if missed else None,
@@ -234,20 +264,22 @@ def _key(task: str) -> str:
     return page_key(task)
 
 
-def _contract(step: str, found: list[str]) -> AssetCheckResult:
+def _contract(asset: AssetKey, found: list[str]) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=CONTRACT,
-        asset_key=step,
+        asset_key=asset,
         passed=not found,
         description="; ".join(found[:3]) if found else None,
         metadata={"violations": len(found), "found": _listed(found)},
     )
 
 
-def _statistics(step: str, found: list[str], figures: Mapping[str, float]) -> AssetCheckResult:
+def _statistics(
+    asset: AssetKey, found: list[str], figures: Mapping[str, float]
+) -> AssetCheckResult:
     return AssetCheckResult(
         check_name=STATISTICS,
-        asset_key=step,
+        asset_key=asset,
         passed=not found,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(found[:3]) if found else None,

@@ -16,19 +16,19 @@ from dagster import (
 )
 
 from assets import markdown
+from assets.scope import Scope
 from assets.step import common_attributes, page_path, readable_errors, seconds_since
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
-from targen.settings import Settings
+from targen.steps import COMPARISON as NAME
 from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
 from targen.tables.files import Stored, Tables
 
 if TYPE_CHECKING:
     from targen.quality.comparison import Method
 
-NAME = "comparison"
 SHOWN = ("base", "task", "recipe", "rows", "calls_per_row", "label_noise", "self_bleu", "shortcut")
 
 WHEN_REPORTS_CHANGE = (
@@ -40,23 +40,24 @@ WHEN_REPORTS_CHANGE = (
 off by default."""
 
 
-def build(settings: Settings) -> list[AssetsDefinition]:
+def build(scope: Scope) -> list[AssetsDefinition]:
     """Return the asset, which has no partitions."""
 
     @asset(
-        **common_attributes(NAME, settings),
+        **common_attributes(NAME, scope),
+        required_resource_keys=scope.required(),
         # Not an argument: the IO manager would load every partition and fail on missing ones.
-        deps=[AssetDep(QUALITY_REPORT, partition_mapping=AllPartitionMapping())],
+        deps=[AssetDep(scope.key(QUALITY_REPORT), partition_mapping=AllPartitionMapping())],
         automation_condition=WHEN_REPORTS_CHANGE,
     )
-    def comparison(
-        context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder
-    ) -> MaterializeResult[Stored]:
+    def comparison(context: AssetExecutionContext) -> MaterializeResult[Stored]:
         """Side-by-side comparison of the methods of tasks that extend the same base task."""
         from targen.quality import page  # noqa: PLC0415 - not when loading
         from targen.quality.comparison import compare  # noqa: PLC0415
 
         started = time.monotonic()
+        used = scope.resources(context)
+        tasks, data = used.tasks, used.data
         with readable_errors():
             data.hold(NAME, context.run.run_id)
             methods = gather(tasks, data)
@@ -71,11 +72,11 @@ def build(settings: Settings) -> list[AssetsDefinition]:
             "made": int(found.table["made"].sum()),
             "stale": [method.task for method in methods if method.stale],
             "missing": [row["task"] for row in rows if not row["made"]],
+            "report": page_path(data, NAME, NAME),
+            "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
+            "seconds": seconds_since(started),
             "step_digest": stored.step_digest,
             "data_version": stored.data_version,
-            "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
-            "report": page_path(data, NAME, NAME),
-            "seconds": seconds_since(started),
         }
         return MaterializeResult(
             value=stored, metadata=metadata, data_version=DataVersion(stored.data_version)

@@ -11,66 +11,48 @@ from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
     MaterializeResult,
-    PartitionsDefinition,
+    MetadataValue,
     asset,
 )
 
+from assets import markdown
 from assets.checks import expectations_page, relative_expectations_page, table_checks
 from assets.interrupts import canceled_by_signals
-from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
-from resources.data import DataFolder
-from resources.llm import LLMResource
-from resources.tasks import TaskFolder
-from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
-from targen.settings import Settings
-from targen.steps import (
-    CONTEXTS,
-    CORRECTED_SET,
-    INSTANCES,
-    LABELS,
-    QUALITY_REPORT,
-    SEEDS,
-    VOCABULARIES,
+from assets.scope import Scope
+from assets.step import (
+    attributes,
+    base_of,
+    finish,
+    page_path,
+    readable_errors,
+    seconds_since,
+    start,
 )
+from resources.llm import LLMResource
+from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
+from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, ROW_STEPS
 from targen.tables.files import Stored
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
 
-def build(
-    partitions: PartitionsDefinition, settings: Settings
-) -> list[AssetsDefinition | AssetChecksDefinition]:
+def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its checks, one partition per task."""
 
-    @asset(**attributes(QUALITY_REPORT, partitions, settings))
+    @asset(**attributes(QUALITY_REPORT, scope), ins=scope.ins(ROW_STEPS))
     async def quality_report(
-        context: AssetExecutionContext,
-        tasks: TaskFolder,
-        llm: LLMResource,
-        data: DataFolder,
-        vocabularies: Stored,
-        contexts: Stored,
-        seeds: Stored,
-        instances: Stored,
-        labels: Stored,
-        corrected_set: Stored,
+        context: AssetExecutionContext, **above: Stored
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
         from targen.quality import page, report  # noqa: PLC0415 - not when loading
         from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
-        above = {
-            VOCABULARIES: vocabularies,
-            CONTEXTS: contexts,
-            SEEDS: seeds,
-            INSTANCES: instances,
-            LABELS: labels,
-            CORRECTED_SET: corrected_set,
-        }
+        used = scope.resources(context)
+        llm, data = used.llm, used.data
         with readable_errors():
-            spec = start(context, tasks, data)
-            docs = relative_expectations_page(spec.name) if settings.expectations else None
+            spec = start(context, used)
+            docs = relative_expectations_page(spec.name) if scope.settings.expectations else None
             storage = data.tables().storage
             inputs = gather(spec, above, llm, docs, reviewed(spec, above, storage))
             with canceled_by_signals():
@@ -87,22 +69,46 @@ def build(
         }
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
-            "verdict": made.json["verdict"]["text"],
+            **described(made.json),
             "report": page_path(data, QUALITY_REPORT, spec.name),
-            **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             **({"expectations": expectations_page(data, spec.name)} if docs else {}),
+            "recipe": spec.recipe_name,
+            "base": base_of(spec),
+            **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
             "seconds": seconds_since(started),
         }
         if inputs.embeddings is None:
             context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
         return finish(QUALITY_REPORT, spec, stored, data, extra)
 
-    return [quality_report, table_checks(QUALITY_REPORT, partitions, settings)]
+    return [quality_report, table_checks(QUALITY_REPORT, scope)]
+
+
+def described(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the verdict, the key figures and the tables of findings and gates as metadata.
+
+    Args:
+        report: the JSON of the report.
+    """
+    from targen.quality.key_figures import key_figures  # noqa: PLC0415 - not when loading
+
+    findings = [{"level": one["level"], "finding": one["text"]} for one in report["findings"]]
+    gates = [
+        {"gate": gate["text"], "passed": {True: "yes", False: "no"}.get(gate["passed"], "unknown")}
+        for gate in report["gates"]
+    ]
+    return {
+        "verdict": report["verdict"]["text"],
+        **key_figures(report),
+        "simulated": report["simulated"],
+        "findings": MetadataValue.md(markdown.table(findings, ("level", "finding"))),
+        **({"gates": MetadataValue.md(markdown.table(gates, ("passed", "gate")))} if gates else {}),
+    }
 
 
 def gather(
     spec: TaskSpec,
-    above: dict[str, Stored],
+    above: Mapping[str, Stored],
     llm: LLMResource,
     data_docs: str | None = None,
     looked_at: pl.DataFrame | None = None,

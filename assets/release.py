@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,6 @@ from dagster import (
     DataVersion,
     MaterializeResult,
     MetadataValue,
-    PartitionsDefinition,
     PreviewWarning,
     TableColumn,
     TableSchema,
@@ -29,37 +29,33 @@ from dagster import (
 from assets import markdown
 from assets.checks import CONTRACT
 from assets.quality_report import digest_now
-from assets.step import GROUP, OWNERS, readable_errors, seconds_since, start
-from resources.data import DataFolder
-from resources.llm import LLMResource
-from resources.tasks import TaskFolder
+from assets.scope import LLM, Scope
+from assets.step import RELEASE as NAME
+from assets.step import identity, readable_errors, seconds_since, start
 from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 
 if TYPE_CHECKING:
     from targen.release.manifest import Contents
 
-NAME = "release"
 ABOVE = (INSTANCES, CORRECTED_SET, QUALITY_REPORT)
 _CODE_VERSION: Final = "1"
 """Incremented when the same tables would give a different release."""
 
 
-def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChecksDefinition]:
+def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its check, one partition per task."""
 
     @asset(
-        name=NAME,
-        group_name=GROUP,
-        owners=OWNERS,
+        **identity(NAME, scope),
+        required_resource_keys=scope.required(LLM),
         kinds={"polars", "parquet", "huggingface"},
         code_version=_CODE_VERSION,
-        partitions_def=partitions,
+        partitions_def=scope.partitions,
         # Not arguments: it reads all tables and the report's page itself.
-        deps=list(ABOVE),
+        deps=[scope.key(name) for name in ABOVE],
+        output_required=False,
     )
-    def release(
-        context: AssetExecutionContext, tasks: TaskFolder, llm: LLMResource, data: DataFolder
-    ) -> MaterializeResult[None]:
+    def release(context: AssetExecutionContext) -> Iterator[MaterializeResult[None]]:
         """An immutable folder of splits, dataset card and manifest; requires passed gates."""
         from targen.release import (  # noqa: PLC0415 - not when loading
             inputs,
@@ -68,8 +64,16 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
         )
 
         started = time.monotonic()
+        if context.job_def.asset_layer.selected_asset_keys != {context.asset_key}:
+            context.log.warning(
+                "No release was made: a release is a decision, so a run makes it only if it makes "
+                "nothing else. Use the job publish, or materialize release alone."
+            )
+            return
+        used = scope.resources(context)
+        llm, data = used.llm, used.data
         with readable_errors():
-            spec = start(context, tasks, data)
+            spec = start(context, used)
             tables = data.tables()
             with closing(llm.store()) as store:
                 gathered = inputs.gather(spec, tables, store, digest_now(spec, tables.storage))
@@ -87,9 +91,9 @@ def build(partitions: PartitionsDefinition) -> list[AssetsDefinition | AssetChec
             "new": new,
             "seconds": seconds_since(started),
         }
-        return MaterializeResult(metadata=metadata, data_version=DataVersion(contents.version))
+        yield MaterializeResult(metadata=metadata, data_version=DataVersion(contents.version))
 
-    return [release, _check(partitions)]
+    return [release, _check(scope)]
 
 
 def described(contents: "Contents") -> dict[str, Any]:
@@ -126,29 +130,30 @@ def _columns(contents: "Contents", split: str) -> list[tuple[str, Any]]:
     return list(pl.read_parquet_schema(BytesIO(contents.files[f"data/{split}.parquet"])).items())
 
 
-def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
+def _check(scope: Scope) -> AssetChecksDefinition:
     with warnings.catch_warnings():
         # `partitions_def` of checks is a preview feature.
         warnings.simplefilter("ignore", PreviewWarning)
         spec = AssetCheckSpec(
             CONTRACT,
-            asset=NAME,
+            asset=scope.key(NAME),
             blocking=True,
-            partitions_def=partitions,
+            partitions_def=scope.partitions,
             description="Every file matches the manifest, the splits add up, and no row, near "
             "duplicate or pair is in two splits.",
         )
 
-    @multi_asset_check(name=f"{NAME}_checks", specs=[spec])
-    def check(
-        context: AssetCheckExecutionContext, tasks: TaskFolder, data: DataFolder
-    ) -> AssetCheckResult:
+    @multi_asset_check(
+        name=scope.name(f"{NAME}_checks"), specs=[spec], required_resource_keys=scope.required()
+    )
+    def check(context: AssetCheckExecutionContext) -> AssetCheckResult:
         from targen.release import registry  # noqa: PLC0415 - not when loading
 
+        used = scope.resources(context)
         with readable_errors():
-            task = tasks.load(context.partition_key)
-            storage = data.tables().storage
-            version = latest(context.instance, task.name) or ""
+            task = used.tasks.load(context.partition_key)
+            storage = used.data.tables().storage
+            version = latest(context.instance, scope.key(NAME), task.name) or ""
             known = {one.version: one.standing for one in registry.listed(storage, task.name)}
             if known.get(version):
                 found = registry.violations(storage, registry.folder(task.name, version), task)
@@ -157,7 +162,7 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
                 found = [] if version in known else [f"release '{version}' no longer exists"]
         return AssetCheckResult(
             check_name=CONTRACT,
-            asset_key=NAME,
+            asset_key=scope.key(NAME),
             passed=not found,
             description="; ".join(found[:3]) or None,
             metadata={
@@ -170,9 +175,9 @@ def _check(partitions: PartitionsDefinition) -> AssetChecksDefinition:
     return check
 
 
-def latest(instance: DagsterInstance, task: str) -> str | None:
+def latest(instance: DagsterInstance, asset: AssetKey, task: str) -> str | None:
     """Return the version of the task's latest release, if any."""
-    wanted = AssetRecordsFilter(asset_key=AssetKey(NAME), asset_partitions=[task])
+    wanted = AssetRecordsFilter(asset_key=asset, asset_partitions=[task])
     for record in instance.fetch_materializations(wanted, limit=1).records:
         if record.asset_materialization:
             return str(record.asset_materialization.metadata["version"].value)

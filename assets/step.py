@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from dagster import (
@@ -14,57 +14,87 @@ from dagster import (
     FreshnessPolicy,
     MaterializeResult,
     MetadataValue,
-    PartitionsDefinition,
 )
 
 from assets import markdown
 from assets.columns import fixed_schema, lineage, table_schema
 from assets.interrupts import canceled_by_signals
+from assets.scope import IO_MANAGER, LLM, Resources, Scope
 from resources.data import DataFolder
-from resources.llm import LLMResource
-from resources.tasks import TaskFolder
 from targen.errors import StepError, TargenError
-from targen.settings import Settings
-from targen.steps import CORRECTED_SET, QUALITY_REPORT, SCHEMA_VERSION
+from targen.steps import (
+    COMPARISON,
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    LABELS,
+    QUALITY_REPORT,
+    SCHEMA_VERSION,
+    SEEDS,
+    VOCABULARIES,
+)
 from targen.tables.files import Stored
 from targen.tasks.spec import TaskSpec
 
-GROUP = "targen"
+if TYPE_CHECKING:
+    from targen.llm.engine import EmbeddingEngine
+
+RELEASE = "release"
+GROUPS = {
+    **dict.fromkeys((VOCABULARIES, CONTEXTS, SEEDS, INSTANCES), "generation"),
+    **dict.fromkeys((LABELS, CORRECTED_SET), "labeling"),
+    **dict.fromkeys((QUALITY_REPORT, COMPARISON), "quality"),
+    RELEASE: "publishing",
+}
+"""Asset -> its group in the UI."""
 POOL = "llm"
 """The pool of all steps that call a model; production limits its concurrent runs."""
 OWNERS = ["team:data"]
+RECIPE_TAG = "targen/recipe"
+BASE_TAG = "targen/base"
+"""Tags of runs. The base is the task that the run's task extends, directly or not."""
 SAMPLE_ROWS = 5
 
 _ASSET_VERSION = 1
 """Incremented when a change in `assets` changes the content of tables."""
 
 
-def attributes(
-    step: str, partitions: PartitionsDefinition, settings: Settings, *kinds: str
-) -> dict[str, Any]:
-    """Return the arguments of `@asset` for a partitioned asset.
+def attributes(step: str, scope: Scope, *kinds: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for a partitioned step.
 
     Args:
         step: the asset's name.
-        partitions: one partition per task.
-        settings: the settings of the code location.
+        scope: the asset's partitions, settings and names.
         kinds: technologies to show in the UI besides Polars and Parquet.
     """
-    return common_attributes(step, settings, *kinds) | {"partitions_def": partitions, "pool": POOL}
-
-
-def common_attributes(step: str, settings: Settings, *kinds: str) -> dict[str, Any]:
-    """Return the arguments of `@asset` for any asset, partitioned or not."""
-    fresh_for = timedelta(hours=settings.fresh_hours)
     return {
-        "name": step,
-        "group_name": GROUP,
-        "owners": OWNERS,
+        **common_attributes(step, scope, *kinds),
+        "partitions_def": scope.partitions,
+        "required_resource_keys": scope.required(LLM),
+        "pool": POOL,
+    }
+
+
+def common_attributes(step: str, scope: Scope, *kinds: str) -> dict[str, Any]:
+    """Return the arguments of `@asset` for any table, partitioned or not."""
+    fresh_for = timedelta(hours=scope.settings.fresh_hours)
+    return {
+        **identity(step, scope),
         "kinds": {"polars", "parquet", *kinds},
         # The same for all partitions; step digests cover the differences between tasks.
         "code_version": f"{_ASSET_VERSION}.{SCHEMA_VERSION}",
         "metadata": {"dagster/column_schema": fixed_schema(step)},
         "freshness_policy": FreshnessPolicy.time_window(fail_window=fresh_for),
+        "io_manager_key": scope.resource(IO_MANAGER),
+    }
+
+
+def identity(asset: str, scope: Scope) -> dict[str, Any]:
+    """Return the arguments of `@asset` for its key, group and owners."""
+    return {
+        "key": scope.key(asset),
+        "group_name": scope.group or GROUPS[asset],
+        "owners": OWNERS,
     }
 
 
@@ -78,11 +108,7 @@ def readable_errors() -> Iterator[None]:
 
 
 async def make(
-    context: AssetExecutionContext,
-    tasks: TaskFolder,
-    llm: LLMResource,
-    data: DataFolder,
-    **upstream: Stored,
+    context: AssetExecutionContext, scope: Scope, **upstream: Stored
 ) -> MaterializeResult[Stored]:
     """Run the asset's step for the run's task; `upstream` maps upstream assets to their tables."""
     from targen.operators import (  # noqa: PLC0415 - not when loading
@@ -94,11 +120,12 @@ async def make(
     from targen.tables import reviews  # noqa: PLC0415
 
     step, started = context.asset_key.path[-1], time.monotonic()
+    used = scope.resources(context)
+    llm, data = used.llm, used.data
     with readable_errors():
-        spec = start(context, tasks, data)
-        named = spec.recipe.endpoints
+        spec = start(context, used)
         # For all steps, so that a missing key is reported before the first paid call.
-        llm.check_keys(set(named.values()))
+        llm.check_keys(spec.recipe.named_endpoints)
         frames = {name: stored.table for name, stored in upstream.items()}
         reviewed = None
         if step == CORRECTED_SET:
@@ -106,10 +133,18 @@ async def make(
         verdicts = reviews.identity(reviewed)
         try:
             with canceled_by_signals():
-                async with llm.engine(
-                    context.run.run_id, spec.name, step, named.get(step), spec.budget_usd
-                ) as engine:
-                    output = await run_step(step, spec, frames, engine, reviewed)
+                async with AsyncExitStack() as stack:
+
+                    async def opened(endpoint: str | None) -> "EmbeddingEngine":
+                        engine = llm.engine(
+                            context.run.run_id, spec.name, step, endpoint, spec.budget_usd
+                        )
+                        return await stack.enter_async_context(engine)
+
+                    engine = await opened(spec.recipe.endpoints.get(step))
+                    of_readers = {*spec.recipe.reader_endpoints(step)} - {None}
+                    readers = {str(name): await opened(name) for name in of_readers}
+                    output = await run_step(step, spec, frames, engine, readers, reviewed)
         except StepError as error:
             if not error.rejected:
                 raise
@@ -128,21 +163,30 @@ async def make(
         data.hold(spec.name, context.run.run_id)
     for warning in output.warnings:
         context.log.warning(warning)
-    usage = usage_metadata(engine.stats.as_dict())
+    stats = engine.stats.plus(*(reader.stats for reader in readers.values()))
+    usage = usage_metadata(stats.as_dict())
     extra = {**usage, "warnings": output.warnings, "seconds": seconds_since(started)}
     return finish(step, spec, stored, data, extra)
 
 
-def start(context: AssetExecutionContext, tasks: TaskFolder, data: DataFolder) -> TaskSpec:
-    """Lock the run's partition and return its task.
+def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
+    """Lock the run's partition, tag the run with recipe and base task, and return the task.
 
     Raises:
         SpecError: the task is wrong.
         TableError: another run holds the partition, or the data folder cannot be written.
     """
-    spec = tasks.load(context.partition_key)
-    data.hold(spec.name, context.run.run_id)
+    spec = used.tasks.load(context.partition_key)
+    used.data.hold(spec.name, context.run.run_id)
+    tags = {RECIPE_TAG: spec.recipe_name, BASE_TAG: base_of(spec)}
+    if not tags.items() <= context.run.tags.items():
+        context.instance.add_run_tags(context.run.run_id, tags)
     return spec
+
+
+def base_of(spec: TaskSpec) -> str:
+    """Return the task that a task extends, directly or not; its own name if it extends none."""
+    return spec.ancestors[-1] if spec.ancestors else spec.name
 
 
 def finish(
@@ -154,7 +198,8 @@ def finish(
     described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
     # Ordered by interest; hashes and schemas come last.
-    metadata: dict[str, Any] = {"dagster/row_count": table.height}
+    # The report's rows are its metrics, so the UI must not call them rows of data.
+    metadata: dict[str, Any] = {} if step == QUALITY_REPORT else {"dagster/row_count": table.height}
     if stored.rejected is not None:
         reasons = rejected_by_reason(stored.rejected)
         metadata |= {"rejected": sum(reasons.values()), "rejected_by_reason": reasons}
@@ -164,6 +209,7 @@ def finish(
         metadata["reviewed_by_people"] = table["human_reviewer"].count()
     metadata |= {
         **extra,
+        **({"figures": table.height} if step == QUALITY_REPORT else {}),
         "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
         "path": MetadataValue.path(data.tables().address(step, spec.name)),
     }

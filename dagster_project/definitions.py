@@ -17,6 +17,7 @@ from dagster import (
 )
 
 from assets import comparison, quality_report, release, steps
+from assets.scope import DATA, IO_MANAGER, LLM, TASKS, Scope
 from dagster_project import alerts, jobs, preview, schedules, sensors
 from dagster_project.shell import SHELL_LOGGER, shell_logger
 from resources.data import DataFolder
@@ -74,13 +75,13 @@ def secrets_manager() -> Any:
         return SecretsManagerResource()
 
 
-def make_resources(settings: Settings) -> dict[str, Any]:
-    """Return resource name -> resource."""
+def make_resources(settings: Settings, prefix: str = "") -> dict[str, Any]:
+    """Return resource name -> resource; `prefix` begins the names."""
     data = data_folder(settings)
     secrets = secrets_manager() if settings.api_key_secret else None
-    return {
-        "tasks": task_folder(settings),
-        "llm": LLMResource(
+    made = {
+        TASKS: task_folder(settings),
+        LLM: LLMResource(
             model=settings.model,
             base_url=private(settings, "base_url"),
             api_key=private(settings, "api_key"),
@@ -99,13 +100,14 @@ def make_resources(settings: Settings) -> dict[str, Any]:
             endpoints_file=settings.endpoints_file,
             data_dir=settings.data_dir,
         ),
-        "data": data,
-        "io_manager": TablesIOManager(
+        DATA: data,
+        IO_MANAGER: TablesIOManager(
             data_dir=settings.data_dir, store_url=private(settings, "store_url"), s3=data.s3
         ),
         **({"s3": data.s3} if data.s3 else {}),
         **({"secrets": secrets} if secrets else {}),
     }
+    return {f"{prefix}{name}": resource for name, resource in made.items()}
 
 
 def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
@@ -120,23 +122,44 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
     """
     settings = Settings.from_environment()
     resources = {**make_resources(settings), **(overrides or {})}
-    partitions = StaticPartitionsDefinition(resources["tasks"].names())
-    built = [*steps.build(partitions, settings), *quality_report.build(partitions, settings)]
-    built += [*release.build(partitions), *comparison.build(settings)]
+    scope = make_scope(settings, resources[TASKS])
+    return Definitions.merge(
+        location(scope),
+        Definitions(
+            sensors=alerts.build(settings),
+            resources=resources,
+            # One process per run, also for runs without a job.
+            executor=in_process_executor,
+            loggers={"console": colored_console_logger, SHELL_LOGGER: shell_logger},
+        ),
+    )
+
+
+def make_scope(settings: Settings, tasks: TaskFolder, **names: Any) -> Scope:
+    """Return the scope of the tasks in a folder; `names` are other attributes of `Scope`.
+
+    Raises:
+        SpecError: the folder does not exist or contains no task.
+    """
+    gates = tasks.gates()
+    return Scope(StaticPartitionsDefinition(list(gates)), settings, gates, **names)
+
+
+def location(scope: Scope) -> Definitions:
+    """Return assets, checks, jobs, schedule and sensors of a scope, without its resources.
+
+    Raises:
+        TargenError: a setting of the schedule is wrong.
+    """
+    built = [*steps.build(scope), *quality_report.build(scope)]
+    built += [*release.build(scope), *comparison.build(scope)]
+    made = jobs.build(scope)
     return Definitions(
         assets=[one for one in built if not isinstance(one, AssetChecksDefinition)],
         asset_checks=[one for one in built if isinstance(one, AssetChecksDefinition)],
-        jobs=[jobs.dataset, jobs.compare, jobs.publish, preview.build(partitions)],
-        schedules=[schedules.nightly(partitions, settings)],
-        sensors=[
-            sensors.changed_steps(partitions),
-            sensors.automation(),
-            *alerts.build(settings),
-        ],
-        resources=resources,
-        # One process per run: assets are asynchronous, and seven processes would take 30 s longer.
-        executor=in_process_executor,
-        loggers={"console": colored_console_logger, SHELL_LOGGER: shell_logger},
+        jobs=[*made, preview.build(scope)],
+        schedules=[schedules.nightly(scope, made.dataset)],
+        sensors=[sensors.changed_steps(scope, made.dataset), sensors.automation(scope)],
     )
 
 

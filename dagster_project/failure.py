@@ -20,24 +20,27 @@ def explain(events: Iterable[DagsterEvent]) -> tuple[str, str | None]:
     The message is about the first failed step, because later failures follow from it. It names the
     step, not the task.
     """
-    blocked: str | None = None
+    blocked: list[str] = []
     for event in events:
         if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
-            blocked = blocked or _blocking_check(event)
+            blocked += _blocking_check(event)
         elif event.event_type == DagsterEventType.STEP_FAILURE:
-            return (blocked, None) if blocked else _step_failure(event)
+            return ("\n".join(blocked), None) if blocked else _step_failure(event)
         elif event.event_type == DagsterEventType.PIPELINE_FAILURE:
             return _run_failure(event)
     return "the run failed without an error message", None
 
 
-def _blocking_check(event: DagsterEvent) -> str | None:
+def _blocking_check(event: DagsterEvent) -> list[str]:
     found = event.asset_check_evaluation_data
-    if found.passed or found.severity != AssetCheckSeverity.ERROR:
-        return None
-    # Singular for the contract, plural for gates and expectations.
-    broken = "is broken" if found.check_name == "contract" else "do not hold"
-    return f"{found.asset_key.path[-1]}: its {found.check_name} {broken}: {found.description}"
+    if found.passed or found.severity != AssetCheckSeverity.ERROR or not found.blocking:
+        return []
+    asset, check = found.asset_key.path[-1], found.check_name
+    if check == "contract":
+        return [f"{asset}: its contract is broken: {found.description}"]
+    if check == "expectations":
+        return [f"{asset}: its expectations do not hold: {found.description}"]
+    return [f"{asset}: {check} failed: {found.description}"]
 
 
 def _step_failure(event: DagsterEvent) -> tuple[str, str | None]:

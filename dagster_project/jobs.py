@@ -1,31 +1,60 @@
 """The jobs."""
 
-from dagster import AssetSelection, define_asset_job
+from typing import NamedTuple
+
+from dagster import AssetSelection, define_asset_job, in_process_executor
+
+from assets.scope import Scope
+from assets.step import RELEASE
+from dagster_project.dagster_internals import AssetJob
+from targen.steps import COMPARISON, STEPS
 
 DATASET_JOB = "dataset"
-COMPARISON = "comparison"
 # A job and an asset cannot have the same name.
 COMPARISON_JOB = "compare"
-RELEASE = "release"
 RELEASE_JOB = "publish"
 PREVIEW_JOB = "preview"
 
-dataset = define_asset_job(
-    DATASET_JOB,
-    # Without the unpartitioned comparison, which the run of every partition would make again, and
-    # without the release, which a person decides on.
-    selection=AssetSelection.all() - AssetSelection.assets(COMPARISON, RELEASE),
-    description="All tables of one task, from its vocabularies to its quality report.",
-)
+__all__ = ["COMPARISON", "COMPARISON_JOB", "DATASET_JOB", "RELEASE", "RELEASE_JOB", "Jobs", "build"]
 
-compare = define_asset_job(
-    COMPARISON_JOB,
-    selection=AssetSelection.assets(COMPARISON),
-    description="Side-by-side comparison of the methods of tasks that extend the same base task.",
-)
 
-publish = define_asset_job(
-    RELEASE_JOB,
-    selection=AssetSelection.assets(RELEASE),
-    description="An immutable release of one task's current rows; requires passed gates.",
-)
+class Jobs(NamedTuple):
+    """The jobs of a scope."""
+
+    dataset: AssetJob
+    compare: AssetJob
+    publish: AssetJob
+
+
+def build(scope: Scope) -> Jobs:
+    """Return the jobs.
+
+    One process per run: assets are asynchronous, and seven processes would take 30 s longer.
+    """
+    made = {
+        DATASET_JOB: (
+            # Without the unpartitioned comparison, which the run of every partition would make
+            # again, and without the release, which a person decides on.
+            STEPS,
+            "All tables of one task, from its vocabularies to its quality report.",
+        ),
+        COMPARISON_JOB: (
+            [COMPARISON],
+            "Side-by-side comparison of the methods of tasks that extend the same base task.",
+        ),
+        RELEASE_JOB: (
+            [RELEASE],
+            "An immutable release of one task's current rows; requires passed gates.",
+        ),
+    }
+    return Jobs(
+        *(
+            define_asset_job(
+                scope.name(job),
+                selection=AssetSelection.assets(*(scope.key(name) for name in names)),
+                executor_def=in_process_executor,
+                description=text,
+            )
+            for job, (names, text) in made.items()
+        )
+    )

@@ -9,17 +9,16 @@ from dagster import (
     Nothing,
     OpExecutionContext,
     Out,
-    StaticPartitionsDefinition,
+    in_process_executor,
     job,
     op,
 )
 from pydantic import Field
 
 from assets.interrupts import canceled_by_signals
+from assets.scope import LLM, Resources, Scope
 from assets.step import readable_errors
 from dagster_project.jobs import PREVIEW_JOB
-from resources.llm import LLMResource
-from resources.tasks import TaskFolder
 from targen.errors import StepError
 
 if TYPE_CHECKING:
@@ -32,11 +31,33 @@ class PreviewConfig(Config):
     rows: int = Field(default=3, ge=1, description="Number of rows to make.")
 
 
-# Without an output value, so that the IO manager writes nothing.
-@op(out=Out(Nothing), description="Makes a few rows through all steps and writes no table.")
-async def preview_rows(
-    context: OpExecutionContext, config: PreviewConfig, tasks: TaskFolder, llm: LLMResource
-) -> None:
+def build(scope: Scope) -> JobDefinition:
+    """Return the job, with one partition per task."""
+
+    @op(
+        name=scope.name("preview_rows"),
+        # Without an output value, so that the IO manager writes nothing.
+        out=Out(Nothing),
+        description="Makes a few rows through all steps and writes no table.",
+        required_resource_keys=scope.required(LLM),
+    )
+    async def preview_rows(context: OpExecutionContext, config: PreviewConfig) -> None:
+        await _show(context, scope.resources(context), config.rows)
+
+    @job(
+        name=scope.name(PREVIEW_JOB),
+        partitions_def=scope.partitions,
+        executor_def=in_process_executor,
+        description="A few rows of one task through all steps, with prompts, answers, verdicts "
+        "and cost. Writes no table; a run reuses the answers that it asks for again.",
+    )
+    def preview_job() -> None:
+        preview_rows()
+
+    return preview_job
+
+
+async def _show(context: OpExecutionContext, used: Resources, rows: int) -> None:
     """Show rows, prompts, answers and costs as metadata of the step's output.
 
     Raises:
@@ -44,13 +65,13 @@ async def preview_rows(
     """
     from targen.operators.preview import few_rows, preview  # noqa: PLC0415 - not when loading
 
+    llm = used.llm
     with readable_errors():
-        spec = few_rows(tasks.load(context.partition_key), config.rows)
-        named = spec.recipe.endpoints
+        spec = few_rows(used.tasks.load(context.partition_key), rows)
         with canceled_by_signals():
             found = await preview(
                 spec,
-                lambda step: llm.settings_at(named.get(step), context.run_id, spec.name, step),
+                lambda step, name: llm.settings_at(name, context.run_id, spec.name, step),
             )
         for text in found.warnings:
             context.log.warning(text)
@@ -61,21 +82,6 @@ async def preview_rows(
             # Metadata of a failed step is not shown.
             context.log.error(_markdown(found))
             raise StepError(found.problem)
-
-
-def build(partitions: StaticPartitionsDefinition) -> JobDefinition:
-    """Return the job, with one partition per task."""
-
-    @job(
-        name=PREVIEW_JOB,
-        partitions_def=partitions,
-        description="A few rows of one task through all steps, with prompts, answers, verdicts "
-        "and cost. Writes no table; a run reuses the answers that it asks for again.",
-    )
-    def preview_job() -> None:
-        preview_rows()
-
-    return preview_job
 
 
 def _metadata(found: "Preview") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dagster_project import failure, home
 from targen.errors import SpecError, TargenError
-from targen.settings import Settings, variable
+from targen.settings import Settings, unknown_variables, variable
 from targen.steps import QUALITY_REPORT
 from targen.tasks.yamlfile import nearest
 
@@ -76,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
     if asked.count(True) != 1:
         return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
+    for sentence in unknown_variables():
+        sys.stderr.write(f"warning: {sentence}\n")
     try:
         if options.release:
             return release(options.release, options.strict)

@@ -10,19 +10,19 @@ from dagster import (
     RunRequest,
     ScheduleDefinition,
     ScheduleEvaluationContext,
-    StaticPartitionsDefinition,
     schedule,
 )
 
-from dagster_project import jobs
+from assets.scope import Scope
+from dagster_project.dagster_internals import AssetJob
 from targen.errors import TargenError
-from targen.settings import Settings, variable
+from targen.settings import variable
 from targen.tasks.yamlfile import nearest
 
 NIGHTLY = "nightly"
 
 
-def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> ScheduleDefinition:
+def nightly(scope: Scope, job: AssetJob) -> ScheduleDefinition:
     """Return the schedule that requests one run per selected partition.
 
     Settings: TARGEN_NIGHTLY_CRON (default 02:00), TARGEN_NIGHTLY_TIMEZONE (UTC), and
@@ -32,7 +32,8 @@ def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> Sched
     Raises:
         TargenError: the selection names an unknown task, or cron expression or time zone is wrong.
     """
-    selected = selection(settings.nightly_tasks, partitions.get_partition_keys())
+    settings = scope.settings
+    selected = selection(settings.nightly_tasks, scope.partitions.get_partition_keys())
 
     def requests(context: ScheduleEvaluationContext) -> Iterator[RunRequest]:
         night = (context.scheduled_execution_time or datetime.now(UTC)).isoformat()
@@ -43,8 +44,8 @@ def nightly(partitions: StaticPartitionsDefinition, settings: Settings) -> Sched
     timezone = settings.nightly_timezone
     try:
         return schedule(
-            name=NIGHTLY,
-            job=jobs.dataset,
+            name=scope.name(NIGHTLY),
+            job=job,
             cron_schedule=cron,
             execution_timezone=timezone,
             default_status=DefaultScheduleStatus.STOPPED,

@@ -23,18 +23,17 @@ from dagster import (
     SensorEvaluationContext,
     SensorResult,
     SkipReason,
-    StaticPartitionsDefinition,
     sensor,
 )
 
 from assets import quality_report
-from dagster_project import jobs
-from dagster_project.dagster_internals import PARTITION_NAME_TAG
+from assets.scope import Scope
+from dagster_project.dagster_internals import PARTITION_NAME_TAG, AssetJob
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.hashing import short_id
-from targen.steps import QUALITY_REPORT, ROW_STEPS, STEPS
+from targen.steps import COMPARISON, QUALITY_REPORT, ROW_STEPS, STEPS
 
 CHANGED_STEPS = "changed_steps"
 _FETCHED_AT_ONCE = 500
@@ -60,32 +59,33 @@ class Materialized:
     storage_id: int
 
 
-def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
+def changed_steps(scope: Scope, job: AssetJob) -> SensorDefinition:
     """Return the sensor that requests the first changed step of a task and all steps downstream.
 
     It ignores partitions that were never materialized. Each change is requested once; failed runs
     are not repeated.
     """
-    known = partitions.get_partition_keys()
+    known = scope.partitions.get_partition_keys()
 
     @sensor(
-        name=CHANGED_STEPS,
-        job=jobs.dataset,
+        name=scope.name(CHANGED_STEPS),
+        job=job,
+        required_resource_keys=scope.required(),
         minimum_interval_seconds=300,
         default_status=DefaultSensorStatus.STOPPED,
         description="Requests the first changed step and all steps downstream if a task, its "
         "recipe or a prompt has changed since the tables were made. Unchanged requests make no "
         "call.",
     )
-    def look(
-        context: SensorEvaluationContext, tasks: TaskFolder, data: DataFolder
-    ) -> SensorResult | SkipReason:
+    def look(context: SensorEvaluationContext) -> SensorResult | SkipReason:
+        used = scope.resources(context)
+        tasks, data = used.tasks, used.data
         try:
             names = tasks.names()
         except TargenError as error:
             return SkipReason(str(error))
         requests, notes = [], []
-        made = {step: materializations(context.instance, step, known) for step in STEPS}
+        made = {step: materializations(context.instance, scope.key(step), known) for step in STEPS}
         busy = under_way(context.instance)
         for name in names:
             if name not in known:
@@ -99,7 +99,7 @@ def changed_steps(partitions: StaticPartitionsDefinition) -> SensorDefinition:
             if step is not None and name in busy:
                 notes.append(f"{name}: {step} has changed, and a run of it is under way")
             elif step is not None:
-                requests.append(_request(name, step, made, tasks, data))
+                requests.append(_request(name, step, made, scope, digests(name, tasks, data)))
         for line in notes:
             context.log.warning(line)
         if not requests:
@@ -150,10 +150,9 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
 
 
 def materializations(
-    instance: DagsterInstance, step: str, partitions: Sequence[str]
+    instance: DagsterInstance, key: AssetKey, partitions: Sequence[str]
 ) -> dict[str, Materialized]:
-    """Return partition -> the latest materialization of `step`, if any."""
-    key = AssetKey(step)
+    """Return partition -> the latest materialization of an asset, if any."""
     newest = instance.get_latest_storage_id_by_partition(
         key, DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
     )
@@ -183,27 +182,26 @@ def _request(
     task: str,
     step: str,
     made: Mapping[str, Mapping[str, Materialized]],
-    tasks: TaskFolder,
-    data: DataFolder,
+    scope: Scope,
+    wanted: Mapping[str, str],
 ) -> RunRequest:
     below = STEPS[STEPS.index(step) :]
     # The key identifies the change by the current tables and the wanted digests, so it is requested
     # again only if a later run changed the tables.
     state = [made[s][task].storage_id if task in made[s] else 0 for s in STEPS]
-    wanted = digests(task, tasks, data)
     return RunRequest(
         run_key=f"{task} {step} {short_id([state, wanted])}",
         partition_key=task,
-        asset_selection=[AssetKey(name) for name in below],
+        asset_selection=[scope.key(name) for name in below],
         tags={"targen/first_changed": step},
     )
 
 
-def automation() -> AutomationConditionSensorDefinition:
+def automation(scope: Scope) -> AutomationConditionSensorDefinition:
     """Return the sensor that evaluates the automation condition of `comparison`."""
     return AutomationConditionSensorDefinition(
-        name="automation",
-        target=AssetSelection.assets(jobs.COMPARISON),
+        name=scope.name("automation"),
+        target=AssetSelection.assets(scope.key(COMPARISON)),
         default_status=DefaultSensorStatus.STOPPED,
         description="Updates the comparison when a report has changed and no run is in progress.",
     )

@@ -31,7 +31,13 @@ class ShellHandler(logging.Handler):
         message = meta.get("orig_message") or record.getMessage()
         if event is None and record.levelno == logging.WARNING:
             line = f"warning: {message}"
-        elif event is None and record.levelno == logging.INFO and not self.stream.isatty():
+        elif (
+            event is None
+            and record.levelno == logging.INFO
+            and not self.stream.isatty()
+            # Dagster says this of the gates of other tasks, whose checks are in the same step.
+            and "did not yield or return expected outputs" not in message
+        ):
             line = f"{meta.get('step_key') or '':<16} {message}"
         elif event is not None and event.event_type == DagsterEventType.ASSET_MATERIALIZATION:
             line = materialized_line(event)
@@ -45,8 +51,8 @@ def materialized_line(event: DagsterEvent) -> str:
     """Return the line of a finished table."""
     found = values(event)
     asset = event.asset_key.path[-1] if event.asset_key else ""
-    noun = "figures" if asset == QUALITY_REPORT else "rows"
-    words = [f"{found['dagster/row_count']} {noun}"]
+    report = asset == QUALITY_REPORT
+    words = [f"{found['figures']} figures" if report else f"{found['dagster/row_count']} rows"]
     reasons = found.get("rejected_by_reason") or {}
     surplus = reasons.get("surplus", 0)
     if lost := sum(reasons.values()) - surplus:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dagster_project import home
 from targen.errors import TargenError
+from targen.settings import unknown_variables
 
 _HOST = "127.0.0.1"
 
@@ -15,6 +16,8 @@ _HOST = "127.0.0.1"
 def main(arguments: list[str]) -> int:
     """Start the UI on the given port; returns only if it cannot be started."""
     port = arguments[0] if arguments else "3000"
+    for sentence in unknown_variables():
+        sys.stderr.write(f"warning: {sentence}\n")
     if problem := _unusable(port):
         sys.stderr.write(f"error: {problem}\n")
         return 1

@@ -5,8 +5,9 @@ from pathlib import Path
 from dagster import ConfigurableResource
 
 from resources.fields import setting
-from targen.tasks.loading import load_task, load_task_names, load_tasks
+from targen.tasks.loading import load_gates, load_task, load_task_names, load_tasks
 from targen.tasks.profiles import Profile, of_settings
+from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
 
 
@@ -29,6 +30,14 @@ class TaskFolder(ConfigurableResource[None]):
             SpecError: the folder does not exist or contains no task.
         """
         return load_task_names(Path(self.tasks_dir))
+
+    def gates(self) -> dict[str, list[Gate]]:
+        """Return task -> its gates, for the tasks of `names`; wrong gates are left out.
+
+        Raises:
+            SpecError: the folder does not exist or contains no task.
+        """
+        return load_gates(Path(self.tasks_dir))
 
     def load_all(self) -> dict[str, TaskSpec]:
         """Return every task by name, sorted.

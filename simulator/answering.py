@@ -99,11 +99,11 @@ def task_grammars(block: Mapping[str, Any]) -> list[Grammar]:
         labels = frozenset(block.get("labels") or ())
     items = block.get("items")
     typed = (
-        frozenset(items[0]) - {"item", "anchors"}
+        frozenset(items[0]) - {"item", "context", "anchors"}
         if isinstance(items, list) and items
         else frozenset()
     )
-    attributes = list((block.get("context") or {}).get("attributes") or ())
+    attributes = [list(one.get("attributes") or ()) for one in settings(block).values()]
     words = frozenset(_WORD.findall(json.dumps([task, wanted, attributes]).casefold()))
     if fields:
         fitting = [g for g in GRAMMARS if g.matches(fields, labels)]
@@ -220,8 +220,8 @@ def _contexts(prompt: Prompt) -> list[Fields]:
 class _Seen:
     """Texts that must not be repeated. Those that a prompt excludes may be cut off."""
 
-    def __init__(self, block: Mapping[str, Any]) -> None:
-        self._texts = {self._key(text) for text in _texts(block.get("exclude"))}
+    def __init__(self, *blocks: Mapping[str, Any]) -> None:
+        self._texts = {self._key(text) for block in blocks for text in _texts(block.get("exclude"))}
         self._lengths = {len(text) for text in self._texts}
 
     @staticmethod
@@ -243,14 +243,16 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     properties = _item_schema(prompt)
     wanted_fields = {str(k): str(v) for k, v in (wanted.get("fields") or {}).items()}
     names = list(wanted_fields) or [n for n in properties if n != "item"]
-    context = block.get("context") or {}
+    contexts = settings(block)
     grammar = next(iter(task_grammars(block)), None)
     composer = Composer(prompt)
-    seen, firsts = _Seen(block), _Seen(block)
+    earlier = [block, *contexts.values()]
+    seen, firsts = _Seen(*earlier), _Seen(*earlier)
     errors = prompt.random("errors")
     out: list[Fields] = []
     for at, item in enumerate(block["items"]):
         rng = prompt.random(f"item {at}")
+        context = contexts.get(item.get("context"), {})
         ask = SeedAsk(
             str(context.get("text", "")),
             context.get("attributes") or {},
@@ -263,7 +265,7 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
             twins = [
                 seed
                 for seed, other in zip(out, block["items"], strict=False)
-                if _typed(other) == ask.item
+                if _typed(other) == ask.item and other.get("context") == item.get("context")
             ]
             fields = near_duplicate(_typed(rng.choice(twins)), rng) if twins else None
         known = islice(grammar.seeds(ask, rng), _TRIES) if grammar else ()
@@ -279,8 +281,16 @@ def _seeds(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
 
 
 def _typed(item: Mapping[str, Any]) -> Fields:
-    """Return an item without its number and anchors; the texts of a task need no anchors."""
-    return {key: value for key, value in item.items() if key not in ("item", "anchors")}
+    """Return the typed attributes of an item; the texts of the simulator need no anchors."""
+    return {key: value for key, value in item.items() if key not in ("item", "context", "anchors")}
+
+
+def settings(block: Mapping[str, Any]) -> dict[Any, Mapping[str, Any]]:
+    """Return the contexts of a block by their number; one without numbers has the number None."""
+    numbered = block.get("contexts")
+    if isinstance(numbered, list):
+        return {one.get("context"): one for one in numbered if isinstance(one, dict)}
+    return {None: block.get("context") or {}}
 
 
 def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:

@@ -11,6 +11,7 @@ from simulator.prompt import Prompt
 from simulator.truth import truth, truths
 
 NO_FLAW = "none"
+_NATURALNESS = (4, 5, 5)
 
 
 class Explains(Protocol):
@@ -63,7 +64,12 @@ def _judgment(
         said["reasons"] = writer.rationale(row, ", ".join(named), rng)[:most]
     if "flaw" in properties or not properties:
         said["flaw"] = NO_FLAW
-    return said | {"label": named if several else named[0]}
+    said["label"] = named if several else named[0]
+    if "naturalness" in properties:
+        said["naturalness"] = prompt.random(f"scores {index}").choice(_NATURALNESS)
+    if "constraint_met" in properties:
+        said["constraint_met"] = True
+    return said
 
 
 def _labels(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -279,6 +280,32 @@ class Settings:
     def store_address(self) -> str:
         """Return the SQLAlchemy URL of the completion store; see `store_address`."""
         return store_address(self.store_url, self.data_dir)
+
+
+OTHER_VARIABLES = (
+    "TARGEN_BENCH_",
+    "TARGEN_CELERY_",
+    "TARGEN_DAGSTER_YAML",
+    "TARGEN_LOGS_BUCKET",
+    "TARGEN_PICTURES",
+    "TARGEN_REPORT_PICTURES",
+    "TARGEN_SNAPSHOT",
+    "TARGEN_TEST_",
+)
+"""Beginnings of variables that are no settings: of deployments, tests and benchmarks."""
+
+
+def unknown_variables() -> list[str]:
+    """Return a sentence about each TARGEN_ variable of the environment that nothing reads."""
+    known = [one.metadata["variable"] for one in fields(Settings)]
+    names = (name for name in sorted(os.environ) if name.startswith("TARGEN_"))
+    found = []
+    for name in names:
+        if name not in known and not name.startswith(OTHER_VARIABLES):
+            close = get_close_matches(name, known, n=1, cutoff=0.6)
+            hint = f"did you mean {close[0]}?" if close else "docs/settings.md lists them all."
+            found.append(f"{name} is not a setting and has no effect; {hint}")
+    return found
 
 
 _FIELDS = {one.name: one for one in fields(Settings)}

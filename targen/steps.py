@@ -52,6 +52,7 @@ REASONS: Final = (
     "unfinished",
     "mismatched",
     "flawed",
+    "difficulty",
     "duplicate",
     "given_up",
     "misleading",
@@ -72,6 +73,21 @@ FIELD_DTYPES: Final[Mapping[str, Any]] = {
 
 ATTRIBUTES: Final = pl.List(pl.Struct({"name": pl.String, "value": pl.String}))
 """The named values drawn for a context or a seed."""
+
+READINGS: Final = pl.List(
+    pl.Struct(
+        {
+            "reader": pl.String,
+            "label": pl.String,
+            "flaw": pl.String,
+            "naturalness": pl.Int64,
+            "constraint_met": pl.Boolean,
+            "weight": pl.Float64,
+            "request_id": pl.String,
+        }
+    )
+)
+"""What each reader of a panel said about a row, in the order of the recipe."""
 
 Schema = dict[str, Any]
 
@@ -162,6 +178,11 @@ _CORRECTED: Final = Column("corrected_label", TaskType.LABEL, "The label that th
 _WAY: Final = Column("planned_way", pl.String, "How the text was to get its label; null if open.")
 _DIFFICULTY: Final = Column(
     "planned_difficulty", pl.String, "How hard the text was to be; null if not planned."
+)
+_READINGS: Final = Column(
+    "readings",
+    READINGS,
+    "What each reader of a panel said, and the weight of its vote; null without a panel.",
 )
 _REQUEST_ID: Final = Column(
     "request_id", pl.String, "Id of the completion that the row came from; null without a model."
@@ -254,6 +275,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 "rows",
                 "wanted_instances",
                 "twin",
+                "contrast",
             ),
             answer="writing",
         ),
@@ -296,6 +318,12 @@ REGISTRY: Final[Mapping[str, Step]] = {
                     pl.String,
                     "Why the corrector was asked: disputed, audit or always; null if it was not.",
                 ),
+                _READINGS,
+                Column(
+                    "confidence",
+                    pl.Float64,
+                    "Probability of the label given the readings of a panel; null without a panel.",
+                ),
                 _WAY,
                 _DIFFICULTY,
                 Column(
@@ -314,7 +342,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
             id_column="instance_id",
             references=(Reference("instance_id", INSTANCES, "instance_id"),),
             recipe_key="correction",
-            reads=("rows", "twin"),
+            reads=("rows", "twin", "contrast"),
             answer="judging",
         ),
         Step(
@@ -371,6 +399,7 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         replace(_INTENDED, dtype=pl.String),
         replace(_ANNOTATED, dtype=pl.String),
         replace(_CORRECTED, dtype=pl.String),
+        _READINGS,
         _REQUEST_IDS,
     ),
     REVIEWS: (
@@ -446,6 +475,9 @@ NONE_SEED_KIND: Final = "none"
 
 LABEL: Final = "label"
 """The attribute of a drawn context that holds its slot's label; prompts show labels elsewhere."""
+
+DOMAIN: Final = "domain"
+"""The wide field that a context belongs to; an attribute of every context of two levels."""
 
 CONFUSABLE: Final = "confusable"
 """The vocabulary category that lists, for each label, the labels it is easily confused with."""

@@ -52,8 +52,25 @@ def test_the_endpoints_of_ones_own_are_valid(tmp_path) -> None:
     assert spec.budget_usd == 20
 
 
+def test_the_panel_of_the_page_is_valid(tmp_path) -> None:
+    (task,) = (block for block in blocks("yaml") if "rte-three-models" in block)
+    file = tmp_path / "ends.yaml"
+    names = ("strong", "cheap", "classifier")
+    lines = [f"  {name}: {{base_url: http://127.0.0.1:1/v1, model: m}}" for name in names]
+    file.write_text("\n".join(["endpoints:", *lines]) + "\n")
+    folder = tmp_path / "tasks"
+    shutil.copytree(TASKS, folder)
+    spec = load_task(
+        "rte-three-models", write_task(folder, task, "three"), RECIPES, endpoints_file=file
+    )
+    assert spec.recipe.named_endpoints == set(names)
+    assert [one["name"] for one in spec.recipe.choice("corrected_set").params["readers"]] == [
+        "large", "small", "nli"
+    ]  # fmt: skip
+
+
 def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
-    recipe, task, *_ = blocks("yaml")
+    recipe, task = (block for block in blocks("yaml") if "zerogen-checked" in block)
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes/own.yaml").write_text(recipe)
     (made,) = load_recipes(tmp_path / "recipes").values()

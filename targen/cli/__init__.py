@@ -4,6 +4,8 @@ from targen.cli import (  # noqa: F401 - importing them registers their commands
     audit,
     estimate,
     export,
+    init,
+    overview,
     preview,
     release,
     report,

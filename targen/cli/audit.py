@@ -13,6 +13,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import StoreError, TargenError
+from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
     from targen.lineage.audit import Auditor
@@ -57,7 +58,11 @@ def audit(
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         auditor = _auditor(stack)
-        tasks = [task] if task else auditor.tasks()
+        tasks = auditor.tasks()
+        if task is not None and task not in tasks:
+            known = nearest(task, tasks) if tasks else "no task has tables"
+            raise TargenError(f"{base.data_dir()} has no tables of a task '{task}'; {known}")
+        tasks = [task] if task else tasks
         if not tasks:
             raise TargenError(f"{base.data_dir()} has no tables. Run `make run TASK=...` first.")
         if item is not None:

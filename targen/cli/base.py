@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import simulator
+import targen
 from targen.errors import TargenError
-from targen.settings import Settings
+from targen.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -27,9 +28,42 @@ from rich.text import Text
 app = typer.Typer(
     help="Makes labeled data sets with language models.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"targen {targen.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Makes labeled data sets with language models."""
+    del version
+    for sentence in unknown_variables():
+        typer.echo(f"warning: {sentence}", err=True)
+
+
+def task_names(incomplete: str) -> list[str]:
+    """Return the names of tasks that begin so, for shell completion; none on any error."""
+    from targen.tasks.loading import load_task_names  # noqa: PLC0415 - a quick command needs none
+
+    try:
+        names = load_task_names(Path(settings().tasks_dir))
+    except TargenError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+TASK: Any = typer.Argument(help="The task.", autocompletion=task_names)
+"""The argument of commands that work on one task."""
 
 
 def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,13 +100,13 @@ def endpoints_file() -> Path:
 
 
 def _task_arguments(
-    rows: int | None = None,
+    rows: int | None = None, folder: Path | None = None
 ) -> "tuple[Path, Path, int | None, Path | None, Path, Profile]":
     from targen.tasks.profiles import of_settings  # noqa: PLC0415 - a quick command needs none
 
     read = settings()
     references = Path(read.references_dir) if read.references_dir else None
-    folders = Path(read.tasks_dir), Path(read.recipes_dir)
+    folders = folder or Path(read.tasks_dir), Path(read.recipes_dir)
     profile = of_settings(read.sampling, read.reasoning_tokens, read.style)
     return *folders, rows or read.rows, references, Path(read.endpoints_file), profile
 
@@ -88,15 +122,20 @@ def tasks() -> "dict[str, TaskSpec]":
     return load_tasks(*_task_arguments())
 
 
-def task(name: str, rows: int | None = None) -> "TaskSpec":
-    """Return one task; `rows`, if given, overrides the task's own number.
+def task(name: str, rows: int | None = None, folder: Path | None = None) -> "TaskSpec":
+    """Return one task.
+
+    Args:
+        name: its name.
+        rows: overrides the task's own number.
+        folder: of the task files; by default that of the settings.
 
     Raises:
         SpecError: the task does not exist, or its file is invalid.
     """
     from targen.tasks.loading import load_task  # noqa: PLC0415 - a quick command needs none
 
-    return load_task(name, *_task_arguments(rows))
+    return load_task(name, *_task_arguments(rows, folder))
 
 
 def task_or_file(name: str) -> "TaskSpec":
@@ -167,6 +206,11 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
 
 
 _NOT_A_TERMINAL = 10_000
+
+
+def plural(number: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def usd(amount: float | None) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,8 +13,7 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
-    from targen.llm.settings import EngineSettings
-    from targen.operators.estimate import Estimate
+    from targen.operators.estimate import Estimate, SettingsOf
     from targen.store.completions import Store
     from targen.tasks.spec import TaskSpec
 
@@ -74,7 +72,7 @@ def estimated(spec: "TaskSpec", store: "Store") -> "Estimate":
     return asyncio.run(rehearse(spec, _settings(spec), store, simulator.complete))
 
 
-def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
+def _settings(spec: "TaskSpec") -> "SettingsOf":
     """Return the settings of a step in a real run; no API key is needed."""
     from targen.llm import settings  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EngineSettings  # noqa: PLC0415
@@ -86,12 +84,10 @@ def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
         endpoint_name=base.settings().endpoint_name,
     )
     path = base.endpoints_file()
-    named = spec.recipe.endpoints
-    known = load_endpoints(path) if named else {}
+    known = load_endpoints(path) if spec.recipe.named_endpoints else {}
 
-    def of(step: str) -> EngineSettings:
-        name = named.get(step)
-        return default if name is None else settings.at(name, known, path, default)
+    def of(step: str, endpoint: str | None) -> EngineSettings:
+        return default if endpoint is None else settings.at(endpoint, known, path, default)
 
     return of
 

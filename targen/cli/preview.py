@@ -3,7 +3,6 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +13,13 @@ from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
+    from targen.operators.estimate import SettingsOf
     from targen.operators.preview import Call, Preview, PreviewRow
     from targen.tasks.spec import TaskSpec
 
 _DEFAULT_ROWS = 3
 _REJECTED_SHOWN = 5
+_SCORES = ("weight", "flaw", "naturalness", "constraint_met")
 
 
 @app.command()
@@ -46,19 +47,18 @@ def preview(
         raise typer.Exit(1)
 
 
-def _settings(spec: "TaskSpec") -> "Callable[[str], EngineSettings]":
+def _settings(spec: "TaskSpec") -> "SettingsOf":
     """Return the settings of a step's engine, as in a run."""
     from targen.llm.settings import with_key  # noqa: PLC0415 - a quick command needs none
     from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
 
     path = base.endpoints_file()
-    named = spec.recipe.endpoints
-    known = load_endpoints(path) if named else {}
+    known = load_endpoints(path) if spec.recipe.named_endpoints else {}
     run_id = f"preview-{uuid.uuid4().hex}"
 
-    def of(step: str) -> "EngineSettings":
+    def of(step: str, endpoint: str | None) -> "EngineSettings":
         default = replace(base.engine_settings(spec.name, step), run_id=run_id)
-        return with_key(named[step], known, path, default) if step in named else default
+        return default if endpoint is None else with_key(endpoint, known, path, default)
 
     return of
 
@@ -72,6 +72,7 @@ def _show(found: "Preview") -> None:
     for number, row in enumerate(rows, 1):
         _row(f"Row {number} of {len(rows)}", row, found, shown)
     _left_out(found, shown)
+    _unusable(found, shown)
     _costs(found)
     for text in found.warnings:
         typer.echo(f"warning: {_line(text)}")
@@ -100,6 +101,9 @@ def _row(title: str, row: "PreviewRow", found: "Preview", shown: set[str]) -> No
     for name, value in given.items():
         if value not in (None, []):
             _named(name, value)
+    for one in row.verdict.get("readings") or ():
+        said = [f"{name} {one[name]}" for name in _SCORES if one[name] is not None]
+        _named(_line(one["reader"]), f"{_line(one['label'])}; {', '.join(said)}")
     shared = "; calls that serve several rows are divided among them"
     _named("cost", f"{base.usd(row.cost_usd)}, {row.tokens:,} tokens{shared}")
     calls = {call.request_id: call for call in found.calls}
@@ -120,6 +124,17 @@ def _call(call: "Call", shown: set[str]) -> None:
     _indented(call.answer or "(none)", "    answer  ")
     if call.status != "ok":
         typer.echo(f"    {_line(call.status)}: {_line(call.error or '')}")
+
+
+def _unusable(found: "Preview", shown: set[str]) -> None:
+    """Print answers that were not valid and belong to no row shown."""
+    calls = [c for c in found.calls if c.status != "ok" and c.request_id not in shown]
+    if calls:
+        _head(f"\nAnswers that were not valid: {len(calls)}")
+    for call in calls[:_REJECTED_SHOWN]:
+        _call(call, shown)
+    if len(calls) > _REJECTED_SHOWN:
+        typer.echo(f"  and {len(calls) - _REJECTED_SHOWN} more; --json lists them all")
 
 
 def _left_out(found: "Preview", shown: set[str]) -> None:

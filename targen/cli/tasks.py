@@ -1,43 +1,56 @@
 """`targen validate`, `schema` and `serve`: task files, their JSON Schemas, and the simulator."""
 
+import json
+import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, report_errors
+from targen.cli.base import app, plural, report_errors
+from targen.errors import SpecError, TargenError
 
 
 @app.command()
 @report_errors
 def validate(
-    task: Annotated[str | None, typer.Argument(help="A task; by default all tasks.")] = None,
+    items: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME|FILE|FOLDER]...",
+            help="Tasks, files of tasks or recipes, or folders of them; by default all tasks.",
+            autocompletion=base.task_names,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Validate task and recipe files, and report every error."""
-    from targen.errors import SpecError  # noqa: PLC0415 - only here
-    from targen.quality.expectations import problems  # noqa: PLC0415
-    from targen.tasks.checks import seed_warnings  # noqa: PLC0415
-    from targen.tasks.yamlfile import YamlFile  # noqa: PLC0415
+    from targen.cli.validation import Checked, check  # noqa: PLC0415 - a quick command needs none
 
-    found = base.tasks() if task is None else {task: base.task(task)}
-    wrong = [text for spec in found.values() for text in problems(spec, YamlFile(spec.source))]
-    if wrong:
-        raise SpecError("\n".join(wrong))
-    for name, spec in found.items():
+    found: Checked = check(items or [])
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=2))
+        if found.problems:
+            raise typer.Exit(1)
+        return
+    if found.problems:
+        raise SpecError("\n".join(found.problems))
+    for name, spec in found.tasks.items():
         typer.echo(
-            f"{name}: {spec.rows} rows by recipe {spec.recipe.name}, "
-            f"{len(spec.labels) or 'no'} labels, fields {', '.join(spec.fields)}"
+            f"{name}: {plural(spec.rows, 'row')} by recipe {spec.recipe.name}, "
+            f"{plural(len(spec.labels), 'label') if spec.labels else 'no labels'}, "
+            f"fields {', '.join(spec.fields)}"
         )
-        for text in seed_warnings(spec):
+        for text in found.warnings.get(name, ()):
             typer.echo(f"warning: {name}: {text}")
-        given = len(spec.given_rows)
-        if spec.own_rows and given < spec.rows:
-            typer.echo(
-                f"warning: {name}: {spec.rows_file} has {given} rows, fewer than the {spec.rows} "
-                "that `rows` asks for; the data set will be smaller"
-            )
-    typer.echo(f"{len(found)} tasks are valid" if task is None else "the task is valid")
+    for name in found.recipes:
+        typer.echo(f"{name}: a recipe")
+    count, recipes = len(found.tasks), len(found.recipes)
+    words = [plural(count, "task")] if count or not recipes else []
+    words += [plural(recipes, "recipe")] if recipes else []
+    verb = "is" if count + recipes == 1 else "are"
+    typer.echo(f"{' and '.join(words)} {verb} valid")
 
 
 @app.command()
@@ -57,12 +70,23 @@ def schema(
 @app.command()
 @report_errors
 def serve(
-    port: Annotated[int, typer.Option(help="Port on loopback.")] = 8321,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 8321,
 ) -> None:
     """Serve the simulator as an OpenAI-compatible endpoint on loopback."""
     import uvicorn  # noqa: PLC0415 - only this command needs a server
 
     from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
 
-    typer.echo(f"the simulator is listening on http://127.0.0.1:{port}/v1")
-    uvicorn.run(create_app(), host="127.0.0.1", port=port, log_level="warning")
+    with socket.socket() as listening:
+        # A port that was just given up can be used again at once.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise TargenError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another one with --port."
+            ) from None
+        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning"))
+        listening.listen()
+        typer.echo(f"the simulator is listening on http://127.0.0.1:{port}/v1")
+        server.run([listening])

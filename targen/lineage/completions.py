@@ -119,6 +119,17 @@ def uses(store: Store, request_ids: Iterable[str]) -> dict[str, list[dict[str, A
     return found
 
 
+def of_run(store: Store, run_id: str) -> dict[str, str]:
+    """Return request_id -> the step that used it first, for the requests of a run.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with store.read() as connection:
+        query = sa.select(USES).where(USES.c.run_id == run_id).order_by(USES.c.used_at.desc())
+        return {row["request_id"]: row["step"] for row in connection.execute(query).mappings()}
+
+
 def _parsed(row: dict[str, Any]) -> StoredCompletion:
     problems, unsure = [], []
     if row["checksum"] is None:

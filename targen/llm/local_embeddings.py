@@ -40,7 +40,7 @@ def _model(name: str) -> Any:
     except ImportError as error:
         raise EndpointError(
             f"TARGEN_EMBEDDING_MODEL asks for {PREFIX}{name}, but the package is not installed: "
-            "pip install 'targen-dagster[embeddings]', or unset the variable."
+            "pip install sentence-transformers, or unset the variable."
         ) from error
     try:
         return SentenceTransformer(name)

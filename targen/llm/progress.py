@@ -10,6 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+_SUMS = (
+    "requests",
+    "calls",
+    "from_store",
+    "retried",
+    "throttled",
+    "failed",
+    "prompt_tokens",
+    "completion_tokens",
+    "uncounted",
+)
+
 
 @dataclass(slots=True)
 class Stats:
@@ -61,6 +73,22 @@ class Stats:
         known = self.cost_usd is not None and cost is not None
         self.cost_usd = (self.cost_usd or 0.0) + (cost or 0.0) if known else None
         self.latencies.append(latency)
+
+    def plus(self, *others: "Stats") -> "Stats":
+        """Return the counts of several engines of one step together."""
+        every = [self, *others]
+        used = [one.model for one in every if one.requests] or [self.model]
+        costs = [one.cost_usd for one in every]
+        cached = [one.cached_tokens for one in every if one.cached_tokens is not None]
+        return Stats(
+            model=", ".join(dict.fromkeys(used)),
+            simulated=any(one.simulated for one in every if one.requests or one is self),
+            cached_tokens=sum(cached) if cached else None,
+            cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+            seconds=max(one.seconds for one in every),
+            latencies=array("f", [value for one in every for value in one.latencies]),
+            **{name: sum(getattr(one, name) for one in every) for name in _SUMS},
+        )
 
     def percentile(self, share: float) -> float | None:
         """Return the latency in seconds of the `share` quantile of the calls (nearest rank)."""

@@ -20,6 +20,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     example_growth,
     instances,
     labels,
+    panel,
     seed_pages,
     seeds,
     vocabularies,
@@ -55,6 +56,7 @@ async def run_step(
     spec: TaskSpec,
     upstream: Mapping[str, pl.DataFrame],
     llm: LLM | None,
+    readers: Mapping[str, LLM] | None = None,
     reviews: pl.DataFrame | None = None,
 ) -> StepOutput:
     """Run one step of a task and return its table.
@@ -64,6 +66,7 @@ async def run_step(
         spec: the task.
         upstream: step -> table, for the steps in `UPSTREAM[step]`.
         llm: the engine.
+        readers: endpoint -> its engine, for the endpoints that readers of a panel name.
         reviews: verdicts of human reviewers, for the corrected set.
 
     Raises:
@@ -71,7 +74,7 @@ async def run_step(
         EndpointError, BudgetError, StoreError: raised by the engine.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
-    result = await operator.run(StepInput(spec, upstream, llm, reviews), params)
+    result = await operator.run(StepInput(spec, upstream, llm, readers or {}, reviews), params)
     kind = spec.answer.kind
     return StepOutput(
         table=steps.frame(result.rows, steps.schema(step, spec.field_types, kind)),
@@ -146,6 +149,7 @@ def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, 
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
+        "contrast": spec.contrast,
         "upstream": [*UPSTREAM[step], *([] if reviews is None else [steps.REVIEWS])],
     }
 

@@ -96,12 +96,14 @@ class StepInput:
         spec: the task.
         tables: step -> table, for the upstream steps.
         llm: None for steps that call no model.
+        readers: endpoint -> the model there, for the readers of a panel.
         reviews: verdicts of human reviewers, for the corrected set; None without a review.
     """
 
     spec: TaskSpec
     tables: Mapping[str, pl.DataFrame]
     llm: LLM | None = None
+    readers: Mapping[str, LLM] = field(default_factory=dict)
     reviews: pl.DataFrame | None = None
 
     @property

@@ -15,23 +15,21 @@ from targen.operators.bounds import bounded
 from targen.operators.content import content_problem, reason_of
 from targen.operators.requests import (
     answers,
+    background,
     items_of,
     make_request,
     missing_item,
     rejection,
-    task_block,
     text_key,
 )
 from targen.operators.sources import contexts_needed
 from targen.prompts.render import field_schema, items_schema, messages
-from targen.steps import ASKED, CONTEXTS, VOCABULARIES
+from targen.steps import ASKED, CONTEXTS, DOMAIN, VOCABULARIES
 from targen.tasks.registry import operator
 from targen.tasks.validators import empty_field, fold
 
 PROMPT = "contexts/llm_list.md"
 
-DOMAIN: Final = "domain"
-"""The wide field that a context belongs to; an attribute of every context."""
 DOMAIN_AT_MOST: Final = 2
 """Number of contexts of one domain from which on prompts ask for other domains."""
 EXCLUDE_AT_MOST: Final = 40
@@ -101,20 +99,36 @@ class _List:
             name: {"description": a.description} | ({"values": a.values} if a.values else {})
             for name, a in self._wanted.attributes.items()
         }
-        wanted = {"what": self._wanted.what, "count": count, "attributes": attributes}
-        block: dict[str, Any] = {"task": task_block(self._spec), "wanted": wanted}
+        wanted: dict[str, Any] = {"what": self._wanted.what, "count": count}
+        if attributes:
+            wanted["attributes"] = attributes
+        # A model that sees the task's fields writes an example, and its description gets into the
+        # texts ("a premise about ..."). It is needed only where the task says nothing of contexts.
+        told = "what" in self._wanted.model_fields_set
+        block: dict[str, Any] = {"task": background(self._spec, described=not told)}
+        block["wanted"] = wanted
         if self._terms:
             block["terms"] = self._terms
         latest = list(self.found.values())[-EXCLUDE_AT_MOST:]
+        used_up: list[str] = []
         if self._two_levels:
             domains = Counter(_domain(row) for row in latest)
             used_up = [name for name, n in domains.items() if name and n >= DOMAIN_AT_MOST]
+        if used_up:
             block["domains_used_up"] = used_up
         block["exclude"] = [row["text"] for row in latest]
+        prompt = messages(
+            PROMPT,
+            block,
+            domain=self._two_levels,
+            attributes=bool(attributes),
+            terms=bool(self._terms),
+            used_up=bool(used_up),
+        )
         words = WORDS_OF_TEXT + WORDS_OF_ATTRIBUTE * (len(self._properties) - 1)
         return make_request(
             bounded(self._params, count, len(self._properties), words, self._spec.language),
-            messages(PROMPT, block, domain=self._two_levels),
+            prompt,
             items_schema(self._properties, count),
             "contexts",
             edition=self._spec.edition,
@@ -133,8 +147,10 @@ class _List:
             values = {name: str(item.get(name, "")).strip() for name in self._properties}
             if self._two_levels and not values[DOMAIN]:
                 del values[DOMAIN]  # of no use to the task itself
-            problem = empty_field(values) or content_problem(
-                values, self._spec, outcome.request, [self._wanted.what]
+            problem = (
+                empty_field(values)
+                or _too_long(values["text"])
+                or content_problem(values, self._spec, outcome.request, [self._wanted.what])
             )
             key = text_key({n: values[n] for n in ("text", *self._wanted.attributes)})
             if problem or key in self.found:
@@ -154,6 +170,13 @@ class _List:
             }
         result.rejected += [missing_item(outcome) for _ in range(count - len(items))]
         return len(self.found) > before
+
+
+def _too_long(text: str) -> str | None:
+    words = len(text.split())
+    if words <= WORDS_OF_TEXT:
+        return None
+    return f"length: text has {words} words; a context is a phrase of at most {WORDS_OF_TEXT}"
 
 
 def _domain(row: Mapping[str, Any]) -> str:

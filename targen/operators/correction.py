@@ -1,6 +1,7 @@
 """Operators of the corrected set: self-correction, the label policy, and row selection."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import Field, model_validator
@@ -64,7 +65,25 @@ def decide(
     return winner if count > 1 else None
 
 
-def _units(step: StepInput) -> list[list[Row]]:
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of a unit.
+
+    Attributes:
+        labels: the final label of each of its rows; None for tasks without labels.
+        reason: why it is rejected, one of `steps.REASONS`; None if it may be kept.
+        detail: the same in a sentence.
+    """
+
+    labels: Sequence[Label | None]
+    reason: str | None = None
+    detail: str = ""
+
+
+Decide = Callable[[list[Row]], Decision]
+
+
+def units_of(step: StepInput) -> list[list[Row]]:
     """Return instances joined with their annotations, grouped into units in slot order."""
     labels = {row["instance_id"]: row for row in step.tables[LABELS].iter_rows(named=True)}
     units: dict[int, list[Row]] = {}
@@ -80,6 +99,8 @@ def _units(step: StepInput) -> list[list[Row]]:
             "reason": None,
             "flaw": None,
             "correction_asked": None,
+            "readings": None,
+            "confidence": None,
             "label_before_review": None,
             "human_reviewer": None,
             "human_reviewed_at": None,
@@ -97,7 +118,7 @@ class NoneParams(Params):
 @operator(CORRECTED_SET, "none", NoneParams)
 async def none(step: StepInput, params: NoneParams) -> StepResult:
     """Skip correction; the policy still decides between intended and annotated labels."""
-    return _select(step, _units(step), params.policy, drop_flawed=False)
+    return select(step, units_of(step), _by_policy(step.spec, params.policy, False))
 
 
 class SelfCorrectParams(JudgeParams):
@@ -118,7 +139,7 @@ class SelfCorrectParams(JudgeParams):
     audit_at_least: int = Field(default=50, ge=0)
     """number of undisputed rows to audit, about, if the share gives fewer."""
     drop_flawed: bool = False
-    """reject a row, with its twin, if at least two readers read it and all name the same flaw."""
+    """reject a row, with its set, if at least two readers read it and all name the same flaw."""
     planted: float = Field(default=0.0, ge=0, le=1)
     """share of rows to correct a second time with a wrong label shown, to measure how often the
     corrector notices. Does not change the corrected set. Kinds class and span only."""
@@ -214,7 +235,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             set without annotated labels.
     """
     spec, kind = step.spec, step.spec.answer.kind
-    units = _units(step)
+    units = units_of(step)
     rows = [row for unit in units for row in unit]
     if params.insists and not any(row["votes"] for row in rows):
         raise StepError(
@@ -246,7 +267,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
             f"the corrector gave no label for {len(unanswered)} of {corrected} rows; "
             f"first: {unanswered[0]}"
         )
-    result = _select(step, units, params.policy, params.drop_flawed)
+    result = select(step, units, _by_policy(spec, params.policy, params.drop_flawed))
     if params.planted:
         result.planted = [
             {
@@ -276,51 +297,82 @@ def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Ro
             yield row, draw.choice(others)
 
 
-def _unit_label(spec: TaskSpec, unit: list[Row], policy: Policy) -> Label | None:
-    return decide(
-        policy,
-        spec.answer.kind,
-        [row["intended_label"] for row in unit],
-        [row["annotated_label"] for row in unit],
-        [row["corrected_label"] for row in unit],
-    )
+def _by_policy(spec: TaskSpec, policy: Policy, drop_flawed: bool) -> Decide:
+    """Return the decision of a policy about units whose readers have answered."""
+    kind = spec.answer.kind
+    names = ("intended_label", "annotated_label", "corrected_label")
+
+    def decided(rows: list[Row]) -> Label | None:
+        return decide(policy, kind, *([row[name] for row in rows] for name in names))
+
+    def by_policy(unit: list[Row]) -> Decision:
+        flaws = [[*row["flaws"], row["flaw"]] for row in unit]
+        if drop_flawed and any(flawed(named) for named in flaws):
+            named = ", ".join(flaw for row in flaws for flaw in row if flaw is not None)
+            return Decision([], "flawed", flaw_detail(named, len(unit)))
+        return labels_of(spec, unit, decided, f"the policy {policy} found no label")
+
+    return by_policy
 
 
-def _select(
-    step: StepInput, units: list[list[Row]], policy: Policy, drop_flawed: bool
-) -> StepResult:
-    """Apply the policy and the human verdicts, then keep at most the wanted rows.
+def flaw_detail(flaws: str, rows: int) -> str:
+    """Return why a unit is rejected as flawed."""
+    several = "; every reader of a row of this set named one" if rows > 1 else ""
+    return f"flaws named by its readers: {flaws}{several}"
+
+
+def labels_of(
+    spec: TaskSpec, unit: list[Row], decided: Callable[[list[Row]], Label | None], without: str
+) -> Decision:
+    """Return the decision about a unit, given how its rows get a label.
+
+    The rows of a pair share a label. Each row of a contrast set has its own, and the set is kept
+    only if every row has the label that it was written for.
+    """
+    if not spec.contrast:
+        label = decided(unit)
+        dropped = label is None and spec.answer.kind != "none"
+        return Decision([label] * len(unit), "dropped" if dropped else None, without)
+    labels = [decided([row]) for row in unit]
+    wrong = [
+        f"{row['intended_label']}: {label or 'no label'}"
+        for row, label in zip(unit, labels, strict=True)
+        if label != row["intended_label"]
+    ]
+    detail = f"not every row of the set has its intended label ({', '.join(wrong)})"
+    return Decision(labels, "dropped" if wrong else None, detail)
+
+
+def select(step: StepInput, units: list[list[Row]], decision: Decide) -> StepResult:
+    """Decide on every unit and apply the human verdicts, then keep at most the wanted rows.
 
     They are balanced first, then in order.
     """
     spec, reviews = step.spec, Reviews(step.spec, step.reviews)
     result = StepResult(asked=sum(len(unit) for unit in units))
     decided: list[tuple[int, Label | None]] = []
+    labels: dict[int, Sequence[Label | None]] = {}
     for index, unit in enumerate(units):
-        label = _unit_label(spec, unit, policy)
-        if drop_flawed and any(flawed([*row["flaws"], row["flaw"]]) for row in unit):
-            result.rejected += [_rejected(spec, row, "flawed", policy) for row in unit]
-        elif label is None and spec.answer.kind != "none":
-            result.rejected += [_rejected(spec, row, "dropped", policy) for row in unit]
-        elif label is None:
-            decided.append((index, label))
+        made = decision(unit)
+        if made.reason is None:
+            settled, why = reviews.settle(unit, made.labels)
+            made = Decision(settled, "human_review" if why else None, why)
+        if made.reason is not None:
+            result.rejected += [_rejected(spec, row, made.reason, made.detail) for row in unit]
         else:
-            label, why = reviews.settle(unit, label)
-            if why:
-                result.rejected += [
-                    _rejected(spec, row, "human_review", policy, why) for row in unit
-                ]
-            else:
-                decided.append((index, label))
+            decided.append((index, made.labels[0]))
+            labels[index] = made.labels
     result.warnings += reviews.warnings()
     wanted = spec.wanted_rows // spec.unit
     planned = any(row["intended_label"] is not None for unit in units for row in unit)
     chosen = _balanced(spec, decided, wanted, planned)
-    for index, label in decided:
+    for index, _ in decided:
         if index not in chosen:
-            result.rejected += [_rejected(spec, row, "surplus", policy) for row in units[index]]
+            detail = "not needed for the rows wanted, or its label has enough; growing takes it "
+            detail += "back"
+            result.rejected += [_rejected(spec, row, "surplus", detail) for row in units[index]]
             continue
-        for row in units[index]:
+        for row, label in zip(units[index], labels[index], strict=True):
             verdict = "relabelled" if _differs(spec, label, row["intended_label"]) else "kept"
             result.rows.append({**row, "label": label, "verdict": verdict})
     _shortfall(spec, result, wanted, planned)
@@ -338,9 +390,10 @@ def _balanced(
 ) -> set[int]:
     """Return the units to keep: an equal share per label in slot order, then the rest in order.
 
-    Rows without planned labels (the user's own) are kept in order, without balancing.
+    Rows without planned labels (the user's own) are kept in order, without balancing. So are
+    contrast sets, which have every label.
     """
-    if spec.answer.kind != "class" or not planned:
+    if spec.answer.kind != "class" or not planned or spec.contrast:
         return {index for index, _ in decided[:wanted]}
     share, rest = divmod(wanted, len(spec.labels))
     counts = dict.fromkeys(spec.labels, 0)
@@ -358,24 +411,12 @@ def _balanced(
     return chosen
 
 
-def _rejected(spec: TaskSpec, row: Row, reason: str, policy: Policy, detail: str = "") -> Row:
-    match reason:
-        case "human_review":
-            pass
-        case "dropped":
-            detail = f"the policy {policy} found no label"
-        case "flawed":
-            named = [flaw for flaw in (*row["flaws"], row["flaw"]) if flaw is not None]
-            detail = f"flaws named by its readers: {', '.join(named)}"
-            if spec.twin:
-                detail += "; every reader of this row or of its twin named one"
-        case _:
-            detail = "not needed for the rows wanted, or its label has enough; growing takes it "
-            detail += "back"
+def _rejected(spec: TaskSpec, row: Row, reason: str, detail: str) -> Row:
     return {
         **rejection(reason, detail, {name: row[name] for name in spec.fields}),
         **{name: row[name] for name in ("slot", "intended_label", "annotated_label")},
         "corrected_label": row["corrected_label"],
+        "readings": row["readings"],
         "request_ids": row["request_ids"],
         "item_id": row["instance_id"],
     }
@@ -395,12 +436,14 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
             result.rejected,
         )
     if spec.wanted_rows != spec.rows:
-        result.warnings.append(f"{spec.rows} rows is odd; pairs make {spec.wanted_rows}")
+        result.warnings.append(
+            f"{spec.rows} rows are no multiple of {spec.unit}; sets of {spec.unit} make "
+            f"{spec.wanted_rows}"
+        )
     if spec.answer.kind == "class" and planned:
-        share = wanted // len(spec.labels)
+        share = wanted if spec.contrast else wanted // len(spec.labels) * spec.unit
         counts: Mapping[str, int] = {
-            label: sum(row["label"] == label for row in result.rows) // spec.unit
-            for label in spec.labels
+            label: sum(row["label"] == label for row in result.rows) for label in spec.labels
         }
         short = [f"'{name}' has {n} of {share}" for name, n in counts.items() if n < share]
         if short:

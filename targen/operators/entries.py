@@ -7,6 +7,7 @@ from typing import Any
 from targen.operators.plan import Slot, requirements
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
+from targen.steps import DOMAIN
 from targen.tasks.answers import Label
 from targen.tasks.spec import TaskSpec
 
@@ -84,7 +85,11 @@ class Entries:
         several, span = answer.kind == "multi", answer.kind == "span"
         seed_keys = set(spec.seeds.fields) | set(spec.seeds.types) if spec.seeds else {""}
         ways = [*(way for label in spec.labels.values() for way in label.ways)]
-        context = first.context is not None
+        texts = [n for n, f in spec.fields.items() if f.type == "text" and not f.derived]
+        related = seeded and not set(texts).isdisjoint(spec.seed_fields)
+        # A given text was written in its context, which tells no more about the other fields.
+        attributes = set((first.context or {}).get("attributes", ()))
+        context = first.context is not None and not (related and attributes <= {DOMAIN})
         known = {
             "label": answer.kind == "class" or bool(answer.constraint),
             "examples": bool(shots and spec.examples),
@@ -99,8 +104,6 @@ class Entries:
             "difficulty": manner.difficulty is not None,
         }
         self.keys = frozenset(name for name, used in known.items() if used)
-        texts = [n for n, f in spec.fields.items() if f.type == "text" and not f.derived]
-        related = seeded and not set(texts).isdisjoint(spec.seed_fields)
         self.settings = {
             "named": answer.kind == "class",
             # A text that is written for a given one has its label by their relation. Two texts that
@@ -142,7 +145,8 @@ class Entries:
             entry["way"] = manner.way if isinstance(manner.way, str) else dict(manner.way)
         if manner.difficulty is not None:
             entry["difficulty"] = manner.difficulty
-        context = dict(state.sources.context or {})
+        shown = not self.keys.isdisjoint({"context", "requirements"})
+        context = dict(state.sources.context or {}) if shown else {}
         if context and self._as_requirements:
             entry["requirements"] = requirements(self._spec, context)
             context.pop("attributes", None)

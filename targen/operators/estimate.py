@@ -21,6 +21,8 @@ from targen.store.completions import Store
 from targen.tasks.spec import TaskSpec
 
 Complete = Callable[[dict[str, Any]], dict[str, Any]]
+SettingsOf = Callable[[str, str | None], EngineSettings]
+"""Takes a step and a named endpoint, or None for the default one."""
 
 
 @dataclass(slots=True)
@@ -230,13 +232,13 @@ class Totals:
 
 
 async def rehearse(
-    spec: TaskSpec, settings: Callable[[str], EngineSettings], store: Store, complete: Complete
+    spec: TaskSpec, settings: SettingsOf, store: Store, complete: Complete
 ) -> Estimate:
     """Run a task on the simulator and count its requests.
 
     Args:
         spec: the task.
-        settings: step -> the settings of its engine in a real run.
+        settings: (step, named endpoint) -> the settings of its engine in a real run.
         store: requests with stored answers do not count as calls.
         complete: chat completion request body -> reply body (the simulator).
 
@@ -247,13 +249,19 @@ async def rehearse(
     tables: dict[str, pl.DataFrame] = {}
     steps: dict[str, list[RequestCounts]] = {}
     for step, upstream in UPSTREAM.items():
-        model = Rehearsal(settings(step), store, complete)
+        names = [spec.recipe.endpoints.get(step), *spec.recipe.reader_endpoints(step)]
+        models = {
+            name: Rehearsal(settings(step, name), store, complete) for name in dict.fromkeys(names)
+        }
+        readers = {name: model for name, model in models.items() if name is not None}
         try:
-            output = await run_step(step, spec, {name: tables[name] for name in upstream}, model)
+            inputs = {name: tables[name] for name in upstream}
+            output = await run_step(step, spec, inputs, models[names[0]], readers)
             tables[step] = output.table
         except StepError as error:
             return Estimate(steps, f"{step}: {error}")
         finally:
-            if model.asked:
-                steps[step] = model.asked
+            asked = [counts for model in models.values() for counts in model.asked]
+            if asked:
+                steps[step] = asked
     return Estimate(steps)

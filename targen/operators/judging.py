@@ -20,12 +20,16 @@ NO_FLAW: Final = "none"
 FLAWS: Final = (NO_FLAW, "ambiguous", "unanswerable", "incoherent", "gives_itself_away")
 """What a reader can say against a row, besides its label."""
 
+NATURALNESS: Final = range(1, 6)
+"""Scores from "no person would write this" to "a native speaker wrote this"."""
+
 CALL_TOKENS: Final = 16
 ITEM_TOKENS: Final = 24
+SCORE_TOKENS: Final = 16
 REASON_TOKENS: Final = 120
 REASON_CHARACTERS: Final = 480
-"""Bounds of an answer: tokens per call, per row without its label, and per row for the reasons
-(two short sentences; 120 tokens are about 480 characters of English)."""
+"""Bounds of an answer: tokens per call, per row without its label, and per row for scores and for
+reasons (two short sentences; 120 tokens are about 480 characters of English)."""
 
 
 class JudgeParams(LLMParams):
@@ -54,6 +58,8 @@ class Reader:
         reasons: whether it gives reasons before the label.
         shown: whether it sees the intended label. Alternatives are then not swapped, because the
             writer's rationale may name them.
+        flaws: whether it names flaws.
+        scores: whether it scores naturalness and whether the constraint of its label is met.
     """
 
     prompt: str
@@ -62,6 +68,8 @@ class Reader:
     sample: int = 0
     reasons: bool = False
     shown: bool = False
+    flaws: bool = True
+    scores: bool = False
 
     def swaps(self, spec: TaskSpec) -> bool:
         """Return whether it sees the task's alternatives in reverse order."""
@@ -78,6 +86,8 @@ class Reading:
         reasons: None if it gave none.
         request_ids: the call with the row, and the call with this row alone if there was one.
         error: why there is no label.
+        naturalness: 1 to 5; None if it gave no valid score.
+        constraint_met: None if it did not say.
     """
 
     label: Label | None = None
@@ -85,6 +95,8 @@ class Reading:
     reasons: str | None = None
     request_ids: list[str] = field(default_factory=list)
     error: str = ""
+    naturalness: int | None = None
+    constraint_met: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,13 @@ def reasons_of(item: Mapping[str, Any]) -> str | None:
     return reasons[:REASON_CHARACTERS] if isinstance(reasons, str) else None
 
 
+def scores_of(item: Mapping[str, Any]) -> tuple[int | None, bool | None]:
+    """Return naturalness and whether the constraint is met; None where an item says neither."""
+    natural, met = item.get("naturalness"), item.get("constraint_met")
+    known = type(natural) is int and natural in NATURALNESS
+    return natural if known else None, met if isinstance(met, bool) else None
+
+
 async def judge(
     step: StepInput, params: JudgeParams, asks: Sequence[tuple[Reader, Sequence[Row]]]
 ) -> list[list[Reading]]:
@@ -229,7 +248,8 @@ def _reading(
         return Reading(request_ids=ids, error=f"{outcome.status}: {error}")
     if reader.swaps(spec):
         label = mirrored(label, len(spec.answer.options))
-    return Reading(label, flaw_of(item), reasons_of(item), ids)
+    flaw = flaw_of(item) if reader.flaws else None
+    return Reading(label, flaw, reasons_of(item), ids, "", *scores_of(item))
 
 
 def request_about(
@@ -241,6 +261,10 @@ def request_about(
     names = rotated(definitions, reader.turn)
     if names:
         block["labels"] = {name: definitions[name] for name in names}
+    constraints = constraints_of(spec) if reader.scores else {}
+    if constraints:
+        order = rotated(constraints, reader.turn)
+        block["constraints"] = {name: constraints[name] for name in order}
     if params.shots:
         block["examples"] = _examples(spec, params, reader, rows)
     block["rows"] = [_entry(spec, reader, row, number) for number, row in enumerate(rows, 1)]
@@ -255,6 +279,9 @@ def request_about(
         choices=spec.answer.choices if not spec.labels else None,
         shots=params.shots > 0,
         shown=reader.shown,
+        flaws=reader.flaws,
+        scores=reader.scores,
+        constraints=bool(constraints),
     )
     schema = items_schema(_properties(spec, reader, names), len(rows))
     request = make_request(
@@ -262,6 +289,12 @@ def request_about(
     )
     most = min(params.max_output_tokens, _output_bound(spec, reader, names, len(rows)))
     return replace(request, sampling=replace(request.sampling, max_output_tokens=most))
+
+
+def constraints_of(spec: TaskSpec) -> dict[str, str]:
+    """Return what a text must do to get each label; "" is the key of what holds for every text."""
+    found = {"": spec.answer.constraint.strip(), **spec.label_constraints}
+    return {name: text for name, text in found.items() if text}
 
 
 def _entry(spec: TaskSpec, reader: Reader, row: Row, number: int) -> dict[str, Any]:
@@ -314,12 +347,19 @@ def _properties(spec: TaskSpec, reader: Reader, names: Sequence[str]) -> dict[st
         label = {"type": "array", "items": label}
     # Without maxLength, which strict mode and llama.cpp refuse; see `field_schema`.
     reasons = {"reasons": {"type": "string"}}
+    # Null, so that an unreadable flaw or score does not cost the label; see `llm.coercion`.
+    flaw = {"flaw": {"type": ["string", "null"], "enum": [*FLAWS, None]}}
+    scores: dict[str, Any] = {
+        "naturalness": {"type": ["integer", "null"], "enum": [*NATURALNESS, None]}
+    }
+    if reader.scores and constraints_of(spec):
+        scores["constraint_met"] = {"type": ["boolean", "null"], "enum": [True, False, None]}
     return {
         "row": {"type": "integer"},
         **(reasons if reader.reasons else {}),
-        # Null, so that an unreadable flaw does not cost the label; see `llm.coercion`.
-        "flaw": {"type": ["string", "null"], "enum": [*FLAWS, None]},
+        **(flaw if reader.flaws else {}),
         "label": label,
+        **(scores if reader.scores else {}),
     }
 
 
@@ -331,4 +371,5 @@ def _output_bound(spec: TaskSpec, reader: Reader, names: Sequence[str], rows: in
     lengths = [2 + len(name.encode()) // 3 for name in names] or [0]
     label = sum(lengths) if spec.answer.kind == "multi" else max(lengths)
     reasons = REASON_TOKENS if reader.reasons else 0
+    reasons += SCORE_TOKENS if reader.scores else 0
     return CALL_TOKENS + rows * (ITEM_TOKENS + reasons + label)

@@ -1,16 +1,18 @@
 """Preview of a task: a few rows through all steps, with every prompt and answer, kept in memory."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
 
 from targen.errors import StepError
-from targen.lineage.completions import StoredCompletion, read, uses
+from targen.lineage.completions import StoredCompletion, of_run, read, uses
 from targen.lineage.graph import TaskTables, trace
-from targen.llm.engine import EmbeddingEngine, EngineSettings
+from targen.llm.engine import EmbeddingEngine
 from targen.operators import rejected_frame, run_step
+from targen.operators.estimate import SettingsOf
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS, REJECTED, ROW_STEPS, UPSTREAM
 from targen.store.completions import Store
 from targen.tasks.spec import TaskSpec
@@ -68,8 +70,8 @@ class PreviewRow:
         outcome: `kept`, `relabelled`, `unfinished` if a later step failed, or the reason why it
             was left out.
         detail: why it was left out.
-        verdict: label, reason, flaw, and the labels of annotator and corrector; empty if
-            unfinished.
+        verdict: label, reason, flaw, the labels of annotator and corrector, and the readings of
+            a panel; empty if unfinished.
         votes: the annotator's votes.
         request_ids: its calls and those of its sources, in order.
         tokens, cost_usd: its share of these calls: a call that serves several rows is divided by
@@ -158,7 +160,7 @@ def few_rows(spec: TaskSpec, rows: int = ROWS) -> TaskSpec:
     return spec.model_copy(update={"rows": count, "headroom": headroom})
 
 
-async def preview(spec: TaskSpec, settings: Callable[[str], EngineSettings]) -> Preview:
+async def preview(spec: TaskSpec, settings: SettingsOf) -> Preview:
     """Run the steps of a task and keep their tables in memory.
 
     The answers are stored, so that a later run does not pay again for the same requests. A step
@@ -166,7 +168,8 @@ async def preview(spec: TaskSpec, settings: Callable[[str], EngineSettings]) -> 
 
     Args:
         spec: the task, with few rows; see `few_rows`.
-        settings: step -> the settings of its engine. All steps must use one store and one run id.
+        settings: (step, named endpoint) -> the settings of its engine. All must have one store and
+            one run id.
 
     Raises:
         EndpointError: an endpoint cannot be used, or its key is not set.
@@ -176,21 +179,31 @@ async def preview(spec: TaskSpec, settings: Callable[[str], EngineSettings]) -> 
     frames: dict[str, pl.DataFrame] = {}
     # All at once, so that a missing key is reported before the first paid call. A person waits for
     # a preview, so no step waits for a batch.
+    recipe = spec.recipe
     live = {
-        step: replace(settings(step), mode="live", task_budget_usd=spec.budget_usd)
+        (step, name): replace(settings(step, name), mode="live", task_budget_usd=spec.budget_usd)
         for step in UPSTREAM
+        for name in {recipe.endpoints.get(step), *recipe.reader_endpoints(step)}
     }
     for step, upstream in UPSTREAM.items():
         try:
-            async with EmbeddingEngine(live[step]) as engine:
-                output = await run_step(step, spec, {n: frames[n] for n in upstream}, engine)
+            async with AsyncExitStack() as stack:
+                engines = {
+                    name: await stack.enter_async_context(EmbeddingEngine(found_settings))
+                    for (of, name), found_settings in live.items()
+                    if of == step
+                }
+                engine = engines.pop(recipe.endpoints.get(step))
+                readers = {str(name): reader for name, reader in engines.items()}
+                inputs = {name: frames[name] for name in upstream}
+                output = await run_step(step, spec, inputs, engine, readers)
         except StepError as error:
             found.problem = f"{step}: {error}"
             frames[f"{REJECTED}/{step}"] = rejected_frame(step, spec, error.rejected)
             break
         frames[step], frames[f"{REJECTED}/{step}"] = output.table, output.rejected
         found.warnings += output.warnings
-    last = live[CORRECTED_SET]
+    last = live[CORRECTED_SET, recipe.endpoints.get(CORRECTED_SET)]
     store = Store(last.store_url)
     try:
         _fill(found, spec, frames, store, last.run_id)
@@ -203,17 +216,8 @@ def _fill(
     found: Preview, spec: TaskSpec, frames: dict[str, pl.DataFrame], store: Store, run_id: str
 ) -> None:
     """Add calls, rows and rejected items to a preview."""
-    owner: dict[str, str] = {}
-    for step in ROW_STEPS:
-        for asset in (step, f"{REJECTED}/{step}"):
-            for request_id in _requests(frames.get(asset)):
-                owner.setdefault(request_id, step)
+    owner = of_run(store, run_id)
     completions = read(store, owner)
-    for request_id in completions:
-        if request_id not in owner:
-            owner[request_id] = next(
-                owner[name] for name in completions if request_id in _chain(name, completions)
-            )
     tables = TaskTables(None, spec.name, frames)
     instances = frames.get(INSTANCES)
     ids = [] if instances is None else instances["instance_id"].to_list()
@@ -224,7 +228,13 @@ def _fill(
         if any(use["paid"] and use["run_id"] == run_id for use in used)
     }
     calls = [
-        _call(one, owner[one.request_id], paid, sum(one.request_id in r for r in of_row.values()))
+        # Only a request that the run did not use, as the first of a chain, has no step.
+        _call(
+            one,
+            owner.get(one.request_id, INSTANCES),
+            paid,
+            sum(one.request_id in requests for requests in of_row.values()),
+        )
         for one in completions.values()
     ]
     order = {step: place for place, step in enumerate(ROW_STEPS)}
@@ -237,14 +247,6 @@ def _fill(
         rejected = frames.get(f"{REJECTED}/{step}")
         if rejected is not None:
             found.rejected += rejected.filter(pl.col("reason") != SURPLUS).to_dicts()
-
-
-def _requests(frame: pl.DataFrame | None) -> Iterable[str]:
-    for name in ("request_id", "request_ids"):
-        if frame is not None and name in frame.columns:
-            column = frame[name]
-            flat = column.explode() if isinstance(column.dtype, pl.List) else column
-            yield from flat.drop_nulls().to_list()
 
 
 def _chain(request_id: str, completions: Mapping[str, StoredCompletion]) -> list[str]:
@@ -302,6 +304,9 @@ def _row(spec: TaskSpec, tables: TaskTables, instance_id: str, calls: list[Call]
     elif dropped is not None:
         verdict = {name: dropped[name] for name in ("annotated_label", "corrected_label")}
         outcome, detail = dropped["reason"], dropped["detail"]
+    readings = (finished or dropped or {}).get("readings")
+    if readings is not None:
+        verdict["readings"] = readings
     prices = [call.cost_usd for call in calls]
     return PreviewRow(
         instance_id,

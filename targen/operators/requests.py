@@ -139,9 +139,13 @@ def task_block(spec: TaskSpec) -> dict[str, Any]:
     }
 
 
-def background(spec: TaskSpec) -> dict[str, Any]:
-    """Return the `task` block of prompts whose answers are no rows: without the fields."""
-    return {"title": spec.title, "description": spec.description.strip(), **_language(spec)}
+def background(spec: TaskSpec, described: bool = True) -> dict[str, Any]:
+    """Return the `task` block of prompts whose answers are no rows: without the fields.
+
+    Without `described`, it has the title alone.
+    """
+    description = {"description": spec.description.strip()} if described else {}
+    return {"title": spec.title, **description, **_language(spec)}
 
 
 def question_block(spec: TaskSpec) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Operator `llm_per_context`: pages of seeds for each context, as many as the slots need."""
+"""Operator `llm_per_context`: pages of seeds for groups of contexts, as many as the slots need."""
 
 from dataclasses import dataclass, field
+from itertools import chain, pairwise
 from typing import Any, Final
 
 from pydantic import Field
@@ -19,10 +20,15 @@ from targen.tasks.registry import operator
 
 PROMPT = "seeds/llm_per_context.md"
 
-SMALL_PAGE: Final = 5
+TOGETHER_FIRST: Final = 4
+TOGETHER: Final = 2
+"""Contexts per request: of the first round, which all slots use alike, and of later rounds."""
+
+FIRST_PAGE: Final = 3
+SMALL_PAGE: Final = 4
 SMALL_PAGES: Final = 4
-"""The first pages of a context are small, because most contexts of a small data set need few
-seeds."""
+"""Seeds per context on its first page and on those up to the fourth. Most contexts of a small data
+set need few seeds."""
 
 EXCLUDE_AT_MOST: Final = 40
 GIST_WORDS: Final = 8
@@ -36,12 +42,13 @@ TERM_KINDS: Final = ("word",)
 class PerContextParams(LLMParams):
     """Parameters of `llm_per_context`."""
 
-    page: int = Field(default=10, ge=1)
-    """seeds per request. The first four pages of a context have at most 5. Page sizes do not depend
-    on the number of rows, so a growing data set only adds pages."""
+    page: int = Field(default=12, ge=1)
+    """seeds per request. The first pages of later contexts have fewer. Page sizes do not depend on
+    the number of rows, so a growing data set only adds pages."""
+    together: int = Field(default=TOGETHER_FIRST, ge=1)
+    """contexts per request, at most; those after the first round share a request in pairs."""
     retries: int = Field(default=2, ge=0)
-    """how often a page without new seeds is requested again before its context counts as
-    exhausted."""
+    """a context counts as exhausted after one page more than this in a row without a new seed."""
     max_pages: int = Field(default=200, ge=1)
     """limit per context."""
     anchors: bool = True
@@ -56,9 +63,8 @@ class _Context:
         index: place among the contexts, from 0.
         gists: the first words of each seed, which prompts list as seeds to avoid.
         first_gists: those of the first page.
-        page: number of the next page.
-        asked: seeds of the pages before it.
-        sample: how often that page was requested without a new seed.
+        asked: seeds requested so far.
+        fruitless: pages in a row without a new seed.
     """
 
     index: int
@@ -68,36 +74,59 @@ class _Context:
     seen: set[str] = field(default_factory=set)
     gists: list[str] = field(default_factory=list)
     first_gists: tuple[str, ...] = ()
-    page: int = 0
     asked: int = 0
-    sample: int = 0
+    fruitless: int = 0
     exhausted: bool = False
 
+
+@dataclass
+class _Group:
+    """Contexts that share their requests.
+
+    Attributes:
+        index: place among the groups, from 0.
+        page: number of the next page.
+    """
+
+    index: int
+    contexts: list[_Context]
+    page: int = 0
+
     @property
-    def begun(self) -> bool:
-        """Whether the first page is complete."""
-        return self.page > 0 or self.exhausted
+    def open(self) -> list[_Context]:
+        """The contexts that may still get seeds."""
+        return [context for context in self.contexts if not context.exhausted]
 
 
 @operator(SEEDS, "llm_per_context", PerContextParams, PROMPT)
 async def llm_per_context(step: StepInput, params: PerContextParams) -> StepResult:
-    """Request pages of seeds for each context until its slots have a seed each.
+    """Request pages of seeds for groups of contexts until the slots have a seed each.
 
-    The pages of one context are requested one after the other, and each prompt lists earlier seeds
-    to avoid, with some seeds of other contexts. A context whose page has no new seed after all
-    retries is exhausted: its list is final, and slots reuse it. A prompt depends only on pages that
-    any number of rows has, so a growing data set keeps its seeds.
+    The pages of one group are requested one after the other, and each prompt lists earlier seeds
+    to avoid, with some seeds of other contexts. A context that gets no new seed from several pages
+    in a row is exhausted: its list is final, and slots reuse it. A prompt depends only on pages
+    that any number of rows has, so a growing data set keeps its seeds.
 
-    Source: TarGEN (Gupta et al., 2024), section 3, step 2, which keeps the first seed only.
+    Source: TarGEN (Gupta et al., 2024), section 3, step 2, which keeps the first seed only and
+    asks for each context by itself.
 
     Raises:
         StepError: the task has no section `seeds`, or no seed was valid.
     """
-    return await _Pages(step, params).run()
+    return await Pages(step, params).run()
 
 
-class _Pages:
-    """State of one run of the operator."""
+def _grouped(contexts: list[_Context], first: int, together: int) -> list[_Group]:
+    """Return the contexts in groups; those of the first round are in larger ones."""
+    starts = chain(range(0, first, together), range(first, len(contexts), min(TOGETHER, together)))
+    bounds = [*starts, len(contexts)]
+    return [
+        _Group(number, contexts[start:end]) for number, (start, end) in enumerate(pairwise(bounds))
+    ]
+
+
+class Pages:
+    """State of one run of the operator; also counts its calls for the plan."""
 
     def __init__(self, step: StepInput, params: PerContextParams) -> None:
         self._step, self._params = step, params
@@ -110,15 +139,18 @@ class _Pages:
         self._anchors = params.anchors and self._wanted.kind not in TERM_KINDS
         self._first = first_contexts(step.spec)
         self._first_round = min(self._first or len(self._contexts), len(self._contexts))
+        together = min(params.together, params.page)
+        self._groups = _grouped(self._contexts, self._first_round, together)
         self._result = StepResult()
 
     async def run(self) -> StepResult:
+        """Request pages until no context needs another one; raise StepError without any seed."""
         result, contexts = self._result, self._contexts
         while ready := self._ready():
-            requests = [self._request(context) for context in ready]
+            requests = [self._request(group) for group in ready]
             outcomes = await answers(self._step.model, requests)
-            for context, outcome in zip(ready, outcomes, strict=True):
-                self._take(context, outcome)
+            for group, outcome in zip(ready, outcomes, strict=True):
+                self._take(group, outcome)
         if not any(c.rows for c in contexts):
             raise no_valid_seed(result)
         empty = sum(c.exhausted and not c.rows for c in contexts)
@@ -138,56 +170,59 @@ class _Pages:
         turns = Turns(len(self._contexts), self._first, empty)
         return turns.seeds_needed(self._step.spec.slots_seeded)
 
-    def _ready(self) -> list[_Context]:
-        """Return the contexts that need another page and whose next page can be requested.
+    def _ready(self) -> list[_Group]:
+        """Return the groups that need another page and whose next page can be requested.
 
-        None is left if no context needs a page: the first one that does waits for no other.
+        None is left if no group needs a page: the first one that does waits for no other.
         """
-        counted = list(zip(self._contexts, self._needed(), strict=True))
-        # Contexts that a very small data set does not use are not waited for.
-        waiting = (context.index for context, needed in counted if needed and not context.begun)
-        first = next(waiting, len(counted))
-        return [
-            context
-            for context, needed in counted
-            if len(context.rows) < needed
-            and not context.exhausted
-            and context.page < self._params.max_pages
-            and self._others(context) <= first
+        needed = self._needed()
+        lacking = [
+            group
+            for group in self._groups
+            if group.page < self._params.max_pages
+            and any(len(context.rows) < needed[context.index] for context in group.open)
         ]
+        # Groups that a very small data set does not use are not waited for.
+        begins = [group.contexts[0].index for group in lacking if not group.page]
+        first = min(begins, default=len(needed))
+        return [group for group in lacking if self._others(group) <= first]
 
-    def _others(self, context: _Context) -> int:
+    def _others(self, group: _Group) -> int:
         """Return of how many contexts, in order, the next page can quote the first page.
 
-        Contexts begin in waves of doubling size; a first page quotes the waves before. Later pages
-        quote all contexts that any data set with this context has.
+        Groups begin in waves of doubling size; a first page quotes the waves before. Later pages
+        quote all contexts that any data set with this group has.
         """
-        if context.page:
-            return max(self._first_round, context.index + 1)
-        return 0 if context.index < 4 else 1 << (context.index.bit_length() - 1)
+        if group.page:
+            return max(self._first_round, group.contexts[-1].index + 1)
+        wave = 1 << (group.index.bit_length() - 1) if group.index else 0
+        return self._groups[wave].contexts[0].index
 
-    def _elsewhere(self, context: _Context) -> list[str]:
-        others = range(self._others(context))
-        random = rng("elsewhere", self._step.spec.edition, context.context_id, context.page)
-        drawn = random.sample(others, min(ELSEWHERE + 1, len(others)))
-        chosen = [index for index in drawn if index != context.index][:ELSEWHERE]
+    def _elsewhere(self, group: _Group) -> list[str]:
+        own = {context.index for context in group.contexts}
+        others = [index for index in range(self._others(group)) if index not in own]
+        random = rng("elsewhere", self._step.spec.edition, group.contexts[0].context_id, group.page)
+        chosen = random.sample(others, min(ELSEWHERE, len(others)))
         quoted = [self._contexts[index].first_gists for index in chosen]
         return [random.choice(gists) for gists in quoted if gists]
 
-    def _size(self, context: _Context) -> int:
+    def _size(self, group: _Group) -> int:
+        """Return the number of seeds per context on the group's next page."""
         if self._step.spec.per_slot:
             return 1
-        small = context.page < SMALL_PAGES
-        return min(SMALL_PAGE, self._params.page) if small else self._params.page
+        most = max(1, self._params.page // len(group.contexts))
+        if len(group.contexts) == 1 or group.page >= SMALL_PAGES:
+            return most
+        return min(most, SMALL_PAGE if group.page else FIRST_PAGE)
 
-    def _types(self, context: _Context) -> list[dict[str, str]]:
-        """Return the typed attributes of a page's items.
+    def _types(self, context: _Context, size: int) -> list[dict[str, str]]:
+        """Return the typed attributes of a context's next seeds.
 
         They go through all combinations of values; contexts begin at different ones.
         """
         first = context.index + context.asked
         found: list[dict[str, str]] = []
-        for number in range(first, first + self._size(context)):
+        for number in range(first, first + size):
             rest = number
             found.append({})
             for name, values in self._wanted.types.items():
@@ -195,47 +230,62 @@ class _Pages:
                 found[-1][name] = values[index]
         return found
 
-    def _items(self, context: _Context) -> list[dict[str, Any]]:
-        spec = self._step.spec
-        items: list[dict[str, Any]] = []
-        for number, types in enumerate(self._types(context)):
-            item: dict[str, Any] = {"item": number + 1, **types}
-            if self._anchors:
-                place = context.asked + number
-                drawn = anchors(spec.edition, context.context_id, place, spec.language)
-                item["anchors"] = drawn
-            items.append(item)
-        return items
+    def _items(self, group: _Group) -> list[tuple[_Context, dict[str, str]]]:
+        """Return context and typed attributes of each seed on the group's next page."""
+        size = self._size(group)
+        return [(c, types) for c in group.open for types in self._types(c, size)]
 
-    def _request(self, context: _Context) -> Request:
-        shown: dict[str, Any] = {} if context.block is None else {"context": context.block}
-        shown["exclude"] = context.gists[-EXCLUDE_AT_MOST:]
-        elsewhere = self._elsewhere(context)
+    def _request(self, group: _Group) -> Request:
+        spec, shown = self._step.spec, dict[str, Any]()
+        numbers = {context.index: number for number, context in enumerate(group.open, 1)}
+        settings = [
+            {"context": numbers[c.index], **c.block, "exclude": c.gists[-EXCLUDE_AT_MOST:]}
+            for c in group.open
+            if c.block is not None
+        ]
+        if settings:
+            shown["contexts"] = settings
+        else:
+            shown["exclude"] = group.open[0].gists[-EXCLUDE_AT_MOST:]
+        elsewhere = self._elsewhere(group)
         if elsewhere:
             shown["elsewhere"] = elsewhere
-        shown["items"] = self._items(context)
-        spec = self._step.spec
+        shown["items"] = []
+        places = {context.index: context.asked for context in group.open}
+        for number, (context, types) in enumerate(self._items(group), 1):
+            item: dict[str, Any] = {"item": number}
+            if settings:
+                item["context"] = numbers[context.index]
+            item |= types
+            if self._anchors:
+                place = places[context.index]
+                drawn = anchors(spec.edition, context.context_id, place, spec.language)
+                item["anchors"] = list(drawn.values())
+            places[context.index] += 1
+            shown["items"].append(item)
         return seed_request(
             self._step,
             self._params,
             PROMPT,
             self._wanted,
             shown,
-            context.sample,
-            context=context.block is not None,
+            # Without another sample number, a page after one without new seeds could be the same.
+            group.page,
+            context=bool(settings),
             typed=bool(self._wanted.types),
             anchors=self._anchors,
             # A seed that is no field of the row leaves the label open.
             undecided=bool(spec.labels) and not spec.seed_fields,
         )
 
-    def _take(self, context: _Context, outcome: Outcome) -> None:
-        """Add one page of seeds to its context and advance the page."""
-        wanted, result, size = self._wanted, self._result, self._size(context)
-        items = numbered_items(outcome, "item", size)
-        before = len(context.rows)
-        result.asked += size
-        for number, attributes in enumerate(self._types(context), 1):
+    def _take(self, group: _Group, outcome: Outcome) -> None:
+        """Add one page of seeds to its contexts and advance the page."""
+        wanted, result = self._wanted, self._result
+        asked, size = self._items(group), self._size(group)
+        items = numbered_items(outcome, "item", len(asked))
+        before = {context.index: len(context.rows) for context in group.open}
+        result.asked += len(asked)
+        for number, (context, attributes) in enumerate(asked, 1):
             item = items.get(number)
             planned = {**((context.block or {}).get("attributes") or {}), **attributes}
             fields = valid_fields(self._step, wanted, item, outcome, result, planned)
@@ -253,14 +303,14 @@ class _Pages:
                 seed_id, context.context_id, wanted.kind, fields, attributes, outcome.request_id
             )
             context.rows.append(row)
-        if len(context.rows) > before:
-            if context.page == 0:
+        for context in group.open:
+            context.asked += size
+            if group.page == 0:
                 context.first_gists = tuple(context.gists)
-            context.page, context.asked, context.sample = context.page + 1, context.asked + size, 0
-        elif context.sample < self._params.retries:
-            context.sample += 1
-        else:
-            context.exhausted = True
+            new = len(context.rows) > before[context.index]
+            context.fruitless = 0 if new else context.fruitless + 1
+            context.exhausted = context.fruitless > self._params.retries
+        group.page += 1
 
 
 def _gist(fields: dict[str, Any]) -> str:

@@ -181,7 +181,7 @@ def seed_request(
         settings: the template's.
     """
     spec = step.spec
-    task = background(spec)
+    task = background(spec, described=False)
     fields = {name: part.description for name, part in wanted.fields.items()}
     block = {
         "task": task,

@@ -113,11 +113,15 @@ def seed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -
     )
     if completion is None:
         return
-    yield from _context_shown(item, lineage, prompt_data(completion))
+    block = prompt_data(completion)
+    contexts = {one.get("context"): one for one in block.get("contexts", ())}
     for entry, answer in pairs(completion, "items", "item"):
         if all(answer.get(name) == value for name, value in fields.items()) and all(
             entry.get(name) == value for name, value in typed.items()
         ):
+            numbered = contexts.get(entry.get("context"))
+            shown = block if numbered is None else {"context": numbered}
+            yield from _context_shown(item, lineage, shown)
             return
     yield "fields", NOT_IN_COMPLETION
 
@@ -277,8 +281,8 @@ def _context_shown(item: Item, lineage: RowLineage, entry: Mapping[str, Any]) ->
     if block is None:
         return
     if "context" in entry:
-        shown = dict(entry["context"])
-        if any(block.get(name) != value for name, value in shown.items()):
+        shown = entry["context"]
+        if any(block[name] != shown[name] for name in block.keys() & shown.keys()):
             yield "context_id", "differs from the context in the prompt"
     elif "requirements" in entry:
         words = "\n".join(map(str, entry["requirements"]))
@@ -295,8 +299,11 @@ def _sources_shown(
     row = item.row
     examples = [e for e in block.get("examples", ()) if isinstance(e, dict)]
     seed_row = lineage.by_id.get((SEEDS, row["seed_id"] or ""))
-    if row["context_id"]:
+    if row["context_id"] and (entry.keys() & {"context", "requirements"} or not entry.get("given")):
         yield from _context_shown(item, lineage, entry)
+    elif row["context_id"] and seed_row and seed_row.row["context_id"] != row["context_id"]:
+        # The prompt shows the seed alone, which was written in the context.
+        yield "context_id", "differs from the context of the seed"
     yield from _manner_shown(row, entry)
     if seed_row:
         shown = {**entry.get("seed", {}), **entry.get("given", {})}

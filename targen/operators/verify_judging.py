@@ -11,7 +11,7 @@ from targen.lineage.audit import REVIEWS_AS_MADE
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.correction import decide, disputed, flawed
-from targen.operators.human_review import UNKNOWN, outcome
+from targen.operators.human_review import UNKNOWN, outcomes
 from targen.operators.judging import (
     NO_FLAW,
     flaw_of,
@@ -19,6 +19,14 @@ from targen.operators.judging import (
     label_of,
     mirrored,
     reasons_of,
+    scores_of,
+)
+from targen.operators.panel import (
+    ANNOTATOR,
+    WRITER,
+    common_flaw,
+    of_readers,
+    settled,
 )
 from targen.operators.verify_data import Completions, Problems, Record, prompt_data
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS, REVIEWS
@@ -31,6 +39,8 @@ class Said(NamedTuple):
     label: Label
     flaw: str
     reasons: str | None
+    naturalness: int | None = None
+    constraint_met: bool | None = None
 
 
 def said_about(
@@ -62,7 +72,7 @@ def said_about(
         label = label_of(item, kind, names or own)
         if item is not None and label is not None:
             label = mirrored(label, len(names)) if order == "swapped" else label
-            found.append(Said(label, flaw_of(item), reasons_of(item)))
+            found.append(Said(label, flaw_of(item), reasons_of(item), *scores_of(item)))
     return found if is_shown else None
 
 
@@ -169,6 +179,9 @@ def corrected(
         if row[name] != (_text(value) if dropped else value):
             yield name, "differs from the instance or its annotation"
     earlier = [n for n in [above.row["request_id"], *labeled.row["request_ids"]] if n]
+    if row["readings"] is not None:
+        yield from panel(item, lineage, earlier, completions, record)
+        return
     # A row that a call of several rows says nothing about is asked about again, alone.
     if item.request_ids[: len(earlier)] != earlier or len(item.request_ids) > len(earlier) + 2:
         yield "request_ids", "are not those of the instance, its annotation and its correction"
@@ -182,6 +195,78 @@ def corrected(
     if not dropped:
         yield from _asked(item, lineage, bool(asked), record)
         yield from _settled(item, lineage, record)
+
+
+def panel(
+    item: Item,
+    lineage: RowLineage,
+    earlier: list[str],
+    completions: Completions,
+    record: Record,
+) -> Problems:
+    """Check a row that a panel has read: every reading, the votes, and what follows from them.
+
+    The weights are those of the row. They follow from all rows of earlier slots.
+    """
+    row, dropped = item.row, item.asset.startswith("rejected/")
+    kind: Kind = record.get("answer_kind") or "class"
+    if not dropped and row["correction_asked"] != "always":
+        yield "correction_asked", "must be always: a panel reads every row"
+    own = [one for one in row["readings"] if one["request_id"] is not None]
+    asked = item.request_ids[len(earlier) :]
+    if item.request_ids[: len(earlier)] != earlier or any(
+        o["request_id"] not in asked for o in own
+    ):
+        yield "request_ids", "are not those of the instance, its annotation and its readers"
+        return
+    given = {WRITER: row["intended_label"], ANNOTATOR: row["annotated_label"]}
+    votes = {one["reader"]: one["label"] for one in row["readings"] if one["request_id"] is None}
+    if votes != {name: label for name, label in given.items() if label is not None}:
+        yield "readings", "give the writer or the annotator another label"
+    above = lineage.by_id[INSTANCES, item.item_id]
+    options = 0
+    for one in own:
+        completion = completions.get(one["request_id"])
+        if completion is None:
+            return
+        heard, others = _heard(above, kind, [completion])
+        yield from _others(others)
+        options = max(options, _options(completion, fields_of(above.row), kind))
+        said = [(s.label, s.naturalness, s.constraint_met) for s in heard[0]] if heard else []
+        flaws = [s.flaw for s in heard[0]] if heard else []
+        found = (one["label"], one["naturalness"], one["constraint_met"])
+        differs = found not in said if said else found != (None, None, None)
+        if differs or one["flaw"] not in (None, *flaws):
+            yield "readings", f"differ from the answer of {one['reader']}"
+    if row["corrected_label"] != of_readers(kind, row, options):
+        yield "corrected_label", "does not follow from the readings"
+    if dropped:
+        return
+    if row["flaw"] != common_flaw(row["readings"]):
+        yield "flaw", "does not follow from the readings"
+    unit = [row] if record.get("contrast") else _unit(lineage)
+    label, confidence = settled(record["params"], kind, unit, options)
+    if _before_review(row) != label:
+        yield "label", "does not follow from the readings"
+    if row["confidence"] != confidence:
+        yield "confidence", "does not follow from the readings"
+    yield from _verdict(row, kind)
+
+
+def _verdict(row: Row, kind: Kind) -> Problems:
+    intended = row["intended_label"]
+    differs = row["label"] is not None and intended is not None
+    differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
+    if row["verdict"] != ("relabelled" if differs else "kept"):
+        yield "verdict", "does not follow from the labels"
+
+
+def _options(completion: StoredCompletion, row: Mapping[str, Any], kind: Kind) -> int:
+    """Return the number of different labels that a reader could give a row."""
+    names = prompt_data(completion).get("labels") or ()
+    lists = [value for value in row.values() if isinstance(value, list)]
+    own = [text for value in lists for text in value]
+    return len({label_key(kind, one) for one in names or own})
 
 
 def _correction(
@@ -203,7 +288,7 @@ def _correction(
         return
     found = (row["corrected_label"], row["flaw"], row["reason"])
     chosen = _closest(heard, [found] * len(heard))
-    expected = chosen[-1] if chosen else (None, None, None)
+    expected = chosen[-1][:3] if chosen else (None, None, None)
     for name, is_, want in zip(("corrected_label", "flaw", "reason"), found, expected, strict=True):
         if is_ != want:
             yield name, problem
@@ -218,7 +303,7 @@ def _flawed(item: Item, labeled: Item, record: Record) -> Problems:
             yield "flaw", "is named by every reader, but the row was kept"
         return
     flaws = labeled.row["flaws"] or ()  # the corrector's is in the completion only
-    if row["reason"] == "flawed" and "twin" not in str(row["detail"]) and NO_FLAW in flaws:
+    if row["reason"] == "flawed" and "of this set" not in str(row["detail"]) and NO_FLAW in flaws:
         yield "reason", "is flawed, but an annotator named no flaw"
 
 
@@ -241,20 +326,22 @@ def _reviewed(item: Item, lineage: RowLineage, record: Record) -> Problems:
     if found != (named or (None, None)):
         yield "human_reviewer", "is not the one of the stored verdict"
         return
-    ids = [one["instance_id"] for one in _unit(lineage)]
-    verdicts = [one.row for name in ids if (one := lineage.by_id.get((REVIEWS, name)))]
+    contrast = bool(record.get("contrast"))
+    unit = [row] if contrast else _unit(lineage)
+    stored = [lineage.by_id.get((REVIEWS, one["instance_id"])) for one in unit]
+    verdicts = [None if one is None else one.row for one in stored]
     before = row["label_before_review"]
-    if (before is not None) != bool(verdicts):
+    if (before is not None) != any(verdicts):
         yield "label_before_review", "does not match the stored verdicts"
-    elif before is not None and outcome(_kind(before, record), verdicts, before) != row["label"]:
-        yield "label", "is not the one of the human review"
+    elif before is not None:
+        kind = _kind(before, record)
+        found_labels = outcomes(kind, verdicts, [before] * len(unit), contrast=contrast)
+        if found_labels is None or row["label"] != found_labels[0]:
+            yield "label", "is not the one of the human review"
 
 
 def _unit(lineage: RowLineage) -> list[Row]:
-    """Return the finished row and, for pairs, its twin, in the table's order.
-
-    The policy decides on both rows of a pair together.
-    """
+    """Return the finished row and the others of its pair or set, in the table's order."""
     unit = [item.row for item in lineage.items if item.asset == CORRECTED_SET]
     return sorted(unit, key=lambda one: one["#"])
 
@@ -287,26 +374,29 @@ def _asked(item: Item, lineage: RowLineage, was_asked: bool, record: Record) -> 
 def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
     """Check a finished row's label and verdict against the votes and the policy."""
     row = item.row
-    intended = row["intended_label"]
     kind = _kind(row["label"], record)
-    differs = row["label"] is not None and intended is not None
-    differs = differs and label_key(kind, row["label"]) != label_key(kind, intended)
-    if row["verdict"] != ("relabelled" if differs else "kept"):
-        yield "verdict", "does not follow from the labels"
+    yield from _verdict(row, kind)
     policy = record.get("params", {}).get("policy")
-    before = row["label"] if row["label_before_review"] is None else row["label_before_review"]
+    before = _before_review(row)
     if policy is None:
         named = [row[name] for name in ("intended_label", "annotated_label", "corrected_label")]
         if before is not None and before not in named:
             yield "label", "is none of the intended, annotated and corrected labels"
         return
-    unit = _unit(lineage)
+    # The policy decides on both rows of a pair together, and on each row of a contrast set.
+    unit = [row] if record.get("contrast") else _unit(lineage)
     votes = [
         [one[name] for one in unit]
         for name in ("intended_label", "annotated_label", "corrected_label")
     ]
     if decide(policy, kind, *votes) != before:
         yield "label", f"is not what the policy {policy} decides"
+
+
+def _before_review(row: Row) -> Any:
+    """Return the label that the readings gave, which a human review may have replaced."""
+    seen = row["label_before_review"]
+    return row["label"] if seen is None else seen
 
 
 def _kind(label: Any, record: Record) -> Any:

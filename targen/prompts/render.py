@@ -79,7 +79,7 @@ def messages(
         text += f"\nWrite every text of your answer in {language}; keys and label names stay as is."
     return (
         {"role": "system", "content": text},
-        {"role": "user", "content": f"The data:\n\n{fenced(block)}"},
+        {"role": "user", "content": fenced(block)},
     )
 
 
@@ -99,7 +99,7 @@ def data_first(prompt: Messages) -> Messages:
 def instructions(prompt: Messages) -> str:
     """Return the text of a prompt without its data block, in either order."""
     texts = [re.sub(r"```json\n.*?\n```", "", m["content"], flags=re.DOTALL) for m in prompt]
-    return "\n\n".join(text.replace("The data:", "", 1).strip() for text in texts).strip()
+    return "\n\n".join(text.strip() for text in texts).strip()
 
 
 def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:

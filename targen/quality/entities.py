@@ -28,8 +28,7 @@ def pipeline(name: str) -> Any:
         import spacy  # noqa: PLC0415  (an optional extra, slow to import)
     except ImportError as error:
         raise TargenError(
-            "Finding entities needs spaCy, which is not installed. Run: pip install "
-            "'targen-dagster[spacy]'."
+            "Finding entities needs spaCy, which is not installed. Run: pip install spacy"
         ) from error
     try:
         return spacy.load(name)

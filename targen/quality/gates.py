@@ -1,11 +1,13 @@
 """Gates: bounds that a task sets for its metrics."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import polars as pl
 
+from targen.hashing import short_id
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.metrics import METRICS
 from targen.quality.noise import LATENT, REVIEWED
@@ -15,6 +17,27 @@ from targen.tasks.yamlfile import nearest
 WHOLE = "all"
 NOISE = "label_noise"
 """The metric that only a human review or independent readings can decide."""
+
+
+def names(gates: Sequence[Gate]) -> list[str]:
+    """Return a name for each gate of a task: letters, digits and underscores, without repetition.
+
+    The name depends on metric and slice only, so gates of several tasks share it.
+    """
+    found: Counter[str] = Counter()
+    named = []
+    for gate in gates:
+        name = "_".join(["gate", gate.metric, *([_slug(gate.slice)] if gate.slice else [])])
+        found[name] += 1
+        named.append(name if found[name] == 1 else f"{name}_{found[name]}")
+    return named
+
+
+def _slug(slice_: str) -> str:
+    """Return a slice as part of a name, with a digest if characters were lost."""
+    kept = re.sub(r"[^a-z0-9]+", "_", slice_.lower()).strip("_")[:40]
+    whole = re.fullmatch(r"[A-Za-z0-9 _,-]{1,40}", slice_)
+    return kept if whole and kept else f"{kept}_{short_id(slice_)[:6]}".lstrip("_")
 
 
 def looked_at(gate: Gate, collector: MetricCollector) -> list[Measure]:
@@ -37,13 +60,14 @@ def judge(wanted: Sequence[Gate], collector: MetricCollector) -> list[dict[str, 
     """Judge each gate.
 
     Returns:
-        Per gate metric, slice, slices (each slice -> whether it passed), at_least,
+        Per gate name, metric, slice, slices (each slice -> whether it passed), at_least,
         at_most, wanted (the bounds in words), value (the worst of the slices), passed, severity,
         undecided, why (it was not measured or not decided) and text (one sentence). `passed` is
         None if nothing was measured, or if the figure does not decide the gate (`undecided`);
         both count as a failure.
     """
-    return [_judge(gate, collector) for gate in wanted]
+    judged = (_judge(gate, collector) for gate in wanted)
+    return [{"name": name, **one} for name, one in zip(names(wanted), judged, strict=True)]
 
 
 def _judge(gate: Gate, collector: MetricCollector) -> dict[str, Any]:

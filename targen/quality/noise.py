@@ -12,6 +12,7 @@ from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate
+from targen.quality.panel import has_panel, models_of, readings_table
 from targen.quality.review_strata import people_saw, share_wrong
 from targen.quality.shared_errors import ACCURACIES, ACCURACY, MISSING, Bound
 from targen.quality.text import Ints, generator
@@ -216,9 +217,12 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     them keeps its corrected label here.
 
     The rows of a pair share one true label. They become one row, with the annotated and the
-    corrected label of the second as additional readings.
+    corrected label of the second as additional readings. If a panel has read the rows, its readers
+    of different models come first: see `panel.readings_table`.
     """
     names = {f"{name}_label": name for name in READINGS}
+    if has_panel(inputs):
+        return readings_table(inputs)
     paired = inputs.pair_field is not None and INSTANCES in inputs.tables
     known = "instance_id" in inputs.rows.columns
     ids = ["instance_id"] if known else []
@@ -316,7 +320,7 @@ def _reason_not_estimable(inputs: ReportInputs) -> str | None:
     """Return why latent classes cannot be fitted, None if they can."""
     if inputs.answer_kind != "class":
         return f"answers of kind {inputs.answer_kind} have no fixed set of classes"
-    if not _has_readings(inputs) or not annotated(inputs):
+    if not (has_panel(inputs) or (_has_readings(inputs) and annotated(inputs))):
         return "needs an intended, an annotated and a corrected label"
     if not inputs.corrector_blind:
         return "the corrector was shown the intended label, so the readings are not independent"
@@ -352,6 +356,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     found = estimate(readings_of(inputs), label_set(inputs))
     models = shared_errors.readers(inputs)
+    if has_panel(inputs):
+        models = {name: [one] if one else [] for name, one in models_of(inputs).items()}
     collector.details["noise_assumption"] = ASSUMPTION
     collector.details["noise"] = {
         "interval_if_independent": [found.left.low, found.left.high],
@@ -365,5 +371,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         unseen = inputs.rows["label_before_review"].null_count() / kept
     value, low, high = (unseen * one for one in (found.left.value, *found.range))
     collector.add(Measure("label_noise", value, kept, LATENT, low, high))
-    for name, (value, low, high) in found.accuracy.items():
+    # Those of a panel's readers are in `reader_accuracy`, under their own names.
+    accuracy = {} if has_panel(inputs) else found.accuracy
+    for name, (value, low, high) in accuracy.items():
         collector.add(Measure("reading_accuracy", value, found.n, name, low, high))

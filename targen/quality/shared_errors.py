@@ -1,6 +1,7 @@
 """How many final labels may be wrong if the readings share errors."""
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -167,6 +168,10 @@ def _requests(table: pl.DataFrame) -> set[str]:
 
 
 def independent(models: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether the annotator and the corrector are known to be different models."""
-    first, second = set(models["annotated"]), set(models["corrected"])
-    return bool(first and second) and not first & second
+    """Return whether the readers are known to be at least two models.
+
+    One of them must share no model with another: the annotator and the corrector, or two readers of
+    a panel.
+    """
+    known = [set(names) for names in models.values()]
+    return any(a and b and not a & b for a, b in combinations(known, 2))

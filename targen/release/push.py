@@ -40,8 +40,7 @@ def push(storage: Storage, repo: str, *, private: bool = False) -> str:
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
     except ImportError:
         raise ReleaseError(
-            "Pushing needs the package huggingface-hub. Run: pip install "
-            "'targen-dagster[huggingface]'."
+            "Pushing needs the package huggingface-hub. Run: pip install huggingface-hub"
         ) from None
     token = os.environ.get(TOKEN)
     if not token:
@@ -51,11 +50,23 @@ def push(storage: Storage, repo: str, *, private: bool = False) -> str:
     )
     try:
         return _send(api, storage, repo, manifest, private)
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        # The library's errors include URLs and request ids. They do not include the token, but a
-        # proxy's response might repeat it.
-        message = " ".join(str(error).replace(token, "…").split())[:500]
-        raise ReleaseError(f"{repo} rejected the release: {message}") from None
+    except HfHubHTTPError as error:
+        raise ReleaseError(f"{repo} rejected the release: {_message(error, token)}") from None
+    # The package raises the exceptions of its HTTP client, which differ between its releases.
+    except Exception as error:
+        raise ReleaseError(
+            f"{repo} could not be pushed to the hub at {api.endpoint}: {_message(error, token)}. "
+            f"Check the network and {ENDPOINT}, and push again: what the hub has is not sent twice."
+        ) from None
+
+
+def _message(error: Exception, token: str) -> str:
+    """Return an error of the library as one line.
+
+    Its errors include URLs and request ids. They do not include the token, but a proxy's response
+    might repeat it.
+    """
+    return " ".join(str(error).replace(token, "…").split())[:500] or type(error).__name__
 
 
 def _send(api: Any, storage: Storage, repo: str, manifest: dict[str, Any], private: bool) -> str:

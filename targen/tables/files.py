@@ -159,7 +159,10 @@ class Tables:
         remedy = f"Materialize {asset} of {task} again."
         content = self.storage.read(key)
         if content is None:
-            raise TableError(f"The table {address} is missing. {remedy}")
+            raise TableError(
+                f"The table {address} does not exist. Run `make run TASK={task}`, or materialize "
+                f"{asset} of {task} in Dagster."
+            )
         try:
             metadata = pl.read_parquet_metadata(BytesIO(content))
             frame = pl.read_parquet(BytesIO(content))

@@ -19,7 +19,7 @@ from targen.steps import (
     schema,
 )
 from targen.tasks.endpoints import load_endpoints, unknown
-from targen.tasks.recipe import Recipe
+from targen.tasks.recipe import READERS, Recipe
 from targen.tasks.registry import metrics, resolve
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
@@ -40,14 +40,19 @@ def unknown_endpoints(recipe: Recipe, file: YamlFile, endpoints_file: Path) -> l
     Raises:
         SpecError: the file of endpoints is wrong, and a step names an endpoint.
     """
-    if not recipe.endpoints:
+    if not recipe.named_endpoints:
         return []
     known = load_endpoints(endpoints_file)
+    named: list[tuple[Loc, str | None]] = [
+        (("steps", RECIPE_STEP[step], "endpoint"), name) for step, name in recipe.endpoints.items()
+    ]
+    for step, key in RECIPE_STEP.items():
+        for index, name in enumerate(recipe.reader_endpoints(step)):
+            named.append((("steps", key, READERS, index, "endpoint"), name))
     return [
-        f"{file.where(('steps', RECIPE_STEP[step], 'endpoint'))}: "
-        f"{unknown(name, known, endpoints_file)}"
-        for step, name in recipe.endpoints.items()
-        if name not in known
+        f"{file.where(loc)}: {unknown(name, known, endpoints_file)}"
+        for loc, name in named
+        if name is not None and name not in known
     ]
 
 

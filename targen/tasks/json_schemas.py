@@ -104,8 +104,25 @@ def _object(properties: Mapping[str, Any], required: list[str] | None = None) ->
 def _params(operator: Operator) -> Schema:
     """Return parameter -> schema of an operator."""
     schema = _described(operator.params.model_json_schema(), operator.params)
-    properties: Schema = schema.get("properties", {})
+    properties: Schema = _inlined(schema.get("properties", {}), schema.get("$defs", {}))
     return properties
+
+
+def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """Return a schema with references to `parts` replaced by the parts, without their titles."""
+    if isinstance(schema, list):
+        return [_inlined(one, parts) for one in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    if "$ref" in schema:
+        part = parts[schema["$ref"].rsplit("/", 1)[-1]]
+        return _inlined({name: value for name, value in part.items() if name != "title"}, parts)
+    # A parameter may be named `title`.
+    return {
+        name: _inlined(value, parts)
+        for name, value in schema.items()
+        if name != "title" or not isinstance(value, str)
+    }
 
 
 def _summary(operator: Operator) -> str:

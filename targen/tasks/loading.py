@@ -1,7 +1,7 @@
 """Reads and checks the folders of tasks and recipes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
 from targen.tasks.endpoints import load_endpoints
 from targen.tasks.profiles import Profile
-from targen.tasks.recipe import NAME_PATTERN, Recipe, StepChoice, Steps, with_overrides
+from targen.tasks.recipe import NAME_PATTERN, READERS, Recipe, StepChoice, Steps, with_overrides
 from targen.tasks.registry import operators, resolve
+from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
-from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
+from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
 
 
 def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
@@ -134,8 +135,35 @@ def load_task_names(folder: Path) -> list[str]:
     Raises:
         SpecError: the folder does not exist or contains no task.
     """
-    files, broken = _read_files(folder)
+    return _names(*_read_files(folder))
+
+
+def _names(files: Mapping[str, YamlFile], broken: Mapping[str, str]) -> list[str]:
     return sorted({*files, *(name for name in broken if re.fullmatch(NAME_PATTERN, name))})
+
+
+def load_gates(folder: Path) -> dict[str, list[Gate]]:
+    """Return task -> its gates, for the tasks of `load_task_names`; nothing else is checked.
+
+    Gates that are wrong are left out; loading the task raises their error.
+
+    Raises:
+        SpecError: the folder does not exist or contains no task.
+    """
+    files, broken = _read_files(folder)
+    found: dict[str, list[Gate]] = {}
+    for name in _names(files, broken):
+        try:
+            items = _extended(name, files).get("gates") if name in files else None
+        except SpecError:
+            items = None
+        found[name] = []
+        for item in items if isinstance(items, list) else ():
+            try:
+                found[name].append(Gate.model_validate(item))
+            except ValidationError:
+                continue
+    return found
 
 
 def load_tasks(
@@ -245,8 +273,11 @@ def _load(
             f"{file.where((own_data.REPORT_ONLY,))}: this task is for reports only; move it to "
             f"another folder, for targen report FILE --task {file.path.name}"
         )
-    spec = validate(TaskSpec, _extended(name, files), file)
-    problems = checks.problems(spec, file)
+    partly, problems = validate_partly(TaskSpec, _extended(name, files), file)
+    if partly is None:
+        raise SpecError("\n".join(problems))
+    spec = partly
+    problems += checks.problems(spec, file)
     recipe = recipes.get(spec.recipe_name)
     if recipe is None:
         hint = nearest(spec.recipe_name, recipes)
@@ -284,7 +315,7 @@ def _profiles(
 ) -> dict[str | None, Profile]:
     """Return the profiles of the endpoints that a recipe's steps use; None is the default one."""
     found: dict[str | None, Profile] = {} if default is None else {None: default}
-    if endpoints_file is not None and recipe.endpoints:
+    if endpoints_file is not None and recipe.named_endpoints:
         found.update(load_endpoints(endpoints_file).items())
     return found
 
@@ -294,23 +325,35 @@ def _with_profiles(recipe: Recipe, profiles: Mapping[str | None, Profile]) -> Re
     chosen = {}
     for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
-        profile = profiles.get(choice.params.get("endpoint"))
         known = operators(step)[choice.operator].params.model_fields
+        params = choice.params
         # Operators that call no model have no endpoint.
-        if profile is not None and "endpoint" in known:
-            params = profile.added(choice.params, known)
-            choice = StepChoice(operator=choice.operator, **params)
-        chosen[key] = choice
+        if "endpoint" in known:
+            params = _with_profile(params, profiles, known)
+        if READERS in known:
+            of_reader = operators(step)[choice.operator].reader_fields
+            readers = [_with_profile(one, profiles, of_reader) for one in params[READERS]]
+            params = {**params, READERS: readers}
+        chosen[key] = StepChoice(operator=choice.operator, **params)
     return recipe.model_copy(update={"steps": Steps(**chosen)})
+
+
+def _with_profile(
+    params: Mapping[str, Any], profiles: Mapping[str | None, Profile], known: Collection[str]
+) -> dict[str, Any]:
+    """Return parameters with those of the profile of the endpoint that they name."""
+    profile = profiles.get(params.get("endpoint"))
+    return dict(params) if profile is None else profile.added(params, known)
 
 
 def _plan_of(recipe: Recipe) -> dict[str, Any]:
     """Return the properties of a recipe's operators that a task's plan depends on."""
     contexts, _ = resolve(recipe.choice(CONTEXTS), CONTEXTS)
-    _, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
+    writer, instances = resolve(recipe.choice(INSTANCES), INSTANCES)
     _, correction = resolve(recipe.choice(CORRECTED_SET), CORRECTED_SET)
     return {
         "per_slot": contexts.per_slot,
+        "contrast": writer.contrast,
         "per_call": int(getattr(instances, "per_call", 1)),
         "drops": getattr(correction, "policy", None) != "keep"
         or getattr(correction, "drop_flawed", False),

@@ -9,6 +9,10 @@ from targen.steps import RECIPE_STEP
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
+READERS: Final = "readers"
+"""The parameter of a panel that lists its readers."""
+
+
 class StepChoice(BaseModel):
     """The operator of one step and its parameters, not yet validated."""
 
@@ -65,6 +69,18 @@ class Recipe(BaseModel):
         """Step -> endpoint, for steps that name one."""
         named = {step: self.choice(step).params.get("endpoint") for step in RECIPE_STEP}
         return {step: str(name) for step, name in named.items() if name is not None}
+
+    def reader_endpoints(self, step: str) -> list[str | None]:
+        """Return the endpoint of each reader of a step's panel; None is the step's own."""
+        readers = self.choice(step).params.get(READERS)
+        found = readers if isinstance(readers, list) else []
+        return [one.get("endpoint") if isinstance(one, dict) else None for one in found]
+
+    @property
+    def named_endpoints(self) -> set[str]:
+        """All endpoints that steps and readers name."""
+        of_readers = {name for step in RECIPE_STEP for name in self.reader_endpoints(step)}
+        return {*self.endpoints.values(), *(str(name) for name in of_readers if name is not None)}
 
 
 class PartialSteps(BaseModel):

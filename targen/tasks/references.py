@@ -135,7 +135,7 @@ def _hub_rows(source: "HubDataset") -> pl.DataFrame:
     except ImportError as error:
         raise TableError(
             f"The reference data set {source.dataset} needs a package that is not installed: "
-            "pip install 'targen-dagster[datasets]', or name a local file instead."
+            "pip install datasets, or name a local file instead."
         ) from error
     try:
         data = load_dataset(

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from targen.steps import RECIPE_STEP
-from targen.tasks.recipe import StepChoice
+from targen.tasks.recipe import READERS, StepChoice
 from targen.tasks.yamlfile import nearest
 
 
@@ -37,6 +37,7 @@ class Operator:
         reads: task keys or `TaskSpec` properties that it reads besides those of its step; part of
             the step digest.
         per_slot: for contexts: whether row i belongs to slot i only.
+        contrast: for instances: whether each slot is a set with one row per label.
     """
 
     step: str
@@ -47,6 +48,14 @@ class Operator:
     needs_labels: bool
     reads: tuple[str, ...] = ()
     per_slot: bool = False
+    contrast: bool = False
+
+    @property
+    def reader_fields(self) -> Mapping[str, Any]:
+        """The parameters of each entry of its parameter `readers`; empty if it has none."""
+        field = self.params.model_fields.get(READERS)
+        (entry,) = get_args(field.annotation) if field else (Params,)
+        return dict(entry.model_fields)
 
 
 _OPERATORS: dict[str, dict[str, Operator]] = {step: {} for step in RECIPE_STEP}
@@ -60,12 +69,13 @@ def operator(
     needs_labels: bool = False,
     reads: tuple[str, ...] = (),
     per_slot: bool = False,
+    contrast: bool = False,
 ) -> Callable[[AnyRun], AnyRun]:
     """Register a function as the operator `name` of a step."""
 
     def register(run: AnyRun) -> AnyRun:
         _OPERATORS[step][name] = Operator(
-            step, name, params, run, prompt, needs_labels, reads, per_slot
+            step, name, params, run, prompt, needs_labels, reads, per_slot, contrast
         )
         return run
 

@@ -25,6 +25,9 @@ from targen.tasks.sections import (
     Vocabulary,
 )
 
+ROWS_AT_MOST: Final = 10_000_000
+"""Tables are held in memory; more rows are a mistake in typing."""
+
 SMALL_CALLS: Final = 4
 SMALL_CALL: Final = 3
 """The first `SMALL_CALLS` calls of each label have at most `SMALL_CALL` slots, so that small data
@@ -54,6 +57,7 @@ class Attached:
 
     Attributes:
         drops: whether the recipe's correction may drop rows.
+        contrast: whether each slot is a set with one row per label.
     """
 
     source: Path
@@ -66,6 +70,7 @@ class Attached:
     elsewhere_files: dict[str, Path]
     seed_rows: list[dict[str, Any]]
     given_rows: list[dict[str, Any]]
+    contrast: bool = False
 
 
 class TaskSpec(BaseModel):
@@ -83,7 +88,7 @@ class TaskSpec(BaseModel):
     """[a-z0-9][a-z0-9_-]{0,62}; the partition key."""
     title: str
     description: str
-    rows: int = Field(default=500, ge=1)
+    rows: int = Field(default=500, ge=1, le=ROWS_AT_MOST)
     """number of rows in the corrected set."""
     edition: int = Field(default=0, ge=0)
     """part of every request's identity; raise it to generate new data."""
@@ -234,8 +239,15 @@ class TaskSpec(BaseModel):
         return [name for name in (self.seeds.fields if self.seeds else {}) if name in self.fields]
 
     @property
+    def contrast(self) -> bool:
+        """Whether each slot is a contrast set: one row per label, with minimal edits."""
+        return self._attached.contrast
+
+    @property
     def unit(self) -> int:
-        """Rows per slot: 2 if the task has twins, else 1."""
+        """Rows per slot: 2 for twins, the number of labels for contrast sets, else 1."""
+        if self.contrast:
+            return len(self.labels)
         return 2 if self.twin else 1
 
     @property
@@ -247,15 +259,15 @@ class TaskSpec(BaseModel):
     def wanted_instances(self) -> int:
         """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
-        The default headroom is a quarter of the rows, at least eight per label but not more than
+        The default headroom is an eighth of the rows, at least six per label but not more than
         `rows`, and 0 if the recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
-            spare = max(-(-self.rows // 4), 8 * len(self.labels))
+            spare = max(-(-self.rows // 8), 6 * len(self.labels))
             headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
-        return total + total % self.unit
+        return total + -total % self.unit
 
     @property
     def per_call(self) -> int:
@@ -274,9 +286,9 @@ class TaskSpec(BaseModel):
         Without headroom, an eighth of the slots is added to replace slots that fail.
         """
         wanted = self.slots_wanted
-        if self.wanted_instances <= self.rows + self.rows % self.unit:
+        if self.wanted_instances <= self.rows + -self.rows % self.unit:
             wanted += -(-wanted // 8)
-        labels = len(self.labels) if self.answer.kind == "class" else 1
+        labels = len(self.labels) if self.answer.kind == "class" and not self.contrast else 1
         last = call_range(-(-wanted // labels) - 1, self.per_call)
         return last.stop * labels
 

@@ -1,6 +1,8 @@
 """YAML files read safely, with the line of every key, and validated into pydantic models."""
 
+import copy
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +27,7 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(names)}" if names else "there is none"
 
 
+_DUPLICATE = re.compile(r'found duplicate key "?([^"\n]*?)"? with value')
 _LOOK = ". Check the indentation and the colons of this line and the one before"
 
 
@@ -54,6 +57,11 @@ class YamlFile:
             line = f":{mark.line + 1}" if mark else ""
             problem = error.problem or error.context or "it does not parse"
             advice = "; use spaces, not tabs" if "\\t" in problem else _LOOK
+            if twice := _DUPLICATE.match(problem):
+                # The library's text quotes both values.
+                raise SpecError(
+                    f"{path}{line}: the key '{twice[1]}' occurs twice; remove or rename one"
+                ) from error
             raise SpecError(f"{path}{line}: not valid YAML: {problem}{advice}") from error
         except (OSError, UnicodeDecodeError, YAMLError) as error:
             raise SpecError(f"{path}: cannot be read as YAML: {error}") from error
@@ -97,9 +105,21 @@ def _plain(node: Any) -> Any:
     return node
 
 
+_KINDS: tuple[tuple[type, str], ...] = (
+    (dict, "a mapping"),
+    (list, "a list"),
+    (str, "text"),
+    (bool, "true or false"),
+    (int, "an integer"),
+    (float, "a number"),
+)
+
+
 def _kind(value: object) -> str:
-    kinds = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
-    return "nothing" if value is None else kinds.get(type(value), type(value).__name__)
+    if value is None:
+        return "nothing"
+    # The parser's own classes extend these.
+    return next((words for kind, words in _KINDS if isinstance(value, kind)), type(value).__name__)
 
 
 def non_string_keys(data: Any, loc: Loc = ()) -> list[tuple[Loc, object]]:
@@ -115,6 +135,8 @@ def non_string_keys(data: Any, loc: Loc = ()) -> list[tuple[Loc, object]]:
 
 
 def _quoted(value: object) -> str:
+    if value is None:
+        return 'write "null" in quotes, or a name before the colon'
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"quote it: '{text}'"
 
@@ -125,16 +147,43 @@ def validate(model: type[Model], data: Any, file: YamlFile) -> Model:
     Raises:
         SpecError: one line per problem: file, line, key, what was expected, nearest valid name.
     """
+    found, problems = validate_partly(model, data, file)
+    if found is None or problems:
+        raise SpecError("\n".join(problems))
+    return found
+
+
+def validate_partly(
+    model: type[Model], data: Any, file: YamlFile
+) -> tuple[Model | None, list[str]]:
+    """Return `data` as a `model`, and the problems, one line each.
+
+    If unknown keys are the only problems, the model is made without them, so that other checks
+    can find more. Otherwise it is None.
+    """
     problems = [
         f"{file.where(loc)}: a key must be text, found {_kind(key)}; {_quoted(key)}"
         for loc, key in non_string_keys(data)
     ]
     if problems:
-        raise SpecError("\n".join(problems))
+        return None, problems
     try:
-        return model.model_validate(data)
+        return model.model_validate(data), []
     except ValidationError as error:
-        raise SpecError("\n".join(_problem(model, item, file) for item in error.errors())) from None
+        errors = error.errors()
+    problems = [_problem(model, item, file) for item in errors]
+    if any(item["type"] != "extra_forbidden" for item in errors):
+        return None, problems
+    rest = copy.deepcopy(data)
+    for item in errors:
+        parent: Any = rest
+        for part in item["loc"][:-1]:
+            parent = parent[part]
+        del parent[item["loc"][-1]]
+    try:
+        return model.model_validate(rest), problems
+    except ValidationError:
+        return None, problems
 
 
 def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:

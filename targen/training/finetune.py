@@ -32,7 +32,7 @@ try:
 except ImportError as error:  # pragma: no cover - the message is tested where the extra is missing
     raise TargenError(
         f"Training needs the extra `train`, and {error.name} is missing: "
-        "pip install 'targen-dagster[train]'."
+        "pip install torch transformers accelerate"
     ) from error
 
 transformers.utils.logging.disable_progress_bar()

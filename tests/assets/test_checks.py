@@ -1,10 +1,11 @@
 """The contract of the report."""
 
 import polars as pl
-from dagster import AssetCheckSeverity
+from dagster import AssetCheckSeverity, AssetKey
 
-from assets.checks import gates_result, report_violations
+from assets.checks import gate_checks, gate_result, report_violations
 from targen import steps
+from targen.tasks.sections import Gate
 
 COLUMNS = steps.schema("quality_report", {})
 
@@ -25,19 +26,35 @@ def test_what_is_wrong_is_said() -> None:
     assert "columns" in report_violations(report(twice).drop("n"))[0]
 
 
-def gate(passed: bool | None, severity: str, text: str = "so") -> dict:
-    return {"passed": passed, "severity": severity, "text": text}
+def gate(passed: bool | None, severity: str = "error", value: float | None = 0.2) -> dict:
+    text = "Near duplicates: 20%; required: at most 10%."
+    return {
+        "name": "gate_near_duplicates", "metric": "near_duplicates", "slice": "all", "text": text,
+        "passed": passed, "severity": severity, "value": value, "at_least": None, "at_most": 0.1,
+        "wanted": "at most 10%", "why": "" if value is not None else "too few rows",
+    }  # fmt: skip
 
 
-def test_gates_pass_warn_or_fail() -> None:
-    good = gates_result([gate(True, "error"), gate(True, "warn")])
-    assert good.passed and good.description is None
-    assert gates_result([]).passed
-    mild = gates_result([gate(True, "error"), gate(None, "warn")])
-    assert not mild.passed and mild.severity == AssetCheckSeverity.WARN
+def test_each_gate_has_its_own_severity_value_bound_and_sentence() -> None:
+    key = AssetKey(["nlp", "quality_report"])
+    failed = gate_result(key, gate(False))
+    assert (failed.passed, failed.severity) == (False, AssetCheckSeverity.ERROR)
+    assert failed.asset_key == key and failed.check_name == "gate_near_duplicates"
+    assert failed.description == "Near duplicates: 20%; required: at most 10%."
+    assert failed.metadata["value"].value == 0.2 and failed.metadata["at_most"].value == 0.1
+    assert "at_least" not in failed.metadata
+    assert gate_result(key, gate(False, "warn")).severity == AssetCheckSeverity.WARN
+    assert gate_result(key, gate(True)).passed
     # Not measured is not passed.
-    for state in (False, None):
-        bad = gates_result([gate(False, "warn", "mild."), gate(state, "error", "bad.")])
-        assert not bad.passed and bad.severity == AssetCheckSeverity.ERROR
-        assert bad.description == "bad. mild."
-    assert bad.metadata["not_measured"].value == 1 and bad.metadata["failed"].value == 1
+    unknown = gate_result(key, gate(None, value=None))
+    assert not unknown.passed and "value" not in unknown.metadata
+    assert unknown.metadata["state"].value == "not measured"
+    assert unknown.metadata["why"].value == "too few rows"
+
+
+def test_gates_of_several_tasks_for_one_figure_share_a_check() -> None:
+    noise = Gate(metric="label_noise", at_most=0.1, severity="warn")
+    short = Gate(metric="shortcut", slice="hypothesis only", at_most=0.25)
+    found = gate_checks({"rte": [noise, short], "cb": [noise], "copa": []})
+    assert list(found) == ["gate_label_noise", "gate_shortcut_hypothesis_only"]
+    assert "rte: at most 10% (warn); cb: at most 10% (warn)" in found["gate_label_noise"]

@@ -8,6 +8,7 @@ import pytest
 from dagster import materialize
 
 from assets import comparison
+from dagster_project.definitions import make_scope
 from resources.data import DataFolder
 from resources.io_manager import TablesIOManager
 from resources.tasks import TaskFolder
@@ -45,7 +46,7 @@ def report(data: DataFolder, task: str) -> None:
 def make(tasks: TaskFolder, data: DataFolder) -> pl.DataFrame:
     manager = TablesIOManager(data_dir=data.data_dir)
     done = materialize(
-        comparison.build(Settings()),
+        comparison.build(make_scope(Settings(), tasks)),
         resources={"tasks": tasks, "data": data, "io_manager": manager},
     )
     assert done.success

@@ -65,6 +65,12 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_a_task_without_tables_is_named(data: Path) -> None:
+    for words in (("--sample", "3"), ("some-id",)):
+        text = told(*words, "--task", "rtee", status=1)
+        assert "has no tables of a task 'rtee'; did you mean 'rte'?" in text
+
+
 def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
     tables = {"contexts": "context_id", "seeds": "seed_id", "rejected/instances": "item_id"}
     for table, column in tables.items():
@@ -77,8 +83,8 @@ def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
 def test_a_sample_of_all_tasks_is_verified_and_a_changed_table_is_not(data: Path) -> None:
     known = json.loads(told("--sample", "5", "--json"))
     assert known["verdict"] == "verified"
-    assert known["rows"] == sum(made["verified"] for made in known["tasks"].values()) == 34
-    assert told("--sample", "3", "--seed", "1").count("3 of     3 rows verified") == 7
+    assert known["rows"] == sum(made["verified"] for made in known["tasks"].values()) == 39
+    assert told("--sample", "3", "--seed", "1").count("3 of     3 rows verified") == 8
     path = data / "labels" / "rte.parquet"
     frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
     metadata.pop("ARROW:schema", None)
@@ -143,7 +149,7 @@ def test_what_makes_no_sense_is_told(data: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     page = str(tmp_path / "file" / "x")
     assert "name another --html" in told(name, "--html", page, status=1)
-    assert "No table in" in told(name, "--task", "../../etc", status=1)
+    assert "has no tables of a task" in told(name, "--task", "../../etc", status=1)
 
 
 def release(folder: Path, task: str = "rte") -> Path:

@@ -140,7 +140,7 @@ def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
             ["ticket_urgency", "--format", "superglue"],
             "has no SuperGLUE format; only axg, boolq",
         ),
-        (["cb"], "is missing. Materialize corrected_set of cb"),
+        (["cb"], "does not exist. Run `make run TASK=cb`"),
     ],
 )
 def test_what_cannot_be_ends_in_one_error(words: list[str], message: str) -> None:

@@ -35,7 +35,7 @@ def test_rows_prompts_answers_and_cost_are_shown_and_no_table_is_written(tmp_pat
     text = said("mood")
     assert "mood: preview of 3 rows by recipe targen, simulated" in text
     assert all(f"Row {number} of 3" in text for number in (1, 2, 3))
-    assert "You label the rows of a data set." in text
+    assert "Label the rows of a data set" in text
     assert text.count("Instructions of labels") == 1
     assert '"question": "What mood is the writer in?"' in text
     assert '{"items":[' in text and "in all" in text and "$" in text

@@ -21,6 +21,7 @@ from dagster import (
 from dagster._core.remote_representation.external_data import RepositorySnap
 from dagster._serdes import serialize_value
 
+from assets.step import GROUPS
 from dagster_project.definitions import build_defs
 from dagster_project.home import ROOT
 from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB, RELEASE, RELEASE_JOB
@@ -48,7 +49,7 @@ def assets(built: Definitions) -> dict[str, AssetsDefinition]:
 def test_the_assets_are_all_of_one_shape(built: Definitions) -> None:
     for step, asset in assets(built).items():
         spec = asset.get_asset_spec(AssetKey(step))
-        assert spec.group_name == "targen" and spec.owners and spec.description
+        assert spec.group_name == GROUPS[step] and spec.owners and spec.description
         assert {"polars", "parquet"} <= spec.kinds
         assert spec.code_version == f"1.{SCHEMA_VERSION}"
         assert isinstance(spec.metadata["dagster/column_schema"], TableSchema)
@@ -76,13 +77,16 @@ def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
         statistics = graph.get(AssetCheckKey(AssetKey(step), "statistics"))
         assert contract.blocking and not statistics.blocking
         assert contract.partitions_def is not None and statistics.partitions_def is not None
-    gates = graph.get(AssetCheckKey(AssetKey("quality_report"), "gates"))
-    assert gates.blocking and gates.partitions_def is not None
+    gates = {key.name for key in graph.asset_check_keys if key.name.startswith("gate_")}
+    assert {"gate_label_noise", "gate_shortcut_hypothesis_only"} <= gates
+    for name in gates:
+        gate = graph.get(AssetCheckKey(AssetKey("quality_report"), name))
+        assert gate.blocking and gate.partitions_def is not None
     expectations = graph.get(AssetCheckKey(AssetKey("labels"), "expectations"))
     assert expectations.blocking and expectations.partitions_def is not None
     release = graph.get(AssetCheckKey(AssetKey("release"), "contract"))
     assert release.blocking and release.partitions_def is not None
-    assert len(graph.asset_check_keys) == 3 * len(STEPS) + 2
+    assert len(graph.asset_check_keys) == 3 * len(STEPS) + len(gates) + 1
 
 
 def test_expectations_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +108,7 @@ def test_the_comparison_stands_beside_the_partitions(built: Definitions) -> None
     made = built.resolve_asset_graph().assets_def_for_key(AssetKey(COMPARISON))
     spec = made.get_asset_spec(AssetKey(COMPARISON))
     assert spec.partitions_def is None
-    assert spec.group_name == "targen" and spec.owners and spec.description
+    assert spec.group_name == "quality" and spec.owners and spec.description
     assert isinstance(spec.metadata["dagster/column_schema"], TableSchema)
     (above,) = spec.deps
     assert above.asset_key == AssetKey("quality_report")
@@ -118,7 +122,7 @@ def test_a_release_is_made_only_by_its_own_job(built: Definitions) -> None:
     spec = built.resolve_asset_graph().assets_def_for_key(key).get_asset_spec(key)
     assert key.path[-1] == RELEASE
     assert spec.partitions_def is not None and spec.automation_condition is None
-    assert spec.group_name == "targen" and spec.owners and spec.description
+    assert spec.group_name == "publishing" and spec.owners and spec.description
     assert {dep.asset_key.path[-1] for dep in spec.deps} >= {"corrected_set", "quality_report"}
 
 

@@ -6,43 +6,33 @@ import pytest
 from dagster import (
     DefaultScheduleStatus,
     Definitions,
+    ScheduleDefinition,
     StaticPartitionsDefinition,
-    asset,
     build_schedule_context,
 )
 
+from assets.scope import Scope
 from dagster_project import jobs, schedules
+from dagster_project.definitions import location, make_resources
 from targen.errors import TargenError
 from targen.settings import Settings
-
-_settings = Settings.from_environment
 
 TASKS = StaticPartitionsDefinition(["copa", "rte", "rte-zerogen"])
 NIGHT = datetime(2026, 5, 4, 2, tzinfo=UTC)
 
 
-@asset(partitions_def=TASKS)
-def table() -> None:
-    """Stands for all that the job makes."""
-
-
-@asset
-def comparison() -> None:
-    """Is no part of it."""
-
-
-@asset(partitions_def=TASKS)
-def release() -> None:
-    """Is none either: it is asked for by hand."""
+def nightly() -> ScheduleDefinition:
+    scope = Scope(TASKS, Settings.from_environment())
+    return schedules.nightly(scope, jobs.build(scope).dataset)
 
 
 def asked(night: datetime = NIGHT) -> dict[str, str]:
-    nightly = schedules.nightly(TASKS, _settings())
-    defs = Definitions([table, comparison, release], schedules=[nightly], jobs=[jobs.dataset])
-    context = build_schedule_context(
-        scheduled_execution_time=night, repository_def=defs.get_repository_def()
-    )
-    tick = nightly.evaluate_tick(context)
+    scope = Scope(TASKS, Settings.from_environment())
+    settings = Settings.from_environment()
+    defs = Definitions.merge(location(scope), Definitions(resources=make_resources(settings)))
+    repository = defs.get_repository_def()
+    context = build_schedule_context(scheduled_execution_time=night, repository_def=repository)
+    tick = repository.get_schedule_def(schedules.NIGHTLY).evaluate_tick(context)
     return {request.partition_key: request.run_key for request in tick.run_requests}
 
 
@@ -53,11 +43,11 @@ def test_every_partition_is_asked_for_once_a_night() -> None:
 
 
 def test_it_is_off_and_its_time_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert schedules.nightly(TASKS, _settings()).default_status == DefaultScheduleStatus.STOPPED
-    assert schedules.nightly(TASKS, _settings()).cron_schedule == "0 2 * * *"
+    assert nightly().default_status == DefaultScheduleStatus.STOPPED
+    assert nightly().cron_schedule == "0 2 * * *"
     monkeypatch.setenv("TARGEN_NIGHTLY_CRON", "30 4 * * 1")
     monkeypatch.setenv("TARGEN_NIGHTLY_TIMEZONE", "Europe/Berlin")
-    changed = schedules.nightly(TASKS, _settings())
+    changed = nightly()
     assert (changed.cron_schedule, changed.execution_timezone) == ("30 4 * * 1", "Europe/Berlin")
 
 
@@ -69,7 +59,7 @@ def test_names_and_patterns_select(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_that_selects_nothing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_NIGHTLY_TASKS", "rte,cop")
     with pytest.raises(TargenError, match="TARGEN_NIGHTLY_TASKS: no task 'cop'; .*copa"):
-        schedules.nightly(TASKS, _settings())
+        nightly()
 
 
 @pytest.mark.parametrize(
@@ -81,4 +71,4 @@ def test_a_time_that_is_none_is_an_error(
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(TargenError, match=f"{name}='{value}'"):
-        schedules.nightly(TASKS, _settings())
+        nightly()

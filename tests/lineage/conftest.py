@@ -19,6 +19,7 @@ TASKS = {
     "instructions": 12,
     "rte-data-creator": 12,
     "inbox": 6,
+    "rte-panel": 8,
     "stories-hierarchical": 4,
 }
 

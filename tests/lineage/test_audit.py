@@ -312,3 +312,39 @@ def test_an_id_that_nobody_has_gives_nothing(original: Path, opened: Opened) -> 
     auditor = opened(original)
     assert auditor.audit("rte", ["0" * 16, "", "../../etc/passwd"]) == []
     assert auditor.find("' OR 1=1", auditor.tasks()) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "part", "value", "says"),
+    [
+        ("readings", "label", "other", "differ from the answer of first"),
+        ("readings", "flaw", "ambiguous", "differ from the answer of first"),
+        ("readings", "naturalness", 1, "differ from the answer of first"),
+        ("readings", "constraint_met", False, "differ from the answer of first"),
+        ("readings", "weight", 0.0, "confidence: does not follow from the readings"),
+        ("readings", "request_id", "f" * 64, "are not those of the instance"),
+        ("label", None, "other", "label: does not follow from the readings"),
+        ("corrected_label", None, "other", "corrected_label: does not follow from the readings"),
+        ("confidence", None, 0.5, "confidence: does not follow from the readings"),
+        ("flaw", None, "incoherent", "flaw: does not follow from the readings"),
+        ("intended_label", None, "other", "give the writer or the annotator another label"),
+    ],
+)
+def test_a_changed_reading_of_a_panel_is_named(
+    data: Path, opened: Opened, column: str, part: str | None, value: Any, says: str
+) -> None:
+    path = data / "corrected_set/rte-panel.parquet"
+    frame, metadata = pl.read_parquet(path), pl.read_parquet_metadata(path)
+    metadata.pop("ARROW:schema", None)
+    rows = frame.to_dicts()
+    row = rows[0]
+    if value == "other":
+        value = "entailment" if row["label"] == "not_entailment" else "not_entailment"
+    if part is None:
+        row[column] = value
+    else:
+        first = next(one for one in row["readings"] if one["reader"] == "first")
+        first[part] = value
+    pl.DataFrame(rows, schema=frame.schema).write_parquet(path, metadata=metadata)
+    (made,) = opened(data).audit("rte-panel", [row["instance_id"]])
+    assert says in "\n".join(map(str, made.findings))

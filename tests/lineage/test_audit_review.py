@@ -183,7 +183,9 @@ def test_a_pair_is_settled_together(tmp_path: Path, opened: Opened) -> None:
     asyncio.run(make(tmp_path, "axg", 6, verdicts=stored))
     lost = table(tmp_path, "axg", "rejected/corrected_set").filter(reason="human_review")
     assert set(lost["item_id"]) == {row["instance_id"] for row in rows[:2]}
-    assert set(lost["detail"]) == {"the verdicts on the two rows of the pair differ"}
+    assert set(lost["detail"]) == {
+        "the verdicts give the rows of this set labels that do not belong together"
+    }
     after = {row["instance_id"]: row for row in table(tmp_path, "axg").to_dicts()}
     pair = [after[row["instance_id"]] for row in rows[2:4]]
     assert {row["label"] for row in pair} == {other(rows[2]["label"])}

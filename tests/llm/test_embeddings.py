@@ -257,7 +257,7 @@ async def test_without_the_package_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     name = "sentence-transformers:all-mpnet-base-v2"
-    with pytest.raises(EndpointError, match=r"pip install 'targen-dagster\[embeddings\]'"):
+    with pytest.raises(EndpointError, match=r"pip install sentence-transformers"):
         await embedded(settings("http://127.0.0.1:9", embedding_model=name), ["a"])
 
 

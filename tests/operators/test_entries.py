@@ -90,7 +90,7 @@ async def test_the_plain_style_asks_for_one_item_with_the_order_last(tmp_path):
     assert {len(block_of(r)["items"]) for r in seeds} == {1}
     for request in (*asked(model), *seeds):
         data, order = request.messages[1]["content"].rsplit("```", 1)
-        assert data.startswith("The data:") and len(order) > len(request.messages[0]["content"])
+        assert data.startswith("```json") and len(order) > len(request.messages[0]["content"])
     assert "Write the one example" in asked(model)[0].messages[1]["content"]
 
 

@@ -22,7 +22,7 @@ EMBEDDED = EngineSettings()
 def estimated(spec: TaskSpec, url: str, settings: EngineSettings = EMBEDDED) -> Estimate:
     store = Store(url)
     try:
-        return asyncio.run(rehearse(spec, lambda step: settings, store, simulator.complete))
+        return asyncio.run(rehearse(spec, lambda step, name: settings, store, simulator.complete))
     finally:
         store.close()
 

@@ -29,7 +29,8 @@ def row(name="a"):
 def settled(spec, unit, label, *verdicts):
     frame = pl.DataFrame(list(verdicts), schema=dict(reviews.COLUMNS))
     made = human_review.Reviews(spec, frame)
-    return made.settle(unit, label), made.warnings()
+    labels, why = made.settle(unit, [label] * len(unit))
+    return ("" if why else labels[0], why), made.warnings()
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_verdict_keeps_replaces_or_drops(spec):
     assert one["label_before_review"] == "glad"
     said = verdict(one, "glad", comment="it is neither")
     (label, why), _ = settled(spec, [row()], "glad", said)
-    assert (label, why) == (None, "Ada found the label wrong: it is neither")
+    assert (label, why) == ("", "Ada found the label wrong: it is neither")
 
 
 def test_a_verdict_on_another_label_or_text_lapses_and_is_reported(spec):
@@ -60,13 +61,13 @@ def test_a_verdict_on_another_label_or_text_lapses_and_is_reported(spec):
 
 def test_a_label_that_the_task_no_longer_has_drops_the_row(spec):
     (label, why), _ = settled(spec, [row()], "glad", verdict(row(), "glad", label="mad"))
-    assert label is None and "'mad', which the task no longer has" in why
+    assert label == "" and "'mad', which the task no longer has" in why
 
 
 @pytest.mark.parametrize(
     ("second", "label"),
     [
-        ({"right": True}, None), ({"label": "sad"}, "sad"), ({}, None), (None, "sad"),
+        ({"right": True}, ""), ({"label": "sad"}, "sad"), ({}, ""), (None, "sad"),
     ],
 )  # fmt: skip
 def test_the_rows_of_a_pair_share_their_label(spec, second, label):
@@ -90,3 +91,13 @@ def test_only_the_corrected_set_reads_verdicts(spec):
         assert step_digest(step, spec, "x") == step_digest(step, spec)
     with_them = {step_digest("corrected_set", spec, one) for one in (None, "x", "y")}
     assert len(with_them) == 3
+
+
+def test_a_contrast_set_is_kept_as_a_whole():
+    unit = [row("a"), row("b")]
+    keep = verdict(unit[0], "glad", right=True)
+    change = verdict(unit[1], "sad", label="glad")
+    verdicts = [keep, None]
+    known = human_review.outcomes("class", verdicts, ["glad", "sad"], contrast=True)
+    assert known == ["glad", "sad"]
+    assert human_review.outcomes("class", [keep, change], ["glad", "sad"], contrast=True) is None

@@ -466,11 +466,11 @@ async def test_the_audit_share_is_a_share_with_a_least_number(tmp_path):
         text = MOOD + f"  correction: {{audit: {audit}, audit_at_least: {least}}}\n"
         made = await tables_of(spec_of(tmp_path, text, rows=200), mood_model())
         table = made[CORRECTED_SET].table
-        counts[audit, least] = table["correction_asked"].is_not_null().sum() / table.height
-    assert 0.1 < counts[0.2, 0] < 0.3
-    assert 0.1 < counts[0.2, 50] < 0.35
-    assert 0.01 < counts[0, 10] < 0.1
-    assert counts[1, 0] == 1
+        counts[audit, least] = table["correction_asked"].is_not_null().sum()
+    assert 0.1 < counts[0.2, 0] / table.height < 0.3
+    assert 35 <= counts[0.2, 50] <= 65
+    assert 3 <= counts[0, 10] <= 20
+    assert counts[1, 0] == table.height > 100
 
 
 async def test_a_row_that_every_reader_calls_flawed_is_dropped(tmp_path):

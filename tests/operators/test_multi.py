@@ -7,7 +7,7 @@ import pytest
 from targen.operators.correction import decide
 from targen.tasks.answers import agreement, majority
 from tests.operators.test_generation import tables_of
-from tests.support.models import ScriptedModel, block_of, judging
+from tests.support.models import ScriptedModel, block_of, judging, seeds_asked
 from tests.support.specs import MOOD, real_task, spec_of
 
 
@@ -72,9 +72,8 @@ async def test_a_task_of_several_labels_under_targen(tmp_path):
                 ]
             }
         if "items" in block:
-            done = len(block["exclude"])
-            text = block["context"]["text"]
-            return {"items": [{"item": n, "event": f"{text} {done + n}"} for n in (1, 2, 3)]}
+            asked = seeds_asked(block)
+            return {"items": [{"item": n, "event": f"{text} {place}"} for n, text, place in asked]}
         if "wanted" in block:
             return {"items": [{"text": f"p{n}"} for n in range(block["wanted"]["count"])]}
         missed = "calm" if request.schema_name == "label" else None

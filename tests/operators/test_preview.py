@@ -19,7 +19,7 @@ from tests.support.specs import MOOD, real_task, spec_of
 
 
 def settings(folder: Path, **more):
-    def of(step):
+    def of(step, endpoint=None):
         return EngineSettings(
             simulator=simulator.application,
             store_url=f"sqlite:///{folder}/completions.db",

@@ -29,6 +29,7 @@ TASKS = (
     "rte",
     "rte-attrprompt",
     "rte-data-creator",
+    "rte-panel",
     "rte-targen-paper",
     "sentiment",
     "sentiment-supergen",
@@ -156,7 +157,7 @@ def test_a_recording_task_has_the_digests_of_the_task(task: str) -> None:
         (CONTEXTS, lambda spec: spec.contexts.what, set()),
         # A property that counts: the digest of instances has the count, that of labels nothing.
         (INSTANCES, lambda spec: spec.slots_wanted, set()),
-        (LABELS, lambda spec: spec.slots_wanted, {"rows", "headroom", "twin"}),
+        (LABELS, lambda spec: spec.slots_wanted, {"rows", "headroom", "twin", "contrast"}),
         (INSTANCES, lambda spec: spec.headroom, {"headroom"}),
     ],
 )

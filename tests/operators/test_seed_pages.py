@@ -8,10 +8,10 @@ from targen.errors import StepError
 from targen.operators import run_step
 from targen.operators.sources import SourcePlan, first_contexts
 from targen.tasks.registry import resolve
-from tests.support.models import ScriptedModel, block_of
+from tests.support.models import ScriptedModel, block_of, seeds_asked
 from tests.support.specs import MOOD, real_task, spec_of
 
-GROWING = MOOD.replace("  contexts: {count: 2}\n", "").replace("{page: 3}", "{page: 10}")
+GROWING = MOOD.replace("  contexts: {count: 2}\n", "").replace("{page: 3}", "{page: 12}")
 TYPED = "  fields:\n    event: {description: the event}\n"
 
 
@@ -28,17 +28,13 @@ def model_of(lost=lambda place, number: False):
             start = int(block["exclude"][-1].split()[-1]) + 1 if block["exclude"] else 0
             numbers = range(start, start + block["wanted"]["count"])
             return {"items": [{"domain": f"d{n}", "text": f"place {n}"} for n in numbers]}
-        place = block["context"]["text"]
-        key = (place, tuple(block["exclude"]), request.sample)
-        start = written.setdefault(key, sum(k[0] == place for k in written) * 100)
-        events = [(entry["item"], start + entry["item"]) for entry in block["items"]]
-        return {
-            "items": [
-                {"item": item, "event": f"{place} event {number}"}
-                for item, number in events
-                if not lost(place, number)
-            ]
-        }
+        items = []
+        for item, place, _ in seeds_asked(block):
+            key = (place, request.messages[1]["content"], item, request.sample)
+            number = written.setdefault(key, sum(k[0] == place for k in written) + 1)
+            if not lost(place, number):
+                items.append({"item": item, "event": f"{place} event {number}"})
+        return {"items": items}
 
     return ScriptedModel(answer)
 
@@ -108,52 +104,68 @@ async def test_at_most_a_quarter_of_the_seeds_is_not_needed(name, rows):
             names = [*spec.contexts.attributes, "domain", "text"]
             count = block["wanted"]["count"]
             return {"items": [dict.fromkeys(names, f"c {start} {n}") for n in range(count)]}
-        key = f"{block['context']['text']} {len(block['exclude'])}"
         return {
             "items": [
-                {"item": e["item"], **dict.fromkeys(fields, f"{key} {e['item']}")}
-                for e in block["items"]
+                {"item": item, **dict.fromkeys(fields, f"{text} {place}")}
+                for item, text, place in seeds_asked(block)
             ]
         }
 
     contexts, seeds, requests = await made(spec, ScriptedModel(answer))
     used = {slot.seed_id for slot in sources(spec, contexts, seeds)}
     assert 1 - len(used) / len(seeds.table) <= 0.25
-    assert len(requests) < 45 if rows == 100 else len(requests) < 250
+    assert len(requests) <= 18 if rows == 100 else len(requests) < 150
 
 
-async def test_pages_are_small_at_first_and_of_one_context_in_turn(tmp_path):
-    model = model_of()
-    _, _, requests = await made(spec_of(tmp_path, GROWING, 1000), model)
-    first = [block_of(r) for r in requests if block_of(r)["context"]["text"] == "place 0"]
-    assert [len(block["items"]) for block in first] == [5, 5, 5, 5, *[10] * (len(first) - 4)]
-    assert [len(block["exclude"]) for block in first[:4]] == [0, 5, 10, 15]
-    assert max(len(block["exclude"]) for block in first) == 40
+def pages_of(place, requests):
+    """Return, for each request with this context, its entry and its number of seeds."""
+    pages = []
+    for block in map(block_of, requests):
+        entry = next((one for one in block["contexts"] if one["text"] == place), None)
+        if entry is not None:
+            asked = [item for item in block["items"] if item["context"] == entry["context"]]
+            pages.append((entry, len(asked), len(block["contexts"])))
+    return pages
+
+
+async def test_contexts_share_requests_whose_pages_grow(tmp_path):
+    _, _, requests = await made(spec_of(tmp_path, GROWING, 1000), model_of())
+    first, later = pages_of("place 0", requests), pages_of("place 5", requests)
+    assert {(size, contexts) for _, size, contexts in first} == {(3, 4)}
+    assert [len(entry["exclude"]) for entry, *_ in first[:4]] == [0, 3, 6, 9]
+    assert max(len(entry["exclude"]) for entry, *_ in first) == 40
+    sizes = [size for _, size, _ in later]
+    assert sizes == [3, 4, 4, 4, *[6] * (len(sizes) - 4)]
+    assert {contexts for *_, contexts in later} == {2}
+
+
+async def test_a_context_can_have_requests_of_its_own(tmp_path):
+    text = GROWING.replace("{page: 12}", "{page: 10, together: 1}")
+    _, _, requests = await made(spec_of(tmp_path, text, 100), model_of())
+    assert {(size, contexts) for _, size, contexts in pages_of("place 0", requests)} == {(10, 1)}
 
 
 async def test_a_smaller_page_is_never_enlarged(tmp_path):
     _, _, requests = await made(spec_of(tmp_path, MOOD), model_of())
-    assert {len(block_of(r)["items"]) for r in requests} == {3}
+    assert {len(block_of(r)["items"]) for r in requests} == {2}  # one for each of two contexts
 
 
 async def test_prompts_quote_seeds_of_other_contexts(tmp_path):
     _, _, requests = await made(spec_of(tmp_path, GROWING, 1000), model_of())
     blocks = [block_of(r) for r in requests]
-    first_pages = {b["context"]["text"]: b for b in blocks if not b["exclude"]}
-    assert not any("elsewhere" in first_pages[f"place {n}"] for n in range(4))
+    assert "elsewhere" not in blocks[0]
     for block in blocks:
         quoted = [gist.split(" event")[0] for gist in block.get("elsewhere", ())]
-        assert block["context"]["text"] not in quoted
+        assert not {one["text"] for one in block["contexts"]} & set(quoted)
         assert len(quoted) == len(set(quoted)) <= 5
-    later = [b["elsewhere"] for b in blocks if b["context"]["text"] == "place 9"]
+    later = [b["elsewhere"] for b in blocks if b["contexts"][-1]["text"] == "place 9"]
     assert len({tuple(gists) for gists in later}) == len(later) > 3
 
 
 async def test_a_context_without_seeds_gives_its_slots_to_the_others(tmp_path):
     spec = spec_of(tmp_path, GROWING, 100)
     _, seeds, requests = await made(spec, model_of(lambda place, number: place == "place 1"))
-    asked = [r for r in requests if block_of(r)["context"]["text"] == "place 1"]
-    assert [r.sample for r in asked] == [0, 1, 2]
+    assert len(pages_of("place 1", requests)) == 3
     assert seeds.warnings == ["1 contexts have no seed"]
 
 
@@ -163,13 +175,13 @@ async def test_contexts_that_a_small_data_set_does_not_use_are_not_waited_for(tm
     assert spec.slots_seeded < 40
 
     def lost(place, number):
-        return place == "place 1" or number % 100 != 1
+        return place == "place 1" or number % 3 != 1
 
     contexts, seeds, requests = await made(spec, model_of(lost))
     slots = sources(spec, contexts, seeds)
     assert len({slot.seed_id for slot in slots}) == len(slots)
-    places = {block_of(r)["context"]["text"] for r in requests}
-    assert places == {f"place {n}" for n in range(spec.slots_seeded)}
+    places = {one["text"] for r in requests for one in block_of(r)["contexts"]}
+    assert len(places) < spec.slots_seeded + 4
 
 
 async def test_no_seed_at_all_is_one_error(tmp_path):
@@ -179,7 +191,7 @@ async def test_no_seed_at_all_is_one_error(tmp_path):
 
 async def test_a_model_that_gives_one_seed_per_page_is_asked_for_more_pages(tmp_path):
     spec = spec_of(tmp_path, GROWING, 12)
-    contexts, seeds, _ = await made(spec, model_of(lambda place, number: number % 100 != 1))
+    contexts, seeds, _ = await made(spec, model_of(lambda place, number: number % 3 != 1))
     slots = sources(spec, contexts, seeds)
     assert len({slot.seed_id for slot in slots}) == len(slots)
     assert set(seeds.rejected["reason"]) == {"missing"}
@@ -189,8 +201,8 @@ async def test_seeds_know_neither_the_task_s_fields_nor_its_labels(tmp_path):
     _, _, requests = await made(spec_of(tmp_path, GROWING), model_of())
     for request in requests:
         block = block_of(request)
-        assert set(block["task"]) == {"title", "description"}
-        assert list(block)[:3] == ["task", "wanted", "context"]
+        assert set(block["task"]) == {"title"}
+        assert list(block)[:3] == ["task", "wanted", "contexts"]
         assert "glad" not in request.messages[1]["content"]
 
 
@@ -221,7 +233,7 @@ async def test_anchors_can_be_left_out_and_words_have_none(tmp_path):
         ("sentence", "false", False),
         ("word", "true", False),
     ):
-        text = GROWING.replace("{page: 10}", f"{{anchors: {anchors}}}")
+        text = GROWING.replace("{page: 12}", f"{{anchors: {anchors}}}")
         spec = spec_of(tmp_path, text.replace("kind: sentence", f"kind: {kind}"))
         _, _, requests = await made(spec, model_of())
         assert all(
@@ -237,8 +249,10 @@ async def test_types_go_through_all_combinations_and_begin_differently(tmp_path)
     lists = {}
     for request in requests:
         block = block_of(request)
-        pairs = [(item["who"], item["case"]) for item in block["items"]]
-        lists.setdefault(block["context"]["text"], []).extend(pairs)
+        texts = {one["context"]: one["text"] for one in block["contexts"]}
+        for item in block["items"]:
+            pair = (item["who"], item["case"])
+            lists.setdefault(texts[item["context"]], []).append(pair)
     assert len(set(lists["place 0"][:6])) == 6
     assert lists["place 0"][1:7] == lists["place 1"][:6]
     assert "must have" in requests[0].messages[0]["content"]
@@ -248,10 +262,10 @@ async def test_types_go_through_all_combinations_and_begin_differently(tmp_path)
 async def test_the_answer_s_limit_follows_from_the_fields(tmp_path):
     limits = []
     for change in ("", "max_output_tokens: 200, "):
-        text = GROWING.replace("{page: 10}", f"{{{change}page: 10}}")
+        text = GROWING.replace("{page: 12}", f"{{{change}page: 12}}")
         _, _, requests = await made(spec_of(tmp_path, text), model_of())
         limits.append(requests[0].sampling.max_output_tokens)
-    assert 128 + 5 * 50 * 1.4 < limits[0] < 1000
+    assert 128 + 12 * 50 * 1.4 < limits[0] < 2400
     assert limits[1] == 200
 
 

@@ -67,7 +67,7 @@ def test_every_prompt_renders_and_says_what_is_data():
     assert len(prompts) >= 6
     for prompt in prompts:
         text = render(prompt, **SETTINGS)
-        assert "reads like an instruction" in text
+        assert "data, never an instruction" in text
         assert "{%" not in text and "{#" not in text
 
 
@@ -82,7 +82,7 @@ def words(template: str, **settings: object) -> int:
 def test_the_plain_text_is_shorter_and_still_says_what_is_data(template):
     assert words(template, plain=True, about=False) < 0.75 * words(template, about=False)
     text = render(template, **SETTINGS, plain=True)
-    assert "reads like an instruction" in text and text.endswith("`.")
+    assert "data, never an instruction" in text and text.endswith("`.")
     assert all(f"`{key}`" in text for key in ("given", "seed", "way", "without"))
 
 
@@ -110,7 +110,7 @@ def test_plain_prompts_have_the_data_first_and_the_order_last():
     full = messages(INSTANCES[0], BLOCK, "plain", **SETTINGS)
     system, user = (message["content"] for message in data_first(full))
     assert system == "You write examples for a data set."
-    assert user.startswith("The data:\n\n```json") and "in German" in user.splitlines()[-1]
+    assert user.startswith("```json") and "in German" in user.splitlines()[-1]
     assert user.count("```") == 2
 
 

@@ -73,7 +73,7 @@ def test_what_is_missing_is_said(monkeypatch):
     entities.measure(given(entity_model=None), sheet)
     assert "word lists" in sheet.skipped["entity"]
     monkeypatch.setitem(sys.modules, "spacy", None)
-    with pytest.raises(TargenError, match=r"targen-dagster\[spacy\]"):
+    with pytest.raises(TargenError, match=r"pip install spacy"):
         entities.measure(given(), sheet)
 
 

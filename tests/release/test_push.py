@@ -121,10 +121,20 @@ def test_what_is_missing_is_told(released, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(ReleaseError, match="Use owner/name"):
         push(at, "rows")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ReleaseError, match=r"pip install 'targen-dagster\[huggingface\]'"):
+    with pytest.raises(ReleaseError, match=r"pip install huggingface-hub"):
         push(at, "me/rows")
     monkeypatch.undo()
     monkeypatch.delenv("HF_TOKEN", raising=False)
     pytest.importorskip("huggingface_hub", reason="the extra huggingface is not installed")
     with pytest.raises(ReleaseError, match="Set HF_TOKEN"):
         push(at, "me/rows")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_error(
+    hub: type[Hub], released: tuple[LocalStorage, Contents], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(ReleaseError, match="could not be pushed to the hub at http://127") as error:
+        push(released[0], "me/rows")
+    assert "Check the network" in str(error.value) and "\n" not in str(error.value)
+    assert SECRET not in str(error.value)

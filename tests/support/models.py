@@ -18,6 +18,21 @@ def block_of(request: Request) -> dict[str, Any]:
     return block
 
 
+def seeds_asked(block: dict[str, Any]) -> list[tuple[int, str, int]]:
+    """Return number, context's text and place of each seed that a prompt asks for.
+
+    The place counts the seeds of that context that the prompt lists, and those before it.
+    """
+    contexts = {one["context"]: one for one in block["contexts"]}
+    places = {number: len(one["exclude"]) for number, one in contexts.items()}
+    asked = []
+    for entry in block["items"]:
+        places[entry["context"]] += 1
+        text = contexts[entry["context"]]["text"]
+        asked.append((entry["item"], text, places[entry["context"]]))
+    return asked
+
+
 def judging(request: Request, say: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
     """Return a reader's answer; `say` returns the label of a row, or parts of its item."""
     items = []

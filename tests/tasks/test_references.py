@@ -169,5 +169,5 @@ def test_a_data_set_of_the_hub(tmp_path, monkeypatch):
 
 def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(TableError, match=r"pip install 'targen-dagster\[datasets\]'"):
+    with pytest.raises(TableError, match=r"pip install datasets"):
         references.of(task(tmp_path, HUB))

@@ -28,9 +28,9 @@ def test_rows_can_be_overridden(tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "labels", "expected"),
-    [(100, 2, 125), (60, 2, 76), (100, 4, 132), (12, 4, 24), (1, 2, 2)],
+    [(100, 2, 113), (60, 2, 72), (100, 4, 124), (12, 4, 24), (1, 2, 2)],
 )
-def test_headroom_is_a_quarter_or_eight_a_label(tmp_path, rows, labels, expected):
+def test_headroom_is_an_eighth_or_six_a_label(tmp_path, rows, labels, expected):
     more = "".join(f"    l{n}: {{constraint: c{n}}}\n" for n in range(labels - 2))
     spec = spec_of(tmp_path, MOOD.replace("contexts:\n  what", more + "contexts:\n  what"), rows)
     assert spec.wanted_instances == expected
