@@ -96,7 +96,7 @@ class Reviews:
         final = outcomes(self._spec.answer.kind, verdicts, known, contrast=contrast)
         if final is None:
             return labels, _why([one for one in verdicts if one is not None])
-        gone = [one for one in final if one not in self._spec.labels]
+        gone = [one for one in map(str, final) if one not in self._spec.labels]
         if self._spec.answer.kind == "class" and gone:
             return labels, f"a reviewer gave the label {gone[0]!r}, which the task no longer has"
         return final, ""

@@ -179,6 +179,7 @@ def corrected(
         if row[name] != (_text(value) if dropped else value):
             yield name, "differs from the instance or its annotation"
     earlier = [n for n in [above.row["request_id"], *labeled.row["request_ids"]] if n]
+    yield from _reviewed(item, lineage, record)
     if row["readings"] is not None:
         yield from panel(item, lineage, earlier, completions, record)
         return
@@ -191,7 +192,6 @@ def corrected(
     if len(corrections) == len(asked):
         yield from _correction(item, above, corrections, record)
     yield from _flawed(item, labeled, record)
-    yield from _reviewed(item, lineage, record)
     if not dropped:
         yield from _asked(item, lineage, bool(asked), record)
         yield from _settled(item, lineage, record)

@@ -192,21 +192,6 @@ def test_the_fit_equals_the_published_updates_written_as_loops():
     assert table2.ravel().tolist() == pytest.approx(np.ravel(table).tolist(), abs=1e-6)
 
 
-def test_review_by_people_counts_by_weight():
-    reviewed = pl.DataFrame(
-        {
-            "right": [False, True, True, True],
-            "weight": [1.0, 1.0, 8.0, 8.0],
-            "instance_id": list("abcd"),
-        }
-    )
-    share = noise.reviewed_share(reviewed)
-    assert share.value == pytest.approx(1 / 18)
-    assert share.low < share.value < share.high
-    even = noise.reviewed_share(reviewed.with_columns(weight=pl.lit(2.0)))
-    assert even.value == 0.25
-
-
 def test_planted_errors_give_detection_and_false_alarms():
     given = inputs(60)
     planted = pl.DataFrame(

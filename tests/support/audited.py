@@ -55,7 +55,7 @@ async def make(
             step=step,
         )
         async with Engine(settings) as engine:
-            output = await run_step(step, spec, made, engine, verdicts)
+            output = await run_step(step, spec, made, engine, reviews=verdicts)
         made[step] = output.table
         digest = step_digest(step, spec, reviewed)
         stored = Stored(output.table, output.rejected, output.asked, digest)
