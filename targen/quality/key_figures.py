@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from targen.quality.gates import REVIEWED, WHOLE
+from targen.quality.gates import WHOLE
+from targen.quality.noise import REVIEWED
 
 _FIRST_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "label_noise": (REVIEWED,),
