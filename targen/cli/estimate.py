@@ -11,14 +11,19 @@ import typer
 import simulator
 from targen.cli import base
 from targen.cli.base import app, report_errors
+from targen.errors import TableError
 
 if TYPE_CHECKING:
     from targen.operators.estimate import Estimate, SettingsOf
     from targen.store.completions import Store
     from targen.tasks.spec import TaskSpec
 
+_REHEARSED_AT_MOST = 300
 _SUMS = (
+    "planned",
     "calls",
+    "calls_low",
+    "calls_high",
     "stored",
     "prompt_tokens",
     "output_tokens",
@@ -27,6 +32,8 @@ _SUMS = (
     "cost_usd",
     "batch_usd",
     "most_usd",
+    "low_usd",
+    "high_usd",
 )
 
 
@@ -67,9 +74,23 @@ def estimated(spec: "TaskSpec", store: "Store") -> "Estimate":
         StoreError: the completion store cannot be read.
         SpecError: the price file cannot be read.
     """
-    from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
+    from targen.operators import estimate as estimating  # noqa: PLC0415 - a quick command needs none
 
-    return asyncio.run(rehearse(spec, _settings(spec), store, simulator.complete))
+    rows = _rows_of_last_run(spec)
+    return asyncio.run(estimating.estimate(spec, _settings(spec), store, simulator.complete, rows))
+
+
+def _rows_of_last_run(spec: "TaskSpec") -> int | None:
+    """Return the rows of the last report, if the model of the settings made them."""
+    from targen.steps import QUALITY_REPORT  # noqa: PLC0415 - a quick command needs none
+
+    try:
+        report = base.tables().read_json(QUALITY_REPORT, spec.name)
+    except TableError:
+        return None
+    if report is None or base.settings().model not in report["models"]:
+        return None
+    return min(int(report["rows_asked"]), _REHEARSED_AT_MOST)
 
 
 def _settings(spec: "TaskSpec") -> "SettingsOf":
