@@ -48,7 +48,7 @@ def told(spec: TaskSpec, store_url: str) -> Needed:
     """Return the estimate of each step."""
     store = Store(store_url, make=True)
     try:
-        made = estimate(spec, lambda step: EngineSettings(), store, simulator.complete)
+        made = estimate(spec, lambda step, name: EngineSettings(), store, simulator.complete)
         found = asyncio.run(made)
     finally:
         store.close()
