@@ -21,7 +21,7 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="superglue, instructions (chat), preference (pairs for DPO), parquet, jsonl, csv or "
+            help="superglue, instructions (chat), preference (pairs), parquet, jsonl, csv or "
             "tsv. By default superglue for the eight SuperGLUE tasks and tasks that extend them, "
             "else jsonl.",
             show_default=False,
