@@ -17,7 +17,7 @@ from targen.release import manifest
 from targen.release.inputs import fingerprint
 from targen.release.manifest import MANIFEST
 from tests.release.conftest import ROWS, Made
-from tests.support.specs import ROOT
+from tests.support.specs import ROOT, real_task
 
 Ready = Callable[[str], Made]
 
@@ -29,7 +29,7 @@ from targen.release import manifest
 from targen.release import inputs
 from targen.release.inputs import fingerprint
 from targen.tables.files import Tables
-from tests.support.specs import real_task
+from tests.support.specs import ROOT, real_task
 for task, folder, digest in zip(*[iter(sys.argv[2:])] * 3):
     spec = real_task(task, int(sys.argv[1])).model_copy(update={"gates": []})
     store = Store(f"sqlite:///{folder}/completions.db")
