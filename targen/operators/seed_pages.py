@@ -123,8 +123,7 @@ def _grouped(contexts: list[_Context], first: int, together: int) -> list[_Group
     starts = chain(range(0, first, together), range(first, len(contexts), min(TOGETHER, together)))
     bounds = [*starts, len(contexts)]
     return [
-        _Group(number, contexts[start:end])
-        for number, (start, end) in enumerate(pairwise(bounds))
+        _Group(number, contexts[start:end]) for number, (start, end) in enumerate(pairwise(bounds))
     ]
 
 

@@ -266,13 +266,13 @@ class TaskSpec(BaseModel):
         """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
         The default headroom is an eighth of the rows, at least six per label but not more than
-        `rows`, half of the rows for contrast sets, and 0 if the recipe's correction never drops rows.
+        `rows`; three quarters of the rows for contrast sets, of which one row costs the whole set;
+        0 if the recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
             spare = max(-(-self.rows // 8), 6 * len(self.labels))
-            # One doubtful row costs its whole set.
-            spare = max(spare, self.rows // 2) if self.contrast else spare
+            spare = max(spare, self.rows * 3 // 4) if self.contrast else spare
             headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
         return total + -total % self.unit
@@ -294,7 +294,7 @@ class TaskSpec(BaseModel):
         Without headroom, an eighth of the slots is added to replace slots that fail.
         """
         wanted = self.slots_wanted
-        if self.wanted_instances <= self.rows + -self.rows % self.unit:
+        if self.contrast or self.wanted_instances <= self.rows + -self.rows % self.unit:
             wanted += -(-wanted // 8)
         labels = len(self.labels) if self.answer.kind == "class" and not self.contrast else 1
         last = call_range(-(-wanted // labels) - 1, self.per_call)
