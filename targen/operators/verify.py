@@ -121,8 +121,8 @@ def seed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -
             entry.get(name) == value for name, value in typed.items()
         ):
             numbered = contexts.get(entry.get("context"))
-            shown = block if numbered is None else {"context": numbered}
-            yield from _context_shown(item, lineage, shown)
+            place = block if numbered is None else {"context": numbered}
+            yield from _context_shown(item, lineage, place)
             return
     yield "fields", NOT_IN_COMPLETION
 

@@ -31,9 +31,9 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         return
     for reader, flags in _readers(inputs).items():
         collector.add(rate("set_consistency", reader, flags))
-    flags = _student(inputs)
-    if flags is not None:
-        collector.add(rate("set_consistency", STUDENT, flags))
+    student = _student(inputs)
+    if student is not None:
+        collector.add(rate("set_consistency", STUDENT, student))
     shares = [_edited(inputs, part) for part in inputs.rows.partition_by(inputs.pair_field)]
     values = np.array([share for share in shares if share is not None])
     if values.size:
