@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, Final
 
 from simulator.composer import Composer
+from simulator.contrast import edited
 from simulator.errors import NONE, ErrorRates, near_duplicate, spoil
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.grammars import GRAMMARS
@@ -68,7 +69,7 @@ def _well_formed(block: Mapping[str, Any]) -> bool:
 
     task, wanted, items, slots = (block.get(n) for n in ("task", "wanted", "items", "slots"))
     rows = block.get("rows")
-    objects = [block.get(n) for n in ("label", "labels", "context", "terms")]
+    objects = [block.get(n) for n in ("label", "labels", "context", "terms", "shared")]
     return (
         all_of(dict, [task, wanted, *objects])
         and all_of(list, [items, slots, rows])
@@ -297,8 +298,11 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
     block = prompt.block
     properties = _item_schema(prompt)
     errors = prompt.random("errors")
-    out = []
-    for at, asked in enumerate(block["slots"]):
+    out: list[Fields] = []
+    first: Fields = {}
+    shared = block.get("shared")
+    for at, given in enumerate(block["slots"]):
+        asked = {**(shared or {}), **given}
         rng = prompt.random(f"slot {at}")
         wrong = errors.random() < rates.wrong_label
         context = asked.get("context") or {}
@@ -319,6 +323,14 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         if not isinstance(label, str):
             label = str((block.get("label") or {}).get("name", ""))
         row, rationale = _write(prompt, slot, label, names, wrong=wrong, rng=rng)
+        if shared is not None and first:
+            labels = [str(one) for one in block.get("labels") or ()]
+            others = [one for one in labels if one != label]
+            meant = rng.choice(others) if wrong and others else label
+            fields = block["task"].get("fields") or ()
+            texts = {name: value for name, value in first.items() if name in fields}
+            row = edited(texts, names, meant, labels, rng)
+        first = first or row
         row.setdefault("label", label)
         written: Fields = {"slot": asked.get("slot", at + 1)}
         if "about" in properties:

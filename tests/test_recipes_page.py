@@ -69,6 +69,14 @@ def test_the_panel_of_the_page_is_valid(tmp_path) -> None:
     ]  # fmt: skip
 
 
+def test_the_contrast_sets_of_the_page_are_valid(tmp_path) -> None:
+    (task,) = (block for block in blocks("yaml") if "rte-sets" in block)
+    folder = tmp_path / "tasks"
+    shutil.copytree(TASKS, folder)
+    spec = load_task("rte-sets", write_task(folder, task, "sets"), RECIPES)
+    assert spec.contrast and spec.unit == 2 and spec.pair_field == "set_id"
+
+
 def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
     recipe, task = (block for block in blocks("yaml") if "zerogen-checked" in block)
     (tmp_path / "recipes").mkdir()

@@ -124,8 +124,14 @@ def _origin(known: Facts) -> str:
     again = len(calls) - 1
     asked = f", after {_many(again, 'repeated request')}" if again else ""
     text = f"{start} was written{how} by {_by(calls[-1])}{asked}."
-    twin = _row(known, INSTANCES, "twin")
-    return text + (f" The other row of its pair is {shown(twin['id'])}." if twin else "")
+    others = [
+        shown(one["id"])
+        for one in known["items"]
+        if (one["table"], one["role"]) == (INSTANCES, "twin")
+    ]
+    if len(others) > 1:
+        return f"{text} The other rows of its set are {', '.join(others)}."
+    return text + (f" The other row of its pair is {others[0]}." if others else "")
 
 
 def _elsewhere(known: Facts) -> str:

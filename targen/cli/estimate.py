@@ -7,18 +7,24 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
 import simulator
 from targen.cli import base
 from targen.cli.base import app, report_errors
+from targen.errors import TableError
 
 if TYPE_CHECKING:
     from targen.operators.estimate import Estimate, SettingsOf
     from targen.store.completions import Store
     from targen.tasks.spec import TaskSpec
 
+_REHEARSED_AT_MOST = 300
 _SUMS = (
+    "planned",
     "calls",
+    "calls_low",
+    "calls_high",
     "stored",
     "prompt_tokens",
     "output_tokens",
@@ -27,6 +33,8 @@ _SUMS = (
     "cost_usd",
     "batch_usd",
     "most_usd",
+    "low_usd",
+    "high_usd",
 )
 
 
@@ -41,10 +49,12 @@ def estimate(
 ) -> None:
     """Estimate calls, tokens and cost of a task without sending a request.
 
-    The task runs on the simulator. Completions in the store are not counted.
+    Calls come from the plan, tokens from the prompts of a rehearsal on the simulator with few rows.
+    Completions in the store are used and not counted.
     """
     spec = base.task(task, rows)
-    with closing(base.store(make=True)) as opened:
+    status = Console(stderr=True).status("Rehearsing a few rows on the simulator ...")
+    with closing(base.store(make=True)) as opened, status:
         found = estimated(spec, opened)
     lines = [
         {"step": step, **asdict(asked)} for step, asks in found.steps.items() for asked in asks
@@ -67,9 +77,23 @@ def estimated(spec: "TaskSpec", store: "Store") -> "Estimate":
         StoreError: the completion store cannot be read.
         SpecError: the price file cannot be read.
     """
-    from targen.operators.estimate import rehearse  # noqa: PLC0415 - a quick command needs none
+    from targen.operators import estimate as estimating  # noqa: PLC0415 - a quick command needs none
 
-    return asyncio.run(rehearse(spec, _settings(spec), store, simulator.complete))
+    rows = _rows_of_last_run(spec)
+    return asyncio.run(estimating.estimate(spec, _settings(spec), store, simulator.complete, rows))
+
+
+def _rows_of_last_run(spec: "TaskSpec") -> int | None:
+    """Return the rows of the last report, if the model of the settings made them."""
+    from targen.steps import QUALITY_REPORT  # noqa: PLC0415 - a quick command needs none
+
+    try:
+        report = base.tables().read_json(QUALITY_REPORT, spec.name)
+    except TableError:
+        return None
+    if report is None or base.settings().model not in report["models"]:
+        return None
+    return min(int(report["rows_asked"]), _REHEARSED_AT_MOST)
 
 
 def _settings(spec: "TaskSpec") -> "SettingsOf":
@@ -103,14 +127,18 @@ def _total(lines: list[dict[str, Any]]) -> dict[str, Any]:
 def _show(
     spec: "TaskSpec", found: "Estimate", lines: list[dict[str, Any]], total: dict[str, Any]
 ) -> None:
-    from targen.cli.base import table, usd  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.base import plural, table, usd  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EMBEDDED_MODEL  # noqa: PLC0415
 
+    guessed = any(line["basis"] == "assumption" for line in lines)
+    rows = [*lines, {"step": "in all", "model": "", "prefix_tokens": "", **total}]
     shown = [
         {
             "step": line["step"],
             "model": line["model"],
+            "plan": line["planned"],
             "calls": line["calls"],
+            **({"range": f"{line['calls_low']:,}-{line['calls_high']:,}"} if guessed else {}),
             "in the store": line["stored"],
             "tokens in": line["prompt_tokens"],
             "prefix": line["prefix_tokens"],
@@ -118,20 +146,11 @@ def _show(
             "live": usd(line["cost_usd"]),
             "batch": usd(line["batch_usd"]),
         }
-        for line in [*lines, {"step": "in all", "model": "", "prefix_tokens": "", **total}]
+        for line in rows
     ]
-    typer.echo(f"{spec.name}, {spec.rows} rows by recipe {spec.recipe.name}:\n")
+    typer.echo(f"{spec.name}, {plural(spec.rows, 'row')} by recipe {spec.recipe.name}:\n")
     table(shown, list(shown[0]), foot=True)
-    most = ""
-    if total["most_usd"]:
-        most = (
-            f" A live run costs at most {usd(total['most_usd'])}: if every answer has "
-            "max_output_tokens."
-        )
-    typer.echo(
-        "\nEstimated with the simulator, at four bytes per token. A real model's answers have "
-        f"other lengths, and may need more or fewer retries.{most}"
-    )
+    typer.echo(f"\n{_basis(lines, found.rehearsed)}{_range(total, guessed)}")
     typer.echo(_cache(total))
     if any(line["model"] == EMBEDDED_MODEL for line in lines):
         typer.echo(
@@ -142,6 +161,39 @@ def _show(
         typer.echo(
             f"The price of {model} at {endpoint} is unknown. Add it to the file in TARGEN_PRICES."
         )
+
+
+def _basis(lines: list[dict[str, Any]], rows: int) -> str:
+    """Return where the figures come from."""
+    from targen.cli.base import plural  # noqa: PLC0415 - a quick command needs none
+    from targen.operators.estimate import AT_MOST, EXPECTED  # noqa: PLC0415
+
+    bases = {line["basis"] for line in lines}
+    words = (
+        "`plan`: the requests if every answer is usable. `calls`: with those for rejected items. "
+        f"Tokens are from the real prompts of {plural(rows, 'row')}, at four bytes a token. "
+    )
+    if "history" in bases:
+        words += "Rejected items and tokens are those of the answers in the store. "
+    if "assumption" in bases:
+        words += (
+            "No run of this model with this task is stored: `calls` assumes that "
+            f"{EXPECTED:.0%} of the items are rejected, `range` none to {AT_MOST:.0%}, and that "
+            "answers are as long as the simulator's. A run of 20 rows replaces these guesses. "
+        )
+    if "simulator" in bases:
+        words += "Rejected items are those of the simulator. "
+    return words
+
+
+def _range(total: dict[str, Any], guessed: bool) -> str:
+    from targen.cli.base import usd  # noqa: PLC0415 - a quick command needs none
+
+    if not total["most_usd"]:
+        return ""
+    words = f"Live, this costs {usd(total['low_usd'])} to {usd(total['high_usd'])}, " * guessed
+    words += "at most " if guessed else "Live, this costs at most "
+    return f"{words}{usd(total['most_usd'])} if every answer has max_output_tokens."
 
 
 def _cache(total: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, report_errors
+from targen.cli.base import app, plural, report_errors
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="superglue, instructions (chat), parquet or jsonl. By default superglue for the "
-            "eight SuperGLUE tasks and tasks that extend them, else jsonl.",
+            help="superglue, instructions (chat), preference (pairs), parquet, jsonl, csv or "
+            "tsv. By default superglue for the eight SuperGLUE tasks and tasks that extend them, "
+            "else jsonl.",
             show_default=False,
         ),
     ] = None,
@@ -70,7 +71,8 @@ def export(
 
 def _tell(made: "Exported") -> None:
     for path, count in made.rows.items():
-        typer.echo(f"{made.folder / path}: {count} rows")
+        noun = "pair" if made.pairs else "row"
+        typer.echo(f"{made.folder / path}: {plural(count, noun)}")
     if made.simulated:
         from targen.quality.report import BANNER  # noqa: PLC0415 - slow to import
 

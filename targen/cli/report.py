@@ -177,7 +177,7 @@ def gather(
     mapped = references.mapped(spec, spec.reference, columns, options.labels)
     rows = imports.shaped(read, spec, mapped, to_report=True)
     gold = references.of(spec, reference, columns, options.labels)
-    pair = spec.twin.id_field if spec.twin else None
+    pair = spec.pair_field
     return for_task(
         spec,
         {CORRECTED_SET: rows},

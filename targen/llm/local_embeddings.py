@@ -44,7 +44,8 @@ def _model(name: str) -> Any:
         ) from error
     try:
         return SentenceTransformer(name)
-    except (OSError, ValueError, RuntimeError) as error:
+    # A name is looked up on the hub, whose client raises its own exceptions.
+    except Exception as error:
         raise EndpointError(
             f"The sentence-transformers model {name!r} cannot be loaded: {error}. Check the name "
             "in TARGEN_EMBEDDING_MODEL, or give the path of a downloaded model."

@@ -15,6 +15,7 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     attributes,
     bootstrap,
     contexts,
+    contrast,
     correction,
     draw,
     example_growth,

@@ -57,7 +57,9 @@ class Plan:
     """
 
     def __init__(self, spec: TaskSpec, per_call: int) -> None:
-        self._labels: list[str | None] = list(spec.labels) if spec.answer.kind == "class" else []
+        # Each slot of contrast sets has all labels.
+        dealt = spec.answer.kind == "class" and not spec.contrast
+        self._labels: list[str | None] = list(spec.labels) if dealt else []
         self._labels = self._labels or [None]
         self._sets = spec.label_sets
         self._planned = spec.planned

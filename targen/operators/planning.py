@@ -180,7 +180,7 @@ def _instances(
 
 def _groups(spec: TaskSpec, per_call: int) -> Counter[int]:
     """Return slots per call -> number of calls that cover all slots; see `Plan.groups`."""
-    labels = len(spec.labels) if spec.answer.kind == "class" else 1
+    labels = len(spec.labels) if spec.answer.kind == "class" and not spec.contrast else 1
     share, more = divmod(spec.slots_wanted, labels)
     found: Counter[int] = Counter()
     # Slots go to labels in blocks, so some labels have one slot more than others.
@@ -218,6 +218,9 @@ def _corrected(
     spec: TaskSpec, operator: Operator, params: Any, above: Plans, made: Planned, disputed: float
 ) -> None:
     made.items = rows = above[LABELS].items
+    if operator.name == "panel":
+        for reader in params.readers:
+            made.calls.update(_readings(spec, rows, reader.per_call))
     if operator.name != "self_correct":
         return
     always = params.ask == "always" or params.policy != "majority"

@@ -71,7 +71,6 @@ class _Context:
     context_id: str | None
     block: dict[str, Any] | None
     rows: list[Row] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
     gists: list[str] = field(default_factory=list)
     first_gists: tuple[str, ...] = ()
     asked: int = 0
@@ -86,11 +85,14 @@ class _Group:
     Attributes:
         index: place among the groups, from 0.
         page: number of the next page.
+        seen: keys of the texts of all its seeds. A small model writes the same text for several
+            contexts of one request.
     """
 
     index: int
     contexts: list[_Context]
     page: int = 0
+    seen: set[str] = field(default_factory=set)
 
     @property
     def open(self) -> list[_Context]:
@@ -292,11 +294,11 @@ class Pages:
             if fields is None:
                 continue
             key = text_key(fields)
-            if key in context.seen:
-                detail = "comes twice in its context"
+            if key in group.seen:
+                detail = "comes twice in contexts that share a request"
                 result.rejected.append(rejection("duplicate", detail, item, outcome.request_id))
                 continue
-            context.seen.add(key)
+            group.seen.add(key)
             context.gists.append(_gist(fields))
             seed_id = ids.seed_id(context.context_id, wanted.kind, fields)
             row = seed_row(

@@ -50,7 +50,10 @@ def pairs(
         entries: key of the prompt's list, `slots` or `items`.
         number: key of an item's number, `slot` or `item`.
     """
-    asked = [e for e in prompt_data(completion).get(entries, [{}]) if isinstance(e, dict)]
+    data = prompt_data(completion)
+    shared = data.get("shared")
+    common = shared if isinstance(shared, dict) else {}
+    asked = [{**common, **e} for e in data.get(entries, [{}]) if isinstance(e, dict)]
     answered = _items(completion)
     matched = [(e, i) for e in asked for i in answered if e.get(number) == i.get(number)]
     return matched + [(e, i) for e in asked for i in answered if (e, i) not in matched]
@@ -120,8 +123,8 @@ def seed(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -
             entry.get(name) == value for name, value in typed.items()
         ):
             numbered = contexts.get(entry.get("context"))
-            shown = block if numbered is None else {"context": numbered}
-            yield from _context_shown(item, lineage, shown)
+            place = block if numbered is None else {"context": numbered}
+            yield from _context_shown(item, lineage, place)
             return
     yield "fields", NOT_IN_COMPLETION
 
@@ -249,7 +252,9 @@ def _label_fits(
         return True
     if isinstance(intended, list):
         return sorted(entry.get("labels", [])) == sorted(intended)
-    known = (label, answer.get("label"), entry.get("answer"), answer.get("answer"))
+    # In a contrast set, each entry has a label, and the answers repeat none.
+    own = answer.get("label") or entry.get("label")
+    known = (label, own, entry.get("answer"), answer.get("answer"))
     named = [one for one in known if one is not None]
     return not named or intended in named
 

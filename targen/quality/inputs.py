@@ -75,6 +75,7 @@ class ReportInputs:
             texts).
         pair_field: rows with the same value in this field are similar on purpose (such as
             `pair_id` of axg) and do not count as duplicates of each other.
+        contrast: whether these rows are contrast sets, one row per label.
         code_fields: the fields with program code.
         rows_asked: number of requested rows; None if no number was requested.
         models: names of the models used.
@@ -121,6 +122,7 @@ class ReportInputs:
     ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     pair_field: str | None = None
+    contrast: bool = False
     code_fields: tuple[str, ...] = ()
     rows_asked: int | None = None
     models: tuple[str, ...] = ()
@@ -188,7 +190,8 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
         "planned": {name: tuple(values) for name, values in spec.planned.items()},
         "ways": _ways(spec),
         "options": (answer.choices,) if answer.choices else tuple(answer.options),
-        "pair_field": spec.twin.id_field if spec.twin else None,
+        "pair_field": spec.pair_field,
+        "contrast": spec.contrast,
         "code_fields": tuple(sorted(code_fields(spec))),
         "rows_asked": spec.wanted_rows,
         "votes": getattr(annotation, "votes", 1),

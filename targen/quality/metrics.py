@@ -207,6 +207,15 @@ _REGISTRY: Final = (
     _share("constraint_met", "panel", "other", "readings that find the constraint met",
            "share of readings that say that a row meets the constraint of its label",
            "readings that say so / readings that say either", "", "higher"),
+    _share("set_consistency", "contrast", "other", "contrast sets with all rows right",
+           "share of contrast sets on which a reader, or a student that has not seen the set, is "
+           "right about every row", "sets with all rows right / sets; readers: intended labels, "
+           "all sets; student: final labels, kept sets, TF-IDF and logistic regression",
+           "whether the edits are small", "higher", "Gardner et al. 2020"),
+    _share("set_changed", "contrast", "other", "words changed within a contrast set",
+           "share of words that differ between the first row of a set and another one",
+           "1 - 2 * matching words / words of both, in the fields that differ",
+           "whether the label follows from the change", "lower"),
     _share("dropped_share", "agreement", "agreement", "rows dropped by correction",
            "share of rows that correction dropped", "dropped / (kept + dropped)"),
     _share("label_noise", "noise", "agreement", "estimated label errors",

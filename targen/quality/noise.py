@@ -223,7 +223,8 @@ def readings_of(inputs: ReportInputs) -> pl.DataFrame:
     names = {f"{name}_label": name for name in READINGS}
     if has_panel(inputs):
         return readings_table(inputs)
-    paired = inputs.pair_field is not None and INSTANCES in inputs.tables
+    # The rows of a contrast set have different labels.
+    paired = inputs.pair_field is not None and INSTANCES in inputs.tables and not inputs.contrast
     known = "instance_id" in inputs.rows.columns
     ids = ["instance_id"] if known else []
     final = pl.col("label")

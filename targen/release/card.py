@@ -17,7 +17,7 @@ from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import ReleaseInputs
-from targen.release.rows import label_counts, one_line, reviewed_rows
+from targen.release.rows import READINGS, label_counts, one_line, reviewed_rows
 from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
@@ -107,7 +107,32 @@ def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
     ]
     for name in parts:
         lines += [f"      - split: {name}", f"        path: data/{name}.parquet"]
-    return "\n".join(lines)
+    return "\n".join([*lines, *features(spec, next(iter(parts.values())))])
+
+
+def features(spec: TaskSpec, rows: pl.DataFrame) -> list[str]:
+    """Return the lines of the header that give the columns' types to `load_dataset`.
+
+    Labels are stored as names. With these lines, `datasets` reads them as `ClassLabel`, which has
+    names and ids. Ids follow the order of the labels in the task.
+    """
+    lines = ["dataset_info:", "  features:"]
+    for name, dtype in rows.schema.items():
+        lines.append(f"    - name: {json.dumps(name)}")
+        if name in READINGS and spec.labels:
+            several = dtype == pl.List(pl.String)
+            indent = "        " if several else "      "
+            lines += ["      list:"] if several else []
+            lines += [f"{indent}dtype:", f"{indent}  class_label:", f"{indent}    names:"]
+            lines += [
+                f'{indent}      "{number}": {_quoted(label)}'
+                for number, label in enumerate(spec.labels)
+            ]
+        elif dtype == pl.List(pl.String):
+            lines.append("      list: string")
+        else:
+            lines.append(f"      dtype: {'int64' if dtype == pl.Int64 else 'string'}")
+    return lines
 
 
 def task_category(spec: TaskSpec) -> str:

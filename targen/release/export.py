@@ -4,24 +4,25 @@ Each export overwrites the previous one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import polars as pl
 
 from targen.errors import TableError, TargenError
 from targen.release import instructions, superglue
-from targen.release.rows import finished, json_lines
+from targen.release.pairs import Pairs, no_pairs
+from targen.release.rows import finished, json_lines, separated
 from targen.release.splits import divide, mix
 from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
 from targen.tasks.spec import TaskSpec
 
-Form = Literal["superglue", "instructions", "parquet", "jsonl"]
-FORMS: Final[tuple[Form, ...]] = ("superglue", "instructions", "parquet", "jsonl")
+Form = Literal["superglue", "instructions", "preference", "parquet", "jsonl", "csv", "tsv"]
+FORMS: Final[tuple[Form, ...]] = get_args(Form)
 WHOLE: Final = "all"
 """Name of the file if rows are not split."""
 SOURCES: Final = "sources"
@@ -30,7 +31,7 @@ MIXTURE: Final = "mixture"
 
 _NAMES: Final = {WHOLE, *superglue.FILES, *superglue.FILES.values()}
 _OURS: Final = frozenset(
-    [f"{name}.{suffix}" for name in _NAMES for suffix in ("jsonl", "parquet")]
+    [f"{name}.{suffix}" for name in _NAMES for suffix in ("jsonl", "parquet", "csv", "tsv")]
     + [f"{SOURCES}/{name}.jsonl" for name in _NAMES]
     + [f"{f.folder}/{name}.jsonl" for f in superglue.FORMATS.values() for name in _NAMES]
 )
@@ -47,11 +48,13 @@ class Exported:
         folder: their folder.
         rows: file, relative to the folder -> number of rows.
         simulated: tasks whose rows were made by the simulator.
+        pairs: whether the files have preference pairs instead of rows.
     """
 
     folder: Path
     rows: dict[str, int]
     simulated: tuple[str, ...] = ()
+    pairs: bool = False
 
 
 def parts_of(spec: TaskSpec, tables: Tables, *, whole: bool = False) -> Parts:
@@ -80,8 +83,12 @@ def export(
     if form == "superglue":
         superglue.format_of(spec)
     parts = parts_of(spec, tables, whole=whole)
-    made, counts = _files(spec, form, parts)
-    return _put(out / spec.name, made, counts, _simulated([spec], tables))
+    if form == "preference":
+        made, counts = _pairs(spec, tables, parts)
+    else:
+        made, counts = _files(spec, form, parts)
+    written = _put(out / spec.name, made, counts, _simulated([spec], tables))
+    return replace(written, pairs=form == "preference")
 
 
 def export_mixture(
@@ -147,6 +154,10 @@ def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], 
     if form == "jsonl":
         made = {f"{name}.jsonl": json_lines(p.iter_rows(named=True)) for name, p in parts.items()}
         return made, {f"{name}.jsonl": part.height for name, part in parts.items()}
+    if form in ("csv", "tsv"):
+        separator = "," if form == "csv" else "\t"
+        made = {f"{name}.{form}": separated(part, separator) for name, part in parts.items()}
+        return made, {f"{name}.{form}": part.height for name, part in parts.items()}
     if form == "superglue":
         lines = superglue.files(spec, parts)
         one_file = superglue.format_of(spec).one_file
@@ -165,6 +176,17 @@ def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], 
         ids = ({"task": spec.name, "instance_id": row_id} for row_id in part["instance_id"])
         made[f"{SOURCES}/{Path(path).name}"] = json_lines(ids)
     return made, counts
+
+
+def _pairs(spec: TaskSpec, tables: Tables, parts: Parts) -> tuple[dict[str, bytes], dict[str, int]]:
+    """Return the files of preference pairs; a pair is in the split of its row."""
+    pairs = Pairs(spec, tables)
+    found = {f"{name}.jsonl": list(pairs.of(part)) for name, part in parts.items()}
+    found = {path: lines for path, lines in found.items() if lines}
+    if not found:
+        raise no_pairs(spec)
+    made = {path: json_lines(lines) for path, lines in found.items()}
+    return made, {path: len(lines) for path, lines in found.items()}
 
 
 def parquet(rows: pl.DataFrame) -> bytes:

@@ -76,7 +76,7 @@ def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
         return _FREE[wording], "\n\n".join(text for text in user if text), row["output"]
     *others, last = given
     description = spec.fields[last].description.rstrip(".") or spec.title
-    wish = _WRITE[wording].format(field=_readable(last), description=description)
+    wish = _WRITE[wording].format(field=readable(last), description=description)
     shown = _shown(row, others)
     return _about(spec), f"{shown}\n\n{wish}" if shown else wish, _text(row[last], "\n\n")
 
@@ -95,7 +95,7 @@ def _asked(spec: TaskSpec, wording: int) -> list[str]:
     """Return the question and the form of the answer."""
     answer = spec.answer
     if answer.kind == "span":
-        how = _ENTRY_OF[wording].format(choices=_readable(answer.choices or ""))
+        how = _ENTRY_OF[wording].format(choices=readable(answer.choices or ""))
     else:
         lines = [f"- {name}: {text}" for name, text in spec.label_definitions.items()]
         how = "\n".join([(_SOME_OF if answer.kind == "multi" else _ONE_OF)[wording], *lines])
@@ -108,10 +108,10 @@ def _shown(row: Row, names: list[str]) -> str:
         value = row[name]
         if isinstance(value, list):
             value = "".join(f"\n- {entry}" for entry in value)
-            lines.append(f"{_readable(name)}:{value}")
+            lines.append(f"{readable(name)}:{value}")
         # An optional field may be empty.
         elif value not in (None, ""):
-            lines.append(f"{_readable(name)}: {value}")
+            lines.append(f"{readable(name)}: {value}")
     return "\n".join(lines)
 
 
@@ -125,5 +125,6 @@ def _text(value: Any, between: str) -> str:
     return between.join(value) if isinstance(value, list) else str(value)
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
+    """Return a field's name as words."""
     return name.replace("_", " ")

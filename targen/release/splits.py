@@ -55,8 +55,8 @@ def together(
         pairs = near_pairs([joined(rows, [name]) for name in texts])
         for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
             _union(parent, first, second)
-    if spec.twin:
-        _tie_equal(parent, rows[spec.twin.id_field].to_list())
+    if spec.pair_field is not None:
+        _tie_equal(parent, rows[spec.pair_field].to_list())
     if instances is not None and spec.seeds and spec.seeds.kind in OWN_SEEDS:
         seeds = instances.select("instance_id", "seed_id")
         named = rows.select("instance_id").join(

@@ -1,6 +1,7 @@
 """Checks across the keys of a task: names that must exist, and keys that require each other."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -192,8 +193,43 @@ def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
             f"uses '{chosen[CONTEXTS].name}', which needs terms, but its `vocabularies` is none",
         ),
     ]
+    if chosen[INSTANCES].contrast:
+        _, writing = resolve(recipe.choice(INSTANCES), INSTANCES)
+        unmet += _unmet_by_contrast(spec, writing.id_field, writing.edits)  # type: ignore[attr-defined]
     found += [f"{where}: the recipe '{recipe.name}' {text}" for applies, text in unmet if applies]
     return found
+
+
+def _unmet_by_contrast(
+    spec: TaskSpec, id_field: str, edits: Sequence[str]
+) -> list[tuple[bool, str]]:
+    """Return what contrast sets need, with whether the task lacks it."""
+    field = spec.fields.get(id_field)
+    numbered = field is not None and field.derived and field.type == "integer"
+    unknown_fields = [name for name in edits if name not in spec.fields]
+    hint = nearest(unknown_fields[0], spec.fields) if unknown_fields else ""
+    return [
+        (
+            spec.answer.kind != "class",
+            "makes contrast sets, one row per label: it needs an answer of kind class",
+        ),
+        (spec.twin is not None, "makes contrast sets, which have no twins: remove `twin`"),
+        (
+            not numbered,
+            f"numbers its contrast sets in the field '{id_field}': add `{id_field}: {{description: "
+            "number of the contrast set, type: integer, derived: true}` to `fields`",
+        ),
+        (
+            bool(unknown_fields),
+            f"may edit the field '{(unknown_fields or [''])[0]}', which the task does not have; "
+            f"{hint}",
+        ),
+        (
+            spec.rows < len(spec.labels),
+            f"makes sets of {len(spec.labels)} rows, one per label: `rows` must be at least "
+            f"{len(spec.labels)}",
+        ),
+    ]
 
 
 def seed_warnings(spec: TaskSpec) -> list[str]:

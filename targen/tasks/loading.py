@@ -353,7 +353,7 @@ def _plan_of(recipe: Recipe) -> dict[str, Any]:
     _, correction = resolve(recipe.choice(CORRECTED_SET), CORRECTED_SET)
     return {
         "per_slot": contexts.per_slot,
-        "contrast": writer.contrast,
+        "set_field": getattr(instances, "id_field", None) if writer.contrast else None,
         "per_call": int(getattr(instances, "per_call", 1)),
         "drops": getattr(correction, "policy", None) != "keep"
         or getattr(correction, "drop_flawed", False),

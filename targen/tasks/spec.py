@@ -57,7 +57,7 @@ class Attached:
 
     Attributes:
         drops: whether the recipe's correction may drop rows.
-        contrast: whether each slot is a set with one row per label.
+        set_field: the field with the number of a contrast set; None if the recipe makes none.
     """
 
     source: Path
@@ -70,7 +70,7 @@ class Attached:
     elsewhere_files: dict[str, Path]
     seed_rows: list[dict[str, Any]]
     given_rows: list[dict[str, Any]]
-    contrast: bool = False
+    set_field: str | None = None
 
 
 class TaskSpec(BaseModel):
@@ -216,7 +216,8 @@ class TaskSpec(BaseModel):
     def planned_labels(self) -> list[Any]:
         """The inputs of the plan's labels, for step digests."""
         answer = self.answer
-        return [answer.kind, list(self.labels), answer.at_least, answer.at_most, self.per_call]
+        sets = [answer.at_least, answer.at_most]
+        return [answer.kind, list(self.labels), *sets, self.per_call, self.contrast]
 
     @property
     def per_slot(self) -> bool:
@@ -241,7 +242,12 @@ class TaskSpec(BaseModel):
     @property
     def contrast(self) -> bool:
         """Whether each slot is a contrast set: one row per label, with minimal edits."""
-        return self._attached.contrast
+        return self._attached.set_field is not None
+
+    @property
+    def pair_field(self) -> str | None:
+        """The derived field with the number of a row's pair or contrast set; None without them."""
+        return self.twin.id_field if self.twin else self._attached.set_field
 
     @property
     def unit(self) -> int:
@@ -260,11 +266,13 @@ class TaskSpec(BaseModel):
         """Rows that `instances` makes: `rows` plus headroom, rounded up to a multiple of `unit`.
 
         The default headroom is an eighth of the rows, at least six per label but not more than
-        `rows`, and 0 if the recipe's correction never drops rows.
+        `rows`; three quarters of the rows for contrast sets, of which one row costs the whole set;
+        0 if the recipe's correction never drops rows.
         """
         headroom = self.headroom
         if headroom is None:
             spare = max(-(-self.rows // 8), 6 * len(self.labels))
+            spare = max(spare, self.rows * 3 // 4) if self.contrast else spare
             headroom = min(spare, self.rows) if self._attached.drops else 0
         total = self.rows + headroom
         return total + -total % self.unit
@@ -286,7 +294,7 @@ class TaskSpec(BaseModel):
         Without headroom, an eighth of the slots is added to replace slots that fail.
         """
         wanted = self.slots_wanted
-        if self.wanted_instances <= self.rows + -self.rows % self.unit:
+        if self.contrast or self.wanted_instances <= self.rows + -self.rows % self.unit:
             wanted += -(-wanted // 8)
         labels = len(self.labels) if self.answer.kind == "class" and not self.contrast else 1
         last = call_range(-(-wanted // labels) - 1, self.per_call)

@@ -78,6 +78,16 @@ def test_every_line_has_its_source(tmp_path: Path) -> None:
     assert len(lines(tmp_path / "export/rte/sources/val.jsonl")) == 4
 
 
+def test_tables_for_spreadsheets(tmp_path: Path, tables) -> None:
+    told("rte", "--format", "csv")
+    told("rte", "--format", "tsv", "--whole")
+    folder = tmp_path / "export" / "rte"
+    assert {path.name for path in folder.iterdir()} == {"all.tsv"}
+    read = pl.read_csv(folder / "all.tsv", separator="\t", infer_schema=False)
+    assert read.height == 40
+    assert set(read["instance_id"]) == set(tables.read("corrected_set", "rte").table["instance_id"])
+
+
 @pytest.mark.parametrize("form", ["parquet", "jsonl"])
 def test_plain_tables_hold_the_same_rows(tmp_path: Path, form: str, tables) -> None:
     told("rte", "--format", form, "--output", "elsewhere")
@@ -126,7 +136,7 @@ def test_rows_of_the_embedded_model_are_called_what_they_are(tables) -> None:
         ([], "Give one task, or several"),
         (["rte", "--tasks", "rte"], "Give one task, or several"),
         (["rtee"], "no task 'rtee'; did you mean 'rte'?"),
-        (["rte", "--format", "csv"], "Choose one of superglue, instructions, parquet, jsonl"),
+        (["rte", "--format", "xlsx"], "Choose one of superglue, instructions, preference, parquet"),
         (["rte", "--weights", "1"], "apply to a mixture"),
         (["--tasks", "rte,rte"], "name each task once"),
         (["--tasks", "rte,,copa"], "name each task once"),

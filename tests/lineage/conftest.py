@@ -20,6 +20,7 @@ TASKS = {
     "rte-data-creator": 12,
     "inbox": 6,
     "rte-panel": 8,
+    "rte-contrast": 8,
     "stories-hierarchical": 4,
 }
 

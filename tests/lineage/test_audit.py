@@ -338,13 +338,11 @@ def test_a_changed_reading_of_a_panel_is_named(
     metadata.pop("ARROW:schema", None)
     rows = frame.to_dicts()
     row = rows[0]
+    first = next(one for one in row["readings"] if one["reader"] == "first")
+    changed, name = (row, column) if part is None else (first, part)
     if value == "other":
-        value = "entailment" if row["label"] == "not_entailment" else "not_entailment"
-    if part is None:
-        row[column] = value
-    else:
-        first = next(one for one in row["readings"] if one["reader"] == "first")
-        first[part] = value
+        value = "entailment" if changed[name] == "not_entailment" else "not_entailment"
+    changed[name] = value
     pl.DataFrame(rows, schema=frame.schema).write_parquet(path, metadata=metadata)
     (made,) = opened(data).audit("rte-panel", [row["instance_id"]])
     assert says in "\n".join(map(str, made.findings))

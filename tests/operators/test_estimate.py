@@ -8,9 +8,9 @@ import pytest
 
 import simulator
 from targen.llm.engine import Engine
-from targen.llm.settings import EngineSettings
+from targen.llm.settings import EMBEDDED_ENDPOINT, EMBEDDED_MODEL, EngineSettings
 from targen.operators import run_step
-from targen.operators.estimate import Estimate, rehearse
+from targen.operators.estimate import Estimate, estimate
 from targen.steps import UPSTREAM
 from targen.store.completions import Store
 from targen.tasks.spec import TaskSpec
@@ -19,10 +19,13 @@ from tests.support.specs import MOOD, real_task, spec_of
 EMBEDDED = EngineSettings()
 
 
-def estimated(spec: TaskSpec, url: str, settings: EngineSettings = EMBEDDED) -> Estimate:
+def estimated(
+    spec: TaskSpec, url: str, settings: EngineSettings = EMBEDDED, rows: int | None = None
+) -> Estimate:
     store = Store(url)
     try:
-        return asyncio.run(rehearse(spec, lambda step, name: settings, store, simulator.complete))
+        made = estimate(spec, lambda step, name: settings, store, simulator.complete, rows)
+        return asyncio.run(made)
     finally:
         store.close()
 
@@ -65,6 +68,46 @@ def test_the_estimate_is_near_what_the_run_asks(name: str, tmp_path: Path) -> No
     again = estimated(spec, url)
     assert sum(calls(again).values()) == 0
     assert again.steps["instances"][0].stored >= real["instances"][0]
+
+
+@pytest.mark.parametrize("name", ["rte", "rte-attrprompt", "instructions"])
+def test_a_short_rehearsal_foretells_a_long_run(name: str, tmp_path: Path) -> None:
+    spec, url = real_task(name, 90), f"sqlite:///{tmp_path}/s.db"
+    told = estimated(spec, url, rows=30)
+    assert told.rehearsed in (30, 60, 90)
+    real = asyncio.run(really(spec, url))
+    sums = [sum(numbers) for numbers in zip(*real.values(), strict=True)]
+    assert told.totals().calls == pytest.approx(sums[0], rel=0.1)
+    assert told.totals().tokens == pytest.approx(sums[1], rel=0.15)
+
+
+def test_a_real_models_calls_are_those_of_the_plan(tmp_path: Path, prices: float) -> None:
+    # The simulator fails every note, so its run would need other calls.
+    text = MOOD.replace("{description: the note}", "{description: the note, max_words: 1}")
+    spec = spec_of(tmp_path / "tasks", text, 60)
+    settings = EngineSettings(model="m", endpoint_name="test")
+    told = estimated(spec, f"sqlite:///{tmp_path}/s.db", settings)
+    (instances,) = told.steps["instances"]
+    wanted = spec.wanted_instances
+    assert instances.planned == instances.calls_low == -(-wanted // 2)
+    assert instances.calls_low < instances.calls < instances.calls_high
+    assert instances.basis == "assumption"
+    assert instances.low_usd is not None and instances.high_usd is not None
+    assert instances.low_usd < (instances.cost_usd or 0) < instances.high_usd
+
+
+def test_stored_answers_of_a_model_are_its_history(tmp_path: Path, prices: float) -> None:
+    spec, url = spec_of(tmp_path / "tasks", MOOD, 16), f"sqlite:///{tmp_path}/s.db"
+    asyncio.run(really(spec, url))
+    # A paid model that gave the simulator's answers.
+    settings = EngineSettings(model=EMBEDDED_MODEL, endpoint_name=EMBEDDED_ENDPOINT)
+    more = spec.model_copy(update={"rows": 160})
+    told = estimated(more, url, settings, rows=16)
+    for step in ("instances", "labels"):
+        (asked,) = told.steps[step]
+        assert asked.basis == "history" and asked.calls_low == asked.calls_high == asked.calls
+        assert 0 < asked.stored < asked.calls
+    assert estimated(spec, url, settings).totals().calls == 0
 
 
 def test_more_rows_cost_what_is_missing(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ TASKS = (
     "record",  # a span
     "rte",
     "rte-attrprompt",
+    "rte-contrast",
     "rte-data-creator",
     "rte-panel",
     "rte-targen-paper",
@@ -57,6 +58,7 @@ COVERED_UPSTREAM = {
     (SEEDS, "expand"): {"answer.kind", "answer.at_least", "answer.at_most", "per_call", "per_slot"},
     (SEEDS, "llm_per_context"): {"per_slot"},
     (INSTANCES, "label_constrained"): {"per_slot"},
+    (INSTANCES, "contrast"): {"per_slot"},
     (INSTANCES, "select_by_logprob"): {"per_slot"},
     (INSTANCES, "compose"): {"per_slot"},
 }

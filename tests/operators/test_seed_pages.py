@@ -274,3 +274,23 @@ def test_recipes_of_papers_draw_no_anchors():
         spec = real_task(name)
         _, params = resolve(spec.recipe.choice("seeds"), "seeds")
         assert params.anchors is expected
+
+
+async def test_a_text_that_comes_in_two_contexts_of_a_request_is_kept_once(tmp_path):
+    def answer(request):
+        block = block_of(request)
+        if "items" not in block:
+            return model_of().answer(request)
+        asked = seeds_asked(block)
+        return {
+            "items": [
+                {"item": item, "event": f"event {place} of page {request.sample}"}
+                for item, _, place in asked
+            ]
+        }
+
+    _, seeds, _ = await made(spec_of(tmp_path, GROWING, 12), ScriptedModel(answer))
+    texts = seeds.table.filter(seeds.table["kind"] == "sentence")["fields"].to_list()
+    first = texts[:3]
+    assert len(set(first)) == 3 and texts.count(first[0]) <= 2  # once in each group
+    assert set(seeds.rejected["reason"]) == {"duplicate"}

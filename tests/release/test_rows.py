@@ -1,9 +1,14 @@
 """The columns that leave, and tables that are of another edition of the task."""
 
+import csv
+import io
+import json
+
+import polars as pl
 import pytest
 
 from targen.errors import TableError
-from targen.release.rows import finished, label_counts
+from targen.release.rows import finished, label_counts, separated
 from tests.support.samples import corrected, corrected_of
 from tests.support.specs import real_task
 
@@ -44,3 +49,18 @@ def test_a_column_or_a_label_that_the_task_no_longer_has_is_an_error():
         finished(spec, rows.drop("hypothesis"))
     with pytest.raises(TableError, match="rte has the label 'neutral'"):
         finished(spec, corrected_of("cb")[1])
+
+
+def test_no_cell_is_a_formula_and_lists_stay_readable() -> None:
+    texts = ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1", " =1", "a=1", 'say "hi", x', "a\nb", None, ""]
+    table = pl.DataFrame(
+        {"text": texts, "number": [-1] * len(texts), "parts": [["=a", 'b"']] * len(texts)}
+    )
+    for separator in (",", "\t"):
+        text = separated(table, separator).decode()
+        read = list(csv.reader(io.StringIO(text), delimiter=separator))
+        assert read[0] == ["text", "number", "parts"] and len(read) == len(texts) + 1
+        for text, row in zip(texts, read[1:], strict=True):
+            assert not row[0].lstrip().startswith(("=", "+", "-", "@"))
+            assert row[0].removeprefix("'") == (text or "")
+            assert row[1] == "-1" and json.loads(row[2]) == ["=a", 'b"']
