@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
     for sentence in unknown_variables():
         sys.stderr.write(f"warning: {sentence}\n")
+    # A closed terminal interrupts the run as Ctrl-C does, except under nohup.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         if options.release:
             return release(options.release, options.strict)
