@@ -270,7 +270,7 @@ def _contract(asset: AssetKey, found: list[str]) -> AssetCheckResult:
         asset_key=asset,
         passed=not found,
         description="; ".join(found[:3]) if found else None,
-        metadata={"violations": len(found), "found": _listed(found)},
+        metadata={"violations": len(found), **_listed(found)},
     )
 
 
@@ -283,10 +283,14 @@ def _statistics(
         passed=not found,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(found[:3]) if found else None,
-        metadata={**figures, "found": _listed(found)},
+        metadata={**figures, **_listed(found)},
     )
 
 
-def _listed(sentences: list[str]) -> MetadataValue:
+def _listed(sentences: list[str]) -> dict[str, MetadataValue]:
+    """Return the sentences as metadata, none without sentences."""
+    if not sentences:
+        return {}
     # Sentences may quote rows, which are untrusted.
-    return MetadataValue.md("\n".join(f"- {markdown.cell(text)}" for text in sentences[:_SHOWN]))
+    lines = [f"- {markdown.cell(text)}" for text in sentences[:_SHOWN]]
+    return {"found": MetadataValue.md("\n".join(lines))}

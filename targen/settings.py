@@ -70,6 +70,12 @@ def _style(variable: str, value: str) -> str:
     return _one_of(variable, value, "full", "plain")
 
 
+def _key_prefix(variable: str, value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", value):
+        raise TargenError(f"{variable} must be names such as nlp or nlp/targen, not {value!r}.")
+    return value
+
+
 def _pages_url(variable: str, value: str) -> str:
     if not re.fullmatch(r"(https?://[^/\s?#]+)?(/[^\s?#]*)?", value):
         raise TargenError(
@@ -266,6 +272,13 @@ class Settings:
         "TARGEN_NIGHTLY_TASKS",
         "Tasks of the nightly schedule: names or patterns, separated by commas.",
         "*",
+    )
+    key_prefix: str = _setting(
+        "TARGEN_KEY_PREFIX",
+        "First parts of the keys of Dagster's assets, separated by slashes, for a deployment that "
+        "has other assets of these names. The default is none.",
+        "",
+        _key_prefix,
     )
     pages_url: str | None = _setting(
         "TARGEN_PAGES_URL",
