@@ -19,6 +19,7 @@ from targen.settings import Settings, variable
 from targen.tasks.yamlfile import nearest
 
 _SECRET: Final = {one.name for one in fields(Settings) if not one.repr}
+_NAME_RULE: Final = "a task needs a name of lower-case letters, digits, `-` and `_`"
 _OWN: Final = {"tasks_dir", "recipes_dir", "data_dir", "key_prefix"}
 """Settings that have an attribute of their own."""
 
@@ -112,11 +113,16 @@ class TargenComponent(Component, Resolvable, Model):
         data = self.data_dir or read.data_dir
         if "://" not in data:
             data = str((project / Path(data).expanduser()).absolute())
-        tasks = _written(self.task) if self.task is not None else folder / str(self.tasks)
+        tasks = folder / str(self.tasks)
+        if self.task is not None:
+            tasks = _written(self.task, folder)
         changes: dict[str, Any] = {"pages_url": pages, "data_dir": data, "tasks_dir": str(tasks)}
         if self.recipes is not None:
             changes["recipes_dir"] = str(folder / self.recipes)
-        return replace(read, **changes, **_parsed(self.settings, folder))
+        settings = replace(read, **changes, **_parsed(self.settings, folder))
+        if self.task is not None:
+            _check(tasks, Path(settings.recipes_dir), folder)
+        return settings
 
 
 def _parsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -139,7 +145,22 @@ def _parsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-def _written(task: Mapping[str, Any]) -> Path:
+def _check(tasks: Path, recipes: Path, folder: Path) -> None:
+    """Check the inline task, so that `dg check defs` finds what is wrong.
+
+    Raises:
+        SpecError: the task is wrong; the message names defs.yaml instead of the written file.
+    """
+    from targen.tasks.loading import load_tasks  # noqa: PLC0415 - only for an inline task
+
+    try:
+        load_tasks(tasks, recipes)
+    except SpecError as error:
+        where = rf"{re.escape(str(tasks))}/[^:]*:\d+: "
+        raise SpecError(re.sub(where, f"{folder}/defs.yaml: task.", str(error))) from None
+
+
+def _written(task: Mapping[str, Any], folder: Path) -> Path:
     """Write an inline task as a file and return its folder, named after the content.
 
     Every process that loads the component writes the same file, also on other machines.
@@ -156,7 +177,7 @@ def _written(task: Mapping[str, Any]) -> Path:
 
     name = task.get("name")
     if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
-        raise SpecError("The task in defs.yaml needs a `name` of lower-case letters and digits.")
+        raise SpecError(f"{folder}/defs.yaml: task.name: {_NAME_RULE}")
     buffer = StringIO()
     YAML(typ="safe").dump(dict(task), buffer)
     content = buffer.getvalue().encode()
@@ -164,9 +185,9 @@ def _written(task: Mapping[str, Any]) -> Path:
     own.mkdir(mode=0o700, exist_ok=True)
     if own.stat().st_uid != os.getuid():
         raise SpecError(f"{own} belongs to another user. Set TMPDIR, or use `tasks`.")
-    folder = own / hashlib.sha256(content).hexdigest()[:16]
-    write_file(folder / f"{name}.yaml", content, "TMPDIR")
-    return folder
+    written = own / hashlib.sha256(content).hexdigest()[:16]
+    write_file(written / f"{name}.yaml", content, "TMPDIR")
+    return written
 
 
 _SCAFFOLD = """\
@@ -205,6 +226,9 @@ attributes:
     contexts:
       what: products and services that people contact support about
     seeds:
-      kind: situation
+      kind: sentence
       what: A situation in which a customer writes to support.
+      fields:
+        situation:
+          description: Describe the situation in one sentence.
 """
