@@ -10,6 +10,7 @@
 
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -36,8 +37,7 @@ def run_dev(webserver: str, arguments: Sequence[str]) -> None:
         webserver: a module that takes the options of `dagster_webserver`.
         arguments: arguments of `dagster dev`.
     """
-    from dagster._cli import dev  # noqa: PLC0415 - slow to import
-
+    dev: Any = import_module("dagster._cli.dev")
     start = dev.open_ipc_subprocess
 
     def started(command: Sequence[str], **options: Any) -> Any:

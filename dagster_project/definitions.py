@@ -64,7 +64,8 @@ def rooted(settings: Settings) -> Settings:
     if settings.tasks_dir != default("tasks_dir") or Path(settings.tasks_dir).is_dir():
         return settings
     unset = [name for name in _FOLDERS if getattr(settings, name) == default(name)]
-    return replace(settings, **{name: str(_ROOT / default(name)) for name in unset})
+    changes: dict[str, Any] = {name: str(_ROOT / default(name)) for name in unset}
+    return replace(settings, **changes)
 
 
 defs = build_defs()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from dagster import Component, ComponentLoadContext, Definitions, Model, Resolvable, scaffold_with
-from dagster.components.resolved.core_models import Resolver
+from dagster.components.resolved.model import Resolver
 from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from pydantic import Field
 
@@ -27,7 +27,7 @@ _OWN: Final = {"tasks_dir", "recipes_dir", "data_dir", "key_prefix"}
 class _Scaffolder(Scaffolder):
     """Writes a `defs.yaml` with a small task in it."""
 
-    def scaffold(self, request: ScaffoldRequest) -> None:  # type: ignore[type-arg]
+    def scaffold(self, request: ScaffoldRequest) -> None:
         """Write the file."""
         if request.scaffold_format != "yaml":
             raise TargenError("TargenComponent is scaffolded as YAML: omit --format.")

@@ -66,7 +66,7 @@ class FileComputeLogManager(LocalComputeLogManager):
                 else:
                     stack.enter_context(redirect_to_file(stream, path))
             yield CapturedLogContext(log_key)
-        touch_file(self.complete_artifact_path(log_key))
+        touch_file(self.get_captured_local_path(log_key, "complete"))
 
 
 class _Tee:
@@ -116,7 +116,7 @@ class MonitoredRunLauncher(DefaultRunLauncher):
             CanCancelExecutionResult,
         )
 
-        client = self._get_grpc_client_for_termination(run.run_id)
+        client = cast("Any", self)._get_grpc_client_for_termination(run.run_id)
         if client is None:
             return True
         try:

@@ -3,10 +3,10 @@
 `python -m targen_dagster.webserver` takes the options of `dagster-webserver`.
 """
 
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from dagster_webserver import cli
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -24,6 +24,7 @@ def with_pages(webserver: Starlette, pages_url: str | None) -> Starlette:
 
 def main() -> None:
     """Run the webserver."""
+    cli: Any = import_module("dagster_webserver.cli")
     create = cli.create_app_from_workspace_process_context
 
     def created(*arguments: Any, **options: Any) -> Starlette:

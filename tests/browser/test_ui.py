@@ -4,6 +4,7 @@ import re
 
 from targen.steps import STEPS
 from targen.tasks.loading import load_task_names
+from tests.browser.conftest import STRICT
 from tests.support.specs import TASKS
 
 WAIT_MS = 60_000
@@ -42,7 +43,7 @@ def test_every_task_is_a_partition(server, browser):
     page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
     page.get_by_text("Materialized (1)").wait_for()
     text = page.inner_text("body")
-    names = load_task_names(TASKS)
+    names = [*load_task_names(TASKS), STRICT]
     assert len(names) >= 9
     assert f"{len(names)} Partitions Selected" in text
     page.close()
@@ -84,4 +85,58 @@ def test_the_report_runs_nothing_and_fetches_nothing(made, browser, pictures):
     assert re.search(r"simulator; not training data", text, re.IGNORECASE)
     assert asked == [f"file://{path}"]
     assert page.locator("script").count() == 0
+    page.close()
+
+
+def test_a_click_on_the_link_opens_the_report(server, browser):
+    page = opened(browser, f"{server}/assets/quality_report?view=partitions&partition=rte")
+    page.get_by_text("label_noise_high").first.wait_for()
+    text = page.inner_text("body")
+    # What people look for comes first, and hashes last.
+    order = [text.index(name) for name in ("verdict", "failed_gates", "kappa", "step_digest")]
+    assert order == sorted(order)
+    for key in ("quality_report/rte.html", "expectations/rte/index.html"):
+        with page.expect_popup() as popup:
+            page.locator(f"a[href$='{key}']").first.click()
+        report = popup.value
+        report.wait_for_load_state()
+        assert report.url == f"{server}/targen/{key}"
+        assert "Recognizing Textual Entailment" in report.inner_text("body")
+        assert report.locator("script").count() == 0
+        report.close()
+    page.close()
+
+
+def test_a_click_on_a_row_opens_its_audit(server, browser):
+    page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
+    page.get_by_text("[Show Markdown]").first.click()
+    link = page.get_by_role("link", name="audit", exact=True).first
+    address = link.get_attribute("href")
+    assert re.fullmatch(r"/targen/audit/[0-9a-f]{16}", address)
+    page.goto(f"{server}{address}")
+    assert address.rsplit("/", 1)[1] in page.inner_text("body")
+    assert "Verified" in page.inner_text("body")
+    page.close()
+
+
+def test_plots_show_label_noise_over_three_reports(server, grown, browser, pictures):
+    page = opened(browser, f"{server}/assets/quality_report?view=events")
+    page.get_by_text("Plots", exact=True).first.click()
+    page.get_by_text("label_noise", exact=True).first.wait_for()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=pictures / "plots.png")
+    page.close()
+
+
+def test_a_failed_gate_is_red_and_named_at_the_end_of_the_run(server, refused, browser, pictures):
+    assert "gate_rows failed: Rows: 32; required: at least 999." in refused.splitlines()[-1]
+    page = opened(browser, f"{server}/assets/quality_report?view=checks")
+    page.get_by_text("gate_rows", exact=True).first.click()
+    failed = page.get_by_text("Failed", exact=True).first
+    failed.wait_for()
+    page.screenshot(path=pictures / "checks.png")
+    color = failed.evaluate("element => getComputedStyle(element).color")
+    red, green, blue = map(int, re.findall(r"\d+", color)[:3])
+    assert red > green + 40 and red > blue + 40
+    assert "Rows: 32; required: at least 999." in page.inner_text("body")
     page.close()

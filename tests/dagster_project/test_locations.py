@@ -55,7 +55,7 @@ def dg(folder: Path, *arguments: str) -> str:
 def test_dg_lists_and_checks_the_definitions(tmp_path: Path) -> None:
     text = dg(tmp_path, "list", "defs", "--json")
     listed = json.loads(text[text.index("{") :])
-    groups = {asset["asset_key"]: asset["group"] for asset in listed["assets"]}
+    groups = {asset["asset_key"]: asset["group_name"] for asset in listed["assets"]}
     assert set(groups) == {*STEPS, "comparison", "release"}
     assert groups["instances"] == "generation" and groups["corrected_set"] == "labeling"
     assert groups["quality_report"] == "quality" and groups["release"] == "publishing"
@@ -107,7 +107,7 @@ def test_an_asset_of_another_location_depends_on_the_finished_rows(
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TARGEN_KEY_PREFIX", raising=False)
     with (
-        DagsterInstance.ephemeral() as instance,
+        DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, WorkspaceFileTarget([str(workspace)])) as process,
     ):
         context = process.create_request_context()
