@@ -52,8 +52,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def refused(made: dict[str, str]) -> str:
-    """Return what a run whose gate fails writes to the terminal."""
+def refused(made: dict[str, str], grown: None) -> str:
+    """Return what a run whose gate fails writes to the terminal.
+
+    It is the last run, because the UI shows the latest result of a check over all partitions.
+    """
     done = called({**made, "TARGEN_EXPECTATIONS": "off"}, STRICT)
     assert done.returncode == 1
     return done.stdout + done.stderr
