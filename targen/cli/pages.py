@@ -22,7 +22,7 @@ HOST: Final = "127.0.0.1"
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _PAGES: Final = re.compile(
-    rf"quality_report/{_NAME}\.html|comparison/comparison\.html|expectations/{_NAME}/index\.html"
+    rf"quality_report/{_NAME}\.html|comparison/comparison(\.{_NAME})?\.html|expectations/{_NAME}/index\.html"
 )
 """The keys of the pages; nothing else in the data folder is served."""
 _ID: Final = re.compile(r"[0-9a-f]{16,64}")

@@ -10,7 +10,12 @@ from targen.cli.pages import application
 from targen.errors import TargenError
 from targen.settings import Settings
 
-SERVED = ("quality_report/rte.html", "expectations/rte/index.html", "comparison/comparison.html")
+SERVED = (
+    "quality_report/rte.html",
+    "expectations/rte/index.html",
+    "comparison/comparison.html",
+    "comparison/comparison.rte.html",
+)
 HOSTILE = "<script>alert(1)</script>"
 
 
