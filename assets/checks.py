@@ -22,7 +22,7 @@ from dagster import (
 
 from assets import markdown
 from assets.scope import Resources, Scope
-from assets.step import readable_errors
+from assets.step import page_link, readable_errors
 from resources.data import DataFolder
 from targen.errors import TableError
 from targen.steps import QUALITY_REPORT, STEPS, schema
@@ -155,7 +155,7 @@ def _results(
         yield _statistics(key, figures.warnings, figures.metadata)
     # A table that breaks its contract may lack columns of the suite.
     if EXPECTATIONS in selected and not found:
-        yield expectations_result(step, key, spec, stored.table, above, used.data, judged)
+        yield expectations_result(step, scope, spec, stored.table, above, used.data, judged)
 
 
 def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
@@ -213,7 +213,7 @@ def gate_result(asset: AssetKey, gate: Mapping[str, Any]) -> AssetCheckResult:
 
 def expectations_result(
     step: str,
-    asset: AssetKey,
+    scope: Scope,
     spec: TaskSpec,
     table: pl.DataFrame,
     above: Mapping[str, pl.DataFrame],
@@ -236,21 +236,21 @@ def expectations_result(
     sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]
     return AssetCheckResult(
         check_name=EXPECTATIONS,
-        asset_key=asset,
+        asset_key=scope.key(step),
         passed=not missed,
         severity=AssetCheckSeverity.ERROR if blocks else AssetCheckSeverity.WARN,
         description=" ".join(markdown.cell(text) for text in sentences[:3]) if missed else None,
         metadata={
+            "page": expectations_page(scope, data, spec.name),
             **found["statistics"],
             "result": MetadataValue.json(found),
-            "page": expectations_page(data, spec.name),
         },
     )
 
 
-def expectations_page(data: DataFolder, task: str) -> MetadataValue:
-    """Return the page's path as metadata; browsers do not open links to local files."""
-    return MetadataValue.path(data.tables().storage.address(_key(task)))
+def expectations_page(scope: Scope, data: DataFolder, task: str) -> MetadataValue:
+    """Return a link to the page of a task's expectations."""
+    return page_link(scope, data, _key(task))
 
 
 def relative_expectations_page(task: str) -> str:
@@ -270,7 +270,7 @@ def _contract(asset: AssetKey, found: list[str]) -> AssetCheckResult:
         asset_key=asset,
         passed=not found,
         description="; ".join(found[:3]) if found else None,
-        metadata={"violations": len(found), "found": _listed(found)},
+        metadata={"violations": len(found), **_listed(found)},
     )
 
 
@@ -283,10 +283,14 @@ def _statistics(
         passed=not found,
         severity=AssetCheckSeverity.WARN,
         description="; ".join(found[:3]) if found else None,
-        metadata={**figures, "found": _listed(found)},
+        metadata={**figures, **_listed(found)},
     )
 
 
-def _listed(sentences: list[str]) -> MetadataValue:
+def _listed(sentences: list[str]) -> dict[str, MetadataValue]:
+    """Return the sentences as metadata, none without sentences."""
+    if not sentences:
+        return {}
     # Sentences may quote rows, which are untrusted.
-    return MetadataValue.md("\n".join(f"- {markdown.cell(text)}" for text in sentences[:_SHOWN]))
+    lines = [f"- {markdown.cell(text)}" for text in sentences[:_SHOWN]]
+    return {"found": MetadataValue.md("\n".join(lines))}

@@ -17,14 +17,14 @@ from dagster import (
 
 from assets import markdown
 from assets.scope import Scope
-from assets.step import common_attributes, page_path, readable_errors, seconds_since
+from assets.step import common_attributes, page_link, readable_errors, seconds_since
 from resources.data import DataFolder
 from resources.tasks import TaskFolder
 from targen.errors import TableError
 from targen.hashing import digest
 from targen.steps import COMPARISON as NAME
 from targen.steps import QUALITY_REPORT, SCHEMA_VERSION
-from targen.tables.files import Stored, Tables
+from targen.tables.files import Stored, Tables, key_of
 
 if TYPE_CHECKING:
     from targen.quality.comparison import Method
@@ -72,7 +72,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             "made": int(found.table["made"].sum()),
             "stale": [method.task for method in methods if method.stale],
             "missing": [row["task"] for row in rows if not row["made"]],
-            "report": page_path(data, NAME, NAME),
+            "report": page_link(scope, data, key_of(NAME, NAME, "html")),
             "sample": MetadataValue.md(markdown.table([row for row in rows if row["made"]], SHOWN)),
             "seconds": seconds_since(started),
             "step_digest": stored.step_digest,

@@ -1,4 +1,4 @@
-"""Clean shutdown of a step on Ctrl-C, a canceled run, or SIGTERM."""
+"""Clean shutdown of a step on Ctrl-C, a canceled run, SIGTERM, or a closed terminal."""
 
 import asyncio
 import signal
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from dagster import DagsterExecutionInterruptedError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def canceled_by_signals() -> Iterator[None]:
-    """Cancel the current asyncio task on SIGINT and SIGTERM while the block runs.
+    """Cancel the current asyncio task on SIGINT, SIGTERM and SIGHUP while the block runs.
 
     Dagster's handler raises at an arbitrary point of the event loop, so the engine could not store
     the answers that have arrived.
@@ -27,7 +27,9 @@ def canceled_by_signals() -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]  # under nohup
+    for number in before:
         loop.add_signal_handler(number, task.cancel)
     try:
         yield

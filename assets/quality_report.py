@@ -23,7 +23,7 @@ from assets.step import (
     attributes,
     base_of,
     finish,
-    page_path,
+    page_link,
     readable_errors,
     seconds_since,
     start,
@@ -31,7 +31,7 @@ from assets.step import (
 from resources.llm import LLMResource
 from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, ROW_STEPS
-from targen.tables.files import Stored
+from targen.tables.files import Stored, key_of
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
@@ -69,9 +69,10 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         }
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {
+            "verdict": made.json["verdict"]["text"],
+            "report": page_link(scope, data, key_of(QUALITY_REPORT, spec.name, "html")),
             **described(made.json),
-            "report": page_path(data, QUALITY_REPORT, spec.name),
-            **({"expectations": expectations_page(data, spec.name)} if docs else {}),
+            **({"expectations": expectations_page(scope, data, spec.name)} if docs else {}),
             "recipe": spec.recipe_name,
             "base": base_of(spec),
             **embedding_metadata(engine.embeddings.model, engine.stats.as_dict()),
@@ -79,13 +80,13 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         }
         if inputs.embeddings is None:
             context.log.warning(f"No figures on meaning: {inputs.no_embeddings}")
-        return finish(QUALITY_REPORT, spec, stored, data, extra)
+        return finish(QUALITY_REPORT, spec, stored, data, extra, scope.settings.pages_url)
 
     return [quality_report, table_checks(QUALITY_REPORT, scope)]
 
 
 def described(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the verdict, the key figures and the tables of findings and gates as metadata.
+    """Return the key figures and the tables of findings and gates as metadata.
 
     Args:
         report: the JSON of the report.
@@ -98,7 +99,6 @@ def described(report: Mapping[str, Any]) -> dict[str, Any]:
         for gate in report["gates"]
     ]
     return {
-        "verdict": report["verdict"]["text"],
         **key_figures(report),
         "simulated": report["simulated"],
         "findings": MetadataValue.md(markdown.table(findings, ("level", "finding"))),

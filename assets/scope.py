@@ -49,18 +49,19 @@ class Scope:
         partitions: one partition per task.
         settings: the settings.
         gates: task -> its gates.
-        key_prefix: first parts of every asset key. It also begins the names of jobs, schedules and
-            sensors, so that several scopes fit into one code location.
-        group: the group of all assets; None groups them by purpose.
+        key_prefix: first parts of every asset key.
+        name_prefix: begins the names of jobs, schedules, sensors and ops.
         resource_prefix: begins the names of the resources.
+        group: the group of all assets; None groups them by purpose.
     """
 
     partitions: PartitionsDefinition
     settings: Settings
     gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
     key_prefix: tuple[str, ...] = ()
-    group: str | None = None
+    name_prefix: str = ""
     resource_prefix: str = ""
+    group: str | None = None
 
     def key(self, asset: str) -> AssetKey:
         """Return the key of an asset."""
@@ -68,7 +69,7 @@ class Scope:
 
     def name(self, name: str) -> str:
         """Return the name of a job, schedule, sensor or op."""
-        return "_".join([*self.key_prefix, name])
+        return f"{self.name_prefix}{name}"
 
     def resource(self, name: str) -> str:
         """Return the key of a resource."""

@@ -26,6 +26,7 @@ from targen.steps import (
     COMPARISON,
     CONTEXTS,
     CORRECTED_SET,
+    IDS,
     INSTANCES,
     LABELS,
     QUALITY_REPORT,
@@ -166,7 +167,7 @@ async def make(
     stats = engine.stats.plus(*(reader.stats for reader in readers.values()))
     usage = usage_metadata(stats.as_dict())
     extra = {**usage, "warnings": output.warnings, "seconds": seconds_since(started)}
-    return finish(step, spec, stored, data, extra)
+    return finish(step, spec, stored, data, extra, scope.settings.pages_url)
 
 
 def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
@@ -190,11 +191,15 @@ def base_of(spec: TaskSpec) -> str:
 
 
 def finish(
-    step: str, spec: TaskSpec, stored: Stored, data: DataFolder, extra: Mapping[str, Any]
+    step: str,
+    spec: TaskSpec,
+    stored: Stored,
+    data: DataFolder,
+    extra: Mapping[str, Any],
+    pages_url: str | None,
 ) -> MaterializeResult[Stored]:
     """Return a step's result with its metadata."""
     table = stored.table
-    sample = table.head(SAMPLE_ROWS).to_dicts()
     described = {name: field.description for name, field in spec.fields.items()}
     version = stored.data_version
     # Ordered by interest; hashes and schemas come last.
@@ -210,11 +215,11 @@ def finish(
     metadata |= {
         **extra,
         **({"figures": table.height} if step == QUALITY_REPORT else {}),
-        "sample": MetadataValue.md(markdown.table(sample, shown_columns(step, spec, table))),
+        "sample": MetadataValue.md(_sample(step, spec, table, pages_url)),
         "path": MetadataValue.path(data.tables().address(step, spec.name)),
     }
     if "instance_id" in table.columns and table.height:
-        metadata["audit"] = MetadataValue.md(audit_hint(table["instance_id"][0]))
+        metadata["audit"] = MetadataValue.md(audit_hint(table["instance_id"][0], pages_url))
     metadata |= {
         "dagster/column_schema": table_schema(step, table.schema, described),
         "dagster/column_lineage": lineage(step, spec.field_types),
@@ -224,18 +229,36 @@ def finish(
     return MaterializeResult(value=stored, metadata=metadata, data_version=DataVersion(version))
 
 
-def audit_hint(instance_id: str) -> str:
+def _sample(step: str, spec: TaskSpec, table: pl.DataFrame, pages_url: str | None) -> str:
+    """Return the first rows as Markdown, each with a link to the page of its audit."""
+    rows = table.head(SAMPLE_ROWS).to_dicts()
+    links: list[str] = []
+    if pages_url and (column := IDS.get(step)):
+        links = [f"[audit]({pages_url}/audit/{row[column]})" for row in rows]
+    return markdown.table(rows, shown_columns(step, spec, table), links)
+
+
+def audit_hint(instance_id: str, pages_url: str | None) -> str:
     """Return, as Markdown, how to audit a row."""
+    page = f"[Open the page of this row]({pages_url}/audit/{instance_id}). " if pages_url else ""
     return (
-        f"`targen audit {instance_id}` shows the sources of this row and verifies them; it works "
-        "for any row of the table. `--html row.html` writes a page with all prompts and answers. "
-        "`targen audit --sample 200` verifies random rows."
+        f"{page}`targen audit {instance_id}` shows the sources of this row and verifies them; it "
+        "works for any row of the table. `--html row.html` writes the page with all prompts and "
+        "answers. `targen audit --sample 200` verifies random rows."
     )
 
 
-def page_path(data: DataFolder, step: str, task: str) -> MetadataValue:
-    """Return a page's path as metadata; browsers do not open links to local files."""
-    return MetadataValue.path(data.tables().address(step, task, "html"))
+def page_link(scope: Scope, data: DataFolder, key: str) -> MetadataValue:
+    """Return a link to a page in the data folder, or its path if no server is set.
+
+    Args:
+        scope: has the address of the pages.
+        data: the data folder.
+        key: the page's path below it.
+    """
+    if scope.settings.pages_url:
+        return MetadataValue.url(f"{scope.settings.pages_url}/{key}")
+    return MetadataValue.path(data.tables().storage.address(key))
 
 
 def shown_columns(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ Run as a module, it prepares the folder and prints its path.
 """
 
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
@@ -17,6 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
 
 _SETTINGS = ROOT / "deploy" / "local" / "dagster.yaml"
+_FORMER = {
+    "622ca606a3bcff6b7b563e7c0856f45e16b9d978841d61402eb454afeb85d3fa",
+    "403f3cd92c762693687daeeefa0c2f825349632bb4b58f95e8805311686f7352",
+    "f3f638a0ea0a6026f04d821933a9994fa7b1ca897dea6fb400d2dc8f760d82a5",
+}
+"""Digests of earlier versions of these settings: an unchanged copy is replaced."""
 _READY = ".targen-ready"
 
 
@@ -33,11 +40,12 @@ def prepare() -> Path:
     os.environ["DAGSTER_HOME"] = str(home)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        if (home / _READY).exists():
+        settings = home / "dagster.yaml"
+        if (home / _READY).exists() and not _outdated(settings):
             return home
         with _locked(home / ".targen-lock"):
-            if not (home / "dagster.yaml").exists():
-                shutil.copyfile(_SETTINGS, home / "dagster.yaml")
+            if _outdated(settings):
+                shutil.copyfile(_SETTINGS, settings)
             if not (home / _READY).exists():
                 _initialize()
                 (home / _READY).touch()
@@ -47,6 +55,13 @@ def prepare() -> Path:
             "permission, or set DAGSTER_HOME to another folder."
         ) from error
     return home
+
+
+def _outdated(settings: Path) -> bool:
+    try:
+        return hashlib.sha256(settings.read_bytes()).hexdigest() in _FORMER
+    except FileNotFoundError:
+        return True
 
 
 @contextmanager

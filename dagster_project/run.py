@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -78,6 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
     for sentence in unknown_variables():
         sys.stderr.write(f"warning: {sentence}\n")
+    # A closed terminal interrupts the run as Ctrl-C does, except under nohup.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         if options.release:
             return release(options.release, options.strict)
@@ -240,6 +244,7 @@ def make_tasks(
 
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
     from dagster_project.jobs import COMPARISON_JOB  # noqa: PLC0415
+    from targen_dagster.instance import FileComputeLogManager  # noqa: PLC0415
 
     folder = task_folder(Settings.from_environment())
     known = folder.names()
@@ -248,6 +253,9 @@ def make_tasks(
             raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
     definitions = build_defs()
     with DagsterInstance.get() as instance:
+        if isinstance(logs := instance.compute_log_manager, FileComputeLogManager):
+            # The terminal shows what goes to the run's files.
+            logs.mirror = True
         runs = [(job, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
         made: list[TaskRun] = []
         for each, task in runs:
@@ -262,12 +270,14 @@ def _make(
 ) -> TaskRun:
     from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
     from dagster_project.terminal import bars  # noqa: PLC0415
+    from targen_dagster.instance import PROCESS_TAG, this_process  # noqa: PLC0415
 
     started = time.monotonic()
     with bars(sys.stdout):
         result = definitions.resolve_job_def(job).execute_in_process(
             instance=instance,
             partition_key=task,
+            tags={PROCESS_TAG: this_process()},
             run_config={"loggers": {SHELL_LOGGER: {}}},
             raise_on_error=False,
         )

@@ -18,9 +18,15 @@ class ShellHandler(logging.Handler):
     Without progress bars, it also writes the engine's progress messages.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to `stream`; None is the standard output of the moment, which may be captured."""
         super().__init__()
-        self.stream = stream
+        self._stream = stream
+
+    @property
+    def stream(self) -> TextIO:
+        """The stream."""
+        return self._stream or sys.stdout
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of a record, if it has one."""
@@ -78,5 +84,5 @@ def shell_logger(init_context: InitLoggerContext) -> logging.Logger:
     """Return a logger that writes to the terminal of `make run`."""
     del init_context
     shell = logging.Logger("targen.shell", level=logging.DEBUG)
-    shell.addHandler(ShellHandler(sys.stdout))
+    shell.addHandler(ShellHandler())
     return shell

@@ -1,20 +1,20 @@
-"""The command `make ui`: Dagster's webserver and daemon, on localhost only."""
+"""The command `make ui`: Dagster's webserver with the reports, and its daemon, on loopback."""
 
 import os
 import signal
 import socket
 import sys
-from pathlib import Path
 
 from dagster_project import home
 from targen.errors import TargenError
 from targen.settings import unknown_variables
 
 _HOST = "127.0.0.1"
+WEBSERVER = "targen_dagster.webserver"
 
 
 def main(arguments: list[str]) -> int:
-    """Start the UI on the given port; returns only if it cannot be started."""
+    """Run the UI on the given port until it is stopped; return the exit status."""
     port = arguments[0] if arguments else "3000"
     for sentence in unknown_variables():
         sys.stderr.write(f"warning: {sentence}\n")
@@ -28,12 +28,15 @@ def main(arguments: list[str]) -> int:
         return 1
     # Shells start background commands with SIGINT ignored, so Dagster could not be stopped.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    dagster = Path(sys.executable).parent / "dagster"
-    command = [str(dagster), "dev", "--workspace", str(home.ROOT / "workspace.yaml")]
-    command += ["--host", _HOST, "--port", port]
-    # The recommended command needs one more package.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
-    os.execv(command[0], command)  # noqa: S606 - no shell, and nothing in it from outside
+    # For the processes that Dagster starts: dagster.yaml and the workspace name modules of the
+    # checkout.
+    path = [str(home.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    from dagster_project.dagster_internals import run_dev  # noqa: PLC0415 - after the checks
+
+    workspace = str(home.ROOT / "workspace.yaml")
+    run_dev(WEBSERVER, ["--workspace", workspace, "--host", _HOST, "--port", port])
+    return 0
 
 
 def _unusable(port: str) -> str | None:

@@ -3,6 +3,7 @@
 from contextlib import closing
 from typing import Any
 
+import polars as pl
 from dagster import (
     ConfigurableIOManager,
     Failure,
@@ -56,10 +57,18 @@ class TablesIOManager(ConfigurableIOManager):
         with closing(Store(store_address(self.store_url, self.data_dir))) as store:
             table_digests.record(store, written, stored.made_by, run_id, upstream)
 
-    def load_input(self, context: InputContext) -> Stored:
-        """Return the upstream asset's table of the same task."""
-        asset, task = context.asset_key.path[-1], context.partition_key
+    def load_input(self, context: InputContext) -> Any:
+        """Return an upstream table of the same task; with several partitions, task -> table.
+
+        An argument of the type `polars.DataFrame` gets the rows only.
+        """
+        asset = context.asset_key.path[-1]
+        rows_only = context.dagster_type.typing_type is pl.DataFrame
+        found: dict[str, Any] = {}
         try:
-            return self.tables.read(asset, task)
+            for task in context.asset_partition_keys:
+                stored = self.tables.read(asset, task)
+                found[task] = stored.table if rows_only else stored
         except TargenError as error:
             raise Failure(description=str(error), allow_retries=False) from None
+        return found[next(iter(found))] if len(found) == 1 else found

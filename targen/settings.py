@@ -1,6 +1,7 @@
 """The settings that come from environment variables."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -67,6 +68,21 @@ def _one_of(variable: str, value: str, first: str, second: str) -> str:
 
 def _style(variable: str, value: str) -> str:
     return _one_of(variable, value, "full", "plain")
+
+
+def _key_prefix(variable: str, value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)*", value):
+        raise TargenError(f"{variable} must be names such as nlp or nlp/targen, not {value!r}.")
+    return value
+
+
+def _pages_url(variable: str, value: str) -> str:
+    if not re.fullmatch(r"(https?://[^/\s?#]+)?(/[^\s?#]*)?", value):
+        raise TargenError(
+            f"{variable} must be an address such as http://127.0.0.1:8322 or a path such as "
+            f"/targen, not {value!r}."
+        )
+    return value.rstrip("/")
 
 
 def _sampling(variable: str, value: str) -> str:
@@ -256,6 +272,20 @@ class Settings:
         "TARGEN_NIGHTLY_TASKS",
         "Tasks of the nightly schedule: names or patterns, separated by commas.",
         "*",
+    )
+    key_prefix: str = _setting(
+        "TARGEN_KEY_PREFIX",
+        "First parts of the keys of Dagster's assets, separated by slashes, for a deployment that "
+        "has other assets of these names. The default is none.",
+        "",
+        _key_prefix,
+    )
+    pages_url: str | None = _setting(
+        "TARGEN_PAGES_URL",
+        "Where reports, Data Docs and audits are served, for links in Dagster's metadata. `make "
+        "ui` serves them at /targen of its own address, the default; `targen pages` elsewhere.",
+        "/targen",
+        _pages_url,
     )
     alert_webhook: str | None = _setting(
         "TARGEN_ALERT_WEBHOOK",

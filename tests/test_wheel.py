@@ -1,19 +1,16 @@
-"""The wheel holds `targen` and `simulator` with their data files, and nothing else."""
+"""The wheel holds `targen`, `simulator` and `targen_dagster` with their data, nothing else."""
 
-import shutil
+import re
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from tests.support import wheel as wheels
 from tests.support.specs import ROOT
-
-PACKAGES = {"targen", "simulator"}
-FROM_THE_CHECKOUT = ("assets", "resources", "dagster_project", "tests", "bench")
-PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+from tests.support.wheel import FROM_THE_CHECKOUT, MOVED, PACKAGES
 
 
 def source_files(package: str) -> set[str]:
@@ -26,32 +23,18 @@ def source_files(package: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
-    """Build the wheel with the project's build backend in a copy; return the paths in it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy, built = folder / "checkout", folder / "built"
-    for package in (*PACKAGES, *FROM_THE_CHECKOUT):
-        shutil.copytree(
-            ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copyfile(ROOT / name, copy / name)
-    built.mkdir()
-    backend = PYPROJECT["build-system"]["build-backend"]
-    done = subprocess.run(
-        [sys.executable, "-c", f"import {backend} as it; it.build_wheel({str(built)!r})"],
-        cwd=copy,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (file,) = built.glob("*.whl")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return wheels.build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def wheel(file: Path) -> set[str]:
+    """Return the paths in the wheel."""
     with zipfile.ZipFile(file) as archive:
         return set(archive.namelist())
 
 
-def test_the_top_level_packages_are_targen_and_simulator(wheel: set[str]) -> None:
+def test_the_top_level_packages_are_those(wheel: set[str]) -> None:
     top = {Path(name).parts[0] for name in wheel}
     assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
 
@@ -77,5 +60,27 @@ def test_each_kind_of_data_file_is_in_it(wheel: set[str]) -> None:
         "targen/store/migrations/env.py",
         "targen/store/migrations/versions/v0001_first.py",
         "simulator/data/rte.txt",
+        "targen/recipes/targen.yaml",
+        "targen_dagster/assets/steps.py",
+        "targen_dagster/dagster_project/location.py",
     ):
         assert name in wheel
+
+
+def test_the_dagster_code_imports_itself_and_needs_no_checkout(file: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if name.startswith("targen_dagster/")]
+        texts = {name: archive.read(name).decode() for name in names if name.endswith(".py")}
+        archive.extractall(tmp_path / "site")
+    for name, text in texts.items():
+        assert not re.search(rf"^\s*(from|import) ({'|'.join(MOVED)})\b", text, re.M), name
+    modules = [name[:-3].replace("/", ".") for name in texts if not name.endswith("__init__.py")]
+    code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    wanted = [name for name in modules if not name.endswith("dagster_project.definitions")]
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; import assets", *wanted],
+        cwd=tmp_path, env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    # There is no top-level `assets`, and nothing before that failed.
+    assert done.stderr.strip().endswith("No module named 'assets'"), done.stderr

@@ -6,6 +6,7 @@ from targen.cli import (  # noqa: F401 - importing them registers their commands
     export,
     init,
     overview,
+    pages,
     preview,
     release,
     report,

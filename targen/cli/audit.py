@@ -57,7 +57,7 @@ def audit(
         raise TargenError("--html shows one row: give its id.")
     with ExitStack() as stack:
         stack.enter_context(_quiet())
-        auditor = _auditor(stack)
+        auditor = open_auditor(stack)
         tasks = auditor.tasks()
         if task is not None and task not in tasks:
             known = nearest(task, tasks) if tasks else "no task has tables"
@@ -94,7 +94,7 @@ def _quiet() -> Iterator[None]:
         os.close(devnull)
 
 
-def _auditor(stack: ExitStack) -> "Auditor":
+def open_auditor(stack: ExitStack) -> "Auditor":
     """Return the auditor; an unreadable store is reported as a finding."""
     from targen.lineage.audit import Auditor  # noqa: PLC0415 - a quick command needs none
     from targen.operators.verify import ROW_CHECKS  # noqa: PLC0415

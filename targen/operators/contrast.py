@@ -12,7 +12,7 @@ from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import StepInput, StepResult
 from targen.operators.content import reason_of
-from targen.operators.entries import SlotState
+from targen.operators.entries import Entries, SlotState
 from targen.operators.plan import Slot
 from targen.operators.requests import (
     make_request,
@@ -51,6 +51,18 @@ class ContrastFiller(SlotFiller):
 
     params: ContrastParams
 
+    def __init__(self, step: StepInput, params: ContrastParams, prompt: str) -> None:
+        super().__init__(step, params, prompt)
+        first = Slot(0, next(iter(step.spec.labels)), self.plan.slot(0).planned)
+        self._shown = Entries(
+            step.spec,
+            as_requirements=params.requirements,
+            shots=params.shots,
+            first=self.sources[0],
+            seeded=self.sources.seeded,
+            manner=self.ways.of(first),
+        )
+
     def _slots_of(self, state: SlotState) -> list[SlotState]:
         """Return the rows of a set, in seeded order, so that no label is always the original."""
         number, labels = state.slot.number, list(self.spec.labels)
@@ -62,7 +74,7 @@ class ContrastFiller(SlotFiller):
         """Return the call that writes a set; see `SlotFiller.request`."""
         (state,) = group
         params, rows = self.params, self._slots_of(state)
-        entries = [self.entries.entry(n, row) for n, row in enumerate(rows, 1)]
+        entries = [self._shown.entry(n, row) for n, row in enumerate(rows, 1)]
         own = ("slot", "way", "difficulty")
         shared = {name: part for name, part in entries[0].items() if name not in own}
         constraints = self.spec.label_constraints
@@ -70,7 +82,7 @@ class ContrastFiller(SlotFiller):
             "task": task_block(self.spec),
             "labels": {str(row.slot.label): constraints[str(row.slot.label)] for row in rows},
         }
-        examples = self.entries.examples(None)
+        examples = self._shown.examples(None)
         if examples:
             block["examples"] = examples
         if shared:
@@ -85,7 +97,7 @@ class ContrastFiller(SlotFiller):
             PROMPT,
             block,
             params.style,
-            keys=self.entries.keys,
+            keys=self._shown.keys,
             shared=bool(shared),
             edits=", ".join(f"`{name}`" for name in params.edits),
             rationale=params.rationale,

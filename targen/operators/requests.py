@@ -1,6 +1,6 @@
 """Helpers of operators: building requests, reading items of answers, recording rejections."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -118,16 +118,22 @@ def tally(details: Iterable[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in ranked)
 
 
-def task_block(spec: TaskSpec) -> dict[str, Any]:
+def task_block(spec: TaskSpec, given: Container[str] = ()) -> dict[str, Any]:
     """Return the `task` block of a writer's prompt.
 
     The task's name is left out, so that a task that extends another reuses its stored answers.
+
+    Args:
+        spec: the task.
+        given: fields that the writer gets finished; it does not need their descriptions.
     """
     fields: dict[str, Any] = {}
     for name, field in spec.fields.items():
         if field.derived:
             continue
-        if field.values:
+        if name in given:
+            fields[name] = "given"
+        elif field.values:
             fields[name] = {"description": field.description, "values": field.values}
         else:
             fields[name] = field.description

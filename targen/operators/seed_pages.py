@@ -31,7 +31,8 @@ SMALL_PAGES: Final = 4
 set need few seeds."""
 
 EXCLUDE_AT_MOST: Final = 40
-GIST_WORDS: Final = 8
+"""Number of earlier seeds that a prompt quotes, shared evenly among its contexts."""
+GIST_WORDS: Final = 6
 ELSEWHERE: Final = 5
 """Number of seeds of other contexts that a prompt quotes."""
 
@@ -240,15 +241,16 @@ class Pages:
     def _request(self, group: _Group) -> Request:
         spec, shown = self._step.spec, dict[str, Any]()
         numbers = {context.index: number for number, context in enumerate(group.open, 1)}
+        most = EXCLUDE_AT_MOST // len(group.contexts)
         settings = [
-            {"context": numbers[c.index], **c.block, "exclude": c.gists[-EXCLUDE_AT_MOST:]}
+            {"context": numbers[c.index], **c.block, "exclude": c.gists[-most:]}
             for c in group.open
             if c.block is not None
         ]
         if settings:
             shown["contexts"] = settings
         else:
-            shown["exclude"] = group.open[0].gists[-EXCLUDE_AT_MOST:]
+            shown["exclude"] = group.open[0].gists[-most:]
         elsewhere = self._elsewhere(group)
         if elsewhere:
             shown["elsewhere"] = elsewhere

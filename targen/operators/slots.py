@@ -139,7 +139,7 @@ class SlotFiller:
             turn: how often these slots were requested before.
         """
         label, params = group[0].slot.label, self.params
-        block: dict[str, Any] = {"task": task_block(self.spec)}
+        block: dict[str, Any] = {"task": task_block(self.spec, group[0].given)}
         parts = {"label": self.entries.label(label), "examples": self.entries.examples(label)}
         block |= {name: part for name, part in parts.items() if part}
         # One slot cannot be mixed up with another.

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from targen.errors import StoreError
 from targen.store.completions import checksum, now, unpack
 from targen.store.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES, Status
 
@@ -125,16 +126,9 @@ class Found:
 
 # Made once: to make a statement costs more than to run it.
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_FIND = sa.select(
-    COMPLETIONS.c.request_id,
-    COMPLETIONS.c.status,
-    COMPLETIONS.c.raw,
-    COMPLETIONS.c.error,
-    COMPLETIONS.c.prompt_tokens,
-    COMPLETIONS.c.completion_tokens,
-    COMPLETIONS.c.cost_usd,
-    COMPLETIONS.c.mean_logprob,
-).where(COMPLETIONS.c.request_id.in_(_IDS), COMPLETIONS.c.status != "failed")
+_FIND = sa.select(COMPLETIONS).where(
+    COMPLETIONS.c.request_id.in_(_IDS), COMPLETIONS.c.status != "failed"
+)
 _ALIVE = sa.select(OWNERS.c.owner).where(OWNERS.c.expires_at > sa.bindparam("moment"))
 _END_DEAD = sa.delete(LEASES).where(LEASES.c.request_id.in_(_IDS), LEASES.c.owner.not_in(_ALIVE))
 _OURS = sa.select(LEASES.c.request_id).where(
@@ -161,6 +155,30 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
 def add_spent(connection: sa.Connection, amounts: Mapping[str, float]) -> None:
     """Add to what was spent in each scope."""
     insert_rows(connection, BUDGETS, list(amounts.items()), _ADD)
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    """Return a stored answer.
+
+    Raises:
+        StoreError: it is not what was stored.
+    """
+    if row["checksum"] not in (None, checksum(row)):
+        name = row["request_id"]
+        raise StoreError(
+            f"The stored answer to request {name} was changed or damaged, so it is not used. "
+            "`targen store verify` lists all such answers. `targen store drop "
+            f"{name}` deletes this one, and the next run requests and pays for it again."
+        )
+    return Record(
+        row["status"],
+        None if row["raw"] is None else unpack(row["raw"]).decode("utf-8", "replace"),
+        row["error"],
+        row["prompt_tokens"] or 0,
+        row["completion_tokens"] or 0,
+        row["cost_usd"],
+        row["mean_logprob"],
+    )
 
 
 class Ledger:
@@ -199,18 +217,9 @@ class Ledger:
         return work
 
     def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
-        found = connection.execute(_FIND, {"ids": ids})
         known = {
-            row.request_id: Record(
-                row.status,
-                None if row.raw is None else unpack(row.raw).decode("utf-8", "replace"),
-                row.error,
-                row.prompt_tokens or 0,
-                row.completion_tokens or 0,
-                row.cost_usd,
-                row.mean_logprob,
-            )
-            for row in found
+            row["request_id"]: _record(row)
+            for row in connection.execute(_FIND, {"ids": ids}).mappings()
         }
         self._note_uses(connection, list(known), paid=False)
         return known

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+import targen
 from targen.errors import SpecError
+from targen.settings import default
 from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
 from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
@@ -18,6 +20,10 @@ from targen.tasks.registry import operators, resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
+
+_PACKAGE = Path(targen.__file__).parent
+SHIPPED: Final = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
+"""Where the shipped recipes may be: in the installed package, or in the checkout."""
 
 
 def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
@@ -44,9 +50,13 @@ def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> lis
 def load_recipes(folder: Path) -> dict[str, Recipe]:
     """Return the recipes of a folder by name.
 
+    If there is no folder `recipes`, the shipped recipes take the place of that default.
+
     Raises:
         SpecError: the problems of all files, one per line.
     """
+    if folder == Path(default("recipes_dir")) and not folder.is_dir():
+        folder = next(filter(Path.is_dir, SHIPPED), folder)
     if not folder.is_dir():
         raise SpecError(f"{folder}: the folder of recipes does not exist; set TARGEN_RECIPES_DIR")
     recipes: dict[str, Recipe] = {}

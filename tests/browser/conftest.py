@@ -27,7 +27,9 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
-STARTS_WITHIN_S = 90
+STARTS_WITHIN_S = 180
+STRICT = "rte-strict"
+"""A task whose gate fails."""
 TAKING = bool(os.environ.get("TARGEN_PICTURES"))
 """The pictures are for keeping, so they show runs of the size that a reader will see."""
 
@@ -37,9 +39,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the environment of a run of `rte`, whose tables and records are there."""
     if not CHROMIUM:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
-    environment = fresh(tmp_path_factory.mktemp("browser"))
+    folder = tmp_path_factory.mktemp("browser")
+    environment = fresh(folder)
+    tasks = folder / "tasks"
+    shutil.copytree(ROOT / "tasks", tasks)
+    (tasks / f"{STRICT}.yaml").write_text(
+        f"name: {STRICT}\nextends: rte\ngates:\n  - {{metric: rows, at_least: 999}}\n"
+    )
+    environment["TARGEN_TASKS_DIR"] = str(tasks)
     run(environment, "rte")
     return environment
+
+
+@pytest.fixture(scope="session")
+def refused(made: dict[str, str], grown: None) -> str:
+    """Return what a run whose gate fails writes to the terminal.
+
+    It is the last run, because the UI shows the latest result of a check over all partitions.
+    """
+    done = called({**made, "TARGEN_EXPECTATIONS": "off"}, STRICT)
+    assert done.returncode == 1
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def grown(made: dict[str, str]) -> None:
+    """Make rte twice more, so that three reports can be plotted."""
+    for rows in ("36", "40"):
+        run({**made, "TARGEN_ROWS": rows, "TARGEN_EXPECTATIONS": "off"}, "rte")
 
 
 def fresh(folder: Path) -> dict[str, str]:
@@ -48,7 +75,8 @@ def fresh(folder: Path) -> dict[str, str]:
         **os.environ,
         "DAGSTER_HOME": str(folder / "home"),
         "TARGEN_DATA_DIR": str(folder / "data"),
-        "TARGEN_ROWS": "100" if TAKING else "20",
+        # Label noise is not estimated for fewer than 30 rows.
+        "TARGEN_ROWS": "100" if TAKING else "32",
         "PYTHONWARNINGS": "ignore",
     }
     environment.pop("TARGEN_MODEL", None)
@@ -57,11 +85,15 @@ def fresh(folder: Path) -> dict[str, str]:
 
 def run(environment: dict[str, str], *arguments: str) -> None:
     """Run a task, or what else `dagster_project.run` takes."""
-    done = subprocess.run(
+    done = called(environment, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def called(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-m", "dagster_project.run", *arguments],
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:
@@ -75,7 +107,7 @@ def server(made: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> It
     """Yield the address of Dagster's web server over that run."""
     port = _free_port()
     log = tmp_path_factory.mktemp("server") / "log.txt"
-    command = [sys.executable, "-m", "dagster_webserver", "--workspace", "workspace.yaml"]
+    command = [sys.executable, "-m", "targen_dagster.webserver", "--workspace", "workspace.yaml"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(

@@ -4,6 +4,7 @@ import re
 
 from targen.steps import STEPS
 from targen.tasks.loading import load_task_names
+from tests.browser.conftest import STRICT
 from tests.support.specs import TASKS
 
 WAIT_MS = 60_000
@@ -42,7 +43,7 @@ def test_every_task_is_a_partition(server, browser):
     page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
     page.get_by_text("Materialized (1)").wait_for()
     text = page.inner_text("body")
-    names = load_task_names(TASKS)
+    names = [*load_task_names(TASKS), STRICT]
     assert len(names) >= 9
     assert f"{len(names)} Partitions Selected" in text
     page.close()
@@ -84,4 +85,73 @@ def test_the_report_runs_nothing_and_fetches_nothing(made, browser, pictures):
     assert re.search(r"simulator; not training data", text, re.IGNORECASE)
     assert asked == [f"file://{path}"]
     assert page.locator("script").count() == 0
+    page.close()
+
+
+def test_a_click_on_the_link_opens_the_report(server, browser):
+    page = opened(browser, f"{server}/assets/quality_report?view=partitions&partition=rte")
+    page.get_by_text("label_noise_high").first.wait_for()
+    text = page.inner_text("body")
+    # What people look for comes first, and hashes last.
+    order = [text.index(name) for name in ("verdict", "failed_gates", "kappa", "step_digest")]
+    assert order == sorted(order)
+    for key in ("quality_report/rte.html", "expectations/rte/index.html"):
+        with page.expect_popup() as popup:
+            page.locator(f"a[href$='{key}']").first.click()
+        report = popup.value
+        report.wait_for_load_state()
+        assert report.url == f"{server}/targen/{key}"
+        assert "Recognizing Textual Entailment" in report.inner_text("body")
+        assert report.locator("script").count() == 0
+        report.close()
+    page.close()
+
+
+def test_a_click_on_a_row_opens_its_audit(server, browser):
+    page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
+    page.get_by_text("[Show Markdown]").first.click()
+    link = page.get_by_role("link", name="audit", exact=True).first
+    address = link.get_attribute("href")
+    assert re.fullmatch(r"/targen/audit/[0-9a-f]{16}", address)
+    page.goto(f"{server}{address}")
+    assert address.rsplit("/", 1)[1] in page.inner_text("body")
+    assert "Verified" in page.inner_text("body")
+    page.close()
+
+
+def test_plots_show_label_noise_over_three_reports(server, grown, browser, pictures):
+    query = """{assetOrError(assetKey: {path: ["quality_report"]}) {... on Asset {
+      assetMaterializations(partitions: ["rte"]) {metadataEntries {
+        label ... on FloatMetadataEntry {floatValue}}}}}}"""
+    page = opened(browser, f"{server}/assets/quality_report?view=overview")
+    reply = page.request.post(f"{server}/graphql", data={"query": query}).json()
+    events = reply["data"]["assetOrError"]["assetMaterializations"]
+    shares = [
+        entry["floatValue"]
+        for event in events
+        for entry in event["metadataEntries"]
+        if entry["label"] == "label_noise"
+    ]
+    assert len(shares) == 3 and all(0 <= share <= 1 for share in shares)
+    page.get_by_role("button", name="Plots").click()
+    page.get_by_role("button", name="Events").click()
+    heading = page.get_by_text("label_noise", exact=True).first
+    heading.scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    assert page.locator("canvas").count() >= 12
+    page.screenshot(path=pictures / "plots.png")
+    page.close()
+
+
+def test_a_failed_gate_is_red_and_named_at_the_end_of_the_run(server, refused, browser, pictures):
+    assert "gate_rows failed: Rows: 32; required: at least 999." in refused.splitlines()[-1]
+    page = opened(browser, f"{server}/assets/quality_report?view=checks")
+    page.get_by_text("gate_rows", exact=True).first.click()
+    page.get_by_text("Rows: 32; required: at least 999.").first.wait_for()
+    page.screenshot(path=pictures / "checks.png")
+    colors = [
+        list(map(int, re.findall(r"\d+", one.evaluate("it => getComputedStyle(it).color"))[:3]))
+        for one in page.get_by_text("Failed", exact=True).all()
+    ]
+    assert any(red > green + 60 and red > blue + 60 for red, green, blue in colors), colors
     page.close()

@@ -267,6 +267,25 @@ def test_a_mistake_of_ours_keeps_its_traceback(
     assert err.splitlines()[-1].startswith("error: rte: vocabularies_checks: unexpected ZeroDivis")
 
 
+def test_a_closed_terminal_interrupts_the_run_like_ctrl_c(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = work / "hung-up"
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
+    monkeypatch.setenv("TARGEN_ROWS", "2000")
+    command = [sys.executable, "-m", "dagster_project.run", "rte"]
+    with subprocess.Popen(command, cwd=home.ROOT, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if (data / "contexts/rte.parquet").exists() or process.poll() is not None:
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGHUP)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and err.splitlines()[-1].endswith(failure.INTERRUPTED)
+    with DagsterInstance.get() as instance:
+        assert not [run for run in instance.get_runs() if not run.is_finished]
+
+
 def test_a_killed_run_leaves_whole_tables_and_the_next_goes_on(
     work: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,38 @@ async def test_a_set_is_kept_only_if_the_readers_agree_on_all_its_rows(tmp_path,
     assert "not every row of the set has its intended label" in dropped["detail"][0]
 
 
+async def test_a_panel_keeps_sets_that_a_strong_reader_gets_right_and_a_weak_one_wrong(tmp_path):
+    base = writing()
+
+    def answer(request):
+        block = block_of(request)
+        if "rows" not in block:
+            return base.answer(request)
+        items = []
+        for row in block["rows"]:
+            weak = request.sample == 2 and "gained" in row["note"] and doubted_by_text(row["note"])
+            scores = {"flaw": "none", "naturalness": 5, "constraint_met": True}
+            items.append({"row": row["row"], "label": "sad" if weak else truth(row), **scores})
+        return {"items": items}
+
+    readers = "[{name: strong, seed: 1}, {name: weak, seed: 2}, {name: third, seed: 3}]"
+    text = SETS.replace("rows: 8", "rows: 4\nheadroom: 12") + (
+        "  labels: {operator: intended}\n  correction:\n    operator: panel\n"
+        f"    readers: {readers}\n    difficulty: {{right: strong, wrong: weak}}\n"
+    )
+    made = await tables_of(spec_of(tmp_path, text), ScriptedModel(answer))
+    output, instances = made[CORRECTED_SET], made[INSTANCES].table
+    hard = {
+        row["slot"]
+        for row in instances.to_dicts()
+        if "gained" in row["note"] and doubted_by_text(row["note"])
+    }
+    assert hard and set(output.table["set_id"]) <= hard
+    easy = output.rejected.filter(output.rejected["reason"] == "difficulty")
+    assert easy.height and set(easy["slot"]).isdisjoint(hard)
+    assert "too easy: weak gives the final label as well" in easy["detail"][0]
+
+
 @pytest.mark.parametrize(
     ("write", "says"),
     [

@@ -1,6 +1,7 @@
 """Previews: the rows and requests of the run that follows, in memory, with their cost."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,14 @@ import simulator
 from simulator.app import MODEL
 from targen.llm.engine import Engine
 from targen.llm.prices import Price
+from targen.llm.progress import Stats
 from targen.llm.settings import EngineSettings
 from targen.operators import run_step
 from targen.operators.preview import few_rows, preview
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
+from targen.tasks.loading import load_task
 from tests.support.endpoint import Endpoint, completion
-from tests.support.specs import MOOD, real_task, spec_of
+from tests.support.specs import MOOD, RECIPES, real_task, spec_of, write_task
 
 
 def settings(folder: Path, **more):
@@ -119,3 +122,45 @@ async def test_a_step_that_fails_shows_what_the_model_said(tmp_path):
     assert found.problem is not None and not found.kept
     assert "I would rather not." in {call.answer for call in found.calls}
     assert found.rejected and found.rejected[0]["request_ids"]
+
+
+async def test_readers_of_a_panel_answer_at_their_own_endpoints(tmp_path):
+    ends = tmp_path / "ends.yaml"
+    lines = [f"  {name}: {{base_url: 'http://127.0.0.1:1/v1', model: m}}" for name in ("a", "b")]
+    ends.write_text("\n".join(["endpoints:", *lines]) + "\n")
+    readers = "[{name: one, endpoint: a}, {name: two, endpoint: b}, {name: three, seed: 3}]"
+    steps = f"  labels: intended\n  correction: {{operator: panel, readers: {readers}}}\n"
+    task = MOOD + steps.replace("labels: intended", "labels: {operator: intended}")
+    spec = load_task("mood", write_task(tmp_path / "tasks", task), RECIPES, endpoints_file=ends)
+    default = settings(tmp_path)
+    async with Endpoint(simulated_endpoint()) as endpoint:
+        own = {"model": "m", "base_url": endpoint.url, "api_key": "k", "own_key": True}
+
+        def of(step, name):
+            made = default(step)
+            return made if name is None else replace(made, endpoint_name=name, **own)
+
+        found = await preview(few_rows(spec), of)
+    assert found.problem is None
+    asked = {}
+    for call in found.calls:
+        if call.step == CORRECTED_SET:
+            asked.setdefault(call.endpoint, []).append(call)
+    # Every row is read once at each endpoint, and by the reader of the default one.
+    assert {name: len(calls) for name, calls in asked.items()} == {
+        "a": len(found.rows), "b": len(found.rows), "embedded": len(found.rows)
+    }  # fmt: skip
+    assert len(endpoint.bodies) == 2 * len(found.rows)
+    readings = [one["reader"] for one in found.kept[0].verdict["readings"]]
+    assert readings == ["(writer)", "one", "two", "three"]
+
+
+def test_the_counts_of_several_engines_add_up():
+    first = Stats(model="a", requests=2, calls=2, prompt_tokens=10, cost_usd=0.5)
+    second = Stats(model="b", requests=3, calls=1, from_store=2, prompt_tokens=5, cost_usd=0.25)
+    unknown = Stats(model="c", requests=1, calls=1, cost_usd=None, cached_tokens=4)
+    both = first.plus(second).as_dict()
+    assert (both["model"], both["calls"], both["from_store"]) == ("a, b", 3, 2)
+    assert (both["prompt_tokens"], both["cost_usd"], both["cached_tokens"]) == (15, 0.75, None)
+    every = first.plus(second, unknown, Stats(model="unused"))
+    assert every.model == "a, b, c" and every.cost_usd is None and every.cached_tokens == 4

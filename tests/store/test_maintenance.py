@@ -95,6 +95,17 @@ async def test_verify_finds_a_value_that_still_makes_sense(
     assert maintenance.verify(store) == [f"{ids[1]}: it is not what was stored (checksum)"]
 
 
+async def test_a_changed_answer_is_not_used(settings: Any, store: Store, tmp_path: Path) -> None:
+    (name, *_) = await fill(settings)
+    with store.write() as connection:
+        other = sa.update(schema.COMPLETIONS).where(schema.COMPLETIONS.c.request_id == name)
+        connection.execute(other.values(raw=pack(GOOD.replace("1", "2").encode() + b" ")))
+    with pytest.raises(StoreError, match=f"answer to request {name} was changed or damaged"):
+        await fill(settings)
+    maintenance.drop(store, name)
+    assert name in await fill(settings)
+
+
 async def test_a_store_of_the_first_version_is_brought_up(settings: Any, tmp_path: Path) -> None:
     from alembic import command
     from alembic.config import Config

@@ -1,0 +1,1 @@
+"""A Dagster project that uses TarGEN as a component; a fixture of the tests."""
