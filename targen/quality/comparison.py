@@ -10,6 +10,7 @@ from targen import hashing, steps
 from targen.quality import metrics
 from targen.quality.collector import rounded
 from targen.quality.intervals import wilson
+from targen.quality.noise import LATENT, REVIEWED
 from targen.quality.report import BANNER
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 
@@ -85,8 +86,9 @@ def groups(extends: Mapping[str, str | None]) -> dict[str, list[str]]:
 def compare(methods: Iterable[Method]) -> Comparison:
     """Compare the reports of each group.
 
-    Distinct-n is taken at the largest word count that all reports share. Label noise is that of
-    the human review if there is one. The shortcut is the maximum over the parts of the input,
+    Distinct-n is taken at the largest word count that all reports share. Label noise is by one
+    estimator for all: the human review if every set with an estimate has one, else the readings.
+    The shortcut is the maximum over the parts of the input,
     which is biased upward for all methods of a group alike.
 
     Args:
@@ -121,9 +123,15 @@ def compare(methods: Iterable[Method]) -> Comparison:
 def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
     made = [method for method in members if method.report is not None]
     words = _common_words(made)
+    estimator = _estimator(made)
     recipes = [method.recipe for method in members]
     lines = [
-        _line(method, method.recipe if recipes.count(method.recipe) == 1 else method.task, words)
+        _line(
+            method,
+            method.recipe if recipes.count(method.recipe) == 1 else method.task,
+            words,
+            estimator,
+        )
         for method in members
     ]
     reports = [method.report for method in made if method.report is not None]
@@ -134,7 +142,7 @@ def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
         "simulated": any(report["simulated"] for report in reports),
         "models": sorted({model for report in reports for model in report["models"]}),
         "methods": lines,
-        "cautions": _cautions(lines),
+        "cautions": [*_cautions(lines), *_of_noise(made, estimator)],
         "differences": [
             difference
             for metric, column in metrics.compared()
@@ -143,9 +151,39 @@ def _group(base: str, members: Sequence[Method]) -> dict[str, Any]:
     }
 
 
-def _line(method: Method, name: str, words: int | None) -> dict[str, Any]:
+def _estimators(method: Method) -> set[str]:
+    """Return the slices of `label_noise` that a report has."""
+    figures = () if method.report is None else method.report["figures"]
+    return {
+        figure["slice"]
+        for figure in figures
+        if figure["metric"] == "label_noise" and figure["value"] is not None
+    }
+
+
+def _estimator(made: Sequence[Method]) -> str:
+    """Return the estimator of label noise by which a group is compared.
+
+    A review sees the errors that readings share, so that an estimate of one kind says nothing about
+    an estimate of the other.
+    """
+    known = [found for method in made if (found := _estimators(method))]
+    return REVIEWED if known and all(REVIEWED in found for found in known) else LATENT
+
+
+def _of_noise(made: Sequence[Method], estimator: str) -> list[str]:
+    reviewed = [method.task for method in made if REVIEWED in _estimators(method)]
+    if estimator == REVIEWED or not reviewed:
+        return []
+    return [
+        "Label errors are compared by the readings, because people reviewed only "
+        f"{', '.join(reviewed)}. The estimate from the readings is a lower bound."
+    ]
+
+
+def _line(method: Method, name: str, words: int | None, estimator: str) -> dict[str, Any]:
     report = method.report
-    figures = {} if report is None else _figures(report, words)
+    figures = {} if report is None else _figures(report, words, estimator)
     return {
         "task": method.task,
         "name": name,
@@ -163,7 +201,7 @@ def _line(method: Method, name: str, words: int | None) -> dict[str, Any]:
     }
 
 
-def _figures(report: Mapping[str, Any], words: int | None) -> dict[str, Figure]:
+def _figures(report: Mapping[str, Any], words: int | None, estimator: str) -> dict[str, Figure]:
     """Return metric -> value, interval, slice and number of rows, without unknown values."""
     rows, all_figures = int(report["rows"]), report["figures"]
 
@@ -178,7 +216,7 @@ def _figures(report: Mapping[str, Any], words: int | None) -> dict[str, Figure]:
     found: dict[str, list[Figure]] = {
         "yield": _yield(rows, of("rejected")),
         "calls_per_row": [_plain(calls / rows, rows)] if rows and of("calls", "all") else [],
-        "label_noise": of("label_noise", "reviewed") or of("label_noise"),
+        "label_noise": of("label_noise", estimator),
         "shortcut": sorted(of("shortcut"), key=lambda figure: figure["value"], reverse=True),
         "utility": of("utility", "set to gold"),
     }

@@ -179,3 +179,18 @@ def test_similarity_and_utility_are_filled_where_they_were_measured():
     assert row["similarity_low"] < row["similarity"] < row["similarity_high"]
     assert row["utility"] is not None
     assert row["v_information"] is not None
+
+
+def test_label_errors_are_compared_by_one_estimator():
+    readings = figure("label_noise", 0.02, "latent classes")
+    review = figure("label_noise", 0.15, "reviewed")
+    both, alone = report(readings, review), report(figure("label_noise", 0.03, "latent classes"))
+    found = pair(both, alone)
+    assert found.table["label_noise"].to_list() == [0.02, 0.03]
+    cautions = found.json["groups"][0]["cautions"]
+    assert any("because people reviewed only rte" in text for text in cautions)
+    reviewed = pair(both, report(figure("label_noise", 0.1, "reviewed")))
+    assert reviewed.table["label_noise"].to_list() == [0.15, 0.1]
+    assert not any("people reviewed" in text for text in reviewed.json["groups"][0]["cautions"])
+    # A set without any estimate does not matter.
+    assert pair(both, report()).table["label_noise"].to_list() == [0.15, None]
