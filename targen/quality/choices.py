@@ -155,7 +155,8 @@ def fitted(
 
     If options are independent with odds e^z and exactly one is correct, option i is correct with
     probability e^(z_i) / sum over the row's options of e^(z_j): a softmax of log odds, the form of
-    conditional logit (McFadden 1974). The strength is chosen as in `learner.fitted`.
+    conditional logit (McFadden 1974). The strength is chosen as in `learner.fitted`; a
+    model that is no better than 1 / number of options is replaced by it.
 
     Args:
         matrix: features of every option, row by row.
@@ -186,7 +187,11 @@ def fitted(
 
     every = np.arange(sizes.size)
     fold = learner.folds(np.zeros_like(every), groups, learner.INNER, "inner", *seed)
-    return predictor(every, learner.best_strength(np.log(sizes), fold, loss_of))
+    best, sure = learner.best_strength(np.log(sizes), fold, loss_of)
+    if not sure:
+        # One feature ranks the options of all rows: its sign by chance would decide everything.
+        return lambda given, many: softmax(np.zeros(given.shape[0]), many)
+    return predictor(every, best)
 
 
 def options_of(sizes: Ints, rows: Ints) -> Ints:

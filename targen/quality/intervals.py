@@ -138,6 +138,27 @@ def held_out_mean(
     return mean - Z95 * error, mean + Z95 * error
 
 
+def jackknife(value: float, without: Sequence[float] | Floats) -> tuple[float | None, float | None]:
+    """Return the interval of a statistic from its values without one group of rows each.
+
+    The delete-a-group jackknife: with G groups, the variance is (G - 1) / G times the sum of
+    squared deviations from their mean (Shao and Tu 1995, section 5.2.2), and Student's t has G - 1
+    degrees of freedom. It is for statistics in which a row also affects the values of other rows.
+
+    Returns:
+        The bounds; (None, None) if a value is not finite or all are equal.
+    """
+    from scipy.stats import t  # noqa: PLC0415  (slow to import)
+
+    values = np.asarray(without, dtype=np.float64)
+    if values.size < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
+        return None, None
+    spread = values - values.mean()
+    error = math.sqrt((values.size - 1) / values.size * float((spread**2).sum()))
+    half = float(t.ppf(0.975, values.size - 1)) * error
+    return value - half, value + half
+
+
 def accuracy_error(correct: npt.NDArray[Any]) -> float:
     """Return the standard error of an accuracy, with two right and two wrong rows added.
 
@@ -146,12 +167,3 @@ def accuracy_error(correct: npt.NDArray[Any]) -> float:
     n = correct.size + 4
     share = (float(correct.sum()) + 2) / n
     return math.sqrt(share * (1 - share) / n)
-
-
-def mean_measure(
-    metric: str, slice_: str, values: Floats, *seed: Any, reference: Floats | None = None
-) -> Measure:
-    """Return the mean of per-row values as a figure, beside the mean on the reference rows."""
-    low, high = bootstrap_mean(values, *seed)
-    other = None if reference is None else float(reference.mean())
-    return Measure(metric, float(values.mean()), values.size, slice_, low, high, other)

@@ -21,6 +21,8 @@ FOLDS = 5
 INNER = 3
 STRENGTHS = (0.3, 6.0, 120.0)
 """Inverse regularization strengths to choose from."""
+MIN_Z = 1.64
+"""Standard errors of the gain in log loss from which a model is better than none."""
 
 
 class TextFeatures:
@@ -127,7 +129,7 @@ def fitted(
 
     if _equal(features) or np.unique(labels).size < 2:
         return _constant(shares)
-    best = best_strength(null, folds(labels, groups, INNER, "inner", *seed), loss_of)
+    best, _ = best_strength(null, folds(labels, groups, INNER, "inner", *seed), loss_of)
     return trained(features, labels, size, best)
 
 
@@ -144,15 +146,18 @@ def _constant(shares: Floats) -> Callable[[Any], Floats]:
 
 def best_strength(
     null: Floats, fold: Ints, loss_of: Callable[[Ints, Ints, float], Floats]
-) -> float:
-    """Return the strength with the lowest held-out log loss; of equal ones, the smallest.
+) -> tuple[float, bool]:
+    """Return the strength with the lowest held-out log loss, and whether it beats the null model.
+
+    It does if the gain is at least `MIN_Z` standard errors (after the one-standard-error rule of
+    Breiman et al. 1984).
 
     Args:
-        null: log loss per row of a model that ignores the text, for rows that no fold predicts.
+        null: log loss per row of the null model, which ignores the text.
         fold: fold number per row, below `INNER`.
         loss_of: (training rows, held-out rows, strength) -> log loss per held-out row.
     """
-    best, least = STRENGTHS[0], np.inf
+    best, sure, least = STRENGTHS[0], False, np.inf
     for strength in STRENGTHS:
         loss = null.copy()
         for k in range(INNER):
@@ -161,7 +166,9 @@ def best_strength(
                 loss[held] = loss_of(train, held, strength)
         if float(loss.mean()) < least:
             best, least = strength, float(loss.mean())
-    return best
+            better = null - loss
+            sure = better.mean() > MIN_Z * float(better.std()) / np.sqrt(null.size)
+    return best, bool(sure)
 
 
 def trained(features: Any, labels: Ints, size: int, strength: float) -> Callable[[Any], Floats]:
