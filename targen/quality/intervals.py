@@ -167,3 +167,12 @@ def accuracy_error(correct: npt.NDArray[Any]) -> float:
     n = correct.size + 4
     share = (float(correct.sum()) + 2) / n
     return math.sqrt(share * (1 - share) / n)
+
+
+def mean_measure(
+    metric: str, slice_: str, values: Floats, *seed: Any, reference: Floats | None = None
+) -> Measure:
+    """Return the mean of per-row values as a figure, beside the mean on the reference rows."""
+    low, high = bootstrap_mean(values, *seed)
+    other = None if reference is None else float(reference.mean())
+    return Measure(metric, float(values.mean()), values.size, slice_, low, high, other)
