@@ -18,8 +18,8 @@ FUNCTION_WORDS: Final = frozenset(
     from had has have he her here his how however i if in inside is it its just like many more most
     my near neither no nor not now of off on once one only or our out outside over perhaps she
     should since so some still such than that the their then there these they this those though
-    through throughout to today toward towards two under unless unlike until up upon was we were what
-    when where whether which while who whose why will with within without would yet you your
+    through throughout to today toward towards two under unless unlike until up upon was we were
+    what when where whether which while who whose why will with within without would yet you your
     """.split()  # noqa: SIM905 - readable as a list of words
 )
 """Words that are capitalized at the beginning of a sentence or in a title, and are no names."""
