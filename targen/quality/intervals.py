@@ -110,7 +110,7 @@ def bootstrap_mean(values: npt.NDArray[Any], *seed: Any) -> tuple[float | None, 
 
 
 def held_out_mean(
-    values: npt.NDArray[Any], folds: int, least: float = 0.0
+    values: npt.NDArray[Any], folds: int, least: float = 0.0, factor: float = 1.0
 ) -> tuple[float | None, float | None]:
     """Return the interval of the mean of results per row of a cross-validation.
 
@@ -122,6 +122,7 @@ def held_out_mean(
         values: the results.
         folds: number of folds.
         least: the least standard error.
+        factor: the standard error is multiplied by it.
 
     Returns:
         The bounds; (None, None) without rows, or if there is no variation and no least error.
@@ -130,7 +131,7 @@ def held_out_mean(
     if n == 0:
         return None, None
     numbers = values.astype(np.float64)
-    error = float(numbers.std()) / math.sqrt(n) * math.sqrt(1 + folds / (folds - 1))
+    error = float(numbers.std()) / math.sqrt(n) * math.sqrt(1 + folds / (folds - 1)) * factor
     error = max(error, least)
     if error == 0:
         return None, None

@@ -1,6 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from scipy.stats import hypergeom
 
 from targen.quality import copies, duplicates, judgment, repeats
 from targen.quality.collector import MetricCollector
@@ -76,3 +78,30 @@ def test_the_curve_compares_equal_numbers_of_rows():
     assert at[100].reference is not None and at[300].reference is None
     assert judgment.duplicates(sheet) == []
     assert judgment.duplicates(measured(own))[0][0] == "bad"
+
+
+def test_the_expected_share_equals_scipys_hypergeometric_distribution():
+    sizes = np.array([1] * 40 + [3] * 7 + [12])
+    total = int(sizes.sum())
+    for count in (1, 5, 30, total):
+        groups = sum(1 - hypergeom.pmf(0, total, size, count) for size in sizes)
+        share = repeats.repeated_share(sizes, count)
+        assert share == pytest.approx(1 - groups / count, abs=1e-9)
+
+
+def test_copies_with_changes_have_the_f_of_rouge_score():
+    """Every pair that is returned, and every pair that a comparison of all pairs finds."""
+    rows = texts(40, words=9, seed=4)
+    rows += [third_changed(text, i) for i, text in enumerate(rows[:12])]
+    first, second, scores = copies.edited(pl.DataFrame({"text": rows}), ["text"])
+    found = dict(zip(zip(first.tolist(), second.tolist(), strict=True), scores, strict=True))
+    scorer = RougeScorer(["rougeL"])
+    theirs = {
+        (i, j): scorer.score(rows[i], rows[j])["rougeL"].fmeasure
+        for i in range(len(rows))
+        for j in range(i + 1, len(rows))
+    }
+    for pair, score in found.items():
+        assert score == pytest.approx(theirs[pair], abs=1e-6)
+    wanted = {pair for pair, score in theirs.items() if score >= copies.CLOSE}
+    assert set(found) <= wanted and len(found) >= 0.8 * len(wanted) > 8
