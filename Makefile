@@ -22,7 +22,7 @@ help:
 	@echo "                       STRICT=1 makes failed gates of severity 'warn' an error"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
 	@echo "make test              the tests       make lint    style, types, layers"
-	@echo "make test-train        targen train, with PyTorch in an environment of its own"
+	@echo "make test-train        what needs PyTorch and real weights, in an environment of its own"
 	@echo "make test-services     a real backfill on PostgreSQL, Redis, S3 and two Celery workers"
 	@echo "make coverage          lines and branches that the tests cover, also as htmlcov/index.html"
 	@echo "make test-model        runs with a small real model on llama.cpp's server, built from source once"
@@ -34,7 +34,7 @@ $(VENV)/.ready: requirements.lock pyproject.toml deploy/local/setup.sh
 
 # PyTorch takes gigabytes, so it has its own environment, created on first use.
 .venv-train/.ready-train: requirements.lock pyproject.toml deploy/local/setup.sh
-	@sh deploy/local/setup.sh .venv-train train
+	@sh deploy/local/setup.sh .venv-train train,embeddings,spacy,weights
 
 demo: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --demo

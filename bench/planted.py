@@ -55,7 +55,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _real(name: str, folder: Path) -> list[dict[str, Any]] | None:
+def real(name: str, folder: Path) -> list[dict[str, Any]] | None:
     """Return the rows of a base data set in the columns of its task; None without its file."""
     files = {"rte": ["rte.tsv"], "boolq": ["boolq.jsonl"], "creak": ["creak.jsonl"],
              "kinds": ["riddle_sense.jsonl", "creak.jsonl"],
@@ -86,7 +86,8 @@ def _real(name: str, folder: Path) -> list[dict[str, Any]] | None:
     return [{"text": t.lower().rstrip(" .?!").replace("?", ","), "label": k} for t, k in labeled]
 
 
-async def _simulated(spec: TaskSpec) -> list[dict[str, Any]]:
+async def simulated(spec: TaskSpec) -> list[dict[str, Any]]:
+    """Return the rows that the simulator makes for a task."""
     from bench.correction import tables  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
@@ -108,9 +109,9 @@ def spec_of(name: str) -> TaskSpec:
 def base_of(name: str, folder: Path) -> Base:
     """Return the clean rows of a base data set and its gold rows, in a seeded order."""
     spec = spec_of(name)
-    rows = _real(name, folder)
+    rows = real(name, folder)
     if rows is None:
-        rows = asyncio.run(_simulated(spec))
+        rows = asyncio.run(simulated(spec))
     fields = tuple(n for n, field in spec.fields.items() if field.type == "text")
     # Rows about one passage go to the same side.
     groups: dict[str, list[dict[str, Any]]] = {}

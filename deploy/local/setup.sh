@@ -1,6 +1,6 @@
 #!/bin/sh
-# Creates the virtual environment from requirements.lock. Usage: setup.sh FOLDER [EXTRA], in the checkout.
-# EXTRA is an extra that is too large for the lock: train.
+# Creates the virtual environment from requirements.lock. Usage: setup.sh FOLDER [EXTRAS], in the checkout.
+# EXTRAS are extras that are too large for the lock, with commas: train,embeddings.
 # Set PYTHON to use another interpreter than the first Python 3.11+ in PATH.
 set -eu
 venv=$1
@@ -61,5 +61,5 @@ touch "$venv/.ready"
 if [ -n "$extra" ]; then
   echo "[4/4] the extra $extra"
   install -c requirements.lock -e ".[$extra]"
-  touch "$venv/.ready-$extra"
+  touch "$venv/.ready-${extra%%,*}"
 fi

@@ -214,7 +214,7 @@ class Pages:
         if self._step.spec.per_slot:
             return 1
         most = max(1, self._params.page // len(group.contexts))
-        if len(group.contexts) == 1 or group.page >= SMALL_PAGES:
+        if len(self._contexts) == 1 or group.page >= SMALL_PAGES:
             return most
         return min(most, SMALL_PAGE if group.page else FIRST_PAGE)
 

@@ -9,6 +9,7 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion, rate
+from targen.quality.proper_names import SURNAMES, is_mention
 from targen.quality.text import joined
 from targen.tasks.sections import ENGLISH, LANGUAGES
 
@@ -90,15 +91,35 @@ def mentions(
 ) -> dict[str, pl.Series]:
     """Return group -> whether each text contains one of the group's forms as whole words.
 
-    Longer forms are matched first, so that Papua New Guinea is not counted as Guinea. Homonyms
-    are not distinguished.
+    Longer forms are matched first, so that Papua New Guinea is not counted as Guinea. A form
+    that is part of a longer name is left out (`proper_names`). Other homonyms are not
+    distinguished.
     """
     owner = {form: group for group, forms in groups.items() for form in forms}
     ordered = sorted(owner, key=lambda form: (-len(form), form))
     pattern = r"\b(?:" + "|".join(re.escape(form) for form in ordered) + r")\b"
     found = (text if case else text.str.to_lowercase()).str.extract_all(pattern)
     found = found.list.eval(pl.element().replace_strict(owner, return_dtype=pl.String))
-    return {group: found.list.contains(group).fill_null(False) for group in groups}
+    flags = {
+        group: found.list.contains(group).fill_null(False).to_numpy().copy() for group in groups
+    }
+    # Only capitalized forms can be part of a name; looking around each is slower.
+    ambiguous = ordered if case else [form for form in ordered if form in SURNAMES]
+    if not ambiguous:
+        return {group: pl.Series(found_) for group, found_ in flags.items()}
+    capitalized = r"\b(?:" + "|".join(form[0].upper() + form[1:] for form in ambiguous) + r")\b"
+    compiled = re.compile(pattern, 0 if case else re.IGNORECASE)
+    known = frozenset(form.lower() for form in owner)
+    for at in text.str.contains(capitalized).fill_null(False).arg_true():
+        value = text[at]
+        named = {
+            owner[match[0] if case else match[0].lower()]
+            for match in compiled.finditer(value)
+            if is_mention(value, match.start(), match.end(), known, country=case)
+        }
+        for group, present in flags.items():
+            present[at] = group in named
+    return {group: pl.Series(found_) for group, found_ in flags.items()}
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:

@@ -155,8 +155,8 @@ def fitted(
 
     If options are independent with odds e^z and exactly one is correct, option i is correct with
     probability e^(z_i) / sum over the row's options of e^(z_j): a softmax of log odds, the form of
-    conditional logit (McFadden 1974). The strength is chosen as in `learner.fitted`; the null
-    model gives every option 1 / number of options.
+    conditional logit (McFadden 1974). The strength is chosen as in `learner.fitted`; a
+    model that is no better than 1 / number of options is replaced by it.
 
     Args:
         matrix: features of every option, row by row.
@@ -187,8 +187,9 @@ def fitted(
 
     every = np.arange(sizes.size)
     fold = learner.folds(np.zeros_like(every), groups, learner.INNER, "inner", *seed)
-    best = learner.best_strength(np.log(sizes), fold, loss_of)
-    if best is None:
+    best, sure = learner.best_strength(np.log(sizes), fold, loss_of)
+    if not sure:
+        # One feature ranks the options of all rows: its sign by chance would decide everything.
         return lambda given, many: softmax(np.zeros(given.shape[0]), many)
     return predictor(every, best)
 
@@ -274,10 +275,10 @@ class OptionClassifier:
         model = fitted(features.transform(one), one.sizes, one.answers, alone, *seed)
         return credit(model(features.transform(two), two.sizes), two.answers)
 
-    def accuracy_gain(self, rows: pl.DataFrame) -> Floats:
-        """Return the held-out credit per usable row minus that of a random option."""
+    def accuracies(self, rows: pl.DataFrame) -> learner.Accuracies:
+        """Return the held-out credit per usable row, and that of a random option."""
         scores, answers = self.cross_validate(rows)
-        return credit(scores.probability, answers) - credit(scores.null, answers)
+        return learner.Accuracies(credit(scores.probability, answers), credit(scores.null, answers))
 
     def answer_text(self, row: pl.DataFrame, number: int) -> str:
         """Return the option with index `number` of a one-row frame."""

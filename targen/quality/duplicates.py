@@ -273,6 +273,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     first, second, similarity = pairs.first[keep], pairs.second[keep], pairs.similarity[keep]
     near = np.zeros(rows.height, dtype=bool)
     near[second] = True
+    collector.shared["near pairs"] = [(first, second)]
     collector.add(proportion("near_duplicates", "all", int(near.sum()), rows.height))
     collector.mark("near_duplicates", near)
     collector.details["near_duplicates"] = [

@@ -25,7 +25,7 @@ class IntervalEstimate(NamedTuple):
     high: float | None
 
 
-def wilson(hits: int, n: int) -> tuple[float | None, float | None]:
+def wilson(hits: float, n: float) -> tuple[float | None, float | None]:
     """Return the Wilson score interval of a proportion; (None, None) for n = 0.
 
     Unlike the percentile bootstrap it does not shrink to a point at 0 and 1 (Wilson 1927;
@@ -107,6 +107,67 @@ def bootstrap_mean(values: npt.NDArray[Any], *seed: Any) -> tuple[float | None, 
     for i in range(DRAWS):
         means[i] = numbers[random.integers(0, n, n)].mean()
     return percentiles(means)
+
+
+def held_out_mean(
+    values: npt.NDArray[Any], folds: int, least: float = 0.0, factor: float = 1.0
+) -> tuple[float | None, float | None]:
+    """Return the interval of the mean of results per row of a cross-validation.
+
+    The rows of all folds share training rows, so their results are correlated, and the standard
+    error of independent rows is too small. With k folds it is multiplied by sqrt(1 + k / (k - 1)),
+    the corrected variance of Nadeau and Bengio (2003) for k splits of which each tests 1 / k.
+
+    Args:
+        values: the results.
+        folds: number of folds.
+        least: the least standard error.
+        factor: the standard error is multiplied by it.
+
+    Returns:
+        The bounds; (None, None) without rows, or if there is no variation and no least error.
+    """
+    n = values.size
+    if n == 0:
+        return None, None
+    numbers = values.astype(np.float64)
+    error = float(numbers.std()) / math.sqrt(n) * math.sqrt(1 + folds / (folds - 1)) * factor
+    error = max(error, least)
+    if error == 0:
+        return None, None
+    mean = float(numbers.mean())
+    return mean - Z95 * error, mean + Z95 * error
+
+
+def jackknife(value: float, without: Sequence[float] | Floats) -> tuple[float | None, float | None]:
+    """Return the interval of a statistic from its values without one group of rows each.
+
+    The delete-a-group jackknife: with G groups, the variance is (G - 1) / G times the sum of
+    squared deviations from their mean (Shao and Tu 1995, section 5.2.2), and Student's t has G - 1
+    degrees of freedom. It is for statistics in which a row also affects the values of other rows.
+
+    Returns:
+        The bounds; (None, None) if a value is not finite or all are equal.
+    """
+    from scipy.stats import t  # noqa: PLC0415  (slow to import)
+
+    values = np.asarray(without, dtype=np.float64)
+    if values.size < 2 or not np.isfinite(values).all() or np.ptp(values) == 0:
+        return None, None
+    spread = values - values.mean()
+    error = math.sqrt((values.size - 1) / values.size * float((spread**2).sum()))
+    half = float(t.ppf(0.975, values.size - 1)) * error
+    return value - half, value + half
+
+
+def accuracy_error(correct: npt.NDArray[Any]) -> float:
+    """Return the standard error of an accuracy, with two right and two wrong rows added.
+
+    The addition keeps it above 0 where all rows are right (Agresti and Coull 1998).
+    """
+    n = correct.size + 4
+    share = (float(correct.sum()) + 2) / n
+    return math.sqrt(share * (1 - share) / n)
 
 
 def mean_measure(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -22,7 +22,7 @@ INNER = 3
 STRENGTHS = (0.3, 6.0, 120.0)
 """Inverse regularization strengths to choose from."""
 MIN_Z = 1.64
-"""Standard errors by which a model must beat the label shares."""
+"""Standard errors of the gain in log loss from which a model is better than none."""
 
 
 class TextFeatures:
@@ -98,14 +98,21 @@ class HeldOutScores:
     null: Floats
 
 
+class Accuracies(NamedTuple):
+    """Accuracy per row, 0 to 1: of a model, and of guessing without the text."""
+
+    model: Floats
+    guess: Floats
+
+
 def fitted(
     features: Any, labels: Ints, groups: Ints, size: int, *seed: Any
 ) -> Callable[[Any], Floats]:
-    """Fit logistic regression, or only the label shares if it does not beat them.
+    """Fit logistic regression; `INNER`-fold cross-validation chooses the strength.
 
-    `INNER`-fold cross-validation on the training rows chooses the strength. The null model, which
-    ignores the text, is chosen unless the gain in log loss is at least `MIN_Z` standard errors
-    (after the one-standard-error rule of Breiman et al. 1984), to avoid fitting noise.
+    The label shares are never used in place of a fit, however little it gains: a switch between
+    the two would make the figures of one distribution jump, which no interval can cover, and rows
+    with equal predictions would have none. Rows that do not differ have nothing to fit.
 
     Returns:
         A function from features to probabilities, (rows, size).
@@ -120,10 +127,16 @@ def fitted(
         found = predict(features[held])[np.arange(held.size), labels[held]]
         return np.asarray(-np.log(found), dtype=np.float64)
 
-    best = best_strength(null, folds(labels, groups, INNER, "inner", *seed), loss_of)
-    if best is None:
+    if _equal(features) or np.unique(labels).size < 2:
         return _constant(shares)
+    best, _ = best_strength(null, folds(labels, groups, INNER, "inner", *seed), loss_of)
     return trained(features, labels, size, best)
+
+
+def _equal(features: Any) -> bool:
+    """Return whether all rows of a CSR matrix are equal."""
+    lowest, highest = features.min(axis=0), features.max(axis=0)
+    return bool((lowest != highest).nnz == 0)
 
 
 def _constant(shares: Floats) -> Callable[[Any], Floats]:
@@ -133,26 +146,29 @@ def _constant(shares: Floats) -> Callable[[Any], Floats]:
 
 def best_strength(
     null: Floats, fold: Ints, loss_of: Callable[[Ints, Ints, float], Floats]
-) -> float | None:
-    """Return the strength with the lowest held-out log loss; None if `null` is as good.
+) -> tuple[float, bool]:
+    """Return the strength with the lowest held-out log loss, and whether it beats the null model.
+
+    It does if the gain is at least `MIN_Z` standard errors (after the one-standard-error rule of
+    Breiman et al. 1984).
 
     Args:
-        null: log loss of the null model per row.
+        null: log loss per row of the null model, which ignores the text.
         fold: fold number per row, below `INNER`.
         loss_of: (training rows, held-out rows, strength) -> log loss per held-out row.
     """
-    best, gain = None, 0.0
+    best, sure, least = STRENGTHS[0], False, np.inf
     for strength in STRENGTHS:
         loss = null.copy()
         for k in range(INNER):
             train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             if train.size and held.size:
                 loss[held] = loss_of(train, held, strength)
-        better = null - loss
-        mean = float(better.mean())
-        if mean > gain and mean > MIN_Z * float(better.std()) / np.sqrt(null.size):
-            best, gain = strength, mean
-    return best
+        if float(loss.mean()) < least:
+            best, least = strength, float(loss.mean())
+            better = null - loss
+            sure = better.mean() > MIN_Z * float(better.std()) / np.sqrt(null.size)
+    return best, bool(sure)
 
 
 def trained(features: Any, labels: Ints, size: int, strength: float) -> Callable[[Any], Floats]:

@@ -18,7 +18,7 @@ from targen.quality.inputs import Embedded, ReportInputs
 from targen.quality.intervals import percentiles
 from targen.quality.self_similarity import CLOSE, rouge_l_nearest, rows_per_gram, self_bleu
 from targen.quality.semantic import unit, vendi_score
-from targen.quality.shortcuts import accuracy_gain, input_parts, part_features
+from targen.quality.shortcuts import accuracies, input_parts, part_features
 from targen.quality.text import Ints, Tokens, generator, tokens
 
 DRAWS: Final = 20
@@ -120,7 +120,8 @@ def _shortcuts(inputs: ReportInputs, gold: pl.DataFrame, collector: MetricCollec
 def gain(features: object, labels: Ints, groups: Ints, size: int) -> float:
     """Return the held-out accuracy gained over the commonest label, with one fixed strength."""
     scores = learner.cross_validated(features, labels, groups, size, STRENGTH)
-    return float(accuracy_gain(scores, labels).mean())
+    found = accuracies(scores, labels)
+    return float((found.model - found.guess).mean())
 
 
 def _vendi(own: Embedded, gold: Embedded, collector: MetricCollector) -> None:

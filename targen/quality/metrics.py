@@ -245,9 +245,14 @@ _REGISTRY: Final = (
            "each is checked", "paraphrases; a pair at 0.8 is missed once in 130 times", "lower",
            notable=0.05),
     _share("edited_copies", "copies", "repetition", "copies with changed words",
-           "share of rows that copy an earlier row with up to about one word in six changed",
-           "ROUGE-L F at least 0.7 over all words and 0.5 in every field, seven words or more; "
+           "share of rows that copy an earlier row with up to about one word in three changed",
+           "ROUGE-L F at least 0.6 over all words and 0.5 in every field, seven words or more; "
            "MinHash over rarer words finds the candidates", "paraphrases", "lower", "Lin 2004"),
+    _share("repeats", "repeats", "repetition", "rows that repeat another row",
+           "share of rows that equal or nearly equal another one, all but the first of each "
+           "group, by number of rows; it grows with the number of rows",
+           "1 - expected groups / rows; rows connected by exact or near duplicates or copies with "
+           "changed words are a group", "paraphrases", "lower", "Hurlbert 1971"),
     _share("repeated_field", "uniformity", "repetition", "rows with the same text in a field",
            "share of rows with the commonest text of a field, where there are several fields",
            "rows / rows", "texts that differ by a letter", "lower"),

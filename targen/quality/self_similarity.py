@@ -4,11 +4,12 @@ import zlib
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, mean_measure, proportion
+from targen.quality.intervals import Floats, jackknife, proportion
 from targen.quality.text import Ints, Tokens, generator, joined, sample, tokens
 
 SAMPLE = 500
@@ -19,6 +20,29 @@ CLOSE = 0.7
 """ROUGE-L F from which a row is not novel, as in Self-Instruct (Wang et al. 2023)."""
 BYTES = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000)
 """Amounts of text at which compression is compared."""
+
+
+GROUPS = 20
+"""Groups of rows that are left out in turn for the intervals."""
+
+
+def without(text: Tokens, rows: npt.NDArray[np.bool_]) -> Tokens:
+    """Return the words of the other rows; the vocabulary does not change."""
+    kept = ~rows[text.rows]
+    number = np.cumsum(~rows) - 1
+    return Tokens(
+        ids=text.ids[kept],
+        rows=number[text.rows[kept]],
+        texts=text.texts[kept],
+        vocabulary=text.vocabulary,
+        height=int((~rows).sum()),
+    )
+
+
+def groups(height: int) -> list[npt.NDArray[np.bool_]]:
+    """Return `GROUPS` seeded disjoint groups of rows, or one per row if there are fewer."""
+    order = generator("jackknife", height).permutation(height)
+    return [order % GROUPS == k for k in range(min(GROUPS, height))]
 
 
 def sequences(text: Tokens) -> list[Ints]:
@@ -87,6 +111,18 @@ def _closest(size: Floats) -> Floats:
     return closest
 
 
+def rouge_l(text: Tokens) -> Floats:
+    """Return the ROUGE-L F of all pairs of rows, (rows, rows), with -1 on the diagonal."""
+    from rapidfuzz import process  # noqa: PLC0415  (slow to import)
+    from rapidfuzz.distance import Indel  # noqa: PLC0415
+
+    rows = [part[:WORDS].tolist() for part in sequences(text)]
+    # Indel similarity equals 2 LCS / (len a + len b), and its implementation is bit-parallel.
+    scores = process.cdist(rows, rows, scorer=Indel.normalized_similarity, dtype=np.float64)
+    np.fill_diagonal(scores, -1)
+    return np.asarray(scores, dtype=np.float64)
+
+
 def rouge_l_nearest(text: Tokens) -> Floats:
     """ROUGE-L F of each row with the most similar row.
 
@@ -98,16 +134,9 @@ def rouge_l_nearest(text: Tokens) -> Floats:
     Returns:
         One score per row; NaN if it is the only row.
     """
-    from rapidfuzz import process  # noqa: PLC0415  (slow to import)
-    from rapidfuzz.distance import Indel  # noqa: PLC0415
-
     if text.height < 2:
         return np.full(text.height, np.nan)
-    rows = [part[:WORDS].tolist() for part in sequences(text)]
-    # Indel similarity equals 2 LCS / (len a + len b), and its implementation is bit-parallel.
-    scores = process.cdist(rows, rows, scorer=Indel.normalized_similarity, dtype=np.float64)
-    np.fill_diagonal(scores, -1)
-    return np.asarray(scores.max(axis=1), dtype=np.float64)
+    return np.asarray(rouge_l(text).max(axis=1), dtype=np.float64)
 
 
 def rows_per_gram(text: Tokens, n: int = 3) -> float:
@@ -159,10 +188,19 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     enough = gold is not None and gold.height >= size
     reference = tokens(sample(gold, size), fields) if gold is not None and enough else None
     slice_ = f"{size} rows"
-    for name, score in (("self_bleu", self_bleu), ("rouge_l_nearest", rouge_l_nearest)):
-        scores = score(own)
-        others = score(reference) if reference is not None else None
-        collector.add(mean_measure(name, slice_, scores, name, reference=others))
+    left_out = groups(size)
+    bleu = float(self_bleu(own).mean())
+    low, high = jackknife(bleu, [self_bleu(without(own, rows)).mean() for rows in left_out])
+    other = None if reference is None else float(self_bleu(reference).mean())
+    collector.add(Measure("self_bleu", bleu, size, slice_, low, high, other))
+    pairs = rouge_l(own)
+    scores = pairs.max(axis=1)
+    nearest = float(scores.mean())
+    parts = [pairs[~rows][:, ~rows].max(axis=1).mean() for rows in left_out]
+    low, high = jackknife(nearest, parts)
+    others = None if reference is None else rouge_l_nearest(reference)
+    other = None if others is None else float(others.mean())
+    collector.add(Measure("rouge_l_nearest", nearest, size, slice_, low, high, other))
     novel = int((scores < CLOSE).sum())
     other = None if others is None else float((others < CLOSE).mean())
     collector.add(proportion("novel", slice_, novel, size, other))

@@ -18,7 +18,8 @@ from targen.quality.difficulty import (
     reason_not_learnable,
 )
 from targen.quality.inputs import ReportInputs
-from targen.quality.intervals import Floats, mean_measure
+from targen.quality.intervals import Floats, accuracy_error, held_out_mean
+from targen.quality.learner import Accuracies
 from targen.quality.text import Ints, joined, sample, tokens
 
 LENGTH = "length only"
@@ -37,14 +38,14 @@ TOP = 8
 """Words shown per label and field."""
 
 
-def accuracy_gain(scores: learner.HeldOutScores, labels: Ints) -> Floats:
-    """Return per row: correct with the text (1 or 0) minus correct with the label shares alone.
+def accuracies(scores: learner.HeldOutScores, labels: Ints) -> Accuracies:
+    """Return per row whether the prediction is correct with the text, and from label shares alone.
 
-    The mean is the gain in accuracy over always predicting the commonest label, from -1 to 1.
+    The mean difference is the gain in accuracy over always predicting the commonest label, from -1
+    to 1.
     """
-    correct = scores.probability.argmax(axis=1) == labels
-    baseline = scores.null.argmax(axis=1) == labels
-    return np.asarray(correct.astype(np.float64) - baseline, dtype=np.float64)
+    correct, guess = (p.argmax(axis=1) == labels for p in (scores.probability, scores.null))
+    return Accuracies(correct.astype(np.float64), guess.astype(np.float64))
 
 
 def length_bins(rows: pl.DataFrame, fields: Sequence[str]) -> Any:
@@ -186,9 +187,9 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         reference = None
     reference = None if reference is None else sample(reference, inputs.most_rows)
     for part, fields in input_parts(inputs).items():
-        own = _part_gain(rows, part, fields, names, inputs)
-        other = None if reference is None else _part_gain(reference, part, fields, names, inputs)
-        collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
+        own = _part_scores(rows, part, fields, names, inputs)
+        other = None if reference is None else _part_scores(reference, part, fields, names, inputs)
+        collector.add(_measure(part, own, other))
     cues = word_cues(labeled, inputs.text_fields, names)
     tops = [[cue for cue in cues if cue["label"] == label][:TOP] for label in names]
     collector.details["top_words"] = [top for top in tops if top]
@@ -196,6 +197,18 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     for cue in collector.details["cues"]:
         slice_ = f"{cue['label']}, {cue['field']}: {cue['word']}"
         collector.add(Measure("word_log_odds", cue["z"], cue["rows"], slice_))
+
+
+def _measure(part: str, own: Accuracies, reference: Accuracies | None) -> Measure:
+    """Return the gain of one part; its interval is at least as wide as that of the accuracy.
+
+    A classifier that nearly always guesses the commonest label gains nothing on nearly all rows,
+    but would guess another one in another sample.
+    """
+    gains = own.model - own.guess
+    low, high = held_out_mean(gains, learner.FOLDS, accuracy_error(own.model))
+    other = None if reference is None else float((reference.model - reference.guess).mean())
+    return Measure("shortcut", float(gains.mean()), gains.size, part, low, high, other)
 
 
 def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
@@ -208,9 +221,9 @@ def _options_only(inputs: ReportInputs, collector: MetricCollector) -> None:
     reference = None if gold is None else sample(classifier.usable(gold), inputs.most_rows)
     if reference is not None and reference.height < FEWEST:
         reference = None
-    own, part = classifier.accuracy_gain(sample(usable, inputs.most_rows)), "options only"
-    other = None if reference is None else classifier.accuracy_gain(reference)
-    collector.add(mean_measure("shortcut", part, own, "shortcut", part, reference=other))
+    own = classifier.accuracies(sample(usable, inputs.most_rows))
+    other = None if reference is None else classifier.accuracies(reference)
+    collector.add(_measure("options only", own, other))
 
 
 def part_features(
@@ -224,15 +237,15 @@ def part_features(
     return length_bins(rows, inputs.text_fields)
 
 
-def _part_gain(
+def _part_scores(
     rows: pl.DataFrame,
     part: str,
     fields: Sequence[str],
     names: Sequence[str],
     inputs: ReportInputs,
-) -> Floats:
-    """Return the accuracy gain per row from one part of the input."""
+) -> Accuracies:
+    """Return the accuracy per row with one part of the input."""
     labels = learner.label_codes(rows["label"], names)
     groups = learner.groups_of(rows, inputs.pair_field)
     matrix = part_features(rows, part, fields, inputs)
-    return accuracy_gain(learner.cross_validated(matrix, labels, groups, len(names)), labels)
+    return accuracies(learner.cross_validated(matrix, labels, groups, len(names)), labels)

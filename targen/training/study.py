@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from targen.errors import TargenError
-from targen.quality.intervals import bootstrap_mean
+from targen.quality.intervals import held_out_mean
 from targen.quality.text import generator
 from targen.quality.utility import summary
 from targen.tasks.spec import TaskSpec
@@ -21,6 +21,9 @@ SEEDS = 3
 
 FEWEST = 8
 """Minimum number of rows to train on."""
+
+DIFFERENCE = "set minus gold"
+"""`Score.name` of the accuracy after training on the set minus that after training on gold rows."""
 
 MEAN = "mean of tasks"
 """`Score.task` of the mean over several tasks."""
@@ -95,10 +98,11 @@ def utility(
         pretrain: tasks to train on before, with their sets.
 
     Returns:
-        For each task the accuracy of `set to gold` and `gold to gold`, and with `pretrain` of
-        `pretrained, set to gold` and `pretrained, gold to gold`, each with a two-stage bootstrap
-        interval. Tasks whose rows have their own candidates get the F1 of the words too. For
-        several tasks, the means of their accuracies come last.
+        For each task the accuracy of `set to gold` and `gold to gold` and their difference on the
+        same rows; with `pretrain` also `pretrained, set to gold` and `pretrained, gold to gold`.
+        `targen.quality.utility.summary` describes the intervals. Tasks whose rows have their own
+        candidates get the F1 of the words too. For several tasks, the means of their accuracies
+        come last.
 
     Raises:
         TargenError: there are too few rows, or the model cannot be trained on them.
@@ -111,11 +115,13 @@ def utility(
                 f"{part.task}: {len(part)} rows are too few to train on. {FEWEST} are needed."
             )
     results: dict[tuple[str, str, Metric], list[npt.NDArray[np.float64]]] = {}
+    held: dict[str, list[npt.NDArray[np.int64]]] = {one.set.task: [] for one in data}
     for seed in range(seeds):
         drawn, trained, tests = [], [], []
         for one in data:
             order = _order(len(one.gold), "gold", seed)
             tests.append(one.gold.some(order[one.size :]))
+            held[one.set.task].append(order[one.size :])
             trained.append(one.gold.some(order[: one.size]))
             drawn.append(one.set.some(_order(len(one.set), "set", seed)[: one.size]))
         first = Tuned(fit, before, seed, later=drawn) if before else None
@@ -129,8 +135,12 @@ def utility(
                         results.setdefault((test.task, called, metric), []).append(found)
     sizes = {one.set.task: one.size for one in data}
     scores = []
+    for task in sizes:
+        pair = [results[task, name, "accuracy"] for name in ("set to gold", "gold to gold")]
+        results[task, DIFFERENCE, "accuracy"] = [a - b for a, b in zip(*pair, strict=True)]
     for (task, name, metric), found_ in results.items():
-        value, low, high = summary(found_, name)
+        extremes = (-1.0 if name == DIFFERENCE else 0.0, 1.0)
+        value, low, high = summary(found_, held[task], sizes[task], extremes)
         tested = sum(result.size for result in found_)
         scores.append(Score(name, value, low, high, sizes[task], tested, task, metric))
     order_ = list(sizes)
@@ -203,7 +213,7 @@ def v_information(spec: TaskSpec, rows: pl.DataFrame, fit: Fit) -> Score:
         given = _own(Tuned(fit, [part], seed), test)
         none = _own(Tuned(fit, [part.without_text()], seed), test.without_text())
         bits[held] = (given - none) / np.log(2)
-    low, high = bootstrap_mean(bits, "v_information", spec.name)
+    low, high = held_out_mean(bits, len(folds))
     mean = float(bits.mean())
     return Score("v_information", mean, low, high, count // 2, count, spec.name, "bits")
 

@@ -143,7 +143,8 @@ async def test_contexts_share_requests_whose_pages_grow(tmp_path):
 async def test_a_context_can_have_requests_of_its_own(tmp_path):
     text = GROWING.replace("{page: 12}", "{page: 10, together: 1}")
     _, _, requests = await made(spec_of(tmp_path, text, 100), model_of())
-    assert {(size, contexts) for _, size, contexts in pages_of("place 0", requests)} == {(10, 1)}
+    pages = pages_of("place 0", requests)
+    assert [(size, contexts) for _, size, contexts in pages[:5]] == [(3, 1), *[(4, 1)] * 3, (10, 1)]
 
 
 async def test_a_smaller_page_is_never_enlarged(tmp_path):

@@ -1,7 +1,8 @@
 import polars as pl
+import pytest
 
 from targen.quality import bias
-from targen.quality.bias import AGE, COUNTRIES, GENDER
+from targen.quality.bias import AGE, COUNTRIES, GENDER, RELIGION
 from targen.quality.collector import MetricCollector
 from tests.support.report_inputs import inputs
 
@@ -75,3 +76,100 @@ def test_english_word_lists_say_nothing_of_german_rows():
     bias.measure(inputs(20, language="de"), sheet)
     assert sheet.skipped["mention"] == "the word lists are in English, the rows in German"
     assert not [measure for measure in sheet.measures if measure.metric == "mention"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Michael Jordan played basketball.",
+        "I met Michael B. Jordan there.",
+        "Jordan Peele directed it.",
+        "Chad Hayes wrote the film.",
+        "He sat beside Chad Smith.",
+        "It lives in North America.",
+        "Captain America won.",
+        "The South America tour ended.",
+        "Jimmy Wales founded it.",
+        "New England has cold winters.",
+        "She moved to New South Wales.",
+        "Georgia O'Keeffe painted it.",
+        "They read the China Daily.",
+        "Kathy Ireland spoke.",
+    ],
+)
+def test_a_country_in_a_longer_name_is_no_country(text):
+    assert found([text], COUNTRIES, True) == [[]]
+
+
+def test_countries_beside_capitals_that_are_no_names():
+    texts = [
+        "In Jordan it rained.",
+        "Jordan borders Israel.",
+        "It rained in Chad. He left.",
+        "West Germany won.",
+        "Does China trade with the United States Senate?",
+        "Paris, France",
+        "Kenya's President spoke.",
+        "MICHAEL went to Peru. Chad is next to Niger.",
+        "The America of old",
+    ]
+    assert found(texts, COUNTRIES, True) == [
+        ["Jordan"],
+        ["Israel", "Jordan"],
+        ["Chad"],
+        ["Germany"],
+        ["China", "United States"],
+        ["France"],
+        ["Kenya"],
+        ["Chad", "Niger", "Peru"],
+        ["United States"],
+    ]
+
+
+def test_people_firms_and_works_are_no_groups():
+    texts = [
+        "Stephen King wrote novels.",
+        "Burger King sells food.",
+        "He read Stephen King.",
+        "King Charles spoke.",
+        "The King of Spain",
+        "Queen Victoria and the queen",
+        "Iron Man and Spider-Man",
+        "the Isle of Man",
+        "Boy George sang.",
+        "A Man left. Men came.",
+        "Mr Brown and Mrs Smith",
+        "Martin Luther King Jr. spoke.",
+    ]
+    assert found(texts, GENDER, False) == [
+        [],
+        [],
+        ["male"],
+        ["male"],
+        ["male"],
+        ["female"],
+        [],
+        [],
+        [],
+        ["male"],
+        ["female", "male"],
+        [],
+    ]
+    texts = [
+        "Christian Bale acted.",
+        "the Catholic Church",
+        "a Christian priest",
+        "Christian churches",
+        "Charlotte Church sang.",
+        "Lutheran Church",
+        "Bosnian Muslims",
+    ]
+    assert found(texts, RELIGION, False) == [
+        [],
+        ["Christianity"],
+        ["Christianity"],
+        ["Christianity"],
+        [],
+        ["Christianity"],
+        ["Islam"],
+    ]

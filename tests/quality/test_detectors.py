@@ -119,6 +119,20 @@ def test_confident_learning_finds_flipped_labels_and_none_without():
     assert set(found) <= set(flips) and len(found) >= 55
 
 
+def test_confident_errors_are_the_off_diagonal_of_the_confident_joint():
+    """Written out row by row, as in algorithm 1 of Northcutt, Jiang and Chuang (2021)."""
+    random = np.random.default_rng(5)
+    probability = random.dirichlet([1.0, 1.5, 0.7], 300)
+    labels = random.integers(0, 3, 300)
+    limits = [probability[labels == k, k].mean() for k in range(3)]
+    expected = []
+    for row, label in zip(probability, labels, strict=True):
+        above = [k for k in range(3) if row[k] >= limits[k]]
+        best = max(above, key=lambda k: row[k], default=label)
+        expected.append(best != label and row.max() > row[label])
+    assert suspects.confident_errors(probability, labels).tolist() == expected
+
+
 def test_predictions_no_better_than_guessing_question_no_label():
     null = np.full((200, 2), 0.5)
     labels = np.arange(200) % 2

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from targen.quality.intervals import bootstrap_counts, bootstrap_mean, percentiles, wilson
+from targen.quality.intervals import (
+    bootstrap_counts,
+    bootstrap_mean,
+    held_out_mean,
+    jackknife,
+    percentiles,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (17, 400)])
@@ -33,3 +40,22 @@ def test_bootstrap_mean_is_seeded_and_close_to_the_normal_one():
     half = 1.96 * values.std() / 20
     assert first[0] == pytest.approx(values.mean() - half, abs=0.02)
     assert first[1] == pytest.approx(values.mean() + half, abs=0.02)
+
+
+def test_the_interval_of_cross_validated_rows_is_wider_by_a_known_factor():
+    values = np.random.default_rng(1).normal(0.3, 1, 400)
+    low, high = held_out_mean(values, 5)
+    half = 1.959964 * 1.5 * values.std() / 20
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
+    assert held_out_mean(np.zeros(9), 5) == (None, None)
+    assert held_out_mean(np.zeros(9), 5, least=0.1)[1] == pytest.approx(0.196, abs=1e-3)
+
+
+def test_the_jackknife_of_a_mean_is_the_standard_error():
+    values = np.random.default_rng(2).normal(0, 2, 30)
+    without = [np.delete(values, i).mean() for i in range(30)]
+    low, high = jackknife(values.mean(), without)
+    half = stats.t.ppf(0.975, 29) * values.std(ddof=1) / np.sqrt(30)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-9)
+    assert jackknife(1.0, [1.0, 1.0]) == (None, None)
+    assert jackknife(1.0, [1.0, float("nan")]) == (None, None)

@@ -96,3 +96,22 @@ def test_rouge_l_reads_the_first_words_of_a_long_row() -> None:
     long = " ".join(f"w{n}" for n in range(self_similarity.WORDS))
     copies = self_similarity.rouge_l_nearest(of([long, f"{long} and more", f"other {long}"]))
     assert copies.tolist() == pytest.approx([1, 1, 1 - 1 / self_similarity.WORDS], abs=1e-9)
+
+
+def test_leaving_rows_out_equals_measuring_the_others():
+    rows = corpus()
+    frame = pl.DataFrame({"a": rows})
+    out = np.arange(len(rows)) % 3 == 1
+    left = self_similarity.without(tokens(frame, ["a"]), out)
+    others = tokens(frame.filter(pl.Series(~out)), ["a"])
+    assert self_similarity.self_bleu(left) == pytest.approx(
+        self_similarity.self_bleu(others), abs=1e-12
+    )
+    assert left.height == others.height
+
+
+def test_groups_are_disjoint_and_cover_all_rows():
+    groups = self_similarity.groups(53)
+    assert len(groups) == self_similarity.GROUPS
+    assert (np.sum(groups, axis=0) == 1).all()
+    assert len(self_similarity.groups(3)) == 3

@@ -1,5 +1,6 @@
 import numpy as np
 import polars as pl
+import pytest
 
 from targen.quality import utility
 from targen.quality.collector import MetricCollector
@@ -40,11 +41,25 @@ def test_rows_that_repeat_a_tested_row_are_not_trained_on():
     assert kept.height == 100
 
 
-def test_interval_of_a_known_share():
-    results = [np.array([1] * 70 + [0] * 30) for _ in range(5)]
-    value, low, high = utility.summary(results, "x")
-    assert value == 0.7
-    assert 0.6 < low < 0.7 < high < 0.8
+def test_the_interval_counts_a_gold_row_once_however_often_it_is_tested():
+    result = np.array([1.0] * 70 + [0.0] * 30)
+    once = utility.summary([result], [np.arange(100)], trained=100)
+    often = utility.summary([result] * 5, [np.arange(100)] * 5, trained=100)
+    assert often == pytest.approx(once)
+    # Twice the variance of a share, since as many rows were trained on as tested.
+    half = 1.96 * (2 * (0.7 * 0.3 + (0.7**2 + 0.3**2) / 100) / 100) ** 0.5
+    assert often == pytest.approx((0.7, 0.7 - half, 0.7 + half), abs=1e-4)
+    fewer = utility.summary([result], [np.arange(100)], trained=25)
+    assert fewer.high - fewer.low == pytest.approx(2 * half * (5 / 2) ** 0.5, abs=1e-3)
+
+
+def test_equal_results_have_an_interval_all_the_same():
+    value, low, high = utility.summary([np.ones(50)] * 2, [np.arange(50)] * 2, trained=50)
+    assert value == 1 and low < 0.98 and high > 1
+    value, low, high = utility.summary(
+        [np.zeros(50)] * 2, [np.arange(50)] * 2, trained=50, extremes=(-1.0, 1.0)
+    )
+    assert value == 0 and -0.1 < low < 0 < high < 0.1
 
 
 def test_skipped_without_gold():

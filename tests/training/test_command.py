@@ -39,6 +39,7 @@ def test_it_prints_and_writes_its_figures(tmp_path, monkeypatch, folders) -> Non
     assert [score["name"] for score in figures["scores"]] == [
         "set to gold",
         "gold to gold",
+        "set minus gold",
         "v_information",
     ]
 
@@ -88,6 +89,7 @@ def test_several_tasks_are_one_model_and_each_has_its_figures(
         "gold to gold",
         "pretrained, set to gold",
         "pretrained, gold to gold",
+        "set minus gold",
     }
     assert len(result.output.strip().splitlines()) == 16
     assert "pretrained, gold to gold" in result.output and " F1 (" in result.output

@@ -177,7 +177,7 @@ def test_scores_of_several_tasks_and_of_training_before(both, spec, quiz) -> Non
     scores = study.utility(tasks, how, seeds=1, pretrain=[(spec, rows(320))])
     found = {(score.task, score.name, score.metric): score.value for score in scores}
     names = ["set to gold", "gold to gold", "pretrained, set to gold", "pretrained, gold to gold"]
-    assert {name for _, name, _ in found} == set(names)
+    assert {name for _, name, _ in found} == {*names, study.DIFFERENCE}
     assert {metric for task, _, metric in found if task == "quiz"} == {"accuracy", "f1"}
     assert {metric for task, _, metric in found if task == "mood"} == {"accuracy"}
     for name in names:
@@ -210,11 +210,13 @@ def test_a_model_that_is_not_there_is_one_error(tmp_path: Path) -> None:
 def test_utility_is_high_for_good_rows_and_chance_for_shuffled_ones(folders, spec) -> None:
     how, gold = fit(folders["encoder"]), rows(96)
     good = study.utility([study.TaskRows(spec, rows(64), gold)], how, seeds=2)
-    assert [score.name for score in good] == ["set to gold", "gold to gold"]
-    assert all(score.value >= 0.9 and score.rows == 48 for score in good)
+    assert [score.name for score in good] == ["set to gold", "gold to gold", study.DIFFERENCE]
+    assert all(score.value >= 0.9 and score.rows == 48 for score in good[:2])
+    assert good[2].value == pytest.approx(good[0].value - good[1].value)
     shuffled = study.TaskRows(spec, rows(64, shuffled=True), gold)
-    bad, _ = study.utility([shuffled], how, seeds=2)
+    bad, _, gap = study.utility([shuffled], how, seeds=2)
     assert bad.value < 0.85
+    assert gap.low is not None and gap.low < gap.value < gap.high
 
 
 def test_v_information_is_near_a_bit_for_good_rows_and_none_for_shuffled(folders, spec) -> None:
