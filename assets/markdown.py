@@ -31,6 +31,16 @@ def table(
     return "\n".join(lines)
 
 
+def block(text: str) -> str:
+    """Return a text of several lines as a code block that its content cannot close."""
+    from targen.quality.page import visible  # noqa: PLC0415 - not when loading
+
+    lines = [visible(line, len(line)) for line in text.splitlines()]
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, 1 + longest)
+    return "\n".join([fence, *lines, fence])
+
+
 def cell(value: Any) -> str:
     """Return a value as a code span that its content cannot close."""
     if value is None:
