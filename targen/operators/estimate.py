@@ -293,8 +293,8 @@ class _Scale:
         """Return the scale of one of several models of the step, by its share of the calls."""
         if share == 1:
             return self
-        parts = {name: _part(getattr(self, name), share) for name in ("rehearsed", "whole", "most")}
-        return replace(self, **parts)
+        rehearsed, whole = _part(self.rehearsed, share), _part(self.whole, share)
+        return replace(self, rehearsed=rehearsed, whole=whole, most=_part(self.most, share))
 
     def with_rejected(self, share: float) -> int:
         """Return the calls if this share of the items is rejected and asked for again."""
