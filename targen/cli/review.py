@@ -4,7 +4,7 @@ import getpass
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from targen.errors import TargenError
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, REVIEWS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from targen.quality.review_tools import Form
     from targen.store.table_digests import Written
     from targen.tasks.spec import TaskSpec
 
@@ -32,9 +35,13 @@ def export(
     output: Annotated[
         Path | None, typer.Option(help="The file to write; by default TASK.review.csv.")
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="csv, argilla or labelstudio (JSON).")
+    ] = "csv",
 ) -> None:
     """Write a sample as CSV with a column `verdict` to fill in; disputed rows are oversampled."""
     from targen.quality import review as sheets  # noqa: PLC0415 - Polars
+    from targen.quality import review_tools  # noqa: PLC0415
     from targen.tables import reviews  # noqa: PLC0415
 
     spec, tables = _task(task), base.tables()
@@ -43,6 +50,9 @@ def export(
     chosen = sheets.sample(spec, table, tables.read(LABELS, task).table, rows, verdicts)
     if not chosen and table.height:
         raise TargenError(f"People have reviewed all {table.height} rows of {task}.")
+    if (chosen_form := review_tools.form_named(form)) != "csv":
+        _write_records(output or Path(f"{task}.review"), spec, chosen, chosen_form)
+        return
     path = output or Path(f"{task}.review.csv")
     sheets.write_sheet(path, sheets.sheet(spec, chosen))
     typer.echo(
@@ -54,7 +64,10 @@ def export(
 @review.command(name="import")
 @report_errors
 def import_(
-    file: Annotated[Path, typer.Argument(help="The sheet, filled in completely or in part.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="The filled-in sheet, or JSON exported from Argilla or Label Studio."),
+    ],
     reviewer: Annotated[
         str | None,
         typer.Option(
@@ -107,6 +120,26 @@ def _record(task: str, written: "Written") -> None:
     with closing(base.store(make=True)) as store:
         made_by = {"task": task, "step": REVIEWS}
         table_digests.record(store, [written], made_by, "targen review import")
+
+
+def _write_records(
+    path: Path, spec: "TaskSpec", chosen: "Sequence[Mapping[str, Any]]", form: "Form"
+) -> None:
+    """Write the records of a sample for Argilla or Label Studio."""
+    from targen.quality import review_tools  # noqa: PLC0415 - a quick command needs none
+    from targen.tables.storage import write_file  # noqa: PLC0415
+
+    start = path.name.removesuffix(".json").removesuffix(f".{form}")
+    for suffix, text in review_tools.records(spec, chosen, form).items():
+        file = path.with_name(f"{start}{suffix}")
+        if file.exists():
+            raise TargenError(f"{file} exists. Move it away, or name another --output.")
+        write_file(file, text.encode(), "--output")
+        typer.echo(f"{file}")
+    typer.echo(
+        f"{len(chosen)} records. Answer the question `verdict` there, export the answers as JSON, "
+        "then: targen review import FILE.json"
+    )
 
 
 def _task(name: str) -> "TaskSpec":
