@@ -16,6 +16,7 @@ from simulator.grammars.reviews import ReviewGrammar
 from simulator.grammars.rte import RteGrammar
 from simulator.grammars.stories import StoryGrammar
 from simulator.grammars.textbook import TextbookGrammar
+from simulator.grammars.tickets import TicketGrammar
 from simulator.grammars.wic import WicGrammar
 from simulator.grammars.wsc import WscGrammar
 
@@ -33,6 +34,7 @@ GRAMMARS: Final[tuple[Grammar, ...]] = (
     ReviewGrammar(),
     StoryGrammar(),
     TextbookGrammar(),
+    TicketGrammar(),
     GermanTicketGrammar(),
     DocumentGrammar(),
 )
