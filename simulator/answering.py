@@ -453,7 +453,7 @@ def _compose(
     # Without the label's meaning, the first candidate has to do.
     known = slot.constraint or slot.answer or not label or prompt.block.get("examples")
     tries = _TRIES_COMPOSED if known else 1
-    for candidate in islice(composer.instances(slot, label, names, wrong, rng), tries):
+    for candidate in islice(composer.instances(slot, names, rng), tries):
         place = score({**fixed, **candidate}, meant)
         distance = 1 - place if wrong else place
         if distance < best:

@@ -12,7 +12,7 @@ from simulator.words import capital
 
 _BOOK: Final = Phrasebook("tickets.txt", "words.txt")
 _draw: Final = _BOOK.draw
-_WAYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+WAYS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "low": ("how", "suggest", "cosmetic", "price"),
         "normal": ("sometimes", "figure", "slow", "rarely"),
@@ -29,7 +29,7 @@ class TicketGrammar(Grammar):
     name = "tickets"
     fields = frozenset({"subject", "body"})
     exact = True
-    labels = tuple(_WAYS)
+    labels = tuple(WAYS)
     cues = frozenset({"ticket", "tickets", "support"})
     seeded = frozenset({"problem", "effect"})
 
@@ -59,15 +59,15 @@ class TicketGrammar(Grammar):
             "p": f"the {bare}",
             "P": bare,
         }
-        ways = [one for one in _WAYS[label] if one in (slot.way or "").split()] or _WAYS[label]
+        ways = [one for one in WAYS[label] if one in (slot.way or "").split()] or WAYS[label]
         while True:
             parts = ["who", "noticed", *(["touches"] if rng.random() < 0.5 else [])]
             parts.append(f"{label} {rng.choice(ways)}")
             parts += [f"{label} end"] if rng.random() < 0.7 else []
             told = [_sentence(_draw(part, dict(fixed), rng)) for part in parts]
-            greeting, close = _draw("greeting", {}, rng), _draw("close", {}, rng)
+            told.append(_sentence(_draw("close", {}, rng)))
             subject = capital(_draw(f"subject {label}", dict(fixed), rng))
-            yield {"subject": subject, "body": f"{greeting} {' '.join(told)} {close}."}
+            yield {"subject": subject, "body": " ".join(told)}
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         text = str(row.get("body", ""))
