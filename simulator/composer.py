@@ -115,7 +115,10 @@ class Composer:
                 yield self._phrase(kind, rng)
 
     def domain(self, rng: Random) -> str:
-        """Return a wide field of life."""
+        """Return a wide field of life; a placeholder where the language has another script."""
+        word = _IN_LANGUAGES.get(str(self._task.get("language")), PLACEHOLDER)
+        if not word.isascii():
+            return self._short(rng)
         return _BOOK.draw("domain", {}, rng)
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:
