@@ -1,4 +1,4 @@
-"""Rows of tasks that no grammar knows: placeholders that say so, pass the guards and have a label."""
+"""Rows of tasks that no grammar knows: placeholders that say so and pass the guards."""
 
 import asyncio
 from pathlib import Path
