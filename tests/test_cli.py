@@ -23,7 +23,7 @@ def test_validate_says_what_it_found(monkeypatch):
     )
     assert one.exit_code == 0
     one = runner.invoke(app, ["validate", "rte"])
-    assert "the task is valid" in one.output
+    assert "1 task is valid" in one.output
 
 
 def test_validate_ends_in_the_problems(monkeypatch, tmp_path):
