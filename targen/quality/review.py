@@ -14,6 +14,7 @@ import polars as pl
 from targen.errors import TargenError
 from targen.hashing import digest
 from targen.lineage.ids import reviewed_content
+from targen.quality import review_tools
 from targen.quality.review_strata import Row, strata, stratum_group
 from targen.tables.reviews import COLUMNS, SEPARATOR
 from targen.tables.storage import drafted
@@ -156,6 +157,8 @@ def write_sheet(path: Path, text: str) -> None:
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
     """Return line number and cells of each row of a sheet; cells of missing columns are empty."""
+    if path.suffix in review_tools.SUFFIXES:
+        return review_tools.answers(path)
     try:
         rows = import_files.read_table(path, fill=True)
     except OSError as error:
