@@ -23,7 +23,7 @@ def test_it_shows_rows_and_prompts_and_materializes_nothing(tmp_path):
     metadata = output.step_output_data.metadata
     assert metadata["rows"].value == 2 and metadata["calls"].value > 4
     text = metadata["preview"].value
-    assert "## Row 2" in text and "You check the labels of a data set." in text
+    assert "## Row 2" in text and "the labels of a data set" in text
     assert "`in all`" in metadata["costs"].value
     assert not run.filter_events(lambda e: e.event_type == DagsterEventType.ASSET_MATERIALIZATION)
     files = {p.name.split(".db")[0] for p in (tmp_path / "data").rglob("*") if p.is_file()}
