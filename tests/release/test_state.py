@@ -19,9 +19,9 @@ def found(made: Made, spec: TaskSpec | None = None) -> tuple[str, str | None, st
 def test_each_reason_is_found_at_its_step(rte: Made) -> None:
     tables, spec = Tables(rte.place), rte.spec
     assert found(rte) == ("current", None, "")
-    other = spec.model_copy(update={"rows": 30})
+    other = spec.model_copy(update={"rows": 90})
     assert found(rte, other)[:2] == ("older", "contexts")
-    assert found(rte, other)[2] == "made for 24 rows; now 30 are requested"
+    assert found(rte, other)[2] == "made for 24 rows; now 90 are requested"
     told = spec.model_copy(update={"title": "Another title"})
     assert found(rte, told) == ("older", "vocabularies", "the task or its recipe changed")
     gated = spec.model_copy(update={"gates": [Gate(metric="rows", at_least=1)]})
