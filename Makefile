@@ -11,13 +11,14 @@ export PYTHONDONTWRITEBYTECODE :=
 # Keeps the order that tests/conftest.py sets.
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run compare release ui test coverage test-services test-train test-model lint bench clean lock \
+.PHONY: help demo run compare refine release ui test coverage test-services test-train test-model lint bench clean lock \
   pictures snapshot dictionary sbom audit-dependencies
 
 help:
 	@echo "make demo              nine tasks with the simulator, then one table and the reports"
 	@echo "make run TASK=rte      all tables of one task"
 	@echo "make compare BASE=rte  a task and all tasks that extend it, where missing or older; PLAN=1 only plans"
+	@echo "make refine TASK=rte   rows that close the gaps that the report shows [ROUNDS=3] [BUDGET=1.00]"
 	@echo "make release TASK=rte  an immutable folder of the task's current tables, if all gates pass"
 	@echo "                       STRICT=1 makes failed gates of severity 'warn' an error"
 	@echo "make ui                the Dagster UI on http://127.0.0.1:$(PORT)"
@@ -44,6 +45,10 @@ run: $(VENV)/.ready
 
 compare: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --compare $(if $(BASE),"$(BASE)")
+
+refine: $(VENV)/.ready
+	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --refine "$(TASK)" $(if $(ROUNDS),--rounds "$(ROUNDS)") \
+	  $(if $(BUDGET),--budget "$(BUDGET)")
 
 release: $(VENV)/.ready
 	@$(PYTHON_BIN) -m dagster_project.run $(FLAGS) --release "$(TASK)"

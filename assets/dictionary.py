@@ -21,6 +21,9 @@ corrector was shown under a wrong label are in
 read of task and recipe) and, for steps that request items, `targen.asked`: the number of items,
 which is the sum of rows and rejected items.
 
+Beside the table of targets, `<data folder>/targets/<task>.yaml` has the targets as a file that you
+can edit: [targeting](targeting.md).
+
 The asset `release` writes a folder instead of a table, `<data folder>/releases/<task>/<version>`:
 [releases](releases.md).
 
@@ -41,7 +44,8 @@ _TYPES = {
 def render() -> str:
     """Return the page as Markdown."""
     parts = [_HEAD.format(version=steps.SCHEMA_VERSION)]
-    for table in (*steps.STEPS, steps.COMPARISON, steps.REJECTED, steps.PLANTED, steps.REVIEWS):
+    others = (steps.TARGETS, steps.COMPARISON, steps.REJECTED, steps.PLANTED, steps.REVIEWS)
+    for table in (*steps.STEPS, *others):
         parts.append(f"\n## {table}\n\n| column | type | description |\n| --- | --- | --- |\n")
         parts.extend(f"| {name} | {dtype} | {text} |\n" for name, dtype, text in _rows(table))
     reasons = ", ".join(f"`{reason}`" for reason in steps.REASONS)

@@ -32,6 +32,7 @@ from targen.steps import (
     QUALITY_REPORT,
     SCHEMA_VERSION,
     SEEDS,
+    TARGETS,
     VOCABULARIES,
 )
 from targen.tables.files import Stored
@@ -44,7 +45,7 @@ RELEASE = "release"
 GROUPS = {
     **dict.fromkeys((VOCABULARIES, CONTEXTS, SEEDS, INSTANCES), "generation"),
     **dict.fromkeys((LABELS, CORRECTED_SET), "labeling"),
-    **dict.fromkeys((QUALITY_REPORT, COMPARISON), "quality"),
+    **dict.fromkeys((QUALITY_REPORT, TARGETS, COMPARISON), "quality"),
     RELEASE: "publishing",
 }
 """Asset -> its group in the UI."""
@@ -173,16 +174,20 @@ async def make(
 def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
     """Lock the run's partition, tag the run with recipe and base task, and return the task.
 
+    The task has its rounds of targets.
+
     Raises:
-        SpecError: the task is wrong.
+        SpecError: the task or its file of targets is wrong.
         TableError: another run holds the partition, or the data folder cannot be written.
     """
+    from targen.tables.targets import attached  # noqa: PLC0415 - not when loading
+
     spec = used.tasks.load(context.partition_key)
     used.data.hold(spec.name, context.run.run_id)
     tags = {RECIPE_TAG: spec.recipe_name, BASE_TAG: base_of(spec)}
     if not tags.items() <= context.run.tags.items():
         context.instance.add_run_tags(context.run.run_id, tags)
-    return spec
+    return attached(used.data.tables().storage, spec)
 
 
 def base_of(spec: TaskSpec) -> str:

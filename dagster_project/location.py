@@ -13,9 +13,9 @@ from dagster import (
     StaticPartitionsDefinition,
 )
 
-from assets import comparison, quality_report, release, steps
+from assets import comparison, quality_report, release, steps, targets
 from assets.scope import DATA, IO_MANAGER, LLM, TASKS, Scope
-from dagster_project import jobs, preview, schedules, sensors
+from dagster_project import jobs, preview, refine, schedules, sensors
 from resources.data import DataFolder
 from resources.fields import private
 from resources.io_manager import TablesIOManager
@@ -123,12 +123,12 @@ def location(scope: Scope) -> Definitions:
         TargenError: a setting of the schedule is wrong.
     """
     built = [*steps.build(scope), *quality_report.build(scope)]
-    built += [*release.build(scope), *comparison.build(scope)]
+    built += [*targets.build(scope), *release.build(scope), *comparison.build(scope)]
     made = jobs.build(scope)
     return Definitions(
         assets=[one for one in built if not isinstance(one, AssetChecksDefinition)],
         asset_checks=[one for one in built if isinstance(one, AssetChecksDefinition)],
-        jobs=[*made, preview.build(scope)],
+        jobs=[*made, preview.build(scope), refine.build(scope)],
         schedules=[schedules.nightly(scope, made.dataset)],
         sensors=[sensors.changed_steps(scope, made.dataset), sensors.automation(scope)],
     )

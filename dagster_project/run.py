@@ -1,18 +1,19 @@
-"""The commands `make run`, `demo`, `compare` and `release`, which run without a UI."""
+"""The commands `make run`, `demo`, `compare`, `refine` and `release`, which run without a UI."""
 
 import argparse
 import os
 import signal
 import sys
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from dagster_project import failure, home
+from dagster_project.task_run import TaskRun, executed
 from targen.errors import SpecError, TargenError
 from targen.settings import Settings, unknown_variables, variable
-from targen.steps import QUALITY_REPORT
+from targen.steps import QUALITY_REPORT, TARGETS
 from targen.tasks.yamlfile import nearest
 
 if TYPE_CHECKING:
@@ -26,32 +27,6 @@ _SIMULATED = (
     "Made by the simulator: this is not training data. Set TARGEN_MODEL to use a real model."
 )
 _REAL_MODEL = ("TARGEN_MODEL", "TARGEN_EMBEDDING_MODEL", "TARGEN_MODE", "TARGEN_BUDGET_USD")
-
-
-@dataclass
-class TaskRun:
-    """The result of one task's run.
-
-    Attributes:
-        task: the task's name; the job's name for a run without a task.
-        run_id: Dagster's id of the run.
-        seconds: wall time of the run.
-        error: the error message, if the run failed.
-        trace: the traceback, if the error was unexpected.
-        metadata: asset -> the metadata of its materialization.
-    """
-
-    task: str
-    run_id: str
-    seconds: float
-    error: str | None = None
-    trace: str | None = None
-    metadata: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the run was interrupted."""
-        return self.error == failure.INTERRUPTED
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,8 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--plan", action="store_true", help="with --compare: show the plan and stop"
     )
+    parser.add_argument("--refine", metavar="TASK", help="make the rows of a task's targets")
+    parser.add_argument("--rounds", help="most rounds of targets; default 3")
+    parser.add_argument("--budget", help="limit in US dollars of what the rounds may cost")
     options = parser.parse_args(arguments)
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]
+    asked.append(bool(options.refine))
     if asked.count(True) != 1:
         return _fail("name one task, as in: make run TASK=rte, or make release TASK=rte")
     for sentence in unknown_variables():
@@ -83,16 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
-        if options.release:
-            return release(options.release, options.strict)
-        if options.compare is not None:
-            return compare(options.compare, options.strict, only_plan=options.plan)
-        return demo(options.strict) if options.demo else run(options.task, options.strict)
+        return _command(options)
     except TargenError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         _fail(failure.INTERRUPTED)
         return INTERRUPTED_STATUS
+
+
+def _command(options: argparse.Namespace) -> int:
+    if options.refine:
+        return refine(options.refine, options.rounds, options.budget, options.strict)
+    if options.release:
+        return release(options.release, options.strict)
+    if options.compare is not None:
+        return compare(options.compare, options.strict, only_plan=options.plan)
+    return demo(options.strict) if options.demo else run(options.task, options.strict)
 
 
 def run(task: str, strict: bool = False) -> int:
@@ -102,7 +87,12 @@ def run(task: str, strict: bool = False) -> int:
         TargenError: the run could not be started.
     """
     _warn_of_simulation()
+    from dagster_project.jobs import TARGETS_JOB  # noqa: PLC0415 - Dagster, only now
+
     made = make_tasks([task])
+    if QUALITY_REPORT in made[0].metadata:
+        # In a run of its own, because a failed gate blocks what is downstream of the report.
+        made[0].metadata |= make_tasks([task], job=TARGETS_JOB)[0].metadata
     _show(made)
     return _end(made, [task], strict)
 
@@ -181,6 +171,59 @@ def release(task: str, strict: bool = False) -> int:
     return _end([made], [task], strict)
 
 
+def refine(task: str, rounds: str | None, budget: str | None, strict: bool = False) -> int:
+    """Make rounds of targets of a task; return the exit status.
+
+    Args:
+        task: the task's name.
+        rounds: most rounds, counting those that were made before; default 3.
+        budget: limit in US dollars of what they may cost; None sets no limit.
+        strict: fail if a gate of severity `warn` does not pass.
+
+    Raises:
+        TargenError: the task or its targets are wrong, or a number is wrong.
+    """
+    from dagster_project.definitions import make_resources  # noqa: PLC0415 - Dagster, only now
+    from dagster_project.refine import ROUNDS, refine_task  # noqa: PLC0415
+
+    most = _number("ROUNDS", rounds) if rounds else ROUNDS
+    limit = _number("BUDGET", budget) if budget else None
+    if most < 1 or most != int(most):
+        raise TargenError(f"ROUNDS={rounds}: it must be a whole number from 1")
+    _warn_of_simulation()
+    home.prepare()
+    made = make_resources(Settings.from_environment())
+
+    def run_job(job: str, config: Mapping[str, Any]) -> TaskRun:
+        return make_tasks([task], job=job, resources=config)[0]
+
+    used = SimpleNamespace(tasks=made["tasks"], data=made["data"], llm=made["llm"])
+    found = refine_task(task, used, int(most), limit, run_job, lambda line: _write(f"{line}\n"))
+    last = found.runs[-1]
+    _show([last])
+    calls = f"{found.calls} calls were made" if found.calls else "no call was made"
+    _write(f"\nRounds made now: {len(found.runs) - 1}; {calls}. Stopped because {found.why}.\n")
+    if TARGETS in last.metadata:
+        _write(f"\nTargets:\n  {last.metadata[TARGETS]['file']}\n")
+        _write(f"  {last.metadata[TARGETS]['page']}\n")
+    return _end([last], [task], strict)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise TargenError(f"{name}={text}: it must be a number from 0")
+    return found
+
+
 def _warn_of_simulation() -> None:
     named = [name for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL") if os.environ.get(name)]
     if named and not os.environ.get("TARGEN_MODEL"):
@@ -221,7 +264,11 @@ def _planned(base: str) -> tuple[list[str], list[str]]:
 
 
 def make_tasks(
-    names: Sequence[str], *, then_compare: bool = False, job: str = "dataset"
+    names: Sequence[str],
+    *,
+    then_compare: bool = False,
+    job: str = "dataset",
+    resources: Mapping[str, Any] | None = None,
 ) -> list[TaskRun]:
     """Run the tasks one after the other in this process.
 
@@ -231,6 +278,7 @@ def make_tasks(
         names: the tasks.
         then_compare: make the comparison after them.
         job: the job to run for each task.
+        resources: run configuration of resources.
 
     Returns:
         The results in order, up to an interrupted run.
@@ -259,35 +307,27 @@ def make_tasks(
         runs = [(job, name) for name in names] + [(COMPARISON_JOB, None)] * then_compare
         made: list[TaskRun] = []
         for each, task in runs:
-            made.append(_make(each, task, definitions, instance))
+            made.append(_make(each, task, definitions, instance, resources or {}))
             if made[-1].interrupted:
                 break
         return made
 
 
 def _make(
-    job: str, task: str | None, definitions: "Definitions", instance: "DagsterInstance"
+    job: str,
+    task: str | None,
+    definitions: "Definitions",
+    instance: "DagsterInstance",
+    resources: Mapping[str, Any],
 ) -> TaskRun:
-    from dagster_project.shell import SHELL_LOGGER, values  # noqa: PLC0415
+    from dagster_project.shell import SHELL_LOGGER  # noqa: PLC0415
     from dagster_project.terminal import bars  # noqa: PLC0415
     from targen_dagster.instance import PROCESS_TAG, this_process  # noqa: PLC0415
 
-    started = time.monotonic()
+    config = {"loggers": {SHELL_LOGGER: {}}, "resources": resources}
     with bars(sys.stdout):
-        result = definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
-            partition_key=task,
-            tags={PROCESS_TAG: this_process()},
-            run_config={"loggers": {SHELL_LOGGER: {}}},
-            raise_on_error=False,
-        )
-    made = TaskRun(task or job, result.run_id, time.monotonic() - started)
-    for event in result.get_asset_materialization_events():
-        if event.asset_key:
-            made.metadata[event.asset_key.path[-1]] = dict(values(event))
-    if not result.success:
-        made.error, made.trace = failure.explain(result.all_events)
-    return made
+        tags = {PROCESS_TAG: this_process()}
+        return executed(definitions.resolve_job_def(job), task, instance, config, tags)
 
 
 @dataclass(frozen=True)

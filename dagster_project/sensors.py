@@ -137,13 +137,14 @@ def digests(task: str, tasks: TaskFolder, data: DataFolder) -> dict[str, str]:
     """Return step -> its current step digest, which includes the human verdicts.
 
     Raises:
-        SpecError: the task's file is wrong.
-        TableError: the verdicts cannot be read.
+        SpecError: the task's file, or its file of targets, is wrong.
+        TableError: the verdicts or the targets cannot be read.
     """
     from targen.operators import step_digest  # noqa: PLC0415 - not when loading
-    from targen.tables import reviews  # noqa: PLC0415
+    from targen.tables import reviews, targets  # noqa: PLC0415
 
-    spec, storage = tasks.load(task), data.tables().storage
+    storage = data.tables().storage
+    spec = targets.attached(storage, tasks.load(task))
     verdicts = reviews.identity(reviews.stored(storage, task))
     steps = {step: step_digest(step, spec, verdicts) for step in ROW_STEPS}
     return {**steps, QUALITY_REPORT: quality_report.digest_now(spec, storage)}

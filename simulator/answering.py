@@ -6,7 +6,7 @@ label, and adds the deliberate errors. The grammars and the composer write the t
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, islice
 from random import Random
@@ -17,6 +17,7 @@ from simulator.contrast import edited
 from simulator.errors import NONE, ErrorRates, near_duplicate, spoil
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.grammars import GRAMMARS
+from simulator.habits import NO_HABITS, Habits, demanded, shaper
 from simulator.judging import judgments
 from simulator.prompt import Prompt
 from simulator.truth import score, truth, truths
@@ -34,15 +35,15 @@ _SURE: Final = 1 / 200
 one then wins in 1% of the rows."""
 
 
-def answer(prompt: Prompt, rates: ErrorRates = NONE) -> tuple[str, str]:
+def answer(prompt: Prompt, rates: ErrorRates = NONE, habits: Habits = NO_HABITS) -> tuple[str, str]:
     """Return the text of the answer and its finish reason."""
-    value = Composer(prompt).completed(_value(prompt, rates))
+    value = Composer(prompt).completed(_value(prompt, rates, habits))
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     rng = prompt.random("form")
     return spoil(text, rng) if rng.random() < rates.malformed else (text, "stop")
 
 
-def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
+def _value(prompt: Prompt, rates: ErrorRates, habits: Habits) -> Fields:
     """Return what the prompt's data asks for; empty if that is unclear."""
     block = prompt.block
     if not _well_formed(block):
@@ -51,7 +52,7 @@ def _value(prompt: Prompt, rates: ErrorRates) -> Fields:
         writer = next(iter(task_grammars(block)), None) or Composer(prompt)
         items = judgments(prompt, rates, writer)
     elif isinstance(block.get("slots"), list):
-        items = _instances(prompt, rates)
+        items = _instances(prompt, rates, habits)
     elif not isinstance(block.get("wanted"), dict):
         return {}
     elif isinstance(block.get("items"), list):
@@ -294,8 +295,8 @@ def settings(block: Mapping[str, Any]) -> dict[Any, Mapping[str, Any]]:
     return {None: block.get("context") or {}}
 
 
-def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
-    block = prompt.block
+def _instances(prompt: Prompt, rates: ErrorRates, habits: Habits) -> list[Fields]:
+    block, must = prompt.block, demanded(prompt.block)
     properties = _item_schema(prompt)
     errors = prompt.random("errors")
     out: list[Fields] = []
@@ -322,7 +323,9 @@ def _instances(prompt: Prompt, rates: ErrorRates) -> list[Fields]:
         label = asked.get("label")
         if not isinstance(label, str):
             label = str((block.get("label") or {}).get("name", ""))
-        row, rationale = _write(prompt, slot, label, names, wrong=wrong, rng=rng)
+        wrong = wrong or habits.misses(slot.way, must)
+        shape = shaper(habits, must, label, names, prompt.random(f"habits {at}"))
+        row, rationale = _write(prompt, slot, label, names, shape, wrong=wrong, rng=rng)
         if shared is not None and first:
             labels = [str(one) for one in block.get("labels") or ()]
             others = [one for one in labels if one != label]
@@ -351,7 +354,14 @@ def _way(way: object) -> str | None:
 
 
 def _write(
-    prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
+    prompt: Prompt,
+    slot: Slot,
+    label: str,
+    names: list[str],
+    shape: Callable[[Fields], Fields | None],
+    *,
+    wrong: bool,
+    rng: Random,
 ) -> tuple[Fields, str]:
     """Write one row; return its fields and the reason for its label.
 
@@ -370,7 +380,8 @@ def _write(
                 place = replace(place, several=_features(grammar, place, wrong, rng))
             row = None
             fixed = {n: v for n, v in place.given.items() if n in fields}
-            for candidate in islice(grammar.instances(place, meant, rng), _TRIES):
+            candidates = map(shape, islice(grammar.instances(place, meant, rng), _TRIES))
+            for candidate in filter(None, candidates):
                 row = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
                 if slot.answer is None and "answer" in candidate:
                     # A question that brings its own options brings its answer too.
@@ -385,7 +396,7 @@ def _write(
                 if wrong and not grammar.labels and not _given_choices(place):
                     meant = rng.choice([one for one in labels if one != meant] or labels)
                 return {"answer": meant, **row}, grammar.rationale(row, label or meant, rng)
-    return _compose(prompt, slot, label, names, wrong=wrong, rng=rng)
+    return _compose(prompt, slot, label, names, shape, wrong=wrong, rng=rng)
 
 
 def _constraint(block: Mapping[str, Any], label: str) -> str:
@@ -442,7 +453,14 @@ def _seeded(grammar: Grammar, slot: Slot, rng: Random) -> Slot:
 
 
 def _compose(
-    prompt: Prompt, slot: Slot, label: str, names: list[str], *, wrong: bool, rng: Random
+    prompt: Prompt,
+    slot: Slot,
+    label: str,
+    names: list[str],
+    shape: Callable[[Fields], Fields | None],
+    *,
+    wrong: bool,
+    rng: Random,
 ) -> tuple[Fields, str]:
     """Write a row of an unknown task; its other labels are unknown as well."""
     fields = prompt.block["task"].get("fields") or {}
@@ -453,7 +471,8 @@ def _compose(
     # Without the label's meaning, the first candidate has to do.
     known = slot.constraint or slot.answer or not label or prompt.block.get("examples")
     tries = _TRIES_COMPOSED if known else 1
-    for candidate in islice(composer.instances(slot, names, rng), tries):
+    candidates = map(shape, islice(composer.instances(slot, names, rng), tries))
+    for candidate in filter(None, candidates):
         place = score({**fixed, **candidate}, meant)
         distance = 1 - place if wrong else place
         if distance < best:

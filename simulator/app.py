@@ -20,6 +20,7 @@ from starlette.routing import Route
 from simulator.answering import answer
 from simulator.batches import Batches
 from simulator.errors import ErrorRates
+from simulator.habits import NO_HABITS, Habits
 from simulator.prompt import read
 from simulator.responses import CREATED, ApiError, body_of, render
 
@@ -31,17 +32,20 @@ _TOKEN: Final = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
 _COMMON: Final = frozenset("etaoinshrdlu")
 
 
-def create_app(rates: ErrorRates | None = None, batch_seconds: float = 0.0) -> Starlette:
+def create_app(
+    rates: ErrorRates | None = None, batch_seconds: float = 0.0, habits: Habits = NO_HABITS
+) -> Starlette:
     """Return the application.
 
     Args:
         rates: error rates; None for the defaults.
         batch_seconds: how long a batch stays in progress.
+        habits: habits of the writer, for tests.
     """
     chosen = ErrorRates() if rates is None else rates
 
     def chat(body: Mapping[str, Any]) -> dict[str, Any]:
-        return completion(body, chosen)
+        return completion(body, chosen, habits)
 
     async def chat_route(request: Request) -> Response:
         return render(chat(await body_of(request)))
@@ -71,7 +75,9 @@ def create_app(rates: ErrorRates | None = None, batch_seconds: float = 0.0) -> S
     )
 
 
-def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
+def completion(
+    body: Mapping[str, Any], rates: ErrorRates, habits: Habits = NO_HABITS
+) -> dict[str, Any]:
     """Answer one chat completion request.
 
     Raises:
@@ -96,7 +102,7 @@ def completion(body: Mapping[str, Any], rates: ErrorRates) -> dict[str, Any]:
     choices = []
     written = 0
     for index, prompt in enumerate(prompts):
-        text, reason = answer(prompt, rates)
+        text, reason = answer(prompt, rates, habits)
         if bound and tokens(text) > bound:
             text, reason = text.encode()[: int(bound) * 4].decode("utf-8", "ignore"), "length"
         written += tokens(text)

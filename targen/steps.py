@@ -31,6 +31,9 @@ columns."""
 REJECTED: Final = "rejected"
 """Items of a step that did not become rows."""
 
+TARGETS: Final = "targets"
+"""Rows to write next, proposed from the quality report, and those that were written."""
+
 PLANTED: Final = "planted"
 """Rows that went through correction a second time, under a label known to be wrong."""
 
@@ -51,6 +54,7 @@ REASONS: Final = (
     "language",
     "unfinished",
     "mismatched",
+    "off_target",
     "flawed",
     "difficulty",
     "duplicate",
@@ -184,6 +188,9 @@ _READINGS: Final = Column(
     READINGS,
     "What each reader of a panel said, and the weight of its vote; null without a panel.",
 )
+_TARGET: Final = Column(
+    "target_id", pl.String, "The target that asked for the row; null for rows of the plan."
+)
 _REQUEST_ID: Final = Column(
     "request_id", pl.String, "Id of the completion that the row came from; null without a model."
 )
@@ -249,7 +256,11 @@ REGISTRY: Final[Mapping[str, Step]] = {
             upstream=(CONTEXTS, SEEDS),
             columns=(
                 _INSTANCE_ID,
-                Column("slot", pl.Int64, "Place in the plan, from 0."),
+                Column(
+                    "slot",
+                    pl.Int64,
+                    "Place in the plan, from 0; from 1,000,000,000 for the rows of targets.",
+                ),
                 _SEED_ID,
                 _CONTEXT_ID,
                 Column("parent_ids", pl.List(pl.String), "Instances that this one grew from."),
@@ -257,6 +268,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
                 _INTENDED,
                 _WAY,
                 _DIFFICULTY,
+                _TARGET,
                 _FIELDS,
                 Column("rationale", pl.String, "The writer's reason for the label."),
                 _REQUEST_ID,
@@ -337,6 +349,7 @@ REGISTRY: Final[Mapping[str, Step]] = {
                     pl.String,
                     "When the verdict was imported, UTC; null without a review.",
                 ),
+                _TARGET,
                 _REQUEST_IDS,
             ),
             id_column="instance_id",
@@ -411,6 +424,38 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("seen_label", pl.String, "The label that the person saw."),
         Column("reviewer", pl.String, "Who reviewed the row."),
         Column("reviewed_at", pl.String, "When the verdict was first imported, UTC."),
+    ),
+    TARGETS: (
+        Column("target_id", pl.String, "Content hash of the target."),
+        Column("round", pl.Int64, "The round that makes or made its rows, from 1."),
+        Column("made", pl.Boolean, "Whether the round was started."),
+        Column("status", pl.String, "approved, or struck by the user."),
+        Column("kind", pl.String, "The kind of gap, such as label_word."),
+        Column("reason", pl.String, "Why the rows are wanted, in one sentence."),
+        Column("count", pl.Int64, "Number of rows to write."),
+        Column("label", pl.String, "Their label; null keeps that of the replaced row."),
+        Column("way", pl.String, "How they get their label; null keeps that of the replaced row."),
+        Column("difficulty", pl.String, "How hard they are; null keeps that of the replaced row."),
+        Column("attributes", ATTRIBUTES, "Attribute values of their contexts."),
+        Column("context", pl.String, "What they are about; null keeps the row's context."),
+        Column("field", pl.String, "The field that has the fault; null for the whole row."),
+        Column("least_words", pl.Int64, "Shortest length of the field in words."),
+        Column("most_words", pl.Int64, "Greatest length of the field in words."),
+        Column("avoid_words", pl.List(pl.String), "Words that they must not contain."),
+        Column("avoid_templates", pl.List(pl.String), "Patterns that they must not follow."),
+        Column("avoid_names", pl.List(pl.String), "Names that they must not contain."),
+        Column("avoid_openings", pl.List(pl.String), "Words that they must not begin with."),
+        Column("rewrite_seed", pl.Boolean, "Whether the fields of the seed are written again."),
+        Column("metric", pl.String, "The metric that shows the gap."),
+        Column("slice", pl.String, "The part of the rows that it was measured on."),
+        Column("value", pl.Float64, "The metric's value in the report."),
+        Column("low", pl.Float64, "Lower end of its 95% interval."),
+        Column("high", pl.Float64, "Upper end of its 95% interval."),
+        Column("bound", pl.Float64, "The value at which there is no gap."),
+        Column("after", pl.Float64, "The value in the current report, if the round was made."),
+        Column("row_ids", pl.List(pl.String), "The rows that show the gap and are replaced."),
+        Column("source_ids", pl.List(pl.String), "The rows whose context and seed are used."),
+        Column("report", pl.String, "Data version of the report that asked for the rows."),
     ),
     PLANTED: (
         _INSTANCE_ID,

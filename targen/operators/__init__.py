@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -28,9 +28,12 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
 )
 from targen.operators.base import StepInput
 from targen.prompts.render import template_digest
-from targen.steps import INSTANCES, UPSTREAM
+from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
+
+TARGETED: Final = (INSTANCES, CORRECTED_SET)
+"""The steps that read the task's targets."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +176,12 @@ def step_digest(step: str, spec: TaskSpec, reviews: str | None = None) -> str:
     names = (*steps.READ_BY_ALL, *steps.REGISTRY[step].reads, *operator.reads)
     parts = {name: dumped[name] if name in dumped else getattr(spec, name) for name in names}
     review = {} if reviews is None or step != steps.CORRECTED_SET else {"reviews": reviews}
+    # Only where there are any, so that targets change no digest of a task without them.
+    approved = [one.approved for one in spec.rounds if step in TARGETED]
+    rounds = [[target.model_dump(mode="json") for target in one] for one in approved if one]
     return digest(
         {
+            **({"targets": rounds} if rounds else {}),
             "step": step,
             "schema_version": steps.SCHEMA_VERSION,
             "operator": operator.name,

@@ -12,6 +12,7 @@ from targen.operators.base import StepInput, StepResult
 from targen.operators.human_review import Reviews
 from targen.operators.judging import NO_FLAW, JudgeParams, Reader, judge, options_of
 from targen.operators.requests import rejection
+from targen.operators.retiring import swap
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
 from targen.tasks.answers import Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
@@ -365,11 +366,12 @@ def select(step: StepInput, units: list[list[Row]], decision: Decide) -> StepRes
     result.warnings += reviews.warnings()
     wanted = spec.wanted_rows // spec.unit
     planned = any(row["intended_label"] is not None for unit in units for row in unit)
-    chosen = _balanced(spec, decided, wanted, planned)
+    of_plan = [(index, label) for index, label in decided if units[index][0]["target_id"] is None]
+    chosen = _balanced(spec, of_plan, wanted, planned)
+    retired = swap(spec, units, dict(decided), chosen, wanted)
     for index, _ in decided:
         if index not in chosen:
-            detail = "not needed for the rows wanted, or its label has enough; growing takes it "
-            detail += "back"
+            detail = _surplus(units[index][0], retired.get(index))
             result.rejected += [_rejected(spec, row, "surplus", detail) for row in units[index]]
             continue
         for row, label in zip(units[index], labels[index], strict=True):
@@ -409,6 +411,15 @@ def _balanced(
         if len(chosen) < wanted:
             chosen.add(index)
     return chosen
+
+
+def _surplus(row: Row, retired_by: str | None) -> str:
+    """Return why a row of a unit that could be kept is not in the set."""
+    if retired_by is not None:
+        return f"replaced by a row of the target {retired_by}"
+    if row["target_id"] is not None:
+        return f"it cannot replace a row that the target {row['target_id']} names"
+    return "not needed for the rows wanted, or its label has enough; growing takes it back"
 
 
 def _rejected(spec: TaskSpec, row: Row, reason: str, detail: str) -> Row:

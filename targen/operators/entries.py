@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from targen.operators.demands import Demand
 from targen.operators.plan import Slot, requirements
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
@@ -21,6 +22,10 @@ class SlotState:
         seed: the rest of the seed, in the order of the task's seed fields.
         answer: for span tasks with options in the seed, the planned answer.
         manner: way and difficulty.
+        origin: number of the plan's slot whose context and seed it has.
+        target_id: the target that asked for it; None for a slot of the plan.
+        demands: what its target, and those before it, demand.
+        must: the demands in the words of the prompt.
         rows: the accepted row (and its twin); empty until the slot is filled.
         failures: rows of the `rejected` table.
     """
@@ -31,6 +36,10 @@ class SlotState:
     seed: dict[str, Any]
     answer: str | None
     manner: Manner
+    origin: int = -1
+    target_id: str | None = None
+    demands: tuple[Demand, ...] = ()
+    must: tuple[str, ...] = ()
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
@@ -67,6 +76,7 @@ class Entries:
         first: the sources of slot 0, which show whether the recipe uses contexts.
         seeded: whether the recipe uses seeds.
         manner: the manner of slot 0, which shows whether difficulty is planned.
+        must: whether the slots have demands of targets.
     """
 
     def __init__(
@@ -78,6 +88,7 @@ class Entries:
         first: Sources,
         seeded: bool,
         manner: Manner,
+        must: bool = False,
     ) -> None:
         self._spec, self._as_requirements, self._shots = spec, as_requirements, shots
         self._names = [name for name, part in spec.fields.items() if not part.derived]
@@ -102,6 +113,7 @@ class Entries:
             "answer": span and seeded and answer.choices in spec.seed_fields,
             "way": bool(ways or (span and answer.ways)),
             "difficulty": manner.difficulty is not None,
+            "must": must,
         }
         self.keys = frozenset(name for name, used in known.items() if used)
         self.settings = {

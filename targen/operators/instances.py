@@ -12,6 +12,7 @@ from targen.operators.base import StepInput, StepResult
 from targen.operators.requests import answers
 from targen.operators.seeds import checked_rows
 from targen.operators.slots import FillParams, SlotFiller, no_logprobs
+from targen.operators.targeted import filled
 from targen.steps import INSTANCES
 from targen.tasks.registry import operator
 
@@ -38,7 +39,7 @@ async def label_constrained(step: StepInput, params: LabelConstrainedParams) -> 
     Raises:
         StepError: none of the first slots could be filled, or fewer than half of all slots.
     """
-    return await SlotFiller(step, params, PROMPT, difficulty=params.difficulty).run()
+    return await filled(SlotFiller(step, params, PROMPT, difficulty=params.difficulty))
 
 
 class SelectParams(FillParams):
@@ -80,7 +81,7 @@ async def select_by_logprob(step: StepInput, params: SelectParams) -> StepResult
         raise StepError(no_logprobs(step.spec.name)) from error
     if probe.status == "ok" and probe.mean_logprob is None:
         raise StepError(no_logprobs(step.spec.name))
-    return await filler.run()
+    return await filled(filler)
 
 
 class ComposeParams(FillParams):
@@ -100,7 +101,7 @@ async def compose(step: StepInput, params: ComposeParams) -> StepResult:
     Raises:
         StepError: none of the first texts is valid, or fewer than half of the rows are.
     """
-    return await SlotFiller(step, params, COMPOSE_PROMPT).run()
+    return await filled(SlotFiller(step, params, COMPOSE_PROMPT))
 
 
 @operator(INSTANCES, "file", reads=("given_rows",))

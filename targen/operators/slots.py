@@ -1,5 +1,6 @@
 """Fills each slot of the plan with one valid instance."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import Field
@@ -86,16 +87,33 @@ class SlotFiller:
             tables[CONTEXTS], tables[SEEDS], step.spec.per_slot, first_contexts(step.spec)
         )
         self.ways = WayPlan(step.spec, self.plan, difficulty)
-        self.entries = Entries(
-            step.spec,
-            as_requirements=params.requirements,
-            shots=params.shots,
-            first=self.sources[0],
-            seeded=self.sources.seeded,
-            manner=self.ways.of(self.plan.slot(0)),
-        )
+        self._entries: dict[tuple[Any, ...], Entries] = {}
         self.slots: dict[int, SlotState] = {}
         self.asked = 0
+
+    def _entries_of(self, state: SlotState) -> Entries:
+        """Return the parts of prompts for slots like this one."""
+        # Slots of the plan that have no seed have the keys of the others.
+        rewritten = state.target_id is not None and not state.sources.seed_id
+        context, must = state.sources.context is not None, bool(state.must)
+        planned = state.manner.difficulty is not None
+        kind = (rewritten, context, planned, must) if state.target_id else ()
+        if kind not in self._entries:
+            plan = state.target_id is None
+            self._entries[kind] = Entries(
+                self.spec,
+                as_requirements=self.params.requirements,
+                shots=self.params.shots,
+                first=self.sources[0] if plan else state.sources,
+                seeded=self.sources.seeded and not rewritten,
+                manner=self.ways.of(self.plan.slot(0)) if plan else state.manner,
+                must=must,
+            )
+        return self._entries[kind]
+
+    def keys_of(self, state: SlotState) -> frozenset[str]:
+        """Return the keys that the prompt of a slot explains."""
+        return self._entries_of(state).keys
 
     @property
     def limit(self) -> int:
@@ -115,7 +133,7 @@ class SlotFiller:
             options = given[choices]
             answer = options[rng("answer", self.spec.edition, slot.number).randrange(len(options))]
         rest = {name: value for name, value in seed.items() if name not in given}
-        return SlotState(slot, sources, given, rest, answer, self.ways.of(slot))
+        return SlotState(slot, sources, given, rest, answer, self.ways.of(slot), origin=slot.number)
 
     def _properties(self, state: SlotState, about: bool) -> dict[str, Any]:
         """Return the properties of one item in the answer schema."""
@@ -139,14 +157,16 @@ class SlotFiller:
             turn: how often these slots were requested before.
         """
         label, params = group[0].slot.label, self.params
+        entries = self._entries_of(group[0])
         block: dict[str, Any] = {"task": task_block(self.spec, group[0].given)}
-        parts = {"label": self.entries.label(label), "examples": self.entries.examples(label)}
+        parts: dict[str, Any] = {"label": entries.label(label), "examples": entries.examples(label)}
+        parts["must"] = list(group[0].must)
         block |= {name: part for name, part in parts.items() if part}
         # One slot cannot be mixed up with another.
         begin = beginnings([state.texts(self.spec) if len(group) > 1 else "" for state in group])
         about = any(begin)
         block["slots"] = [
-            self.entries.entry(n, state, text)
+            entries.entry(n, state, text)
             for n, (state, text) in enumerate(zip(group, begin, strict=True), 1)
         ]
         properties = self._properties(group[0], about)
@@ -156,10 +176,10 @@ class SlotFiller:
             self.prompt,
             block,
             params.style,
-            keys=self.entries.keys,
+            keys=entries.keys,
             about=about,
             rationale=params.rationale,
-            **self.entries.settings,
+            **entries.settings,
         )
         return make_request(
             self._limited(list(properties), len(group)),
@@ -192,10 +212,10 @@ class SlotFiller:
         ]
         for group in groups:
             self.slots.update({state.slot.number: state for state in group})
-        await self._ask(groups, 0)
+        await self.ask(groups, 0)
         for attempt in range(1, self.params.retries + 1):
             failed = [[self.slots[n]] for n in numbers if not self.slots[n].rows]
-            await self._ask(failed, attempt)
+            await self.ask(failed, attempt)
         for number in numbers:
             state = self.slots[number]
             if not state.rows:
@@ -203,7 +223,7 @@ class SlotFiller:
                 last["detail"] = f"{last['detail']} ({last['reason']})"
                 last["reason"] = "given_up"
 
-    async def _ask(self, groups: list[list[SlotState]], attempt: int) -> None:
+    async def ask(self, groups: list[list[SlotState]], attempt: int) -> None:
         """Request `candidates` answers per group and keep the valid items."""
         turns = range(attempt * self.candidates, (attempt + 1) * self.candidates)
         requests = [self.request(group, turn) for group in groups for turn in turns]
@@ -236,10 +256,11 @@ class SlotFiller:
                 state.failures.append(failure)
                 continue
             row, problem = self._row(state, item, outcome)
-            if problem is not None:
-                failure = rejection(
-                    reason_of(problem), problem, item, outcome.request_id, **columns
-                )
+            reason = None if problem is None else reason_of(problem)
+            if problem is None:
+                problem, reason = self._off_target(state, row), "off_target"
+            if problem is not None and reason is not None:
+                failure = rejection(reason, problem, item, outcome.request_id, **columns)
                 state.failures.append(failure)
                 continue
             row["request_id"] = outcome.request_id
@@ -274,6 +295,11 @@ class SlotFiller:
         problem = None if about is None else wrong_about(str(about), number, texts)
         own = (v for n, v in item.items() if n in self.spec.fields and n not in state.given)
         return problem or unrelated(" ".join(map(str, own)), number, texts)
+
+    def _off_target(self, state: SlotState, row: Mapping[str, Any]) -> str | None:
+        """Return how a row breaks the demands of its target, None if it does not."""
+        written = {n: row[n] for n in self.spec.fields if n not in state.given}
+        return next((p for one in state.demands if (p := one.problem(written))), None)
 
     def _likeliest(self, outcomes: list[Outcome]) -> int:
         """Return the index of the highest mean log-probability, the first if several are equal.
@@ -327,6 +353,7 @@ class SlotFiller:
             "intended_label": label,
             **fields,
             **state.manner.columns(),
+            "target_id": state.target_id,
             "rationale": _shortened(item.get("rationale")) if self.params.rationale else None,
         }
         return row, problem

@@ -11,6 +11,7 @@ from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS
 from targen.tables import reviews
 from targen.tables.contracts import lost_references
 from targen.tables.files import Stored, Tables, key_of
+from targen.tables.targets import attached
 from targen.tasks.spec import TaskSpec
 
 NOT_MADE: Final = "not made"
@@ -47,8 +48,10 @@ def state_of(spec: TaskSpec, tables: Tables) -> State:
     """Return whether all tables of a task, and its report, match the task and each other.
 
     Raises:
+        SpecError: the task's file of targets is wrong.
         TableError: the storage or the human verdicts cannot be read.
     """
+    spec = attached(tables.storage, spec)
     report, stored, missing = _read(spec, tables)
     if not stored and report is None:
         return State(NOT_MADE, ROW_STEPS[0], "no table exists")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from targen.store.completions import now
+from targen.store.completions import Store, now
 from targen.store.ledger import ALL, add_spent, insert
 from targen.store.schema import BUDGETS, OWNERS, RESERVATIONS
 
@@ -94,6 +94,16 @@ class BudgetLedger:
             f"spent ${spent:.4f}"
             for scope, (spent, _) in state.items()
         )
+
+
+def spent_usd(store: Store) -> float:
+    """Return the US dollars that all runs in the store have cost.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    with store.read() as connection:
+        return _spent(connection, ALL)
 
 
 def _spent(connection: sa.Connection, scope: str) -> float:

@@ -9,6 +9,7 @@ import polars as pl
 from targen import steps
 from targen.steps import CORRECTED_SET, IDS, INSTANCES, LABELS, REFERENCES
 from targen.tasks.spec import TaskSpec
+from targen.tasks.targets import FIRST_SLOT
 from targen.tasks.validators import empty_field, first_violation, needed
 
 SHOWN: Final = 3
@@ -147,10 +148,12 @@ def _accounting(
         if len(ended) != len(wanted) and not len(lost):
             found.append(f"{len(wanted)} instances became {len(ended)} rows and rejected items")
     if step == INSTANCES:
-        filled, lost_slots = table["slot"].unique(), rejected["slot"].unique()
-        last = filled.max()
-        every = range(int(str(last)) + 1 if last is not None else 0)
-        holes = sorted(set(every) - set(filled) - set(lost_slots))
+        filled, lost_slots = set(table["slot"]), set(rejected["slot"])
+        holes: list[int] = []
+        # The slots of targets have a range of their own.
+        for first, stop in ((0, FIRST_SLOT), (FIRST_SLOT, 2 * FIRST_SLOT)):
+            last = max((slot for slot in filled if first <= slot < stop), default=first - 1)
+            holes += sorted(set(range(first, last + 1)) - filled - lost_slots)
         if holes:
             found.append(f"slots neither filled nor rejected: {_some(holes)}")
     return found

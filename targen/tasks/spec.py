@@ -1,6 +1,7 @@
 """The task: the content of one YAML file, with the files and the recipe that it names."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from targen.tasks.sections import (
     Twin,
     Vocabulary,
 )
+from targen.tasks.targets import Round
 
 ROWS_AT_MOST: Final = 10_000_000
 """Tables are held in memory; more rows are a mistake in typing."""
@@ -71,6 +73,7 @@ class Attached:
     seed_rows: list[dict[str, Any]]
     given_rows: list[dict[str, Any]]
     set_field: str | None = None
+    rounds: tuple[Round, ...] = ()
 
 
 class TaskSpec(BaseModel):
@@ -139,6 +142,17 @@ class TaskSpec(BaseModel):
     def attach(self, attached: Attached) -> None:
         """Set the recipe and the content of the files that the task names."""
         self._attached = attached
+
+    def with_rounds(self, rounds: Iterable[Round]) -> "TaskSpec":
+        """Return the task with these rounds of targets."""
+        copied = self.model_copy()
+        copied.attach(replace(self._attached, rounds=tuple(rounds)))
+        return copied
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        """The rounds of targets that the task's file of targets contains; usually none."""
+        return self._attached.rounds
 
     @property
     def recipe(self) -> Recipe:

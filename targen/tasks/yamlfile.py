@@ -48,10 +48,11 @@ class YamlFile:
         SpecError: the file cannot be read or parsed, or is not a mapping.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: str | None = None) -> None:
+        """Parse `text`, or the file if it is None."""
         self.path = path
         try:
-            parsed = _parsed(path.read_text(encoding="utf-8"))
+            parsed = _parsed(path.read_text(encoding="utf-8") if text is None else text)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""

@@ -83,6 +83,7 @@ def test_a_run_leaves_every_table_and_says_little(first: str, work: Path) -> Non
     expected = {f"{step}/rte.parquet" for step in STEPS}
     expected |= {f"rejected/{step}/rte.parquet" for step in STEPS if step != "quality_report"}
     expected |= {"quality_report/rte.html", "quality_report/rte.json"}
+    expected |= {f"targets/rte.{suffix}" for suffix in ("parquet", "html")}
     assert set(files(data)) == expected
     made = pl.read_parquet(data / "corrected_set/rte.parquet")
     assert sorted(made["label"]) == ["entailment"] * 3 + ["not_entailment"] * 3

@@ -1,0 +1,116 @@
+"""The asset `targets`: the gaps that the report shows, as rows to write next."""
+
+import time
+from typing import Any
+
+from dagster import (
+    AssetExecutionContext,
+    AssetsDefinition,
+    MaterializeResult,
+    MetadataValue,
+    asset,
+)
+
+from assets import markdown
+from assets.scope import Scope
+from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
+from targen.errors import TableError
+from targen.hashing import digest
+from targen.steps import (
+    CONTEXTS,
+    CORRECTED_SET,
+    INSTANCES,
+    QUALITY_REPORT,
+    SCHEMA_VERSION,
+    TARGETS,
+)
+from targen.tables.files import Stored
+
+ABOVE = (CONTEXTS, INSTANCES, CORRECTED_SET)
+SHOWN = ("status", "kind", "count", "reason", "label", "way", "field", "value", "after", "bound")
+
+
+def build(scope: Scope) -> list[AssetsDefinition]:
+    """Return the asset, one partition per task."""
+
+    @asset(**attributes(TARGETS, scope), ins=scope.ins((*ABOVE, QUALITY_REPORT)))
+    def targets(
+        context: AssetExecutionContext, quality_report: Stored, **above: Stored
+    ) -> MaterializeResult[Stored]:
+        """Gaps of the finished rows, and the rows to write next; `refine` makes them."""
+        from targen.quality.inputs import for_task  # noqa: PLC0415 - not when loading
+        from targen.quality.page import template  # noqa: PLC0415
+        from targen.tables import targets as files  # noqa: PLC0415
+        from targen.targeting import effect, table  # noqa: PLC0415
+        from targen.targeting.detectors import targets as found_in  # noqa: PLC0415
+        from targen.targeting.gaps import View  # noqa: PLC0415
+        from targen.tasks import references  # noqa: PLC0415
+
+        started = time.monotonic()
+        used = scope.resources(context)
+        data = used.data
+        with readable_errors():
+            spec = start(context, used)
+            tables = data.tables()
+            report = tables.read_json(QUALITY_REPORT, spec.name)
+            if report is None:
+                raise TableError(f"The report of {spec.name} is missing. Materialize it first.")
+            inputs = for_task(
+                spec,
+                {name: stored.table for name, stored in above.items()},
+                reference=references.of(spec).rows,
+            )
+            view = View(spec, inputs, report)
+            content = files.load(tables.storage, spec)
+            version = quality_report.data_version
+            content = table.proposing(content, version, found_in(view))
+            made = [one for part in content.rounds for one in part.targets]
+            after = {one.target_id: effect.current(view, one) for one in made}
+            files.save(tables.storage, content)
+        rows = table.frame(content, after)
+        page = template("targets.html.jinja").render(
+            task=spec.name,
+            title=spec.title,
+            simulated=report["simulated"],
+            banner=report["banner"],
+            rounds=_by_round(rows.to_dicts()),
+        )
+        # `after` makes the table depend on the rows, so the digest is of what the user can change.
+        read = digest(
+            {"step": TARGETS, "schema_version": SCHEMA_VERSION, "report": version,
+             "rounds": [one.model_dump(mode="json") for one in content.rounds]}
+        )  # fmt: skip
+        stored = Stored(
+            rows,
+            step_digest=read,
+            pages={"html": page},
+            made_by={
+                "task": spec.name,
+                "step": TARGETS,
+                "step_digest": read,
+                "upstream": [*above, QUALITY_REPORT],
+            },
+        )
+        proposed = rows.filter(~rows["made"])
+        extra: dict[str, Any] = {
+            "proposed": proposed.height,
+            "rows_to_write": int(proposed.filter(proposed["status"] == "approved")["count"].sum()),
+            "rounds_made": len(content.rounds),
+            "targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN)),
+            "file": MetadataValue.path(tables.address(TARGETS, spec.name, "yaml")),
+            "page": page_path(data, TARGETS, spec.name),
+            "seconds": seconds_since(started),
+        }
+        return finish(TARGETS, spec, stored, data, extra)
+
+    return [targets]
+
+
+def _by_round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rounds, the newest first, with their targets."""
+    numbers = sorted({row["round"] for row in rows}, reverse=True)
+    return [
+        {"number": number, "made": some[0]["made"], "targets": some}
+        for number in numbers
+        if (some := [row for row in rows if row["round"] == number])
+    ]

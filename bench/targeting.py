@@ -1,0 +1,262 @@
+"""How far targets close gaps that the simulator's habits leave, and at what cost.
+
+Each gap is planted by a switch of the simulator (`simulator.habits`). A set is made, then refined
+in at most three rounds. Plain growth gets the same tokens. `python -m bench.targeting` prints what
+the table of docs/targeting.md shows.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from simulator.app import create_app
+from simulator.habits import Habits
+from simulator.truth import truth
+from targen.llm.engine import Engine, EngineSettings
+from targen.operators import run_step
+from targen.quality.inputs import ReportInputs, for_task
+from targen.quality.report import build
+from targen.quality.text import joined, words
+from targen.steps import CORRECTED_SET, UPSTREAM
+from targen.targeting import effect, table
+from targen.targeting.detectors import targets
+from targen.targeting.gaps import View
+from targen.tasks.loading import load_task
+from targen.tasks.spec import TaskSpec
+from targen.tasks.targets import TargetsFile
+
+ROOT = Path(__file__).parent.parent
+ROUNDS = 3
+ROWS = 200
+WAY = ("ticket_urgency", "critical", "report that strangers can see private data")
+NAME = "Elara Voss"
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A gap to close.
+
+    Attributes:
+        name: for the table.
+        task: a task of the repository.
+        habits: the simulator's switches.
+        size: rows and their report -> the size of the gap.
+        bound: its size where the report has no finding.
+    """
+
+    name: str
+    task: str
+    habits: Habits
+    size: Callable[[pl.DataFrame, Any], float]
+    bound: float = 0.0
+
+
+def _share(rows: pl.DataFrame, name: str, word: str) -> pl.Series:
+    return words(rows[name]).list.contains(word)
+
+
+def _way(rows: pl.DataFrame, _: Any) -> float:
+    own = rows.filter(pl.col("label") == WAY[1])
+    made = own.filter(pl.col("planned_way") == WAY[2]).height
+    return max(0.0, 1 - 4 * made / max(1, own.height))
+
+
+def _cue(name: str, label: str, word: str) -> Callable[[pl.DataFrame, Any], float]:
+    def size(rows: pl.DataFrame, _: Any) -> float:
+        has, own = _share(rows, name, word), rows["label"] == label
+        return float(has.filter(own).mean() or 0) - float(has.filter(~own).mean() or 0)  # type: ignore[arg-type]
+
+    return size
+
+
+def _figure(metric: str, slice_: str) -> Callable[[pl.DataFrame, Any], float]:
+    def size(_: pl.DataFrame, report: Any) -> float:
+        return max(0.0, report.value(metric, slice_) or 0.0)
+
+    return size
+
+
+def _name(rows: pl.DataFrame, _: Any) -> float:
+    fields = [n for n in ("subject", "body", "premise", "hypothesis") if n in rows.columns]
+    return float(joined(rows, fields).str.contains(NAME, literal=True).mean() or 0)  # type: ignore[arg-type]
+
+
+PLANTED = (
+    Planted("a way never made", "ticket_urgency", Habits(never=WAY[2]), _way),
+    Planted(
+        "a cue word", "ticket_urgency", Habits(cue=("low", "honestly")),
+        _cue("body", "low", "honestly"),
+    ),
+    Planted(
+        "a cue word", "rte", Habits(cue=("entailment", "evidently")),
+        _cue("hypothesis", "entailment", "evidently"),
+    ),
+    Planted(
+        "long texts of a label", "rte", Habits(long="entailment"),
+        _figure("shortcut", "length only"), 0.05,
+    ),
+    Planted(
+        "ten templates", "rte", Habits(templates=0.6), _figure("template_share", "hypothesis"), 0.12
+    ),
+    Planted("one name", "ticket_urgency", Habits(name=NAME), _name, 0.12),
+    Planted("one name", "rte", Habits(name=NAME), _name, 0.12),
+)  # fmt: skip
+
+
+@dataclass
+class Made:
+    """A set at one moment.
+
+    Attributes:
+        tables: step -> table.
+        rejected: step -> rejected items.
+        report: its quality report.
+        tokens: spent so far, prompts and answers.
+    """
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    rejected: dict[str, pl.DataFrame] = field(default_factory=dict)
+    report: Any = None
+    inputs: ReportInputs | None = None
+    tokens: int = 0
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The corrected set."""
+        return self.tables[CORRECTED_SET]
+
+
+async def make(spec: TaskSpec, folder: Path, habits: Habits) -> Made:
+    """Make a set on the simulator."""
+    made = Made()
+    for step, upstream in UPSTREAM.items():
+        settings = EngineSettings(
+            simulator=lambda: create_app(habits=habits),
+            store_url=f"sqlite:///{folder / 'completions.db'}",
+            task=spec.name,
+            step=step,
+        )
+        async with Engine(settings) as engine:
+            above = {name: made.tables[name] for name in upstream}
+            output = await run_step(step, spec, above, engine)
+        made.tables[step], made.rejected[step] = output.table, output.rejected
+    made.inputs = for_task(spec, made.tables, rejected=made.rejected)
+    made.report = build(made.inputs)
+    made.tokens = _tokens(folder)
+    return made
+
+
+def _tokens(folder: Path) -> int:
+    store = sa.create_engine(f"sqlite:///{folder / 'completions.db'}")
+    with store.connect() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT sum(prompt_tokens + completion_tokens) FROM completions"
+        ).scalar()
+    store.dispose()
+    return int(found or 0)
+
+
+async def refine(spec: TaskSpec, folder: Path, habits: Habits, made: Made) -> tuple[Made, Any]:
+    """Refine a set; return the result, and what each round did."""
+    content, log = TargetsFile(task=spec.name), []
+    while True:
+        assert made.inputs is not None
+        own = spec.with_rounds(content.rounds)
+        view = View(own, made.inputs, made.report.json)
+        content = table.proposing(content, str(len(content.rounds)), targets(view))
+        after = {
+            one.target_id: effect.current(view, one)
+            for part in content.rounds
+            for one in part.targets
+        }
+        known = table.frame(content, after)
+        reason = effect.stop_reason(content, known, made.report.json["gates"], ROUNDS)
+        if reason is not None:
+            log.append(reason)
+            return made, log
+        assert content.proposed is not None
+        log.append([f"{t.kind} {t.slice}: {t.count}" for t in content.proposed.approved])
+        content = table.beginning(content, 0)
+        made = await make(spec.with_rounds(content.rounds), folder, habits)
+        own = {one.target_id for one in content.rounds[-1].targets}
+        log.append(f"{sum(one in own for one in made.rows['target_id'])} entered")
+
+
+def wrong(spec: TaskSpec, rows: pl.DataFrame) -> float:
+    """Return the share of wrong labels, by the simulator's private truth."""
+    labels = list(spec.labels)
+    right = [
+        truth({n: row[n] for n in spec.fields}, labels) == row["label"]
+        for row in rows.iter_rows(named=True)
+    ]
+    return 1 - sum(right) / max(1, len(right))
+
+
+async def measure(one: Planted, rows: int) -> dict[str, Any]:
+    """Return what refining and plain growth close of one gap."""
+    spec = load_task(one.task, ROOT / "tasks", ROOT / "recipes", rows=rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        base = await make(spec, folder, one.habits)
+        refined, log = await refine(spec, folder, one.habits, base)
+        share = (refined.tokens - base.tokens) / base.tokens
+        larger = load_task(
+            one.task, ROOT / "tasks", ROOT / "recipes", rows=round(rows * (1 + share))
+        )
+        (folder / "grown").mkdir()
+        grown = await make(larger, folder / "grown", one.habits)
+    before = one.size(base.rows, base.report)
+    after, other = (one.size(m.rows, m.report) for m in (refined, grown))
+    return {
+        "gap": one.name,
+        "task": one.task,
+        "before": round(before, 3),
+        "after": round(after, 3),
+        "closed": round((before - after) / (before - one.bound), 3),
+        "grown_closed": round((before - other) / (before - one.bound), 3),
+        "tokens": round(share, 3),
+        "wrong": [round(wrong(spec, m.rows), 3) for m in (base, refined)],
+        "labels": [_spread(m.rows) for m in (base, refined)],
+        "self_bleu": [round(m.report.value("self_bleu") or 0, 3) for m in (base, refined)],
+        "rounds": log,
+    }
+
+
+def _spread(rows: pl.DataFrame) -> int:
+    counts = rows["label"].value_counts()["count"]
+    return int(counts.max()) - int(counts.min())  # type: ignore[arg-type]
+
+
+def run() -> list[dict[str, Any]]:
+    """Measure all gaps on 200 rows each, or on TARGEN_BENCH_ROWS."""
+    rows = int(os.environ.get("TARGEN_BENCH_ROWS", str(ROWS)))
+    return [asyncio.run(measure(one, rows)) for one in PLANTED]
+
+
+def main(arguments: list[str]) -> int:
+    """Print one line of JSON per gap."""
+    parser = argparse.ArgumentParser(prog="python -m bench.targeting", description=__doc__)
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--gap", default="", help="part of a gap's name")
+    parser.add_argument("--task", default="")
+    given = parser.parse_args(arguments)
+    for one in PLANTED:
+        if given.gap in one.name and given.task in one.task:
+            found = asyncio.run(measure(one, given.rows))
+            sys.stdout.write(json.dumps(found) + "\n")
+            sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,117 @@
+"""What a target demands of a new row: sentences for the prompt, and a check of the answer."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from targen.tasks.targets import GAP, Target
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_SLACK: Final = 0.15
+"""Share by which a length may miss its range; models count words only roughly."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one target demands of a row.
+
+    Attributes:
+        target: the target.
+        own: whether the row was written for this target. Of the others, only what is to be avoided
+            counts, so that a row that closes one gap does not open another.
+    """
+
+    target: Target
+    own: bool
+
+    def sentences(self) -> list[str]:
+        """Return the demands in the words of the prompt."""
+        one, found = self.target, []
+        where = f" in `{one.field}`" if one.field else ""
+        if self.own and one.kind == "thin_cell" and one.way:
+            found.append("Get the label in the given `way` and in no other.")
+        if self.own and one.kind == "shortcut" and one.field:
+            found.append(f"`{one.field}` read alone must fit every label.")
+        least, most = one.least_words, one.most_words
+        if self.own and (least or most):
+            size = f"{least} to {most}" if least and most else f"at least {least}"
+            size = size if least else f"at most {most}"
+            found.append(f"Write {size} words{where}.")
+        avoid = one.avoid
+        for words, said in (
+            (avoid.words, f"Do not use these words{where}: "),
+            (avoid.names, f"Do not use these names{where}: "),
+            (avoid.templates, f"Do not follow these patterns{where}: "),
+            (avoid.openings, f"Do not begin{where} with: "),
+        ):
+            if words:
+                found.append(said + "; ".join(words) + ".")
+        return found
+
+    def problem(self, values: Mapping[str, Any]) -> str | None:
+        """Return how written values break the demands, None if they do not."""
+        one = self.target
+        texts = {n: v for n, v in values.items() if isinstance(v, str) and one.field in (None, n)}
+        for name, text in texts.items():
+            said = words_of(text)
+            if self.own and not _fits(len(said), one.least_words, one.most_words):
+                return f"{name}: it has {len(said)} words"
+            found = _avoided(one, text, said)
+            if found:
+                return f"{name}: it has {found}"
+        return None
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in lower case, with inner apostrophes."""
+    return _WORD.findall(text.lower())
+
+
+def _fits(size: int, least: int | None, most: int | None) -> bool:
+    low = (least or 0) * (1 - _SLACK)
+    return low <= size and (most is None or size <= most * (1 + _SLACK))
+
+
+def _avoided(one: Target, text: str, said: Sequence[str]) -> str | None:
+    avoid = one.avoid
+    for word in avoid.words:
+        if word.lower() in said:
+            return f"the word '{word}'"
+    for name in avoid.names:
+        if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+            return f"the name '{name}'"
+    joined = " ".join(said)
+    for template in avoid.templates:
+        if follows(template, joined):
+            return f"the pattern '{template}'"
+    for opening in avoid.openings:
+        if f"{joined} ".startswith(f"{' '.join(words_of(opening))} "):
+            return f"the opening '{opening}'"
+    return None
+
+
+def follows(template: str, text: str) -> bool:
+    """Return whether a text of words in lower case follows a template."""
+    parts = (r"\S+(?: \S+)*" if part == GAP else re.escape(part) for part in template.split())
+    return re.fullmatch(" ".join(parts), text) is not None
+
+
+def demands(target: Target, before: Iterable[Target], label: Any) -> list[Demand]:
+    """Return the demands on a row that is written for a target.
+
+    Args:
+        target: the target.
+        before: the targets of its round and of earlier rounds.
+        label: the row's label. What another target wants to avoid counts if it is for this label
+            or for all.
+    """
+    others = [
+        one for one in before if one.target_id != target.target_id and one.label in (None, label)
+    ]
+    return [Demand(target, True), *(Demand(one, False) for one in others)]
+
+
+def must(found: Iterable[Demand]) -> list[str]:
+    """Return the sentences of demands, each once."""
+    return list(dict.fromkeys(sentence for one in found for sentence in one.sentences()))

@@ -1,0 +1,175 @@
+"""Fills the slots of targets, after those of the plan.
+
+A slot of a target takes the place of a row: it has that row's context, seed, label, way and
+difficulty, as far as the target does not say otherwise.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+from typing import Any, Final
+
+from targen.operators.base import StepResult
+from targen.operators.demands import demands, must
+from targen.operators.entries import SlotState
+from targen.operators.requests import rejection, text_key
+from targen.operators.slots import SlotFiller
+from targen.operators.sources import Sources
+from targen.operators.ways import Manner
+from targen.tasks.targets import FIRST_SLOT, Round, Target
+
+RETRIES: Final = 1
+"""Most times that a slot is asked for again alone; the rows that it replaces are good enough to
+keep."""
+
+
+async def filled(filler: SlotFiller) -> StepResult:
+    """Fill the slots of the plan, then those of the task's targets.
+
+    Raises:
+        StepError: as `SlotFiller.run`.
+    """
+    result = await filler.run()
+    if filler.spec.rounds:
+        await TargetedSlots(filler).add(result)
+    return result
+
+
+class TargetedSlots:
+    """The slots of a task's targets.
+
+    Args:
+        filler: has filled the slots of the plan.
+    """
+
+    def __init__(self, filler: SlotFiller) -> None:
+        self._filler, self._spec = filler, filler.spec
+        self._states: dict[str, SlotState] = {}
+        self._again: Counter[int] = Counter()
+        self._seen: set[str] = set()
+        self._next = FIRST_SLOT
+        self._names = [n for n, field in self._spec.fields.items() if not field.derived]
+        for state in filler.slots.values():
+            self._know(state)
+
+    def _know(self, state: SlotState) -> None:
+        for row in state.rows:
+            self._states[row["instance_id"]] = state
+        if state.rows:
+            self._seen.add(self._key(state))
+
+    def _key(self, state: SlotState) -> str:
+        return text_key({name: state.rows[0][name] for name in self._names})
+
+    async def add(self, result: StepResult) -> None:
+        """Fill the slots of all rounds and add their rows and rejected items to a result."""
+        before: list[Target] = []
+        for number, one in enumerate(self._spec.rounds, 1):
+            before += one.approved
+            states, lost = self._opened(one, before)
+            if lost:
+                result.warnings.append(
+                    f"{lost} rows of round {number} of the targets are not written, because the "
+                    "rows that they replace are no longer made: the task has changed since. "
+                    "Remove the round from the file of targets"
+                )
+            asked = self._filler.asked
+            await self._fill(states)
+            result.asked += self._filler.asked - asked
+            for state in states:
+                self._take(state, result)
+
+    def _opened(self, one: Round, before: list[Target]) -> tuple[list[SlotState], int]:
+        """Return the slots of a round, and the number of slots whose source is not known."""
+        states, lost = [], 0
+        for target in one.approved:
+            replaced, sources = target.replaced, target.source_ids
+            for index in range(target.count):
+                of_source = self._states.get(sources[index])
+                of_row = self._states.get(replaced[index]) if replaced else of_source
+                if of_source is None or of_row is None:
+                    lost += 1
+                    continue
+                states.append(self._slot(target, of_row, of_source, before))
+        return states, lost
+
+    def _slot(
+        self, target: Target, of_row: SlotState, of_source: SlotState, before: list[Target]
+    ) -> SlotState:
+        label = of_row.slot.label if target.label is None else target.label
+        way = of_row.manner.way
+        if label != of_row.slot.label and not isinstance(label, list):
+            way = None
+        manner = Manner(target.way or way, target.difficulty or of_row.manner.difficulty)
+        place = of_source.origin
+        self._again[place] += 1
+        sources = replace(of_source.sources, again=of_source.sources.again + self._again[place])
+        seed, given, answer = of_source.seed, of_source.given, of_source.answer
+        if target.rewrite_seed or target.context:
+            given = {n: v for n, v in given.items() if n in self._spec.planned}
+            seed, answer = {}, None
+            sources = replace(sources, seed_id=None, seed=None)
+        if target.context:
+            shown = {"text": target.context}
+            sources = Sources(None, None, shown, None, sources.again)
+        found = demands(target, before, label)
+        state = SlotState(
+            replace(of_row.slot, number=self._next, label=label),
+            sources,
+            given,
+            seed,
+            answer,
+            manner,
+            origin=place,
+            target_id=target.target_id,
+            demands=tuple(found),
+            must=tuple(must(found)),
+        )
+        self._next += 1
+        return state
+
+    async def _fill(self, states: list[SlotState]) -> None:
+        filler = self._filler
+        await filler.ask(list(self._groups(states)), 0)
+        for attempt in range(1, min(RETRIES, filler.params.retries) + 1):
+            await filler.ask([[state] for state in states if not state.rows], attempt)
+
+    def _groups(self, states: Iterable[SlotState]) -> Iterator[list[SlotState]]:
+        """Yield the slots of each call: of one target and label, and with equal keys."""
+        size = self._filler.params.per_call
+
+        def kind(state: SlotState) -> Any:
+            several = isinstance(state.slot.label, list)
+            keys = sorted(self._filler.keys_of(state)), sorted(state.given)
+            return str(state.target_id), None if several else state.slot.label or "", keys
+
+        # Stable, so that slots of one target and label stay in order.
+        for _, group in groupby(sorted(states, key=lambda s: str(kind(s))), kind):
+            listed = list(group)
+            yield from (listed[at : at + size] for at in range(0, len(listed), size))
+
+    def _take(self, state: SlotState, result: StepResult) -> None:
+        result.rejected += state.failures
+        if not state.rows:
+            if state.failures:
+                last = state.failures[-1]
+                last["detail"] = f"{last['detail']} ({last['reason']})"
+                last["reason"] = "given_up"
+            return
+        if self._key(state) in self._seen:
+            row = state.rows[0]
+            fields = {name: row[name] for name in self._spec.fields}
+            columns = {"slot": row["slot"], "intended_label": row["intended_label"]}
+            detail = "the same text stands in an earlier slot"
+            result.rejected.append(
+                rejection("duplicate", detail, fields, row["request_id"], **columns)
+            )
+            state.rows = []
+            return
+        self._know(state)
+        result.rows += state.rows
+
+
+OPERATORS: Final = ("compose", "label_constrained", "select_by_logprob")
+"""The operators that fill slots."""

@@ -1,0 +1,258 @@
+"""Gaps in which a part of the text tells the label: words, one field, or the length."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from targen.quality import learner
+from targen.quality.intervals import wilson
+from targen.quality.judgment import CUE, GAIN
+from targen.quality.rules import percent
+from targen.quality.shortcuts import LENGTH, word_cues
+from targen.quality.text import tokens, words
+from targen.targeting.gaps import Gap, View
+from targen.tasks.targets import Avoid
+
+ONE_TEXT_CUE: Final = 0.4
+"""As `CUE`, where there is one text: words that belong to a label are natural in it."""
+STEM: Final = 5
+"""Letters of a word that are compared with the words that define its label."""
+WORDS: Final = 8
+"""Words that a target names at most."""
+BINS: Final = 4
+"""Ranges of lengths with equally many rows."""
+INNER: Final = (0.1, 0.9)
+"""Quantiles of the lengths of a range, which the prompt names."""
+
+
+def _cues(view: View) -> list[dict[str, Any]]:
+    """Return the words that are sure to occur mostly with one label, and do not define it.
+
+    A word that an earlier round was to remove counts from half the difference, so that a round
+    finishes what the one before it began.
+    """
+    least = CUE if len(view.inputs.text_fields) > 1 else ONE_TEXT_CUE
+    gold, own = view.inputs.reference, {name: _own_words(view, name) for name in view.names}
+    begun = {
+        (one.label, one.field, word)
+        for part in view.spec.rounds
+        for one in part.approved
+        for word in one.avoid.words
+    }
+    found = []
+    for cue in view.report.get("cues", ()):
+        gap = cue["inside"] - cue["outside"]
+        known = (cue["label"], cue["field"], cue["word"]) in begun
+        if gap < (least / 2 if known else least) or cue["word"][:STEM] in own[cue["label"]]:
+            continue
+        if gold is not None and _difference(gold, cue) * 2 >= gap:
+            continue
+        found.append(cue)
+    return found
+
+
+def _own_words(view: View, name: str) -> set[str]:
+    """Return the beginnings of the words that say what a label means."""
+    label = view.spec.labels[name]
+    told = " ".join([name, label.definition, label.constraint, *label.ways])
+    return {word[:STEM] for word in words(pl.Series([told]))[0]}
+
+
+def _difference(rows: pl.DataFrame, cue: dict[str, Any]) -> float:
+    """Return how much commoner a word is with its label than with others."""
+    has = words(rows[cue["field"]]).list.contains(cue["word"])
+    own = rows["label"] == cue["label"]
+    if not own.any() or own.all():
+        return 0.0
+    return float(has.filter(own).mean() or 0) - float(has.filter(~own).mean() or 0)  # type: ignore[arg-type]
+
+
+def label_words(view: View) -> list[Gap]:
+    """Return, for each label and field, the words that occur mostly with the label."""
+    if not view.names:
+        return []
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cue in _cues(view):
+        groups.setdefault((cue["label"], cue["field"]), []).append(cue)
+    found = []
+    for (label, name), cues in sorted(groups.items()):
+        if name not in view.fields:
+            continue
+        cues.sort(key=lambda cue: (cue["outside"] - cue["inside"], cue["word"]))
+        top, named = cues[0], [cue["word"] for cue in cues[:WORDS]]
+        has = words(view.rows[name])
+        counts = np.sum([has.list.contains(word).to_numpy() for word in named], axis=0)
+        own = np.flatnonzero(view.labels == label)
+        rows = own[counts[own] > 0]
+        rows = rows[np.argsort(-counts[rows], kind="stable")]
+        need = round(own.size * (top["inside"] - top["outside"]))
+        low, high = wilson(round(top["inside"] * own.size), own.size)
+        several = f" and {len(named) - 1} more words" if len(named) > 1 else ""
+        found.append(
+            Gap(
+                "label_word",
+                f"“{top['word']}”{several} in {name} point to {label}: it is in "
+                f"{percent(top['inside'])} of these rows and in {percent(top['outside'])} of the "
+                "others.",
+                "word_log_odds",
+                f"{label}, {name}: {top['word']}",
+                top["inside"],
+                top["outside"],
+                need,
+                rows.tolist(),
+                need / view.rows.height,
+                low,
+                high,
+                {
+                    "label": label,
+                    "field": name,
+                    "avoid": Avoid(words=named),
+                    "rewrite_seed": view.rewrites(name),
+                },
+                others_count=True,
+            )
+        )
+    return found
+
+
+def length_label(view: View) -> list[Gap]:
+    """Return the ranges of length in which a label has too few rows, if lengths tell the label."""
+    figure = view.above("shortcut", LENGTH, GAIN[0])
+    if figure is None or (figure["low"] or 0) <= 0 or not view.names:
+        return []
+    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
+    if not sizes:
+        return []
+    name = max(sizes, key=lambda one: (_explained(sizes[one], view.labels), one))
+    lengths = sizes[name]
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, lengths, side="right")
+    pooled = np.bincount(bins, minlength=edges.size + 1) / bins.size
+    found: list[Gap] = []
+    for label in view.names:
+        own = np.flatnonzero(view.labels == label)
+        counts = np.bincount(bins[own], minlength=pooled.size)
+        lacking = pooled * own.size - counts
+        donors = _from_excess(own, bins, -lacking)
+        for index in np.argsort(-lacking, kind="stable"):
+            need = round(float(lacking[index]))
+            if need < max(2, 0.1 * pooled[index] * own.size):
+                continue
+            least, most = np.quantile(lengths[bins == index], INNER, method="nearest")
+            rows, donors = donors[:need], donors[need:]
+            found.append(
+                Gap(
+                    "length_label",
+                    f"The length of {name} tells the label: {counts[index]} rows of {label} have "
+                    f"{least} to {most} words, an even share is "
+                    f"{pooled[index] * own.size:.0f}.",
+                    "shortcut",
+                    LENGTH,
+                    figure["value"],
+                    GAIN[0],
+                    need,
+                    rows,
+                    need / view.rows.height,
+                    figure["low"],
+                    figure["high"],
+                    {
+                        "label": label,
+                        "field": name,
+                        "least_words": int(least),
+                        "most_words": int(most),
+                        "rewrite_seed": view.rewrites(name),
+                    },
+                )
+            )
+    # The ranges are parts of one gap.
+    harm = sum(one.harm for one in found)
+    return [replace(one, harm=harm) for one in found]
+
+
+def _explained(lengths: Any, labels: Any) -> float:
+    """Return the share of the variance of the logarithm of the length that the labels explain."""
+    values = np.log1p(lengths.astype(np.float64))
+    total = float(values.var())
+    if not total:
+        return 0.0
+    names = sorted({label for label in labels if label is not None})
+    means = [(values[labels == name].mean(), (labels == name).sum()) for name in names]
+    between = sum(count * (mean - values.mean()) ** 2 for mean, count in means) / values.size
+    return float(between / total)
+
+
+def _from_excess(own: Any, bins: Any, excess: Any) -> list[int]:
+    """Return the rows of a label that are too many in their ranges, the fullest range first."""
+    rows: list[int] = []
+    for index in np.argsort(-excess, kind="stable"):
+        some = own[bins[own] == index][::-1]
+        rows += some[: max(0, round(float(excess[index])))].tolist()
+    return rows
+
+
+def shortcut(view: View) -> list[Gap]:
+    """Return, for each label, the rows of which one field alone tells the label.
+
+    Only for fields that are written for a given text: in other tasks, one text may carry the label.
+    """
+    pair = not set(view.fields).isdisjoint(view.spec.seed_fields)
+    cued = {cue["field"] for cue in _cues(view)}
+    found = []
+    for name in view.fields if pair and view.names else ():
+        figure = view.above("shortcut", f"{name} only", GAIN[0])
+        # Where words tell the label, `label_words` names them.
+        if figure is None or (figure["low"] or 0) <= 0 or name in cued:
+            continue
+        right = _confident(view, name)
+        size = len(view.names)
+        # A row that tells nothing is still guessed right once in `size`.
+        need = figure["value"] * view.rows.height * size / (size - 1)
+        cues = word_cues(view.rows, [name], view.names)
+        for label in view.names:
+            rows = [row for row in right if view.labels[row] == label]
+            own = _own_words(view, label)
+            named = [
+                cue["word"]
+                for cue in cues
+                if cue["label"] == label and cue["sure"] and cue["word"][:STEM] not in own
+            ][:WORDS]
+            share = round(need * len(rows) / max(1, len(right)))
+            found.append(
+                Gap(
+                    "shortcut",
+                    f"{name} alone tells the label, {figure['value'] * 100:.0f} points better than "
+                    f"guessing; these rows of {label} do so the most.",
+                    "shortcut",
+                    f"{name} only",
+                    figure["value"],
+                    GAIN[0],
+                    share,
+                    rows,
+                    # Less than gaps with a known cause: these may be what it comes from.
+                    share / view.rows.height / 2,
+                    figure["low"],
+                    figure["high"],
+                    {
+                        "label": label,
+                        "field": name,
+                        "avoid": Avoid(words=named),
+                        "rewrite_seed": view.rewrites(name),
+                    },
+                )
+            )
+    return found
+
+
+def _confident(view: View, name: str) -> Sequence[int]:
+    """Return the rows whose label one field predicts rightly, the surest first."""
+    labels = learner.label_codes(view.rows["label"], view.names)
+    features = learner.TextFeatures(view.rows, [name]).transform(view.rows)
+    groups = learner.groups_of(view.rows, view.inputs.pair_field)
+    scores = learner.cross_validated(features, labels, groups, len(view.names))
+    own = scores.probability[np.arange(labels.size), labels]
+    right = np.flatnonzero(scores.probability.argmax(axis=1) == labels)
+    ranked: list[int] = right[np.argsort(-own[right], kind="stable")].tolist()
+    return ranked

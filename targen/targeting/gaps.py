@@ -1,0 +1,205 @@
+"""Gaps of a data set, and the targets that close them."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from targen.quality.balance import label_set
+from targen.quality.inputs import ReportInputs
+from targen.steps import INSTANCES
+from targen.tasks.spec import TaskSpec
+from targen.tasks.targets import Target, with_id
+
+ROUND_SHARE: Final = 1 / 4
+"""Largest share of the rows that one round replaces. The next report can correct what a round got
+wrong, and three rounds cost at most about 0.4 times the tokens of a new set."""
+FEWEST: Final = 2
+"""Rows that a target asks for at least."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Something that the rows lack or have too much of.
+
+    Attributes:
+        kind: as `targen.tasks.targets.Kind`.
+        reason: what is wrong and what to do, in one sentence.
+        metric, slice: the figure that shows it.
+        value, bound: of the figure, and the value at which there is no gap.
+        low, high: 95% interval of the figure.
+        need: number of rows that have to change.
+        rows: row numbers that show the gap, in the order in which they should be replaced.
+        harm: for the order of gaps; the share of rows that the gap concerns.
+        asks: further attributes of the target.
+        ids: ids of rows to take context and seed from, if not from `rows`.
+        others_count: whether a row that is replaced for another gap closes this one as well,
+            because it avoids the same things.
+    """
+
+    kind: str
+    reason: str
+    metric: str
+    slice: str
+    value: float | None
+    bound: float
+    need: int
+    rows: Sequence[int]
+    harm: float
+    low: float | None = None
+    high: float | None = None
+    asks: Mapping[str, Any] = field(default_factory=dict)
+    ids: Sequence[str] = ()
+    others_count: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """What the search for gaps looks at.
+
+    Attributes:
+        spec: the task.
+        inputs: the inputs of the report.
+        report: the report's JSON.
+        pool: unlabeled texts in the task's fields, or None.
+    """
+
+    spec: TaskSpec
+    inputs: ReportInputs
+    report: Mapping[str, Any]
+    pool: pl.DataFrame | None = None
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """The corrected set."""
+        return self.inputs.rows
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields with one text."""
+        return [name for name in self.inputs.text_fields if self.rows.schema[name] == pl.String]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The labels of a task with one label per row; else empty."""
+        return list(label_set(self.inputs)) if self.inputs.answer_kind == "class" else []
+
+    @cached_property
+    def labels(self) -> npt.NDArray[Any]:
+        """The final label of each row, as an array of objects."""
+        empty = [None] * self.rows.height
+        return np.array(self.rows["label"].to_list() if self.names else empty, dtype=object)
+
+    @cached_property
+    def firsts(self) -> npt.NDArray[np.bool_]:
+        """Whether each row is the first of its unit; of twins, the first stands for both."""
+        if self.spec.twin is None:
+            return np.ones(self.rows.height, dtype=bool)
+        return self.rows[self.spec.twin.id_field].is_first_distinct().to_numpy()
+
+    @cached_property
+    def unchanged(self) -> npt.NDArray[np.bool_]:
+        """Whether each row is the first of its unit and has the label that it was written for.
+
+        A row in the place of another one would be written for a label that that one lost.
+        """
+        if "verdict" not in self.rows.columns:
+            return self.firsts
+        return np.asarray(self.firsts & (self.rows["verdict"] != "relabelled").to_numpy())
+
+    @cached_property
+    def instances(self) -> pl.DataFrame:
+        """The table of instances."""
+        return self.inputs.tables[INSTANCES]
+
+    def figure(self, metric: str, slice_: str = "all") -> Mapping[str, Any] | None:
+        """Return a figure of the report that is known, or None."""
+        for row in self.report["figures"]:
+            if (row["metric"], row["slice"]) == (metric, slice_) and row["value"] is not None:
+                found: Mapping[str, Any] = row
+                return found
+        return None
+
+    def above(self, metric: str, slice_: str, bound: float) -> Mapping[str, Any] | None:
+        """Return a figure that is at `bound` or above, and clearly above that of the reference."""
+        found = self.figure(metric, slice_)
+        if found is None or found["value"] < bound:
+            return None
+        gold = found["reference"]
+        return None if gold is not None and found["value"] < 2 * gold else found
+
+    def rewrites(self, name: str | None) -> bool:
+        """Return whether a field is part of the seed, so that a new seed is needed."""
+        return name is not None and name in self.spec.seed_fields
+
+
+def moved(before: float, after: float, bound: float, half: float) -> bool:
+    """Return whether a value moved towards its bound by more than half its interval."""
+    return (after - before) * (1.0 if bound > before else -1.0) > half
+
+
+def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
+    """Return whether an earlier round had targets for a gap, and its figure has hardly moved."""
+    key = gap.kind, gap.metric, gap.slice
+    earlier = [
+        one.value
+        for part in spec.rounds
+        for one in part.approved
+        if (one.kind, one.metric, one.slice) == key and one.value is not None
+    ]
+    if not earlier or gap.value is None or gap.low is None or gap.high is None:
+        return False
+    return not moved(earlier[-1], gap.value, gap.bound, (gap.high - gap.low) / 2)
+
+
+def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
+    """Return the targets for the next round, the most harmful gaps first.
+
+    A row is replaced for one target only. At most `ROUND_SHARE` of the rows are replaced. A gap
+    that an earlier round did not narrow is left: the model does not do what is demanded.
+    """
+    spec, ids = view.spec, view.rows["instance_id"].to_list()
+    number = len(spec.rounds) + 1
+    gaps = [gap for detect in detectors for gap in detect(view)]
+    gaps = [gap for gap in gaps if not _in_vain(gap, spec)]
+    gaps.sort(key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason))
+    left = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
+    taken: set[int] = set()
+    found: list[Target] = []
+    for index, gap in enumerate(gaps):
+        # At least half of what is left goes to the worst gap, and more if the others need less.
+        others = sum(other.need for other in gaps[index + 1 :])
+        room = max(left - others, left // 2)
+        planned = "label" in gap.asks and "way" in gap.asks
+        fitting = view.firsts if planned else view.unchanged
+        free = [row for row in gap.rows if row not in taken and fitting[row]]
+        done = sum(row in taken for row in gap.rows) if gap.others_count else 0
+        count = min(gap.need - done, room, len(gap.ids or free))
+        if gap.ids and gap.rows:
+            count = min(count, len(free))
+        if count < FEWEST:
+            continue
+        chosen = free[:count]
+        taken.update(chosen)
+        left -= count
+        content = {
+            "kind": gap.kind,
+            "reason": gap.reason,
+            "count": count,
+            "metric": gap.metric,
+            "slice": gap.slice,
+            "value": gap.value,
+            "low": gap.low,
+            "high": gap.high,
+            "bound": gap.bound,
+            "rows": " ".join(ids[row] for row in chosen),
+            "sources": " ".join(gap.ids[:count]),
+            **gap.asks,
+        }
+        found.append(with_id(spec.name, number, content))
+    return found

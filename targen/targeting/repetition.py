@@ -1,0 +1,163 @@
+"""Gaps in which rows repeat each other: templates, near duplicates, names."""
+
+from collections import Counter
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from targen.quality.duplicates import near_pairs
+from targen.quality.intervals import wilson
+from targen.quality.judgment import NEAR
+from targen.quality.rules import RULES, percent
+from targen.quality.text import joined, tokens
+from targen.quality.uniformity import commonest_name, skeletons
+from targen.quality.uniformity import templates as commonest_templates
+from targen.targeting.gaps import Gap, View
+from targen.tasks.targets import GAP, Avoid
+
+NOTED: Final = {rule.metric: rule.note for rule in RULES}
+"""Metric -> share of rows from which the report has a finding."""
+LEFT: Final = 0.5
+"""Part of that share that remains after a round."""
+NAMES: Final = 5
+"""Names that are looked for one after the other."""
+OPENING: Final = 3
+"""First words of a near duplicate that its replacement must not have."""
+
+
+def templates(view: View) -> list[Gap]:
+    """Return, for each field, the rows in its ten commonest templates."""
+    found, bound = [], NOTED["template_share"]
+    for name in view.fields:
+        figure = view.above("template_share", name, bound)
+        if figure is None:
+            continue
+        own = tokens(view.rows, [name])
+        common = dict(commonest_templates(own))
+        of_rows = skeletons(own)
+        seen: Counter[str] = Counter()
+        repeats = []
+        for row, skeleton in enumerate(of_rows):
+            seen[skeleton] += skeleton in common
+            if seen[skeleton] > 1:
+                repeats.append(row)
+        # Round after round of all templates, so that each keeps some of its rows.
+        ranks = _ranks([of_rows[row] for row in repeats])
+        repeats = [row for _, row in sorted(zip(ranks, repeats, strict=True), reverse=True)]
+        shown = [one.replace("_", GAP) for one in common]
+        share = figure["value"]
+        found.append(
+            Gap(
+                "template",
+                f"{percent(share)} of the texts in {name} follow {len(common)} templates, such as "
+                f"“{shown[0]}”.",
+                "template_share",
+                name,
+                share,
+                bound,
+                round((share - LEFT * bound) * view.rows.height),
+                repeats,
+                share,
+                figure["low"],
+                figure["high"],
+                {
+                    "field": name,
+                    "avoid": Avoid(templates=shown),
+                    "rewrite_seed": view.rewrites(name),
+                },
+                others_count=True,
+            )
+        )
+    return found
+
+
+def _ranks(names: list[str]) -> list[int]:
+    """Return how many equal names come before each."""
+    seen: Counter[str] = Counter()
+    ranks = []
+    for name in names:
+        ranks.append(seen[name])
+        seen[name] += 1
+    return ranks
+
+
+def near_duplicates(view: View) -> list[Gap]:
+    """Return the rows that are near duplicates of an earlier row."""
+    figure = view.above("near_duplicates", "all", NEAR[1])
+    if figure is None or not view.fields:
+        return []
+    pairs = near_pairs([joined(view.rows, [name]) for name in view.inputs.text_fields])
+    keep = np.ones(pairs.first.size, dtype=bool)
+    if view.inputs.pair_field is not None:
+        pair = view.rows[view.inputs.pair_field].to_numpy()
+        keep = pair[pairs.first] != pair[pairs.second]
+    rows = np.unique(pairs.second[keep])
+    field = view.fields[-1]
+    texts = view.rows[field]
+    openings = Counter(" ".join((texts[int(row)] or "").split()[:OPENING]) for row in rows)
+    named = [text for text, count in openings.most_common(NAMES) if text and count > 1]
+    share = figure["value"]
+    return [
+        Gap(
+            "near_duplicates",
+            f"{percent(share)} of the rows are near duplicates of an earlier row.",
+            "near_duplicates",
+            "all",
+            share,
+            NEAR[1],
+            round((share - LEFT * NEAR[1]) * view.rows.height),
+            rows.tolist(),
+            share,
+            figure["low"],
+            figure["high"],
+            {
+                "field": field,
+                "avoid": Avoid(openings=named),
+                "rewrite_seed": bool(set(view.fields) & set(view.spec.seed_fields)),
+            },
+            others_count=True,
+        )
+    ]
+
+
+def names(view: View) -> list[Gap]:
+    """Return the rows with a name that very many rows have."""
+    bound = NOTED["repeated_name"]
+    figure = view.above("repeated_name", "all", bound)
+    if figure is None:
+        return []
+    texts, found = joined(view.rows, view.fields).fill_null(""), []
+    for _ in range(NAMES):
+        common = commonest_name(texts)
+        if common is None or common[1] < bound * view.rows.height:
+            break
+        name, count = common
+        has = texts.str.contains(name, literal=True)
+        rows = has.arg_true().to_list()
+        seeded = [one for one in view.fields if view.rewrites(one)]
+        in_seed = joined(view.rows, seeded).fill_null("").str.contains(name, literal=True)
+        share = count / view.rows.height
+        low, high = wilson(count, view.rows.height)
+        found.append(
+            Gap(
+                "name",
+                f"{percent(share)} of the rows have the name {name}.",
+                "repeated_name",
+                "all",
+                share,
+                bound,
+                round(count - LEFT * bound * view.rows.height),
+                rows,
+                share,
+                low,
+                high,
+                {
+                    "avoid": Avoid(names=[name]),
+                    "rewrite_seed": bool(seeded) and 2 * int(in_seed.sum()) >= count,
+                },
+                others_count=True,
+            )
+        )
+        texts = pl.Series([text.replace(name, "") for text in texts], dtype=pl.String)
+    return found

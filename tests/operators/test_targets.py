@@ -1,0 +1,144 @@
+"""Rows of targets: what they are asked for, what they replace, and that the plan's rows stay."""
+
+import asyncio
+
+import pytest
+
+import simulator
+from targen.llm.engine import Engine
+from targen.llm.settings import EngineSettings
+from targen.operators import run_step, step_digest
+from targen.operators.demands import Demand, follows
+from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
+from targen.tables.contracts import violations
+from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target, with_id
+from tests.support.specs import real_task
+
+ROWS = 40
+EVIDENCE = {"metric": "repeated_name", "slice": "all", "value": 0.5, "bound": 0.05}
+
+
+async def made(spec, folder):
+    """Return step -> its output, on the simulator, and the number of calls."""
+    outputs, calls = {}, 0
+    for step, upstream in UPSTREAM.items():
+        settings = EngineSettings(
+            simulator=simulator.application,
+            store_url=f"sqlite:///{folder}/completions.db",
+            run_id="run",
+            task=spec.name,
+            step=step,
+        )
+        async with Engine(settings) as engine:
+            above = {name: outputs[name].table for name in upstream}
+            outputs[step] = await run_step(step, spec, above, engine)
+        calls += engine.stats.calls
+    return outputs, calls
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("targets")
+    spec = real_task("ticket_urgency", ROWS)
+    outputs, _ = asyncio.run(made(spec, folder))
+    return spec, folder, outputs
+
+
+def a_target(rows, number=1, **changed):
+    content = {"kind": "name", "reason": "A name.", "count": len(rows), "rows": " ".join(rows)}
+    return with_id("ticket_urgency", number, {**content, **EVIDENCE, **changed})
+
+
+def refined(base, *targets):
+    spec, folder, _ = base
+    return asyncio.run(made(spec.with_rounds([Round(report="r", targets=list(targets))]), folder))
+
+
+def test_a_row_takes_the_place_of_the_row_that_its_target_names(base):
+    spec, _, before = base
+    rows = before[CORRECTED_SET].table
+    kept = rows.filter(verdict="kept")["instance_id"].to_list()[:6]
+    target = a_target(kept, avoid=Avoid(words=["zebra"]))
+    after, calls = refined(base, target)
+    instances = after[INSTANCES].table
+    plan = instances.filter(instances["slot"] < FIRST_SLOT)
+    assert plan.equals(before[INSTANCES].table)
+    new = instances.filter(instances["slot"] >= FIRST_SLOT)
+    assert new["target_id"].to_list() == [target.target_id] * 6
+    sources = before[INSTANCES].table.filter(before[INSTANCES].table["instance_id"].is_in(kept))
+    for column in ("seed_id", "intended_label", "planned_way"):
+        assert sorted(new[column]) == sorted(sources[column])
+    corrected = after[CORRECTED_SET]
+    assert corrected.table.height == ROWS
+    assert (
+        corrected.table["label"]
+        .value_counts()
+        .sort("label")
+        .equals(rows["label"].value_counts().sort("label"))
+    )
+    gone = set(rows["instance_id"]) - set(corrected.table["instance_id"])
+    entered = corrected.table.drop_nulls("target_id")["instance_id"].to_list()
+    assert entered and len(gone) == len(entered) and gone <= set(kept)
+    left = corrected.rejected.filter(corrected.rejected["item_id"].is_in(list(gone)))
+    assert set(left["reason"]) == {"surplus"}
+    assert all(target.target_id in detail for detail in left["detail"])
+    for step in (INSTANCES, CORRECTED_SET):
+        above = {name: after[name].table for name in UPSTREAM[step]}
+        one = after[step]
+        assert violations(step, spec, one.table, one.rejected, above, one.asked) == []
+    assert 0 < calls < 30
+    again, none = refined(base, target)
+    assert none == 0 and again[CORRECTED_SET].table.equals(corrected.table)
+
+
+def test_targets_change_the_digests_of_the_two_steps_that_read_them(base):
+    spec, _, before = base
+    target = a_target(before[CORRECTED_SET].table["instance_id"].to_list()[:1])
+    struck = target.model_copy(update={"status": "struck"})
+    for one, changed in ((target, {INSTANCES, CORRECTED_SET}), (struck, set())):
+        given = spec.with_rounds([Round(report="r", targets=[one])])
+        differ = {s for s in UPSTREAM if step_digest(s, given) != step_digest(s, spec)}
+        assert differ == changed
+
+
+def test_a_target_whose_rows_are_no_longer_made_costs_nothing(base):
+    after, calls = refined(base, a_target(["f" * 16, "e" * 16]))
+    assert calls == 0
+    assert "2 rows of round 1" in after[INSTANCES].warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("avoid", "text", "broken"),
+    [
+        ({"words": ["refund"]}, "I want a Refund now.", True),
+        ({"words": ["refund"]}, "I was refunded.", False),
+        ({"names": ["Ann Lee"]}, "Ann Lee wrote.", True),
+        ({"names": ["Ann Lee"]}, "ann lee wrote.", False),
+        ({"openings": ["I am writing"]}, "I am writing, again.", True),
+        ({"openings": ["I am writing"]}, "Today I am writing.", False),
+        ({"templates": ["the … of … is down"]}, "The server of Bo is down.", True),
+        ({"templates": ["the … of … is down"]}, "The server of Bo was down.", False),
+    ],
+)
+def test_what_is_to_be_avoided_is_found(avoid, text, broken):
+    target = a_target(["a" * 16], avoid=Avoid(**avoid))
+    assert bool(Demand(target, False).problem({"body": text})) is broken
+
+
+@pytest.mark.parametrize(("words", "fits"), [(8, False), (9, True), (22, True), (24, False)])
+def test_a_length_may_miss_its_range_by_a_little(words, fits):
+    target = a_target(["a" * 16], field="body", least_words=10, most_words=20)
+    assert (Demand(target, True).problem({"body": "a " * words}) is None) is fits
+    assert Demand(target, False).problem({"body": "a " * words}) is None
+
+
+def test_a_template_is_a_whole_text():
+    assert follows("a … c", "a b b c") and not follows("a … c", "a b c d")
+
+
+def test_the_id_is_of_the_content_and_the_round():
+    one = a_target(["a" * 16])
+    assert a_target(["a" * 16]) == one
+    assert a_target(["a" * 16], 2).target_id != one.target_id
+    assert a_target(["a" * 16], label="low").target_id != one.target_id
+    assert isinstance(one, Target)
