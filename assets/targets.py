@@ -13,7 +13,7 @@ from dagster import (
 
 from assets import markdown
 from assets.scope import Scope
-from assets.step import attributes, finish, page_path, readable_errors, seconds_since, start
+from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from targen.errors import TableError
 from targen.hashing import digest
 from targen.steps import (
@@ -24,7 +24,7 @@ from targen.steps import (
     SCHEMA_VERSION,
     TARGETS,
 )
-from targen.tables.files import Stored
+from targen.tables.files import Stored, key_of
 
 ABOVE = (CONTEXTS, INSTANCES, CORRECTED_SET)
 SHOWN = ("status", "kind", "count", "reason", "label", "way", "field", "value", "after", "bound")
@@ -98,10 +98,10 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             "rounds_made": len(content.rounds),
             "targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN)),
             "file": MetadataValue.path(tables.address(TARGETS, spec.name, "yaml")),
-            "page": page_path(data, TARGETS, spec.name),
+            "page": page_link(scope, data, key_of(TARGETS, spec.name, "html")),
             "seconds": seconds_since(started),
         }
-        return finish(TARGETS, spec, stored, data, extra)
+        return finish(TARGETS, spec, stored, data, extra, scope.settings.pages_url)
 
     return [targets]
 
