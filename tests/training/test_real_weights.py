@@ -45,18 +45,15 @@ def offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-def test_a_paraphrase_is_nearer_than_the_same_words_with_another_meaning(model) -> None:
-    vectors = unit(
-        encode(model, [
-            "The museum is closed on Mondays.",
-            "You cannot visit the gallery at the start of the week.",
-            "Mondays are the museum's favourite days to be painted.",
-            "Interest rates rose sharply last year.",
-        ])
-    )  # fmt: skip
-    assert vectors.shape == (4, 384)
-    near, unrelated = vectors[0] @ vectors[1], vectors[0] @ vectors[3]
-    assert near > 0.5 > 0.2 > unrelated
+def test_a_paraphrase_is_nearer_than_an_unrelated_sentence(model) -> None:
+    texts = [
+        "The museum is closed on Mondays.",
+        "The museum does not open on Monday.",
+        "Interest rates rose sharply last year.",
+    ]
+    vectors = unit(encode(model, texts))
+    assert vectors.shape == (3, 384)
+    assert vectors[0] @ vectors[1] > 0.7 > 0.3 > vectors[0] @ vectors[2]
 
 
 def test_a_pretrained_encoder_carries_over_to_words_that_it_was_not_tuned_on(model, spec) -> None:  # noqa: F811
