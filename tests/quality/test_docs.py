@@ -26,7 +26,8 @@ DOC = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 def test_the_docs_have_the_tables_of_the_registry():
     assert insert(DOC) == DOC, "run make dictionary"
     named = [line.split("`")[1] for line in markdown() if line.startswith("| `")]
-    assert named == list(METRICS)
+    # The docs group them by section.
+    assert sorted(named) == sorted(METRICS)
 
 
 def test_every_metric_has_a_section_and_a_definition():
