@@ -6,6 +6,8 @@ import pytest
 from dagster import AssetKey, DagsterInstance
 
 from dagster_project import home, run
+from dagster_project.definitions import build_defs
+from targen.steps import STEPS
 from tests.support.specs import MOOD, RECIPES, write_task
 
 
@@ -75,3 +77,21 @@ def test_a_task_is_released_once_it_passes_its_gates(
     status, _, err = shell("--release", "mood")
     assert status == 1 and "README.md differs" in err
     assert (folder / "README.md").read_text() == "forged"
+
+
+def test_a_run_that_makes_all_assets_makes_no_release(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks", MOOD)
+    built = build_defs()
+    with DagsterInstance.ephemeral() as instance:
+        job = built.resolve_implicit_global_asset_job_def()
+        done = job.execute_in_process(instance=instance, partition_key="mood")
+        made = {e.asset_key.path[-1] for e in done.get_asset_materialization_events()}
+        assert done.success and made == {*STEPS, "comparison"}
+        assert not (tmp_path / "data/releases").exists()
+        # The run can be found by its method and its base task.
+        tags = instance.get_run_by_id(done.run_id).tags
+        assert (tags["targen/recipe"], tags["targen/base"]) == ("targen", "mood")
+        only = [AssetKey("release")]
+        done = job.execute_in_process(instance=instance, partition_key="mood", asset_selection=only)
+        assert len(done.get_asset_materialization_events()) == 1
+        assert (tmp_path / "data/releases/mood").exists()
