@@ -2,6 +2,7 @@
 
 import re
 
+from assets.step import GROUPS
 from targen.steps import STEPS
 from targen.tasks.loading import load_task_names
 from tests.browser.conftest import STRICT
@@ -19,6 +20,11 @@ def opened(browser, address, width=1500, height=900):
 
 def test_the_lineage_shows_the_seven_assets(server, browser, pictures):
     page = opened(browser, f"{server}/asset-groups", 3100, 1000)
+    for group in sorted({*GROUPS.values()}):
+        page.get_by_text(group, exact=True).locator("visible=true").first.wait_for()
+    page.wait_for_timeout(1500)
+    # Expands all groups.
+    page.keyboard.press("Alt+e")
     for step in STEPS:
         page.get_by_text(step, exact=True).locator("visible=true").first.wait_for()
     page.get_by_text("Hide navigation").click()
