@@ -218,7 +218,7 @@ class Ledger:
 
     def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
         known = {
-            row["request_id"]: _record(row)
+            row["request_id"]: _record(dict(row))
             for row in connection.execute(_FIND, {"ids": ids}).mappings()
         }
         self._note_uses(connection, list(known), paid=False)
