@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -59,7 +60,8 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
                 async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
-            pages = {"json": made.json_text(), "html": page.render(made)}
+            written = page.Origin(datetime.now(UTC).date(), context.run.run_id)
+            pages = {"json": made.json_text(), "html": page.render(made, written)}
             version = digest_now(spec, storage)
         origin = {
             "task": spec.name,

@@ -1,8 +1,11 @@
 """`targen report`: the quality report of any table of rows."""
 
 import asyncio
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -99,7 +102,7 @@ def report(
     typer.echo(_read_as(inputs.file))
     made = asyncio.run(_measured(inputs))
     files = {
-        "html": page.render(made).encode(),
+        "html": page.render(made, page.Origin(_today())).encode(),
         "json": made.json_text().encode(),
         "parquet": _parquet(made),
     }
@@ -188,6 +191,7 @@ def gather(
         planned={},
         rows_asked=None,
         corrector_blind=True,
+        recipe=None,
         reference=gold.rows,
         reference_name=gold.name,
         elsewhere=gold.elsewhere,
@@ -228,6 +232,13 @@ def _read_as(file: Mapping[str, Any]) -> str:
     empty = ", ".join(f"{name} {count:,}" for name, count in file["empty"].items())
     parts.append(f"empty cells: {empty}" if empty else "no empty cells")
     return "; ".join(parts) + "."
+
+
+def _today() -> date:
+    """Return the date in UTC, or that of SOURCE_DATE_EPOCH, which makes builds repeatable."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    at = float(epoch) if epoch.isdecimal() else time.time()
+    return datetime.fromtimestamp(at, UTC).date()
 
 
 async def _measured(inputs: "ReportInputs") -> "Report":

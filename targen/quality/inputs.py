@@ -103,6 +103,7 @@ class ReportInputs:
         most_rows: maximum number of rows that classifiers are cross-validated on; larger sets are
             sampled. The other metrics use all rows, up to the limits in their own modules.
         data_docs: path or address of the expectations page to link to, or None.
+        recipe: the recipe that made the rows, or None.
         file: the file that the rows come from: `name`, `rows`, `separated_by` (in words, or None),
             `columns` (field -> column of the file) and `empty` (field -> number of empty cells);
             None if steps made the rows.
@@ -144,6 +145,7 @@ class ReportInputs:
     entity_model: str | None = None
     most_rows: int = MOST_ROWS
     data_docs: str | None = None
+    recipe: str | None = None
     file: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -217,7 +219,8 @@ def for_task(spec: TaskSpec, tables: Mapping[str, pl.DataFrame], **others: Any) 
     Raises:
         TargenError: a column of the rows or of the reference is missing.
     """
-    return ReportInputs(tables=tables, **(task_inputs(spec) | others))
+    known = {"recipe": spec.recipe.name, **task_inputs(spec)}
+    return ReportInputs(tables=tables, **(known | others))
 
 
 def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:

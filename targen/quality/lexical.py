@@ -64,11 +64,12 @@ def histogram(
     row does not flatten the chart.
 
     Returns:
-        `edges` (number of bins + 1), `rows` and `reference` (counts, None without a reference).
+        `edges` (number of bins + 1), `rows` and `reference` (counts, None without a reference),
+        and `overflow`: whether the last bin includes values beyond its edge.
     """
     both = values if reference is None else np.concatenate([values, reference])
     if both.size == 0:
-        return {"edges": [0.0, 1.0], "rows": [0], "reference": None}
+        return {"edges": [0.0, 1.0], "rows": [0], "reference": None, "overflow": False}
     low, high = float(both.min()), float(np.percentile(both, 99))
     if np.issubdtype(both.dtype, np.integer):
         step = max(1.0, np.ceil((high - low + 1) / bins))
@@ -86,6 +87,7 @@ def histogram(
         "edges": [float(edge) for edge in edges],
         "rows": tally(values),
         "reference": None if reference is None else tally(reference),
+        "overflow": bool(both.max() > edges[-1]),
     }
 
 

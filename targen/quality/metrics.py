@@ -307,8 +307,8 @@ _REGISTRY: Final = (
            "spherical k-means on TF-IDF of the rows and the reference together, seeded",
            "topics that share their words", source="Dhillon and Modha 2001"),
     _share("phrase", "topics", "topics", "rows with a phrase",
-           "share of rows with each of the ten phrases of two or three words that are most frequent "
-           "in comparison with the reference", "rows / rows, without stop words at the ends",
+           "share of rows with each of the ten phrases of two or three words that are most "
+           "frequent in comparison with the reference", "rows / rows, no stop words at the ends",
            "phrases with changing words"),
     Metric("mean_similarity", "semantic", "meaning", "mean cosine similarity of two rows",
            "similarity of meaning between rows: 1 is all the same",

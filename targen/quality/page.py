@@ -3,6 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from targen.quality import svg
+from targen.quality import first_screen, svg
 from targen.quality.comparison import Comparison
 from targen.quality.metrics import METRICS, SECTIONS, title
 from targen.quality.report import Report
@@ -25,12 +27,13 @@ COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
 SHOWN = 480
 """Characters of a text on the page; the tables have the full text."""
 REVIEW_SHOWN = 20
-FINDINGS_SHOWN = 4
-"""Findings that are visible at once, besides the good ones and the gates."""
+FINDINGS_SHOWN = 5
+"""Findings and gates that are visible at once, besides the good ones."""
 CHANGES_SHOWN = 15
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SECTION = re.compile(r'<section id="([a-z]+)">\s*<div class="about"><h2>([^<]+)</h2>')
+_BREAKS = re.compile(r"(?<=[_/.\-])(?=\w)")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -56,6 +59,16 @@ def _code(match: re.Match[str]) -> str:
     if char in "\u200c\u200d":
         return char
     return f"⟨{unicodedata.name(char, f'U+{ord(char):04X}').lower()}⟩"
+
+
+def breakable(text: str) -> Markup:
+    """Return a name that a line may break after an underscore, slash, dot or hyphen."""
+    return Markup("<wbr>").join(_BREAKS.split(text))
+
+
+def longest_part(text: str) -> int:
+    """Return the length of the longest part of a name between the breaks of `breakable`."""
+    return max(len(part) for part in _BREAKS.split(text))
 
 
 def number(value: float | None) -> str:
@@ -132,7 +145,7 @@ def template(name: str) -> Template:
     )
     environment.filters |= {
         "visible": visible, "number": number, "percent": percent, "money": money, "plural": plural,
-        "title": title,
+        "title": title, "breakable": breakable, "longest_part": longest_part,
     }  # fmt: skip
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,
@@ -143,7 +156,20 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def render(report: Report) -> str:
+@dataclass(frozen=True)
+class Origin:
+    """When and by what a page was written. It is no part of the report's JSON, which repeats.
+
+    Attributes:
+        day: the date of the page.
+        run: id of the run, or None.
+    """
+
+    day: date
+    run: str | None = None
+
+
+def render(report: Report, origin: Origin | None = None) -> str:
     """Return the report as a self-contained page, without scripts; every text is escaped."""
     content = report.json
     known = {"r": content, "fig": Figures(content["figures"])}
@@ -151,8 +177,16 @@ def render(report: Report) -> str:
     other = [name for name, metric in METRICS.items() if metric.section == "other"]
     body = Markup(template(BODY).render(**known, review_shown=REVIEW_SHOWN, other_metrics=other))  # noqa: S704
     sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
+    troubles = first_screen.troubles(content)
     return template(TEMPLATE).render(
-        **known, body=body, sections=sections, findings_shown=FINDINGS_SHOWN
+        **known,
+        body=body,
+        sections=sections,
+        contents=first_screen.contents(sections, troubles),
+        troubles=troubles,
+        next_step=first_screen.next_step(content, troubles),
+        origin=first_screen.origin(content, origin),
+        findings_shown=FINDINGS_SHOWN,
     )
 
 

@@ -14,7 +14,9 @@ _BAR = Markup(
 _CHART = Markup('<svg class="{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
 _PATH = Markup('<path class="{}" d="{}"/>')
 _TICK = Markup('<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{}</text>')
-_COLUMN = Markup('<rect class="mark" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
+_SIDE = Markup('<text x="{}" y="{:.1f}" text-anchor="end" class="axis">{}</text>')
+_AXIS_TITLE = Markup('<text x="{:.1f}" y="{}" text-anchor="{}" class="axis title">{}</text>')
+_COLUMN = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
 _DOT = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>')
 
 Line = tuple[str, float | None, float | None, float | None, str]
@@ -64,75 +66,116 @@ def histogram(
     counts: Sequence[int],
     title: str,
     reference: Sequence[int] | None = None,
+    unit: str = "",
+    overflow: bool = False,
 ) -> Markup:
     """Draw counts as columns, and the reference, if any, as a line over them.
 
     Both are drawn as shares of their own total, so that sets of different sizes are comparable.
     The description for screen readers has the range and the highest column.
+
+    Args:
+        edges: number of bins + 1, ascending.
+        counts: rows per bin.
+        title: the description for screen readers.
+        reference: gold rows per bin.
+        unit: title of the horizontal axis.
+        overflow: the last bin includes larger values; it is marked with a plus sign.
     """
-    width, height, base = 340, 150, 122
+    width, height, left, top, base = 380, 200, 42, 26, 156
     low, high = edges[0], edges[-1]
-    scale = (width - 16) / ((high - low) or 1)
+    scale = (width - left - 12) / ((high - low) or 1)
     shares = [n / (sum(counts) or 1) for n in counts]
     other = [n / (sum(reference) or 1) for n in reference] if reference else []
     peak = max([*shares, *other, 1e-9])
     fullest = shares.index(max(shares))
     title += f": from {low:.3g} to {high:.3g}, most between {edges[fullest]:.3g}"
     title += f" and {edges[fullest + 1]:.3g}"
-    body = []
-    for (a, b), share in zip(pairwise(edges), shares, strict=True):
-        tall = share / peak * (base - 12)
-        left, wide = 8 + (a - low) * scale, max((b - a) * scale - 1, 0.6)
-        body.append(_COLUMN.format(left, base - tall, wide, tall))
+    tall = (base - top) / peak
+    body = [_AXIS_TITLE.format(0, 12, "start", "share of rows")]
+    for tick in ticks(0.0, peak, 3):
+        at = base - tick * tall
+        body.append(_PATH.format("grid", f"M{left} {at:.1f}H{width - 12}"))
+        body.append(_SIDE.format(left - 6, at + 4, f"{tick * 100:g}%"))
+    for i, ((a, b), share) in enumerate(zip(pairwise(edges), shares, strict=True)):
+        kind = "mark over" if overflow and i == len(shares) - 1 else "mark"
+        x, wide = left + (a - low) * scale, max((b - a) * scale - 1, 0.6)
+        body.append(_COLUMN.format(kind, x, base - share * tall, wide, share * tall))
     if other:
-        path = f"M8 {base}"
+        path = f"M{left} {base}"
         for (a, b), share in zip(pairwise(edges), other, strict=True):
-            y = base - share / peak * (base - 12)
-            path += f"L{8 + (a - low) * scale:.1f} {y:.1f}L{8 + (b - low) * scale:.1f} {y:.1f}"
+            y = base - share * tall
+            path += (
+                f"L{left + (a - low) * scale:.1f} {y:.1f}L{left + (b - low) * scale:.1f} {y:.1f}"
+            )
         body.append(_PATH.format("outline", path))
-    body.append(_PATH.format("base", f"M8 {base + 0.5}H{width - 8}"))
+    body.append(_PATH.format("base", f"M{left} {base + 0.5}H{width - 12}"))
+    last = f"{edges[-2]:.3g}+" if overflow else ""
+    room = width - 12 - (len(last) * LETTER + 16 if last else 0)
     for tick in ticks(low, high):
-        at = min(max(8 + (tick - low) * scale, 10), width - 14)
-        body.append(_TICK.format(at, base + 18, f"{tick:g}"))
+        at = left + (tick - low) * scale
+        text = f"{tick:g}"
+        if at + len(text) * LETTER / 2 <= (room if last else width):
+            body.append(_TICK.format(at, base + 16, text))
+    if last:
+        body.append(_SIDE.format(width - 4, base + 16, last))
+    body.append(_AXIS_TITLE.format((left + width - 12) / 2, base + 36, "middle", unit))
     return _CHART.format("chart", width, height, title, Markup().join(body))
 
 
-def curves(series: Sequence[tuple[str, Sequence[tuple[float, float]]]], title: str) -> Markup:
+Series = Sequence[tuple[str, Sequence[tuple[float, float]]]]
+"""Lines of `curves`: name and (x, y) points."""
+
+
+def curves(
+    series: Series, title: str, reference: Series = (), x_title: str = "", y_title: str = ""
+) -> Markup:
     """Draw lines over equal steps of x, each with its name at the right end; y is from 0 to 1.
 
     Args:
-        series: name and (x, y) points; all share the same x values.
+        series: the lines; all share the same x values.
         title: the description for screen readers.
+        reference: dashed lines in the colors of `series`, at some of its x values.
+        x_title: title of the horizontal axis.
+        y_title: title of the vertical axis.
     """
-    width, height, left, base = 380, 220, 36, 188
+    width, height, left, top, base = 380, 234, 36, 28, 186
     right = max((len(short(name, 18)) for name, _ in series), default=0) * LETTER + 16
     xs = sorted({x for _, points in series for x, _ in points})
     step = (width - left - right) / max(len(xs) - 1, 1)
-    label = Markup('<text x="{}" y="{:.1f}" text-anchor="end" class="axis">{:g}</text>')
-    body = []
+    body = [_AXIS_TITLE.format(0, 12, "start", y_title)]
     for y in (0, 0.25, 0.5, 0.75, 1):
-        at = base - y * (base - 14)
+        at = base - y * (base - top)
         body.append(_PATH.format("grid", f"M{left} {at:.1f}H{width - right + 4:.1f}"))
-        body.append(label.format(left - 6, at + 4, y))
+        body.append(_SIDE.format(left - 6, at + 4, f"{y:g}"))
     for i, x in enumerate(xs):
         # Every second number if all would touch; the last is always drawn.
         if step > 48 or (len(xs) - 1 - i) % 2 == 0:
-            text = f"{x / 1000:g}k" if x >= 1000 else f"{x:g}"
-            body.append(_TICK.format(left + i * step, base + 18, text))
+            body.append(_TICK.format(left + i * step, base + 16, f"{x:,.6g}"))
+    body.append(_AXIS_TITLE.format((left + width - right) / 2, base + 38, "middle", x_title))
     name_text = Markup('<text x="{:.1f}" y="{:.1f}" class="name">{}</text>')
     labels: list[float] = []
-    for number, (name, points) in enumerate(series):
-        dots = [(left + xs.index(x) * step, base - y * (base - 14)) for x, y in points]
+    drawn = [(i, False, *line) for i, line in enumerate(series)]
+    drawn += [(i, True, *line) for i, line in enumerate(reference)]
+    for number, dashed, name, points in drawn:
+        known = [(x, y) for x, y in points if x in xs]
+        if not known:
+            continue
+        dots = [(left + xs.index(x) * step, base - y * (base - top)) for x, y in known]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in dots)
-        body.append(_PATH.format(f"line l{number % 6}", f"M{path}"))
-        (first_x, first_y), (last_x, last_y) = points[0], points[-1]
+        kind = "line dashed" if dashed else "line"
+        body.append(_PATH.format(f"{kind} l{number % 6}", f"M{path}"))
+        (first_x, first_y), (last_x, last_y) = known[0], known[-1]
         title += f"; {name} {first_y:.2f} at {first_x:,} to {last_y:.2f} at {last_x:,}"
-        at = dots[-1][1] + 4
-        while any(abs(at - other) < 14 for other in labels):
-            at += 2
-        labels.append(at)
-        body.extend(_DOT.format(f"dot l{number % 6}", x, y, 2.6) for x, y in dots)
-        body.append(name_text.format(dots[-1][0] + 9, at, short(name, 18)))
+        if not dashed:
+            at = dots[-1][1] + 4
+            while any(abs(at - other) < 14 for other in labels):
+                at += 2
+            labels.append(at)
+            body.append(name_text.format(dots[-1][0] + 9, at, short(name, 18)))
+        body.extend(
+            _DOT.format(f"dot l{number % 6}", x, y, 1.8 if dashed else 2.6) for x, y in dots
+        )
     return _CHART.format("curves", width, height, title, Markup().join(body))
 
 

@@ -91,7 +91,7 @@ def _topics(
         for row in words(joined(frame, fields)).to_list()
     ]
     count = min(TOPICS, rows.height // ROWS_PER_TOPIC)
-    if count < 2:  # noqa: PLR2004
+    if count < 2:
         collector.skip("topic", f"at least {2 * ROWS_PER_TOPIC} rows are needed")
         return
     try:
@@ -156,7 +156,7 @@ def phrases(
     shares = [
         (phrase, share, None if gold is None else gold.get(phrase, 0.0))
         for phrase, share in own
-        if not stop & {phrase.split(" ")[0], phrase.split(" ")[-1]}
+        if not any(end in stop or end.isdigit() for end in (phrase.split()[0], phrase.split()[-1]))
     ]
     shares.sort(key=lambda one: (-(one[1] - (one[2] or 0.0)), -len(one[0]), one[0]))
     kept: list[tuple[str, float, float | None]] = []

@@ -45,7 +45,7 @@ def test_ticks_are_round_and_inside(low, high, wanted):
 
 
 def test_histogram_of_all_rows_uses_the_whole_height_for_the_fullest_bin():
-    assert 'height="110.0"' in svg.histogram([0, 1, 2], [4, 1], "t")
+    assert 'height="130.0"' in svg.histogram([0, 1, 2], [4, 1], "t")
 
 
 def test_dots_stand_where_their_values_are_and_a_missing_one_has_none():
