@@ -27,7 +27,7 @@ COSTS = ("yield", "calls_per_row", "tokens_per_row", "cost_per_row_usd")
 SHOWN = 480
 """Characters of a text on the page; the tables have the full text."""
 REVIEW_SHOWN = 20
-FINDINGS_SHOWN = 5
+FINDINGS_SHOWN = 4
 """Findings and gates that are visible at once, besides the good ones."""
 CHANGES_SHOWN = 15
 

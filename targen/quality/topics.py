@@ -21,7 +21,7 @@ ROWS_PER_TOPIC: Final = 20
 """Rows for which there is one more topic, up to `TOPICS`."""
 ROUNDS: Final = 30
 NAMING_WORDS: Final = 4
-COMMON: Final = 0.25
+COMMON: Final = 0.5
 """Share of the rows above which a word tells no topic."""
 PHRASES: Final = 10
 PHRASE_ROWS: Final = 3

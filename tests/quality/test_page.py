@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import date
 from functools import cache
 from html.parser import HTMLParser
 
@@ -7,9 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+import targen
 from targen import steps
+from targen.quality import first_screen
 from targen.quality.inputs import Embedded
-from targen.quality.page import money, number, render, shade, visible
+from targen.quality.page import Origin, breakable, money, number, render, shade, visible
 from targen.quality.report import BANNER, build
 from targen.tasks.sections import Gate
 from tests.support.report_inputs import inputs
@@ -280,3 +283,76 @@ def test_forms_of_numbers():
     assert money(None, simulated=True) == "0 (simulated)"
     assert visible("a\x00b") == "a⟨u+0000⟩b"
     assert visible(["x", None]) == "x, –"
+
+
+def test_the_page_says_where_it_comes_from():
+    made = build(inputs(20, recipe="targen", reference=inputs(30).rows, reference_name="gold-file"))
+    page = render(made, Origin(date(2026, 11, 2), "0123456789abcdef"))
+    facts = dict(
+        re.findall(
+            r"<dt>([^<]+)</dt><dd><bdi>([^<]+)</bdi></dd>",
+            page[: page.index('<div class="verdict">')],
+        )
+    )
+    assert facts == {
+        "Date": "November 2, 2026",
+        "Task": "rte",
+        "Recipe": "targen",
+        "Gold rows": f"gold-file ({made.json['reference_rows']})",
+        "Models": "targen-simulator",
+        "Run": "01234567",
+        "TarGEN": targen.__version__,
+    }
+    assert "gold-file" not in page[page.index("<nav") : page.index("<footer")], (
+        "a heading says gold"
+    )
+
+
+def findings(*levels):
+    return [
+        {"level": level, "text": f"{level} {i}", "metric": "rows", "at": "yield", "action": "Act."}
+        for i, level in enumerate(levels)
+    ]
+
+
+def gate(severity, passed=False):
+    return {"severity": severity, "passed": passed, "text": f"gate {severity}"}
+
+
+def test_the_worst_finding_and_blocking_gates_come_first():
+    content = {
+        "gates": [gate("warn"), gate("error"), gate("error", True)],
+        "findings": findings("note", "good", "warn", "bad"),
+    }
+    found = first_screen.troubles(content)
+    assert [item["text"] for item in found] == [
+        "gate error", "bad 3", "gate warn", "warn 2", "note 0"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"findings": findings("note", "warn")}, "Act. Then make the report again."),
+        ({"findings": [], "gates": [gate("warn", None)]}, "See the gates below"),
+        ({"findings": [findings("note")[0] | {"action": "", "unmeasured": True}]}, "Measure what"),
+        ({"findings": findings("good")}, "The checks ask for no repair. Read some rows"),
+    ],
+)
+def test_the_first_screen_says_what_to_do_next(given, words):
+    content = {"gates": []} | given
+    assert first_screen.next_step(content, first_screen.troubles(content)).startswith(words)
+
+
+def test_the_contents_mark_sections_with_a_finding():
+    sections = {"yield": "Yield", "wording": "Wording", "own": "Own"}
+    made = first_screen.contents(sections, findings("note", "warn"))
+    assert made == [
+        ("Variety", [("wording", "Wording", None)]),
+        ("Production", [("yield", "Yield", "warn"), ("own", "Own", None)]),
+    ]
+
+
+def test_a_long_label_breaks_at_an_underscore_only():
+    assert breakable("not_entailment") == "not_<wbr>entailment"
+    assert breakable("<b>_x") == "&lt;b&gt;_<wbr>x"

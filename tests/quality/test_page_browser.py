@@ -291,6 +291,26 @@ def test_the_first_screen_holds_what_matters(browser, pages):
     watch.page.close()
 
 
+@pytest.mark.parametrize("name", ["full", "demo"])
+def test_a_folded_page_is_short(browser, pages, name):
+    watch = Watch(browser, pages[name], 1200)
+    assert watch.page.evaluate("document.documentElement.scrollHeight") <= 6000
+    watch.page.close()
+
+
+def test_gates_that_passed_are_never_larger_than_the_worst_finding(browser, pages):
+    watch = Watch(browser, pages["full"])
+    size = """selector => [...document.querySelectorAll(selector)]
+        .filter(node => /passed/.test(node.textContent) && !node.children.length)
+        .map(node => parseFloat(getComputedStyle(node).fontSize))"""
+    worst = watch.page.evaluate(
+        "parseFloat(getComputedStyle(document.querySelector('.findings li')).fontSize)"
+    )
+    passed = watch.page.evaluate(size, "main *")
+    assert passed and max(passed) <= worst
+    watch.page.close()
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_pictures(browser, pages, tmp_path, size):
     kept = os.environ.get("TARGEN_REPORT_PICTURES")

@@ -7,6 +7,7 @@ import pytest
 
 from targen import steps
 from targen.errors import TargenError
+from targen.quality.actions import ACTIONS
 from targen.quality.inputs import Gate
 from targen.quality.report import build
 from tests.support.report_inputs import inputs
@@ -53,7 +54,7 @@ def test_findings_say_what_is_short():
         "text": "15 of the 40 requested rows are missing.",
         "metric": "rows",
         "at": "yield",
-        "action": "See the rejected items for the reasons.",
+        "action": ACTIONS["rows"],
         "unmeasured": False,
     } in report.json["findings"]
 

@@ -75,3 +75,20 @@ def test_a_histogram_tells_its_range_and_peak_to_those_who_do_not_see_it():
 def test_curves_name_their_ends_to_those_who_do_not_see_them():
     drawn = str(svg.curves([("distinct-1", [(1000, 0.5), (2000, 0.4)])], "Words"))
     assert 'aria-label="Words; distinct-1 0.50 at 1,000 to 0.40 at 2,000"' in drawn
+
+
+def test_a_histogram_has_axes_and_marks_its_last_bin_if_it_takes_the_rest():
+    drawn = str(svg.histogram([0, 10, 20, 30], [1, 5, 2], "t", unit="words", overflow=True))
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+    assert {"share of rows", "words", "25%", "20+"} <= set(texts)
+    assert drawn.count('class="mark over"') == 1
+    assert "over" not in str(svg.histogram([0, 10, 20, 30], [1, 5, 2], "t"))
+
+
+def test_curves_have_a_dashed_line_for_each_line_of_the_reference():
+    own = [("a", [(1000, 0.5), (2000, 0.4)]), ("b", [(1000, 0.9), (2000, 0.8)])]
+    gold = [("gold a", [(1000, 0.7)]), ("gold b", [])]
+    drawn = str(svg.curves(own, "t", gold, "words", "share"))
+    assert re.findall(r'class="(line[^"]*)"', drawn) == ["line l0", "line l1", "line dashed l0"]
+    assert "gold a 0.70 at 1,000" in drawn
+    assert ">words</text>" in drawn and ">share</text>" in drawn
