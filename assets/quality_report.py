@@ -45,7 +45,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         context: AssetExecutionContext, **above: Stored
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
-        from targen.quality import page, report  # noqa: PLC0415 - not when loading
+        from targen.quality import first_screen, page, report  # noqa: PLC0415 - not when loading
         from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
@@ -60,7 +60,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
                 async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
-            written = page.Origin(datetime.now(UTC).date(), context.run.run_id)
+            written = first_screen.Origin(datetime.now(UTC).date(), context.run.run_id)
             pages = {"json": made.json_text(), "html": page.render(made, written)}
             version = digest_now(spec, storage)
         origin = {

@@ -80,7 +80,7 @@ def report(
     With one, columns are found by field name, by `columns` in the task, or by --column, also in
     the reference.
     """
-    from targen.quality import marked, page  # noqa: PLC0415
+    from targen.quality import first_screen, marked, page  # noqa: PLC0415
     from targen.tables.storage import write_file  # noqa: PLC0415
     from targen.tasks import file_content, imports  # noqa: PLC0415 - a quick command needs none
 
@@ -102,7 +102,7 @@ def report(
     typer.echo(_read_as(inputs.file))
     made = asyncio.run(_measured(inputs))
     files = {
-        "html": page.render(made, page.Origin(_today())).encode(),
+        "html": page.render(made, first_screen.Origin(_today())).encode(),
         "json": made.json_text().encode(),
         "parquet": _parquet(made),
     }

@@ -1,13 +1,12 @@
 """What the first screen of the report says: findings, what to do next, and the contents."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
 
 import targen
 from targen.quality import rules
-
-if TYPE_CHECKING:
-    from targen.quality.page import Origin
 
 GROUPS: Final = {
     "Labels": ("agreement", "labels", "difficulty", "review"),
@@ -18,6 +17,19 @@ GROUPS: Final = {
 }
 """Group of the contents -> its sections, in the order of the page."""
 _GATES: Final = "gates"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """When and by what a page was written. It is no part of the report's JSON, which repeats.
+
+    Attributes:
+        day: the date of the page.
+        run: id of the run, or None.
+    """
+
+    day: date
+    run: str | None = None
 
 
 def troubles(content: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -45,10 +57,9 @@ def next_step(content: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) ->
         content: the report's JSON.
         found: `troubles`.
     """
-    acts = [item["action"] for item in found if item["action"]]
+    acts: list[str] = [item["action"] for item in found if item["action"]]
     if acts:
-        more = " Then make the report again."
-        return acts[0].rstrip(".") + "." + more
+        return f"{acts[0]} Then make the report again."
     if any(item["level"] in ("bad", "warn") for item in found):
         return "See the gates below for what is missing."
     unmeasured = [item for item in found if item.get("unmeasured")]
@@ -84,7 +95,7 @@ def contents(
     return made
 
 
-def origin(content: Mapping[str, Any], written: "Origin | None") -> list[tuple[str, str]]:
+def origin(content: Mapping[str, Any], written: Origin | None) -> list[tuple[str, str]]:
     """Return name and value of each fact about where the page comes from.
 
     Args:

@@ -3,8 +3,6 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from markupsafe import Markup
 
 from targen.quality import first_screen, svg
 from targen.quality.comparison import Comparison
+from targen.quality.first_screen import Origin
 from targen.quality.metrics import METRICS, SECTIONS, title
 from targen.quality.report import Report
 from targen.quality.svg import Line
@@ -154,19 +153,6 @@ def template(name: str) -> Template:
         "shade": shade, "largest": largest, "changes": changes,
     }  # fmt: skip
     return environment.get_template(name)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """When and by what a page was written. It is no part of the report's JSON, which repeats.
-
-    Attributes:
-        day: the date of the page.
-        run: id of the run, or None.
-    """
-
-    day: date
-    run: str | None = None
 
 
 def render(report: Report, origin: Origin | None = None) -> str:

@@ -11,8 +11,9 @@ import pytest
 import targen
 from targen import steps
 from targen.quality import first_screen
+from targen.quality.first_screen import Origin
 from targen.quality.inputs import Embedded
-from targen.quality.page import Origin, breakable, money, number, render, shade, visible
+from targen.quality.page import breakable, money, number, render, shade, visible
 from targen.quality.report import BANNER, build
 from targen.tasks.sections import Gate
 from tests.support.report_inputs import inputs
@@ -299,7 +300,7 @@ def test_the_page_says_where_it_comes_from():
         "Task": "rte",
         "Recipe": "targen",
         "Gold rows": f"gold-file ({made.json['reference_rows']})",
-        "Models": "targen-simulator",
+        "Models": "demo",
         "Run": "01234567",
         "TarGEN": targen.__version__,
     }
