@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from dagster import (
@@ -36,6 +36,10 @@ from targen.tables.files import Stored, key_of
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
+if TYPE_CHECKING:
+    from targen.quality.first_screen import Origin
+    from targen.quality.report import Report
+
 
 def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
     """Return the asset and its checks, one partition per task."""
@@ -45,7 +49,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         context: AssetExecutionContext, **above: Stored
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
-        from targen.quality import first_screen, page, report  # noqa: PLC0415 - not when loading
+        from targen.quality import page, report  # noqa: PLC0415 - not when loading
         from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
@@ -60,7 +64,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
                 async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
             made = report.build(inputs)
-            written = first_screen.Origin(datetime.now(UTC).date(), context.run.run_id)
+            written = _origin(storage, spec.name, made, context.run.run_id)
             pages = {"json": made.json_text(), "html": page.render(made, written)}
             version = digest_now(spec, storage)
         origin = {
@@ -106,6 +110,19 @@ def described(report: Mapping[str, Any]) -> dict[str, Any]:
         "findings": MetadataValue.md(markdown.table(findings, ("level", "finding"))),
         **({"gates": MetadataValue.md(markdown.table(gates, ("passed", "gate")))} if gates else {}),
     }
+
+
+def _origin(storage: Storage, task: str, made: "Report", run: str) -> "Origin":
+    """Return the origin of the page: that of the stored page, if its figures are the same."""
+    from targen.quality.first_screen import Origin  # noqa: PLC0415 - not when loading
+
+    figures = storage.read(key_of(QUALITY_REPORT, task, "json"))
+    page = storage.read(key_of(QUALITY_REPORT, task, "html"))
+    if page is not None and figures == made.json_text().encode():
+        before = Origin.read(page.decode("utf-8", "replace"))
+        if before is not None:
+            return before
+    return Origin(datetime.now(UTC).date(), run)
 
 
 def gather(

@@ -1,5 +1,6 @@
 """What the first screen of the report says: findings, what to do next, and the contents."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +18,7 @@ GROUPS: Final = {
 }
 """Group of the contents -> its sections, in the order of the page."""
 _GATES: Final = "gates"
+_MARK: Final = re.compile(r'<meta name="origin" content="(\d{4}-\d\d-\d\d) ?([\w-]*)">')
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Origin:
 
     day: date
     run: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """The content of the page's `<meta name="origin">`, which `read` understands."""
+        return f"{self.day.isoformat()} {self.run or ''}".strip()
+
+    @classmethod
+    def read(cls, page: str) -> "Origin | None":
+        """Return the origin of a page; None without one."""
+        found = _MARK.search(page)
+        return None if found is None else cls(date.fromisoformat(found[1]), found[2] or None)
 
 
 def troubles(content: Mapping[str, Any]) -> list[dict[str, Any]]:

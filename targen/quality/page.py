@@ -172,6 +172,7 @@ def render(report: Report, origin: Origin | None = None) -> str:
         troubles=troubles,
         next_step=first_screen.next_step(content, troubles),
         origin=first_screen.origin(content, origin),
+        mark=origin.mark if origin else "",
         findings_shown=FINDINGS_SHOWN,
     )
 

@@ -309,6 +309,14 @@ def test_the_page_says_where_it_comes_from():
     )
 
 
+def test_a_page_keeps_its_origin():
+    origin = Origin(date(2026, 11, 2), "0123456789abcdef")
+    made = build(inputs(20))
+    assert Origin.read(render(made, origin)) == origin
+    assert Origin.read(render(made, Origin(date(2026, 11, 2)))) == Origin(date(2026, 11, 2))
+    assert Origin.read(render(made)) is None
+
+
 def findings(*levels):
     return [
         {"level": level, "text": f"{level} {i}", "metric": "rows", "at": "yield", "action": "Act."}
