@@ -37,7 +37,9 @@ from targen.tasks.targets import TargetsFile
 
 ROOT = Path(__file__).parent.parent
 ROUNDS = 3
-ROWS = 200
+ROWS = 250
+CLOSED = 0.8
+"""Part of a gap after which its cost is measured."""
 WAY = ("ticket_urgency", "critical", "report that strangers can see private data")
 NAME = "Elara Voss"
 
@@ -166,8 +168,11 @@ def _tokens(folder: Path) -> int:
     return int(found or 0)
 
 
-async def refine(spec: TaskSpec, folder: Path, habits: Habits, made: Made) -> tuple[Made, Any]:
-    """Refine a set; return the result, and what each round did."""
+async def refine(
+    spec: TaskSpec, folder: Path, habits: Habits, made: Made
+) -> tuple[list[Made], list[Any]]:
+    """Refine a set; return the set after each round, and what each round did."""
+    after_rounds: list[Made] = []
     content, log = TargetsFile(task=spec.name), []
     while True:
         assert made.inputs is not None
@@ -183,11 +188,12 @@ async def refine(spec: TaskSpec, folder: Path, habits: Habits, made: Made) -> tu
         reason = effect.stop_reason(content, known, made.report.json["gates"], ROUNDS)
         if reason is not None:
             log.append(reason)
-            return made, log
+            return after_rounds, log
         assert content.proposed is not None
         log.append([f"{t.kind} {t.slice}: {t.count}" for t in content.proposed.approved])
         content = table.beginning(content, 0)
         made = await make(spec.with_rounds(content.rounds), folder, habits)
+        after_rounds.append(made)
         own = {one.target_id for one in content.rounds[-1].targets}
         log.append(f"{sum(one in own for one in made.rows['target_id'])} entered")
 
@@ -208,28 +214,52 @@ async def measure(one: Planted, rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = await make(spec, folder, one.habits)
-        refined, log = await refine(spec, folder, one.habits, base)
+        rounds, log = await refine(spec, folder, one.habits, base)
+        before = one.size(base.rows, base.report)
+
+        def closed(made: Made) -> float:
+            return (before - one.size(made.rows, made.report)) / (before - one.bound)
+
+        # Later rounds work on other gaps, which the simulator has by nature.
+        enough = next((made for made in rounds if closed(made) >= CLOSED), None)
+        refined = enough or (rounds[-1] if rounds else base)
         share = (refined.tokens - base.tokens) / base.tokens
         larger = load_task(
             one.task, ROOT / "tasks", ROOT / "recipes", rows=round(rows * (1 + share))
         )
         (folder / "grown").mkdir()
         grown = await make(larger, folder / "grown", one.habits)
-    before = one.size(base.rows, base.report)
-    after, other = (one.size(m.rows, m.report) for m in (refined, grown))
+    after = one.size(refined.rows, refined.report)
     return {
         "gap": one.name,
         "task": one.task,
         "before": round(before, 3),
         "after": round(after, 3),
-        "closed": round((before - after) / (before - one.bound), 3),
-        "grown_closed": round((before - other) / (before - one.bound), 3),
+        "closed": round(closed(refined), 3),
+        "after_rounds": rounds.index(refined) + 1 if refined in rounds else 0,
+        "grown_closed": round(closed(grown), 3),
         "tokens": round(share, 3),
         "wrong": [round(wrong(spec, m.rows), 3) for m in (base, refined)],
         "labels": [_spread(m.rows) for m in (base, refined)],
-        "self_bleu": [round(m.report.value("self_bleu") or 0, 3) for m in (base, refined)],
+        "self_bleu": [_figure_of(m, "self_bleu") for m in (base, refined)],
+        "vendi": [_figure_of(m, "vendi_score") for m in (base, refined)],
         "rounds": log,
+        "label_noise": [_noise(m) for m in (base, refined)],
     }
+
+
+def _figure_of(made: Made, metric: str) -> list[Any]:
+    return [
+        [one["slice"], one["value"], one["low"], one["high"]]
+        for one in made.report.json["figures"]
+        if one["metric"] == metric
+    ]
+
+
+def _noise(made: Made) -> list[Any]:
+    """Return the report's estimate of wrong labels with its interval."""
+    rows = [one for one in made.report.json["figures"] if one["metric"] == "label_noise"]
+    return [[one["slice"], one["value"], one["low"], one["high"]] for one in rows]
 
 
 def _spread(rows: pl.DataFrame) -> int:
@@ -238,7 +268,7 @@ def _spread(rows: pl.DataFrame) -> int:
 
 
 def run() -> list[dict[str, Any]]:
-    """Measure all gaps on 200 rows each, or on TARGEN_BENCH_ROWS."""
+    """Measure all gaps on 250 rows each, or on TARGEN_BENCH_ROWS."""
     rows = int(os.environ.get("TARGEN_BENCH_ROWS", str(ROWS)))
     return [asyncio.run(measure(one, rows)) for one in PLANTED]
 

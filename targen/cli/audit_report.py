@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from targen.cli.target_story import target_story
 from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
@@ -19,6 +20,7 @@ from targen.steps import (
     LABELS,
     REVIEWS,
     SEEDS,
+    TARGETS,
     VOCABULARIES,
 )
 from targen.tables.files import key_of
@@ -30,7 +32,7 @@ _WORDS = 140
 def tell(known: Facts) -> list[str]:
     """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
     parts = [_origin(known), _sources(known), _labels(known), _correction(known)]
-    parts += [_review(known), _end(known)]
+    parts += [target_story(_row(known, TARGETS), shown), _review(known), _end(known)]
     return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
 
 

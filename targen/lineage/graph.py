@@ -20,6 +20,7 @@ from targen.steps import (
     REVIEWS,
     ROW_STEPS,
     SEEDS,
+    TARGETS,
     VOCABULARIES,
     about,
     schema,
@@ -102,7 +103,8 @@ class TaskTables:
 
     def row(self, asset: str, item_id: str) -> dict[str, Any] | None:
         """Return the row with this id, or None."""
-        found = self.rows(asset, IDS.get(asset, "item_id"), item_id)
+        key = "target_id" if asset == TARGETS else IDS.get(asset, "item_id")
+        found = self.rows(asset, key, item_id)
         return found[0] if found else None
 
     def _index(self, asset: str, column: str, frame: pl.DataFrame) -> dict[str, list[int]]:
@@ -255,6 +257,7 @@ def _sources(tables: TaskTables, item: Item) -> Iterator[Item | Finding]:
     elif item.asset == INSTANCES:
         references = [(CONTEXTS, row["context_id"], role), (SEEDS, row["seed_id"], role)]
         references += [(INSTANCES, name, "parent") for name in row["parent_ids"] or ()]
+        references.append((TARGETS, row.get("target_id"), role))
     elif item.asset == SEEDS:
         references = [(CONTEXTS, row["context_id"], role)]
     elif item.asset == CONTEXTS:

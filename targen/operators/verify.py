@@ -29,6 +29,7 @@ from targen.steps import (
     REVIEWS,
     ROW_STEPS,
     SEEDS,
+    TARGETS,
     VOCABULARIES,
 )
 from targen.tables.reviews import SEPARATOR
@@ -156,6 +157,27 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
         yield "request_id", "names a completion that contains neither this row nor its twin"
         return
     yield from _sources_shown(item, lineage, block, entry)
+    yield from _target_shown(item, lineage, block)
+
+
+def _target_shown(item: Item, lineage: RowLineage, block: Mapping[str, Any]) -> Problems:
+    """Check that the prompt of a target's row has what its target wants to avoid."""
+    found = lineage.by_id.get((TARGETS, item.row["target_id"] or ""))
+    if found is None:
+        return
+    told = "\n".join(map(str, block.get("must", ())))
+    for name in ("words", "names", "templates", "openings"):
+        for one in found.row[f"avoid_{name}"] or ():
+            if one not in told:
+                yield "target_id", f"wants to avoid {one!r}, which is not in the prompt"
+    if found.row["label"] not in (None, item.row["intended_label"]):
+        yield "intended_label", "is not the label of its target"
+
+
+def target(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
+    """Check a target: nothing but its file, since the user may edit it."""
+    del item, lineage, completion
+    yield from ()
 
 
 def rejected(item: Item, lineage: RowLineage, completion: StoredCompletion | None) -> Problems:
@@ -365,5 +387,6 @@ ROW_CHECKS: dict[str, Verify] = {
     CORRECTED_SET: corrected,
     "rejected/corrected_set": corrected,
     REVIEWS: _with_last(reviewed),
+    TARGETS: _with_last(target),
 }
 """Table -> check of its rows."""

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -80,6 +81,7 @@ def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: 
         gates=_gates(report),
         reference=plain(report.get("reference_name") or ""),
         figures=_figures(report),
+        targets=_targets(inputs),
         limits=_limits(inputs, parts),
     )  # fmt: skip
     return text
@@ -193,6 +195,18 @@ def _steps(spec: TaskSpec) -> list[dict[str, str]]:
              "prompt": prompt}
         )  # fmt: skip
     return found
+
+
+def _targets(inputs: ReleaseInputs) -> list[dict[str, str]]:
+    """Return the targets that brought rows of the set, with their numbers of rows."""
+    counts = Counter(inputs.rows["target_id"].drop_nulls())
+    return [
+        {"id": one.target_id, "round": str(number), "reason": plain(one.reason),
+         "rows": f"{counts[one.target_id]:,}"}
+        for number, part in enumerate(inputs.spec.rounds, 1)
+        for one in part.approved
+        if counts[one.target_id]
+    ]  # fmt: skip
 
 
 def _models(served: pl.DataFrame) -> list[dict[str, str]]:
