@@ -1,0 +1,107 @@
+"""The file of targets: what it stores, and what it says about a mistake."""
+
+import pytest
+
+from targen.errors import SpecError
+from targen.tables import targets
+from targen.tables.storage import LocalStorage
+from targen.targeting import effect, table
+from targen.tasks.targets import Avoid, Round, TargetsFile, key_of, with_id
+from tests.support.specs import real_task
+
+SPEC = real_task("rte", 8)
+IDS = [f"{number:016x}" for number in range(4)]
+
+
+def a_target(number=1, **changed):
+    content = {
+        "kind": "label_word",
+        "reason": "“so” points to entailment: often.",
+        "count": 3,
+        "label": "entailment",
+        "field": "hypothesis",
+        "avoid": Avoid(words=["so"]),
+        "metric": "word_log_odds",
+        "slice": "entailment, hypothesis: so",
+        "value": 0.8,
+        "low": 0.7,
+        "high": 0.9,
+        "bound": 0.1,
+        "rows": " ".join(IDS),
+    }
+    return with_id("rte", number, {**content, **changed})
+
+
+def a_file(*proposed, rounds=()):
+    return TargetsFile(
+        task="rte", proposed=Round(report="r", targets=list(proposed)), rounds=list(rounds)
+    )
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return LocalStorage(str(tmp_path))
+
+
+def test_what_is_written_is_read(storage):
+    content = a_file(a_target(), rounds=[Round(report="q", failed_gates=1, targets=[a_target(2)])])
+    targets.save(storage, content)
+    assert targets.load(storage, SPEC) == content
+    assert targets.attached(storage, SPEC).rounds == tuple(content.rounds)
+
+
+def test_a_task_without_a_file_has_no_targets(storage):
+    assert targets.load(storage, SPEC) == TargetsFile(task="rte")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("status: approved", "status: aproved", r"status: 'aproved' .*did you mean 'approved'"),
+        ("label: entailment", "label: entailmnt", r"label: .*did you mean 'entailment'"),
+        ("field: hypothesis", "field: hypotheses", r"field: .*did you mean 'hypothesis'"),
+        ("words:", "wrods:", r"avoid\.wrods: unknown key; did you mean 'words'"),
+        ("count: 3", "count: 9", r"count: 9 rows are asked for, but only 4 are listed"),
+        ("count: 3", "count: -1", r"count: input should be greater than or equal to 0"),
+        ("count: 3", "count: many", r"count: input should be a valid integer"),
+        ("task: rte", "task: cb", r"task: the file is of the task 'cb', not of 'rte'"),
+        ("label: entailment", "way: guess", r"way: the label has no way 'guess'"),
+    ],
+)
+def test_a_mistake_names_file_line_key_and_the_nearest_value(storage, old, new, said):
+    targets.save(storage, a_file(a_target()))
+    text = storage.read(key_of("rte")).decode()
+    line = next(n for n, one in enumerate(text.splitlines(), 1) if old in one)
+    storage.write(key_of("rte"), text.replace(old, new, 1).encode())
+    with pytest.raises(SpecError, match=rf"targets/rte\.yaml:{line}: .*{said}"):
+        targets.load(storage, SPEC)
+
+
+def test_an_edit_is_kept_and_a_struck_gap_stays_struck():
+    first = a_target()
+    edited = first.model_copy(update={"count": 1})
+    again = table.proposing(a_file(edited), "r", [first])
+    assert again.proposed.targets == [edited]
+    struck = first.model_copy(update={"status": "struck"})
+    begun = table.beginning(a_file(struck, a_target(slice="other")), 0)
+    later = table.proposing(begun, "s", [a_target(2, value=0.7)])
+    assert [one.status for one in later.proposed.targets] == ["struck"]
+
+
+def reason(content, after, gates=(), rounds=3):
+    known = {one.target_id: after for part in content.rounds for one in part.targets}
+    return effect.stop_reason(content, table.frame(content, known), gates, rounds)
+
+
+def test_when_to_stop():
+    nothing = TargetsFile(task="rte")
+    assert reason(nothing, None) == "no gap is left"
+    struck = a_target().model_copy(update={"status": "struck"})
+    assert reason(a_file(struck), None) == "all 1 targets are struck"
+    assert reason(a_file(a_target()), None) is None
+    begun = a_file(a_target(2), rounds=[Round(report="q", failed_gates=1, targets=[a_target()])])
+    assert reason(begun, 0.75) == "round 1 moved no figure by more than its interval"
+    assert reason(begun, 0.5) is None
+    assert reason(begun, 0.5, rounds=1) == "1 of 1 rounds are made"
+    assert reason(begun, 0.5, gates=[{"passed": True}]) == "all gates pass"
+    assert reason(begun, 0.5, gates=[{"passed": True}, {"passed": None}]) is None
