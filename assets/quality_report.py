@@ -30,7 +30,7 @@ from assets.step import (
     start,
 )
 from resources.llm import LLMResource
-from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task, report_digest
+from targen.quality.inputs import ReportInputs, report_digest
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, ROW_STEPS
 from targen.tables.files import Stored, key_of
 from targen.tables.storage import Storage
@@ -145,32 +145,10 @@ def gather(
         StoreError: the completion store cannot be read.
         TableError: the reference data cannot be read, or does not match the task.
     """
-    from targen.quality.accounting import step_of_requests  # noqa: PLC0415
-    from targen.tasks import references  # noqa: PLC0415 - not when loading
+    from targen.quality import own_tables  # noqa: PLC0415 - not when loading
 
-    frames = {name: stored.table for name, stored in above.items()}
-    rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
     with closing(llm.store()) as store:
-        planted = above[CORRECTED_SET].planted
-        asked = store.with_chain(step_of_requests(frames, rejected, planted))
-        # Sorted, so that the report of unchanged tables keeps its bytes.
-        completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
-    gold = references.of(spec)
-    return for_task(
-        spec,
-        frames,
-        rejected=rejected,
-        completions=completions,
-        models=tuple(completions["model"].unique().sort()),
-        simulated=bool(completions["simulated"].any()),
-        reference=gold.rows,
-        reference_name=gold.name,
-        elsewhere=gold.elsewhere,
-        versions={name: stored.data_version for name, stored in above.items()},
-        planted_errors=planted,
-        reviewed=looked_at,
-        data_docs=data_docs,
-    )
+        return own_tables.gather(spec, above, store, data_docs, looked_at)
 
 
 def embedding_metadata(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:

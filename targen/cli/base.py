@@ -14,6 +14,7 @@ from targen.settings import Settings, unknown_variables
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
+    from targen.operators.estimate import SettingsOf
     from targen.store.completions import Store
     from targen.tables.files import Tables
     from targen.tasks.profiles import Profile
@@ -151,6 +152,17 @@ def task_or_file(name: str) -> "TaskSpec":
     return load_task_file(Path(name), *_task_arguments()[1:])
 
 
+def task_of(data: "Mapping[str, Any]") -> "TaskSpec":
+    """Return the task that a mapping with the keys of a task file describes.
+
+    Raises:
+        SpecError: the data is wrong.
+    """
+    from targen.tasks.loading import load_task_data  # noqa: PLC0415 - a quick command needs none
+
+    return load_task_data(data, *_task_arguments())
+
+
 def tables() -> "Tables":
     """Return the tables in the data folder.
 
@@ -203,6 +215,29 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
         task=task,
         step=step,
     )
+
+
+def settings_of(spec: "TaskSpec", default: "Callable[[str], EngineSettings]") -> "SettingsOf":
+    """Return the settings of a step's engine at the default endpoint or at a named one.
+
+    Args:
+        spec: the task.
+        default: step -> the settings of the default endpoint.
+
+    Raises:
+        SpecError: the file of endpoints is wrong.
+    """
+    from targen.llm.settings import with_key  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
+
+    path = endpoints_file()
+    known = load_endpoints(path) if spec.recipe.named_endpoints else {}
+
+    def of(step: str, endpoint: str | None) -> "EngineSettings":
+        found = default(step)
+        return found if endpoint is None else with_key(endpoint, known, path, found)
+
+    return of
 
 
 _NOT_A_TERMINAL = 10_000

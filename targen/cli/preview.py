@@ -12,7 +12,6 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 
 if TYPE_CHECKING:
-    from targen.llm.settings import EngineSettings
     from targen.operators.estimate import SettingsOf
     from targen.operators.preview import Call, Preview, PreviewRow
     from targen.tasks.spec import TaskSpec
@@ -49,18 +48,10 @@ def preview(
 
 def _settings(spec: "TaskSpec") -> "SettingsOf":
     """Return the settings of a step's engine, as in a run."""
-    from targen.llm.settings import with_key  # noqa: PLC0415 - a quick command needs none
-    from targen.tasks.endpoints import load_endpoints  # noqa: PLC0415
-
-    path = base.endpoints_file()
-    known = load_endpoints(path) if spec.recipe.named_endpoints else {}
     run_id = f"preview-{uuid.uuid4().hex}"
-
-    def of(step: str, endpoint: str | None) -> "EngineSettings":
-        default = replace(base.engine_settings(spec.name, step), run_id=run_id)
-        return default if endpoint is None else with_key(endpoint, known, path, default)
-
-    return of
+    return base.settings_of(
+        spec, lambda step: replace(base.engine_settings(spec.name, step), run_id=run_id)
+    )
 
 
 def _show(found: "Preview") -> None:

@@ -100,9 +100,9 @@ def report(
     inputs = replace(gather(file, spec, reference, options), entity_model=entities)
     assert inputs.file is not None
     typer.echo(_read_as(inputs.file))
-    made = asyncio.run(_measured(inputs))
+    made = asyncio.run(measured(inputs))
     files = {
-        "html": page.render(made, first_screen.Origin(_today())).encode(),
+        "html": page.render(made, first_screen.Origin(today())).encode(),
         "json": made.json_text().encode(),
         "parquet": _parquet(made),
     }
@@ -152,6 +152,26 @@ def gather(
     Raises:
         TableError: a file cannot be read, or does not match the task.
     """
+    from targen.tasks import import_files  # noqa: PLC0415 - not when loading
+
+    return of_rows(import_files.read(file), file, spec, reference, options)
+
+
+def of_rows(
+    read: "Rows", file: Path, spec: "TaskSpec | None", reference: Path | None, options: Options
+) -> "ReportInputs":
+    """Return the inputs of the report of rows that were read.
+
+    Args:
+        read: the rows.
+        file: their file; only its name is used.
+        spec: as for `gather`.
+        reference: as for `gather`.
+        options: as for `gather`.
+
+    Raises:
+        TableError: the rows or the reference do not match the task.
+    """
     from targen.quality.inputs import for_task  # noqa: PLC0415
     from targen.tasks import (  # noqa: PLC0415 - not when loading
         import_files,
@@ -161,7 +181,6 @@ def gather(
     )
     from targen.tasks.yamlfile import nearest  # noqa: PLC0415
 
-    read = import_files.read(file)
     own = spec is None
     columns = dict(options.columns)
     if spec is None:
@@ -234,14 +253,19 @@ def _read_as(file: Mapping[str, Any]) -> str:
     return "; ".join(parts) + "."
 
 
-def _today() -> date:
+def today() -> date:
     """Return the date in UTC, or that of SOURCE_DATE_EPOCH, which makes builds repeatable."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     at = float(epoch) if epoch.isdecimal() else time.time()
     return datetime.fromtimestamp(at, UTC).date()
 
 
-async def _measured(inputs: "ReportInputs") -> "Report":
+async def measured(inputs: "ReportInputs") -> "Report":
+    """Return the report, with embeddings if a model is set.
+
+    Raises:
+        EndpointError, BudgetError, StoreError: the embedding model cannot be used.
+    """
     from targen.llm.engine import EmbeddingEngine  # noqa: PLC0415
     from targen.quality import report as quality  # noqa: PLC0415
     from targen.quality.semantic import with_embeddings  # noqa: PLC0415

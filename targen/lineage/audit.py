@@ -1,8 +1,11 @@
 """Audits of rows: sources, completions, and everything recomputed from them."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import polars as pl
 
 from targen.errors import StoreError
 from targen.hashing import rng
@@ -15,6 +18,7 @@ from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
 from targen.tables.contracts import SHOWN
+from targen.tables.files import key_of
 from targen.tables.storage import Storage
 
 
@@ -157,6 +161,25 @@ class Auditor:
     def tables(self, task: str) -> TaskTables:
         """Return the tables of a task."""
         return self._tables.setdefault(task, TaskTables(self.storage, task))
+
+    def hold(
+        self,
+        task: str,
+        frames: Mapping[str, pl.DataFrame],
+        made_by: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Audit the tables of a task that are in memory instead of those in the data folder.
+
+        Args:
+            task: the task.
+            frames: table -> its rows.
+            made_by: table -> how it was made, as recorded when a table is written.
+        """
+        self._tables[task] = TaskTables(None, task, frames)
+        for asset in frames:
+            made = {**made_by.get(asset, {}), "upstream": {}}
+            kept = Record(key_of(asset, task), "", None, None, made, "", time.time(), True)
+            self._checked[task, asset] = (kept if asset in made_by else None, [])
 
     def find(self, item_id: str, tasks: Sequence[str]) -> list[str]:
         """Return the tasks that have a row or a rejected item with this id."""

@@ -1,8 +1,7 @@
 """Preview of a task: a few rows through all steps, with every prompt and answer, kept in memory."""
 
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import polars as pl
@@ -10,9 +9,9 @@ import polars as pl
 from targen.errors import StepError
 from targen.lineage.completions import StoredCompletion, of_run, read, uses
 from targen.lineage.graph import TaskTables, trace
-from targen.llm.engine import EmbeddingEngine
-from targen.operators import rejected_frame, run_step
+from targen.operators import rejected_frame
 from targen.operators.estimate import SettingsOf
+from targen.operators.in_memory import live_settings, run_live
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS, REJECTED, ROW_STEPS, UPSTREAM
 from targen.store.completions import Store
 from targen.tasks.spec import TaskSpec
@@ -177,33 +176,17 @@ async def preview(spec: TaskSpec, settings: SettingsOf) -> Preview:
     """
     found = Preview(spec.name, spec.recipe.name, spec.wanted_rows)
     frames: dict[str, pl.DataFrame] = {}
-    # All at once, so that a missing key is reported before the first paid call. A person waits for
-    # a preview, so no step waits for a batch.
-    recipe = spec.recipe
-    live = {
-        (step, name): replace(settings(step, name), mode="live", task_budget_usd=spec.budget_usd)
-        for step in UPSTREAM
-        for name in {recipe.endpoints.get(step), *recipe.reader_endpoints(step)}
-    }
-    for step, upstream in UPSTREAM.items():
+    live = live_settings(spec, settings)
+    for step in UPSTREAM:
         try:
-            async with AsyncExitStack() as stack:
-                engines = {
-                    name: await stack.enter_async_context(EmbeddingEngine(found_settings))
-                    for (of, name), found_settings in live.items()
-                    if of == step
-                }
-                engine = engines.pop(recipe.endpoints.get(step))
-                readers = {str(name): reader for name, reader in engines.items()}
-                inputs = {name: frames[name] for name in upstream}
-                output = await run_step(step, spec, inputs, engine, readers)
+            output, _ = await run_live(step, spec, frames, live)
         except StepError as error:
             found.problem = f"{step}: {error}"
             frames[f"{REJECTED}/{step}"] = rejected_frame(step, spec, error.rejected)
             break
         frames[step], frames[f"{REJECTED}/{step}"] = output.table, output.rejected
         found.warnings += output.warnings
-    last = live[CORRECTED_SET, recipe.endpoints.get(CORRECTED_SET)]
+    last = live[CORRECTED_SET, spec.recipe.endpoints.get(CORRECTED_SET)]
     store = Store(last.store_url)
     try:
         _fill(found, spec, frames, store, last.run_id)

@@ -268,6 +268,35 @@ def load_task_file(
         raise SpecError(f"{error}\n{hint}") from None
 
 
+def load_task_data(
+    data: Mapping[str, Any],
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+    profile: Profile | None = None,
+) -> TaskSpec:
+    """Return the task that a mapping describes, with the keys of a task file.
+
+    The tasks that it extends are in `tasks_dir`. Paths are relative to the working directory.
+
+    Raises:
+        SpecError: the data is wrong.
+    """
+    file = YamlFile.of("task", data)
+    if own_data.REPORT_ONLY in file.data:
+        return own_data.from_file(file)
+    name = file.data.get("name")
+    if not isinstance(name, str):
+        raise SpecError("task: name: a task needs a `name` that is text")
+    # A task that extends none needs no folder.
+    files = _read_files(tasks_dir)[0] if "extends" in file.data else {}
+    recipes = load_recipes(recipes_dir)
+    files = {**files, name: file}
+    return _load(name, files, recipes, rows, references, endpoints_file, profile)
+
+
 def _load(
     name: str,
     files: Mapping[str, YamlFile],

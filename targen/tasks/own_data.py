@@ -112,6 +112,11 @@ def from_file(file: YamlFile) -> TaskSpec:
     return _attached(spec, file.path, file)
 
 
+def for_reports_only(spec: TaskSpec) -> bool:
+    """Return whether a task only describes rows, without a recipe to make any."""
+    return spec.recipe.name == _RECIPE.name
+
+
 def _attached(spec: TaskSpec, path: Path, file: YamlFile | None) -> TaskSpec:
     gold = task_files.reference_file(spec, (), file, None) if file else None
     spec.attach(

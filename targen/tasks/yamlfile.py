@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -70,6 +70,16 @@ class YamlFile:
             raise SpecError(f"{path}:1: expected a mapping of keys, found {_kind(parsed)}")
         self._parsed: Any = parsed
         self.data: dict[str, Any] = _plain(parsed)
+
+    @classmethod
+    def of(cls, name: str, data: Mapping[str, Any]) -> "YamlFile":
+        """Return data of a program as a file; messages have its name and no lines.
+
+        Paths in the data are relative to the working directory.
+        """
+        made = cls.__new__(cls)
+        made.path, made._parsed, made.data = Path(name), data, _plain(data)
+        return made
 
     def line(self, loc: Loc) -> int | None:
         """Return the line, from 1, of the deepest key of `loc` that the file contains."""

@@ -1,0 +1,61 @@
+"""The report's inputs from the tables that a task's steps made."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from targen.quality.accounting import step_of_requests
+from targen.quality.inputs import COMPLETIONS, ReportInputs, for_task
+from targen.steps import CORRECTED_SET
+from targen.tables.files import Stored
+from targen.tasks.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from targen.store.completions import Store
+
+
+def gather(
+    spec: TaskSpec,
+    above: Mapping[str, Stored],
+    store: "Store",
+    data_docs: str | None = None,
+    looked_at: pl.DataFrame | None = None,
+) -> ReportInputs:
+    """Return the inputs of a task's report.
+
+    Args:
+        spec: the task.
+        above: step -> its result.
+        store: the completion store.
+        data_docs: relative address of the page of expectations, if any.
+        looked_at: the result of the human review, if any.
+
+    Raises:
+        StoreError: the completion store cannot be read.
+        TableError: the reference data cannot be read, or does not match the task.
+    """
+    from targen.tasks import references  # noqa: PLC0415 - not when loading
+
+    frames = {name: stored.table for name, stored in above.items()}
+    rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
+    planted = above[CORRECTED_SET].planted
+    asked = store.with_chain(step_of_requests(frames, rejected, planted))
+    # Sorted, so that the report of unchanged tables keeps its bytes.
+    completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
+    gold = references.of(spec)
+    return for_task(
+        spec,
+        frames,
+        rejected=rejected,
+        completions=completions,
+        models=tuple(completions["model"].unique().sort()),
+        simulated=bool(completions["simulated"].any()),
+        reference=gold.rows,
+        reference_name=gold.name,
+        elsewhere=gold.elsewhere,
+        versions={name: stored.data_version for name, stored in above.items()},
+        planted_errors=planted,
+        reviewed=looked_at,
+        data_docs=data_docs,
+    )
