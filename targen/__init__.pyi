@@ -3,13 +3,13 @@ from targen.api import (
     QualityReport,
     RowAudit,
     SimulatorWarning,
-    TargenError,
     audit,
     generate,
     generate_sync,
     load_task,
     report,
 )
+from targen.errors import TargenError
 
 __all__ = [
     "Generated",

@@ -11,6 +11,7 @@ import pytest
 from tests.support import wheel as wheels
 from tests.support.specs import ROOT
 from tests.support.wheel import FROM_THE_CHECKOUT, MOVED, PACKAGES
+from tests.test_python_page import BLOCKS
 
 
 def source_files(package: str) -> set[str]:
@@ -84,3 +85,34 @@ def test_the_dagster_code_imports_itself_and_needs_no_checkout(file: Path, tmp_p
     )  # fmt: skip
     # There is no top-level `assets`, and nothing before that failed.
     assert done.stderr.strip().endswith("No module named 'assets'"), done.stderr
+
+
+NOTEBOOK = """
+import ast, asyncio, sys
+import targen
+assert targen.__file__.startswith(sys.argv[1]), targen.__file__
+async def main():
+    names = {}
+    for cell in sys.argv[2:]:
+        made = eval(compile(cell, "cell", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+        if made is not None:
+            await made
+asyncio.run(main())
+assert not {"dagster", "assets", "resources"} & {*sys.modules}
+"""
+
+
+def test_the_notebook_of_the_page_on_python_runs_from_the_wheel(file: Path, tmp_path: Path) -> None:
+    """In a folder with nothing in it: recipes, prompts and prices come from the wheel."""
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(site)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", NOTEBOOK, str(site), *BLOCKS],
+        cwd=empty, env={"PYTHONPATH": str(site), "PATH": ""},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "<mood: 20 of 20 rows (simulated, not training data)" in done.stdout
+    assert "verified" in done.stdout
