@@ -303,9 +303,7 @@ class QualityReport:
     """A quality report; a notebook shows its page.
 
     Attributes:
-        json: everything that the page shows, JSON-like.
-        figures: all figures, one per row: metric, slice, value and bounds.
-        faults: the rows with a fault, and which it is.
+        made: the computed report.
     """
 
     made: "Report" = field(repr=False)
@@ -341,9 +339,10 @@ class QualityReport:
 
     def html(self) -> str:
         """Return the page: self-contained HTML without script."""
-        from targen.quality import page  # noqa: PLC0415 - only for the page
+        from targen.cli.report import today  # noqa: PLC0415 - only for the page
+        from targen.quality import first_screen, page  # noqa: PLC0415
 
-        return page.render(self.made)
+        return page.render(self.made, first_screen.Origin(today()))
 
     def write(self, path: str | Path) -> None:
         """Write the page to a file.
