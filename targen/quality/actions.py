@@ -27,7 +27,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "contamination": "Drop the copies before you test on the reference.",
     "label_share": "Add rows with the rare labels.",
     "shortcut": "Rewrite or replace rows until this part alone no longer predicts the label.",
-    "word_log_odds": "Use these words with all labels.",
+    "word_log_odds": "Remove these words, or use them with all labels: they give the label away.",
     "self_bleu": "Write more varied texts: add contexts and ways to the task.",
     "position_p": "Shuffle the options.",
     "utility": "Check the labels first, then how varied the texts are.",

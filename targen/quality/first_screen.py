@@ -70,9 +70,11 @@ def next_step(content: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) ->
         content: the report's JSON.
         found: `troubles`.
     """
-    acts: list[str] = [item["action"] for item in found if item["action"]]
+    acts = [(item["level"], item["action"]) for item in found if item["action"]]
     if acts:
-        return f"{acts[0]} Then make the report again."
+        # Two failures are repaired together, but a failure goes before warnings.
+        first = dict.fromkeys(text for level, text in acts[:2] if level == acts[0][0])
+        return " ".join([*first, "Then make the report again."])
     if any(item["level"] in ("bad", "warn") for item in found):
         return "See the gates below for what is missing."
     unmeasured = [item for item in found if item.get("unmeasured")]

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from targen.quality import rules
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.noise import LATENT, REVIEWED
@@ -106,7 +107,7 @@ def shortcuts(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
             continue
         if measure.value < warn:
             continue
-        beside = "" if gold is None else f" ({gold * 100:.0f} points in the reference)"
+        beside = "" if gold is None else f" ({round(gold * 100)} points in the reference)"
         text = (
             f"The label is predictable from {measure.slice}, {points} better than guessing{beside}."
         )
@@ -142,6 +143,8 @@ def cues(inputs: ReportInputs, collector: MetricCollector, several: bool) -> lis
         text = f"{text[:-1]}, and {len(strong) - CUES} more."
     gap = strong[0]["inside"] - strong[0]["outside"]
     level = "warn" if several and gap >= 0.25 else "note"
+    if several and any(rules.is_planted(cue) for cue in strong):
+        level = "bad"
     return [(level, text, "word_log_odds", gap / 2)]
 
 

@@ -46,6 +46,8 @@ class Rule:
 DANGLING: Final = 0.1
 """Share of texts without final punctuation that must end in the middle of a phrase; texts that are
 cut at random do in about a third of the cases in English."""
+PLANTED: Final = (0.5, 0.02)
+"""Least share of one label's rows, and greatest share of the other rows, with a planted word."""
 OVER: Final = 2.0
 """Times the reference's share from which a share counts as more."""
 
@@ -78,6 +80,25 @@ def _language(collector: MetricCollector, _: Measure) -> Mapping[str, str]:
     return {"language": collector.details["expected_language"]}
 
 
+def is_planted(cue: Mapping[str, Any]) -> bool:
+    """Return whether a word is in most rows of one label and in hardly any other row."""
+    inside, outside = float(cue["inside"]), float(cue["outside"])
+    return inside >= PLANTED[0] and outside <= PLANTED[1]
+
+
+def _unreliable(collector: MetricCollector, measure: Measure) -> bool:
+    """Return whether a review excludes this many wrong labels, or a word decides the predictions.
+
+    In the second case the classifier doubts the rows without the word. A single field of text may
+    rightly have such words.
+    """
+    several = any(m.metric == "shortcut" and m.slice.endswith(" only")
+                  and m.slice not in ("length only", "punctuation only")
+                  for m in collector.measures)  # fmt: skip
+    planted = any(is_planted(cue) for cue in collector.details.get("cues", []))
+    return _reviewed(collector, measure) or (several and planted)
+
+
 def _reviewed(collector: MetricCollector, measure: Measure) -> bool:
     """Return whether a human review excludes this many wrong labels."""
     review = collector.get("label_noise", "reviewed")
@@ -92,7 +113,7 @@ def _complete(collector: MetricCollector, measure: Measure) -> bool:
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
          "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
-         "other rows contradicts them.", 3, True, 3.0, doubtful=_reviewed),
+         "other rows contradicts them.", 3, True, 3.0, doubtful=_unreliable),
     Rule("contradictory_duplicates", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),

@@ -1,6 +1,6 @@
 import pytest
 
-from targen.quality import verdict
+from targen.quality import rules, verdict
 from targen.quality.collector import Measure, MetricCollector
 from tests.support.report_inputs import inputs
 
@@ -58,3 +58,21 @@ def test_peoples_review_overrides_the_model():
 def test_percent_and_plural():
     assert [verdict.percent(x) for x in (None, 0.5, 0.1234)] == ["unknown", "50%", "12.3%"]
     assert [verdict.plural(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+
+
+@pytest.mark.parametrize(
+    ("cue", "parts", "level"),
+    [
+        ({"inside": 0.6, "outside": 0.0}, ["question only", "length only"], "note"),
+        ({"inside": 0.6, "outside": 0.15}, ["question only"], "bad"),
+        ({"inside": 0.4, "outside": 0.0}, ["question only"], "bad"),
+        # With one field, a word may rightly decide the label.
+        ({"inside": 0.6, "outside": 0.0}, ["length only", "punctuation only"], "bad"),
+    ],
+)
+def test_labels_are_not_suspect_because_of_a_planted_word(cue, parts, level):
+    collector = MetricCollector()
+    collector.add(Measure("label_suspects", 0.15, 600))
+    collector.add(*(Measure("shortcut", 0.1, 600, part) for part in parts))
+    collector.details["cues"] = [cue]
+    assert [found[0] for found in rules.from_shares(collector)] == [level]
