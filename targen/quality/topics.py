@@ -84,43 +84,44 @@ def _topics(
     from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415
 
     fields, stop = inputs.text_fields, stop_words(inputs.language)
-    lists = [
-        [word for word in row if len(word) > 1 and word not in stop and not word.isdigit()]
-        for frame in (rows, gold)
-        if frame is not None
-        for row in words(joined(frame, fields)).to_list()
-    ]
+
+    def telling(frame: pl.DataFrame) -> list[list[str]]:
+        return [
+            [word for word in row if len(word) > 1 and word not in stop and not word.isdigit()]
+            for row in words(joined(frame, fields)).to_list()
+        ]
+
     count = min(TOPICS, rows.height // ROWS_PER_TOPIC)
     if count < 2:
         collector.skip("topic", f"at least {2 * ROWS_PER_TOPIC} rows are needed")
         return
+    vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, min_df=3, max_df=COMMON)
     try:
-        vectorizer = TfidfVectorizer(analyzer=list, sublinear_tf=True, min_df=3, max_df=COMMON)
-        vectors = vectorizer.fit_transform(lists)
+        vectors = vectorizer.fit_transform(telling(rows))
     except ValueError:
         collector.skip("topic", "the rows share too few words")
         return
     known = np.asarray(vectors.getnnz(axis=1)) > 0
-    if known[: rows.height].sum() < count:
+    if known.sum() < count:
         collector.skip("topic", "the rows share too few words")
         return
-    group = np.full(len(lists), -1, dtype=np.int64)
-    group[known], centers = clusters(vectors[known], count, generator("topics", count))
-    own, theirs = group[: rows.height], group[rows.height :]
+    # The reference does not change the topics; its rows count for the nearest one.
+    group, centers = clusters(vectors[known], count, generator("topics", count))
+    theirs = None
+    if gold is not None and gold.height:
+        others = vectorizer.transform(telling(gold))
+        theirs = np.asarray(np.argmax(others @ centers.T, axis=1))
+        theirs[np.asarray(others.getnnz(axis=1)) == 0] = -1
     names = vectorizer.get_feature_names_out()
-    found: list[dict[str, Any]] = []
+    found: list[tuple[int, str, float | None]] = []
     for i, center in enumerate(centers):
         order = np.lexsort((np.arange(center.size), -np.round(center, 9)))[:NAMING_WORDS]
         name = ", ".join(str(names[at]) for at in order if center[at] > 0)
-        hits = int((own == i).sum())
-        reference = float((theirs == i).mean()) if theirs.size else None
-        if hits or reference:
-            found.append({"words": name, "rows": hits, "reference": reference})
-    found.sort(key=lambda topic: (-topic["rows"], topic["words"]))
-    for topic in found:
-        collector.add(
-            proportion("topic", topic["words"], topic["rows"], own.size, topic["reference"])
-        )
+        hits = int((group == i).sum())
+        if hits:
+            found.append((hits, name, None if theirs is None else float((theirs == i).mean())))
+    for hits, name, reference in sorted(found, key=lambda topic: (-topic[0], topic[1])):
+        collector.add(proportion("topic", name, hits, rows.height, reference))
 
 
 def _held(text: Tokens, length: int) -> dict[str, int]:
@@ -143,7 +144,7 @@ def _words_at(text: Tokens, start: int, length: int) -> str:
 def phrases(
     own: Sequence[tuple[str, float]], gold: dict[str, float] | None, stop: set[str]
 ) -> list[tuple[str, float, float | None]]:
-    """Return the phrases that are most frequent in comparison with the reference.
+    """Return the most frequent phrases.
 
     Phrases that begin or end with a stop word, and parts of a longer phrase that is nearly as
     frequent, are left out.
@@ -158,7 +159,7 @@ def phrases(
         for phrase, share in own
         if not any(end in stop or end.isdigit() for end in (phrase.split()[0], phrase.split()[-1]))
     ]
-    shares.sort(key=lambda one: (-(one[1] - (one[2] or 0.0)), -len(one[0]), one[0]))
+    shares.sort(key=lambda one: (-one[1], -len(one[0]), one[0]))
     kept: list[tuple[str, float, float | None]] = []
     for phrase, share, reference in shares:
         inside = any(
