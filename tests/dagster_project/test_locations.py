@@ -56,7 +56,7 @@ def test_dg_lists_and_checks_the_definitions(tmp_path: Path) -> None:
     text = dg(tmp_path, "list", "defs", "--json")
     listed = json.loads(text[text.index("{") :])
     groups = {asset["asset_key"]: asset["group_name"] for asset in listed["assets"]}
-    assert set(groups) == {*STEPS, "comparison", "release"}
+    assert set(groups) == {*STEPS, "comparison", "release", "targets"}
     assert groups["instances"] == "generation" and groups["corrected_set"] == "labeling"
     assert groups["quality_report"] == "quality" and groups["release"] == "publishing"
     assert "validated successfully" in dg(tmp_path, "check", "defs")
