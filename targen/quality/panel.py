@@ -5,9 +5,9 @@ from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from targen.operators.weights import MISSING, Votes, accuracies
 from targen.quality.agreement import kappa, kappas, matrix
 from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
@@ -109,8 +109,13 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     collector.details["panel"] = [{"reader": name, "model": one} for name, one in models.items()]
 
 
-def _coded(inputs: ReportInputs, votes: pl.DataFrame) -> tuple[list[str], Votes, Votes]:
+Numbers = npt.NDArray[np.int64]
+
+
+def _coded(inputs: ReportInputs, votes: pl.DataFrame) -> tuple[list[str], Numbers, Numbers]:
     """Return voters, label numbers (rows, voters) and the number of options of each row."""
+    from targen.operators.weights import MISSING  # noqa: PLC0415 - not when definitions are loaded
+
     voters = list(dict.fromkeys(votes["reader"]))
     kind, size = inputs.answer_kind, len(inputs.labels)
     fixed = {label: number for number, label in enumerate(inputs.labels)}
@@ -138,6 +143,8 @@ def _by_row(votes: pl.DataFrame) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def _accuracy(inputs: ReportInputs, votes: pl.DataFrame, collector: MetricCollector) -> None:
     """Add the accuracy of each voter over all rows; the interval is from resampled rows."""
+    from targen.operators.weights import MISSING, accuracies  # noqa: PLC0415
+
     voters, coded, options = _coded(inputs, votes)
     values = accuracies(coded, options)
     random = generator("panel", len(coded))

@@ -73,6 +73,7 @@ def test_what_is_there_is_compared_and_what_is_not_is_shown(
     assert sorted(path.name for path in folder.iterdir()) == [
         "comparison.html",
         "comparison.json",
+        "comparison.mood.html",
         "comparison.parquet",
     ]
     assert "make run TASK=mood-zerogen" in (folder / "comparison.html").read_text()

@@ -47,7 +47,7 @@ def test_a_task_is_released_once_it_passes_its_gates(
     assert shell("mood")[0] == 0
     status, out, err = shell("--release", "mood")
     assert (status, err) == (0, "")
-    folder = Path(out.strip().splitlines()[-1].strip())
+    folder = next(Path(line.strip()) for line in out.splitlines() if "/releases/" in line)
     assert folder.parent == tmp_path / "data/releases/mood"
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert shell("--release", "mood")[0] == 0

@@ -69,7 +69,7 @@ def test_the_cases_that_audits_must_get_right_occur(judged: Path) -> None:
     corrected = [rows_of(judged, task, "corrected_set") for task in MADE]
     votes, requests = labels["votes"].list.len(), labels["request_ids"].list.len()
     assert set(votes) >= {2, 3}
-    assert (requests > votes).sum() > 3
+    assert (requests > votes).sum() > 0
     assert labels["request_ids"].explode().is_duplicated().sum() > 20
     asked = [why for table in corrected for why in table["correction_asked"]]
     assert {"disputed", "audit", None} <= set(asked)
