@@ -115,7 +115,7 @@ PLANTED = (
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(eq=False)
 class Made:
     """A set at one moment.
 
