@@ -172,9 +172,9 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     taken: set[int] = set()
     found: list[Target] = []
     for index, gap in enumerate(gaps):
-        # At least half of what is left goes to the worst gap, and more if the others need less.
-        others = sum(other.need for other in gaps[index + 1 :])
-        room = max(left - others, left // 2)
+        # Where not all gaps fit into a round, each gets rows in proportion to its need.
+        total = sum(other.need for other in gaps[index:])
+        room = left if total <= left else max(FEWEST, round(left * gap.need / total))
         planned = "label" in gap.asks and "way" in gap.asks
         fitting = view.firsts if planned else view.unchanged
         free = [row for row in gap.rows if row not in taken and fitting[row]]
