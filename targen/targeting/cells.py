@@ -8,7 +8,7 @@ import polars as pl
 from targen.quality.coverage import attributes_of, used
 from targen.quality.intervals import wilson
 from targen.quality.rules import percent
-from targen.steps import CONTEXTS, LABEL
+from targen.steps import CONTEXTS
 from targen.targeting.gaps import Gap, View
 
 THIN: Final = 0.5
@@ -116,7 +116,9 @@ def thin_attributes(view: View) -> list[Gap]:
     # A drawn context belongs to one slot and to its label.
     if not view.names or contexts is None or sources is None or view.spec.per_slot:
         return []
-    planned = attributes_of(contexts, "context_id").filter(pl.col("name") != LABEL)
+    # Others are free texts, of which each context has its own.
+    declared = [name for name, one in view.spec.contexts.attributes.items() if one.values]
+    planned = attributes_of(contexts, "context_id").filter(pl.col("name").is_in(declared))
     of_context: dict[str, dict[str, str]] = {}
     for key, name, value in planned.select("context_id", "name", "value").iter_rows():
         of_context.setdefault(name, {})[key] = value

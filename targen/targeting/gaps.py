@@ -147,14 +147,17 @@ def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
     """Return whether an earlier round had targets for a gap, and its figure has hardly moved."""
     key = gap.kind, gap.metric, gap.slice
     earlier = [
-        one.value
+        (one.value, one.count)
         for part in spec.rounds
         for one in part.approved
         if (one.kind, one.metric, one.slice) == key and one.value is not None
     ]
+    # A round that replaced only some of the rows says nothing.
+    if sum(count for _, count in earlier) < gap.need:
+        return False
     if not earlier or gap.value is None or gap.low is None or gap.high is None:
         return False
-    return not moved(earlier[-1], gap.value, gap.bound, (gap.high - gap.low) / 2)
+    return not moved(earlier[0][0], gap.value, gap.bound, (gap.high - gap.low) / 2)
 
 
 def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
@@ -171,15 +174,12 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     left = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     taken: set[int] = set()
     found: list[Target] = []
-    for index, gap in enumerate(gaps):
-        # Where not all gaps fit into a round, each gets rows in proportion to its need.
-        total = sum(other.need for other in gaps[index:])
-        room = left if total <= left else max(FEWEST, round(left * gap.need / total))
+    for gap in gaps:
         planned = "label" in gap.asks and "way" in gap.asks
         fitting = view.firsts if planned else view.unchanged
         free = [row for row in gap.rows if row not in taken and fitting[row]]
         done = sum(row in taken for row in gap.rows) if gap.others_count else 0
-        count = min(gap.need - done, room, len(gap.ids or free))
+        count = min(gap.need - done, left, len(gap.ids or free))
         if gap.ids and gap.rows:
             count = min(count, len(free))
         if count < FEWEST:
