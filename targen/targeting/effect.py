@@ -52,7 +52,7 @@ def _cell(view: View, target: Target) -> Any:
 
 
 def brought_something(table: pl.DataFrame, number: int) -> bool:
-    """Return whether a round moved a figure towards its bound by more than half its interval.
+    """Return whether a round moved a figure towards its bound by more than its standard error.
 
     Args:
         table: the table of targets.
@@ -68,8 +68,8 @@ def _moved(row: Mapping[str, Any]) -> bool:
         return True
     if row["value"] is None or row["bound"] is None:
         return False
-    half = 0.0 if None in (row["low"], row["high"]) else (row["high"] - row["low"]) / 2
-    return moved(row["value"], row["after"], row["bound"], half)
+    width = 0.0 if None in (row["low"], row["high"]) else row["high"] - row["low"]
+    return moved(row["value"], row["after"], row["bound"], width)
 
 
 def stop_reason(
@@ -93,7 +93,7 @@ def stop_reason(
     if made and judged and all(judged) and content.rounds[0].failed_gates:
         return "all gates pass"
     if made and not brought_something(table, made):
-        return f"round {made} moved no figure by more than its interval"
+        return f"round {made} moved no figure by more than its standard error"
     if made >= rounds:
         return f"{made} of {rounds} rounds are made"
     return None

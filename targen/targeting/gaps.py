@@ -138,9 +138,12 @@ class View:
         return name is not None and name in self.spec.seed_fields
 
 
-def moved(before: float, after: float, bound: float, half: float) -> bool:
-    """Return whether a value moved towards its bound by more than half its interval."""
-    return (after - before) * (1.0 if bound > before else -1.0) > half
+def moved(before: float, after: float, bound: float, width: float) -> bool:
+    """Return whether a value moved towards its bound by more than its standard error.
+
+    `width` is that of the 95% interval, which is about four standard errors.
+    """
+    return (after - before) * (1.0 if bound > before else -1.0) > width / 4
 
 
 def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
@@ -157,7 +160,7 @@ def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
         return False
     if not earlier or gap.value is None or gap.low is None or gap.high is None:
         return False
-    return not moved(earlier[0][0], gap.value, gap.bound, (gap.high - gap.low) / 2)
+    return not moved(earlier[0][0], gap.value, gap.bound, gap.high - gap.low)
 
 
 def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
@@ -174,12 +177,16 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     left = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     taken: set[int] = set()
     found: list[Target] = []
-    for gap in gaps:
+    quota = left // max(1, len(gaps))
+    for index, gap in enumerate(gaps):
+        # The worst gaps come first, but each of the others keeps a part of the round.
+        others = sum(min(other.need, quota) for other in gaps[index + 1 :])
+        room = max(0, left - others)
         planned = "label" in gap.asks and "way" in gap.asks
         fitting = view.firsts if planned else view.unchanged
         free = [row for row in gap.rows if row not in taken and fitting[row]]
         done = sum(row in taken for row in gap.rows) if gap.others_count else 0
-        count = min(gap.need - done, left, len(gap.ids or free))
+        count = min(gap.need - done, room, len(gap.ids or free))
         if gap.ids and gap.rows:
             count = min(count, len(free))
         if count < FEWEST:

@@ -100,7 +100,7 @@ def test_when_to_stop():
     assert reason(a_file(struck), None) == "all 1 targets are struck"
     assert reason(a_file(a_target()), None) is None
     begun = a_file(a_target(2), rounds=[Round(report="q", failed_gates=1, targets=[a_target()])])
-    assert reason(begun, 0.75) == "round 1 moved no figure by more than its interval"
+    assert reason(begun, 0.76) == "round 1 moved no figure by more than its standard error"
     assert reason(begun, 0.5) is None
     assert reason(begun, 0.5, rounds=1) == "1 of 1 rounds are made"
     assert reason(begun, 0.5, gates=[{"passed": True}]) == "all gates pass"
