@@ -274,7 +274,12 @@ def test_a_closed_terminal_interrupts_the_run_like_ctrl_c(
     data = work / "hung-up"
     monkeypatch.setenv("TARGEN_DATA_DIR", str(data))
     monkeypatch.setenv("TARGEN_ROWS", "2000")
-    command = [sys.executable, "-m", "dagster_project.run", "rte"]
+    # The tests themselves may run under nohup, and children inherit that.
+    code = (
+        "import runpy, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "runpy.run_module('dagster_project.run', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code, "rte"]
     with subprocess.Popen(command, cwd=home.ROOT, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(600):
             if (data / "contexts/rte.parquet").exists() or process.poll() is not None:
