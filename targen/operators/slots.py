@@ -297,9 +297,13 @@ class SlotFiller:
         return problem or unrelated(" ".join(map(str, own)), number, texts)
 
     def _off_target(self, state: SlotState, row: Mapping[str, Any]) -> str | None:
-        """Return how a row breaks the demands of its target, None if it does not."""
+        """Return how a row breaks the demands of its own target, None if it does not.
+
+        Those of other targets are in the prompt, too, but a row that breaks them still helps.
+        """
         written = {n: row[n] for n in self.spec.fields if n not in state.given}
-        return next((p for one in state.demands if (p := one.problem(written))), None)
+        own = (one.problem(written) for one in state.demands if one.own)
+        return next((problem for problem in own if problem), None)
 
     def _likeliest(self, outcomes: list[Outcome]) -> int:
         """Return the index of the highest mean log-probability, the first if several are equal.

@@ -177,9 +177,9 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     left = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     taken: set[int] = set()
     found: list[Target] = []
-    quota = left // max(1, len(gaps))
+    quota = left // max(1, 2 * len(gaps))
     for index, gap in enumerate(gaps):
-        # The worst gaps come first, but each of the others keeps a part of the round.
+        # The worst gaps come first, but half of the round is kept for the others.
         others = sum(min(other.need, quota) for other in gaps[index + 1 :])
         room = max(0, left - others)
         planned = "label" in gap.asks and "way" in gap.asks
