@@ -89,7 +89,7 @@ def test_another_schema_version_is_refused(
 
 
 def test_a_missing_table_is_named(tables: Tables) -> None:
-    with pytest.raises(TableError, match=r"contexts/rte\.parquet is missing.*contexts of rte"):
+    with pytest.raises(TableError, match=r"contexts/rte\.parquet does not exist.*contexts of rte"):
         tables.read("contexts", "rte")
 
 
