@@ -21,10 +21,14 @@ def block_of(request: Request) -> dict[str, Any]:
 def seeds_asked(block: dict[str, Any]) -> list[tuple[int, str, int]]:
     """Return number, context's text and place of each seed that a prompt asks for.
 
-    The place counts the seeds of that context that the prompt lists, and those before it.
+    The place goes on after the number that ends the last seed that the prompt lists for that
+    context, or else after their count.
     """
     contexts = {one["context"]: one for one in block["contexts"]}
-    places = {number: len(one["exclude"]) for number, one in contexts.items()}
+    places = {}
+    for number, one in contexts.items():
+        last = one["exclude"][-1].split()[-1] if one["exclude"] else ""
+        places[number] = int(last) if last.isdigit() else len(one["exclude"])
     asked = []
     for entry in block["items"]:
         places[entry["context"]] += 1
