@@ -30,7 +30,7 @@ def test_secrets_stay_names(monkeypatch: pytest.MonkeyPatch) -> None:
 def secrets(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Yield the resource of a server with three secrets."""
     pytest.importorskip("moto", reason="the server of secrets is not installed")
-    from dagster_project.definitions import secrets_manager
+    from dagster_project.location import secrets_manager
 
     with s3.server() as port:
         for name, value in s3.SETTINGS.items():
