@@ -213,7 +213,8 @@ async def measure(name: str, rows: int, folder: Path) -> dict[str, Any]:
     Returns:
         `kinds` (kind -> planted and passed, those that are in a table), `clean` (clean items and
         those that a guard rejected), `passed` (the planted texts that are in a table),
-        `in_corrected_set` (their number there), `rows` and `reasons` (reason of a guard -> items).
+        `in_corrected_set` (their number there), `rows`, `reasons` (reason of a guard -> items) and
+        `other_checks` (planted items that another check of a row rejected first).
     """
     spec = load_task(name, ROOT / "tasks", ROOT / "recipes", rows)
     label = next(iter(spec.labels), None) or EXAMPLES[name].get("entities", [None])[0]
@@ -250,17 +251,20 @@ def _figures(
         else:
             kinds[kind]["planted"] += count
     reasons: Counter[str] = Counter()
-    alarms = []
+    alarms, other_checks = [], 0
     for row in rejected:
         reason = row["reason"]
         if reason == "given_up":
             reason = row["detail"].rpartition("(")[2].rstrip(")")
-        if reason in REASONS:
-            reasons[reason] += 1
-            item = json.loads(row["text"])
-            if server.planted.keys().isdisjoint(v for v in item.values() if isinstance(v, str)):
-                clean["rejected"] += 1
-                alarms.append(f"{row['detail']}: {row['text']}")
+        item = _object(row["text"])
+        planted = any(isinstance(v, str) and v in server.planted for v in item.values())
+        if reason not in REASONS:
+            other_checks += planted
+            continue
+        reasons[reason] += 1
+        if not planted:
+            clean["rejected"] += 1
+            alarms.append(f"{row['detail']}: {row['text']}")
     passed = []
     for step in (CONTEXTS, SEEDS, INSTANCES):
         for text in _texts(step, spec, tables[step]):
@@ -273,10 +277,20 @@ def _figures(
         "kinds": kinds,
         "clean": clean,
         "reasons": dict(reasons),
+        "other_checks": other_checks,
         "in_corrected_set": sum(text in server.planted for text in final),
         "passed": passed,
         "alarms": alarms,
     }
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """Return a rejected item as an object; empty if it is none."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _texts(step: str, spec: TaskSpec, table: pl.DataFrame) -> list[str]:

@@ -167,7 +167,7 @@ class AcceptedRows:
         shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
         key = text_key(shown)
         if key in self._seen:
-            detail = "the same text stands in an earlier row"
+            detail = "an earlier row has the same text"
             self.reject("duplicate", detail, fields, outcome, label)
             return None
         self._seen.add(key)

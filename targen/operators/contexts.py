@@ -104,9 +104,8 @@ class _List:
             wanted["attributes"] = attributes
         # A model that sees the task's fields writes an example, and its description gets into the
         # texts ("a premise about ..."). It is needed only where the task says nothing of contexts.
-        told = "what" in self._wanted.model_fields_set
-        block: dict[str, Any] = {"task": background(self._spec, described=not told)}
-        block["wanted"] = wanted
+        described = "what" not in self._wanted.model_fields_set
+        block: dict[str, Any] = {"task": background(self._spec, described), "wanted": wanted}
         if self._terms:
             block["terms"] = self._terms
         latest = list(self.found.values())[-EXCLUDE_AT_MOST:]
@@ -149,8 +148,8 @@ class _List:
                 del values[DOMAIN]  # of no use to the task itself
             problem = (
                 empty_field(values)
-                or _too_long(values["text"])
                 or content_problem(values, self._spec, outcome.request, [self._wanted.what])
+                or _too_long(values["text"])
             )
             key = text_key({n: values[n] for n in ("text", *self._wanted.attributes)})
             if problem or key in self.found:

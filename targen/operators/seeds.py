@@ -112,7 +112,7 @@ def checked_rows(
         if problem:
             result.rejected.append(rejection("invalid", problem, given, slot=slot))
         elif text_key(given) in seen:
-            detail = "the same text stands in an earlier row of the file"
+            detail = "an earlier row of the file has the same text"
             result.rejected.append(rejection("duplicate", detail, given, slot=slot))
         else:
             seen.add(text_key(given))

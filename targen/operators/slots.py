@@ -443,7 +443,7 @@ class SlotFiller:
             elif state.rows:
                 reason, detail = "surplus", "not needed for the rows wanted; growing takes it back"
                 if number in duplicates:
-                    reason, detail = "duplicate", "the same text stands in an earlier slot"
+                    reason, detail = "duplicate", "an earlier slot has the same text"
                 row = state.rows[0]
                 fields = {name: row[name] for name in self.spec.fields}
                 columns = {"slot": number, "intended_label": row["intended_label"]}

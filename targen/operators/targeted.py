@@ -161,7 +161,7 @@ class TargetedSlots:
             row = state.rows[0]
             fields = {name: row[name] for name in self._spec.fields}
             columns = {"slot": row["slot"], "intended_label": row["intended_label"]}
-            detail = "the same text stands in an earlier slot"
+            detail = "an earlier slot has the same text"
             result.rejected.append(
                 rejection("duplicate", detail, fields, row["request_id"], **columns)
             )

@@ -96,7 +96,7 @@ class Draft:
     language: str
 
     def problems(self) -> list[str]:
-        """Return what is wrong, one sentence each; the name is not checked."""
+        """Return the problems of the fields, labels and language, one sentence each."""
         found = []
         for name in self.fields:
             if not _FIELD.fullmatch(name):

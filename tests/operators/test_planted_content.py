@@ -17,5 +17,5 @@ async def test_planted_texts_are_rejected_and_the_others_kept(name: str, tmp_pat
     planted = sum(kind["planted"] for kind in found["kinds"].values())
     assert planted >= 0.08 * (planted + found["clean"]["items"])
     assert sum(found["kinds"][kind]["planted"] > 0 for kind in KINDS) >= 6
-    # Some planted texts are found first as invalid, or as copies of one that came before.
-    assert sum(found["reasons"].values()) >= 0.6 * planted
+    # The validators and the other checks of a row find some planted texts before the guards do.
+    assert sum(found["reasons"].values()) >= planted - found["other_checks"] > 0.5 * planted
