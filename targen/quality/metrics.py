@@ -436,7 +436,8 @@ _REGISTRY: Final = (
            "mean of 20 seeded draws of at most 300 rows; the interval is the middle 95% of draws",
            "rows beyond 300"),
     Metric("failures", "verdict", "other", "failures that the report names",
-           "number of failures among the findings, without those that gold rows excuse", "count", "warnings", better="lower"),
+           "number of failures among the findings, without those that gold rows excuse", "count",
+           "warnings", better="lower"),
 )  # fmt: skip
 METRICS: Final = {metric.name: metric for metric in _REGISTRY}
 """Name -> metric, in the order of the table."""
