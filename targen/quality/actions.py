@@ -14,7 +14,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "prompt_remains": "Remove the remains from the texts, or drop the rows.",
     "other_language": "Drop the rows in another language, or correct the language of the task.",
     "loops": "Drop the rows that repeat themselves.",
-    "truncated_texts": "Drop the truncated texts, and allow longer answers.",
+    "truncated_texts": "Complete these texts or drop their rows; allow longer answers.",
     "personal_data": "Mask the personal data, unless they are invented.",
     "odd_texts": "Clean the odd texts.",
     "template_share": "Write more varied texts: add contexts and ways to the task.",

@@ -362,7 +362,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     collector.details["noise_assumption"] = ASSUMPTION
     collector.details["noise"] = {
         "interval_if_independent": [found.left.low, found.left.high],
-        "bounds": [bound._asdict() for bound in found.bounds],
+        # Accuracies above the greatest possible one share its bound.
+        "bounds": [bound._asdict() for bound in dict.fromkeys(found.bounds)],
         "readers": models,
         "different_readers": shared_errors.independent(models),
     }
