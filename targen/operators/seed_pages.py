@@ -37,7 +37,7 @@ ELSEWHERE: Final = 5
 """Number of seeds of other contexts that a prompt quotes."""
 
 TERM_KINDS: Final = ("word",)
-"""Kinds of seeds without room for anchors."""
+"""Kinds of seeds without room for anchors, and which contexts may have in common."""
 
 
 class PerContextParams(LLMParams):
@@ -296,6 +296,8 @@ class Pages:
             if fields is None:
                 continue
             key = text_key(fields)
+            if wanted.kind in TERM_KINDS:
+                key += f" {context.index}"  # Contexts may have a word in common.
             if key in group.seen:
                 detail = "comes twice in contexts that share a request"
                 result.rejected.append(rejection("duplicate", detail, item, outcome.request_id))

@@ -296,3 +296,17 @@ async def test_a_text_that_comes_in_two_contexts_of_a_request_is_kept_once(tmp_p
     first = texts[:3]
     assert len(set(first)) == 3 and texts.count(first[0]) <= 2  # once in each group
     assert set(seeds.rejected["reason"]) == {"duplicate"}
+
+
+async def test_contexts_may_have_a_word_in_common(tmp_path):
+    def answer(request):
+        block = block_of(request)
+        if "items" not in block:
+            return model_of().answer(request)
+        return {"items": [{"item": n, "event": f"w{place}"} for n, _, place in seeds_asked(block)]}
+
+    spec = spec_of(tmp_path, GROWING.replace("kind: sentence", "kind: word"), 12)
+    _, seeds, _ = await made(spec, ScriptedModel(answer))
+    assert seeds.rejected.is_empty()
+    words = seeds.table.filter(seeds.table["kind"] == "word")["fields"].to_list()
+    assert words.count(words[0]) > 1
