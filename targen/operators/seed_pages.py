@@ -31,7 +31,8 @@ SMALL_PAGES: Final = 4
 set need few seeds."""
 
 EXCLUDE_AT_MOST: Final = 40
-"""Number of earlier seeds that a prompt quotes, shared evenly among its contexts."""
+"""Number of earlier seeds that a prompt quotes, shared evenly among its contexts; of words, as many
+for each context."""
 GIST_WORDS: Final = 6
 ELSEWHERE: Final = 5
 """Number of seeds of other contexts that a prompt quotes."""
@@ -241,7 +242,9 @@ class Pages:
     def _request(self, group: _Group) -> Request:
         spec, shown = self._step.spec, dict[str, Any]()
         numbers = {context.index: number for number, context in enumerate(group.open, 1)}
-        most = EXCLUDE_AT_MOST // len(group.contexts)
+        # Words are short, and a model repeats those that it is not shown.
+        shared = 1 if self._wanted.kind in TERM_KINDS else len(group.contexts)
+        most = EXCLUDE_AT_MOST // shared
         settings = [
             {"context": numbers[c.index], **c.block, "exclude": c.gists[-most:]}
             for c in group.open
