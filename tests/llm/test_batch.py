@@ -3,6 +3,7 @@ import os
 import signal
 import sys
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -22,7 +23,8 @@ from tests.support.endpoint import Endpoint, ask, number, requests
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "_QUIET_S", 0.1)
+    # Long enough for the claims of one batch on a busy machine.
+    monkeypatch.setattr(batch, "_QUIET_S", 0.3)
     monkeypatch.setattr(batch, "_POLL_LEAST_S", 0.02)
     monkeypatch.setattr(engines, "_POLL_BATCHES_S", 0.2)
 
@@ -397,7 +399,8 @@ async def test_a_cancelled_run_is_taken_up_in_postgres(batched: Any, prices: flo
         endpoint.holding = False
         outcomes, _ = await ask(made, requests(30))
         assert [o.status for o in outcomes] == ["ok"] * 30
-        assert list(map(len, endpoint.sent())) == [30]
+        # A slow database may spread the requests over several batches, but none is sent twice.
+        assert sorted(chain.from_iterable(endpoint.sent())) == list(range(30))
         (spent,) = rows(made, "SELECT spent_usd FROM budgets WHERE scope = '*'")
         assert spent[0] == pytest.approx(30 * prices / 2)
         assert rows(made, "SELECT * FROM batches") == []
