@@ -85,6 +85,17 @@ def _pages_url(variable: str, value: str) -> str:
     return value.rstrip("/")
 
 
+def _hosts(variable: str, value: str) -> str:
+    names = [name.strip().lower() for name in value.split(",") if name.strip()]
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", name):
+            raise TargenError(
+                f"{variable} must be host names such as targen.example.org, without a scheme or a "
+                f"port, not {name!r}."
+            )
+    return ",".join(names)
+
+
 def _sampling(variable: str, value: str) -> str:
     parsed_sampling(variable, value)
     return value
@@ -286,6 +297,13 @@ class Settings:
         "ui` serves them at /targen of its own address, the default; `targen pages` elsewhere.",
         "/targen",
         _pages_url,
+    )
+    ui_hosts: str = _setting(
+        "TARGEN_UI_HOSTS",
+        "Host names besides loopback at which users open the UI, separated by commas: those of the "
+        "proxy in front of it. The web server refuses requests to others.",
+        "",
+        _hosts,
     )
     alert_webhook: str | None = _setting(
         "TARGEN_ALERT_WEBHOOK",

@@ -1,4 +1,4 @@
-"""Dagster's webserver with the pages of `targen pages` at TARGEN_PAGES_URL.
+"""Dagster's webserver behind a gate, with the pages of `targen pages` at TARGEN_PAGES_URL.
 
 `python -m targen_dagster.webserver` takes the options of `dagster-webserver`.
 """
@@ -10,15 +10,21 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from targen.cli.gate import Gate, known_hosts
 from targen.cli.pages import application
 from targen.settings import Settings
 
+PROBES = ("/server_info", "/dagit_info")
+"""Paths for probes of a cluster, which name the address of the machine. They give versions only."""
 
-def with_pages(webserver: Starlette, pages_url: str | None) -> Starlette:
-    """Return Dagster's application with the pages at the path of `pages_url`, if it has one."""
-    path = urlsplit(pages_url or "").path.rstrip("/")
+
+def gated(webserver: Starlette, settings: Settings) -> Starlette:
+    """Return Dagster's application behind the gate, with the pages at the path of their address."""
+    hosts = known_hosts([settings.pages_url]) | {*filter(None, settings.ui_hosts.split(","))}
+    path = urlsplit(settings.pages_url or "").path.rstrip("/")
     if path:
-        webserver.router.routes.insert(0, Mount(path, app=application([pages_url or ""])))
+        webserver.router.routes.insert(0, Mount(path, app=application(hosts)))
+    webserver.add_middleware(Gate, hosts=hosts, open_paths=PROBES)
     return webserver
 
 
@@ -28,9 +34,9 @@ def main() -> None:
     create = cli.create_app_from_workspace_process_context
 
     def created(*arguments: Any, **options: Any) -> Starlette:
-        return with_pages(create(*arguments, **options), Settings.from_environment().pages_url)
+        return gated(create(*arguments, **options), Settings.from_environment())
 
-    # Dagster has no public way to add a route.
+    # Dagster has no public way to add a route or middleware.
     cli.create_app_from_workspace_process_context = created
     cli.main()
 

@@ -1,25 +1,23 @@
 """`targen pages`, and the web application that serves reports, Data Docs and audits read-only."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import urlsplit
 
 import typer
 
 from targen.cli import base
 from targen.cli.base import app, report_errors
+from targen.cli.gate import Gate
 from targen.errors import TargenError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
 HOST: Final = "127.0.0.1"
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _PAGES: Final = re.compile(
     rf"quality_report/{_NAME}\.html|comparison/comparison(\.{_NAME})?\.html|expectations/{_NAME}/index\.html"
@@ -48,58 +46,29 @@ def pages(
 
     address = f"http://{HOST}:{port}"
     typer.echo(f"TARGEN_PAGES_URL={address}")
-    uvicorn.run(application([address]), host=HOST, port=port, log_level="warning")
+    uvicorn.run(application(), host=HOST, port=port, log_level="warning")
 
 
-def application(addresses: Iterable[str] = ()) -> "Starlette":
+def application(hosts: Collection[str] = ()) -> "Starlette":
     """Return the application; it reads the data folder and the store of the environment.
 
     It answers GET and HEAD for the pages of the data folder and for `audit/ID`, the page of a row.
-    There are no listings. A request from another site gets status 403, unless it opens a page.
+    There are no listings. `Gate` refuses requests of other sites.
 
     Args:
-        addresses: addresses whose hosts may be named besides loopback.
+        hosts: names of hosts that requests may be for, besides loopback.
     """
     from starlette.applications import Starlette  # noqa: PLC0415
     from starlette.routing import Route  # noqa: PLC0415 - a quick command needs none
 
-    known = {host for address in addresses if (host := urlsplit(address).hostname)}
     found = Starlette(
         routes=[
             Route("/audit/{item}", _audit, methods=["GET"]),
             Route("/{key:path}", _page, methods=["GET"]),
         ]
     )
-    found.add_middleware(_SameOrigin, hosts=_LOOPBACK | known)
+    found.add_middleware(Gate, hosts=hosts, read_only=True)
     return found
-
-
-class _SameOrigin:
-    """Refuses other hosts (DNS rebinding) and requests that another site makes."""
-
-    def __init__(self, app: "ASGIApp", hosts: frozenset[str]) -> None:
-        self._app, self._hosts = app, hosts
-
-    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        from starlette.requests import Request  # noqa: PLC0415
-
-        if scope["type"] == "http" and (problem := self._problem(Request(scope))):
-            await _refusal(problem, 403)(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _problem(self, request: "Request") -> str | None:
-        headers = request.headers
-        host = headers.get("host", "")
-        if re.sub(r":\d+$", "", host) not in self._hosts:
-            return "This server answers on loopback and at the host of TARGEN_PAGES_URL only."
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return "This server answers its own pages only."
-        opens = headers.get("sec-fetch-dest", "document") == "document"
-        if headers.get("sec-fetch-site") in ("cross-site", "same-site") and not opens:
-            return "This server answers its own pages only."
-        return None
 
 
 def _refusal(text: str, status: int) -> "Response":

@@ -32,7 +32,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def client(data: Path) -> TestClient:
-    return TestClient(application(["https://targen.example.org/x"]), "http://127.0.0.1:8322")
+    return TestClient(application({"targen.example.org"}), "http://127.0.0.1:8322")
 
 
 @pytest.mark.parametrize("key", SERVED)
