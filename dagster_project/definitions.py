@@ -14,6 +14,7 @@ from assets.scope import TASKS
 from dagster_project import alerts
 from dagster_project.location import data_folder, location, make_resources, make_scope, task_folder
 from dagster_project.shell import SHELL_LOGGER, shell_logger
+from resources.run_config import restricted
 from targen.settings import Settings, default
 
 __all__ = [
@@ -48,7 +49,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> Definitions:
         location(scope),
         Definitions(
             sensors=alerts.build(settings),
-            resources=resources,
+            resources={name: restricted(one) for name, one in resources.items()},
             # One process per run, also for runs without a job.
             executor=in_process_executor,
             loggers={"console": colored_console_logger, SHELL_LOGGER: shell_logger},

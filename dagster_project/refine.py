@@ -83,7 +83,7 @@ def refine_task(
     files.load(tables.storage, spec)
     runs = [_made(run_job, {})]
     limit = (
-        {} if budget_usd is None else {llm: {"config": {"budget_usd": _limit(used, budget_usd)}}}
+        {} if budget_usd is None else {llm: {"config": {"limit_usd": _limit(used, budget_usd)}}}
     )
     while True:
         if QUALITY_REPORT not in runs[-1].metadata:
@@ -141,8 +141,13 @@ def _limit(used: Any, budget_usd: float) -> float:
 
     with closing(used.llm.store()) as store:
         limit = spent_usd(store) + budget_usd
-    general: float | None = used.llm.budget_usd
-    return limit if general is None else min(limit, general)
+    own: float | None = used.llm.limit_usd
+    return limit if own is None else min(limit, own)
+
+
+def _with_changes(own: Any, changes: Any) -> dict[str, Any]:
+    """Return one resource's run configuration with changes."""
+    return {"config": {**((own or {}).get("config") or {}), **((changes or {}).get("config") or {})}}
 
 
 class RefineConfig(Config):
@@ -169,7 +174,10 @@ def build(scope: Scope) -> JobDefinition:
 
         def run_job(name: str, resources: Mapping[str, Any]) -> TaskRun:
             found = context.repository_def.get_job(scope.name(name))
-            return executed(found, task, context.instance, {"resources": resources})
+            # What this run's configuration sets also applies to the runs that it starts.
+            own = context.run.run_config.get("resources") or {}
+            both = {key: _with_changes(own.get(key), resources.get(key)) for key in own | resources}
+            return executed(found, task, context.instance, {"resources": both})
 
         with readable_errors():
             found = refine_task(

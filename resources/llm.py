@@ -35,6 +35,7 @@ class LLMResource(ConfigurableResource[None]):
     mode: Literal["live", "batch"] = setting("mode")
     concurrency: int = setting("concurrency")
     budget_usd: float | None = setting("budget_usd")
+    limit_usd: float | None = None
     requests_per_minute: int | None = setting("requests_per_minute")
     tokens_per_minute: int | None = setting("tokens_per_minute")
     timeout_s: float | None = setting("timeout_s")
@@ -117,7 +118,7 @@ class LLMResource(ConfigurableResource[None]):
             embedding_model=self.embedding_model,
             mode=self.mode,
             concurrency=self.concurrency,
-            budget_usd=self.budget_usd,
+            budget_usd=self._budget(),
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
             timeout_s=self.timeout_s,
@@ -127,6 +128,11 @@ class LLMResource(ConfigurableResource[None]):
             task=task,
             step=step,
         )
+
+    def _budget(self) -> float | None:
+        """Return the lower one of budget and limit."""
+        given = [one for one in (self.budget_usd, self.limit_usd) if one is not None]
+        return min(given, default=None)
 
     def _key(self) -> str | None:
         needed = self.model is not None or self.embedding_model is not None

@@ -364,6 +364,20 @@ def variable(name: str) -> str:
     return str(_FIELDS[name].metadata["variable"])
 
 
+def parsed(name: str, text: str, where: str) -> Any:
+    """Return the value of a setting that is given as text.
+
+    Args:
+        name: the setting.
+        text: its value, as in an environment variable.
+        where: what to call it in the error.
+
+    Raises:
+        TargenError: the value is wrong.
+    """
+    return _FIELDS[name].metadata["parse"](where, text)
+
+
 def default(name: str) -> Any:
     """Return the default of a setting."""
     return _FIELDS[name].default

@@ -15,7 +15,7 @@ from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from pydantic import Field
 
 from targen.errors import SpecError, TargenError
-from targen.settings import Settings, variable
+from targen.settings import Settings, parsed, variable
 from targen.tasks.yamlfile import nearest
 
 _SECRET: Final = {one.name for one in fields(Settings) if not one.repr}
@@ -90,6 +90,7 @@ class TargenComponent(Component, Resolvable, Model):
             make_resources,
             make_scope,
         )
+        from resources.run_config import restricted  # noqa: PLC0415
 
         prefix = "".join(f"{part}_" for part in self.key_prefix)
         settings = self._settings(Path(context.path), Path(context.project_root))
@@ -102,7 +103,8 @@ class TargenComponent(Component, Resolvable, Model):
             resource_prefix=f"targen_{prefix}",
             group=self.group_name,
         )
-        return Definitions.merge(location(scope), Definitions(resources=resources))
+        shown = {name: restricted(resource) for name, resource in resources.items()}
+        return Definitions.merge(location(scope), Definitions(resources=shown))
 
     def _settings(self, folder: Path, project: Path) -> Settings:
         if (self.task is None) == (self.tasks is None):
@@ -141,7 +143,7 @@ def _parsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             choices = sorted(set(known) - _SECRET - _OWN)
             raise TargenError(f"{where}: no such setting; {nearest(name, choices)}")
         text = ("on" if value else "off") if isinstance(value, bool) else value
-        found[name] = known[name].metadata["parse"](where, str(text))
+        found[name] = parsed(name, str(text), where)
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,13 +106,19 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def server(made: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of Dagster's web server over that run."""
+    with serving(made, tmp_path_factory.mktemp("server") / "log.txt") as address:
+        yield address
+
+
+@contextmanager
+def serving(environment: dict[str, str], log: Path) -> Iterator[str]:
+    """Run Dagster's web server as `make ui` does; yield its address."""
     port = _free_port()
-    log = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "targen_dagster.webserver", "--workspace", "workspace.yaml"]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=made, stdout=output, stderr=subprocess.STDOUT
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         address = f"http://127.0.0.1:{port}"
         try:
@@ -140,11 +147,18 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
     """Yield a headless Chromium."""
+    with chromium() as opened:
+        yield opened
+
+
+@contextmanager
+def chromium(*flags: str) -> Iterator[object]:
+    """Run a headless Chromium, with more flags."""
     if not CHROMIUM:
         pytest.skip("Chromium is not installed (Debian: apt-get install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *flags])
         yield opened
         opened.close()
 

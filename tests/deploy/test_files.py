@@ -54,6 +54,21 @@ def test_the_image_is_no_root_and_has_the_settings_that_are_tested() -> None:
     assert "WORKDIR /app\n" in text and "PYTHONPATH=/app " in text
 
 
+def test_every_web_server_is_behind_the_gate() -> None:
+    services = load(DEPLOY / "docker" / "compose.yaml")["services"]
+    assert services["webserver"]["command"][:3] == ["python", "-m", "targen_dagster.webserver"]
+    # Dagster's chart calls the command by its name, from this image.
+    image = (DEPLOY / "docker" / "Dockerfile").read_text()
+    assert "exec python -m targen_dagster.webserver" in image
+    assert "> /opt/venv/bin/dagster-webserver\n" in image
+    values = load(DEPLOY / "kubernetes" / "values.yaml")
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    assert values["dagsterWebserver"]["image"] == deployment["image"]
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.name not in ("Dockerfile", "workspace.yaml"):
+            assert "dagster-webserver" not in path.read_text(), path
+
+
 def test_kubernetes_has_the_same_limits_as_production() -> None:
     values = load(DEPLOY / "kubernetes" / "values.yaml")
     settings = load(DEPLOY / "production" / "dagster.yaml")

@@ -26,8 +26,10 @@ def test_what_the_services_run_is_what_the_page_says() -> None:
     (text,) = (text for kind, text in BLOCKS if kind == "services")
     for option in re.findall(r"--[a-z-]+", text):
         assert f'"{option}"' in stack, option
-    for command in ("dagster-daemon", "dagster-webserver", "celery"):
+    for command in ("dagster-daemon", "celery"):
         assert f'BIN / "{command}"' in stack and command in text
+    assert '"-m", "targen_dagster.webserver"' in stack
+    assert "python -m targen_dagster.webserver" in text
 
 
 def test_the_other_blocks_run_in_their_order(

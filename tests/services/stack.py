@@ -190,7 +190,7 @@ class Stack:
         wait_for("the code server", lambda: _listening(code), 90)
         self.spawn("daemon", BIN / "dagster-daemon", "run", "--workspace", workspace)
         server = ["--workspace", str(workspace), "--host", LOOPBACK, "--port", str(web)]
-        self.spawn("web", BIN / "dagster-webserver", *server)
+        self.spawn("web", sys.executable, "-m", "targen_dagster.webserver", *server)
         address = f"http://{LOOPBACK}:{web}"
         wait_for("the web server", lambda: answers(f"{address}/server_info"), 90)
         return address
