@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 import simulator
 from resources.fields import SECRETS_FIELD, setting
 from targen.errors import EndpointError
+from targen.redaction import remember
 from targen.settings import store_address, variable
 from targen.tasks.endpoints import load_endpoints
 
@@ -204,4 +205,5 @@ def from_secrets_manager(name: str, secrets: Any) -> str:
             f"The secret {name} contains no key: its text must be the key, or JSON with the key "
             f"under {variable('api_key')}."
         )
+    remember(key.strip())
     return key.strip()

@@ -3,9 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from targen.redaction import redacted
+
 
 class TargenError(Exception):
-    """An error with a message for the user; shown without a traceback."""
+    """An error with a message for the user, without secrets; shown without a traceback."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(redacted(one) if isinstance(one, str) else one for one in arguments))
 
 
 class SpecError(TargenError):

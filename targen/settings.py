@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from targen.errors import StoreError, TargenError
+from targen.redaction import remember_environment
 
 ENDPOINTS_DEFAULT = "endpoints.yaml"
 """The endpoints file. It does not have to exist unless a variable names another one."""
@@ -318,6 +319,7 @@ class Settings:
         Raises:
             TargenError: a variable has an invalid value.
         """
+        remember_environment()
         found: dict[str, Any] = {}
         for one in fields(cls):
             variable = one.metadata["variable"]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster import build_resources
 from dagster.components.scaffold.scaffold import NoParams, ScaffoldRequest
 
 from targen.errors import TargenError
@@ -62,9 +63,10 @@ def test_settings_take_precedence_over_the_environment(
     monkeypatch.setenv("TARGEN_ROWS", "7")
     monkeypatch.setenv("TARGEN_MODEL", "m")
     defs = built(tmp_path, task=TASK, data_dir="made", settings={"rows": 5, "expectations": False})
-    assert defs.resources["targen_tasks"].rows == 5
-    assert defs.resources["targen_llm"].model == "m"
-    assert defs.resources["targen_data"].data_dir == str(tmp_path / "made")
+    with build_resources(dict(defs.resources)) as found:
+        assert found.targen_tasks.rows == 5
+        assert found.targen_llm.model == "m"
+        assert found.targen_data.data_dir == str(tmp_path / "made")
     names = {key.name for key in defs.resolve_asset_graph().asset_check_keys}
     assert "contract" in names and "expectations" not in names
 

@@ -6,7 +6,6 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
@@ -15,8 +14,9 @@ import openai
 
 from targen.errors import EndpointError
 from targen.llm import reply as replies
-from targen.llm.keys import SECRET_NAME, answer_without_keys, check_key, remember, without_keys
+from targen.llm.keys import check_key
 from targen.llm.settings import DEFAULT_BASE_URL, EngineSettings
+from targen.redaction import redacted, remember, remember_address
 from targen.tasks.endpoints import normalized
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Client:
     def _read(self, code: int, headers: Mapping[str, str], content: bytes) -> replies.Reply:
         if 300 <= code < 400:
             words = _redirected(headers.get("Location", ""), self.base_url)
-            return replies.Reply("endpoint", words=without_keys(words), code=code)
-        return _redacted(replies.read(code, headers, content, self._secret))
+            return replies.Reply("endpoint", words=redacted(words), code=code)
+        return replies.read(code, headers, content, self._secret)
 
     def reply_of(self, error: Exception, body: Mapping[str, Any] | None = None) -> replies.Reply:
         """Return what an error of the SDK or of its transport means, without the key.
@@ -232,9 +232,7 @@ def _base_url(settings: EngineSettings) -> tuple[str, str]:
             f"The base URL of {shown} contains a user name or a password, which the openai SDK "
             "does not send beside a key: remove them from the URL."
         )
-    for name, value in parse_qsl(parts.query):
-        if SECRET_NAME.search(name):
-            remember(value)
+    remember_address(given.strip())
     return f"{parts.scheme}://{parts.netloc}{parts.path}", parts.query
 
 
@@ -246,22 +244,6 @@ def _key(settings: EngineSettings, base_url: str) -> str | None:
         check_key(key, settings.key_variable or f"the settings of {base_url}")
         remember(key)
     return key
-
-
-def _redacted(reply: replies.Reply) -> replies.Reply:
-    """Return `reply` with known keys removed from its decoded texts."""
-    words, param = without_keys(reply.words), without_keys(reply.param)
-    if (words, param) != (reply.words, reply.param):
-        reply = replace(reply, words=words, param=param)
-    if reply.answer is None:
-        return reply
-    changed: dict[str, Any] = {
-        name: clean
-        for name in ("text", "refusal", "model", "fingerprint", "provider_id")
-        if isinstance(text := getattr(reply.answer, name), str)
-        and (clean := answer_without_keys(text)) != text
-    }
-    return replace(reply, answer=replace(reply.answer, **changed)) if changed else reply
 
 
 def _redirected(location: str, base_url: str) -> str:

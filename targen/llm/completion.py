@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from targen.llm.logprobs import mean_logprob
-from targen.llm.sanitize import redacted, storable
+from targen.llm.sanitize import storable
+from targen.redaction import redacted
 
 _NAME_CHARACTERS = 200
 _TOKENS_MOST = 10**9

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from targen.llm.sanitize import redacted, storable
+from targen.llm.sanitize import storable
+from targen.redaction import redacted
 
 _WORDS = 300
 _READ_CHARACTERS = 20_000

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from targen.llm.completion import INTERRUPTED, Answer, first_choice, read_completion
 from targen.llm.failure import Failure, decoded, is_failure, read_failure, retry_after
-from targen.llm.sanitize import redacted, storable
+from targen.llm.sanitize import storable
 from targen.llm.stream import assembled, is_stream
+from targen.redaction import redacted
 
 __all__ = ["Answer", "Kind", "Reply", "read", "redacted", "retry_after"]
 

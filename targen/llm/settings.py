@@ -10,6 +10,7 @@ from targen.errors import EndpointError
 from targen.llm.local_embeddings import name_of
 from targen.llm.prices import Price, price_of
 from targen.llm.types import Request
+from targen.redaction import remember
 from targen.tasks.endpoints import EMBEDDED_ENDPOINT, Endpoint, normalized, unknown
 
 EMBEDDED_MODEL = "targen-embedded"
@@ -190,4 +191,5 @@ def with_key(
             f"The endpoint '{name}' takes its key from the environment variable {variable}, which "
             "is not set: set it, or leave api_key_env out where the endpoint asks for no key."
         )
+    remember(key)
     return replace(settings, api_key=key)

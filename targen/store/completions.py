@@ -1,7 +1,6 @@
 """The completion store: opening and reading."""
 
 import json
-import re
 import sqlite3
 import threading
 import time
@@ -18,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from targen.errors import StoreError
 from targen.hashing import sha256_of
+from targen.redaction import SECRET_NAME
 from targen.store import schema
 from targen.store.schema import COMPLETIONS
 
@@ -383,12 +383,9 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def shown(url: sa.URL) -> str:
     """Return a URL for messages: without its password, also where the query contains it."""
     query = {
-        name: "***" if _SECRET_NAME.search(name) else value for name, value in url.query.items()
+        name: "***" if SECRET_NAME.search(name) else value for name, value in url.query.items()
     }
     return url.set(query=query).render_as_string(hide_password=True)
-
-
-_SECRET_NAME = re.compile(r"key|token|secret|pass|pwd|sig|cred|auth", re.IGNORECASE)
 
 
 def _hidden(url: str) -> str:

@@ -14,7 +14,8 @@ from aiohttp import web
 from dagster_project import alerts
 from resources.llm import LLMResource
 from targen.errors import EndpointError, StoreError, TargenError
-from targen.llm import keys, outage
+from targen import redaction
+from targen.llm import outage
 from targen.llm.client import Client
 from targen.llm.engine import EmbeddingEngine, Engine
 from targen.llm.settings import EngineSettings
@@ -29,7 +30,7 @@ ESCAPED = "".join(f"\\u{ord(character):04x}" for character in KEY)
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget the keys of other tests."""
-    monkeypatch.setattr(keys, "_KNOWN", {})
+    monkeypatch.setattr(redaction, "_KNOWN", {})
 
 
 def assert_clean(*shown: object) -> None:
@@ -88,7 +89,7 @@ def test_a_key_from_secrets_manager_is_named_as_such(
 
 def test_a_short_key_is_a_word(settings: Any) -> None:
     client = Client(settings("http://127.0.0.1:9/v1", api_key="none"))
-    assert keys.without_keys("none of them") == "none of them"
+    assert redaction.redacted("none of them") == "none of them"
     asyncio.run(client.close())
 
 
@@ -107,11 +108,11 @@ def test_a_short_key_is_a_word(settings: Any) -> None:
     ],
 )
 def test_a_key_is_found_however_it_is_written(text: str) -> None:
-    keys.remember(KEY)
-    clean = keys.without_keys(f"before {text}")
+    redaction.remember(KEY)
+    clean = redaction.redacted(f"before {text}")
     assert clean.startswith("before ") and "[the API key]" in clean
     assert_clean(clean)
-    assert keys.without_keys("Keys start with sk-canary, most of the time.") == (
+    assert redaction.redacted("Keys start with sk-canary, most of the time.") == (
         "Keys start with sk-canary, most of the time."
     )
 
@@ -308,7 +309,7 @@ def test_a_secret_in_the_address_of_the_store_is_not_shown(url: str) -> None:
 
 
 def test_a_log_record_never_has_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    keys.remember(KEY)
+    redaction.remember(KEY)
     logger = logging.getLogger("targen")
     logger.warning("sent %s", {"Authorization": f"Bearer {KEY}"})
     logger.warning("no key here: %d", 5)

@@ -14,7 +14,10 @@ from resources.run_config import CHANGEABLE, restricted
 from targen.settings import Settings, variable
 
 # Of Dagster itself, when it opens a resource inside another.
-pytestmark = pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:InitResourceContext.dagster_run is deprecated"),
+    pytest.mark.filterwarnings("ignore:Class `SecretsManagerResource`"),
+]
 
 VALUES: dict[str, tuple[Any, Any]] = {
     "model": ("from-environment", "from-run-config"),

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from dagster import ExecuteInProcessResult
+from dagster import ExecuteInProcessResult, build_resources
 
 from dagster_project.jobs import DATASET_JOB
 from resources.data import DataFolder
@@ -201,5 +201,6 @@ def test_s3_is_shown_as_a_resource_and_only_then(
     assert "s3" not in build_defs().resources
     monkeypatch.setenv("TARGEN_DATA_DIR", f"s3://{BUCKET}/x")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
-    shown: Any = build_defs().resources["s3"]
-    assert type(shown).__name__ == "S3Resource" and shown.max_attempts == 7
+    made: Any = build_defs().resources
+    with build_resources({"s3": made["s3"]}) as found:
+        assert found.s3.meta.config.retries["max_attempts"] == 7
