@@ -82,9 +82,7 @@ def refine_task(
     # Before the first run, so that a mistake in the file costs nothing.
     files.load(tables.storage, spec)
     runs = [_made(run_job, {})]
-    limit = (
-        {} if budget_usd is None else {llm: {"config": {"limit_usd": _limit(used, budget_usd)}}}
-    )
+    limit = {} if budget_usd is None else {llm: {"config": {"limit_usd": _limit(used, budget_usd)}}}
     while True:
         if QUALITY_REPORT not in runs[-1].metadata:
             why = "the run failed; what it paid for is stored, and the next refine goes on"
@@ -147,7 +145,8 @@ def _limit(used: Any, budget_usd: float) -> float:
 
 def _with_changes(own: Any, changes: Any) -> dict[str, Any]:
     """Return one resource's run configuration with changes."""
-    return {"config": {**((own or {}).get("config") or {}), **((changes or {}).get("config") or {})}}
+    configs = [(one or {}).get("config") or {} for one in (own, changes)]
+    return {"config": configs[0] | configs[1]}
 
 
 class RefineConfig(Config):

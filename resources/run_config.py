@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dagster import ConfigurableResource, Field, ResourceDefinition
+from dagster import Field, ResourceDefinition
 from dagster._config.pythonic_config import ConfigurableResourceFactory
 
 from resources.llm import LLMResource

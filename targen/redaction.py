@@ -1,7 +1,7 @@
 """Keeps secrets out of everything that is shown, logged or stored.
 
-The process remembers its secrets: keys, passwords in addresses, the address of the webhook. Texts of
-endpoints, the message of every `TargenError`, every log record and the traceback of a crash pass
+The process remembers its secrets: keys, passwords in addresses, the address of the webhook. Texts
+of endpoints, the message of every `TargenError`, every log record and the traceback of a crash pass
 `redacted`. It finds a secret that an endpoint or a library repeats, in the usual encodings. An
 endpoint that wants to hide the key in its answers can always do so, but it has the key anyway.
 """
@@ -21,8 +21,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 SHORTEST = 12
-"""Characters. Shorter secrets are not searched for: keys such as "none" are placeholders for servers
-that need no key."""
+"""Characters. Shorter secrets are not searched for: keys such as "none" are placeholders for
+servers that need no key."""
 
 MARK = "[the API key]"
 _OTHER_MARK = "[a secret]"
@@ -56,9 +56,7 @@ _ESCAPE = re.compile(
     r"|[\s\x00-\x1f\x7f\xad\u200b-\u200f\u2060-\u2064\ufeff]+",
     re.IGNORECASE,
 )
-_OPENINGS = re.compile(
-    rf"\\(?:u00|u\{{|x{_TWO}|[0-7]{{2}})|%{_TWO}|={_TWO}|&[#a-z]", re.IGNORECASE
-)
+_OPENINGS = re.compile(rf"\\(?:u00|u\{{|x{_TWO}|[0-7]{{2}})|%{_TWO}|={_TWO}|&[#a-z]", re.IGNORECASE)
 _HIDDEN = str.maketrans("", "", "\0\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\\")
 
 _KNOWN: dict[str, str] = {}
@@ -101,10 +99,10 @@ def remember_environment() -> None:
 def redacted(text: str, secret: bytes | str = "") -> str:
     """Return `text` with "[the API key]" wherever it contains a secret.
 
-    Finds a secret as it is, URL-encoded, in Base64 or hexadecimal, and written with escapes of JSON,
-    C, URLs, HTML or quoted-printable mail, also with white space or invisible characters in it; and
-    its first or last 12 characters or more, so that a truncated secret is found too. A text that
-    contains one only after several decodings is withheld as a whole.
+    Finds a secret as it is, URL-encoded, in Base64 or hexadecimal, and written with escapes of
+    JSON, C, URLs, HTML or quoted-printable mail, also with white space or invisible characters in
+    it; and its first or last 12 characters or more, so that a truncated secret is found too. A text
+    that contains one only after several decodings is withheld as a whole.
 
     Args:
         text: any text.
@@ -293,9 +291,7 @@ def _record(*arguments: Any, **more: Any) -> logging.LogRecord:
     return record
 
 
-def _crashed(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     clean = redacted_trace(error)
     if clean is None:
         _Installed.hook(kind, error, trace)

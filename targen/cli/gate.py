@@ -69,29 +69,30 @@ class Gate:
 
     def _refusal(self, scope: "Scope") -> tuple[int, str] | None:
         """Return status and reason if the request is refused."""
-        if scope["type"] not in ("http", "websocket"):
-            return 403, _OWN
         headers: dict[str, str] = {}
         for raw, value in scope["headers"]:
             name = raw.decode("latin-1").lower()
             if name in headers and name in _ONCE:
                 return 400, f"The header {name} occurs twice."
+            # Starlette reads the first one, too.
             headers.setdefault(name, value.decode("latin-1"))
         if scope["type"] == "websocket":
             return self._foreign(headers, opens=False)
-        method, path = scope["method"], scope["path"]
+        method = scope["method"]
         opens = method == "GET" and headers.get("sec-fetch-dest", "document") == "document"
-        is_open = method in ("GET", "HEAD") and path in self._open_paths
-        if not is_open and (foreign := self._foreign(headers, opens)):
-            return foreign
+        probe = method in ("GET", "HEAD") and scope["path"] in self._open_paths
+        foreign = None if probe else self._foreign(headers, opens)
+        return foreign or self._unsafe(method, scope["path"], headers)
+
+    def _unsafe(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str] | None:
         if method not in self._methods:
             return 405, f"This server takes {', '.join(self._methods)} only."
         if method == "POST" and not _JSON.fullmatch(headers.get("content-type", "")):
             return 415, "Send the content type application/json."
-        if path.rstrip("/").endswith("/graphql") and method != "POST":
-            # Then Dagster shows its editor, whatever the query string says.
-            if method != "GET" or "text/html" not in headers.get("accept", ""):
-                return 405, "GraphQL is executed by POST only."
+        # Dagster shows its editor for this, whatever the query string says.
+        editor = method == "GET" and "text/html" in headers.get("accept", "")
+        if method != "POST" and path.rstrip("/").endswith("/graphql") and not editor:
+            return 405, "GraphQL is executed by POST only."
         return None
 
     def _foreign(self, headers: dict[str, str], opens: bool) -> tuple[int, str] | None:

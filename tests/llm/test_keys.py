@@ -13,8 +13,8 @@ from aiohttp import web
 
 from dagster_project import alerts
 from resources.llm import LLMResource
-from targen.errors import EndpointError, StoreError, TargenError
 from targen import redaction
+from targen.errors import EndpointError, StoreError, TargenError
 from targen.llm import outage
 from targen.llm.client import Client
 from targen.llm.engine import EmbeddingEngine, Engine

@@ -203,4 +203,5 @@ def test_s3_is_shown_as_a_resource_and_only_then(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
     made: Any = build_defs().resources
     with build_resources({"s3": made["s3"]}) as found:
-        assert found.s3.meta.config.retries["max_attempts"] == 7
+        # Besides the first attempt.
+        assert found.s3.meta.config.retries["total_max_attempts"] == 8
