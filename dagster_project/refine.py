@@ -174,8 +174,9 @@ def build(scope: Scope) -> JobDefinition:
         def run_job(name: str, resources: Mapping[str, Any]) -> TaskRun:
             found = context.repository_def.get_job(scope.name(name))
             # What this run's configuration sets also applies to the runs that it starts.
-            own = context.run.run_config.get("resources") or {}
-            both = {key: _with_changes(own.get(key), resources.get(key)) for key in own | resources}
+            own: Any = context.run.run_config.get("resources") or {}
+            names = {*own, *resources}
+            both = {key: _with_changes(own.get(key), resources.get(key)) for key in names}
             return executed(found, task, context.instance, {"resources": both})
 
         with readable_errors():
