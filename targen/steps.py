@@ -438,6 +438,7 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("difficulty", pl.String, "How hard they are; null keeps that of the replaced row."),
         Column("attributes", ATTRIBUTES, "Attribute values of their contexts."),
         Column("context", pl.String, "What they are about; null keeps the row's context."),
+        Column("demand", pl.String, "What they are like otherwise, as a sentence of the prompt."),
         Column("field", pl.String, "The field that has the fault; null for the whole row."),
         Column("least_words", pl.Int64, "Shortest length of the field in words."),
         Column("most_words", pl.Int64, "Greatest length of the field in words."),

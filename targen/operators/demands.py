@@ -33,6 +33,8 @@ class Demand:
             found.append("Get the label in the given `way` and in no other.")
         if self.own and one.kind == "shortcut" and one.field:
             found.append(f"`{one.field}` read alone must fit every label.")
+        if self.own and one.demand:
+            found.append(one.demand)
         least, most = one.least_words, one.most_words
         if self.own and (least or most):
             size = f"{least} to {most}" if least and most else f"at least {least}"

@@ -161,7 +161,7 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
 
 
 def _target_shown(item: Item, lineage: RowLineage, block: Mapping[str, Any]) -> Problems:
-    """Check that the prompt of a target's row has what its target wants to avoid."""
+    """Check that the prompt of a target's row has what its target demands."""
     found = lineage.by_id.get((TARGETS, item.row["target_id"] or ""))
     if found is None:
         return
@@ -170,6 +170,8 @@ def _target_shown(item: Item, lineage: RowLineage, block: Mapping[str, Any]) -> 
         for one in found.row[f"avoid_{name}"] or ():
             if one not in told:
                 yield "target_id", f"wants to avoid {one!r}, which is not in the prompt"
+    if found.row["demand"] and found.row["demand"] not in told:
+        yield "target_id", f"demands {found.row['demand']!r}, which is not in the prompt"
     if found.row["label"] not in (None, item.row["intended_label"]):
         yield "intended_label", "is not the label of its target"
 

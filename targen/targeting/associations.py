@@ -35,7 +35,7 @@ def _cues(view: View) -> list[dict[str, Any]]:
     finishes what the one before it began.
     """
     least = CUE if len(view.inputs.text_fields) > 1 else ONE_TEXT_CUE
-    gold, own = view.inputs.reference, {name: _own_words(view, name) for name in view.names}
+    gold, own = view.inputs.reference, {name: own_words(view, name) for name in view.names}
     begun = {
         (one.label, one.field, word)
         for part in view.spec.rounds
@@ -54,7 +54,7 @@ def _cues(view: View) -> list[dict[str, Any]]:
     return found
 
 
-def _own_words(view: View, name: str) -> set[str]:
+def own_words(view: View, name: str) -> set[str]:
     """Return the beginnings of the words that say what a label means."""
     label = view.spec.labels[name]
     told = " ".join([name, label.definition, label.constraint, *label.ways])
@@ -213,7 +213,7 @@ def shortcut(view: View) -> list[Gap]:
         cues = word_cues(view.rows, [name], view.names)
         for label in view.names:
             rows = [row for row in right if view.labels[row] == label]
-            own = _own_words(view, label)
+            own = own_words(view, label)
             named = [
                 cue["word"]
                 for cue in cues

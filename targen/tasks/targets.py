@@ -24,7 +24,7 @@ Kind = Literal[
     "too_easy",
     "missing_region",
     "student_error",
-    "student_entropy",
+    "high_entropy",
 ]
 APPROVED: Final = "approved"
 STRUCK: Final = "struck"
@@ -77,6 +77,8 @@ class Target(_Part):
     """attribute values of the contexts of `sources`."""
     context: str | None = None
     """what the rows are about, instead of the context of the row that is replaced."""
+    demand: str | None = None
+    """what the rows are like otherwise, as a sentence of the prompt."""
     field: str | None = None
     """the field that has the fault."""
     least_words: int | None = Field(default=None, ge=0)

@@ -1,0 +1,231 @@
+"""Patterns in the errors of a student on gold rows, and rows that teach it better.
+
+After S3 (Wang et al., EMNLP 2023): a small model learns from the set, is tested on a little gold,
+and its errors say what to write next. Here, errors are described by traits of the rows, so that no
+gold text gets into a prompt.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from targen.quality.intervals import wilson
+from targen.quality.rules import percent
+from targen.targeting.gaps import Gap, View
+from targen.targeting.student import Exam
+from targen.targeting.traits import FEWEST_ROWS, Trait, names_of, traits
+from targen.tasks.targets import Target
+
+METRIC: Final = "student_error"
+LEVEL: Final = 0.05
+LIFT: Final = 0.1
+"""Difference of the error rates with and without a trait from which it is worth a target."""
+PER_LABEL: Final = 4
+"""Patterns of a label that are targeted at a time."""
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A trait of gold rows of one label with which the student errs more often than without.
+
+    Attributes:
+        label: index of the gold label.
+        trait: of the gold rows.
+        wrong, rows: number of the student's errors with the trait and label, and of such rows.
+        others: the student's error rate on the other rows of the label.
+        taken_for: index of the label that the student mostly takes them for.
+    """
+
+    label: int
+    trait: Trait
+    wrong: int
+    rows: int
+    others: float
+    taken_for: int
+
+    @property
+    def excess(self) -> float:
+        """Number of errors beyond those that rows without the trait would have."""
+        return self.wrong - self.rows * self.others
+
+
+def holm(p: Sequence[float]) -> npt.NDArray[np.bool_]:
+    """Return which hypotheses are rejected at `LEVEL` over all of them (Holm 1979)."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    passed = values[order] <= LEVEL / np.arange(values.size, 0, -1)
+    count = values.size if passed.all() else int(np.argmin(passed))
+    found = np.zeros(values.size, dtype=np.bool_)
+    found[order[:count]] = True
+    return found
+
+
+def patterns(exam: Exam, found: Sequence[Trait], size: int) -> list[Pattern]:
+    """Return the patterns that are sure, those with the most errors first.
+
+    Whether errors are over-represented among the rows with a trait is tested within each label, by
+    Fisher's exact test with Holm's correction over all labels and traits. A pattern that has
+    nothing to add to larger ones is left out.
+
+    Args:
+        exam: what the student made of gold rows.
+        found: the traits of these rows.
+        size: number of labels.
+    """
+    wrong = exam.guesses != exam.labels
+    tested: list[tuple[float, int, Trait]] = []
+    for label in range(size):
+        own = exam.labels == label
+        for trait in found:
+            chance = _chance(wrong, trait.has, own)
+            if chance is not None:
+                tested.append((chance, label, trait))
+    sure = holm([chance for chance, _, _ in tested])
+    left = [
+        pattern
+        for (_, label, trait), passed in zip(tested, sure, strict=True)
+        if passed and (pattern := _pattern(exam, label, trait)) is not None
+    ]
+    left.sort(key=lambda one: (-one.excess, one.label, one.trait.name))
+    kept: list[Pattern] = []
+    for one in left:
+        larger = [other.trait.has for other in kept if other.label == one.label]
+        rest = (exam.labels == one.label) & ~np.any([*larger, np.zeros_like(wrong)], axis=0)
+        chance = _chance(wrong, one.trait.has, rest)
+        if len(larger) < PER_LABEL and chance is not None and chance <= LEVEL:
+            kept.append(one)
+    return kept
+
+
+def _chance(wrong: Any, has: Any, own: Any) -> float | None:
+    """Return the probability of so many errors among the rows with a trait; None for few rows."""
+    from scipy.stats import hypergeom  # noqa: PLC0415  (slow to import)
+
+    rows = int((has & own).sum())
+    if min(rows, int(own.sum()) - rows) < FEWEST_ROWS:
+        return None
+    hits = int((wrong & has & own).sum())
+    return float(hypergeom.sf(hits - 1, int(own.sum()), int((wrong & own).sum()), rows))
+
+
+def _pattern(exam: Exam, label: int, trait: Trait) -> Pattern | None:
+    """Return the pattern of a trait and a label; None if it lifts the error rate by little."""
+    own, wrong = exam.labels == label, exam.guesses != exam.labels
+    inside, outside = own & trait.has, own & ~trait.has
+    others = float(wrong[outside].mean())
+    if wrong[inside].mean() - others < LIFT:
+        return None
+    taken = Counter(exam.guesses[inside & wrong].tolist())
+    most = max(taken, key=lambda one: (taken[one], -one))
+    return Pattern(label, trait, int(wrong[inside].sum()), int(inside.sum()), others, most)
+
+
+def student_errors(view: View) -> list[Gap]:
+    """Return the patterns of the student's errors, as rows of the gold label with that trait."""
+    exam = view.exam
+    if exam is None or not exam.judges:
+        return []
+    own = {one.name: one.has for one in _traits(view, exam, view.rows)}
+    found = patterns(exam, list(_traits(view, exam, exam.gold)), len(view.names))
+    return [gap for one in found if (gap := _gap(view, exam, one, own[one.trait.name])).need > 0]
+
+
+def _traits(view: View, exam: Exam, rows: Any) -> Any:
+    language = view.inputs.language
+    names = names_of(exam.gold, view.fields, language)
+    return traits(rows, view.fields, language, names)
+
+
+def _gap(view: View, exam: Exam, one: Pattern, has: Any) -> Gap:
+    label, trait = view.names[one.label], one.trait
+    assert view.student is not None
+    own = view.labels == label
+    without = [row for row in view.student.easiest if own[row] and not has[row]]
+    value = one.wrong / one.rows
+    low, high = wilson(one.wrong, one.rows)
+    asks = {
+        "label": label,
+        "field": trait.field,
+        "demand": trait.demand,
+        "least_words": trait.least,
+        "most_words": trait.most,
+        "rewrite_seed": view.rewrites(trait.field),
+    }
+    return Gap(
+        "student_error",
+        f"A student of this set takes {one.wrong} of {one.rows} gold rows of {label} in which "
+        f"{trait.name} for {view.names[one.taken_for]} or another label ({percent(value)}, beside "
+        f"{percent(one.others)} of the other rows of {label}); {percent(_share(has, own))} of the "
+        f"rows of {label} in the set are like them, and {percent(_share(has, ~own))} of the others."
+        if len(view.names) > 2
+        else f"A student of this set takes {one.wrong} of {one.rows} gold rows of {label} in which "
+        f"{trait.name} for {view.names[one.taken_for]} ({percent(value)}, beside "
+        f"{percent(one.others)} of the other rows of {label}); {percent(_share(has, own))} of the "
+        f"rows of {label} in the set are like them, and {percent(_share(has, ~own))} of the others.",
+        METRIC,
+        f"{label}: {trait.name}",
+        value,
+        one.others,
+        _need(exam, one, has, own),
+        without,
+        one.excess / exam.gold.height,
+        low,
+        high,
+        asks,
+    )
+
+
+def _share(has: Any, own: Any) -> float:
+    return float(has[own].mean()) if own.any() else 0.0
+
+
+def _need(exam: Exam, one: Pattern, has: Any, own: Any) -> int:
+    """Return how many rows are wanted.
+
+    As many as the gold rows of the label have, or as make the trait no more typical of other labels
+    than it is among gold rows, whichever is more; but not more than the share of gold rows that the
+    student gets wrong because of it.
+    """
+    gold, trait = exam.labels == one.label, one.trait.has
+    inside, outside = _share(trait, gold), _share(trait, ~gold)
+    wanted = max(inside, _share(has, ~own) * inside / outside if outside else inside)
+    lacking = min(1.0, wanted) * int(own.sum()) - int((has & own).sum())
+    return min(round(lacking), round(one.wrong / exam.gold.height * has.size))
+
+
+def current(view: View, target: Target) -> float | None:
+    """Return the student's present error rate on the gold rows of a target's pattern."""
+    exam = view.exam
+    if exam is None or target.label not in view.names:
+        return None
+    label = view.names.index(target.label)
+    for trait in _traits(view, exam, exam.gold):
+        if target.slice == f"{target.label}: {trait.name}":
+            rows = trait.has & (exam.labels == label)
+            return float((exam.guesses != exam.labels)[rows].mean()) if rows.any() else None
+    return None
+
+
+def note(view: View) -> str | None:
+    """Return why no errors of a student are targeted, although there are gold rows."""
+    if view.inputs.reference is None:
+        return None
+    exam = view.exam
+    if exam is None:
+        return (
+            "Errors of a student on gold rows are not looked for: the set and the gold rows need "
+            "one label per row out of a fixed set, and enough rows of each."
+        )
+    figure = (
+        f"A student of this set gets {percent(exam.accuracy)} of {exam.gold.height} gold rows right"
+    )
+    if not exam.judges:
+        return (
+            f"{figure}, which is no better than chance, and it learns nothing from the gold rows "
+            "either. Its errors say nothing about the set, so none is targeted."
+        )
+    return f"{figure}."
