@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from targen.targeting import associations, cells, repetition
+from targen.targeting import associations, cells, ease, errors, regions, repetition
 from targen.targeting.gaps import Gap, View, propose
 from targen.tasks.targets import Target
 
@@ -17,6 +17,10 @@ DETECTORS: Final[tuple[Callable[[View], list[Gap]], ...]] = (
     repetition.templates,
     repetition.near_duplicates,
     repetition.names,
+    ease.too_easy,
+    errors.student_errors,
+    regions.missing_regions,
+    regions.high_entropy,
 )
 
 
@@ -25,3 +29,10 @@ def targets(view: View) -> list[Target]:
     if not view.rows.height:
         return []
     return propose(view, DETECTORS)
+
+
+def notes(view: View) -> list[str]:
+    """Return what a reader should know about searches that need gold rows or unlabeled texts."""
+    if not view.rows.height:
+        return []
+    return [said for said in (errors.note(view), regions.note(view)) if said is not None]

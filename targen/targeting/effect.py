@@ -1,7 +1,7 @@
 """What a round of targets brought, and whether another one is worth its cost."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -9,12 +9,23 @@ import polars as pl
 from targen.quality.coverage import attributes_of, used
 from targen.quality.text import joined, words
 from targen.steps import CONTEXTS
+from targen.targeting import ease, errors, regions
 from targen.targeting.gaps import View, moved
 from targen.tasks.targets import Target, TargetsFile
+
+MEASURED: Final[Mapping[str, Callable[[View, Target], float | None]]] = {
+    "too_easy": ease.current,
+    "student_error": errors.current,
+    "missing_region": regions.current,
+    "high_entropy": regions.current,
+}
+"""Kind -> what measures its figure, for kinds with figures that the report does not have."""
 
 
 def current(view: View, target: Target) -> float | None:
     """Return the value that a target's figure has now; None if it is not measured any more."""
+    if target.kind in MEASURED:
+        return MEASURED[target.kind](view, target)
     own = view.labels == target.label if target.label is not None else None
     if target.kind == "label_word" and target.field and target.avoid.words and own is not None:
         has = words(view.rows[target.field]).list.contains(target.avoid.words[0]).to_numpy()

@@ -155,17 +155,13 @@ def _gap(view: View, exam: Exam, one: Pattern, has: Any) -> Gap:
         "most_words": trait.most,
         "rewrite_seed": view.rewrites(trait.field),
     }
+    mostly = "mostly for" if len(view.names) > 2 else "for"
     return Gap(
         "student_error",
-        f"A student of this set takes {one.wrong} of {one.rows} gold rows of {label} in which "
-        f"{trait.name} for {view.names[one.taken_for]} or another label ({percent(value)}, beside "
-        f"{percent(one.others)} of the other rows of {label}); {percent(_share(has, own))} of the "
-        f"rows of {label} in the set are like them, and {percent(_share(has, ~own))} of the others."
-        if len(view.names) > 2
-        else f"A student of this set takes {one.wrong} of {one.rows} gold rows of {label} in which "
-        f"{trait.name} for {view.names[one.taken_for]} ({percent(value)}, beside "
-        f"{percent(one.others)} of the other rows of {label}); {percent(_share(has, own))} of the "
-        f"rows of {label} in the set are like them, and {percent(_share(has, ~own))} of the others.",
+        f"A student of this set takes {one.wrong} of the {one.rows} gold rows of {label} in which "
+        f"{trait.name} {mostly} {view.names[one.taken_for]}, and errs on {percent(one.others)} of "
+        f"the other rows of {label}; {percent(_share(has, own))} of {label} in the set are like "
+        f"that, beside {percent(_share(trait.has, exam.labels == one.label))} in the gold data.",
         METRIC,
         f"{label}: {trait.name}",
         value,

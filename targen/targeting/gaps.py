@@ -14,7 +14,8 @@ from targen.quality.balance import label_set
 from targen.quality.difficulty import has_row_options, reason_no_labels
 from targen.quality.inputs import ReportInputs
 from targen.steps import INSTANCES
-from targen.targeting import student
+from targen.targeting import student as students
+from targen.targeting.student import Exam, Student
 from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import Target, with_id
 
@@ -120,24 +121,24 @@ class View:
         return self.inputs.tables[INSTANCES]
 
     @cached_property
-    def student(self) -> student.Student | None:
+    def student(self) -> Student | None:
         """A small classifier that learned from the set; None if there are no labels to learn."""
         one = self.inputs
         if not self.names or not self.fields or has_row_options(one) or reason_no_labels(one):
             return None
-        return student.trained_on(
+        return students.trained_on(
             self.rows, self.fields, self.names, one.language, self.spec.pair_field
         )
 
     @cached_property
-    def exam(self) -> student.Exam | None:
+    def exam(self) -> Exam | None:
         """What the student makes of gold rows; None without a student or without gold rows."""
         if self.student is None or self.inputs.reference is None:
             return None
-        gold = student.usable(self.inputs.reference, self.names)
-        if gold.height < student.FEWEST_GOLD or gold["label"].n_unique() < 2:
+        gold = students.usable(self.inputs.reference, self.names)
+        if gold.height < students.FEWEST_GOLD or gold["label"].n_unique() < 2:
             return None
-        return student.examined(self.student, gold, self.fields, self.inputs.language)
+        return students.examined(self.student, gold, self.fields, self.inputs.language)
 
     def figure(self, metric: str, slice_: str = "all") -> Mapping[str, Any] | None:
         """Return a figure of the report that is known, or None."""
