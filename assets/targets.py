@@ -42,6 +42,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         from targen.quality.page import template  # noqa: PLC0415
         from targen.tables import targets as files  # noqa: PLC0415
         from targen.targeting import effect, table  # noqa: PLC0415
+        from targen.targeting.detectors import notes  # noqa: PLC0415
         from targen.targeting.detectors import targets as found_in  # noqa: PLC0415
         from targen.targeting.gaps import View  # noqa: PLC0415
         from targen.tasks import references  # noqa: PLC0415
@@ -60,12 +61,13 @@ def build(scope: Scope) -> list[AssetsDefinition]:
                 {name: stored.table for name, stored in above.items()},
                 reference=references.of(spec).rows,
             )
-            view = View(spec, inputs, report)
+            view = View(spec, inputs, report, references.unlabeled(spec))
             content = files.load(tables.storage, spec)
             version = quality_report.data_version
             content = table.proposing(content, version, found_in(view))
             made = [one for part in content.rounds for one in part.targets]
             after = {one.target_id: effect.current(view, one) for one in made}
+            said = notes(view)
             files.save(tables.storage, content)
         rows = table.frame(content, after)
         page = template("targets.html.jinja").render(
@@ -74,11 +76,14 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             simulated=report["simulated"],
             banner=report["banner"],
             rounds=_by_round(rows.to_dicts()),
+            notes=said,
         )
         # `after` makes the table depend on the rows, so the digest is of what the user can change.
+        pool = references.unlabeled_identity(spec)
         read = digest(
             {"step": TARGETS, "schema_version": SCHEMA_VERSION, "report": version,
-             "rounds": [one.model_dump(mode="json") for one in content.rounds]}
+             "rounds": [one.model_dump(mode="json") for one in content.rounds],
+             **({"unlabeled": pool} if pool else {})}
         )  # fmt: skip
         stored = Stored(
             rows,
@@ -96,6 +101,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             "proposed": proposed.height,
             "rows_to_write": int(proposed.filter(proposed["status"] == "approved")["count"].sum()),
             "rounds_made": len(content.rounds),
+            **({"notes": MetadataValue.md("\n\n".join(said))} if said else {}),
             "targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN)),
             "file": MetadataValue.path(tables.address(TARGETS, spec.name, "yaml")),
             "page": page_link(scope, data, key_of(TARGETS, spec.name, "html")),

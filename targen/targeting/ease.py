@@ -116,7 +116,7 @@ def too_easy(view: View) -> list[Gap]:
                 share,
                 rows,
                 # Less than gaps with a known cause: these may be what it comes from.
-                share / view.rows.height / 2,
+                (found.share - found.bound) / (1 - found.bound) / 2,
                 found.low,
                 found.high,
                 {

@@ -24,7 +24,7 @@ METRIC: Final = "student_error"
 LEVEL: Final = 0.05
 LIFT: Final = 0.1
 """Difference of the error rates with and without a trait from which it is worth a target."""
-PER_LABEL: Final = 4
+PER_LABEL: Final = 3
 """Patterns of a label that are targeted at a time."""
 
 
@@ -168,7 +168,7 @@ def _gap(view: View, exam: Exam, one: Pattern, has: Any) -> Gap:
         one.others,
         _need(exam, one, has, own),
         without,
-        one.excess / exam.gold.height,
+        (value - one.others) / (1 - one.others),
         low,
         high,
         asks,

@@ -1,9 +1,10 @@
 """Regions of other texts: those that the set does not cover, and those that confuse a student.
 
-A region is a cluster of gold rows, or of the user's unlabeled texts. Prompts get the commonest words
-of a region, each of which is in several of its texts, and never the texts themselves.
+A region is a cluster of gold rows, or of the user's unlabeled texts. Prompts get words of a
+region, each of which is in several texts, and never the texts themselves.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,7 +28,7 @@ SHARE: Final = "region_share"
 ENTROPY: Final = "student_entropy"
 REGIONS: Final = 10
 """Most regions."""
-TEXTS_PER_REGION: Final = 20
+TEXTS_PER_REGION: Final = 40
 """Texts for which there is one more region, up to `REGIONS`."""
 FEWEST_TEXTS: Final = 5
 """Texts that a word must be in to be named in a prompt."""
@@ -39,6 +40,8 @@ CLOSE: Final = 0.25
 """Quantile of the similarity of a region's texts to its center from which a text belongs to it."""
 PART: Final = 0.5
 """Part of its share of the other texts below which a region is missing."""
+AT_ONCE: Final = 3
+"""Regions of one source that are targeted at a time."""
 LEAST: Final = 0.02
 """Share of the rows that a region must lack."""
 MORE_BITS: Final = 0.1
@@ -129,10 +132,11 @@ def regions(
         if mine.size < FEWEST_TEXTS:
             continue
         edge = float(np.quantile(close[mine], CLOSE))
-        best = np.lexsort((np.arange(center.size), -np.round(center, 9)))[:WORDS]
+        weight = center - centers.mean(axis=0)
+        best = np.lexsort((np.arange(center.size), -np.round(weight, 9)))[:WORDS]
         found.append(
             Region(
-                ", ".join(str(terms[at]) for at in best if center[at] > 0),
+                ", ".join(str(terms[at]) for at in best if weight[at] > 0),
                 int((close[mine] >= edge).sum()),
                 held.size,
                 (near == i) & (close >= edge),
@@ -143,7 +147,7 @@ def regions(
 
 
 def _nearest(vectors: Any, centers: Any) -> tuple[Ints, npt.NDArray[np.float64]]:
-    """Return the nearest center of each row and the similarity; -1 for rows without a known word."""
+    """Return the nearest center of each row, -1 if it has none of their words; and the cosine."""
     similarity = np.round(np.asarray(vectors @ centers.T), 9)
     nearest = similarity.argmax(axis=1).astype(np.int64)
     best = similarity[np.arange(nearest.size), nearest]
@@ -167,10 +171,15 @@ def missing_regions(view: View) -> list[Gap]:
             hypergeom.sf(one.hits - 1, one.texts + height, one.hits + count, one.texts)
             for one, count in zip(known, counts, strict=True)
         ]
-        for one, count, sure in zip(known, counts, holm(chances), strict=True):
-            lacking = one.share - count / height
-            if not sure or count / height > PART * one.share or lacking < LEAST:
-                continue
+        lacking = [one.share - count / height for one, count in zip(known, counts, strict=True)]
+        sure = holm(chances)
+        missing = [
+            i
+            for i in np.argsort([-value for value in lacking], kind="stable")
+            if sure[i] and counts[i] / height <= PART * known[i].share and lacking[i] >= LEAST
+        ]
+        for i in missing[:AT_ONCE]:
+            one, count = known[i], counts[i]
             low, high = wilson(count, height)
             found.append(
                 Gap(
@@ -181,9 +190,10 @@ def missing_regions(view: View) -> list[Gap]:
                     f"{source}: {one.name}",
                     count / height,
                     one.share,
-                    round(lacking * height),
+                    round(lacking[i] * height),
                     _donors(known, height),
-                    lacking,
+                    # Less than other gaps: the set may be about other things on purpose.
+                    (1 - count / height / one.share) / 2,
                     low,
                     high,
                     {"context": _context(one)},
@@ -238,7 +248,7 @@ def high_entropy(view: View) -> list[Gap]:
                 others,
                 max(0, round(one.share * height / 2)),
                 [row for row in student.easiest if not one.rows[row]],
-                one.share * (float(value.mean()) - others) / 2,
+                (float(value.mean()) - others) / (math.log2(len(view.names)) - others) / 2,
                 low,
                 high,
                 {"context": _context(one)},

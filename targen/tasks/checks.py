@@ -92,6 +92,13 @@ def _check_imports(spec: TaskSpec) -> list[tuple[Loc, str]]:
     parts: list[tuple[Loc, dict[str, str], dict[str, str]]] = [((), spec.columns, {})]
     if spec.reference is not None:
         parts.append((("reference",), spec.reference.columns, spec.reference.labels))
+    texts = spec.unlabeled
+    if texts is not None:
+        parts.append((("unlabeled",), texts.columns, {}))
+        if texts.file is None and texts.hf is None:
+            found.append((("unlabeled",), "it needs a `file` or `hf`"))
+        if texts.labels:
+            found.append((("unlabeled", "labels"), "unlabeled texts have no labels; leave it out"))
     for name, rows in spec.elsewhere.items():
         parts.append((("elsewhere", name), rows.columns, rows.labels))
         if rows.file is None and rows.hf is None:

@@ -127,6 +127,17 @@ def _data_files(name: str) -> set[str]:
     return {f"{name}{kind}{more}" for kind in kinds for more in compressed}
 
 
+def unlabeled_file(spec: TaskSpec, file: YamlFile) -> Path | None:
+    """Return the file of unlabeled texts.
+
+    Raises:
+        SpecError: the file is missing or has another format.
+    """
+    if spec.unlabeled is None or spec.unlabeled.file is None:
+        return None
+    return _gold_file(file, ("unlabeled", "file"), spec.unlabeled.file)
+
+
 def elsewhere_files(spec: TaskSpec, file: YamlFile) -> dict[str, Path]:
     """Return name -> file of other tasks' gold rows, for rows that come from files.
 

@@ -81,6 +81,25 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = Fals
     return pl.DataFrame(made)
 
 
+def unlabeled(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
+    """Return texts without labels: a column for each text field that they have.
+
+    Raises:
+        TableError: there is no such column, or a value does not fit.
+    """
+    texts = {name: one.type for name, one in spec.fields.items() if one.type in ("text", "texts")}
+    known = [name for name in texts if source_of(rows, name, mapped) is not None]
+    if not known:
+        raise TableError(
+            f"{rows.name} has a column for none of the text fields {', '.join(texts)}; it has "
+            f"{', '.join(rows.columns)}. Name one in `columns` of `unlabeled`."
+        )
+    made = {name: column(rows, name, texts[name], mapped, optional=True) for name in known}
+    return pl.DataFrame(
+        [pl.Series(name, values, dtype=FIELD_DTYPES[texts[name]]) for name, values in made.items()]
+    )
+
+
 def column(
     rows: Rows,
     name: str,

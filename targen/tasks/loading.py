@@ -341,6 +341,7 @@ def _load(
             **_plan_of(recipe),
             ancestors=ancestors,
             reference_file=task_files.reference_file(spec, ancestors, file, references),
+            unlabeled_file=task_files.unlabeled_file(spec, file),
             elsewhere_files=task_files.elsewhere_files(spec, file),
             seed_rows=task_files.seed_rows(spec, file),
             given_rows=task_files.given_rows(spec, file),

@@ -90,6 +90,33 @@ def of(
     return References(name, None if rows is None else _with_all_fields(rows, spec), elsewhere)
 
 
+def unlabeled(spec: "TaskSpec") -> pl.DataFrame | None:
+    """Return the task's unlabeled texts, a column for each text field that they have.
+
+    Raises:
+        TableError: a file or data set cannot be read, or has no column for a text field.
+    """
+    source = spec.unlabeled
+    if source is None:
+        return None
+    if spec.unlabeled_file is not None:
+        rows = import_files.read(spec.unlabeled_file)
+    elif source.hf is not None:
+        rows = import_files.of_frame(source.hf.dataset, _hub_rows(source.hf))
+    else:
+        return None
+    return imports.unlabeled(rows, spec, mapped(spec, source))
+
+
+def unlabeled_identity(spec: "TaskSpec") -> dict[str, Any] | None:
+    """Return the section of the task on unlabeled texts and the digest of the file, if any."""
+    if spec.unlabeled is None:
+        return None
+    path = spec.unlabeled_file
+    section = spec.unlabeled.model_dump(mode="json")
+    return {**section, "content": None if path is None else _digest(path)}
+
+
 def _from_hub(spec: "TaskSpec", source: "ForeignRows", meant: Mapped) -> pl.DataFrame:
     assert source.hf is not None
     rows = import_files.of_frame(source.hf.dataset, _hub_rows(source.hf))

@@ -73,6 +73,7 @@ class Attached:
     seed_rows: list[dict[str, Any]]
     given_rows: list[dict[str, Any]]
     set_field: str | None = None
+    unlabeled_file: Path | None = None
     rounds: tuple[Round, ...] = ()
 
 
@@ -127,6 +128,9 @@ class TaskSpec(BaseModel):
     on, to `reference`, and to `elsewhere`."""
     reference: ForeignRows | None = None
     """gold rows of this task, which the report compares with."""
+    unlabeled: ForeignRows | None = None
+    """texts of your own without labels, which targets compare with; a column per field, or for some
+    of them."""
     elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
     """name -> gold rows of another task with this task's columns, to measure utility out of
     distribution."""
@@ -178,6 +182,11 @@ class TaskSpec(BaseModel):
     def reference_file(self) -> Path | None:
         """The file of gold rows, from the folder of references or from the task, if any."""
         return self._attached.reference_file
+
+    @property
+    def unlabeled_file(self) -> Path | None:
+        """The file of unlabeled texts, if any."""
+        return self._attached.unlabeled_file
 
     @property
     def elsewhere_files(self) -> dict[str, Path]:
