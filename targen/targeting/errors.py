@@ -68,8 +68,7 @@ def patterns(exam: Exam, found: Sequence[Trait], size: int) -> list[Pattern]:
     """Return the patterns that are sure, those with the most errors first.
 
     Whether errors are over-represented among the rows with a trait is tested within each label, by
-    Fisher's exact test with Holm's correction over all labels and traits. A pattern that has
-    nothing to add to larger ones is left out.
+    Fisher's exact test with Holm's correction over all labels and traits.
 
     Args:
         exam: what the student made of gold rows.
@@ -85,14 +84,19 @@ def patterns(exam: Exam, found: Sequence[Trait], size: int) -> list[Pattern]:
             if chance is not None:
                 tested.append((chance, label, trait))
     sure = holm([chance for chance, _, _ in tested])
-    left = [
+    kept = [
         pattern
         for (_, label, trait), passed in zip(tested, sure, strict=True)
         if passed and (pattern := _pattern(exam, label, trait)) is not None
     ]
-    left.sort(key=lambda one: (-one.excess, one.label, one.trait.name))
+    return sorted(kept, key=lambda one: (-one.excess, one.label, one.trait.name))
+
+
+def distinct(exam: Exam, found: Sequence[Pattern]) -> list[Pattern]:
+    """Return the largest patterns of each label, without those that larger ones explain."""
+    wrong = exam.guesses != exam.labels
     kept: list[Pattern] = []
-    for one in left:
+    for one in found:
         larger = [other.trait.has for other in kept if other.label == one.label]
         rest = (exam.labels == one.label) & ~np.any([*larger, np.zeros_like(wrong)], axis=0)
         chance = _chance(wrong, one.trait.has, rest)
@@ -130,8 +134,9 @@ def student_errors(view: View) -> list[Gap]:
     if exam is None or not exam.judges:
         return []
     own = {one.name: one.has for one in _traits(view, exam, view.rows)}
-    found = patterns(exam, list(_traits(view, exam, exam.gold)), len(view.names))
-    return [gap for one in found if (gap := _gap(view, exam, one, own[one.trait.name])).need > 0]
+    sure = patterns(exam, list(_traits(view, exam, exam.gold)), len(view.names))
+    lacking = [one for one in sure if _need(view, exam, one, own[one.trait.name]) > 0]
+    return [_gap(view, exam, one, own[one.trait.name]) for one in distinct(exam, lacking)]
 
 
 def _traits(view: View, exam: Exam, rows: Any) -> Any:
@@ -166,7 +171,7 @@ def _gap(view: View, exam: Exam, one: Pattern, has: Any) -> Gap:
         f"{label}: {trait.name}",
         value,
         one.others,
-        _need(exam, one, has, own),
+        _need(view, exam, one, has),
         without,
         (value - one.others) / (1 - one.others),
         low,
@@ -179,17 +184,19 @@ def _share(has: Any, own: Any) -> float:
     return float(has[own].mean()) if own.any() else 0.0
 
 
-def _need(exam: Exam, one: Pattern, has: Any, own: Any) -> int:
-    """Return how many rows are wanted.
+def _need(view: View, exam: Exam, one: Pattern, has: Any) -> int:
+    """Return how many rows are wanted; none where the set has as many as the gold data.
 
     As many as the gold rows of the label have, or as make the trait no more typical of other labels
     than it is among gold rows, whichever is more; but not more than the share of gold rows that the
     student gets wrong because of it.
     """
-    gold, trait = exam.labels == one.label, one.trait.has
-    inside, outside = _share(trait, gold), _share(trait, ~gold)
+    own, gold, trait = view.labels == view.names[one.label], exam.labels == one.label, one.trait.has
+    inside, outside, there = _share(trait, gold), _share(trait, ~gold), _share(has, own)
+    if there >= inside:
+        return 0
     wanted = max(inside, _share(has, ~own) * inside / outside if outside else inside)
-    lacking = min(1.0, wanted) * int(own.sum()) - int((has & own).sum())
+    lacking = (min(1.0, wanted) - there) * int(own.sum())
     return min(round(lacking), round(one.wrong / exam.gold.height * has.size))
 
 

@@ -38,6 +38,9 @@ WORDS: Final = 6
 """Words that name a region."""
 CLOSE: Final = 0.25
 """Quantile of the similarity of a region's texts to its center from which a text belongs to it."""
+COHERENT: Final = 0.5
+"""Share of a region's texts that must have `PAIR` of its words."""
+PAIR: Final = 2
 PART: Final = 0.5
 """Part of its share of the other texts below which a region is missing."""
 AT_ONCE: Final = 3
@@ -131,12 +134,20 @@ def regions(
         mine = held[near[held] == i]
         if mine.size < FEWEST_TEXTS:
             continue
+        top = [at for at in best if weight[at] > 0]
+        if float((vectors[mine][:, top].getnnz(axis=1) >= 2).mean()) < COHERENT:
+            continue
         edge = float(np.quantile(close[mine], CLOSE))
         weight = center - centers.mean(axis=0)
         best = np.lexsort((np.arange(center.size), -np.round(weight, 9)))[:WORDS]
+        top = [at for at in best if weight[at] > 0]
+        # Such texts are together by chance.
+        if float((vectors[mine][:, top].getnnz(axis=1) >= PAIR).mean()) < COHERENT:
+            continue
+        edge = float(np.quantile(close[mine], CLOSE))
         found.append(
             Region(
-                ", ".join(str(terms[at]) for at in best if weight[at] > 0),
+                ", ".join(str(terms[at]) for at in top),
                 int((close[mine] >= edge).sum()),
                 held.size,
                 (near == i) & (close >= edge),
