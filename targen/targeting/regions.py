@@ -134,10 +134,6 @@ def regions(
         mine = held[near[held] == i]
         if mine.size < FEWEST_TEXTS:
             continue
-        top = [at for at in best if weight[at] > 0]
-        if float((vectors[mine][:, top].getnnz(axis=1) >= 2).mean()) < COHERENT:
-            continue
-        edge = float(np.quantile(close[mine], CLOSE))
         weight = center - centers.mean(axis=0)
         best = np.lexsort((np.arange(center.size), -np.round(weight, 9)))[:WORDS]
         top = [at for at in best if weight[at] > 0]
