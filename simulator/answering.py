@@ -324,7 +324,7 @@ def _instances(prompt: Prompt, rates: ErrorRates, habits: Habits) -> list[Fields
         if not isinstance(label, str):
             label = str((block.get("label") or {}).get("name", ""))
         wrong = wrong or habits.misses(slot.way, must)
-        shape = shaper(habits, must, label, names, prompt.random(f"habits {at}"))
+        shape = shaper(habits, must, label, names, prompt.random(f"habits {at}"), slot.given)
         row, rationale = _write(prompt, slot, label, names, shape, wrong=wrong, rng=rng)
         if shared is not None and first:
             labels = [str(one) for one in block.get("labels") or ()]

@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import Fields
+from simulator.wishes import unmet
 
 _IN: Final = r"(?: in `(?P<field>\w+)`)?"
 _AVOID: Final = re.compile(
@@ -84,7 +85,12 @@ def demanded(block: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def shaper(
-    habits: Habits, must: tuple[str, ...], label: str, names: list[str], rng: Random
+    habits: Habits,
+    must: tuple[str, ...],
+    label: str,
+    names: list[str],
+    rng: Random,
+    given: Mapping[str, Any] | None = None,
 ) -> Callable[[Fields], Fields | None]:
     """Return a function from a candidate to the text that is written, None if it breaks a demand.
 
@@ -94,10 +100,12 @@ def shaper(
         label: the label of the row.
         names: the fields to write; the last one has the habits.
         rng: draws once per row, so that all candidates of a row share their habits.
+        given: the fields of the row that are finished.
     """
     avoided = [m for m in map(_AVOID.fullmatch, must) if m]
     lengths = [m for m in map(_LENGTH.fullmatch, must) if m]
-    if habits == NO_HABITS and not avoided and not lengths:
+    lacks = unmet(must, names)
+    if habits == NO_HABITS and not avoided and not lengths and lacks is None:
         return lambda candidate: candidate
     field = names[-1] if names else ""
     told = " ".join(must)
@@ -124,7 +132,8 @@ def shaper(
             if match["field"] in (None, field):
                 text = _sized(text, match, rng)
         written = {**candidate, field: text}
-        if left[0] and any(_broken(match, written, names) for match in avoided):
+        broken = any(_broken(match, written, names) for match in avoided)
+        if left[0] and (broken or (lacks is not None and lacks({**(given or {}), **written}))):
             left[0] -= 1
             return None
         return written
