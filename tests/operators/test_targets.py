@@ -8,7 +8,7 @@ import simulator
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
 from targen.operators import run_step, step_digest
-from targen.operators.demands import Demand, follows
+from targen.operators.demands import Demand, follows, must
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
 from targen.tables.contracts import violations
 from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target, with_id
@@ -99,6 +99,12 @@ def test_targets_change_the_digests_of_the_two_steps_that_read_them(base):
         given = spec.with_rounds([Round(report="r", targets=[one])])
         differ = {s for s in UPSTREAM if step_digest(s, given) != step_digest(s, spec)}
         assert differ == changed
+
+
+def test_what_a_target_asks_for_is_in_the_prompt_of_its_own_rows_only():
+    target = a_target(["a"], demand="Use a negation in `body`.")
+    assert must([Demand(target, own=True)]) == ["Use a negation in `body`."]
+    assert must([Demand(target, own=False)]) == []
 
 
 def test_a_target_whose_rows_are_no_longer_made_costs_nothing(base):

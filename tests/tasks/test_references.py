@@ -19,7 +19,7 @@ reference:
 
 def task(tmp_path, more, **files):
     folder = tmp_path / "tasks"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name, text in files.items():
         (folder / name.replace("_", ".")).write_text(text)
     return spec_of(folder, MOOD + more)
@@ -69,6 +69,10 @@ def test_a_file_given_at_the_call_goes_first(tmp_path):
         ("elsewhere: {far: {file: absent.csv}}", "elsewhere.far.file: there is no file"),
         ("elsewhere: {far: {columns: {a: note}}}", "elsewhere.far: it needs a `file` or `hf`"),
         ("reference: {file: a.csv, hf: {dataset: x}}", "give `file` or `hf`, not both"),
+        ("unlabeled: {file: absent.csv}", "unlabeled.file: there is no file 'absent.csv'"),
+        ("unlabeled: {columns: {a: note}}", "unlabeled: it needs a `file` or `hf`"),
+        ("unlabeled: {file: a.csv, labels: {a: glad}}", "unlabeled.labels: unlabeled texts have"),
+        ("unlabeled: {columns: {m: nota}}", "unlabeled.columns.m: no field 'nota'; did you mean"),
         ("reference: {hf: {dataset: x, part: y}}", "reference.hf.part: unknown key"),
         ("columns: {text: nota}", "columns.text: no field 'nota'; did you mean 'note'"),
         ("reference: {columns: {m: lable}}", "reference.columns.m: no field 'lable'; did you mean"),
@@ -171,3 +175,26 @@ def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(TableError, match=r"pip install datasets"):
         references.of(task(tmp_path, HUB))
+
+
+def test_unlabeled_texts_need_no_label_and_may_have_empty_cells(tmp_path):
+    more = "unlabeled: {file: pool.csv, columns: {text: note}}"
+    spec = task(tmp_path, more, pool_csv="text,when\nwell,1\n,2\nso,3\n")
+    assert references.unlabeled(spec).to_dict(as_series=False) == {"note": ["well", "", "so"]}
+    assert references.unlabeled(task(tmp_path / "none", "")) is None
+
+
+def test_unlabeled_texts_without_a_text_field_name_the_columns_that_there_are(tmp_path):
+    spec = task(tmp_path, "unlabeled: {file: pool.csv}", pool_csv="text,when\nwell,1\n")
+    with pytest.raises(TableError, match=r"for none of the text fields note; it has text, when"):
+        references.unlabeled(spec)
+
+
+def test_unlabeled_texts_are_no_input_of_the_report(tmp_path):
+    from targen.quality.inputs import report_digest
+
+    spec = task(tmp_path, "unlabeled: {file: pool.csv}", pool_csv="note\nwell\n")
+    before = report_digest(spec), references.unlabeled_identity(spec)
+    (tmp_path / "tasks" / "pool.csv").write_text("note\noh\n")
+    assert report_digest(spec) == before[0]
+    assert references.unlabeled_identity(spec) != before[1]
