@@ -88,8 +88,11 @@ def too_easy(view: View) -> list[Gap]:
     planned = planned and view.rows["planned_difficulty"].count() > 0
     need = (found.share - found.bound) * view.rows.height
     cues = word_cues(view.rows[found.rows], view.inputs.text_fields, view.names)
+    than = "of the gold rows" if view.inputs.reference is not None else "at most"
     gaps = []
-    for label in view.names or [None]:
+    labels: list[str | None] = [*view.names] or [None]
+    for label in labels:
+        of = "" if label is None else f" of {label}"
         rows = [int(row) for row in found.rows if label is None or view.labels[row] == label]
         if not rows:
             continue
@@ -104,11 +107,7 @@ def too_easy(view: View) -> list[Gap]:
             Gap(
                 "too_easy",
                 f"A bag of words is sure of the label of {percent(found.share)} of the rows, and "
-                f"right, beside {percent(found.bound)} "
-                + ("of the gold rows: " if view.inputs.reference is not None else "at most: ")
-                + f"these rows of {label} are the easiest."
-                if label is not None
-                else "these are the easiest.",
+                f"right, beside {percent(found.bound)} {than}; these rows{of} are the easiest.",
                 METRIC,
                 "all",
                 found.share,

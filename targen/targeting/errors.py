@@ -197,7 +197,7 @@ def _need(view: View, exam: Exam, one: Pattern, has: Any) -> int:
         return 0
     wanted = max(inside, _share(has, ~own) * inside / outside if outside else inside)
     lacking = (min(1.0, wanted) - there) * int(own.sum())
-    return min(round(lacking), round(one.wrong / exam.gold.height * has.size))
+    return round(min(lacking, one.wrong / exam.gold.height * view.rows.height))
 
 
 def current(view: View, target: Target) -> float | None:
