@@ -28,9 +28,12 @@ def _text(variable: str, value: str) -> str:
 
 
 def _count(variable: str, value: str) -> int:
-    if not value.strip().isdecimal() or int(value) < 1:
-        raise TargenError(f"{variable} must be a whole number of at least 1, not {value!r}.")
-    return int(value)
+    digits = value.strip()
+    # No count has more; Python refuses to convert more than 4,300.
+    if not digits.isdecimal() or len(digits) > 12 or int(digits) < 1:
+        shown = repr(value) if len(value) <= 40 else f"{value[:40]!r}..."
+        raise TargenError(f"{variable} must be a whole number of at least 1, not {shown}.")
+    return int(digits)
 
 
 def _amount(variable: str, value: str) -> float:

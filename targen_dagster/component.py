@@ -19,7 +19,6 @@ from targen.settings import Settings, parsed, variable
 from targen.tasks.yamlfile import nearest
 
 _SECRET: Final = {one.name for one in fields(Settings) if not one.repr}
-_NAME_RULE: Final = "a task needs a name of lower-case letters, digits, `-` and `_`"
 _OWN: Final = {"tasks_dir", "recipes_dir", "data_dir", "key_prefix"}
 """Settings that have an attribute of their own."""
 
@@ -175,11 +174,11 @@ def _written(task: Mapping[str, Any], folder: Path) -> Path:
     from ruamel.yaml import YAML  # noqa: PLC0415 - not to list the component
 
     from targen.tables.storage import write_file  # noqa: PLC0415
-    from targen.tasks.recipe import NAME_PATTERN  # noqa: PLC0415
+    from targen.tasks.recipe import NAME_PATTERN, NAME_RULE  # noqa: PLC0415
 
     name = task.get("name")
     if not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
-        raise SpecError(f"{folder}/defs.yaml: task.name: {_NAME_RULE}")
+        raise SpecError(f"{folder}/defs.yaml: task.name: {NAME_RULE}")
     buffer = StringIO()
     YAML(typ="safe").dump(dict(task), buffer)
     content = buffer.getvalue().encode()

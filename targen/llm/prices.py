@@ -10,6 +10,7 @@ from typing import Any
 from targen.errors import SpecError
 from targen.hashing import canonical
 from targen.llm.types import Request
+from targen.reading import read_bytes
 from targen.settings import variable
 
 VARIABLE = variable("prices_file")
@@ -72,6 +73,9 @@ def price_of(model: str, endpoint: str) -> Price | None:
     return None
 
 
+_MOST_BYTES = 1_000_000
+
+
 @lru_cache(maxsize=4)
 def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
     from ruamel.yaml import YAML  # noqa: PLC0415 (not needed by the simulator)
@@ -80,7 +84,7 @@ def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
     place = path or "the built-in price file"
     try:
         text = (
-            Path(path).read_text("utf-8")
+            read_bytes(Path(path), _MOST_BYTES).decode("utf-8")
             if path
             else resources.files("targen.llm").joinpath("prices.yaml").read_text("utf-8")
         )
@@ -93,7 +97,7 @@ def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
                     raise ValueError(f"{name} of {entry['model']} is negative")
             if not 0 <= float(entry.get("cached") or 0) <= float(entry["prompt"]):
                 raise ValueError(f"cached of {entry['model']} must be from 0 to its prompt price")
-    except (OSError, YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, YAMLError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise SpecError(
             f"Prices cannot be read from {place}: {error!r}. It needs a list `models` of entries "
             "with model, prompt and completion (US dollars per million tokens)."

@@ -1,14 +1,12 @@
 """The rows with faults, as a table and as CSV."""
 
-import csv
-import io
 from typing import Final
 
 import polars as pl
 
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.quality.review import cell
+from targen.tables.spreadsheet import separated
 
 ROW, FAULTS, SUGGESTED = "row", "faults", "suggested_label"
 _SEPARATOR: Final = "; "
@@ -43,9 +41,5 @@ def table(inputs: ReportInputs, collector: MetricCollector) -> pl.DataFrame:
 
 def sheet(marked: pl.DataFrame) -> str:
     """Return the table as CSV, safe to open in a spreadsheet."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(marked.columns)
-    for values in marked.with_columns(pl.col(FAULTS).list.join(_SEPARATOR)).iter_rows():
-        writer.writerow(["" if value is None else cell(value) for value in values])
-    return buffer.getvalue()
+    rows = marked.with_columns(pl.col(FAULTS).list.join(_SEPARATOR)).iter_rows()
+    return separated(marked.columns, rows)

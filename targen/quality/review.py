@@ -1,7 +1,5 @@
 """Human review of finished rows: sampling, the sheet to fill in, and the stored verdicts."""
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ from targen.lineage.ids import reviewed_content
 from targen.quality import review_tools
 from targen.quality.review_strata import Row, strata, stratum_group
 from targen.tables.reviews import COLUMNS, SEPARATOR
+from targen.tables.spreadsheet import separated
 from targen.tables.storage import drafted
 from targen.tasks import import_files
 from targen.tasks.spec import TaskSpec
@@ -30,7 +29,6 @@ RIGHT, WRONG = "right", "wrong"
 SUSPICIOUS_SHARE: Final = 0.5
 """Share of a sample for rows whose labels or votes disagree."""
 SHOWN: Final = 10
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER: Final = re.compile(r"\d+(e\d+)?")
 """Hashes that a spreadsheet reads as numbers, such as 12e4567890123456: about one in 800."""
 _TRUE: Final = frozenset(
@@ -109,22 +107,17 @@ def _order(row: Row) -> str:
 
 def sheet(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]]) -> str:
     """Return a sample as CSV, safe to open in a spreadsheet."""
-    buffer = io.StringIO()
     columns = [*HEAD, *spec.fields, *TAIL]
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
+    lines = []
     for row in chosen:
         given = {**row, "task": spec.name, "verdict": "", "comment": ""}
         given |= {name: _hash_cell(row[name]) for name in ("instance_id", "content")}
-        writer.writerow([cell(given[name]) for name in columns])
-    return buffer.getvalue()
+        lines.append([_joined(given[name]) for name in columns])
+    return separated(columns, lines)
 
 
-def cell(value: Any) -> str:
-    """Return a value as a cell that no spreadsheet takes for a formula."""
-    text = SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else str(value)
-    text = text.replace("\x00", "")
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def _joined(value: Any) -> Any:
+    return SEPARATOR.join(str(one) for one in value) if isinstance(value, list) else value
 
 
 def _hash_cell(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 from xml.sax.saxutils import quoteattr
 
 from targen.errors import TargenError
+from targen.reading import read_bytes
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
@@ -134,7 +135,7 @@ def answers(path: Path) -> list[tuple[int, Cells]]:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path).decode("utf-8-sig")
         if path.suffix == ".jsonl":
             loaded: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:

@@ -1,7 +1,5 @@
 """Columns of finished rows in exports and releases, and their text formats."""
 
-import csv
-import io
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -11,6 +9,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.steps import label_dtype
+from targen.tables import spreadsheet
 from targen.tasks.spec import TaskSpec
 
 # Some readers also split lines at these characters, which JSON does not escape.
@@ -32,32 +31,9 @@ def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(f"{text.translate(_BREAKS)}\n" for text in texts).encode()
 
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of a cell that a spreadsheet takes for a formula (OWASP, CSV Injection)."""
-
-
 def separated(rows: pl.DataFrame, separator: str) -> bytes:
-    """Return rows as CSV or TSV in UTF-8, with a header.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front. Lists are
-    written as JSON.
-    """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
-    writer.writerow(rows.columns)
-    for values in rows.iter_rows():
-        writer.writerow([_cell(value) for value in values])
-    return buffer.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
-    if not isinstance(value, str):
-        return value
-    text = value.replace("\x00", "")
-    # Some programs skip white space before they look for a formula.
-    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
+    """Return rows as CSV or TSV in UTF-8, with a header, safe to open in a spreadsheet."""
+    return spreadsheet.separated(rows.columns, rows.iter_rows(), separator).encode()
 
 
 LABELS = ("label", "intended_label", "annotated_label", "corrected_label", "verdict")

@@ -10,6 +10,7 @@ from typing import Final
 import zstandard
 
 from targen.errors import TableError
+from targen.reading import MOST_BYTES, read_bytes, too_large
 from targen.tasks.yamlfile import nearest
 
 KINDS: Final = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
@@ -73,14 +74,15 @@ def content(path: Path) -> bytes:
         TableError: the compressed file is damaged.
         OSError: the file cannot be read.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path)
     suffix = path.suffix.lower()
     try:
         if suffix == ".gz":
-            return gzip.decompress(raw)
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as file:
+                return _bounded(path, file.read(MOST_BYTES + 1))
         if suffix == ".zst":
             with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                return _whole(stream, raw)
+                return _bounded(path, _whole(stream, raw))
     except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
         called = "gzip" if suffix == ".gz" else "Zstandard"
         raise TableError(
@@ -89,11 +91,17 @@ def content(path: Path) -> bytes:
     return raw
 
 
+def _bounded(path: Path, read: bytes) -> bytes:
+    if len(read) > MOST_BYTES:
+        raise too_large(path, MOST_BYTES)
+    return read
+
+
 def _whole(stream: zstandard.ZstdDecompressionReader, raw: bytes) -> bytes:
     """Return everything in a stream; the library ends silently where a frame is cut off."""
     size = zstandard.frame_content_size(raw)
-    read = stream.read()
-    if size > len(read):
+    read = stream.read(MOST_BYTES + 1)
+    if min(size, MOST_BYTES) > len(read):
         raise zstandard.ZstdError("the file is incomplete")
     return bytes(read)
 

@@ -9,7 +9,7 @@ from targen.tasks import checks, file_content, import_files, imports
 from targen.tasks.imports import Mapped
 from targen.tasks.sections import Example, Part, Vocabulary
 from targen.tasks.spec import TaskSpec
-from targen.tasks.yamlfile import Loc, YamlFile, validate
+from targen.tasks.yamlfile import Loc, YamlFile, shortened, validate
 
 Row = dict[str, Any]
 
@@ -20,7 +20,12 @@ TEXT: Final = ".txt"
 def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
     """Return the path of a file that a task names, which must be in the task's folder."""
     folder = file.path.parent.resolve()
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+        path.is_file()
+    except (OSError, RuntimeError, ValueError):
+        # Too long, a circle of links, or a NUL in it.
+        raise SpecError(f"{file.where(loc)}: {shortened(repr(name))} is no file name") from None
     if not path.is_relative_to(folder):
         raise SpecError(f"{file.where(loc)}: '{name}' leaves the folder of the tasks")
     return path

@@ -15,7 +15,15 @@ from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
 from targen.tasks.endpoints import load_endpoints
 from targen.tasks.profiles import Profile
-from targen.tasks.recipe import NAME_PATTERN, READERS, Recipe, StepChoice, Steps, with_overrides
+from targen.tasks.recipe import (
+    NAME_PATTERN,
+    NAME_RULE,
+    READERS,
+    Recipe,
+    StepChoice,
+    Steps,
+    with_overrides,
+)
 from targen.tasks.registry import operators, resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
@@ -121,6 +129,10 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
         name = file.data.get("name")
         if not isinstance(name, str):
             broken[path.stem] = f"{file.where(('name',))}: a task needs a `name` that is text"
+            continue
+        if not re.fullmatch(NAME_PATTERN, name):
+            # It becomes part of file names, also in tasks that extend this one.
+            broken[path.stem] = f"{file.where(('name',))}: {NAME_RULE}"
             continue
         first = files.setdefault(name, file)
         if first is not file:

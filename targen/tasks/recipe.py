@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from targen.steps import RECIPE_STEP
 
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+NAME_RULE: Final = "a task needs a name of lower-case letters, digits, `-` and `_`"
 
 
 READERS: Final = "readers"

@@ -8,6 +8,7 @@ import polars as pl
 
 from targen.errors import TableError
 from targen.hashing import sha256_of
+from targen.reading import read_bytes
 from targen.steps import FIELD_DTYPES
 from targen.tasks import file_content, import_files, imports
 from targen.tasks.imports import Mapped
@@ -145,7 +146,7 @@ def identity(spec: "TaskSpec") -> dict[str, Any]:
 
 def _digest(path: Path) -> str:
     try:
-        return sha256_of(path.read_bytes())
+        return sha256_of(read_bytes(path))
     except OSError:
         # Reading the file raises an error with a message.
         return "unreadable"

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from targen.errors import SpecError
+from targen.reading import read_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[str | int, ...]
@@ -31,10 +32,30 @@ _DUPLICATE = re.compile(r'found duplicate key "?([^"\n]*?)"? with value')
 _LOOK = ". Check the indentation and the colons of this line and the one before"
 
 
+_MOST_BYTES = 1_000_000
+_MOST_DEPTH = 40
+_MOST_NODES = 200_000
+"""Bounds of a file: its size, and the depth and number of its values with all aliases resolved."""
+_SHOWN = 80
+
+
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Any:
-    """Parse a text; cached, because every step of a run reads all task files."""
-    return YAML(typ="rt", pure=True).load(text)
+    """Parse a text; cached, because every step of a run reads all task files.
+
+    Raises:
+        YAMLError: it is not YAML.
+        ValueError: a value cannot be read, such as a number with 5,000 digits.
+    """
+    if len(text) > _MOST_BYTES:
+        raise ValueError(f"it has more than {_MOST_BYTES:,} characters")
+    try:
+        return YAML(typ="rt", pure=True).load(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+_TOO_DEEP = f"values are nested more than {_MOST_DEPTH} deep"
 
 
 class YamlFile:
@@ -52,7 +73,10 @@ class YamlFile:
         """Parse `text`, or the file if it is None."""
         self.path = path
         try:
-            parsed = _parsed(path.read_text(encoding="utf-8") if text is None else text)
+            if text is None:
+                text = read_bytes(path, _MOST_BYTES).decode("utf-8")
+            parsed = _parsed(text)
+            data = _plain(parsed)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
@@ -64,12 +88,16 @@ class YamlFile:
                     f"{path}{line}: the key '{twice[1]}' occurs twice; remove or rename one"
                 ) from error
             raise SpecError(f"{path}{line}: not valid YAML: {problem}{advice}") from error
-        except (OSError, UnicodeDecodeError, YAMLError) as error:
-            raise SpecError(f"{path}: cannot be read as YAML: {error}") from error
+        except OSError as error:
+            raise SpecError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except (ValueError, TypeError, AttributeError, YAMLError) as error:
+            # The library raises the latter two for keys and tags that it cannot read.
+            problem = shortened(str(error).partition("\n")[0])
+            raise SpecError(f"{path}: cannot be read as YAML: {problem}") from None
         if not isinstance(parsed, dict):
             raise SpecError(f"{path}:1: expected a mapping of keys, found {_kind(parsed)}")
         self._parsed: Any = parsed
-        self.data: dict[str, Any] = _plain(parsed)
+        self.data: dict[str, Any] = data
 
     @classmethod
     def of(cls, name: str, data: Mapping[str, Any]) -> "YamlFile":
@@ -103,11 +131,27 @@ class YamlFile:
         return f"{start}: {key}" if key else start
 
 
-def _plain(node: Any) -> Any:
+def shortened(text: str) -> str:
+    """Return a text that is short enough to be quoted in a message."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _plain(node: Any, counted: list[int] | None = None, depth: int = 0) -> Any:
+    """Return a value of the parser as Python's own.
+
+    Raises:
+        ValueError: it is too deep, or it is too large with its aliases resolved.
+    """
+    counted = [0] if counted is None else counted
+    counted[0] += 1
+    if depth > _MOST_DEPTH:
+        raise ValueError(_TOO_DEEP)
+    if counted[0] > _MOST_NODES:
+        raise ValueError(f"with its aliases it has more than {_MOST_NODES:,} values")
     if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
+        return {key: _plain(value, counted, depth + 1) for key, value in node.items()}
     if isinstance(node, list):
-        return [_plain(item) for item in node]
+        return [_plain(item, counted, depth + 1) for item in node]
     if isinstance(node, bool):
         return bool(node)
     for kind in (int, float, str):
@@ -149,7 +193,7 @@ def _quoted(value: object) -> str:
     if value is None:
         return 'write "null" in quotes, or a name before the colon'
     text = str(value).lower() if isinstance(value, bool) else str(value)
-    return f"quote it: '{text}'"
+    return f"quote it: '{shortened(text)}'"
 
 
 def validate(model: type[Model], data: Any, file: YamlFile) -> Model:
@@ -208,7 +252,7 @@ def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
         return f"{where}: this required key is missing"
     if kind == "literal_error":
         expected = [word.strip(" '") for word in _expected(item)]
-        return f"{where}: '{found}' is not valid here; {nearest(found, expected)}"
+        return f"{where}: '{shortened(str(found))}' is not valid here; {nearest(found, expected)}"
     if kind in ("dict_type", "model_type", "list_type"):
         expected_kind = "a list" if kind == "list_type" else "keys with values below it"
         return f"{where}: expected {expected_kind}, found {_kind(found)}"
@@ -216,7 +260,7 @@ def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
         hint = f"; {_quoted(found)}" if isinstance(found, int | float) else ""
         return f"{where}: expected text, found {_kind(found)}{hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
-    shown = f" (found {found!r})" if isinstance(found, int | float | str) else ""
+    shown = f" (found {shortened(repr(found))})" if isinstance(found, int | float | str) else ""
     return f"{where}: {message[:1].lower()}{message[1:]}{shown if kind != 'value_error' else ''}"
 
 
