@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -172,6 +173,8 @@ def _json(path: Path) -> Rows:
         raise TableError(f"{path} is not valid JSON: {error}.") from None
     except RecursionError:
         raise TableError(f"{path} is not valid JSON: it is nested too deeply.") from None
+    except ValueError:
+        raise TableError(f"{path} {_DIGITS}.") from None
     except _TwiceError as error:
         raise TableError(f"{path}: two values for {str(error)!r}. Remove one of them.") from None
     rows = found
@@ -223,8 +226,14 @@ def _parsed(text: str, where: str, remedy: str) -> Any:
         return json.loads(text, object_pairs_hook=_once)
     except _TwiceError as error:
         raise TableError(f"{where}: two values for {str(error)!r}. Remove one of them.") from None
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TableError(f"{where} is not valid JSON: {error}. {remedy}") from None
+    except ValueError:
+        raise TableError(f"{where} {_DIGITS}.") from None
+
+
+_DIGITS: Final = "has a number of more than 4,300 digits; write it in quotes, as text"
+"""Python converts no longer ones."""
 
 
 class _TwiceError(Exception):
@@ -234,8 +243,8 @@ class _TwiceError(Exception):
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _TwiceError(next(name for name in names if names.count(name) > 1))
+        counts = Counter(name for name, _ in pairs)
+        raise _TwiceError(next(name for name, count in counts.items() if count > 1))
     return made
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import RoundTripScanner
 
 from targen.errors import SpecError
 from targen.reading import read_bytes
@@ -49,10 +50,28 @@ def _parsed(text: str) -> Any:
     """
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES:,} characters")
+    yaml = YAML(typ="rt", pure=True)
+    yaml.Scanner = _Scanner
     try:
-        return YAML(typ="rt", pure=True).load(text)
+        return yaml.load(text)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+
+
+class _Scanner(RoundTripScanner):
+    """Ends at the bound on the depth: each level makes the next token more expensive."""
+
+    def fetch_flow_collection_start(self, token: Any, to_push: str) -> None:
+        """Begin a list in brackets or a mapping in braces."""
+        if len(self.flow_context) > _MOST_DEPTH:
+            raise ValueError(_TOO_DEEP)
+        super().fetch_flow_collection_start(token, to_push)
+
+    def add_indent(self, column: int) -> bool:
+        """Begin an indented list or mapping."""
+        if len(self.indents) > 2 * _MOST_DEPTH:
+            raise ValueError(_TOO_DEEP)
+        return bool(super().add_indent(column))
 
 
 _TOO_DEEP = f"values are nested more than {_MOST_DEPTH} deep"
