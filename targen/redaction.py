@@ -49,14 +49,17 @@ _NAMED = {
 _TWO = "[2-7][0-9a-f]"
 _ESCAPE = re.compile(
     rf"\\+(?:u00(?P<json>{_TWO})|u\{{0{{0,6}}(?P<brace>{_TWO})\}}|x(?P<c>{_TWO})"
-    r"|(?P<octal>0?(?:1[0-7][0-7]|[4-7][0-7])(?![0-7])))?"
+    r"|(?P<octal>0?(?:1[0-7][0-7]|[4-7][0-7])(?![0-7]))"
+    r"|[rntfv]|u00(?:[01][0-9a-f]|7f|ad)|x[01][0-9a-f]|u200[b-f]|u206[0-4]|ufeff)?"
     rf"|%(?:25)*(?P<url>{_TWO})|=(?P<printable>{_TWO})"
     rf"|&(?:amp;)*(?:#(?:x0{{0,6}}(?P<hex>{_TWO})|0{{0,6}}(?P<dec>1[01][0-9]|12[0-6]|[3-9][0-9]))"
     r"|(?P<named>[a-z]{2,8}));"
     r"|[\s\x00-\x1f\x7f\xad\u200b-\u200f\u2060-\u2064\ufeff]+",
     re.IGNORECASE,
 )
-_OPENINGS = re.compile(rf"\\(?:u00|u\{{|x{_TWO}|[0-7]{{2}})|%{_TWO}|={_TWO}|&[#a-z]", re.IGNORECASE)
+_OPENINGS = re.compile(
+    rf"\\(?:u00|u20|ufeff|u\{{|x[0-7]|[0-7]{{2}})|%{_TWO}|={_TWO}|&[#a-z]", re.IGNORECASE
+)
 _HIDDEN = str.maketrans("", "", "\0\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\\")
 
 _KNOWN: dict[str, str] = {}
@@ -126,7 +129,8 @@ def _layers(text: str) -> list[str]:
     """Return a text as it is, and decoded as often as it can be."""
     if _OPENINGS.search(text) is None:
         # One quick search clears most texts.
-        return [text, "".join(text.translate(_HIDDEN).split())]
+        quick = text.replace("\\n", "").replace("\\r", "").replace("\\t", "")
+        return [text, "".join(quick.translate(_HIDDEN).split())]
     layers = [text]
     for _ in range(_ROUNDS):
         layers.append(_unescaped(layers[-1])[0])
