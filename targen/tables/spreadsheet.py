@@ -12,7 +12,7 @@ a spreadsheet that expects another separator would begin a cell."""
 
 
 def separated(columns: Sequence[str], rows: Iterable[Sequence[Any]], separator: str = ",") -> str:
-    """Return a header and rows; every cell is quoted, except that None is an empty one."""
+    """Return a header and rows; every cell is quoted, unless it is empty."""
     lines = [columns, *rows]
     return "".join(f"{separator.join(map(_quoted, line))}\n" for line in lines)
 
@@ -31,6 +31,6 @@ def cell(value: Any) -> str:
 
 
 def _quoted(value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return ""
     return '"' + cell(value).replace('"', '""') + '"'

@@ -85,16 +85,6 @@ def test_shares_fill_up():
     assert review.shares({}, 5) == {}
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a", "\tx", "=cmd|' /C calc'!A0"])
-def test_no_cell_is_a_formula(text):
-    assert review.cell(text) == f"'{text}"
-
-
-def test_cells_keep_everything_else():
-    assert review.cell('a "quoted", text\nof two lines') == 'a "quoted", text\nof two lines'
-    assert review.cell(["a", "b"]) == "a;b" and review.cell("a\x00b") == "ab"
-
-
 def test_verdicts_come_back(spec, tmp_path):
     table = corrected(spec)
     says = {0: "RIGHT", 1: "wrong", 2: "glad", 3: "sad", 4: " "}

@@ -62,5 +62,6 @@ def test_no_cell_is_a_formula_and_lists_stay_readable() -> None:
         assert read[0] == ["text", "number", "parts"] and len(read) == len(texts) + 1
         for text, row in zip(texts, read[1:], strict=True):
             assert not row[0].lstrip().startswith(("=", "+", "-", "@"))
-            assert row[0].removeprefix("'") == (text or "")
+            kept = (text or "").replace("\t", " ").replace("\n", " ")
+            assert row[0].replace("'", "") == kept
             assert row[1] == "-1" and json.loads(row[2]) == ["=a", 'b"']
