@@ -106,8 +106,8 @@ CASES: dict[str, tuple[Any, tuple[int, ...]]] = {
     "few texts": (_alone(duplicates, popular), (100, 300)),
     "V-information": (_alone(difficulty, _labeled), (100, 272)),
     "V-information, weak": (_alone(difficulty, _weak), (272,)),
-    "utility": (_utility, (272,)),
-    "shortcut": (_alone(shortcuts, _labeled), (100,)),
+    "utility": (_utility, (100, 272)),
+    "shortcut": (_alone(shortcuts, _labeled), (100, 272)),
 }
 """Case -> function from a number of rows to figures, and the numbers of rows."""
 

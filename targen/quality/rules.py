@@ -29,6 +29,7 @@ class Rule:
         weight: harm in comparison with other findings of equal level.
         more: further words for the sentence, from the details of the report.
         doubtful: whether the finding is only a note, since other evidence is absent.
+        contested: whether the finding is at most a warning, since other evidence contradicts it.
     """
 
     metric: str
@@ -41,6 +42,7 @@ class Rule:
     weight: float = 1.0
     more: Callable[[MetricCollector, Measure], Mapping[str, str]] | None = None
     doubtful: Callable[[MetricCollector, Measure], bool] | None = None
+    contested: Callable[[MetricCollector, Measure], bool] | None = None
 
 
 DANGLING: Final = 0.1
@@ -48,6 +50,9 @@ DANGLING: Final = 0.1
 cut at random do in about a third of the cases in English."""
 PLANTED: Final = (0.5, 0.02)
 """Least share of one label's rows, and greatest share of the other rows, with a planted word."""
+CONFIRMED: Final = 0.8
+"""Share of the suspect labels that the blind annotator gives as well, from which the classifier's
+doubt is contested."""
 OVER: Final = 2.0
 """Times the reference's share from which a share counts as more."""
 
@@ -99,6 +104,18 @@ def _unreliable(collector: MetricCollector, measure: Measure) -> bool:
     return _reviewed(collector, measure) or (several and planted)
 
 
+def _confirmed(collector: MetricCollector, _: Measure) -> bool:
+    """Return whether a reader who did not see the labels gives most of the suspect ones as well."""
+    read = collector.details.get("suspects_read", {"rows": 0, "confirmed": 0})
+    return bool(read["rows"]) and read["confirmed"] >= CONFIRMED * read["rows"]
+
+
+def _reading(collector: MetricCollector, _: Measure) -> Mapping[str, str]:
+    read = collector.details.get("suspects_read", {"rows": 0, "confirmed": 0})
+    words = f" The blind annotator agrees with {read['confirmed']} of {read['rows']} of them."
+    return {"reading": words if read["rows"] else ""}
+
+
 def _reviewed(collector: MetricCollector, measure: Measure) -> bool:
     """Return whether a human review excludes this many wrong labels."""
     review = collector.get("label_noise", "reviewed")
@@ -113,7 +130,7 @@ def _complete(collector: MetricCollector, measure: Measure) -> bool:
 RULES: Final = (
     Rule("label_suspects", 0.02, 0.04, 0.1,
          "About {share} of the labels are suspect, so wrong or hard: a classifier trained on the "
-         "other rows contradicts them.", 3, True, 3.0, doubtful=_unreliable),
+         "other rows contradicts them.{reading}", 3, True, 3.0, _reading, _unreliable, _confirmed),
     Rule("contradictory_duplicates", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),
@@ -207,6 +224,8 @@ def from_shares(collector: MetricCollector) -> list[tuple[str, str, str, float]]
             assert level is not None
             if rule.doubtful is not None and rule.doubtful(collector, worst):
                 level = "note"
+            elif level == "bad" and rule.contested is not None:
+                level = "warn" if rule.contested(collector, worst) else level
             harm = rule.weight * (worst.value or 0)
             found.append((level, sentence(rule, worst, collector), rule.metric, harm))
     return found

@@ -171,6 +171,12 @@ def _suspects(inputs: ReportInputs, collector: MetricCollector) -> None:
     collector.add(proportion("label_suspects", "all", count, flags.size, share))
     margins = margin(held.probability, held.labels)
     suspect = np.flatnonzero(flags)
+    if "annotated_label" in inputs.rows.columns:
+        read = inputs.rows[held.rows[suspect]].filter(pl.col("annotated_label").is_not_null())
+        collector.details["suspects_read"] = {
+            "rows": read.height,
+            "confirmed": int((read["annotated_label"] == read["label"]).sum()),
+        }
     ranked = suspect[np.argsort(margins[suspect], kind="stable")]
     collector.shared["suspects"] = [
         (int(held.rows[i]), held.names(int(i)), float(margins[i])) for i in ranked

@@ -76,3 +76,19 @@ def test_labels_are_not_suspect_because_of_a_planted_word(cue, parts, level):
     collector.add(*(Measure("shortcut", 0.1, 600, part) for part in parts))
     collector.details["cues"] = [cue]
     assert [found[0] for found in rules.from_shares(collector)] == [level]
+
+
+@pytest.mark.parametrize(
+    ("read", "level", "words"),
+    [
+        ({"rows": 50, "confirmed": 45}, "warn", "agrees with 45 of 50 of them"),
+        ({"rows": 50, "confirmed": 30}, "bad", "agrees with 30 of 50 of them"),
+        ({"rows": 0, "confirmed": 0}, "bad", "contradicts them."),
+    ],
+)
+def test_labels_that_a_blind_reader_confirms_are_only_a_warning(read, level, words):
+    collector = MetricCollector(details={"suspects_read": read})
+    collector.add(Measure("label_suspects", 0.15, 600))
+    ((found, sentence, _, _),) = rules.from_shares(collector)
+    assert found == level
+    assert sentence.endswith(f"{words}." if read["rows"] else words)
