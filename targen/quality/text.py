@@ -41,11 +41,6 @@ def sample(frame: pl.DataFrame, size: int) -> pl.DataFrame:
     return frame[np.sort(chosen)]
 
 
-def sample_size(most: int, rows: pl.DataFrame, reference: pl.DataFrame | None) -> int:
-    """Return the number of rows to sample, at most `most`, that both frames can provide."""
-    return min(most, rows.height, most if reference is None else reference.height)
-
-
 def segments(frame: pl.DataFrame, fields: Sequence[str]) -> pl.DataFrame:
     """Return one row per text: `row` (number in `frame`), `rank` (of the field), `text`.
 
