@@ -267,7 +267,7 @@ class Pages:
             if self._anchors:
                 place = places[context.index]
                 drawn = anchors(spec.edition, context.context_id, place, spec.language)
-                item["anchors"] = list(drawn.values())
+                item["anchors"] = drawn
             places[context.index] += 1
             shown["items"].append(item)
         return seed_request(
