@@ -93,7 +93,7 @@ def test_content_passes(task: str, field: str, text: Any) -> None:
             "body",
             "I cannot print. There is damage that goes on while the ticket is being written.",
         ),
-        ("ticket_urgency", "body", "The message, two to five sentences, in the words of the customer."),
+        ("ticket_urgency", "body", "Two to five sentences, in the words of the customer."),
         ("ticket_urgency", "subject", "Write a subject line of at most ten words"),
         ("copa", "premise", "Choice of Plausible Alternatives"),
         ("sentiment", "review", "the review in the first person, as the customer"),
