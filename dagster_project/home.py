@@ -3,10 +3,13 @@
 Run as a module, it prepares the folder and prints its path.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +45,8 @@ def prepare() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         settings = home / "dagster.yaml"
         if (home / _READY).exists() and not _outdated(settings):
+            if not os.access(home, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return home
         with _locked(home / ".targen-lock"):
             if _outdated(settings):
@@ -55,6 +60,37 @@ def prepare() -> Path:
             "permission, or set DAGSTER_HOME to another folder."
         ) from error
     return home
+
+
+def lost(error: BaseException) -> str | None:
+    """Return what to do about an error that came from the machine and not from this program.
+
+    Args:
+        error: what ended a run; its causes are searched, too.
+
+    Returns:
+        One message if the process had no memory or no files to open, or if Dagster's databases are
+        gone or cannot be written. None for other errors.
+    """
+    home = os.environ.get("DAGSTER_HOME", "")
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, MemoryError):
+            return "Out of memory. Run fewer tasks at once, or give the process more memory."
+        if isinstance(found, OSError) and found.errno in (errno.EMFILE, errno.ENFILE):
+            return "Too many open files. Raise the limit of this shell, such as: ulimit -n 4096"
+        # SQLAlchemy's error has SQLite's as its cause.
+        if isinstance(found, sqlite3.OperationalError) and _GONE.search(str(found)):
+            return (
+                f"Dagster's databases in DAGSTER_HOME {home} cannot be used: {found}. Check that "
+                "the folder exists, is writable and has room, and run again; what was paid for is "
+                "stored."
+            )
+        found = found.__cause__ or found.__context__
+    return None
+
+
+_GONE = re.compile(r"readonly database|unable to open|no such table|disk I/O error|is full")
 
 
 def _outdated(settings: Path) -> bool:

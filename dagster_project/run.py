@@ -68,6 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _fail(failure.INTERRUPTED)
         return INTERRUPTED_STATUS
+    except Exception as error:
+        if message := home.lost(error):
+            return _fail(message)
+        raise
 
 
 def _command(options: argparse.Namespace) -> int:

@@ -1,6 +1,8 @@
 """DAGSTER_HOME is made ready once, also by several processes at once."""
 
+import errno
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -39,4 +41,42 @@ def test_a_home_that_cannot_be_made_is_one_error(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "file"))
     with pytest.raises(TargenError, match="Cannot write in DAGSTER_HOME"):
+        home.prepare()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n 4096"),
+        (OSError(errno.ENFILE, "Too many open files"), "ulimit -n 4096"),
+        (MemoryError(), "Out of memory"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "/some/home cannot"),
+        (sqlite3.OperationalError("unable to open database file"), "exists, is writable"),
+        (sqlite3.OperationalError("no such table: runs"), "run again"),
+    ],
+)
+def test_trouble_of_the_machine_is_one_message(
+    error: Exception, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "/some/home")
+    outer = RuntimeError("while handling an event")
+    outer.__cause__ = error
+    for one in (error, outer):
+        assert message in str(home.lost(one))
+
+
+def test_other_errors_keep_their_trace() -> None:
+    for error in (ValueError("x"), OSError(errno.ENOENT, "x"), sqlite3.OperationalError("syntax")):
+        assert home.lost(error) is None
+
+
+def test_a_home_that_became_read_only_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (tmp_path / ".targen-ready").touch()
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    # The administrator, who runs some tests, may write everywhere.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(TargenError, match="Cannot write in DAGSTER_HOME .*Permission denied"):
         home.prepare()

@@ -115,7 +115,11 @@ MISTAKES = {
         ["gates.0.atleast", "did you mean 'at_least'?"],
     ),
     "yaml that does not parse": ("title: Mood", "title: [Mood", ["mood.yaml:", "not valid YAML"]),
-    "a name that is not allowed": ("name: mood", "name: Mood!", ["mood.yaml:1: name", "lower-case letters"]),
+    "a name that is not allowed": (
+        "name: mood",
+        "name: Mood!",
+        ["mood.yaml:1: name", "lower-case"],
+    ),
     "rows below one": ("rows: 8", "rows: 0", ["mood.yaml:4: rows", "greater than or equal to 1"]),
     "rows that are text": ("rows: 8", "rows: many", ["mood.yaml:4: rows", "'many'"]),
     "an unknown key": ("rows: 8", "row: 8", ["mood.yaml:4: row", "did you mean 'rows'?"]),
