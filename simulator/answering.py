@@ -14,11 +14,11 @@ from typing import Any, Final
 
 from simulator.composer import Composer
 from simulator.contrast import edited
-from simulator.errors import NONE, ErrorRates, near_duplicate, spoil
+from simulator.errors import NONE, ErrorRates, misread, mistaken, near_duplicate, spoil
 from simulator.grammar import ContextAsk, Fields, Grammar, SeedAsk, Slot
 from simulator.grammars import GRAMMARS
 from simulator.habits import NO_HABITS, Habits, demanded, shaper
-from simulator.judging import judgments
+from simulator.judging import ENTITIES, judgments
 from simulator.prompt import Prompt
 from simulator.truth import score, truth, truths
 from targen.hashing import rng
@@ -166,6 +166,8 @@ def _conform(value: object, schema: Mapping[str, Any]) -> Any:
     kind = schema.get("type")
     if kind == "array":
         return value if isinstance(value, list) else [str(value)]
+    if isinstance(value, bool | float) or value is None:
+        return value
     if kind == "integer":
         return value if isinstance(value, int) else int(str(value)) if str(value).isdigit() else 0
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -376,22 +378,31 @@ def _write(
             place = _seeded(grammar, slot, rng) if seedless else slot
             labels = list(grammar.labels) or _given_choices(place) or [place.answer or ""]
             meant = _meant(grammar, place, label, labels, known, wrong, rng)
+            listed = ENTITIES in names
             if place.several is not None:
-                place = replace(place, several=_features(grammar, place, wrong, rng))
+                place = replace(place, several=_features(grammar, place, wrong and not listed, rng))
             row = None
             fixed = {n: v for n, v in place.given.items() if n in fields}
             candidates = map(shape, islice(grammar.instances(place, meant, rng), _TRIES))
             for candidate in filter(None, candidates):
-                row = {**fixed, **{n: v for n, v in candidate.items() if n in fields}}
+                row = {
+                    **fixed,
+                    **{n: v for n, v in candidate.items() if n in fields or n == ENTITIES},
+                }
                 if slot.answer is None and "answer" in candidate:
                     # A question that brings its own options brings its answer too.
                     meant, labels = candidate["answer"], _options(candidate)
-                if place.several is not None:
+                if listed:
+                    # What a text names is plain to see; it needs no hash.
+                    right = True
+                elif place.several is not None:
                     right = truths(row, labels) == list(place.several)
                 else:
                     right = truth(row, labels) == meant
                 if right:
                     break
+            if row is not None and listed and wrong:
+                row[ENTITIES] = misread(row[ENTITIES], list(grammar.labels), rng)
             if row is not None:
                 if wrong and not grammar.labels and not _given_choices(place):
                     meant = rng.choice([one for one in labels if one != meant] or labels)
@@ -419,7 +430,8 @@ def _meant(
     if grammar.labels:
         meant = grammar.understood(label, slot.constraint) if known else rng.choice(labels)
     others = [one for one in labels if one != meant]
-    return rng.choice(others) if wrong and others and slot.several is None else meant
+    spoiled = wrong and others and slot.several is None
+    return mistaken(meant, labels, rng) if spoiled else meant
 
 
 def _features(grammar: Grammar, slot: Slot, wrong: bool, rng: Random) -> tuple[str, ...]:
@@ -471,7 +483,8 @@ def _compose(
     # Without the label's meaning, the first candidate has to do.
     known = slot.constraint or slot.answer or not label or prompt.block.get("examples")
     tries = _TRIES_COMPOSED if known else 1
-    candidates = map(shape, islice(composer.instances(slot, names, rng), tries))
+    texts = [name for name in names if name != ENTITIES]
+    candidates = map(shape, islice(composer.instances(slot, texts, rng), tries))
     for candidate in filter(None, candidates):
         place = score({**fixed, **candidate}, meant)
         distance = 1 - place if wrong else place
@@ -481,6 +494,11 @@ def _compose(
             break
     if "answer" in names and slot.answer is None:
         row = row | _with_answer(prompt, row, composer, wrong=wrong, rng=rng)
+    if ENTITIES in names:
+        one = (_item_schema(prompt).get(ENTITIES) or {}).get("items") or {}
+        types = ((one.get("properties") or {}).get("type") or {}).get("enum") or ()
+        listed: list[Any] = list(composer.entities(row, tuple(types)))
+        row = {**row, ENTITIES: misread(listed, types, rng) if wrong else listed}
     return dict(row), composer.rationale(row, label, rng)
 
 

@@ -8,10 +8,11 @@ broken product. This module must not name any task, field or label.
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 from random import Random
 from typing import Any, Final
 
-from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot
+from simulator.grammar import ContextAsk, Fields, SeedAsk, Slot, placeholder_entities
 from simulator.prompt import Prompt
 from simulator.templates import Phrasebook
 from simulator.words import capital
@@ -176,11 +177,23 @@ class Composer:
         if slot.way:
             planned.append(" ".join(slot.way.split()[:_WAY]))
         plan = "; ".join(text.rstrip(".") for text in dict.fromkeys(planned))
+        schemas = self._schemas()
         while True:
             mark = _mark(rng)
             yield {
-                name: self._placeholder(name, fields.get(name), mark, plan, rng) for name in names
+                name: self._placeholder(name, fields.get(name), mark, plan, rng)
+                if (value := _value(fields.get(name), schemas.get(name) or {}, rng)) is None
+                else value
+                for name in names
             }
+
+    def _schemas(self) -> Mapping[str, Any]:
+        """Return field -> its schema in an item of the answer; empty without a schema."""
+        for one in (self._prompt.schema.get("properties") or {}).values():
+            found = (one.get("items") or {}).get("properties")
+            if isinstance(found, dict):
+                return found
+        return {}
 
     def _placeholder(self, name: str, field: object, mark: int, plan: str, rng: Random) -> str:
         """Return a text that says that it is a placeholder.
@@ -210,12 +223,37 @@ class Composer:
         said = f"{PLACEHOLDER} {mark} of the {readable}, with random words: {', '.join(words)}."
         return f"{said} The plan was: {plan}." if plan else said
 
+    def entities(self, row: Mapping[str, Any], types: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return entities of a placeholder; see `placeholder_entities`."""
+        return placeholder_entities(row, types)
+
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Return the reason for a label."""
         texts = [str(v) for v in row.values() if isinstance(v, str) and len(v) > 20]
         shown = rng.choice(texts)[:90] if texts else "the row"
         how = rng.choice(("points to", "speaks for", "is best explained by"))
         return f"Among other things, the row says: “{shown}”. That {how} the label {label}."
+
+
+def _value(field: object, schema: Mapping[str, Any], rng: Random) -> Any:
+    """Return a number, a flag or a date within the bounds that the prompt names; else None."""
+    said = field if isinstance(field, dict) else {}
+    kinds = schema.get("type")
+    kind = next((one for one in kinds if one != "null"), "") if isinstance(kinds, list) else kinds
+    if kind == "boolean":
+        return rng.random() < 0.5
+    if kind in ("integer", "number"):
+        low = said.get("at_least", 0)
+        high = said.get("at_most", low + 9)
+        if kind == "integer":
+            return rng.randint(int(low), int(high))
+        return round(low + (high - low) * rng.random(), 2)
+    if schema.get("format") == "date":
+        first = date.fromisoformat(said.get("at_least", "2025-01-01"))
+        last = date.fromisoformat(said.get("at_most", "2025-12-31"))
+        days = max(0, (last - first).days)
+        return (first + timedelta(days=rng.randint(0, days))).isoformat()
+    return None
 
 
 def _bare(phrase: str) -> str:

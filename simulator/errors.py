@@ -1,7 +1,7 @@
 """The errors that the simulator makes on purpose, and how often."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from random import Random
@@ -52,6 +52,40 @@ def spoil(answer: str, rng: Random) -> tuple[str, str]:
         # A list instead of a string.
         return answer.replace('":"', '":["', 1).replace('","', '"],"', 1), "stop"
     return f"[{answer}, ]", "stop"
+
+
+_GRADED: Final = re.compile(r"\d+\D")
+_ONE_STEP: Final = 0.8
+
+
+def mistaken(right: str, labels: Sequence[str], rng: Random) -> str:
+    """Return a wrong label; of graded labels, such as `2 stars`, it is mostly a neighbor."""
+    others = [one for one in labels if one != right]
+    if _GRADED.match(right) and all(map(_GRADED.match, labels)) and rng.random() < _ONE_STEP:
+        grades = {one: int(re.match(r"\d+", one).group()) for one in labels}  # type: ignore[union-attr]
+        nearest = min(abs(grades[one] - grades[right]) for one in others)
+        others = [one for one in others if abs(grades[one] - grades[right]) == nearest]
+    return rng.choice(others)
+
+
+def misread(
+    entities: Sequence[Mapping[str, str]], types: Sequence[str], rng: Random
+) -> list[Mapping[str, str]]:
+    """Return a list of entities with one error: one is missing, or has another type or a part."""
+    found = list(entities)
+    if not found:
+        return found
+    at = rng.randrange(len(found))
+    one, others = found[at], [kind for kind in types if kind != found[at]["type"]]
+    words = one["text"].split()
+    how = rng.randrange(3)
+    if how == 0 and others:
+        found[at] = {"text": one["text"], "type": rng.choice(others)}
+    elif how == 1 and len(words) > 1:
+        found[at] = {"text": words[0], "type": one["type"]}
+    else:
+        del found[at]
+    return found
 
 
 # A port is also a city: it is replaced by another port, which both lexicons contain.

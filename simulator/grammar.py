@@ -81,6 +81,19 @@ class Slot:
     constraint: str = ""
 
 
+def placeholder_entities(row: Mapping[str, Any], types: tuple[str, ...]) -> list[dict[str, str]]:
+    """Return entities of a placeholder: its random words, one for each type in turn."""
+    for value in row.values():
+        found = re.search(r"random words: ([^.]+)\.", value) if isinstance(value, str) else None
+        if found is not None:
+            words = found.group(1).split(", ")
+            return [
+                {"text": word, "type": kind}
+                for word, kind in zip(words, sorted(types), strict=False)
+            ]
+    return []
+
+
 class Grammar(ABC):
     """A task that the simulator knows.
 
@@ -140,6 +153,10 @@ class Grammar(ABC):
         fields; the composer then writes the row. For spans, `label` is the answer, or the wrong
         answer if the row is meant to be wrong.
         """
+
+    def entities(self, row: Mapping[str, Any], types: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return the entities of these types in a row; by default, those of a placeholder."""
+        return placeholder_entities(row, types)
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Random) -> str:
         """Return one or two sentences that say why the row has the label (`rationales.txt`)."""

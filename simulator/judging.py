@@ -6,11 +6,13 @@ A reader uses the row's text, the labels and the answer's schema, all from the p
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from simulator.errors import ErrorRates
+from simulator.errors import ErrorRates, misread, mistaken
 from simulator.prompt import Prompt
 from simulator.truth import truth, truths
 
 NO_FLAW = "none"
+ENTITIES = "entities"
+"""Key of the list of entities in a writer's item."""
 _NATURALNESS = (4, 5, 5)
 
 
@@ -19,6 +21,10 @@ class Explains(Protocol):
 
     def rationale(self, row: Mapping[str, Any], label: str, rng: Any) -> str:
         """Return why the row has the label."""
+        ...
+
+    def entities(self, row: Mapping[str, Any], types: tuple[str, ...]) -> list[dict[str, str]]:
+        """Return the entities of these types in a row."""
         ...
 
 
@@ -48,6 +54,8 @@ def _judgment(
     entry = prompt.block["rows"][index]
     row = {name: value for name, value in entry.items() if name not in ("row", "proposed")}
     asked = properties.get("label") or {}
+    if (asked.get("items") or {}).get("type") == "object":
+        return _marked(prompt, rates, writer, properties, index)
     several = asked.get("type") == "array"
     labels = _labels(prompt.block, row, asked.get("items") or {} if several else asked)
     correcting = "reasons" in properties or (not properties and "proposed" in entry)
@@ -57,7 +65,7 @@ def _judgment(
     if errs and several:
         named = sorted({rng.choice(labels)} ^ set(named))
     elif errs and len(labels) > 1:
-        named = [rng.choice([one for one in labels if one not in named])]
+        named = [mistaken(named[0], labels, rng)]
     said: dict[str, Any] = {"row": entry.get("row", index + 1)}
     if correcting:
         most = (properties.get("reasons") or {}).get("maxLength")
@@ -70,6 +78,30 @@ def _judgment(
     if "constraint_met" in properties:
         said["constraint_met"] = True
     return said
+
+
+def _marked(
+    prompt: Prompt,
+    rates: ErrorRates,
+    writer: Explains,
+    properties: Mapping[str, Any],
+    index: int,
+) -> dict[str, Any]:
+    """Return an item that lists the entities of a row."""
+    entry = prompt.block["rows"][index]
+    row = {name: value for name, value in entry.items() if name not in ("row", "proposed")}
+    types = tuple(map(str, prompt.block.get("labels") or ()))
+    correcting = "reasons" in properties
+    rng = prompt.random(f"errors {index}")
+    listed: list[Any] = list(writer.entities(row, types))
+    if rng.random() < (rates.corrector if correcting else rates.annotator):
+        listed = misread(listed, types, rng)
+    said: dict[str, Any] = {"row": entry.get("row", index + 1)}
+    if correcting:
+        said["reasons"] = writer.rationale(row, ", ".join(one["text"] for one in listed), rng)
+    if "flaw" in properties:
+        said["flaw"] = NO_FLAW
+    return said | {"label": listed}
 
 
 def _labels(

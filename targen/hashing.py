@@ -3,13 +3,30 @@
 import hashlib
 import json
 import random
+from datetime import date
 from typing import Any
 
 
+def iso_date(value: object) -> str:
+    """Return a date as YYYY-MM-DD, for the argument `default` of `json.dumps`.
+
+    Raises:
+        TypeError: the value is no date.
+    """
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")
+
+
 def canonical(content: Any) -> str:
-    """Render JSON-like content in one form only: sorted keys, no spaces, no NaN."""
+    """Render JSON-like content in one form only: sorted keys, no spaces, no NaN, ISO dates."""
     return json.dumps(
-        content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        content,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=iso_date,
     )
 
 

@@ -72,6 +72,9 @@ FIELD_DTYPES: Final[Mapping[str, Any]] = {
     "choice": pl.String,
     "integer": pl.Int64,
     "texts": pl.List(pl.String),
+    "float": pl.Float64,
+    "boolean": pl.Boolean,
+    "date": pl.Date,
 }
 """Type of a task's field -> column type."""
 
@@ -100,7 +103,7 @@ class TaskType(Enum):
     """Column types that depend on the task."""
 
     FIELDS = "one column per field of the task"
-    LABEL = "String, or List(String) for `multi`"
+    LABEL = "String, or List(String) for `multi` and `spans`"
     LABELS = "a list of labels"
 
 
@@ -482,8 +485,8 @@ RESERVED: Final = frozenset(
 
 
 def label_dtype(answer_kind: str) -> Any:
-    """Return the column type of a label: a sorted list for `multi`, else a string."""
-    return pl.List(pl.String) if answer_kind == "multi" else pl.String
+    """Return the column type of a label: a sorted list for `multi` and `spans`, else a string."""
+    return pl.List(pl.String) if answer_kind in ("multi", "spans") else pl.String
 
 
 def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") -> Schema:
@@ -492,7 +495,7 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
     Args:
         table: a key of `TABLES`.
         fields: the task's fields, name -> type, in the task's order.
-        answer_kind: class, span, multi or none.
+        answer_kind: kind of answer.
     """
     label = label_dtype(answer_kind)
     found: Schema = {}

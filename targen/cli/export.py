@@ -21,9 +21,9 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            help="superglue, instructions (chat), preference (pairs), parquet, jsonl, csv or "
-            "tsv. By default superglue for the eight SuperGLUE tasks and tasks that extend them, "
-            "else jsonl.",
+            help="superglue, instructions (chat), preference (pairs), parquet, jsonl, csv, "
+            "tsv or bio (tokens with entities). By default superglue for the eight SuperGLUE tasks "
+            "and tasks that extend them, else jsonl.",
             show_default=False,
         ),
     ] = None,

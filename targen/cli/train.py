@@ -12,6 +12,7 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
 from targen.steps import CORRECTED_SET
+from targen.tasks.answers import ONE_LABEL
 
 if TYPE_CHECKING:
     import polars as pl
@@ -114,7 +115,7 @@ def train(
         )
     else:
         typer.echo(f"{tasks[0]} has no gold rows to test on. Give some with --gold.")
-    if not several and specs[0].answer.kind == "class":
+    if not several and specs[0].answer.kind in ONE_LABEL:
         scores.append(study.v_information(specs[0], _rows(tasks[0]), fit))
     for line in _lines(scores, several):
         typer.echo(line)

@@ -27,8 +27,9 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     vocabularies,
 )
 from targen.operators.base import StepInput
-from targen.prompts.render import template_digest
+from targen.prompts.render import prompt_for, template_digest
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
+from targen.tasks.answers import LISTS
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
 
@@ -116,16 +117,21 @@ def _answer_read(step: str, spec: TaskSpec) -> Any:
             labels: dict[str, list[Any]] = {
                 name: [label.constraint, label.ways] for name, label in answer.labels.items()
             }
-            if answer.kind == "multi":
+            if answer.kind in LISTS:
                 # Prompts also show what the labels mean that a text must not have.
                 for name, label in answer.labels.items():
                     labels[name] += [label.absent, label.definition]
-            return [answer.kind, labels, answer.choices, answer.constraint, answer.ways]
+            where = [] if answer.text is None else [answer.text]
+            return [answer.kind, labels, answer.choices, answer.constraint, answer.ways, *where]
         case "judging":
             meanings = {
                 n: label.definition or label.constraint for n, label in answer.labels.items()
             }
-            return [answer.kind, answer.question, meanings, answer.choices, answer.options]
+            # Hashing sorts keys, but the order of these labels decides a median.
+            order: list[Any] = [list(answer.labels)] if answer.kind == "ordinal" else []
+            order += [] if answer.text is None else [answer.text]
+            parts = [answer.question, meanings, answer.choices, answer.options]
+            return [answer.kind, *parts, *order]
         case _:
             return None
 
@@ -141,7 +147,7 @@ def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, 
         reviews: identity of the human verdicts that the corrected set has; None without any.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
-    prompt = operator.prompt
+    prompt = operator.prompt and prompt_for(operator.prompt, spec.answer.kind)
     return {
         "task": spec.name,
         "step": step,
@@ -152,6 +158,8 @@ def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, 
         "step_digest": step_digest(step, spec, reviews),
         "project_version": targen.__version__,
         "answer_kind": spec.answer.kind,
+        **({"order": list(spec.labels)} if spec.answer.kind == "ordinal" else {}),
+        **({} if spec.answer.text is None else {"text": spec.answer.text}),
         "twin": None if spec.twin is None else spec.twin.model_dump(mode="json"),
         "contrast": spec.contrast,
         "upstream": [*UPSTREAM[step], *([] if reviews is None else [steps.REVIEWS])],
@@ -186,7 +194,9 @@ def step_digest(step: str, spec: TaskSpec, reviews: str | None = None) -> str:
             "schema_version": steps.SCHEMA_VERSION,
             "operator": operator.name,
             "params": params.model_dump(mode="json"),
-            "prompt": template_digest(operator.prompt) if operator.prompt else None,
+            "prompt": template_digest(prompt_for(operator.prompt, spec.answer.kind))
+            if operator.prompt
+            else None,
             "task": parts,
             "answer": _answer_read(step, spec),
             "plan": spec.planned_labels if operator.per_slot or step == INSTANCES else None,

@@ -15,6 +15,7 @@ from targen.operators.requests import missing_item, numbered_items, rejection, t
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.steps import SEEDS
+from targen.tasks.answers import LISTS
 from targen.tasks.guards import label_texts
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import first_problem, fold
@@ -66,7 +67,8 @@ def written_fields(spec: TaskSpec, order: Sequence[str] = ()) -> list[str]:
 
 def field_properties(spec: TaskSpec, names: Sequence[str]) -> dict[str, Any]:
     """Return field -> schema, in this order."""
-    return {name: field_schema(spec.fields[name].type, spec.fields[name].values) for name in names}
+    fields = ((name, spec.fields[name]) for name in names)
+    return {name: field_schema(f.type, f.values, optional=f.optional) for name, f in fields}
 
 
 def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class AcceptedRows:
 
     def __init__(self, step: StepInput, method: str) -> None:
         spec = step.spec
-        if spec.twin is not None or spec.answer.kind == "multi":
+        if spec.twin is not None or spec.answer.kind in LISTS:
             what = "pairs" if spec.twin is not None else "rows with several labels"
             raise StepError(f"{method} does not make {what}; use label_constrained")
         self.spec, self.method = spec, method

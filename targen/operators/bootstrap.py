@@ -30,6 +30,7 @@ from targen.operators.plan import Plan
 from targen.operators.requests import answers, make_request, task_block
 from targen.prompts.render import items_schema, messages
 from targen.steps import INSTANCES
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.registry import operator
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
@@ -197,7 +198,7 @@ class _Run:
         Labels yield new rows at different rates. The rarest label balances them; the planned label
         keeps a label without new rows from blocking the others.
         """
-        if self.spec.answer.kind != "class":
+        if self.spec.answer.kind not in ONE_LABEL:
             return None
         planned = str(self._plan.slot(call).label)
         if index % 2:

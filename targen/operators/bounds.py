@@ -17,11 +17,14 @@ RATIONALE_CHARACTERS: Final = 400
 RATIONALE_WORDS: Final = RATIONALE_CHARACTERS // 6
 """A word has about six characters with the space after it."""
 
+ENTITIES_WORDS: Final = 80
+"""For the list of entities of a row: texts, types and their keys."""
+
 _DEFAULT_WORDS: Final = 250
 """For a field whose task gives no length."""
 
 _SHORT_WORDS: Final = 20
-"""For a choice, a number, or the answer of a span task."""
+"""For a choice, a number, a date, or the answer of a span task."""
 
 _TOKENS_PER_WORD: Final = 2.2
 """English text has about 1.4 tokens per word; the rest is a margin for long words and names."""
@@ -46,7 +49,7 @@ def words_at_most(field: TaskField) -> int:
     This is `max_words`, else one and a half times the length that the description names ("10 to 25
     words"), else 250.
     """
-    if field.values or field.type == "integer":
+    if field.values or field.type not in ("text", "texts"):
         return _SHORT_WORDS
     if field.max_words is not None:
         return field.max_words

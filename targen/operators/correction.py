@@ -13,8 +13,9 @@ from targen.operators.human_review import Reviews
 from targen.operators.judging import NO_FLAW, JudgeParams, Reader, judge, options_of
 from targen.operators.requests import rejection
 from targen.operators.retiring import swap
+from targen.prompts.render import prompt_for
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
-from targen.tasks.answers import Kind, Label, label_key, majority
+from targen.tasks.answers import LISTS, ONE_LABEL, Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
 from targen.tasks.spec import TaskSpec
 
@@ -35,6 +36,8 @@ def decide(
     intended: list[Label | None],
     annotated: list[Label | None],
     corrected: list[Label | None],
+    *,
+    order: Sequence[str] = (),
 ) -> Label | None:
     """Return the final label of a unit of one or two rows, None if the policy drops it.
 
@@ -45,6 +48,7 @@ def decide(
         intended: one vote per row of the unit; None if missing.
         annotated: the annotator's votes, in the same form.
         corrected: the corrector's votes, in the same form.
+        order: for `ordinal`, the task's labels in order.
     """
     if kind == "none":
         return None
@@ -54,13 +58,13 @@ def decide(
     if policy == "drop":
         return majority(kind, votes) if _unanimous(kind, votes) else None
     if policy == "relabel":
-        return majority(kind, corrected)
-    winner = majority(kind, votes)
+        return majority(kind, corrected, order)
+    winner = majority(kind, votes, order)
     if winner is None:
         return None
     cast = [vote for vote in votes if vote is not None]
     count = len(cast)
-    if kind != "multi":
+    if kind not in (*LISTS, "ordinal"):
         count = sum(label_key(kind, vote) == label_key(kind, winner) for vote in cast)
     # A single vote is not a majority.
     return winner if count > 1 else None
@@ -249,7 +253,7 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     for unit in units:
         if unit[0]["correction_asked"]:
             asked[not disputed(kind, unit)].extend(unit)
-    reader = Reader(PROMPT, "correction", TURN, reasons=True, shown=params.shown)
+    reader = Reader(prompt_for(PROMPT, kind), "correction", TURN, reasons=True, shown=params.shown)
     planted = list(_planted(spec, rows, params.planted))
     # Without the rationale, which argues for the right label. These answers do not change labels.
     wrong = [{**row, "intended_label": label, "rationale": None} for row, label in planted]
@@ -289,7 +293,7 @@ def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Ro
 
     "Wrong" means different from the intended label, which may itself be wrong.
     """
-    if spec.answer.kind not in ("class", "span"):
+    if spec.answer.kind not in (*ONE_LABEL, "span"):
         return
     for row in rows:
         draw = rng("planted", row["instance_id"])
@@ -300,11 +304,11 @@ def _planted(spec: TaskSpec, rows: list[Row], share: float) -> Iterator[tuple[Ro
 
 def _by_policy(spec: TaskSpec, policy: Policy, drop_flawed: bool) -> Decide:
     """Return the decision of a policy about units whose readers have answered."""
-    kind = spec.answer.kind
+    kind, order = spec.answer.kind, list(spec.labels)
     names = ("intended_label", "annotated_label", "corrected_label")
 
     def decided(rows: list[Row]) -> Label | None:
-        return decide(policy, kind, *([row[name] for row in rows] for name in names))
+        return decide(policy, kind, *([row[name] for row in rows] for name in names), order=order)
 
     def by_policy(unit: list[Row]) -> Decision:
         flaws = [[*row["flaws"], row["flaw"]] for row in unit]
@@ -395,7 +399,7 @@ def _balanced(
     Rows without planned labels (the user's own) are kept in order, without balancing. So are
     contrast sets, which have every label.
     """
-    if spec.answer.kind != "class" or not planned or spec.contrast:
+    if spec.answer.kind not in ONE_LABEL or not planned or spec.contrast:
         return {index for index, _ in decided[:wanted]}
     share, rest = divmod(wanted, len(spec.labels))
     counts = dict.fromkeys(spec.labels, 0)
@@ -451,7 +455,7 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
             f"{spec.rows} rows are no multiple of {spec.unit}; sets of {spec.unit} make "
             f"{spec.wanted_rows}"
         )
-    if spec.answer.kind == "class" and planned:
+    if spec.answer.kind in ONE_LABEL and planned:
         share = wanted if spec.contrast else wanted // len(spec.labels) * spec.unit
         counts: Mapping[str, int] = {
             label: sum(row["label"] == label for row in result.rows) for label in spec.labels

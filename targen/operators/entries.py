@@ -9,7 +9,7 @@ from targen.operators.plan import Slot, requirements
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
 from targen.steps import DOMAIN
-from targen.tasks.answers import Label
+from targen.tasks.answers import LISTS, ONE_LABEL, Label
 from targen.tasks.spec import TaskSpec
 
 
@@ -45,7 +45,8 @@ class SlotState:
 
     def texts(self, spec: TaskSpec) -> str:
         """Return all texts that the slot gets from its seed, joined."""
-        given = [value for name, value in self.given.items() if name not in spec.planned]
+        drawn = {*spec.planned, *spec.sampled}
+        given = [value for name, value in self.given.items() if name not in drawn]
         parts: list[str] = []
         for value in (*given, *self.seed.values()):
             parts += map(str, value if isinstance(value, list) else [value])
@@ -93,7 +94,7 @@ class Entries:
         self._spec, self._as_requirements, self._shots = spec, as_requirements, shots
         self._names = [name for name, part in spec.fields.items() if not part.derived]
         answer = spec.answer
-        several, span = answer.kind == "multi", answer.kind == "span"
+        several, span = answer.kind in LISTS, answer.kind == "span"
         seed_keys = set(spec.seeds.fields) | set(spec.seeds.types) if spec.seeds else {""}
         ways = [*(way for label in spec.labels.values() for way in label.ways)]
         texts = [n for n, f in spec.fields.items() if f.type == "text" and not f.derived]
@@ -102,14 +103,14 @@ class Entries:
         attributes = set((first.context or {}).get("attributes", ()))
         context = first.context is not None and not (related and attributes <= {DOMAIN})
         known = {
-            "label": answer.kind == "class" or bool(answer.constraint),
+            "label": answer.kind in ONE_LABEL or bool(answer.constraint),
             "examples": bool(shots and spec.examples),
             "context": context and not (as_requirements and spec.per_slot),
             "requirements": context and as_requirements,
             "labels": several,
             "without": several,
             "seed": seeded and not seed_keys <= set(spec.fields),
-            "given": bool(spec.planned) or (seeded and bool(spec.seed_fields)),
+            "given": bool(spec.planned or spec.sampled) or (seeded and bool(spec.seed_fields)),
             "answer": span and seeded and answer.choices in spec.seed_fields,
             "way": bool(ways or (span and answer.ways)),
             "difficulty": manner.difficulty is not None,
@@ -117,7 +118,7 @@ class Entries:
         }
         self.keys = frozenset(name for name, used in known.items() if used)
         self.settings = {
-            "named": answer.kind == "class",
+            "named": answer.kind in ONE_LABEL,
             # A text that is written for a given one has its label by their relation. Two texts that
             # are written together may relate (premise, hypothesis) or not (subject, body).
             "texts": "pair" if related else "several" if len(texts) > 1 else "one",

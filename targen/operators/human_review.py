@@ -7,7 +7,7 @@ import polars as pl
 
 from targen.lineage.ids import reviewed_content
 from targen.tables.reviews import SEPARATOR
-from targen.tasks.answers import Kind, Label, label_key
+from targen.tasks.answers import LISTS, ONE_LABEL, Kind, Label, label_key
 from targen.tasks.spec import TaskSpec
 
 Verdict = Mapping[str, Any]
@@ -19,7 +19,7 @@ UNKNOWN = "unknown"
 def label_given(kind: Kind, verdict: Verdict) -> Label | None:
     """Return the label that a reviewer gave instead of the one shown; None if none."""
     said: str | None = verdict["label"]
-    if said is None or kind != "multi":
+    if said is None or kind not in LISTS:
         return said
     return sorted(part for part in said.split(SEPARATOR) if part)
 
@@ -97,7 +97,7 @@ class Reviews:
         if final is None:
             return labels, _why([one for one in verdicts if one is not None])
         gone = [one for one in map(str, final) if one not in self._spec.labels]
-        if self._spec.answer.kind == "class" and gone:
+        if self._spec.answer.kind in ONE_LABEL and gone:
             return labels, f"a reviewer gave the label {gone[0]!r}, which the task no longer has"
         return final, ""
 

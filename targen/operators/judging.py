@@ -10,7 +10,8 @@ from targen.errors import StepError
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput
 from targen.operators.requests import answers, make_request, question_block, text_key
-from targen.prompts.render import items_schema, messages
+from targen.prompts.render import entities_schema, items_schema, messages
+from targen.tasks import entities
 from targen.tasks.answers import Kind, Label
 from targen.tasks.spec import TaskSpec
 
@@ -28,8 +29,10 @@ ITEM_TOKENS: Final = 24
 SCORE_TOKENS: Final = 16
 REASON_TOKENS: Final = 120
 REASON_CHARACTERS: Final = 480
+ENTITIES_TOKENS: Final = 600
 """Bounds of an answer: tokens per call, per row without its label, and per row for scores and for
-reasons (two short sentences; 120 tokens are about 480 characters of English)."""
+reasons (two short sentences; 120 tokens are about 480 characters of English), and per row for a
+list of entities (about 25)."""
 
 
 class JudgeParams(LLMParams):
@@ -161,9 +164,20 @@ def item_about(value: Mapping[str, Any] | None, number: int, count: int) -> dict
     return items[0] if len(items) == 1 else None
 
 
-def label_of(item: Mapping[str, Any] | None, kind: Kind, options: Sequence[str]) -> Label | None:
-    """Return the label of an item, sorted for `multi`; None if it is not among the options."""
+def label_of(
+    item: Mapping[str, Any] | None, kind: Kind, options: Sequence[str], text: str = ""
+) -> Label | None:
+    """Return the label of an item, sorted for lists; None if it is not among the options.
+
+    Args:
+        item: an item of an answer.
+        kind: kind of answer.
+        options: possible labels; for `spans`, the types.
+        text: for `spans`, the text with the entities.
+    """
     label = (item or {}).get("label")
+    if kind == "spans":
+        return entities.read(label, text, options)
     if kind == "multi":
         valid = isinstance(label, list) and all(one in options for one in label)
         return sorted(set(label)) if valid else None  # type: ignore[arg-type]
@@ -242,7 +256,8 @@ def _reading(
 ) -> Reading:
     ids = [outcome.request_id]
     item = item_about(outcome.value, *place)
-    label = label_of(item, spec.answer.kind, options_of(spec, row))
+    text = str(row.get(spec.answer.text or "") or "")
+    label = label_of(item, spec.answer.kind, options_of(spec, row), text)
     if item is None or label is None:
         error = outcome.error or "the answer contains no label of this row"
         return Reading(request_ids=ids, error=f"{outcome.status}: {error}")
@@ -345,6 +360,8 @@ def _properties(spec: TaskSpec, reader: Reader, names: Sequence[str]) -> dict[st
     label: dict[str, Any] = {"type": "string", "enum": list(names)}
     if spec.answer.kind == "multi":
         label = {"type": "array", "items": label}
+    if spec.answer.kind == "spans":
+        label = entities_schema(names)
     # Without maxLength, which strict mode and llama.cpp refuse; see `field_schema`.
     reasons = {"reasons": {"type": "string"}}
     # Null, so that an unreadable flaw or score does not cost the label; see `llm.coercion`.
@@ -368,6 +385,8 @@ def _output_bound(spec: TaskSpec, reader: Reader, names: Sequence[str], rows: in
 
     A label takes about one token per three bytes; for `multi`, all of them may be named.
     """
+    if spec.answer.kind == "spans":
+        return CALL_TOKENS + rows * (ITEM_TOKENS + ENTITIES_TOKENS + 2 * REASON_TOKENS)
     lengths = [2 + len(name.encode()) // 3 for name in names] or [0]
     label = sum(lengths) if spec.answer.kind == "multi" else max(lengths)
     reasons = REASON_TOKENS if reader.reasons else 0

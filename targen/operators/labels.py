@@ -8,8 +8,9 @@ from pydantic import Field, field_validator
 from targen.errors import StepError
 from targen.operators.base import StepInput, StepResult
 from targen.operators.judging import JudgeParams, Reader, Reading, judge
+from targen.prompts.render import prompt_for
 from targen.steps import INSTANCES, LABELS
-from targen.tasks.answers import Kind, Label, agreement, label_key, majority
+from targen.tasks.answers import LISTS, Kind, Label, agreement, label_key, majority
 from targen.tasks.registry import operator
 
 PROMPT = "labels/annotate.md"
@@ -70,7 +71,7 @@ def decided(kind: Kind, votes: Sequence[Label], planned: int) -> bool:
     in, or missing from, more than half of them.
     """
     needed = planned // 2 + 1
-    if kind != "multi":
+    if kind not in LISTS:
         keys = [label_key(kind, vote) for vote in votes]
         return any(keys.count(key) >= needed for key in keys)
     if len(votes) < needed:
@@ -98,7 +99,7 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     turns = range(params.votes // 2 + 1)
     while open_rows and turns:
         rows = [instances[index] for index in open_rows]
-        asks = [(Reader(PROMPT, "label", turn, turn), rows) for turn in turns]
+        asks = [(Reader(prompt_for(PROMPT, kind), "label", turn, turn), rows) for turn in turns]
         for vote in await judge(step, params, asks):
             for index, reading in zip(open_rows, vote, strict=True):
                 readings[index].append(reading)
@@ -107,7 +108,7 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
     result = StepResult(asked=len(instances))
     for row, cast in zip(instances, readings, strict=True):
         votes = _votes(cast)
-        label = majority(kind, votes)
+        label = majority(kind, votes, list(step.spec.labels))
         result.rows.append(
             {
                 "instance_id": row["instance_id"],

@@ -24,7 +24,7 @@ from targen.operators.correction import (
 from targen.operators.judging import NO_FLAW, JudgeParams, Reader, Reading, judge, options_of
 from targen.operators.weights import MISSING, best, block_of, by_block, weight
 from targen.steps import CORRECTED_SET
-from targen.tasks.answers import Kind, Label, label_key, majority
+from targen.tasks.answers import LISTS, Kind, Label, label_key, majority
 from targen.tasks.registry import Params, operator
 from targen.tasks.spec import TaskSpec
 
@@ -108,9 +108,10 @@ async def panel(step: StepInput, params: PanelParams) -> StepResult:
             remain, or the task has rows with several labels.
     """
     spec = step.spec
-    if spec.answer.kind == "multi":
+    if spec.answer.kind in LISTS:
         raise StepError(
-            "panel does not support rows with several labels (`kind: multi`); use self_correct"
+            "panel does not support rows with several labels (`kind: multi` or `spans`); use "
+            "self_correct"
         )
     units = units_of(step)
     rows = [row for unit in units for row in unit]
@@ -230,7 +231,11 @@ def common_flaw(readings: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def settled(
-    params: Mapping[str, Any], kind: Kind, rows: Sequence[Mapping[str, Any]], options: int
+    params: Mapping[str, Any],
+    kind: Kind,
+    rows: Sequence[Mapping[str, Any]],
+    options: int,
+    order: Sequence[str] = (),
 ) -> tuple[Label | None, float]:
     """Return label and confidence of rows that share a label; the label is None if it is open.
 
@@ -239,13 +244,14 @@ def settled(
         kind: kind of answer.
         rows: rows with `readings`.
         options: number of possible labels.
+        order: for `ordinal`, the task's labels in order.
     """
     label, confidence = weighted(kind, rows, options)
     if params["policy"] == "weighted":
         return label if confidence >= params["confidence_at_least"] else None, confidence
     votes = [one["label"] for row in rows for one in row["readings"]]
     if params["policy"] == "majority":
-        return majority(kind, votes), confidence
+        return majority(kind, votes, order), confidence
     return decide("drop", kind, votes, [], []), confidence
 
 
@@ -259,7 +265,9 @@ def _by_panel(spec: TaskSpec, params: PanelParams) -> Any:
     )
 
     def label(rows: list[Row]) -> Label | None:
-        found, confidence = settled(dumped, kind, rows, options_count(spec, rows[0]))
+        found, confidence = settled(
+            dumped, kind, rows, options_count(spec, rows[0]), list(spec.labels)
+        )
         for row in rows:
             row["confidence"] = confidence
         return found

@@ -12,7 +12,8 @@ from typing import Any
 from targen.hashing import rng
 from targen.lineage.ids import NONE_CONTEXT_ID
 from targen.steps import CONFUSABLE, LABEL, LABELS
-from targen.tasks.answers import Label
+from targen.tasks.answers import ONE_LABEL, Label
+from targen.tasks.field_values import drawn
 from targen.tasks.spec import TaskSpec, call_range
 
 
@@ -23,12 +24,12 @@ class Slot:
     Attributes:
         number: from 0.
         label: the intended label; a sorted list for `multi`; None if the task has no labels.
-        planned: planned field -> value.
+        planned: planned or sampled field -> value.
     """
 
     number: int
     label: Label | None
-    planned: Mapping[str, str]
+    planned: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,13 @@ class Plan:
 
     def __init__(self, spec: TaskSpec, per_call: int) -> None:
         # Each slot of contrast sets has all labels.
-        dealt = spec.answer.kind == "class" and not spec.contrast
+        dealt = spec.answer.kind in ONE_LABEL and not spec.contrast
         self._labels: list[str | None] = list(spec.labels) if dealt else []
         self._labels = self._labels or [None]
         self._sets = spec.label_sets
         self._planned = spec.planned
         self._combinations = list(itertools.product(*self._planned.values()))
+        self._sampled = spec.sampled
         self._edition = spec.edition
         self._per_call = per_call
         self._orders: dict[tuple[Any, ...], list[str]] = {}
@@ -79,7 +81,7 @@ class Plan:
         names = [label or "" for label in self._labels]
         return self._order(names, LABELS, self._edition, block)[index] or None
 
-    def _values(self, label: str | None, block: int) -> dict[str, str]:
+    def _values(self, label: str | None, block: int) -> dict[str, Any]:
         cycle, index = divmod(block, len(self._combinations))
         indices = [str(n) for n in range(len(self._combinations))]
         order = self._order(indices, "planned", self._edition, label, *self._planned, cycle)
@@ -88,8 +90,15 @@ class Plan:
     def slot(self, number: int) -> Slot:
         """Return a slot."""
         label = self._label(number)
-        planned = self._values(label, number // len(self._labels))
+        planned = self._values(label, number // len(self._labels)) | self._draws(number)
         return Slot(number, self._set(number) if self._sets else label, planned)
+
+    def _draws(self, number: int) -> dict[str, Any]:
+        """Return sampled field -> value of a slot; each field has random numbers of its own."""
+        return {
+            name: drawn(field, rng("sampled", self._edition, name, field.model_dump(), number))
+            for name, field in self._sampled.items()
+        }
 
     def _set(self, number: int) -> list[str]:
         cycle, index = divmod(number, len(self._sets))

@@ -16,6 +16,7 @@ from targen.operators.seed_pages import Pages
 from targen.operators.sources import contexts_needed
 from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, LABELS, ROW_STEPS, SEEDS, VOCABULARIES
 from targen.steps import schema as table_schema
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.registry import Operator, resolve
 from targen.tasks.spec import TaskSpec, call_range
 
@@ -180,7 +181,7 @@ def _instances(
 
 def _groups(spec: TaskSpec, per_call: int) -> Counter[int]:
     """Return slots per call -> number of calls that cover all slots; see `Plan.groups`."""
-    labels = len(spec.labels) if spec.answer.kind == "class" and not spec.contrast else 1
+    labels = len(spec.labels) if spec.answer.kind in ONE_LABEL and not spec.contrast else 1
     share, more = divmod(spec.slots_wanted, labels)
     found: Counter[int] = Counter()
     # Slots go to labels in blocks, so some labels have one slot more than others.

@@ -9,6 +9,7 @@ from targen.llm.types import LLM, Outcome, Request
 from targen.operators.base import LLMParams
 from targen.prompts.render import data_first
 from targen.steps import REASONS
+from targen.tasks.field_values import described
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
@@ -135,6 +136,8 @@ def task_block(spec: TaskSpec, given: Container[str] = ()) -> dict[str, Any]:
             fields[name] = "given"
         elif field.values:
             fields[name] = {"description": field.description, "values": field.values}
+        elif (said := described(field)) is not None:
+            fields[name] = {"description": field.description, **said}
         else:
             fields[name] = field.description
     return {

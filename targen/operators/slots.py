@@ -10,7 +10,13 @@ from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput, StepResult
-from targen.operators.bounds import RATIONALE_CHARACTERS, RATIONALE_WORDS, bounded, words_of
+from targen.operators.bounds import (
+    ENTITIES_WORDS,
+    RATIONALE_CHARACTERS,
+    RATIONALE_WORDS,
+    bounded,
+    words_of,
+)
 from targen.operators.content import content_problem, reason_of
 from targen.operators.entries import Entries, SlotState, in_order
 from targen.operators.item_checks import (
@@ -33,8 +39,15 @@ from targen.operators.requests import (
 )
 from targen.operators.sources import SourcePlan, first_contexts
 from targen.operators.ways import WayPlan
-from targen.prompts.render import field_schema, items_schema, messages
+from targen.prompts.render import (
+    entities_schema,
+    field_schema,
+    items_schema,
+    messages,
+    prompt_for,
+)
 from targen.steps import CONTEXTS, LABEL, SEEDS
+from targen.tasks import entities
 from targen.tasks.guards import label_texts
 from targen.tasks.validators import first_problem, swap_gender
 
@@ -80,7 +93,8 @@ class SlotFiller:
         difficulty: bool = False,
     ) -> None:
         self.step, self.spec, self.params = step, step.spec, params
-        self.prompt, self.candidates = prompt, candidates
+        self.prompt = prompt_for(prompt, step.spec.answer.kind)
+        self.candidates = candidates
         self.plan = Plan(step.spec, params.per_call)
         tables = step.tables
         self.sources = SourcePlan(
@@ -144,9 +158,13 @@ class SlotFiller:
             properties["rationale"] = {"type": "string"}
         for name, spec_field in self.spec.fields.items():
             if name not in state.given and not spec_field.derived:
-                properties[name] = field_schema(spec_field.type, spec_field.values)
+                properties[name] = field_schema(
+                    spec_field.type, spec_field.values, optional=spec_field.optional
+                )
         if self.spec.answer.kind == "span" and state.answer is None:
             properties["answer"] = {"type": "string"}
+        if self.spec.answer.kind == "spans":
+            properties["entities"] = entities_schema(list(self.spec.labels))
         return properties
 
     def request(self, group: list[SlotState], turn: int) -> Request:
@@ -196,6 +214,7 @@ class SlotFiller:
         words = words_of(self.spec, written)
         words += RATIONALE_WORDS if "rationale" in names else 0
         words += _ABOUT_WORDS if "about" in names else 0
+        words += ENTITIES_WORDS if "entities" in names else 0
         return bounded(self.params, count, len(names), words, self.spec.language)
 
     def probe(self) -> Request:
@@ -330,6 +349,9 @@ class SlotFiller:
         label: Any = state.slot.label
         if spec.answer.kind == "span":
             label = state.answer if state.answer is not None else item.get("answer")
+        unlisted: str | None = None
+        if spec.answer.kind == "spans":
+            label, unlisted = self._entities(label, values, item)
         written = {n: v for n, v in values.items() if n not in state.given}
         context = state.sources.context or {}
         planned = {**context.get("attributes", {}), **(state.sources.seed or {}), LABEL: label}
@@ -347,6 +369,7 @@ class SlotFiller:
             options = values[spec.answer.choices or ""] or []
             if label not in options:
                 problem = f"answer: it is not among {spec.answer.choices}"
+        problem = problem or unlisted
         fields = {name: values.get(name) for name in spec.fields}
         row: dict[str, Any] = {
             "slot": state.slot.number,
@@ -361,6 +384,20 @@ class SlotFiller:
             "rationale": _shortened(item.get("rationale")) if self.params.rationale else None,
         }
         return row, problem
+
+    def _entities(
+        self, planned: Any, values: Mapping[str, Any], item: Mapping[str, Any]
+    ) -> tuple[list[str], str | None]:
+        """Return the entities that an item lists, and the problem that makes it invalid.
+
+        Every planned type must be among them; others may be, since a text can need them.
+        """
+        text = str(values[self.spec.answer.text or ""] or "")
+        label, problem = entities.written(item.get("entities"), text, list(self.spec.labels))
+        lacking = set(planned or ()) - {entities.parts(one)[0] for one in label}
+        if problem is None and lacking:
+            problem = f"none has the type {min(lacking)}, which was planned"
+        return label, None if problem is None else f"entities: {problem}"
 
     def _with_twin(self, row: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the row, and its twin if the task has twins, with their ids."""

@@ -107,7 +107,8 @@ class TargetedSlots:
         sources = replace(of_source.sources, again=of_source.sources.again + self._again[place])
         seed, given, answer = of_source.seed, of_source.given, of_source.answer
         if target.rewrite_seed or target.context:
-            given = {n: v for n, v in given.items() if n in self._spec.planned}
+            drawn = {*self._spec.planned, *self._spec.sampled}
+            given = {n: v for n, v in given.items() if n in drawn}
             seed, answer = {}, None
             sources = replace(sources, seed_id=None, seed=None)
         if target.context:

@@ -5,6 +5,7 @@ A problem is a phrase whose subject is the row's column.
 
 import json
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from targen.hashing import canonical
@@ -33,6 +34,7 @@ from targen.steps import (
     VOCABULARIES,
 )
 from targen.tables.reviews import SEPARATOR
+from targen.tasks import entities
 from targen.tasks.validators import swap_gender
 
 NOT_IN_COMPLETION = "is not in the completion"
@@ -265,6 +267,8 @@ def _same(answered: Any, stored: Any) -> bool:
     """Compare values; options may be shuffled and white space folded."""
     if isinstance(answered, list) and isinstance(stored, list):
         return sorted(map(str, answered)) == sorted(map(str, stored))
+    if isinstance(stored, date):
+        return str(answered) == stored.isoformat()
     return bool(answered == stored) or " ".join(str(answered).split()) == stored
 
 
@@ -274,6 +278,10 @@ def _label_fits(
     """Return whether a row's intended label is the prompt's, the plan's or the answer's."""
     if intended is None:
         return True
+    if isinstance(intended, list) and "entities" in answer:
+        listed = [one for one in answer["entities"] or () if isinstance(one, dict)]
+        listed_ = [(str(one.get("type")), str(one.get("text")).strip()) for one in listed]
+        return {entities.entry(kind, text) for kind, text in listed_} == set(intended)
     if isinstance(intended, list):
         return sorted(entry.get("labels", [])) == sorted(intended)
     # In a contrast set, each entry has a label, and the answers repeat none.

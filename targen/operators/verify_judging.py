@@ -5,6 +5,7 @@ A problem is a phrase whose subject is the row's column.
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, NamedTuple
 
 from targen.lineage.audit import REVIEWS_AS_MADE
@@ -44,7 +45,7 @@ class Said(NamedTuple):
 
 
 def said_about(
-    row: Mapping[str, Any], completion: StoredCompletion, kind: Kind
+    row: Mapping[str, Any], completion: StoredCompletion, kind: Kind, text: str | None = None
 ) -> list[Said] | None:
     """Return what a reader's completion says about a row; None if its prompt does not show it.
 
@@ -55,6 +56,7 @@ def said_about(
         row: the task's fields.
         completion: of an annotator or a corrector.
         kind: kind of answer.
+        text: for `spans`, the field with the entities.
     """
     block = prompt_data(completion)
     entries = [e for e in block.get("rows") or () if isinstance(e, dict)]
@@ -69,7 +71,7 @@ def said_about(
         is_shown = True
         own = [text for value in shown.values() if isinstance(value, list) for text in value]
         item = item_about(completion.value, number, len(entries))
-        label = label_of(item, kind, names or own)
+        label = label_of(item, kind, names or own, str(shown.get(text or "") or ""))
         if item is not None and label is not None:
             label = mirrored(label, len(names)) if order == "swapped" else label
             found.append(Said(label, flaw_of(item), reasons_of(item), *scores_of(item)))
@@ -92,17 +94,23 @@ def _order(shown: Mapping[str, Any], row: Mapping[str, Any], names: list[str]) -
 
 
 def _sorted(value: Any) -> Any:
-    return sorted(map(str, value)) if isinstance(value, list) else value
+    return sorted(map(str, value)) if isinstance(value, list) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON has it: prompts and rejected rows have dates as text."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _heard(
-    above: Item | None, kind: Kind, completions: list[StoredCompletion]
+    above: Item | None, kind: Kind, completions: list[StoredCompletion], record: Record
 ) -> tuple[list[list[Said]], list[str]]:
     """Return what completions say of a row where they label it, and the ids that do not show it."""
     if above is None:
         return [], []
     fields = fields_of(above.row)
-    said = [(one.request_id, said_about(fields, one, kind)) for one in completions]
+    text = record.get("text")
+    said = [(one.request_id, said_about(fields, one, kind, text)) for one in completions]
     return [one for _, one in said if one], [name for name, one in said if one is None]
 
 
@@ -121,7 +129,7 @@ def labels(item: Item, lineage: RowLineage, completions: Completions, record: Re
     if len(annotations) < len(found) or above is None:
         return
     kind = _kind(row["label"], record)
-    heard, others = _heard(above, kind, annotations)
+    heard, others = _heard(above, kind, annotations, record)
     yield from _others(others)
     votes, flaws = list(row["votes"] or ()), list(row["flaws"] or ())
     # Equal rows in one call are told apart by what the table says.
@@ -131,7 +139,7 @@ def labels(item: Item, lineage: RowLineage, completions: Completions, record: Re
     pairs = list(zip(votes, flaws, strict=False))
     if flaws != [one.flaw for one in _closest(heard, pairs)]:
         yield "flaws", "differ from the annotators' answers"
-    winner = majority(kind, given)
+    winner = majority(kind, given, record.get("order", ()))
     if winner != row["label"]:
         yield "label", "is not the majority of the votes"
     share = agreement(kind, given, winner)
@@ -169,7 +177,7 @@ def corrected(
     else:
         fields = {name: row[name] for name in fields_of(above.row)}
     for name, value in fields_of(above.row).items():
-        if fields.get(name) != value:
+        if _plain(fields.get(name)) != _plain(value):
             yield "text" if dropped else name, "differs from the instance"
     want = {
         "intended_label": above.row["intended_label"],
@@ -229,7 +237,7 @@ def panel(
         completion = completions.get(one["request_id"])
         if completion is None:
             return
-        heard, others = _heard(above, kind, [completion])
+        heard, others = _heard(above, kind, [completion], record)
         yield from _others(others)
         options = max(options, _options(completion, fields_of(above.row), kind))
         said = [(s.label, s.naturalness, s.constraint_met) for s in heard[0]] if heard else []
@@ -245,7 +253,7 @@ def panel(
     if row["flaw"] != common_flaw(row["readings"]):
         yield "flaw", "does not follow from the readings"
     unit = [row] if record.get("contrast") else _unit(lineage)
-    label, confidence = settled(record["params"], kind, unit, options)
+    label, confidence = settled(record["params"], kind, unit, options, record.get("order", ()))
     if _before_review(row) != label:
         yield "label", "does not follow from the readings"
     if row["confidence"] != confidence:
@@ -276,7 +284,7 @@ def _correction(
     row, dropped = item.row, item.asset.startswith("rejected/")
     lists = isinstance(row["corrected_label"], list) or isinstance(row["intended_label"], list)
     kind: Kind = record.get("answer_kind") or ("multi" if lists else "class")
-    heard, others = _heard(above, kind, corrections)
+    heard, others = _heard(above, kind, corrections, record)
     yield from _others(others)
     problem = "differs from the corrector's answer"
     if not corrections:
@@ -389,7 +397,7 @@ def _settled(item: Item, lineage: RowLineage, record: Record) -> Problems:
         [one[name] for one in unit]
         for name in ("intended_label", "annotated_label", "corrected_label")
     ]
-    if decide(policy, kind, *votes) != before:
+    if decide(policy, kind, *votes, order=record.get("order", ())) != before:
         yield "label", f"is not what the policy {policy} decides"
 
 

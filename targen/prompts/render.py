@@ -5,15 +5,30 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from targen.hashing import digest
+from targen.hashing import digest, iso_date
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+)
+
+
+def prompt_for(name: str, answer_kind: str) -> str:
+    """Return the template for a kind of answer: some prompts have another one for `spans`."""
+    own = name.replace(".md", "_spans.md")
+    return own if answer_kind == "spans" and own in _OF_SPANS else name
+
+
+_OF_SPANS: Final = frozenset(
+    {
+        "instances/label_constrained_spans.md",
+        "labels/annotate_spans.md",
+        "corrected_set/self_correct_spans.md",
+    }
 )
 
 
@@ -48,7 +63,7 @@ def fenced(block: Mapping[str, Any]) -> str:
     top-level key begins a line, so that a person can read it.
     """
     lines = ",\n".join(
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, default=iso_date)}"
         for key, value in block.items()
     )
     return "```json\n{" + lines.replace("`", "\\u0060") + "}\n```"
@@ -112,6 +127,12 @@ def object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def entities_schema(types: Sequence[str]) -> dict[str, Any]:
+    """Return the schema of a list of entities."""
+    one = {"text": {"type": "string"}, "type": {"type": "string", "enum": list(types)}}
+    return {"type": "array", "items": object_schema(one)}
+
+
 def items_schema(properties: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Return the schema of `{"items": [...]}` with `count` objects."""
     items = {
@@ -123,16 +144,29 @@ def items_schema(properties: Mapping[str, Any], count: int) -> dict[str, Any]:
     return object_schema({"items": items})
 
 
-def field_schema(kind: str, values: Sequence[str] | None = None) -> dict[str, Any]:
+NULLABLE: Final = frozenset({"float", "boolean", "date"})
+"""Types of fields that are null if they are optional and empty."""
+
+_TYPES: Final = {"integer": "integer", "float": "number", "boolean": "boolean"}
+
+
+def field_schema(
+    kind: str, values: Sequence[str] | None = None, *, optional: bool = False
+) -> dict[str, Any]:
     """Return the schema of one field by its type.
+
+    `optional` allows null for a number, a boolean or a date, which cannot be empty otherwise.
 
     Strings have no `maxLength`. In strict mode OpenAI answers 400 ("maxLength is not permitted").
     llama.cpp turns it into a repetition of characters and refuses larger ones with "failed to
     parse grammar", which does not name the keyword, so that the whole schema would be given up.
-    Lengths are bounded by the limit of output tokens and checked in the answer instead.
+    Lengths are bounded by the limit of output tokens and checked in the answer instead. So are the
+    bounds of numbers and dates: a value that breaks them costs its own item, not the whole answer.
     """
     if values:
         return {"type": "string", "enum": list(values)}
     if kind == "texts":
         return {"type": "array", "items": {"type": "string"}}
-    return {"type": "integer" if kind == "integer" else "string"}
+    named = _TYPES.get(kind, "string")
+    schema: dict[str, Any] = {"type": [named, "null"] if optional and kind in NULLABLE else named}
+    return {**schema, "format": "date"} if kind == "date" else schema

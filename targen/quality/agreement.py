@@ -12,7 +12,7 @@ from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, proportion, rate
 from targen.steps import CORRECTED_SET, LABELS
-from targen.tasks.answers import label_key, normalize_span
+from targen.tasks.answers import ONE_LABEL, label_key, normalize_span
 
 NOT_ANNOTATED = "there are no annotations: the recipe uses the intended label as the final label"
 
@@ -98,7 +98,7 @@ def _annotation(inputs: ReportInputs, collector: MetricCollector) -> None:
         if split.len() and int(source["votes"].list.len().max() or 0) > 1:  # type: ignore[arg-type]
             collector.add(rate("split_votes", "all", split))
     labels = label_set(inputs)
-    if inputs.answer_kind == "span":
+    if inputs.answer_kind in ("span", "spans"):
         collector.skip("kappa", "spans have no fixed label set, so chance agreement is undefined")
     elif inputs.answer_kind == "multi":
         for label in labels:
@@ -128,7 +128,7 @@ def _final(inputs: ReportInputs, collector: MetricCollector) -> None:
     if dropped is not None and rows.height + dropped.height:
         n = rows.height + dropped.height
         collector.add(proportion("dropped_share", "all", dropped.height, n))
-    if inputs.answer_kind != "class":
+    if inputs.answer_kind not in ONE_LABEL:
         return
     labels = label_set(inputs)
     counts = matrix(rows["intended_label"], rows["label"], labels)

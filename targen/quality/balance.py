@@ -7,6 +7,7 @@ import polars as pl
 
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
+from targen.tasks.answers import ONE_LABEL
 
 
 def counts(values: pl.Series, categories: Sequence[str]) -> list[int]:
@@ -75,7 +76,7 @@ def _position(options: Sequence[str] | None, answer: str | None) -> int | None:
 
 def label_set(inputs: ReportInputs) -> list[str]:
     """Return the task's labels, followed by other labels found in the rows, sorted."""
-    if inputs.answer_kind not in ("class", "multi"):
+    if inputs.answer_kind not in (*ONE_LABEL, "multi"):
         return []
     column = inputs.rows["label"]
     flat = column.explode() if column.dtype == pl.List(pl.String) else column

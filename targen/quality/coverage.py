@@ -10,6 +10,7 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import rate
 from targen.quality.text import joined, words
 from targen.steps import CONTEXTS, INSTANCES, SEEDS
+from targen.tasks.answers import ONE_LABEL
 
 THINNEST = "thinnest"
 """The slice of `way_coverage` with the smallest share of all ways."""
@@ -93,7 +94,7 @@ def _ways(inputs: ReportInputs, collector: MetricCollector) -> None:
     if not inputs.ways or "planned_way" not in inputs.rows.columns:
         collector.skip("way_coverage", "the task has no ways")
         return
-    by_label = inputs.answer_kind == "class"
+    by_label = inputs.answer_kind in ONE_LABEL
     rows = inputs.rows.select("planned_way", label=pl.col("label") if by_label else pl.lit(""))
     counts = Counter(rows.select("label", "planned_way").iter_rows())
     totals = Counter(rows["label"].to_list())

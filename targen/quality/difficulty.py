@@ -15,6 +15,7 @@ from targen.quality.intervals import Floats, held_out_mean, wilson
 from targen.quality.learner import LabelClassifier
 from targen.quality.lexical import histogram
 from targen.quality.text import Ints, sample
+from targen.tasks.answers import ONE_LABEL
 
 ROWS = 2000
 """Rows of a classifier's training set in `utility`."""
@@ -63,7 +64,7 @@ def pvi(scores: learner.HeldOutScores, labels: Ints) -> Floats:
 
 def has_row_options(inputs: ReportInputs) -> bool:
     """Return whether the answer is one of options that differ from row to row."""
-    fewest = {"span": 1, "class": 2}.get(inputs.answer_kind)
+    fewest = {"span": 1, **dict.fromkeys(ONE_LABEL, 2)}.get(inputs.answer_kind)
     return fewest is not None and len(inputs.options) >= fewest
 
 
@@ -98,7 +99,7 @@ def reason_not_learnable(inputs: ReportInputs) -> str | None:
 
 def reason_no_labels(inputs: ReportInputs) -> str | None:
     """Return why no `LabelClassifier` can be trained on the rows; None if one can."""
-    if inputs.answer_kind != "class":
+    if inputs.answer_kind not in ONE_LABEL:
         return f"answers of kind {inputs.answer_kind} have no fixed set of labels to predict"
     if not inputs.text_fields:
         return "the task has no text field"

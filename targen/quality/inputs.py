@@ -18,7 +18,7 @@ from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
 
 TEXT_TYPES = ("text", "texts")
-"""Field types with free text. Fields of other types (choice, integer) are not tokenized."""
+"""Field types with free text. Fields of other types, such as numbers, are not tokenized."""
 
 MOST_ROWS = 3000
 """Rows that the classifiers of a report are cross-validated on; larger sets are sampled."""
@@ -57,7 +57,7 @@ class ReportInputs:
         task_name: the task's name, `[a-z0-9][a-z0-9_-]*`.
         title: heading of the page.
         description: one or two sentences on what the rows are.
-        fields: field -> type (text, texts, choice, integer), in display order.
+        fields: field -> type (a key of `targen.steps.FIELD_DTYPES`), in display order.
         answer_kind: class, span, multi or none.
         tables: step -> its table. `corrected_set` is required, with one column per field and,
             unless `answer_kind` is none, `label`. Metrics on missing tables or columns are
@@ -68,6 +68,9 @@ class ReportInputs:
         completions: the completions that the tables were made from, as `COMPLETIONS`; None if
             unknown.
         planned: field -> the values that the plan balances (such as `question` of copa).
+        values: the fields with numbers, dates, booleans and choices that the model or a sampler
+            sets; not those that a validator or the plan fills in.
+        entity_field: for `spans`, the field with the entities.
         ways: label -> the ways in which a row can get it, as the plan deals them out; '' is the
             key of those that belong to no label.
         options: the fields that hold the answer options in order (`label` is then the index of
@@ -120,6 +123,8 @@ class ReportInputs:
     rejected: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     completions: pl.DataFrame | None = None
     planned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    values: tuple[str, ...] = ()
+    entity_field: str | None = None
     ways: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     pair_field: str | None = None
@@ -181,25 +186,36 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
     answer = spec.answer
     _, params = resolve(spec.recipe.choice(CORRECTED_SET), CORRECTED_SET)
     _, annotation = resolve(spec.recipe.choice(LABELS), LABELS)
-    return {
-        "task_name": spec.name,
-        "title": spec.title,
-        "description": spec.description,
-        "fields": spec.field_types,
-        "answer_kind": answer.kind,
-        LABELS: tuple(spec.labels),
-        "language": spec.language,
-        "planned": {name: tuple(values) for name, values in spec.planned.items()},
-        "ways": _ways(spec),
-        "options": (answer.choices,) if answer.choices else tuple(answer.options),
-        "pair_field": spec.pair_field,
-        "contrast": spec.contrast,
-        "code_fields": tuple(sorted(code_fields(spec))),
-        "rows_asked": spec.wanted_rows,
-        "votes": getattr(annotation, "votes", 1),
-        "corrector_blind": not getattr(params, "shown", False),
-        "gates": tuple(spec.gates),
-    }
+    values = tuple(
+        name
+        for name, one in spec.fields.items()
+        if one.type not in TEXT_TYPES and not (one.derived or one.planned)
+    )
+    # Digests of tasks without such fields have no key for them.
+    where = {"entity_field": answer.text} if answer.text else {}
+    return (
+        ({"values": values} if values else {})
+        | where
+        | {
+            "task_name": spec.name,
+            "title": spec.title,
+            "description": spec.description,
+            "fields": spec.field_types,
+            "answer_kind": answer.kind,
+            LABELS: tuple(spec.labels),
+            "language": spec.language,
+            "planned": {name: tuple(values) for name, values in spec.planned.items()},
+            "ways": _ways(spec),
+            "options": (answer.choices,) if answer.choices else tuple(answer.options),
+            "pair_field": spec.pair_field,
+            "contrast": spec.contrast,
+            "code_fields": tuple(sorted(code_fields(spec))),
+            "rows_asked": spec.wanted_rows,
+            "votes": getattr(annotation, "votes", 1),
+            "corrector_blind": not getattr(params, "shown", False),
+            "gates": tuple(spec.gates),
+        }
+    )
 
 
 def _ways(spec: TaskSpec) -> dict[str, tuple[str, ...]]:

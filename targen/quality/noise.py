@@ -12,12 +12,13 @@ from targen.quality.balance import label_set
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, IntervalEstimate, percentiles, rate
+from targen.quality.ordinal import steps_in_words
 from targen.quality.panel import has_panel, models_of, readings_table
 from targen.quality.review_strata import people_saw, share_wrong
 from targen.quality.shared_errors import ACCURACIES, ACCURACY, MISSING, Bound
 from targen.quality.text import Ints, generator
 from targen.steps import CORRECTED_SET, INSTANCES, LABELS
-from targen.tasks.answers import label_key
+from targen.tasks.answers import ONE_LABEL, label_key
 
 LEAST_ROWS = 30
 LEAST_AUDITED = 10
@@ -143,12 +144,15 @@ class Noise(NamedTuple):
         accuracy: reading -> share of its labels that are right.
         n: number of rows that the model was fitted to.
         bounds: the greatest share of wrong final labels if errors are shared, by `ACCURACIES`.
+        steps: distance from the true label, from 1 -> share of the kept rows with such an error, if
+            errors are independent. The distance is one of places in the label set.
     """
 
     left: IntervalEstimate
     accuracy: dict[str, IntervalEstimate]
     n: int
     bounds: tuple[Bound, ...]
+    steps: dict[int, IntervalEstimate]
 
     @property
     def range(self) -> tuple[float, float]:
@@ -190,7 +194,8 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     prior, confusion = sampled(patterns, rows, len(labels), start, random)
     final = cells["final"].fill_null(-1).to_numpy()
     kept = final >= 0
-    error = 1 - posterior_of(prior, confusion, patterns)[:, index[kept], final[kept]]
+    belief = posterior_of(prior, confusion, patterns)[:, index[kept]]
+    error = 1 - belief[:, np.arange(int(kept.sum())), final[kept]]
     trials = np.repeat(counts[kept][None], CHAINS, axis=0)
     wrong = random.binomial(trials, np.clip(error, 0, 1)).sum(axis=1) / max(counts[kept].sum(), 1)
     right = np.einsum("dt,drtt->dr", prior, confusion)
@@ -202,7 +207,24 @@ def estimate(readings: pl.DataFrame, labels: list[str]) -> Noise:
     filled = shared_errors.filled(patterns[index], final.astype(np.int64), counts)
     bounds = tuple(shared_errors.most_wrong(filled, len(labels), ACCURACIES))
     left = IntervalEstimate(float(wrong.mean()), *percentiles(wrong))
-    return Noise(left, accuracy, n, bounds)
+    return Noise(left, accuracy, n, bounds, _by_steps(belief, final[kept], counts[kept]))
+
+
+def _by_steps(belief: Floats, final: Ints, counts: Ints) -> dict[int, IntervalEstimate]:
+    """Return `Noise.steps`.
+
+    Args:
+        belief: P(true label), (draws, cells, labels).
+        final: final label of each cell.
+        counts: rows of each cell.
+    """
+    labels = belief.shape[2]
+    apart = np.abs(np.arange(labels)[None, :] - final[:, None])
+    found = {}
+    for steps in range(1, labels):
+        share = np.einsum("dcl,cl,c->d", belief, apart == steps, counts) / max(counts.sum(), 1)
+        found[steps] = IntervalEstimate(float(share.mean()), *percentiles(share))
+    return found
 
 
 def readings_of(inputs: ReportInputs) -> pl.DataFrame:
@@ -319,7 +341,7 @@ def _has_readings(inputs: ReportInputs) -> bool:
 
 def _reason_not_estimable(inputs: ReportInputs) -> str | None:
     """Return why latent classes cannot be fitted, None if they can."""
-    if inputs.answer_kind != "class":
+    if inputs.answer_kind not in ONE_LABEL:
         return f"answers of kind {inputs.answer_kind} have no fixed set of classes"
     if not (has_panel(inputs) or (_has_readings(inputs) and annotated(inputs))):
         return "needs an intended, an annotated and a corrected label"
@@ -377,3 +399,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     accuracy = {} if has_panel(inputs) else found.accuracy
     for name, (value, low, high) in accuracy.items():
         collector.add(Measure("reading_accuracy", value, found.n, name, low, high))
+    for steps, share in found.steps.items() if inputs.answer_kind == "ordinal" else ():
+        value, low, high = (unseen * (one or 0.0) for one in share)
+        name = steps_in_words(steps)
+        collector.add(Measure("label_noise_steps", value, kept, name, low, high))

@@ -15,7 +15,7 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import bootstrap_counts, mean_measure, percentiles, rate
 from targen.quality.text import generator
 from targen.steps import CORRECTED_SET
-from targen.tasks.answers import label_key
+from targen.tasks.answers import ONE_LABEL, label_key
 
 NO_PANEL: Final = "the recipe has no panel of readers"
 _DRAWS: Final = 200
@@ -163,7 +163,7 @@ def _agreement(
     collector: MetricCollector,
 ) -> None:
     """Add Cohen's kappa of each pair of readers."""
-    if inputs.answer_kind != "class":
+    if inputs.answer_kind not in ONE_LABEL:
         return
     labels = label_set(inputs)
     of = {

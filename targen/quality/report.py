@@ -10,6 +10,7 @@ from targen import hashing
 from targen.quality import gates, marked, metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
+from targen.tasks.answers import ONE_LABEL
 
 BANNER = "made by the simulator; not training data"
 REVIEW_ROWS = 50
@@ -93,7 +94,7 @@ def build(inputs: ReportInputs) -> Report:
 def samples(inputs: ReportInputs) -> list[dict[str, Any]]:
     """Return the first row of each of the first labels, then more of the first rows."""
     rows = inputs.rows
-    if inputs.answer_kind == "class":
+    if inputs.answer_kind in ONE_LABEL:
         firsts = rows.filter(pl.col("label").is_first_distinct())
         others = rows.filter(~pl.col("label").is_first_distinct())
         rows = pl.concat([firsts.head(SAMPLES), others.head(SAMPLES)])

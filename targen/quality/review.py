@@ -17,7 +17,7 @@ from targen.quality.review_strata import Row, strata, stratum_group
 from targen.tables.reviews import COLUMNS, SEPARATOR
 from targen.tables.spreadsheet import separated
 from targen.tables.storage import drafted
-from targen.tasks import import_files
+from targen.tasks import entities, import_files
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
 
@@ -326,6 +326,8 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
         return {"right": said.lower() == RIGHT, "label": None}
     options = list(spec.labels) or list(row.get(spec.answer.choices or "") or [])
     bare = said.removeprefix("'")
+    if spec.answer.kind == "spans":
+        return _entities(spec, row, bare)
     many = spec.answer.kind == "multi"
     parts = [part.strip() for part in bare.split(SEPARATOR)] if many else [bare.strip()]
     named: set[str] = set()
@@ -338,6 +340,20 @@ def _verdict(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any
             return f"'{part[:80]}' is no verdict: write right, wrong or the right label; {hint}"
     labels = sorted(named)
     same = labels == (row["label"] if many else [row["label"]])
+    return {"right": same, "label": None if same else SEPARATOR.join(labels)}
+
+
+def _entities(spec: TaskSpec, row: Mapping[str, Any], said: str) -> dict[str, Any] | str:
+    """Return the verdict that lists entities as `type: text`, or what is wrong with it."""
+    labels = sorted({part.strip() for part in said.split(SEPARATOR) if part.strip()})
+    unknown = next((one for one in labels if entities.parts(one)[0] not in spec.labels), None)
+    problem = entities.located(str(row.get(spec.answer.text or "") or ""), labels)[1]
+    if unknown is not None or problem is not None:
+        return (
+            f"'{said[:80]}' is no verdict: write right, wrong, or entities as `type: text` with "
+            f"{SEPARATOR.strip()} between them; {problem or 'a type is unknown'}"
+        )
+    same = labels == row["label"]
     return {"right": same, "label": None if same else SEPARATOR.join(labels)}
 
 

@@ -78,12 +78,13 @@ def _argilla(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _label_studio(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
     labels = row["label"] if isinstance(row["label"], list) else [row["label"]]
-    kind, value = ("choices", labels) if spec.labels else ("textarea", labels)
+    listed = bool(spec.labels) and spec.answer.kind != "spans"
+    kind, value = ("choices", labels) if listed else ("textarea", labels)
     result = {
         "from_name": VERDICT,
         "to_name": next(iter(spec.fields)),
         "type": kind,
-        "value": {"choices" if spec.labels else "text": value},
+        "value": {"choices" if listed else "text": value},
     }
     return {
         "data": {**_shown(spec, row), **_facts(spec, row)},
@@ -101,7 +102,7 @@ def _config(spec: TaskSpec) -> str:
     if spec.answer.question:
         parts.append(f"  <Header value={quoteattr(' '.join(spec.answer.question.split()))}/>")
     to = f"name={quoteattr(VERDICT)} toName={quoteattr(first)}"
-    if spec.labels:
+    if spec.labels and spec.answer.kind != "spans":
         choice = "multiple" if spec.answer.kind == "multi" else "single"
         parts.append(f'  <Choices {to} choice="{choice}">')
         parts += [f"    <Choice value={quoteattr(name)}/>" for name in (*spec.labels, WRONG)]

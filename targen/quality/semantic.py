@@ -17,6 +17,7 @@ from targen.quality.inputs import Embedded, ReportInputs
 from targen.quality.intervals import Z95, Floats, IntervalEstimate
 from targen.quality.text import Ints, generator, joined
 from targen.steps import INSTANCES
+from targen.tasks.answers import ONE_LABEL
 
 ROWS = 10_000
 """Maximum number of rows to embed: more rows cost money and hardly narrow the interval."""
@@ -193,7 +194,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         other = vendi_score(_draw(reference, size))
     score = vendi_score(_draw(own, size))
     collector.add(Measure("vendi_score", score, size, f"{size} rows", reference=other))
-    if inputs.answer_kind == "class":
+    if inputs.answer_kind in ONE_LABEL:
         _by_label(inputs, embedded, own, reference, collector)
     else:
         collector.skip("similarity", f"answers of kind {inputs.answer_kind} do not group the rows")

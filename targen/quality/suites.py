@@ -17,6 +17,7 @@ from targen.steps import (
     SEEDS,
     VOCABULARIES,
 )
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.sections import Expectation
 from targen.tasks.spec import TaskSpec
 
@@ -28,6 +29,7 @@ _TYPES: Final[Mapping[Any, tuple[str, ...]]] = {
     pl.Int64: ("int64", "Int64"),
     pl.Float64: ("float64",),
     pl.Boolean: ("bool",),
+    pl.Date: ("date",),
 }
 
 
@@ -112,6 +114,9 @@ def _texts(spec: TaskSpec) -> list[Expectation]:
         if field.type == "text" and field.max_words is not None:
             words = rf"^\s*(?:\S+\s+){{0,{field.max_words - 1}}}\S*\s*$"
             suite.append(_expect("column_values_to_match_regex", name, regex=words))
+        if field.type in ("integer", "float") and (field.at_least, field.at_most) != (None, None):
+            limits = {"min_value": field.at_least, "max_value": field.at_most}
+            suite.append(_expect("column_values_to_be_between", name, **limits))
         if field.type == "choice":
             values = list(field.values or ())
             suite.append(_expect("column_values_to_be_in_set", name, value_set=values))
@@ -125,7 +130,7 @@ def _texts(spec: TaskSpec) -> list[Expectation]:
 
 
 def _label_set(spec: TaskSpec, column: str) -> list[Expectation]:
-    if spec.answer.kind != "class":
+    if spec.answer.kind not in ONE_LABEL:
         return []
     return [_expect("column_values_to_be_in_set", column, value_set=list(spec.labels))]
 
@@ -144,7 +149,7 @@ def _corrected(spec: TaskSpec, table: pl.DataFrame) -> list[Expectation]:
         _expect("table_row_count_to_equal", severity="warn", value=wanted),
     ]
     planned = table["intended_label"].null_count() < table.height
-    if spec.answer.kind == "class" and planned:
+    if spec.answer.kind in ONE_LABEL and planned:
         shares = [1 / len(spec.labels)] * len(spec.labels)
         suite.append(
             _expect(

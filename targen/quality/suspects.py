@@ -14,6 +14,7 @@ from targen.quality.duplicates import normalized
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_mean, proportion
 from targen.quality.text import Ints, joined
+from targen.tasks.answers import ONE_LABEL
 
 MIN_GAIN: Final = 0.15
 """Accuracy above guessing by the label shares from which the classifier can question a label."""
@@ -114,7 +115,7 @@ def stated(rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str]) -> t
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add the shares of suspect labels, contradictory copies, and rows that state the label."""
-    if inputs.answer_kind not in ("class", "span") or not inputs.text_fields:
+    if inputs.answer_kind not in (*ONE_LABEL, "span") or not inputs.text_fields:
         reason = f"answers of kind {inputs.answer_kind} cannot be checked by a classifier"
         for metric in ("label_suspects", "contradictory_duplicates", "label_in_text"):
             collector.skip(metric, reason if inputs.text_fields else "the task has no text field")
@@ -126,7 +127,7 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     figure = proportion("contradictory_duplicates", "all", int(clash.sum()), rows.height, share)
     collector.add(figure)
     collector.mark("contradictory_duplicates", clash.to_numpy())
-    if inputs.answer_kind == "class":
+    if inputs.answer_kind in ONE_LABEL:
         _stated(inputs, collector)
     else:
         collector.skip("label_in_text", "the answer of a span is part of the text")

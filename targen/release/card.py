@@ -18,8 +18,16 @@ from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import METRICS
 from targen.release.inputs import ReleaseInputs
-from targen.release.rows import READINGS, label_counts, one_line, reviewed_rows
+from targen.release.rows import (
+    ENTITIES,
+    ENTITIES_DTYPE,
+    READINGS,
+    label_counts,
+    one_line,
+    reviewed_rows,
+)
 from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
 
@@ -112,6 +120,16 @@ def header(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame]) -> str:
     return "\n".join([*lines, *features(spec, next(iter(parts.values())))])
 
 
+_FEATURES: Final[Mapping[Any, str]] = {
+    pl.String: "string",
+    pl.Int64: "int64",
+    pl.Float64: "float64",
+    pl.Boolean: "bool",
+    pl.Date: "date32",
+}
+"""Type of a column -> its type in `datasets`."""
+
+
 def features(spec: TaskSpec, rows: pl.DataFrame) -> list[str]:
     """Return the lines of the header that give the columns' types to `load_dataset`.
 
@@ -121,7 +139,7 @@ def features(spec: TaskSpec, rows: pl.DataFrame) -> list[str]:
     lines = ["dataset_info:", "  features:"]
     for name, dtype in rows.schema.items():
         lines.append(f"    - name: {json.dumps(name)}")
-        if name in READINGS and spec.labels:
+        if name in READINGS and spec.labels and spec.answer.kind != "spans":
             several = dtype == pl.List(pl.String)
             indent = "        " if several else "      "
             lines += ["      list:"] if several else []
@@ -132,8 +150,15 @@ def features(spec: TaskSpec, rows: pl.DataFrame) -> list[str]:
             ]
         elif dtype == pl.List(pl.String):
             lines.append("      list: string")
+        elif isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.Struct):
+            lines.append("      list:")
+            for part in dtype.inner.fields:
+                lines += [
+                    f"        - name: {part.name}",
+                    f"          dtype: {_FEATURES[part.dtype]}",
+                ]
         else:
-            lines.append(f"      dtype: {'int64' if dtype == pl.Int64 else 'string'}")
+            lines.append(f"      dtype: {_FEATURES[dtype]}")
     return lines
 
 
@@ -141,7 +166,8 @@ def task_category(spec: TaskSpec) -> str:
     """Return the task category on the Hugging Face hub."""
     if spec.answer.options:
         return "multiple-choice"
-    kinds = {"class": "text-classification", "multi": "text-classification"}
+    kinds = dict.fromkeys((*ONE_LABEL, "multi"), "text-classification")
+    kinds["spans"] = "token-classification"
     return kinds.get(spec.answer.kind) or (
         "question-answering" if spec.answer.kind == "span" else "text-generation"
     )
@@ -169,11 +195,15 @@ def _template() -> Any:
 
 
 def _columns(spec: TaskSpec, rows: pl.DataFrame) -> list[dict[str, str]]:
-    names = {str(FIELD_DTYPES[kind]): kind for kind in ("integer", "texts", "text")}
+    names = {str(dtype): kind for kind, dtype in FIELD_DTYPES.items()} | {
+        "String": "text",
+        str(ENTITIES_DTYPE): "entities",
+    }
     meanings = {
         "instance_id": "content hash of the row",
         **{name: field.description for name, field in spec.fields.items()},
         **_LABEL_MEANINGS,
+        ENTITIES: "entities of the final label: offsets in characters (end exclusive), type, text",
     }
     return [
         {"name": name, "type": names[str(dtype)], "meaning": plain(meanings[name])}

@@ -19,9 +19,10 @@ from targen.release.splits import divide, mix
 from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
 from targen.tables.files import Tables
 from targen.tables.storage import LocalStorage
+from targen.tasks import entities
 from targen.tasks.spec import TaskSpec
 
-Form = Literal["superglue", "instructions", "preference", "parquet", "jsonl", "csv", "tsv"]
+Form = Literal["superglue", "instructions", "preference", "parquet", "jsonl", "csv", "tsv", "bio"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 WHOLE: Final = "all"
 """Name of the file if rows are not split."""
@@ -31,7 +32,7 @@ MIXTURE: Final = "mixture"
 
 _NAMES: Final = {WHOLE, *superglue.FILES, *superglue.FILES.values()}
 _OURS: Final = frozenset(
-    [f"{name}.{suffix}" for name in _NAMES for suffix in ("jsonl", "parquet", "csv", "tsv")]
+    [f"{name}.{suffix}" for name in _NAMES for suffix in ("jsonl", "parquet", "csv", "tsv", "bio")]
     + [f"{SOURCES}/{name}.jsonl" for name in _NAMES]
     + [f"{f.folder}/{name}.jsonl" for f in superglue.FORMATS.values() for name in _NAMES]
 )
@@ -82,6 +83,8 @@ def export(
     """
     if form == "superglue":
         superglue.format_of(spec)
+    if form == "bio" and spec.answer.kind != "spans":
+        raise TargenError(f"{spec.name} has no entities: --format bio needs `answer.kind: spans`.")
     parts = parts_of(spec, tables, whole=whole)
     if form == "preference":
         made, counts = _pairs(spec, tables, parts)
@@ -158,6 +161,9 @@ def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], 
         separator = "," if form == "csv" else "\t"
         made = {f"{name}.{form}": separated(part, separator) for name, part in parts.items()}
         return made, {f"{name}.{form}": part.height for name, part in parts.items()}
+    if form == "bio":
+        made = {f"{name}.bio": bio_lines(spec, part) for name, part in parts.items()}
+        return made, {f"{name}.bio": part.height for name, part in parts.items()}
     if form == "superglue":
         lines = superglue.files(spec, parts)
         one_file = superglue.format_of(spec).one_file
@@ -176,6 +182,21 @@ def _files(spec: TaskSpec, form: Form, parts: Parts) -> tuple[dict[str, bytes], 
         ids = ({"task": spec.name, "instance_id": row_id} for row_id in part["instance_id"])
         made[f"{SOURCES}/{Path(path).name}"] = json_lines(ids)
     return made, counts
+
+
+def bio_lines(spec: TaskSpec, rows: pl.DataFrame) -> bytes:
+    """Return token and BIO tag, separated by a tab, one token a line.
+
+    Each row begins with a comment that has its id and ends with an empty line.
+    """
+    lines = []
+    for row_id, text, label in rows.select(
+        "instance_id", spec.answer.text or "", "label"
+    ).iter_rows():
+        lines.append(f"# id = {row_id}")
+        lines += [f"{token}\t{tag}" for token, tag in entities.bio(text, label or ())]
+        lines.append("")
+    return "\n".join([*lines, ""]).encode()
 
 
 def _pairs(spec: TaskSpec, tables: Tables, parts: Parts) -> tuple[dict[str, bytes], dict[str, int]]:

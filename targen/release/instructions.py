@@ -30,6 +30,12 @@ _ENTRY_OF: Final = (
     "Your whole reply is the right entry of {choices}, exactly as it is written there.",
     "Pick the entry of {choices} that is right, and copy it as it stands.",
 )
+_ENTITIES: Final = (
+    f"Reply with every entity as `type: text`, one a line, or with {NO_LABEL}. The types:",
+    f"List the entities, one a line, each as `type: text`. If there is none, write {NO_LABEL}. "
+    "Types:",
+    f"Which entities of these types occur? Write `type: text` for each, one a line, or {NO_LABEL}:",
+)
 _WRITE: Final = (
     "Write {field}: {description}.",
     "Now give {field}: {description}.",
@@ -69,7 +75,8 @@ def conversations(spec: TaskSpec, rows: pl.DataFrame) -> Iterator[dict[str, Any]
 def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
     if spec.answer.kind != "none":
         system = "\n\n".join([_about(spec), *_asked(spec, wording)])
-        return system, _shown(row, _given(spec)), _answer(row["label"])
+        between = "\n" if spec.answer.kind == "spans" else ", "
+        return system, _shown(row, _given(spec)), _answer(row["label"], between)
     given = _given(spec)
     if {"instruction", "output"} <= set(given):
         user = [row["instruction"], row.get("input") or ""]
@@ -98,6 +105,9 @@ def _asked(spec: TaskSpec, wording: int) -> list[str]:
         how = _ENTRY_OF[wording].format(choices=readable(answer.choices or ""))
     else:
         lines = [f"- {name}: {text}" for name, text in spec.label_definitions.items()]
+        if answer.kind == "spans":
+            how = "\n".join([_ENTITIES[wording], *lines])
+            return [text for text in (answer.question.strip(), how) if text]
         how = "\n".join([(_SOME_OF if answer.kind == "multi" else _ONE_OF)[wording], *lines])
     return [text for text in (answer.question.strip(), how) if text]
 
@@ -109,15 +119,17 @@ def _shown(row: Row, names: list[str]) -> str:
         if isinstance(value, list):
             value = "".join(f"\n- {entry}" for entry in value)
             lines.append(f"{readable(name)}:{value}")
+        elif isinstance(value, bool):
+            lines.append(f"{readable(name)}: {str(value).lower()}")
         # An optional field may be empty.
         elif value not in (None, ""):
             lines.append(f"{readable(name)}: {value}")
     return "\n".join(lines)
 
 
-def _answer(label: str | list[str] | None) -> str:
+def _answer(label: str | list[str] | None, between: str = ", ") -> str:
     if isinstance(label, list):
-        return ", ".join(label) or NO_LABEL
+        return between.join(label) or NO_LABEL
     return label or NO_LABEL
 
 

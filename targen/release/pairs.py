@@ -10,6 +10,7 @@ from targen.errors import TableError
 from targen.release.instructions import conversations, readable
 from targen.steps import INSTANCES
 from targen.tables.files import Tables
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.spec import TaskSpec
 
 WRITTEN: Final = "written"
@@ -47,7 +48,7 @@ class Pairs:
             rows.iter_rows(named=True), conversations(self._spec, rows), strict=True
         ):
             yield from self._written(row)
-            if self._spec.answer.kind in ("class", "span"):
+            if self._spec.answer.kind in (*ONE_LABEL, "span"):
                 yield from self._labeled(row, talk["messages"])
 
     def _written(self, row: Mapping[str, Any]) -> Iterator[Pair]:

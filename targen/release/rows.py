@@ -8,8 +8,10 @@ from typing import Any, Final
 import polars as pl
 
 from targen.errors import TableError
+from targen.hashing import iso_date
 from targen.steps import label_dtype
 from targen.tables import spreadsheet
+from targen.tasks import entities
 from targen.tasks.spec import TaskSpec
 
 # Some readers also split lines at these characters, which JSON does not escape.
@@ -27,7 +29,7 @@ def one_line(text: str) -> str:
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     """Return one JSON object per line, in UTF-8, with keys in the given order."""
-    texts = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    texts = (json.dumps(row, ensure_ascii=False, allow_nan=False, default=iso_date) for row in rows)
     return "".join(f"{text.translate(_BREAKS)}\n" for text in texts).encode()
 
 
@@ -64,7 +66,22 @@ def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
             f"The corrected set of {spec.name} has the label {unknown[0]!r}, which the task does "
             f"not have. {remedy}"
         )
-    return corrected.select(wanted)
+    rows = corrected.select(wanted)
+    return rows.with_columns(entities_of(spec, rows)) if spec.answer.kind == "spans" else rows
+
+
+ENTITIES: Final = "entities"
+"""Column of finished rows with the entities of the final label and their offsets."""
+ENTITIES_DTYPE: Final = pl.List(
+    pl.Struct({"start": pl.Int64, "end": pl.Int64, "type": pl.String, "text": pl.String})
+)
+
+
+def entities_of(spec: TaskSpec, rows: pl.DataFrame) -> pl.Series:
+    """Return the column `entities` of rows with a text and a label."""
+    pairs = rows.select(spec.answer.text or "", "label").iter_rows()
+    found = [entities.as_rows(text or "", label or ()) for text, label in pairs]
+    return pl.Series(ENTITIES, found, dtype=ENTITIES_DTYPE)
 
 
 def reviewed_rows(corrected: pl.DataFrame) -> int:
@@ -79,6 +96,10 @@ def label_counts(spec: TaskSpec, rows: pl.DataFrame) -> dict[str, int]:
     column = rows["label"]
     if label_dtype(spec.answer.kind) == pl.List(pl.String):
         column = column.explode(empty_as_null=True, keep_nulls=True)
+    if spec.answer.kind == "spans":
+        # Rows with an entity of the type.
+        types = rows["label"].list.eval(pl.element().str.split(entities.SEPARATOR).list.first())
+        column = types.list.unique().explode(empty_as_null=True, keep_nulls=True)
     counts = dict(column.drop_nulls().value_counts().iter_rows())
     return {label: counts.get(label, 0) for label in spec.labels}
 
@@ -89,4 +110,7 @@ def _unknown_labels(spec: TaskSpec, corrected: pl.DataFrame) -> list[str]:
     column = corrected["label"]
     if column.dtype == pl.List(pl.String):
         column = column.explode(empty_as_null=True, keep_nulls=True)
-    return sorted(set(column.drop_nulls().to_list()) - set(spec.labels))
+    known = set(column.drop_nulls().to_list())
+    if spec.answer.kind == "spans":
+        known = {entities.parts(one)[0] for one in known}
+    return sorted(known - set(spec.labels))

@@ -11,6 +11,8 @@ from targen.hashing import short_id
 from targen.quality.duplicates import near_pairs, normalized
 from targen.quality.inputs import TEXT_TYPES
 from targen.quality.text import joined
+from targen.tasks.answers import LISTS, ONE_LABEL
+from targen.tasks.entities import parts
 from targen.tasks.spec import TaskSpec
 
 SPLITS = ("train", "validation", "test")
@@ -107,10 +109,12 @@ def assign(
 
 
 def _stratum(spec: TaskSpec, label: Any) -> str:
-    if spec.answer.kind == "class":
+    if spec.answer.kind in ONE_LABEL:
         return str(label)
-    # Spans rarely repeat. Several labels are one stratum per combination.
-    return ", ".join(label) if spec.answer.kind == "multi" and label is not None else ""
+    # Spans rarely repeat. Several labels, or types of entities, are one stratum per combination.
+    if spec.answer.kind == "spans" and label is not None:
+        label = sorted({parts(one)[0] for one in label})
+    return ", ".join(label) if spec.answer.kind in LISTS and label is not None else ""
 
 
 def _tie_equal(parent: list[int], keys: Iterable[Any]) -> None:

@@ -8,6 +8,9 @@ import polars as pl
 
 from targen import steps
 from targen.steps import CORRECTED_SET, IDS, INSTANCES, LABELS, REFERENCES
+from targen.tasks import entities
+from targen.tasks.answers import ONE_LABEL
+from targen.tasks.field_values import misfit
 from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import FIRST_SLOT
 from targen.tasks.validators import empty_field, first_violation, needed
@@ -93,8 +96,10 @@ def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
     for row in table.iter_rows(named=True):
         fields = {name: row[name] for name in spec.fields}
         checked = dict(fields)
-        problem = empty_field(needed(fields, spec)) or first_violation(
-            checked, spec.validators, language=spec.language
+        problem = (
+            empty_field(needed(fields, spec))
+            or misfit(checked, spec.fields)
+            or first_violation(checked, spec.validators, language=spec.language)
         )
         if problem is None and checked != fields:
             problem = "derived fields do not match their sources"
@@ -104,7 +109,7 @@ def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
 
 
 def _labels_unknown(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[str]:
-    if spec.answer.kind == "class":
+    if spec.answer.kind in ONE_LABEL:
         known = list(spec.labels)
         lost = table.filter(~pl.col(column).is_in(known))[column].drop_nulls().unique()
         return [f"labels outside the task's: {_some(lost.sort())}"] if len(lost) else []
@@ -112,10 +117,25 @@ def _labels_unknown(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[st
         named = table[column].explode().drop_nulls()
         lost = named.filter(~named.is_in(list(spec.labels))).unique().sort()
         return [f"labels outside the task's: {_some(lost)}"] if len(lost) else []
+    if spec.answer.kind == "spans":
+        return _entities_lost(spec, table, column)
     if spec.answer.kind == "span" and spec.answer.choices in table.columns:
         lost = table.filter(~pl.col(column).is_in(pl.col(spec.answer.choices)))["instance_id"]
         return [f"answers outside the row's choices: {_some(lost)}"] if len(lost) else []
     return []
+
+
+def _entities_lost(spec: TaskSpec, table: pl.DataFrame, column: str) -> list[str]:
+    """Return the rows with an entity of an unknown type, or one that is not in their text."""
+    if spec.answer.text not in table.columns:
+        return []
+    lost = [
+        name
+        for name, text, label in table.select("instance_id", spec.answer.text, column).iter_rows()
+        if entities.located(text or "", label or ())[1]
+        or any(entities.parts(one)[0] not in spec.labels for one in label or ())
+    ]
+    return [f"entities outside the row's text: {_some(pl.Series(lost))}"] if lost else []
 
 
 def _accounting(
@@ -196,7 +216,7 @@ def statistics(
     if total and doubles / total > DUPLICATES_AT_MOST:
         warnings.append(f"{doubles} of {total} were duplicates")
     label = {INSTANCES: "intended_label", CORRECTED_SET: "label"}.get(step)
-    if label and spec.answer.kind == "class":
+    if label and spec.answer.kind in ONE_LABEL:
         counts = {name: int((table[label] == name).sum()) for name in spec.labels}
         metadata |= {f"label {name}": count for name, count in counts.items()}
         apart = max(counts.values()) - min(counts.values())
@@ -206,6 +226,9 @@ def statistics(
     if label and spec.answer.kind == "multi":
         named = table[label].explode().drop_nulls()
         metadata |= {f"label {name}": int((named == name).sum()) for name in spec.labels}
+    if label and spec.answer.kind == "spans":
+        types = [entities.parts(one)[0] for one in table[label].explode().drop_nulls()]
+        metadata |= {f"entities {name}": types.count(name) for name in spec.labels}
     if step == CORRECTED_SET and len(table) < spec.wanted_rows:
         warnings.append(f"{len(table)} of {spec.wanted_rows} wanted rows")
     return Statistics(not warnings, metadata, warnings)

@@ -23,6 +23,8 @@ def cell(value: Any) -> str:
     Line breaks and tabs become spaces, and an apostrophe is put before the beginning of a formula.
     Lists are written as JSON.
     """
+    if isinstance(value, bool):
+        return str(value).lower()
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else str(value)
     if not isinstance(value, str | list):
         return text

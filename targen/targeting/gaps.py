@@ -16,6 +16,7 @@ from targen.quality.inputs import ReportInputs
 from targen.steps import INSTANCES
 from targen.targeting import student as students
 from targen.targeting.student import Exam, Student
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import Target, with_id
 
@@ -90,7 +91,7 @@ class View:
     @cached_property
     def names(self) -> list[str]:
         """The labels of a task with one label per row; else empty."""
-        return list(label_set(self.inputs)) if self.inputs.answer_kind == "class" else []
+        return list(label_set(self.inputs)) if self.inputs.answer_kind in ONE_LABEL else []
 
     @cached_property
     def labels(self) -> npt.NDArray[Any]:

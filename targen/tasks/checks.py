@@ -19,13 +19,22 @@ from targen.steps import (
     VOCABULARIES,
     schema,
 )
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.endpoints import load_endpoints, unknown
+from targen.tasks.entities import located, parts
+from targen.tasks.field_values import declaration_problems, misfit
 from targen.tasks.recipe import READERS, Recipe
 from targen.tasks.registry import metrics, resolve
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import VALIDATORS
 from targen.tasks.yamlfile import Loc, YamlFile, nearest
+
+SAMPLING: Final = ("label_constrained", "select_by_logprob", "compose", "contrast")
+"""Operators of instances that draw the fields with a sampler."""
+
+WITH_SPANS: Final = ("label_constrained", "select_by_logprob")
+"""Operators of instances that can write texts with entities."""
 
 _NEEDS_A_DATABASE: Final = frozenset({"expect_query_results_to_match_comparison"})
 
@@ -130,6 +139,11 @@ def _check_fields(spec: TaskSpec) -> list[tuple[Loc, str]]:
             found.append((loc, "a choice needs `values`"))
         if field.planned and field.type != "choice":
             found.append((loc, "only a field of type choice can be planned"))
+        found += [((*loc, *k.split(".")), text) for k, text in declaration_problems(field)]
+        seeded = spec.seeds is not None and name in spec.seeds.fields
+        if seeded and (field.sampler is not None or field.type in ("float", "boolean", "date")):
+            text = "a seed has a field of this name, which would set it: rename one of the two"
+            found.append((loc, text))
     return found
 
 
@@ -137,10 +151,11 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
     answer = spec.answer
     loc: Loc = ("answer", "labels")
     found: list[tuple[Loc, str]] = []
-    if answer.kind in ("class", "multi") and len(answer.labels) < 2:
+    if answer.kind in (*ONE_LABEL, "multi") and len(answer.labels) < 2:
         found.append((loc, f"an answer of kind '{answer.kind}' needs at least two labels"))
     if answer.kind in ("span", "none") and answer.labels:
         found.append((loc, f"an answer of kind '{answer.kind}' has no labels"))
+    found += _check_entities(spec)
     if answer.at_least > answer.at_most:
         found.append((("answer", "at_least"), "it is greater than `at_most`"))
     if answer.choices is not None:
@@ -153,6 +168,27 @@ def _check_answer(spec: TaskSpec) -> list[tuple[Loc, str]]:
     if numbers and list(answer.labels) != numbers:
         wanted = ", ".join(f'"{number}"' for number in numbers)
         found.append((("answer", "options"), f"the labels must number them: {wanted}"))
+    return found
+
+
+def _check_entities(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    answer = spec.answer
+    if answer.kind != "spans":
+        hint = "only an answer of kind 'spans' has a `text`"
+        return [] if answer.text is None else [(("answer", "text"), hint)]
+    found: list[tuple[Loc, str]] = []
+    if not answer.labels:
+        found.append((("answer", "labels"), "an answer of kind 'spans' needs types of entities"))
+    for name in answer.labels:
+        if ":" in name or not name.strip():
+            hint = "the name of a type must not be empty and must not contain a colon"
+            found.append((("answer", "labels", name), hint))
+    if answer.text is None:
+        found.append((("answer",), "spans need `text`: the field in which the entities are"))
+    elif answer.text not in spec.fields:
+        found += _unknown_field(spec, answer.text, ("answer", "text"))
+    elif spec.fields[answer.text].type != "text" or spec.fields[answer.text].derived:
+        found.append((("answer", "text"), "entities are found in a field of type text only"))
     return found
 
 
@@ -186,6 +222,16 @@ def recipe_needs(spec: TaskSpec, recipe: Recipe, file: YamlFile) -> list[str]:
             "labels rows of a file: name it in `rows_file`",
         ),
         (
+            spec.answer.kind == "spans" and instances not in (*WITH_SPANS, "file"),
+            f"uses '{instances}' for instances, which writes no entities; set `steps: {{instances: "
+            "{operator: label_constrained}}`",
+        ),
+        (
+            bool(spec.sampled) and instances not in SAMPLING,
+            f"uses '{instances}' for instances, which draws no fields: remove `sampler`, or set "
+            "`steps: {instances: {operator: label_constrained}}`",
+        ),
+        (
             instances == "file" and spec.twin is not None,
             "reads rows from a file, which have no twins: remove `twin`",
         ),
@@ -217,7 +263,7 @@ def _unmet_by_contrast(
     hint = nearest(unknown_fields[0], spec.fields) if unknown_fields else ""
     return [
         (
-            spec.answer.kind != "class",
+            spec.answer.kind not in ONE_LABEL,
             "makes contrast sets, one row per label: it needs an answer of kind class",
         ),
         (spec.twin is not None, "makes contrast sets, which have no twins: remove `twin`"),
@@ -248,7 +294,7 @@ def seed_warnings(spec: TaskSpec) -> list[str]:
     anything of one that the seed fixes.
     """
     unused = spec.recipe.choice(SEEDS).operator in ("none", "examples")
-    if spec.answer.kind != "class" or unused or not spec.seed_fields:
+    if spec.answer.kind not in ONE_LABEL or unused or not spec.seed_fields:
         return []
     fixed = spec.seed_fields
     written = [
@@ -294,8 +340,20 @@ def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
             found.append(((*loc, "fields", name), f"unknown field; {nearest(name, needed)}"))
         for name in sorted(needed - example.fields.keys()):
             found.append((loc, f"the example lacks the field '{name}'"))
+        problem = misfit(dict(example.fields), spec.fields)
+        if problem is not None:
+            found.append(((*loc, "fields"), problem))
         named = example.label if isinstance(example.label, list) else [example.label]
-        if spec.labels and any(label not in spec.labels for label in named):
+        if spec.answer.kind == "spans":
+            text = str(example.fields.get(spec.answer.text or "", ""))
+            unknown = [one for one in named if one and parts(one)[0] not in spec.labels]
+            problem = located(text, [one for one in named if one])[1]
+            if unknown:
+                hint = nearest(parts(unknown[0])[0], spec.labels)
+                found.append(((*loc, "label"), f"write `type: text`, with a type; {hint}"))
+            elif problem is not None:
+                found.append(((*loc, "label"), problem))
+        elif spec.labels and any(label not in spec.labels for label in named):
             found.append((loc, f"no label '{example.label}'; {nearest(named[0], spec.labels)}"))
         if spec.answer.kind == "span":
             options = example.fields.get(spec.answer.choices or "") or []

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,9 @@ import polars as pl
 from targen.errors import TableError
 from targen.steps import FIELD_DTYPES
 from targen.tasks import import_files
+from targen.tasks.answers import LISTS
+from targen.tasks.entities import entry, parts
+from targen.tasks.field_values import read_date
 from targen.tasks.import_files import Rows
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
@@ -20,6 +24,7 @@ LABEL: Final = "label"
 READINGS: Final = ("intended_label", "annotated_label", "corrected_label")
 """Columns with other readings of a row's label, which the report compares."""
 _SHOWN = 3
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ def _labels(rows: Rows, name: str, spec: TaskSpec, mapped: Mapped, to_report: bo
         return None if empty(value) else read(value)
 
     values = _converted(rows, name, mapped, or_null if to_report else read)
-    many = spec.answer.kind == "multi"
+    many = spec.answer.kind in LISTS
     return pl.Series(name, values, dtype=pl.List(pl.String) if many else pl.String)
 
 
@@ -235,7 +240,36 @@ def _reader(
     def texts(value: Any) -> list[str]:
         return [] if optional and empty(value) else _texts(value)
 
-    return {"text": text, "choice": choice, "integer": integer, "texts": texts}[kind]
+    def boolean(value: Any) -> bool | None:
+        if optional and empty(value):
+            return None
+        found = _BOOLEANS.get(str(value).strip().casefold())
+        if found is None:
+            raise _WrongError(f"must be true or false, found {_shown(value)}")
+        return found
+
+    def number(value: Any) -> float | None:
+        if optional and empty(value):
+            return None
+        try:
+            if isinstance(value, bool) or not math.isfinite(float(value)):
+                raise ValueError
+        except (TypeError, ValueError, OverflowError):
+            raise _WrongError(f"must be a number, found {_shown(value)}") from None
+        return float(value)
+
+    def day(value: Any) -> date | None:
+        if optional and empty(value):
+            return None
+        # Parquet may have a time of day, which is midnight.
+        found = value.date() if isinstance(value, datetime) else read_date(value)
+        if found is None:
+            raise _WrongError(f"must be a date as YYYY-MM-DD, found {_shown(value)}")
+        return found
+
+    readers: dict[str, Callable[[Any], Any]] = {"float": number, "boolean": boolean, "date": day}
+    readers |= {"text": text, "choice": choice, "integer": integer, "texts": texts}
+    return readers[kind]
 
 
 def empty(value: Any) -> bool:
@@ -298,7 +332,30 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
     def several(value: Any) -> list[str]:
         return sorted({one(part) for part in _texts(value)})
 
-    return several if spec.answer.kind == "multi" else one
+    if spec.answer.kind == "spans":
+        return lambda value: _entities(value, names, mapping)
+    return several if spec.answer.kind in LISTS else one
+
+
+def _entities(value: Any, types: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
+    """Return a list of entities, given as `type: text` or as objects with `type` and `text`."""
+    found = value
+    if isinstance(value, str):
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            found = None
+    pairs = [
+        (one.get("type"), one.get("text")) if isinstance(one, Mapping) else parts(str(one))
+        for one in (found if isinstance(found, list) else [None])
+    ]
+    label = {entry(mapping.get(str(kind), str(kind)), whole(str(text))) for kind, text in pairs}
+    if not isinstance(found, list) or any(parts(one)[0] not in types for one in label):
+        raise _WrongError(
+            f"must be a list of entities, `type: text` or objects with type and text, of the types "
+            f"{', '.join(types)}, found {_shown(value)}"
+        )
+    return sorted(label)
 
 
 def _shown(value: Any) -> str:

@@ -63,6 +63,9 @@ def task_schema() -> Schema:
         part.pop("required", None)
     label = schema["$defs"]["Label"]
     schema["$defs"]["Label"] = {"anyOf": [{"type": "string"}, label]}
+    sampler = schema["$defs"]["Sampler"]
+    names = {"enum": sampler["properties"]["distribution"]["enum"]}
+    schema["$defs"]["Sampler"] = {"anyOf": [names, sampler]}
     schema["$defs"]["PartialSteps"] = _object(
         {key: _any_operator(step) for step, key in RECIPE_STEP.items()}
     )

@@ -1,8 +1,17 @@
 """The sections of a task file, and the languages of tasks."""
 
-from typing import Any, Final, Literal
+from datetime import date
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from targen.tasks.answers import Kind
 
@@ -56,13 +65,40 @@ class Part(BaseModel):
     )
 
 
+Bound = Annotated[
+    Any, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date"}]})
+]
+
+
+class Sampler(Part):
+    """How code draws the value of a field for each row."""
+
+    distribution: Literal["uniform", "normal"] = "uniform"
+    """uniform, or normal with `mean` and `sd`. Both stay within the bounds of the field; a normal
+    value beyond a bound becomes the bound."""
+    mean: float | None = Field(default=None, allow_inf_nan=False)
+    """For normal: the mean."""
+    sd: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """For normal: the standard deviation."""
+    decimals: int = Field(default=2, ge=0, le=9)
+    """For a float: number of decimals."""
+    weights: dict[str, float] | None = None
+    """For a choice or a boolean: value -> its weight; the values without one are not drawn."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"distribution": value} if isinstance(value, str) else value
+
+
 class TaskField(Part):
     """One column of an instance."""
 
     description: str = ""
     """What the field contains; part of the prompts."""
-    type: Literal["text", "choice", "integer", "texts"] = "text"
-    """text, choice (one of `values`), integer, or texts (a list)."""
+    type: Literal["text", "choice", "integer", "float", "boolean", "date", "texts"] = "text"
+    """text, choice (one of `values`), integer, float, boolean (true or false), date (YYYY-MM-DD),
+    or texts (a list)."""
     values: list[str] | None = None
     """The possible values of a choice."""
     planned: bool = False
@@ -75,6 +111,28 @@ class TaskField(Part):
     """Allow an empty text (an instruction that needs no input)."""
     repeats: bool = False
     """Allow a text that equals another text of the row."""
+    at_least: Bound = None
+    """The lowest number, the first date, or the least number of texts."""
+    at_most: Bound = None
+    """The highest number, the last date, or the greatest number of texts."""
+    sampler: Sampler | None = None
+    """Draws the value by code, for each row, instead of asking the model for it."""
+
+    @field_validator("at_least", "at_most", mode="before")
+    @classmethod
+    def _bound(cls, value: Any) -> Any:
+        if isinstance(value, date):
+            return value.isoformat()
+        if value is None or (isinstance(value, int | float | str) and not isinstance(value, bool)):
+            return value
+        raise ValueError(f"expected a number or a date, found {value!r}")
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: Any) -> dict[str, Any]:
+        # Keys that came later are in no digest of a task that does not use them.
+        later = ("at_least", "at_most", "sampler")
+        dumped: dict[str, Any] = handler(self)
+        return {k: value for k, value in dumped.items() if k not in later or value is not None}
 
 
 class Label(Part):
@@ -99,15 +157,16 @@ class Answer(Part):
     """The kind of answer and the labels."""
 
     kind: Kind = "class"
-    """class, span (a text from the row), multi (several labels) or none."""
+    """class, ordinal (labels in order, from the lowest), span (a text from the row), spans
+    (entities in a text), multi (several labels) or none."""
     question: str = ""
     """The question that an annotator answers."""
     labels: dict[str, Label] = Field(default_factory=dict)
-    """For class and multi: label -> how to write it and what it means."""
+    """For class, ordinal, multi and spans: label -> how to write it and what it means."""
     at_least: int = Field(default=0, ge=0)
-    """For multi: the minimum number of labels that the plan assigns to a row."""
+    """For multi and spans: the minimum number of labels that the plan assigns to a row."""
     at_most: int = Field(default=3, ge=1)
-    """For multi: the maximum number of labels that the plan assigns to a row."""
+    """For multi and spans: the maximum number of labels that the plan assigns to a row."""
     choices: str | None = None
     """For span: the field that lists the texts to choose from."""
     options: list[str] = Field(default_factory=list)
@@ -115,8 +174,16 @@ class Answer(Part):
     (copa). The report checks the position of the answer."""
     constraint: str = ""
     """For span: how to write an instance with a given answer."""
+    text: str | None = None
+    """For spans: the field with the text in which the entities are. The labels are their types."""
     ways: list[str] = Field(default_factory=list)
     """For span: different ways to write an instance; the plan assigns them evenly."""
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, handler: Any) -> dict[str, Any]:
+        # A key that came later is in no digest of a task that does not use it.
+        dumped: dict[str, Any] = handler(self)
+        return {k: value for k, value in dumped.items() if k != "text" or value is not None}
 
 
 OFF: Final = "off"

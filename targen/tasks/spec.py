@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from targen.steps import INSTANCES
+from targen.tasks.answers import LISTS, ONE_LABEL
 from targen.tasks.recipe import NAME_PATTERN, PartialSteps, Recipe
 from targen.tasks.sections import (
     Answer,
@@ -228,8 +229,8 @@ class TaskSpec(BaseModel):
 
     @property
     def label_sets(self) -> list[list[str]]:
-        """For `multi`, all sets of labels that the plan may assign to a row; else empty."""
-        if self.answer.kind != "multi":
+        """For `multi` and `spans`, all sets of labels that the plan may give a row; else empty."""
+        if self.answer.kind not in LISTS:
             return []
         sizes = range(self.answer.at_least, min(self.answer.at_most, len(self.labels)) + 1)
         names = sorted(self.labels)
@@ -256,6 +257,11 @@ class TaskSpec(BaseModel):
     def planned(self) -> dict[str, list[str]]:
         """Planned field -> its values."""
         return {name: list(f.values or ()) for name, f in self.fields.items() if f.planned}
+
+    @property
+    def sampled(self) -> dict[str, TaskField]:
+        """Field -> the field, for those that a sampler draws."""
+        return {name: field for name, field in self.fields.items() if field.sampler is not None}
 
     @property
     def seed_fields(self) -> list[str]:
@@ -319,7 +325,7 @@ class TaskSpec(BaseModel):
         wanted = self.slots_wanted
         if self.contrast or self.wanted_instances <= self.rows + -self.rows % self.unit:
             wanted += -(-wanted // 8)
-        labels = len(self.labels) if self.answer.kind == "class" and not self.contrast else 1
+        labels = len(self.labels) if self.answer.kind in ONE_LABEL and not self.contrast else 1
         last = call_range(-(-wanted // labels) - 1, self.per_call)
         return last.stop * labels
 

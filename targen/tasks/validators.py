@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from targen.steps import LABEL
+from targen.tasks.field_values import misfit
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 
@@ -359,15 +360,20 @@ def first_violation(
 def first_problem(
     values: Row, spec: TaskSpec, only: bool = False, planned: Mapping[str, Any] | None = None
 ) -> str | None:
-    """Return the first problem of a row: an empty field, a long text, or a failed validator.
+    """Return the first problem of a row, None if it has none.
+
+    Problems are an empty field, a value of another type or beyond its bounds, a long text, and a
+    failed validator.
 
     Args:
-        values: field -> value; validators fill in derived fields.
+        values: field -> value, converted to the types of their columns; validators fill in derived
+            fields.
         spec: the task.
         only: see `first_violation`.
         planned: see `first_violation`.
     """
-    problem = empty_field(needed(values, spec)) or too_long(values, spec)
+    problem = empty_field(needed(values, spec)) or misfit(values, spec.fields)
+    problem = problem or too_long(values, spec)
     return problem or first_violation(values, spec.validators, only, spec.language, planned)
 
 

@@ -4,6 +4,7 @@ import copy
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -173,6 +174,8 @@ def _plain(node: Any, counted: list[int] | None = None, depth: int = 0) -> Any:
         return [_plain(item, counted, depth + 1) for item in node]
     if isinstance(node, bool):
         return bool(node)
+    if isinstance(node, date):
+        return node.isoformat()
     for kind in (int, float, str):
         if isinstance(node, kind):
             return kind(node)

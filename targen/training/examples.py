@@ -11,6 +11,7 @@ import polars as pl
 
 from targen.errors import TargenError
 from targen.release.instructions import conversations
+from targen.tasks.answers import ONE_LABEL
 from targen.tasks.spec import TaskSpec
 
 Format = Literal["classification", "instruction"]
@@ -70,7 +71,7 @@ def examples(spec: TaskSpec, rows: pl.DataFrame, form: Format) -> Examples:
         TargenError: the task's answers cannot be scored: it has several labels per row, or none.
     """
     answer = spec.answer
-    if answer.kind == "class":
+    if answer.kind in ONE_LABEL:
         names = list(spec.labels)
         known = rows.drop_nulls("label").filter(pl.col("label").is_in(names))
         return Examples(
@@ -97,7 +98,7 @@ def check_scorable(spec: TaskSpec) -> None:
     Raises:
         TargenError: it has several labels per row, or none.
     """
-    if spec.answer.kind not in ("class", "span"):
+    if spec.answer.kind not in (*ONE_LABEL, "span"):
         raise TargenError(_unscorable(spec))
 
 
@@ -115,7 +116,7 @@ def texts_to_write(spec: TaskSpec, rows: pl.DataFrame, form: Format) -> Examples
     Raises:
         TargenError: the task has no single answer per row, and the format is not `instruction`.
     """
-    if spec.answer.kind in ("class", "span"):
+    if spec.answer.kind in (*ONE_LABEL, "span"):
         return examples(spec, rows, form)
     if form != "instruction":
         raise TargenError(

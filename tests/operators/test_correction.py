@@ -40,6 +40,21 @@ def test_a_pair_is_settled_by_all_its_votes_and_a_tie_drops_it():
     assert decide("majority", "class", ["a", "a"], ["a", "b"], ["a", "b"]) == "a"
 
 
+@pytest.mark.parametrize(
+    ("policy", "votes", "final"),
+    [
+        ("majority", ("a", "b", "d"), "b"),
+        ("majority", ("a", "d", "d"), "d"),
+        ("majority", ("a", "c", None), None),
+        ("majority", ("b", None, None), None),
+        ("drop", ("a", "b", "c"), None),
+        ("relabel", ("a", "b", "d"), "d"),
+    ],
+)
+def test_the_median_of_ordinal_labels_decides_where_they_all_differ(policy, votes, final):
+    assert decide(policy, "ordinal", *([vote] for vote in votes), order="abcd") == final
+
+
 def labelling(annotate, correct, base=None):
     """Answer as `mood_model`, but annotate and correct by functions of the row."""
     base = base or mood_model()

@@ -26,6 +26,8 @@ TASKS = (
     "inbox",
     "instructions",  # no answer
     "record",  # a span
+    "review_stars",  # an order
+    "ticket_entities",  # entities
     "rte",
     "rte-attrprompt",
     "rte-contrast",

@@ -26,3 +26,23 @@ def test_spans_are_compared_as_superglue_does():
 )
 def test_majority(votes, winner):
     assert majority("class", votes) == winner
+
+
+ORDER = ["none", "low", "high", "extreme"]
+
+
+@pytest.mark.parametrize(
+    ("votes", "winner"),
+    [
+        (["low", "low", "extreme"], "low"),
+        (["none", "low", "extreme"], "low"),
+        (["none", "none", "high", "extreme", "extreme"], "high"),
+        (["low", "high"], None),
+        (["none", "low", "high", "extreme"], None),
+        (["none", None, "extreme"], None),
+        ([], None),
+    ],
+)
+def test_the_median_decides_where_no_ordinal_label_has_a_majority(votes, winner):
+    assert majority("ordinal", votes, ORDER) == winner
+    assert majority("ordinal", votes[::-1], ORDER) == winner

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from targen.tasks.answers import LISTS
 from targen.tasks.guards import echo, language, loop, meta, refusal, unfinished
 from targen.tasks.guards.written import Written
 from targen.tasks.sections import ENGLISH, OFF, Guards
@@ -109,7 +110,7 @@ def _of_text(
 def _texts(name: str, value: Any, spec: TaskSpec) -> Iterator[Written]:
     """Yield the texts of a field; values that the task lists are not texts."""
     field = spec.fields.get(name)
-    if field is not None and (field.values or field.derived or field.type in ("choice", "integer")):
+    if field is not None and (field.values or field.derived or field.type not in ("text", "texts")):
         return
     description = field.description if field is not None else ""
     room = (field.max_words or 0) if field is not None else 0
@@ -154,6 +155,6 @@ def label_texts(spec: TaskSpec) -> list[str]:
     texts = [answer.constraint, *answer.ways]
     for label in answer.labels.values():
         texts += [label.constraint, *label.ways]
-        if answer.kind == "multi":
+        if answer.kind in LISTS:
             texts.append(label.absent)
     return [text for text in texts if text]
