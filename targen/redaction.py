@@ -60,6 +60,8 @@ _ESCAPE = re.compile(
 _OPENINGS = re.compile(
     rf"\\(?:u00|u20|ufeff|u\{{|x[0-7]|[0-7]{{2}})|%{_TWO}|={_TWO}|&[#a-z]", re.IGNORECASE
 )
+_MARKS = ("%", "=", "&", "\\u", "\\U", "\\x", "\\X", *(f"\\{digit}" for digit in range(8)))
+"""The search for the beginnings of escapes is faster than that for whole ones."""
 _HIDDEN = str.maketrans("", "", "\0\xad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\\")
 
 _KNOWN: dict[str, str] = {}
@@ -127,10 +129,13 @@ def redacted(text: str, secret: bytes | str = "") -> str:
 
 def _layers(text: str) -> list[str]:
     """Return a text as it is, and decoded as often as it can be."""
-    if _OPENINGS.search(text) is None:
+    if not any(mark in text for mark in _MARKS) or _OPENINGS.search(text) is None:
         # One quick search clears most texts.
         quick = text.replace("\\n", "").replace("\\r", "").replace("\\t", "")
-        return [text, "".join(quick.translate(_HIDDEN).split())]
+        quick = quick.replace("\\", "").replace("\0", "")
+        if not quick.isascii():
+            quick = quick.translate(_HIDDEN)
+        return [text, "".join(quick.split())]
     layers = [text]
     for _ in range(_ROUNDS):
         layers.append(_unescaped(layers[-1])[0])
