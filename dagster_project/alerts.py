@@ -1,11 +1,16 @@
-"""Alerts about failed runs and failed checks, sent to a webhook."""
+"""Alerts about failed runs and failed checks, sent to a webhook.
+
+Two sensors report the runs that Dagster launches for the code location. Dagster's run sensors ignore
+runs without a code location, so runs that start in the shell call `report` themselves.
+"""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dagster import (
     AssetCheckEvaluation,
+    AssetCheckSeverity,
     DagsterEvent,
     DagsterEventType,
     DagsterRun,
@@ -39,8 +44,7 @@ def build(settings: Settings) -> list[SensorDefinition]:
         description="Posts the reason of a failed run to TARGEN_ALERT_WEBHOOK.",
     )
     def on_failure(context: RunFailureSensorContext) -> None:
-        message, _ = failure.explain(_events(context))
-        send(_body(context.dagster_run, "failed", message), webhook)
+        send(_failed(context.dagster_run, _events(context)), webhook)
 
     @run_status_sensor(
         run_status=DagsterRunStatus.SUCCESS,
@@ -49,11 +53,31 @@ def build(settings: Settings) -> list[SensorDefinition]:
         description="Posts the failed checks of a successful run to TARGEN_ALERT_WEBHOOK.",
     )
     def on_warnings(context: RunStatusSensorContext) -> None:
-        missed = [check for check in checks(_events(context)) if not check.passed]
-        if missed:
-            send(_body(context.dagster_run, "warns", "\n".join(map(_line, missed))), webhook)
+        if (body := _warns(context.dagster_run, _events(context))) is not None:
+            send(body, webhook)
 
     return [on_failure, on_warnings]
+
+
+def report(
+    run: DagsterRun, events: Sequence[DagsterEvent], success: bool, address: str | None
+) -> None:
+    """Post what the sensors would post about a run; does nothing if no address is set.
+
+    Args:
+        run: a finished run.
+        events: its events.
+        success: whether it succeeded.
+        address: the webhook.
+
+    Raises:
+        TargenError: the request failed.
+    """
+    if address is None:
+        return
+    body = _warns(run, events) if success else _failed(run, events)
+    if body is not None:
+        send(body, address)
 
 
 def checks(events: Iterable[DagsterEvent]) -> list[AssetCheckEvaluation]:
@@ -94,6 +118,21 @@ def send(body: dict[str, Any], address: str | None) -> None:
 def _events(context: RunStatusSensorContext) -> list[DagsterEvent]:
     entries = context.instance.all_logs(context.dagster_run.run_id)
     return [entry.dagster_event for entry in entries if entry.dagster_event is not None]
+
+
+def _failed(run: DagsterRun, events: Sequence[DagsterEvent]) -> dict[str, Any]:
+    message, _ = failure.explain(events)
+    warned = [_line(one) for one in checks(events) if _warned(one)]
+    return _body(run, "failed", "\n".join([message, *warned]))
+
+
+def _warns(run: DagsterRun, events: Sequence[DagsterEvent]) -> dict[str, Any] | None:
+    missed = [_line(one) for one in checks(events) if not one.passed]
+    return _body(run, "warns", "\n".join(missed)) if missed else None
+
+
+def _warned(check: AssetCheckEvaluation) -> bool:
+    return not check.passed and check.severity == AssetCheckSeverity.WARN
 
 
 def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 """Runs a job in this process, and says what it made."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dagster_project import failure
+from targen.errors import TargenError
+from targen.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, JobDefinition
+    from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
 
 
 @dataclass
@@ -69,4 +72,17 @@ def executed(
             made.metadata[event.asset_key.path[-1]] = dict(values(event))
     if not result.success:
         made.error, made.trace = failure.explain(result.all_events)
+    if not made.interrupted:
+        _alert(result)
     return made
+
+
+def _alert(result: "ExecuteInProcessResult") -> None:
+    """Post an alert if one is due; if it cannot be sent, a warning says so."""
+    from dagster_project import alerts  # noqa: PLC0415 - Dagster, only now
+
+    webhook = Settings.from_environment().alert_webhook
+    try:
+        alerts.report(result.dagster_run, result.all_events, result.success, webhook)
+    except TargenError as error:
+        sys.stderr.write(f"warning: {error}\n")
