@@ -1,7 +1,7 @@
 """Alerts about failed runs and failed checks, sent to a webhook.
 
-Two sensors report the runs that Dagster launches for the code location. Dagster's run sensors ignore
-runs without a code location, so runs that start in the shell call `report` themselves.
+Two sensors report the runs that Dagster launches for the code location. Dagster's run sensors
+ignore runs without a code location, so runs that start in the shell call `report` themselves.
 """
 
 import time

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from dagster import DagsterEvent, DagsterEventType, InitLoggerContext, logger
 
 from targen.steps import QUALITY_REPORT
+from targen.wording import plural
 
 SHELL_LOGGER = "shell"
 
@@ -58,7 +59,8 @@ def materialized_line(event: DagsterEvent) -> str:
     found = values(event)
     asset = event.asset_key.path[-1] if event.asset_key else ""
     report = asset == QUALITY_REPORT
-    words = [f"{found['figures']} figures" if report else f"{found['dagster/row_count']} rows"]
+    count = (found["figures"], "figure") if report else (found["dagster/row_count"], "row")
+    words = [plural(*count)]
     reasons = found.get("rejected_by_reason") or {}
     surplus = reasons.get("surplus", 0)
     if lost := sum(reasons.values()) - surplus:

@@ -2,4 +2,4 @@
 
 from targen.cli import app
 
-app()
+app(prog_name="targen")

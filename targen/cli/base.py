@@ -11,6 +11,7 @@ import simulator
 import targen
 from targen.errors import TargenError
 from targen.settings import Settings, unknown_variables
+from targen.wording import plural as plural
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -241,11 +242,6 @@ def settings_of(spec: "TaskSpec", default: "Callable[[str], EngineSettings]") ->
 
 
 _NOT_A_TERMINAL = 10_000
-
-
-def plural(number: int, word: str) -> str:
-    """Return a number with its noun."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def usd(amount: float | None) -> str:

@@ -90,7 +90,8 @@ def init(
     )
     spec = write(draft, path, Path(settings.recipes_dir))
     typer.echo(
-        f"{path}: {spec.title}, {len(spec.fields)} fields, {len(spec.labels)} labels. Next:\n"
+        f"{path}: {spec.title}, {base.plural(len(spec.fields), 'field')}, "
+        f"{base.plural(len(spec.labels), 'label')}. Next:\n"
         f"  targen preview {name}            a few rows, with their prompts\n"
         f"  targen estimate {name}           calls, tokens and cost\n"
         f"  TARGEN_ROWS=20 make run TASK={name}"

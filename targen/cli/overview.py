@@ -49,7 +49,7 @@ def list_(
             "state": f"{line['state']}: {line['step']}" if line["step"] else line["state"],
             "cost": _cost(line),
             "last report": (line["reported_at"] or "-").replace("T", " ").removesuffix("Z"),
-            "failed gates": ", ".join(line["failed_gates"]) or "-",
+            "failed gates": _gates(line),
         }
         for line in lines
     ]
@@ -81,7 +81,15 @@ def _line(spec: "TaskSpec", tables: "Tables", opened: "Store | None") -> dict[st
         "reported_at": None if opened is None else _reported_at(opened, spec.name),
         "gates": len(gates),
         "failed_gates": [gate["metric"] for gate in gates if outcome(gate) != "passed"],
+        "warned_gates": [gate["metric"] for gate in gates if outcome(gate) == "warned"],
     }
+
+
+def _gates(line: dict[str, Any]) -> str:
+    """Return the gates that did not pass; those of severity `warn` say so."""
+    warned = line["warned_gates"]
+    failed = [f"{name} (warns)" if name in warned else name for name in line["failed_gates"]]
+    return ", ".join(failed) or "-"
 
 
 def _reported_at(opened: "Store", task: str) -> str | None:

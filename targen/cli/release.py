@@ -23,7 +23,7 @@ def list_(
     found = registry.listed(open_storage(base.data_dir()), task)
     for entry in found:
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
-        typer.echo(f"{entry.task} {entry.version} {entry.rows} rows, {state}")
+        typer.echo(f"{entry.task} {entry.version} {base.plural(entry.rows, 'row')}, {state}")
     if not found:
         typer.echo("no releases found")
 

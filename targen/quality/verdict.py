@@ -10,16 +10,12 @@ from targen.quality.inputs import ReportInputs
 from targen.quality.judgment import Found
 from targen.quality.metrics import METRICS
 from targen.quality.rules import percent
+from targen.wording import plural
 
 __all__ = ["findings", "headline", "percent", "plural"]
 
 UNMEASURED = "unmeasured"
 ORDER = ("bad", "warn", UNMEASURED, "note", "good")
-
-
-def plural(number: int, word: str) -> str:
-    """Return the number with its noun."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def findings(

@@ -30,6 +30,7 @@ from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
 from targen.tasks.answers import ONE_LABEL
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
+from targen.wording import plural
 
 SIZES: Final = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"),
                 (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))  # fmt: skip
@@ -306,8 +307,9 @@ def _review(inputs: ReleaseInputs) -> str:
     by = pl.col("label") != pl.col("label_before_review")
     replaced = rows.filter(pl.col("label_before_review").is_not_null(), by).height
     return (
-        f"People reviewed {saw:,} of the {rows.height:,} rows; {replaced:,} rows got another label "
-        f"by this review, and {dropped:,} more rows were dropped."
+        f"People reviewed {saw:,} of the {plural(rows.height, 'row')}; {plural(replaced, 'row')} got "
+        f"another label by this review, and {plural(dropped, 'more row')} "
+        f"{'was' if dropped == 1 else 'were'} dropped."
     )
 
 

@@ -1,6 +1,7 @@
 """Gates and expectations in a run: an error stops what comes after, a warning only warns."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import (
@@ -11,7 +12,7 @@ from dagster import (
     DagsterInstance,
 )
 
-from dagster_project import home, run
+from dagster_project import alerts, home, run
 from targen.steps import STEPS
 from tests.support.specs import MOOD, RECIPES, write_task
 
@@ -102,6 +103,36 @@ def test_a_gate_that_fails_is_named_and_the_run_fails(
     status, out, _ = shell(capsys, "mood")
     assert status == 1
     assert "  failed  rows: Rows: 8; required: at least 9." in out.splitlines()
+
+
+def test_a_run_in_the_shell_alerts_with_the_check_names_and_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], webhook: list[dict[str, Any]]
+) -> None:
+    noise = "quality_report, gate_label_noise: Estimated label errors: not measured"
+    assert made(tmp_path, capsys, GATED % (9, "error"))[0] == 1
+    (failed,) = webhook
+    assert (failed["what"], failed["job"], failed["task"]) == ("failed", "dataset", "mood")
+    gate, *warned = failed["message"].splitlines()
+    assert gate == "quality_report: gate_rows failed: Rows: 8; required: at least 9."
+    assert [line.startswith(noise) for line in warned].count(True) == 1
+    assert not any("gate_rows" in line for line in warned)
+    webhook.clear()
+    assert made(tmp_path, capsys, GATED % (9, "warn")) == (0, "")
+    (warns,) = webhook
+    assert warns["what"] == "warns"
+    lines = warns["message"].splitlines()
+    wanted = "quality_report, gate_rows: Rows: 8; required: at least 9 (warning only)."
+    assert wanted in lines and any(line.startswith(noise) for line in lines)
+
+
+def test_an_alert_that_cannot_be_sent_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/token-canary")
+    monkeypatch.setattr(alerts, "_PAUSES_S", ())
+    status, err = made(tmp_path, capsys, GATED % (8, "error"))
+    assert status == 0 and "canary" not in err
+    assert err.startswith("warning: No alert was sent: TARGEN_ALERT_WEBHOOK cannot be reached")
 
 
 OWN = """\

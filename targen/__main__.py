@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m targen`."""
+
+from targen.cli import app
+
+app(prog_name="targen")
