@@ -18,6 +18,7 @@ from targen.steps import CORRECTED_SET, UPSTREAM
 from targen.tables.files import Stored
 from targen.tasks.own_data import for_reports_only
 from targen.tasks.spec import TaskSpec
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -73,7 +74,7 @@ class Generated:
         made = "simulated, not training data" if self.simulated else total.model
         return (
             f"<{self.task.name}: {self.rows.height:,} of {self.task.wanted_rows:,} rows ({made}); "
-            f"{base.plural(total.calls, 'call')}, {total.from_store:,} from the store, {cost}>"
+            f"{plural(total.calls, 'call')}, {total.from_store:,} from the store, {cost}>"
         )
 
 

@@ -11,7 +11,6 @@ import simulator
 import targen
 from targen.errors import TargenError
 from targen.settings import Settings, unknown_variables
-from targen.wording import plural as plural
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings

@@ -13,6 +13,7 @@ import simulator
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TableError
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.operators.estimate import Estimate, SettingsOf
@@ -127,7 +128,7 @@ def _total(lines: list[dict[str, Any]]) -> dict[str, Any]:
 def _show(
     spec: "TaskSpec", found: "Estimate", lines: list[dict[str, Any]], total: dict[str, Any]
 ) -> None:
-    from targen.cli.base import plural, table, usd  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.base import table, usd  # noqa: PLC0415 - a quick command needs none
     from targen.llm.settings import EMBEDDED_MODEL  # noqa: PLC0415
 
     guessed = any(line["basis"] == "assumption" for line in lines)
@@ -165,7 +166,6 @@ def _show(
 
 def _basis(lines: list[dict[str, Any]], rows: int) -> str:
     """Return where the figures come from."""
-    from targen.cli.base import plural  # noqa: PLC0415 - a quick command needs none
     from targen.operators.estimate import AT_MOST, EXPECTED  # noqa: PLC0415
 
     bases = {line["basis"] for line in lines}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, plural, report_errors
+from targen.cli.base import app, report_errors
 from targen.errors import TargenError
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.release.export import Exported

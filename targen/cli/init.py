@@ -10,6 +10,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
+from targen.wording import plural
 
 _LONGEST = 2000
 
@@ -90,8 +91,8 @@ def init(
     )
     spec = write(draft, path, Path(settings.recipes_dir))
     typer.echo(
-        f"{path}: {spec.title}, {base.plural(len(spec.fields), 'field')}, "
-        f"{base.plural(len(spec.labels), 'label')}. Next:\n"
+        f"{path}: {spec.title}, {plural(len(spec.fields), 'field')}, "
+        f"{plural(len(spec.labels), 'label')}. Next:\n"
         f"  targen preview {name}            a few rows, with their prompts\n"
         f"  targen estimate {name}           calls, tokens and cost\n"
         f"  TARGEN_ROWS=20 make run TASK={name}"

@@ -6,6 +6,7 @@ import typer
 
 from targen.cli import base
 from targen.cli.base import app, report_errors
+from targen.wording import plural
 
 releases = typer.Typer(help="List, verify, withdraw and push releases.", no_args_is_help=True)
 app.add_typer(releases, name="release")
@@ -23,7 +24,7 @@ def list_(
     found = registry.listed(open_storage(base.data_dir()), task)
     for entry in found:
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
-        typer.echo(f"{entry.task} {entry.version} {base.plural(entry.rows, 'row')}, {state}")
+        typer.echo(f"{entry.task} {entry.version} {plural(entry.rows, 'row')}, {state}")
     if not found:
         typer.echo("no releases found")
 

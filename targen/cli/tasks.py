@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, plural, report_errors
+from targen.cli.base import app, report_errors
 from targen.errors import SpecError, TargenError
+from targen.wording import plural
 
 
 @app.command()

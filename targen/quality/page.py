@@ -16,7 +16,8 @@ from targen.quality.first_screen import Origin
 from targen.quality.metrics import METRICS, SECTIONS, title
 from targen.quality.report import Report
 from targen.quality.svg import Line
-from targen.quality.verdict import percent, plural
+from targen.quality.verdict import percent
+from targen.wording import plural
 
 TEMPLATE = "page.html.jinja"
 BODY = "sections.html.jinja"

@@ -12,7 +12,7 @@ from targen.quality.metrics import METRICS
 from targen.quality.rules import percent
 from targen.wording import plural
 
-__all__ = ["findings", "headline", "percent", "plural"]
+__all__ = ["findings", "headline", "percent"]
 
 UNMEASURED = "unmeasured"
 ORDER = ("bad", "warn", UNMEASURED, "note", "good")

@@ -307,8 +307,8 @@ def _review(inputs: ReleaseInputs) -> str:
     by = pl.col("label") != pl.col("label_before_review")
     replaced = rows.filter(pl.col("label_before_review").is_not_null(), by).height
     return (
-        f"People reviewed {saw:,} of the {plural(rows.height, 'row')}; {plural(replaced, 'row')} got "
-        f"another label by this review, and {plural(dropped, 'more row')} "
+        f"People reviewed {saw:,} of the {plural(rows.height, 'row')}; {plural(replaced, 'row')} "
+        f"got another label by this review, and {plural(dropped, 'more row')} "
         f"{'was' if dropped == 1 else 'were'} dropped."
     )
 

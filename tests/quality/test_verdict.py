@@ -2,6 +2,7 @@ import pytest
 
 from targen.quality import rules, verdict
 from targen.quality.collector import Measure, MetricCollector
+from targen.wording import plural
 from tests.support.report_inputs import inputs
 
 
@@ -57,7 +58,7 @@ def test_peoples_review_overrides_the_model():
 
 def test_percent_and_plural():
     assert [verdict.percent(x) for x in (None, 0.5, 0.1234)] == ["unknown", "50%", "12.3%"]
-    assert [verdict.plural(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert [plural(n, "row") for n in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 @pytest.mark.parametrize(
