@@ -12,6 +12,7 @@ from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, REVIEWS
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,10 @@ def export(
     task: Annotated[str, typer.Argument(help="The task.")],
     rows: Annotated[int, typer.Option(min=1, help="Number of rows to review.")] = 100,
     output: Annotated[
-        Path | None, typer.Option(help="The file to write; by default TASK.review.csv.")
+        Path | None,
+        typer.Option(
+            help="The file to write; by default TASK.review.csv or TASK.review.FORMAT.json."
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="csv, argilla or labelstudio (JSON).")
@@ -56,7 +60,7 @@ def export(
     path = output or Path(f"{task}.review.csv")
     sheets.write_sheet(path, sheets.sheet(spec, chosen))
     typer.echo(
-        f"{path}: {len(chosen)} rows. Fill in `verdict` (right, wrong, or the right label), then: "
+        f"{path}: {plural(len(chosen), 'row')}. Fill in `verdict` (right, wrong, or the right label), then: "
         f"targen review import {path}"
     )
 
@@ -100,7 +104,7 @@ def import_(
         more = ", ..." if len(lines) > sheets.SHOWN else ""
         notes += [f"{len(lines)} {what} (line {first}{more})"] * bool(lines)
     typer.echo(
-        f"{name}: {found.verdicts.height} verdicts read, {wrong} of them wrong"
+        f"{name}: {plural(found.verdicts.height, 'verdict')} read, {wrong} of them wrong"
         f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. Materialize "
         f"{CORRECTED_SET} and {QUALITY_REPORT} of {name} again to apply them: make run TASK={name}"
     )
@@ -129,15 +133,16 @@ def _write_records(
     from targen.quality import review_tools  # noqa: PLC0415 - a quick command needs none
     from targen.tables.storage import write_file  # noqa: PLC0415
 
-    start = path.name.removesuffix(".json").removesuffix(f".{form}")
+    whole = path.suffix == ".json"
     for suffix, text in review_tools.records(spec, chosen, form).items():
-        file = path.with_name(f"{start}{suffix}")
+        end = suffix.removeprefix(f".{form}") if whole else suffix
+        file = path.with_name(f"{path.name.removesuffix('.json')}{end}")
         if file.exists():
             raise TargenError(f"{file} exists. Move it away, or name another --output.")
         write_file(file, text.encode(), "--output")
         typer.echo(f"{file}")
     typer.echo(
-        f"{len(chosen)} records. Answer the question `verdict` there, export the answers as JSON, "
+        f"{plural(len(chosen), 'record')}. Answer the question `verdict` there, export the answers as JSON, "
         "then: targen review import FILE.json"
     )
 

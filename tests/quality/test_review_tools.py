@@ -108,7 +108,7 @@ def test_two_people_who_differ_are_named(folder: Path) -> None:
     assert "a.jsonl:1" in told("import", "a.jsonl", status=1)
     both["responses"]["verdict"][1]["status"] = "discarded"
     (folder / "a.jsonl").write_text(json.dumps(both) + "\n")
-    assert "1 verdicts read" in told("import", "a.jsonl")
+    assert "1 verdict read" in told("import", "a.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -127,6 +127,13 @@ def test_two_people_who_differ_are_named(folder: Path) -> None:
 def test_what_is_no_export(folder: Path, text: str, error: str) -> None:
     (folder / "a.json").write_text(text)
     assert error in told("import", "a.json", status=1)
+
+
+def test_a_file_that_output_names_has_this_name(folder: Path) -> None:
+    told("export", "mood", "--rows", "1", "--format", "labelstudio", "--output", "mine.json")
+    told("export", "mood", "--rows", "1", "--format", "argilla", "--output", "bare")
+    written = {path.name for path in folder.iterdir() if path.is_file()}
+    assert written == {"mine.json", "mine.xml", "bare.argilla.json"}
 
 
 def test_a_format_that_does_not_exist(folder: Path) -> None:
