@@ -60,8 +60,8 @@ def export(
     path = output or Path(f"{task}.review.csv")
     sheets.write_sheet(path, sheets.sheet(spec, chosen))
     typer.echo(
-        f"{path}: {plural(len(chosen), 'row')}. Fill in `verdict` (right, wrong, or the right label), then: "
-        f"targen review import {path}"
+        f"{path}: {plural(len(chosen), 'row')}. Fill in `verdict` (right, wrong, or the "
+        f"right label), then: targen review import {path}"
     )
 
 
@@ -142,8 +142,8 @@ def _write_records(
         write_file(file, text.encode(), "--output")
         typer.echo(f"{file}")
     typer.echo(
-        f"{plural(len(chosen), 'record')}. Answer the question `verdict` there, export the answers as JSON, "
-        "then: targen review import FILE.json"
+        f"{plural(len(chosen), 'record')}. Answer the question `verdict` there, "
+        "export the answers as JSON, then: targen review import FILE.json"
     )
 
 

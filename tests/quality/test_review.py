@@ -513,7 +513,7 @@ def test_the_commands(tmp_path, monkeypatch):
     assert again.exit_code == 1 and "holds verdicts" in again.output
     assert sheet.read_text().count("typed by hand") == 1
     done = runner.invoke(app, ["review", "import", str(sheet)])
-    assert "mood: 1 verdicts read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
+    assert "mood: 1 verdict read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
     name = lines[1].split(",")[1]
     sheet.write_text("\n".join(lines).replace(name, "1.2E+15"), encoding="utf-16")
     found = runner.invoke(app, ["review", "import", str(sheet)])
