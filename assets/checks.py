@@ -1,6 +1,7 @@
 """The checks of assets: `contract` (blocks), `statistics` (warns) and `expectations`.
 
-The report also has a check for each gate of its task, which blocks if its severity is `error`.
+The report also has a check for each gate of its task, which blocks if its severity is `error`, and
+`gates_of_all_tasks`, which only warns.
 """
 
 import warnings
@@ -33,6 +34,7 @@ from targen.tasks.spec import TaskSpec
 CONTRACT = "contract"
 STATISTICS = "statistics"
 EXPECTATIONS = "expectations"
+ALL_TASKS = "gates_of_all_tasks"
 _SHOWN = 20
 
 
@@ -79,6 +81,11 @@ def _specs(step: str, scope: Scope) -> list[AssetCheckSpec]:
         known[EXPECTATIONS] = (text, True)
     if step == QUALITY_REPORT:
         known |= {name: (text, True) for name, text in gate_checks(scope.gates).items()}
+        text = (
+            "No task's last report has a failed gate. The other checks are shown for the task that "
+            "ran last."
+        )
+        known[ALL_TASKS] = (text, False)
     with warnings.catch_warnings():
         # `partitions_def` of checks is a preview feature; without it a check loads every partition.
         warnings.simplefilter("ignore", PreviewWarning)
@@ -146,6 +153,11 @@ def _results(
         yield _contract(key, found)
         yield _statistics(key, acts, {"figures": stored.table.height})
         yield from (gate_result(key, gate) for gate in judged)
+        if ALL_TASKS in selected:
+            others = [name for name in scope.gates if name != task]
+            pages = {name: tables.read_json(step, name) or {} for name in others}
+            gates = {name: other.get("gates", []) for name, other in pages.items()}
+            yield all_tasks_result(key, {task: judged, **gates})
     else:
         above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
         rejected = _rejected(step, task, stored)
@@ -208,6 +220,37 @@ def gate_result(asset: AssetKey, gate: Mapping[str, Any]) -> AssetCheckResult:
             "severity": gate["severity"],
             **({"why": gate["why"]} if gate["why"] else {}),
         },
+    )
+
+
+def all_tasks_result(
+    asset: AssetKey, judged: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> AssetCheckResult:
+    """Return the result of the check over the last reports of all tasks.
+
+    Args:
+        asset: the key of the report.
+        judged: task -> its gates as `targen.quality.gates.judge` returns them. A gate of severity
+            `warn` without a figure does not count as failed.
+    """
+    from targen.quality.gates import outcome  # noqa: PLC0415 - not when loading
+
+    failed = [
+        (task, gate)
+        for task, gates in judged.items()
+        for gate in gates
+        if gate["passed"] is False or outcome(gate) == "failed"
+    ]
+    lines = [f"{task}, {gate['name']}: {gate['text']}" for task, gate in failed]
+    tasks = list(dict.fromkeys(task for task, _ in failed))
+    more = f" and {len(tasks) - _SHOWN} more tasks" if len(tasks) > _SHOWN else ""
+    return AssetCheckResult(
+        check_name=ALL_TASKS,
+        asset_key=asset,
+        passed=not failed,
+        severity=AssetCheckSeverity.WARN,
+        description=f"Gates failed in {', '.join(tasks[:_SHOWN])}{more}." if failed else None,
+        metadata={"tasks": len(judged), "failed_gates": len(failed), **_listed(lines)},
     )
 
 

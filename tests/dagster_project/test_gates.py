@@ -80,6 +80,28 @@ def test_the_last_lines_name_every_gate_and_strict_makes_warnings_fail(
     assert err == "error: gates warn, and --strict makes warnings fail: mood (label_noise)\n"
 
 
+def test_a_failed_gate_of_another_task_stays_in_the_list_of_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], webhook: list[dict[str, Any]]
+) -> None:
+    write_task(
+        tmp_path / "tasks", (MOOD + GATED % (8, "error")).replace("name: mood", "name: calm")
+    )
+    assert made(tmp_path, capsys, GATED % (9, "warn")) == (0, "")
+    (every,) = checks("gates_of_all_tasks")
+    assert every.partition == "mood" and every.metadata["failed_gates"].value == 1
+    webhook.clear()
+    assert shell(capsys, "calm")[0] == 0
+    (rows,), (every,) = checks("gate_rows"), checks("gates_of_all_tasks")
+    assert rows.passed and not every.passed and not every.blocking
+    assert (every.partition, every.severity) == ("calm", AssetCheckSeverity.WARN)
+    assert every.description == "Gates failed in mood."
+    assert "mood, gate" in every.metadata["found"].value.replace("\\", "")
+    assert not any("mood" in body["message"] for body in webhook)
+    assert made(tmp_path, capsys, GATED % (8, "error")) == (0, "")
+    (every,) = checks("gates_of_all_tasks")
+    assert every.passed and every.metadata["tasks"].value == 2
+
+
 def test_strict_releases_nothing_that_a_gate_warns_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
