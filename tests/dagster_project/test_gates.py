@@ -84,7 +84,9 @@ def test_a_failed_gate_of_another_task_stays_in_the_list_of_checks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], webhook: list[dict[str, Any]]
 ) -> None:
     write_task(
-        tmp_path / "tasks", (MOOD + GATED % (8, "error")).replace("name: mood", "name: calm")
+        tmp_path / "tasks",
+        (MOOD + GATED % (8, "error")).replace("name: mood", "name: calm"),
+        "calm",
     )
     assert made(tmp_path, capsys, GATED % (9, "warn")) == (0, "")
     (every,) = checks("gates_of_all_tasks")
