@@ -215,7 +215,7 @@ def _shown(task: str, progress: bool) -> Iterator[None]:
         if now.task != task or not (now.done or now.total):
             return
         if now.step not in bars:
-            bars[now.step] = tqdm(desc=now.step, unit="request")
+            bars[now.step] = tqdm(desc=now.step, unit=" request")
         bar = bars[now.step]
         bar.total, bar.n = now.total, now.done
         cost = "" if now.cost_usd is None else f"${now.cost_usd:.4f}"
