@@ -86,7 +86,9 @@ def test_every_asset_has_a_contract_that_blocks_and_statistics_that_do_not(
     assert expectations.blocking and expectations.partitions_def is not None
     release = graph.get(AssetCheckKey(AssetKey("release"), "contract"))
     assert release.blocking and release.partitions_def is not None
-    assert len(graph.asset_check_keys) == 3 * len(STEPS) + len(gates) + 1
+    every = graph.get(AssetCheckKey(AssetKey("quality_report"), "gates_of_all_tasks"))
+    assert not every.blocking and every.partitions_def is not None
+    assert len(graph.asset_check_keys) == 3 * len(STEPS) + len(gates) + 2
 
 
 def test_expectations_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
