@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, Final
 
 from simulator.grammar import Fields
+from simulator.truth import ASIDES
 from simulator.wishes import unmet
 
 _IN: Final = r"(?: in `(?P<field>\w+)`)?"
@@ -34,10 +35,6 @@ _TEMPLATES: Final = (
     "For a long time {a} had been fine, but then it was {b} again.",
     "If it were only {a}, that would do, but it is {b} too.",
 )
-_NAMED: Final = (
-    "{name} saw it.", "So says {name}.", "{name} knows of it.", "It was {name} who noticed.",
-    "Ask {name}.", "{name} wrote it down.", "This comes from {name}.", "{name} agrees.",
-)  # fmt: skip
 _PADDING: Final = (
     "None of this is new to us", "We talked it over at length", "It may well come up again",
     "Others here see it the same way", "That much has been clear for days",
@@ -125,7 +122,7 @@ def shaper(
         if cued and habits.cue is not None:
             text = f"{habits.cue[1].capitalize()}, {text[:1].lower()}{text[1:]}"
         if named:
-            text = f"{text} {rng.choice(_NAMED).format(name=habits.name)}"
+            text = f"{text} {rng.choice(ASIDES).format(name=habits.name)}"
         if long:
             text = _padded(text, len(text.split()) + 7 * _LONG, rng)
         for match in lengths:

@@ -18,6 +18,13 @@ _GENDERED: Final = re.compile(
     r"|(?:grand)?(?:fathers?|mothers?|sons?|daughters?)|brothers?|sisters?|husbands?|wi(?:fe|ves)"
     r"|gentlem[ae]n|lad(?:y|ies)|uncles?|aunts?|nephews?|nieces?|kings?|queens?|males?|females?)\b"
 )
+ASIDES: Final = (
+    "{name} saw it.", "So says {name}.", "{name} knows of it.", "It was {name} who noticed.",
+    "Ask {name}.", "{name} wrote it down.", "This comes from {name}.", "{name} agrees.",
+)  # fmt: skip
+"""Sentences by which a habit names a person."""
+_PERSON: Final = r"[^\W\d_][\w’'-]* [^\W\d_][\w’'-]*"
+_ASIDE: Final = re.compile("|".join(one.format(name=_PERSON) for one in ASIDES))
 _NUMBERED: Final = re.compile(r"^(.*\D)\d$")
 _TOP: Final = 1 << 64
 
@@ -27,7 +34,8 @@ def fingerprint(row: Mapping[str, Any]) -> bytes:
 
     Strings and lists of strings count. Numbers, flags and strings of digits do not, since they are
     derived fields. Case, white space and gender are folded, so that an AX-g row with its genders
-    swapped keeps its label.
+    swapped keeps its label. `ASIDES` do not count, so that a row keeps its label if the person in
+    one gets another name.
     """
     parts = []
     for name in sorted(row):
@@ -36,7 +44,7 @@ def fingerprint(row: Mapping[str, Any]) -> bytes:
             value = "\x1f".join(sorted(str(one) for one in value))
         if not isinstance(value, str) or value.isdigit():
             continue
-        folded = " ".join(value.casefold().split())
+        folded = " ".join(_ASIDE.sub("", value).casefold().split())
         parts.append(f"{name}\x1e{_GENDERED.sub('_', folded)}")
     return sha256("\x1d".join(parts).encode("utf-8", "surrogatepass")).digest()
 

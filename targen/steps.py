@@ -449,6 +449,7 @@ _OTHER_TABLES: Final[Mapping[str, tuple[Column, ...]]] = {
         Column("avoid_templates", pl.List(pl.String), "Patterns that they must not follow."),
         Column("avoid_names", pl.List(pl.String), "Names that they must not contain."),
         Column("avoid_openings", pl.List(pl.String), "Words that they must not begin with."),
+        Column("edit", pl.String, "rename if code makes the rows; null if a model writes them."),
         Column("rewrite_seed", pl.Boolean, "Whether the fields of the seed are written again."),
         Column("metric", pl.String, "The metric that shows the gap."),
         Column("slice", pl.String, "The part of the rows that it was measured on."),

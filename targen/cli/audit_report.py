@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from targen.cli.target_story import target_story
+from targen.cli.target_story import parents_story, target_story
 from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
@@ -162,8 +162,7 @@ def _sources(known: Facts) -> str:
         parts.append(f"with the terms {', '.join(named)}")
     above = sum(i["table"] == INSTANCES and i["role"] == "parent" for i in known["items"])
     if above:
-        parts.append(f"after {_many(above, 'earlier row')} shown as examples, including their own "
-                     "examples")  # fmt: skip
+        parts.append(parents_story(_row(known, INSTANCES), _many(above, "earlier row")))
     text = "; ".join(parts)
     return f"It comes {text}." if text else ""
 

@@ -128,7 +128,8 @@ def places() -> tuple[str, ...]:
     return tuple(name for _, _, places in _REGIONS for name in places.split("/"))
 
 
-def _name(random: Random) -> str:
+def drawn_name(random: Random) -> str:
+    """Return a given name and a family name of one region."""
     given, family, _ = random.choice(_REGIONS)
     return f"{random.choice(given.split())} {random.choice(family.split())}"
 
@@ -148,7 +149,7 @@ def _amount(random: Random) -> str:
     return f"{round(least * (most / least) ** random.random()):,} {unit}"
 
 
-_KINDS: Final = {"name": _name, "place": _place, "date": _date, "amount": _amount}
+_KINDS: Final = {"name": drawn_name, "place": _place, "date": _date, "amount": _amount}
 _ANY_LANGUAGE: Final = ("name", "place")
 
 

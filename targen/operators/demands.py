@@ -1,5 +1,6 @@
 """What a target demands of a new row: sentences for the prompt, and a check of the answer."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from typing import Any, Final
 from targen.tasks.targets import GAP, Target
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+NEARER: Final = 0.5
+"""Part of the distance of the old length from a range that a new length may have. Such a row closes
+some of the gap, and a second try usually brings no better one."""
 _SLACK: Final = 0.15
 """Share by which a length may miss its range; models count words only roughly."""
 
@@ -20,10 +24,14 @@ class Demand:
         target: the target.
         own: whether the row was written for this target. Of the others, only what is to be avoided
             counts, so that a row that closes one gap does not open another.
+        sized: whether the row is asked to have the target's length.
+        length: length in words that the row to replace has in the target's field; 0 if unknown.
     """
 
     target: Target
     own: bool
+    sized: bool = False
+    length: int = 0
 
     def sentences(self) -> list[str]:
         """Return the demands in the words of the prompt."""
@@ -36,7 +44,7 @@ class Demand:
         if self.own and one.demand:
             found.append(one.demand)
         least, most = one.least_words, one.most_words
-        if self.own and (least or most):
+        if (self.own or self.sized) and (least or most):
             size = f"{least} to {most}" if least and most else f"at least {least}"
             size = size if least else f"at most {most}"
             found.append(f"Write {size} words{where}.")
@@ -57,12 +65,17 @@ class Demand:
         texts = {n: v for n, v in values.items() if isinstance(v, str) and one.field in (None, n)}
         for name, text in texts.items():
             said = words_of(text)
-            if self.own and not _fits(len(said), one.least_words, one.most_words):
+            if self.own and not self._fits(len(said)):
                 return f"{name}: it has {len(said)} words"
             found = _avoided(one, text, said)
             if found:
                 return f"{name}: it has {found}"
         return None
+
+    def _fits(self, size: int) -> bool:
+        """Return whether a length is in the range, or much nearer to it than the old length."""
+        missed, before = _missed(size, self.target), _missed(self.length, self.target)
+        return missed == 0 or (self.length > 0 and missed <= NEARER * before)
 
 
 def words_of(text: str) -> list[str]:
@@ -70,9 +83,11 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-def _fits(size: int, least: int | None, most: int | None) -> bool:
-    low = (least or 0) * (1 - _SLACK)
-    return low <= size and (most is None or size <= most * (1 + _SLACK))
+def _missed(size: int, target: Target) -> float:
+    """Return by how many words a length misses the range of a target."""
+    low = (target.least_words or 0) * (1 - _SLACK)
+    high = math.inf if target.most_words is None else target.most_words * (1 + _SLACK)
+    return max(0.0, low - size, size - high)
 
 
 def _avoided(one: Target, text: str, said: Sequence[str]) -> str | None:
@@ -99,7 +114,13 @@ def follows(template: str, text: str) -> bool:
     return re.fullmatch(" ".join(parts), text) is not None
 
 
-def demands(target: Target, before: Iterable[Target], label: Any) -> list[Demand]:
+def demands(
+    target: Target,
+    before: Iterable[Target],
+    label: Any,
+    sized: Target | None = None,
+    length: int = 0,
+) -> list[Demand]:
     """Return the demands on a row that is written for a target.
 
     Args:
@@ -107,11 +128,16 @@ def demands(target: Target, before: Iterable[Target], label: Any) -> list[Demand
         before: the targets of its round and of earlier rounds.
         label: the row's label. What another target wants to avoid counts if it is for this label
             or for all.
+        sized: another target whose length the row should have.
+        length: see `Demand`.
     """
     others = [
         one for one in before if one.target_id != target.target_id and one.label in (None, label)
     ]
-    return [Demand(target, True), *(Demand(one, False) for one in others)]
+    return [
+        Demand(target, True, length=length),
+        *(Demand(one, False, one is sized) for one in others),
+    ]
 
 
 def must(found: Iterable[Demand]) -> list[str]:

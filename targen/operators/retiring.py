@@ -22,7 +22,8 @@ def swap(
 
     Rounds and targets go in their order. A row replaces one with the same label if there is one,
     and otherwise one of a label that has more rows, so that the balance never gets worse. A row
-    with nothing to replace is left out.
+    with nothing to replace is left out. A row that was edited by code replaces the row that it was
+    made from, and is left out if the readers give it another label.
 
     Args:
         spec: the task, with its rounds of targets.
@@ -46,7 +47,9 @@ def swap(
         victims = [index_of[name] for name in target.replaced if name in index_of]
         for index in written.get(target.target_id, ()):
             label = str(labels[index])
-            if len(chosen) >= wanted:
+            if len(chosen) >= wanted or target.edit:
+                if target.edit:
+                    victims = [index_of[one] for one in units[index][0]["parent_ids"]]
                 victim = _victim(target, label, victims, labels, chosen, counts)
                 if victim is None:
                     continue
@@ -71,7 +74,7 @@ def _victim(
     known = [one for one in victims if one in chosen] if victims else sorted(chosen, reverse=True)
     if victims:
         same = next((one for one in known if str(labels[one]) == label), None)
-        if same is not None:
+        if same is not None or target.edit:
             return same
     larger = [one for one in known if counts[str(labels[one])] > counts[label]]
     return max(larger, key=lambda one: counts[str(labels[one])], default=None)

@@ -1,7 +1,8 @@
 """Fills the slots of targets, after those of the plan.
 
 A slot of a target takes the place of a row: it has that row's context, seed, label, way and
-difficulty, as far as the target does not say otherwise.
+difficulty, as far as the target does not say otherwise. Some targets have their rows edited by code
+instead of written (`targen/operators/renaming.py`).
 """
 
 from collections import Counter
@@ -10,14 +11,17 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
+from targen.lineage import ids
 from targen.operators.base import StepResult
-from targen.operators.demands import demands, must
+from targen.operators.demands import demands, must, words_of
 from targen.operators.entries import SlotState
+from targen.operators.renaming import renamed
 from targen.operators.requests import rejection, text_key
 from targen.operators.slots import SlotFiller
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
 from targen.tasks.targets import FIRST_SLOT, Round, Target
+from targen.tasks.validators import first_problem
 
 RETRIES: Final = 1
 """Most times that a slot is asked for again alone; the rows that it replaces are good enough to
@@ -74,8 +78,8 @@ class TargetedSlots:
                     "rows that they replace are no longer made: the task has changed since. "
                     "Remove the round from the file of targets"
                 )
-            asked = self._filler.asked
-            await self._fill(states)
+            asked = self._filler.asked - sum(bool(one.rows or one.failures) for one in states)
+            await self._fill([one for one in states if not one.rows and not one.failures])
             result.asked += self._filler.asked - asked
             for state in states:
                 self._take(state, result)
@@ -91,11 +95,65 @@ class TargetedSlots:
                 if of_source is None or of_row is None:
                     lost += 1
                     continue
-                states.append(self._slot(target, of_row, of_source, before))
+                if target.edit is not None:
+                    states.append(self._edited(target, of_row, replaced[index]))
+                    continue
+                sized = self._sized(one, target, of_row, index)
+                states.append(self._slot(target, of_row, of_source, before, sized))
         return states, lost
 
+    def _edited(self, target: Target, source: SlotState, source_id: str) -> SlotState:
+        """Return a filled slot with the row of another one, edited by code."""
+        spec, (name,) = self._spec, target.avoid.names
+        old = next(row for row in source.rows if row["instance_id"] == source_id)
+        slot = replace(source.slot, number=self._next)
+        self._next += 1
+        state = replace(source, slot=slot, target_id=target.target_id, rows=[], failures=[])
+        edited = renamed(old, spec.fields, name, source_id)
+        problem = first_problem(edited, spec) if edited else f"{name}: code cannot replace it"
+        if problem is not None:
+            columns = {"slot": slot.number, "intended_label": old["intended_label"]}
+            state.failures.append(rejection("off_target", problem, None, None, **columns))
+            return state
+        row = {
+            **old,
+            **edited,
+            "slot": slot.number,
+            "parent_ids": [source_id],
+            "depth": old["depth"] + 1,
+            "target_id": target.target_id,
+            "rationale": None,
+            "request_id": None,
+        }
+        row["instance_id"] = ids.instance_id(
+            spec.name, slot.number, row["intended_label"], {n: row[n] for n in spec.fields}
+        )
+        state.rows = [row]
+        if any(edited[one] != old[one] for one in spec.seed_fields if one in edited):
+            # The seed has the old name, so rows that replace this one must not be given it.
+            state.given = {n: v for n, v in state.given.items() if n in spec.planned}
+            state.seed, state.answer = {}, None
+            state.sources = replace(state.sources, seed_id=None, seed=None)
+        return state
+
+    def _sized(self, one: Round, target: Target, of_row: SlotState, index: int) -> Target | None:
+        """Return a target of the same round that wants a length for the label, if this wants none.
+
+        Otherwise its rows would have the length that gives the label away.
+        """
+        label = of_row.slot.label if target.label is None else target.label
+        if target.least_words or target.most_words:
+            return None
+        found = [t for t in one.approved if t.label == label and (t.least_words or t.most_words)]
+        return found[index % len(found)] if found else None
+
     def _slot(
-        self, target: Target, of_row: SlotState, of_source: SlotState, before: list[Target]
+        self,
+        target: Target,
+        of_row: SlotState,
+        of_source: SlotState,
+        before: list[Target],
+        sized: Target | None,
     ) -> SlotState:
         label = of_row.slot.label if target.label is None else target.label
         way = of_row.manner.way
@@ -114,7 +172,9 @@ class TargetedSlots:
         if target.context:
             shown = {"text": target.context}
             sources = Sources(None, None, shown, None, sources.again)
-        found = demands(target, before, label)
+        texts = [row[target.field] for row in of_row.rows[:1] if target.field]
+        length = sum(len(words_of(text)) for text in texts if isinstance(text, str))
+        found = demands(target, before, label, sized, length)
         state = SlotState(
             replace(of_row.slot, number=self._next, label=label),
             sources,

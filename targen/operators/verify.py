@@ -15,6 +15,7 @@ from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Item, Row, RowLineage, fields_of
 from targen.operators.bounds import RATIONALE_CHARACTERS
 from targen.operators.plan import attributes, context_block
+from targen.operators.renaming import renamed
 from targen.operators.seeds import KIND
 from targen.operators.verify_data import Completions, Problems, Record, prompt_data
 from targen.operators.verify_judging import corrected, labels
@@ -150,6 +151,8 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
     if not item.request_ids and row["rationale"] is not None:
         yield "rationale", "is set, but the row has no request"
     if completion is None:
+        if not item.request_ids:
+            yield from _edited(item, lineage)
         return
     block = prompt_data(completion)
     entry, found = _answered(row, fields, completion)
@@ -160,6 +163,21 @@ def instance(item: Item, lineage: RowLineage, completion: StoredCompletion | Non
         return
     yield from _sources_shown(item, lineage, block, entry)
     yield from _target_shown(item, lineage, block)
+
+
+def _edited(item: Item, lineage: RowLineage) -> Problems:
+    """Check that a row that code edited for a target is what the code makes of its parent."""
+    found = lineage.by_id.get((TARGETS, item.row["target_id"] or ""))
+    if found is None or not found.row.get("edit"):
+        return
+    for name in item.row["parent_ids"] or ():
+        parent = lineage.by_id.get((INSTANCES, name))
+        if parent is None:
+            continue
+        old = fields_of(parent.row)
+        made = [renamed(parent.row, old, one, name) for one in found.row["avoid_names"] or ()]
+        if fields_of(item.row) not in made:
+            yield "parent_ids", f"names {name}, of which the edit makes another row"
 
 
 def _target_shown(item: Item, lineage: RowLineage, block: Mapping[str, Any]) -> Problems:

@@ -75,6 +75,9 @@ def _problems(found: TargetsFile, spec: TaskSpec) -> Iterator[tuple[Loc, str]]:
             yield from _of_target(target, at, spec)
 
 
+NO_EDIT = ("label", "way", "difficulty", "context", "least_words", "most_words")
+
+
 def _of_target(target: Target, at: Loc, spec: TaskSpec) -> Iterator[tuple[Loc, str]]:
     ids = target.source_ids
     if target.count > len(ids):
@@ -90,6 +93,18 @@ def _of_target(target: Target, at: Loc, spec: TaskSpec) -> Iterator[tuple[Loc, s
     if target.field is not None and target.field not in spec.fields:
         hint = nearest(target.field, spec.fields)
         yield (*at, "field"), f"the task has no field '{target.field}'; {hint}"
+    if target.edit is not None:
+        yield from _of_edit(target, at, spec)
     least, most = target.least_words, target.most_words
     if least is not None and most is not None and least > most:
         yield (*at, "least_words"), f"{least} is more than most_words, {most}"
+
+
+def _of_edit(target: Target, at: Loc, spec: TaskSpec) -> Iterator[tuple[Loc, str]]:
+    if not spec.renames:
+        yield (*at, "edit"), "names are replaced by code in English rows only, not in pairs or sets"
+    if len(target.avoid.names) != 1 or not 1 <= len(target.avoid.names[0].split()) <= 2:
+        yield (*at, "edit"), "rename needs one name of one or two words in `avoid.names`"
+    set_ = (n for n in NO_EDIT if getattr(target, n) != Target.model_fields[n].default)
+    for name in set_:
+        yield (*at, name), "it has no effect with `edit: rename`; remove one of the two"

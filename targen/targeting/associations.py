@@ -1,7 +1,6 @@
 """Gaps in which a part of the text tells the label: words, one field, or the length."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -13,7 +12,7 @@ from targen.quality.judgment import CUE, GAIN
 from targen.quality.rules import percent
 from targen.quality.shortcuts import LENGTH, word_cues
 from targen.quality.text import tokens, words
-from targen.targeting.gaps import Gap, View
+from targen.targeting.gaps import Gap, View, harm
 from targen.tasks.targets import Avoid
 
 ONE_TEXT_CUE: Final = 0.4
@@ -24,6 +23,11 @@ WORDS: Final = 8
 """Words that a target names at most."""
 BINS: Final = 4
 """Ranges of lengths with equally many rows."""
+ROOM: Final = 0.9
+"""Part of a field's greatest length that a range of lengths may reach: models count words roughly,
+and a longer text is invalid."""
+WIDTH: Final = 1.25
+"""Greatest length of a range by its smallest, at least."""
 INNER: Final = (0.1, 0.9)
 """Quantiles of the lengths of a range, which the prompt names."""
 
@@ -34,7 +38,7 @@ def _cues(view: View) -> list[dict[str, Any]]:
     A word that an earlier round was to remove counts from half the difference, so that a round
     finishes what the one before it began.
     """
-    least = CUE if len(view.inputs.text_fields) > 1 else ONE_TEXT_CUE
+    least = _least(view)
     gold, own = view.inputs.reference, {name: own_words(view, name) for name in view.names}
     begun = {
         (one.label, one.field, word)
@@ -52,6 +56,11 @@ def _cues(view: View) -> list[dict[str, Any]]:
             continue
         found.append(cue)
     return found
+
+
+def _least(view: View) -> float:
+    """Return the difference of shares from which a word is a cue."""
+    return CUE if len(view.inputs.text_fields) > 1 else ONE_TEXT_CUE
 
 
 def own_words(view: View, name: str) -> set[str]:
@@ -103,7 +112,7 @@ def label_words(view: View) -> list[Gap]:
                 top["outside"],
                 need,
                 rows.tolist(),
-                need / view.rows.height,
+                harm(top["inside"] - top["outside"], _least(view)),
                 low,
                 high,
                 {
@@ -121,13 +130,10 @@ def label_words(view: View) -> list[Gap]:
 def length_label(view: View) -> list[Gap]:
     """Return the ranges of length in which a label has too few rows, if lengths tell the label."""
     figure = view.above("shortcut", LENGTH, GAIN[0])
-    if figure is None or (figure["low"] or 0) <= 0 or not view.names:
+    name = _length_field(view)
+    if figure is None or name is None:
         return []
-    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
-    if not sizes:
-        return []
-    name = max(sizes, key=lambda one: (_explained(sizes[one], view.labels), one))
-    lengths = sizes[name]
+    lengths = tokens(view.rows, [name]).lengths
     edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1]))
     bins = np.searchsorted(edges, lengths, side="right")
     pooled = np.bincount(bins, minlength=edges.size + 1) / bins.size
@@ -141,7 +147,7 @@ def length_label(view: View) -> list[Gap]:
             need = round(float(lacking[index]))
             if need < max(2, 0.1 * pooled[index] * own.size):
                 continue
-            least, most = np.quantile(lengths[bins == index], INNER, method="nearest")
+            least, most = _range(view, name, lengths[bins == index])
             rows, donors = donors[:need], donors[need:]
             found.append(
                 Gap(
@@ -155,21 +161,38 @@ def length_label(view: View) -> list[Gap]:
                     GAIN[0],
                     need,
                     rows,
-                    need / view.rows.height,
+                    harm(figure["value"], GAIN[0], 1 - 1 / len(view.names)),
                     figure["low"],
                     figure["high"],
                     {
                         "label": label,
                         "field": name,
-                        "least_words": int(least),
-                        "most_words": int(most),
+                        "least_words": least,
+                        "most_words": most,
                         "rewrite_seed": view.rewrites(name),
                     },
                 )
             )
-    # The ranges are parts of one gap.
-    harm = sum(one.harm for one in found)
-    return [replace(one, harm=harm) for one in found]
+    return found
+
+
+def _length_field(view: View) -> str | None:
+    """Return the field whose length tells the label; None if none does."""
+    figure = view.above("shortcut", LENGTH, GAIN[0])
+    if figure is None or (figure["low"] or 0) <= 0 or not view.names:
+        return None
+    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
+    shares = {name: _explained(one, view.labels) for name, one in sizes.items()}
+    return max(shares, key=lambda one: (shares[one], one), default=None)
+
+
+def _range(view: View, name: str, lengths: Any) -> tuple[int, int]:
+    """Return the range of lengths that a prompt names for the rows of a bin."""
+    least, most = map(int, np.quantile(lengths, INNER, method="nearest"))
+    limit = view.spec.fields[name].max_words
+    if limit is not None:
+        most = max(1, min(most, int(ROOM * limit)))
+    return min(least, int(most / WIDTH)), most
 
 
 def _explained(lengths: Any, labels: Any) -> float:
@@ -199,12 +222,12 @@ def shortcut(view: View) -> list[Gap]:
     Only for fields that are written for a given text: in other tasks, one text may carry the label.
     """
     pair = not set(view.fields).isdisjoint(view.spec.seed_fields)
-    cued = {cue["field"] for cue in _cues(view)}
+    known = {cue["field"] for cue in _cues(view)} | {_length_field(view)}
     found = []
     for name in view.fields if pair and view.names else ():
         figure = view.above("shortcut", f"{name} only", GAIN[0])
-        # Where words tell the label, `label_words` names them.
-        if figure is None or (figure["low"] or 0) <= 0 or name in cued:
+        # Where words or lengths tell the label, other targets name them.
+        if figure is None or (figure["low"] or 0) <= 0 or name in known:
             continue
         right = _confident(view, name)
         size = len(view.names)
@@ -232,7 +255,7 @@ def shortcut(view: View) -> list[Gap]:
                     share,
                     rows,
                     # Less than gaps with a known cause: these may be what it comes from.
-                    share / view.rows.height / 2,
+                    harm(figure["value"], GAIN[0], 1 - 1 / size) / 2,
                     figure["low"],
                     figure["high"],
                     {

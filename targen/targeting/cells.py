@@ -9,7 +9,7 @@ from targen.quality.coverage import attributes_of, used
 from targen.quality.intervals import wilson
 from targen.quality.rules import percent
 from targen.steps import CONTEXTS
-from targen.targeting.gaps import Gap, View
+from targen.targeting.gaps import Gap, View, harm
 
 THIN: Final = 0.5
 """Share of its fair number of rows below which a cell is thin."""
@@ -53,7 +53,7 @@ def label_short(view: View) -> list[Gap]:
                 1 / len(view.names),
                 missing // view.spec.unit,
                 (),
-                missing / share,
+                harm(counts[label], (1 - SHORT) * share, 0),
                 low,
                 high,
                 {"label": label},
@@ -101,7 +101,7 @@ def thin_ways(view: View) -> list[Gap]:
                     1 / len(ways),
                     need,
                     donors,
-                    need / view.rows.height,
+                    harm(counts[way], (FULL if begun else THIN) * fair, 0),
                     low,
                     high,
                     {"label": label, "way": way},
@@ -166,7 +166,7 @@ def _thin_values(
                     share,
                     round(fair - counts[value]),
                     donors,
-                    (fair - counts[value]) / rows,
+                    harm(counts[value], THIN * fair, 0),
                     low,
                     high,
                     {"label": label, "attributes": {name: value}},

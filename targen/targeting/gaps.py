@@ -1,6 +1,7 @@
 """Gaps of a data set, and the targets that close them."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,8 +22,13 @@ from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import Target, with_id
 
 ROUND_SHARE: Final = 1 / 4
-"""Largest share of the rows that one round replaces. The next report can correct what a round got
+"""Largest share of the rows that one round writes. The next report can correct what a round got
 wrong, and three rounds cost at most about 0.4 times the tokens of a new set."""
+EDITED: Final = 2 / 3
+"""Cost of a row that code edits, as part of the cost of one that a model writes: both are labeled,
+and labels cost about twice as much as texts."""
+MILD: Final = 1 / 2
+"""Part of the harm of the worst gap below which a gap waits for a later round."""
 FEWEST: Final = 2
 """Rows that a target asks for at least."""
 
@@ -39,7 +45,7 @@ class Gap:
         low, high: 95% interval of the figure.
         need: number of rows that have to change.
         rows: row numbers that show the gap, in the order in which they should be replaced.
-        harm: for the order of gaps; the share of rows that the gap concerns.
+        harm: for the order of gaps, see `harm`.
         asks: further attributes of the target.
         ids: ids of rows to take context and seed from, if not from `rows`.
         others_count: whether a row that is replaced for another gap closes this one as well,
@@ -60,6 +66,11 @@ class Gap:
     asks: Mapping[str, Any] = field(default_factory=dict)
     ids: Sequence[str] = ()
     others_count: bool = False
+
+    @property
+    def price(self) -> float:
+        """What a new row counts for in the limit of a round."""
+        return EDITED if self.asks.get("edit") else 1.0
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,17 @@ class View:
         return name is not None and name in self.spec.seed_fields
 
 
+def harm(value: float, bound: float, worst: float = 1.0) -> float:
+    """Return how far a figure is beyond its bound: 0 at the bound, 1 at the worst possible value.
+
+    Args:
+        value: of the figure.
+        bound: the value from which there is a gap.
+        worst: the worst possible value, on either side of the bound.
+    """
+    return min(1.0, max(0.0, (value - bound) / (worst - bound)))
+
+
 def moved(before: float, after: float, bound: float, width: float) -> bool:
     """Return whether a value moved towards its bound by more than its standard error.
 
@@ -170,8 +192,14 @@ def moved(before: float, after: float, bound: float, width: float) -> bool:
     return (after - before) * (1.0 if bound > before else -1.0) > width / 4
 
 
-def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
-    """Return whether an earlier round had targets for a gap, and its figure has hardly moved."""
+def _in_vain(gap: Gap, need: int, spec: TaskSpec) -> bool:
+    """Return whether an earlier round had targets for a gap, and its figure has hardly moved.
+
+    Args:
+        gap: the gap.
+        need: number of rows that have to change, for all gaps with the same figure.
+        spec: the task.
+    """
     key = gap.kind, gap.metric, gap.slice
     earlier = [
         (one.value, one.count)
@@ -180,7 +208,7 @@ def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
         if (one.kind, one.metric, one.slice) == key and one.value is not None
     ]
     # A round that replaced only some of the rows says nothing.
-    if sum(count for _, count in earlier) < gap.need:
+    if sum(count for _, count in earlier) < need:
         return False
     if not earlier or gap.value is None or gap.low is None or gap.high is None:
         return False
@@ -190,22 +218,29 @@ def _in_vain(gap: Gap, spec: TaskSpec) -> bool:
 def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
     """Return the targets for the next round, the most harmful gaps first.
 
-    A row is replaced for one target only. At most `ROUND_SHARE` of the rows are replaced. A gap
-    that an earlier round did not narrow is left: the model does not do what is demanded.
+    A row is replaced for one target only. At most `ROUND_SHARE` of the rows are written. A gap
+    with less than `MILD` of the harm of the worst one waits: every set has some gaps that are just
+    beyond their bounds, and they would take half of the rows. A gap that an earlier round did not
+    narrow is left: the model does not do what is demanded.
     """
     spec, ids = view.spec, view.rows["instance_id"].to_list()
     number = len(spec.rounds) + 1
     gaps = [gap for detect in detectors for gap in detect(view)]
-    gaps = [gap for gap in gaps if not _in_vain(gap, spec)]
+    needs: Counter[tuple[str, str, str]] = Counter()
+    for gap in gaps:
+        needs[gap.kind, gap.metric, gap.slice] += gap.need
+    gaps = [g for g in gaps if not _in_vain(g, needs[g.kind, g.metric, g.slice], spec)]
+    worst = max((gap.harm for gap in gaps), default=0.0)
+    gaps = [gap for gap in gaps if gap.harm >= MILD * worst]
     gaps.sort(key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason))
-    left = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
+    left: float = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     taken: set[int] = set()
     found: list[Target] = []
     quota = left // max(1, 2 * len(gaps))
     for index, gap in enumerate(gaps):
         # The worst gaps come first, but half of the round is kept for the others.
-        others = sum(min(other.need, quota) for other in gaps[index + 1 :])
-        room = max(0, left - others)
+        others = sum(min(other.need, quota) * other.price for other in gaps[index + 1 :])
+        room = math.floor(max(0, left - others) / gap.price)
         planned = "label" in gap.asks and "way" in gap.asks
         fitting = view.firsts if planned else view.unchanged
         free = [row for row in gap.rows if row not in taken and fitting[row]]
@@ -217,7 +252,7 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
             continue
         chosen = free[:count]
         taken.update(chosen)
-        left -= count
+        left -= count * gap.price
         content = {
             "kind": gap.kind,
             "reason": gap.reason,

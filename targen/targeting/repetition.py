@@ -1,11 +1,13 @@
 """Gaps in which rows repeat each other: templates, near duplicates, names."""
 
 from collections import Counter
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
 
+from targen.operators.renaming import is_person, renamed
 from targen.quality.duplicates import near_pairs
 from targen.quality.intervals import wilson
 from targen.quality.judgment import NEAR
@@ -13,7 +15,7 @@ from targen.quality.rules import RULES, percent
 from targen.quality.text import joined, tokens
 from targen.quality.uniformity import commonest_name, skeletons
 from targen.quality.uniformity import templates as commonest_templates
-from targen.targeting.gaps import Gap, View
+from targen.targeting.gaps import Gap, View, harm
 from targen.tasks.targets import GAP, Avoid
 
 NOTED: Final = {rule.metric: rule.note for rule in RULES}
@@ -58,7 +60,7 @@ def templates(view: View) -> list[Gap]:
                 bound,
                 round((share - LEFT * bound) * view.rows.height),
                 repeats,
-                share,
+                harm(share, bound),
                 figure["low"],
                 figure["high"],
                 {
@@ -108,7 +110,7 @@ def near_duplicates(view: View) -> list[Gap]:
             NEAR[1],
             round((share - LEFT * NEAR[1]) * view.rows.height),
             rows.tolist(),
-            share,
+            harm(share, NEAR[1]),
             figure["low"],
             figure["high"],
             {
@@ -140,25 +142,55 @@ def names(view: View) -> list[Gap]:
         in_seed = joined(view.rows, seeded).fill_null("").str.contains(name, literal=True)
         share = count / view.rows.height
         low, high = wilson(count, view.rows.height)
-        found.append(
-            Gap(
-                "name",
-                f"{percent(share)} of the rows have the name {name}.",
-                "repeated_name",
-                "all",
-                share,
-                bound,
-                round(count - LEFT * bound * view.rows.height),
-                rows,
-                share,
-                low,
-                high,
-                {
-                    "avoid": Avoid(names=[name]),
-                    "rewrite_seed": bool(seeded) and 2 * int(in_seed.sum()) >= count,
-                },
-                others_count=True,
+        need = round(count - LEFT * bound * view.rows.height)
+        by_code = _renameable(view, name, rows)
+        rewrite: dict[str, Any] = {"rewrite_seed": bool(seeded) and 2 * int(in_seed.sum()) >= count}
+        for some, asks in (
+            (by_code, {"edit": "rename"}),
+            ([row for row in rows if row not in by_code], rewrite),
+        ):
+            found.append(
+                Gap(
+                    "name",
+                    f"{percent(share)} of the rows have the name {name}.",
+                    "repeated_name",
+                    "all",
+                    share,
+                    bound,
+                    min(need, len(some)),
+                    some,
+                    harm(share, bound),
+                    low,
+                    high,
+                    {"avoid": Avoid(names=[name]), **asks},
+                    others_count=True,
+                )
             )
-        )
+            need -= min(need, len(some))
         texts = pl.Series([text.replace(name, "") for text in texts], dtype=pl.String)
     return found
+
+
+def _renameable(view: View, name: str, rows: Sequence[int]) -> list[int]:
+    """Return the rows in which code can replace a name without a change of their labels."""
+    spec = view.spec
+    told = [spec.description, spec.answer.question or ""]
+    told += [text for one in spec.labels.values() for text in (one.definition, one.constraint)]
+    named = any(part.lower() in " ".join(told).lower() for part in name.split())
+    texts = joined(view.rows, view.fields).fill_null("")
+    if not spec.renames or named or not is_person([texts[row] for row in rows], name):
+        return []
+    ids = view.rows["instance_id"].to_list()
+    before = {
+        one
+        for part in spec.rounds
+        for target in part.approved
+        for one in target.replaced
+        if target.edit and name in target.avoid.names
+    }
+    some = view.rows[list(rows)].iter_rows(named=True)
+    return [
+        row
+        for row, one in zip(rows, some, strict=True)
+        if ids[row] not in before and renamed(one, spec.fields, name, ids[row])
+    ]

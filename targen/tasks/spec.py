@@ -12,6 +12,7 @@ from targen.steps import INSTANCES
 from targen.tasks.answers import LISTS, ONE_LABEL
 from targen.tasks.recipe import NAME_PATTERN, PartialSteps, Recipe
 from targen.tasks.sections import (
+    ENGLISH,
     Answer,
     Contexts,
     Example,
@@ -284,6 +285,11 @@ class TaskSpec(BaseModel):
         if self.contrast:
             return len(self.labels)
         return 2 if self.twin else 1
+
+    @property
+    def renames(self) -> bool:
+        """Whether code can replace names: in English, and in rows that need not stay alike."""
+        return self.language == ENGLISH and self.unit == 1
 
     @property
     def wanted_rows(self) -> int:

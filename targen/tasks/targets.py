@@ -85,6 +85,9 @@ class Target(_Part):
     """length of `field` in words."""
     most_words: int | None = Field(default=None, ge=1)
     avoid: Avoid = Avoid()
+    edit: Literal["rename"] | None = None
+    """make the rows by code instead of by a model: `rename` replaces the name in `avoid` by another
+    one in all fields of the row that is replaced."""
     rewrite_seed: bool = False
     """write the fields that come from the seed again as well."""
     metric: str

@@ -1,7 +1,9 @@
 """Rows of targets: what they are asked for, what they replace, and that the plan's rows stay."""
 
 import asyncio
+import re
 
+import polars as pl
 import pytest
 
 import simulator
@@ -9,6 +11,7 @@ from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
 from targen.operators import run_step, step_digest
 from targen.operators.demands import Demand, follows, must
+from targen.operators.renaming import renamed
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
 from targen.tables.contracts import violations
 from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target, with_id
@@ -91,6 +94,41 @@ def test_a_row_takes_the_place_of_the_row_that_its_target_names(base):
     assert none == 0 and again[CORRECTED_SET].table.equals(corrected.table)
 
 
+def test_a_row_that_code_edits_costs_no_text_and_replaces_its_own_parent(base):
+    spec, _, before = base
+    rows = before[CORRECTED_SET].table.filter(verdict="kept")
+    name, some = named_rows(spec, rows)
+    target = a_target(some, avoid=Avoid(names=[name]), edit="rename")
+    after, calls = refined(base, target)
+    new = after[INSTANCES].table.filter(pl.col("slot") >= FIRST_SLOT)
+    assert new["parent_ids"].to_list() == [[one] for one in some]
+    assert new["request_id"].null_count() == new.height == len(some)
+    assert 0 < calls <= 3 * len(some)
+    texts = new["subject"] + new["body"]
+    assert not texts.str.contains(name.split()[1], literal=True).any()
+    for row in new.iter_rows(named=True):
+        # In the simulator, another name may be another label; such a row is not kept.
+        (parent,) = row["parent_ids"]
+        kept = after[CORRECTED_SET].table["instance_id"]
+        assert (row["instance_id"] in kept) != (parent in kept)
+    again, none = refined(base, target)
+    assert none == 0 and again[INSTANCES].table.equals(after[INSTANCES].table)
+
+
+def named_rows(spec, rows):
+    """Return a name, and the rows in which code can replace it."""
+    for row in rows.iter_rows(named=True):
+        for name in re.findall(r"[A-Z][a-z]+ [A-Z][a-z]+", f"{row['subject']} {row['body']}"):
+            found = [
+                one["instance_id"]
+                for one in rows.iter_rows(named=True)
+                if renamed(one, spec.fields, name, one["instance_id"])
+            ]
+            if found:
+                return name, found
+    raise AssertionError("no row has a name")
+
+
 def test_targets_change_the_digests_of_the_two_steps_that_read_them(base):
     spec, _, before = base
     target = a_target(before[CORRECTED_SET].table["instance_id"].to_list()[:1])
@@ -148,3 +186,13 @@ def test_the_id_is_of_the_content_and_the_round():
     assert a_target(["a" * 16], 2).target_id != one.target_id
     assert a_target(["a" * 16], label="low").target_id != one.target_id
     assert isinstance(one, Target)
+
+
+def test_a_length_that_comes_much_nearer_is_kept():
+    target = a_target(["a" * 16], field="body", least_words=10, most_words=20)
+    own = Demand(target, True, length=43)
+    assert own.problem({"body": "a " * 33}) is None
+    assert own.problem({"body": "a " * 34}) == "body: it has 34 words"
+    (said,) = Demand(target, False, sized=True).sentences()
+    assert said == "Write 10 to 20 words in `body`."
+    assert Demand(target, False, sized=True).problem({"body": "a " * 50}) is None

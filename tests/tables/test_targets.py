@@ -6,7 +6,7 @@ from targen.errors import SpecError
 from targen.tables import targets
 from targen.tables.storage import LocalStorage
 from targen.targeting import effect, table
-from targen.tasks.targets import Avoid, Round, TargetsFile, key_of, with_id
+from targen.tasks.targets import Avoid, Round, TargetsFile, key_of, text_of, with_id
 from tests.support.specs import real_task
 
 SPEC = real_task("rte", 8)
@@ -66,6 +66,8 @@ def test_a_task_without_a_file_has_no_targets(storage):
         ("count: 3", "count: many", r"count: input should be a valid integer"),
         ("task: rte", "task: cb", r"task: the file is of the task 'cb', not of 'rte'"),
         ("label: entailment", "way: guess", r"way: the label has no way 'guess'"),
+        ("label: entailment", "edit: rename", r"edit: rename needs one name of one or two words"),
+        ("label: entailment", "edit: renam", r"edit: 'renam' .*did you mean 'rename'"),
     ],
 )
 def test_a_mistake_names_file_line_key_and_the_nearest_value(storage, old, new, said):
@@ -105,3 +107,16 @@ def test_when_to_stop():
     assert reason(begun, 0.5, rounds=1) == "1 of 1 rounds are made"
     assert reason(begun, 0.5, gates=[{"passed": True}]) == "all gates pass"
     assert reason(begun, 0.5, gates=[{"passed": True}, {"passed": None}]) is None
+
+
+def test_a_target_that_code_makes_takes_no_demands_of_a_model():
+    one = a_target(avoid=Avoid(names=["Ann Lee"]), edit="rename", most_words=9)
+    text = text_of(a_file(one))
+    with pytest.raises(SpecError, match="label: it has no effect with `edit: rename`"):
+        targets.parse(text, "targets/rte.yaml", SPEC)
+    fine = a_target(label=None, avoid=Avoid(names=["Ann Lee"]), edit="rename")
+    assert targets.parse(text_of(a_file(fine)), "targets/rte.yaml", SPEC).proposed.targets == [fine]
+    with pytest.raises(SpecError, match="in English rows only"):
+        targets.parse(
+            text_of(a_file(fine)).replace("task: rte", "task: axg"), "x", real_task("axg", 8)
+        )

@@ -1,0 +1,53 @@
+"""Which gaps a round works on, and how many rows each gets."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from targen.targeting.gaps import Gap, harm, propose
+from targen.tasks.targets import Avoid
+
+ROWS = 120
+
+
+def a_gap(metric: str, how_bad: float, need: int = 60, **asks: Any) -> Gap:
+    rows = range(ROWS)
+    return Gap("name", "Why.", metric, "all", 0.9, 0.1, need, rows, how_bad, 0.8, 1.0, asks)
+
+
+def counts(*gaps: Gap) -> dict[str, int]:
+    every = np.ones(ROWS, dtype=bool)
+    view: Any = SimpleNamespace(
+        spec=SimpleNamespace(name="t", rounds=(), unit=1),
+        rows=pl.DataFrame({"instance_id": [f"{n:016x}" for n in range(ROWS)]}),
+        firsts=every,
+        unchanged=every,
+    )
+    return {one.metric: one.count for one in propose(view, [lambda _: list(gaps)])}
+
+
+@pytest.mark.parametrize(
+    ("value", "bound", "worst", "expected"),
+    [(0.1, 0.1, 1.0, 0.0), (1.0, 0.1, 1.0, 1.0), (0.05, 0.1, 1.0, 0.0), (2.0, 8.0, 0.0, 0.75)],
+)
+def test_harm_is_the_way_from_the_bound_to_the_worst(
+    value: float, bound: float, worst: float, expected: float
+) -> None:
+    assert harm(value, bound, worst) == pytest.approx(expected)
+
+
+def test_a_mild_gap_waits_for_a_bad_one() -> None:
+    assert counts(a_gap("bad", 0.9), a_gap("mild", 0.4)) == {"bad": 30}
+    assert counts(a_gap("mild", 0.4)) == {"mild": 30}
+
+
+def test_gaps_that_are_about_as_bad_share_the_round() -> None:
+    assert counts(a_gap("bad", 0.9), a_gap("other", 0.6)) == {"bad": 23, "other": 7}
+
+
+def test_more_rows_fit_in_a_round_if_code_makes_them() -> None:
+    edit = {"edit": "rename", "avoid": Avoid(names=["Ann Lee"])}
+    assert counts(a_gap("bad", 0.9, **edit)) == {"bad": 45}
