@@ -137,14 +137,14 @@ class TargetedSlots:
         return state
 
     def _sized(self, one: Round, target: Target, of_row: SlotState, index: int) -> Target | None:
-        """Return a target of the same round that wants a length for the label, if this wants none.
+        """Return a target of the same round for lengths of the label, unless this one names one.
 
         Otherwise its rows would have the length that gives the label away.
         """
         label = of_row.slot.label if target.label is None else target.label
         if target.least_words or target.most_words:
             return None
-        found = [t for t in one.approved if t.label == label and (t.least_words or t.most_words)]
+        found = [t for t in one.approved if (t.kind, t.label) == ("length_label", label)]
         return found[index % len(found)] if found else None
 
     def _slot(
@@ -203,7 +203,8 @@ class TargetedSlots:
         def kind(state: SlotState) -> Any:
             several = isinstance(state.slot.label, list)
             keys = sorted(self._filler.keys_of(state)), sorted(state.given)
-            return str(state.target_id), None if several else state.slot.label or "", keys
+            label = None if several else state.slot.label or ""
+            return str(state.target_id), label, keys, state.must
 
         # Stable, so that slots of one target and label stay in order.
         for _, group in groupby(sorted(states, key=lambda s: str(kind(s))), kind):
