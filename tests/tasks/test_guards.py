@@ -342,3 +342,15 @@ def test_a_label_alone_and_a_dangling_possessive_are_no_content() -> None:
     assert look(tickets, {"subject": "Low battery after one hour"}) is None
     cut = look(tickets, {"body": "A customer notices a product's"})
     assert cut is not None and cut.reason == "unfinished"
+
+
+def test_a_field_that_repeats_another_is_an_echo() -> None:
+    spec = real_task("cb")
+    text = "Solène says that the bridge in Leeds is closed."
+    again = {"premise": text, "hypothesis": text.upper().rstrip(".")}
+    assert fault(again, spec) == Fault("echo", "hypothesis: repeats premise")
+    assert fault(again | {"hypothesis": "The bridge in Leeds is closed."}, spec) is None
+    short = {"premise": "Yes, they are.", "hypothesis": "yes they are"}
+    assert fault(short, spec) is None, "short texts may be equal"
+    off = spec.model_copy(update={"guards": spec.guards.model_copy(update={"echo_words": "off"})})
+    assert fault(again, off) is None

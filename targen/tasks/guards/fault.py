@@ -1,6 +1,6 @@
 """Runs all guards on the texts of one row."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -14,6 +14,8 @@ Reason = Literal["echo", "meta", "loop", "refusal", "language", "unfinished"]
 
 REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
 """The rejection reasons of guards, which are their names."""
+REPEATED_WORDS: Final = 4
+"""Least number of words of a text that no other field of the row may repeat."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ def fault(
                 problem = language.foreign(found, spec.language)
                 if problem:
                     return Fault("language", f"{name}: {problem}")
+    if guards.echo_words != OFF:
+        problem = _repeated(texts, code)
+        if problem:
+            return Fault("echo", problem)
     shown = tuple(examples)
     if shown and guards.echo_similarity != OFF:
         problem = _examples(shown, guards).repeated_by(
@@ -77,6 +83,23 @@ def fault(
         )
         if problem:
             return Fault("echo", f"the row {problem}")
+    return None
+
+
+def _repeated(texts: Mapping[str, Iterable[Written]], code: Container[str]) -> str | None:
+    """Return which field has the same words as another; None if all differ.
+
+    Short texts may be equal: names, answers and terms.
+    """
+    seen: dict[tuple[str, ...], str] = {}
+    for name, found in texts.items():
+        for written in found:
+            words = tuple(written.words)
+            if not written.whole or name in code or len(words) < REPEATED_WORDS:
+                continue
+            if words in seen:
+                return f"{name}: repeats {seen[words]}"
+            seen[words] = name
     return None
 
 
