@@ -95,7 +95,7 @@ def test_content_passes(task: str, field: str, text: Any) -> None:
         ),
         ("ticket_urgency", "body", "Two to five sentences, in the words of the customer."),
         ("ticket_urgency", "subject", "Write a subject line of at most ten words"),
-        ("copa", "premise", "Choice of Plausible Alternatives"),
+        ("ticket_urgency", "subject", "Urgency of Support Tickets"),
         ("sentiment", "review", "the review in the first person, as the customer"),
         ("rte", "premise", "One to three sentences of informative prose about geysers."),
         (
