@@ -51,6 +51,9 @@ def table_checks(step: str, scope: Scope) -> AssetChecksDefinition:
         used = scope.resources(context)
         with readable_errors():
             selected = {key.name for key in context.selected_asset_check_keys}
+            if EXPECTATIONS in selected:
+                # Their page is written.
+                used.data.hold(context.partition_key, context.run.run_id)
             results = list(_results(step, context.partition_key, scope, used, selected))
         for result in results:
             if result.check_name in selected:

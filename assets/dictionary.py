@@ -6,6 +6,7 @@ from pathlib import Path
 
 from assets.columns import TABLES, meaning
 from targen import steps
+from targen.files import write_file
 from targen.steps import TaskType
 
 PAGE = Path("docs/data.md")
@@ -65,7 +66,7 @@ def _rows(table: str) -> Iterator[tuple[str, str, str]]:
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(render(), encoding="utf-8")
+    write_file(PAGE, render().encode(), "page", private=False)
     sys.stdout.write(f"{PAGE}\n")
 
 

@@ -46,6 +46,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         from targen.targeting.detectors import targets as found_in  # noqa: PLC0415
         from targen.targeting.gaps import View  # noqa: PLC0415
         from targen.tasks import references  # noqa: PLC0415
+        from targen.tasks.targets import SUFFIX, text_of  # noqa: PLC0415
 
         started = time.monotonic()
         used = scope.resources(context)
@@ -68,7 +69,6 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             made = [one for part in content.rounds for one in part.targets]
             after = {one.target_id: effect.current(view, one) for one in made}
             said = notes(view)
-            files.save(tables.storage, content)
         rows = table.frame(content, after)
         page = template("targets.html.jinja").render(
             task=spec.name,
@@ -88,7 +88,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         stored = Stored(
             rows,
             step_digest=read,
-            pages={"html": page},
+            pages={"html": page, SUFFIX: text_of(content)},
             made_by={
                 "task": spec.name,
                 "step": TARGETS,

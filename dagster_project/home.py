@@ -8,13 +8,13 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from targen import files
 from targen.errors import TargenError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +42,7 @@ def prepare() -> Path:
     home = Path(os.environ.get("DAGSTER_HOME") or ROOT / ".dagster_home").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(home)
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        files.make_folders(home)
         settings = home / "dagster.yaml"
         if (home / _READY).exists() and not _outdated(settings):
             if not os.access(home, os.W_OK | os.X_OK):
@@ -50,14 +50,14 @@ def prepare() -> Path:
             return home
         with _locked(home / ".targen-lock"):
             if _outdated(settings):
-                shutil.copyfile(_SETTINGS, settings)
+                files.write_file(settings, _SETTINGS.read_bytes(), "DAGSTER_HOME")
             if not (home / _READY).exists():
                 _initialize()
-                (home / _READY).touch()
+                files.write_file(home / _READY, b"", "DAGSTER_HOME")
     except OSError as error:
         raise TargenError(
-            f"Cannot write in DAGSTER_HOME {home}: {error.strerror or error}. Grant write "
-            "permission, or set DAGSTER_HOME to another folder."
+            f"Cannot write in DAGSTER_HOME {home}: {error.strerror or error}. "
+            f"{files.advice(error, 'DAGSTER_HOME')}"
         ) from error
     return home
 
@@ -102,9 +102,12 @@ def _outdated(settings: Path) -> bool:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, files.file_mode())
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)
 
 
 def _initialize() -> None:

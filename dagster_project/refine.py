@@ -75,6 +75,7 @@ def refine_task(
         TargenError: the task, the targets or the settings are wrong.
     """
     from targen.tables import targets as files  # noqa: PLC0415 - not when loading
+    from targen.tables.changes import locked  # noqa: PLC0415
     from targen.targeting import effect, table  # noqa: PLC0415
 
     spec, tables = used.tasks.load(task), used.data.tables()
@@ -87,17 +88,18 @@ def refine_task(
         if QUALITY_REPORT not in runs[-1].metadata:
             why = "the run failed; what it paid for is stored, and the next refine goes on"
             return Refined(why, _calls(runs), runs)
-        content = files.load(tables.storage, spec)
-        found = tables.read(TARGETS, task).table
-        gates = (tables.read_json(QUALITY_REPORT, task) or {}).get("gates", [])
-        stop = effect.stop_reason(content, found, gates, rounds)
-        if stop is not None or content.proposed is None:
-            return Refined(stop or "", _calls(runs), runs)
-        number = len(content.rounds) + 1
-        asked = content.proposed.approved
-        say(f"round {number}: {len(asked)} targets, {sum(one.count for one in asked)} rows")
-        failed = sum(gate["passed"] is not True for gate in gates)
-        files.save(tables.storage, table.beginning(content, failed))
+        with locked(tables.storage, task, "refine", used.llm.store):
+            content = files.load(tables.storage, spec)
+            found = tables.read(TARGETS, task).table
+            gates = (tables.read_json(QUALITY_REPORT, task) or {}).get("gates", [])
+            stop = effect.stop_reason(content, found, gates, rounds)
+            if stop is not None or content.proposed is None:
+                return Refined(stop or "", _calls(runs), runs)
+            number = len(content.rounds) + 1
+            asked = content.proposed.approved
+            say(f"round {number}: {len(asked)} targets, {sum(one.count for one in asked)} rows")
+            failed = sum(gate["passed"] is not True for gate in gates)
+            files.save(tables.storage, table.beginning(content, failed))
         runs.append(_made(run_job, limit))
         if QUALITY_REPORT in runs[-1].metadata:
             own = {one.target_id for one in asked}

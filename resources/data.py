@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource, InitResourceContext, ResourceDependency
 from pydantic import PrivateAttr
 
 from resources.fields import S3_FIELD, setting
-from resources.locks import FileLock, Lock, StoreLease
 from targen.settings import store_address
 from targen.tables.files import Tables
+from targen.tables.locks import Lock, lock
 from targen.tables.storage import LocalStorage, S3Storage, open_storage
+
+if TYPE_CHECKING:
+    from targen.store.completions import Store
 
 
 class DataFolder(ConfigurableResource[Any]):
@@ -41,6 +44,8 @@ class DataFolder(ConfigurableResource[Any]):
     def hold(self, task: str, run_id: str) -> None:
         """Lock the task's partition until this run, or its process, ends.
 
+        If a killed run left files of the task half written, they are completed.
+
         Raises:
             TableError: another run holds the partition, or the folder cannot be written.
             StoreError: the data is on S3, and the store, which has the locks, cannot be reached.
@@ -48,18 +53,19 @@ class DataFolder(ConfigurableResource[Any]):
         if task in self._locks:
             self._locks[task].check()
             return
+        from targen.tables.commits import recover  # noqa: PLC0415 - not when loading
+
         storage = self.tables().storage
-        if isinstance(storage, LocalStorage):
-            path = storage.root / ".locks" / f"{task}.lock"
-            self._locks[task] = FileLock(path, task, run_id, self.data_dir)
-            return
+        self._locks[task] = lock(storage, task, run_id, self._store)
+        recover(storage, task, self._store)
+
+    def _store(self) -> "Store":
         from targen.store.completions import Store  # noqa: PLC0415 - not when loading
 
-        store = Store(store_address(self.store_url, self.data_dir))
-        self._locks[task] = StoreLease(store, storage.address(""), task, run_id)
+        return Store(store_address(self.store_url, self.data_dir))
 
     def release(self) -> None:
         """Release all locks of this object."""
-        for lock in self._locks.values():
-            lock.release()
+        for taken in self._locks.values():
+            taken.release()
         self._locks.clear()

@@ -1,5 +1,6 @@
 """The IO manager: one Parquet file per asset and partition."""
 
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Any
 
@@ -17,7 +18,7 @@ from resources.fields import S3_FIELD, setting
 from targen.errors import TargenError
 from targen.settings import store_address
 from targen.store.table_digests import Written
-from targen.tables.files import Stored, Tables, key_of
+from targen.tables.files import Stored, Tables
 from targen.tables.storage import LocalStorage, S3Storage, open_storage
 
 
@@ -42,20 +43,24 @@ class TablesIOManager(ConfigurableIOManager):
         # An unpartitioned asset has one table, named after the asset.
         task = context.partition_key if context.has_asset_partitions else asset
         try:
-            written = self.tables.write(asset, task, obj)
-            self._record(task, obj, written, context.run_id)
+            self.tables.write(
+                asset,
+                task,
+                obj,
+                lambda written: self._record(task, obj, written, context.run_id),
+                context.run_id,
+            )
         except TargenError as error:
             raise Failure(description=str(error), allow_retries=False) from None
 
-    def _record(self, task: str, stored: Stored, written: list[Written], run_id: str) -> None:
+    def _record(self, task: str, stored: Stored, written: Sequence[Written], run_id: str) -> None:
         """Record the files' digests in the completion store, for audits."""
         # Imported here, because SQLAlchemy slows down loading the code location.
         from targen.store import table_digests  # noqa: PLC0415
         from targen.store.completions import Store  # noqa: PLC0415
 
-        upstream = {step: key_of(step, task) for step in stored.made_by.get("upstream", ())}
         with closing(Store(store_address(self.store_url, self.data_dir))) as store:
-            table_digests.record(store, written, stored.made_by, run_id, upstream)
+            table_digests.record(store, written, stored.made_by, run_id, stored.upstream_keys(task))
 
     def load_input(self, context: InputContext) -> Any:
         """Return an upstream table of the same task; with several partitions, task -> table.

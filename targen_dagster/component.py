@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -15,6 +16,7 @@ from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from pydantic import Field
 
 from targen.errors import SpecError, TargenError
+from targen.files import write_file
 from targen.settings import Settings, parsed, variable
 from targen.tasks.yamlfile import nearest
 
@@ -31,10 +33,9 @@ class _Scaffolder(Scaffolder):
         if request.scaffold_format != "yaml":
             raise TargenError("TargenComponent is scaffolded as YAML: omit --format.")
         text = _SCAFFOLD.format(type=request.type_name, name=request.target_path.name.lower())
-        request.target_path.mkdir(parents=True, exist_ok=True)
         file = request.target_path / "defs.yaml"
         before = file.read_text(encoding="utf-8") + "---\n" if request.append else ""
-        file.write_text(before + text, encoding="utf-8")
+        write_file(file, (before + text).encode(), "path", private=False)
 
 
 @scaffold_with(_Scaffolder)
@@ -173,7 +174,6 @@ def _written(task: Mapping[str, Any], folder: Path) -> Path:
 
     from ruamel.yaml import YAML  # noqa: PLC0415 - not to list the component
 
-    from targen.tables.storage import write_file  # noqa: PLC0415
     from targen.tasks.recipe import NAME_PATTERN, NAME_RULE  # noqa: PLC0415
 
     name = task.get("name")
@@ -184,7 +184,8 @@ def _written(task: Mapping[str, Any], folder: Path) -> Path:
     content = buffer.getvalue().encode()
     own = Path(tempfile.gettempdir()) / f"targen-tasks-{os.getuid()}"
     own.mkdir(mode=0o700, exist_ok=True)
-    if own.stat().st_uid != os.getuid():
+    found = own.lstat()
+    if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
         raise SpecError(f"{own} belongs to another user. Set TMPDIR, or use `tasks`.")
     written = own / hashlib.sha256(content).hexdigest()[:16]
     write_file(written / f"{name}.yaml", content, "TMPDIR")

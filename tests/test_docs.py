@@ -137,7 +137,7 @@ def test_every_file_and_name_in_the_code_is_there(page: Path) -> None:
         ("a row's id", "targen/lineage/ids.py", "def instance_id("),
         ("self-BLEU", "targen/quality/self_similarity.py", "def self_bleu("),
         ("the report's verdict", "targen/quality/verdict.py", "def headline("),
-        ("the lock of a partition", "resources/locks.py", "class FileLock"),
+        ("the lock of a partition", "targen/tables/locks.py", "class FileLock"),
         ("its lease in the database", "targen/store/partition_locks.py", "def take("),
         ("the simulator's pairs of RTE", "simulator/grammars/rte.py", "def instances("),
         ("the manifest of a release", "targen/release/manifest.py", "def _manifest("),

@@ -72,7 +72,7 @@ class QualityReport:
         Raises:
             TableError: the file cannot be written.
         """
-        from targen.tables.storage import write_file  # noqa: PLC0415
+        from targen.files import write_file  # noqa: PLC0415
 
         write_file(Path(path), self.html().encode(), "path")
 

@@ -127,7 +127,7 @@ def _row(
     known = [facts(one) for name in found for one in auditor.audit(name, [item])]
     if html is not None:
         from targen.cli.audit_report import render  # noqa: PLC0415
-        from targen.tables.storage import write_file  # noqa: PLC0415
+        from targen.files import write_file  # noqa: PLC0415
 
         write_file(html, render(known[0]).encode(), "--html")
     if as_json:

@@ -1,6 +1,7 @@
 """The Typer application, error reporting, tables for the terminal, and shared settings."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from targen.operators.estimate import SettingsOf
     from targen.store.completions import Store
     from targen.tables.files import Tables
+    from targen.tables.storage import Storage
     from targen.tasks.profiles import Profile
     from targen.tasks.spec import TaskSpec
 import sys
@@ -187,6 +189,23 @@ def store(make: bool = False) -> "Store":
     from targen.store.completions import Store  # noqa: PLC0415 - a quick command needs none
 
     return Store(settings().store_address(), make)
+
+
+def locked(storage: "Storage", task: str, command: str) -> "AbstractContextManager[None]":
+    """Lock the files of a task while a command changes them.
+
+    Args:
+        storage: the data folder, or another one that the command fills.
+        task: the task.
+        command: the command's name, for messages of others.
+
+    Raises:
+        TableError: a run or another command holds the lock for longer than 10 seconds.
+        StoreError: the data is on S3, and the store, which has the locks, cannot be reached.
+    """
+    from targen.tables import changes  # noqa: PLC0415 - a quick command needs none
+
+    return changes.locked(storage, task, command, lambda: store(make=True))
 
 
 def engine_settings(task: str, step: str) -> "EngineSettings":

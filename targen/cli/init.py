@@ -89,7 +89,7 @@ def init(
         recipe=recipe,
         language=language,
     )
-    spec = write(draft, path, Path(settings.recipes_dir))
+    spec = write(draft, path, Path(settings.recipes_dir), replace=force)
     typer.echo(
         f"{path}: {spec.title}, {plural(len(spec.fields), 'field')}, "
         f"{plural(len(spec.labels), 'label')}. Next:\n"

@@ -55,7 +55,10 @@ def withdraw(
     from targen.release import registry  # noqa: PLC0415
     from targen.tables.storage import open_storage  # noqa: PLC0415 - a quick command needs none
 
-    registry.withdraw(open_storage(base.data_dir()), task, version, reason)
+    registry.folder(task, version)
+    storage = open_storage(base.data_dir())
+    with base.locked(storage, task, "targen release withdraw"):
+        registry.withdraw(storage, task, version, reason)
     typer.echo(f"{task} {version} is withdrawn; existing copies are not affected")
 
 

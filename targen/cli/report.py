@@ -80,8 +80,9 @@ def report(
     With one, columns are found by field name, by `columns` in the task, or by --column, also in
     the reference.
     """
+    from targen.files import write_file  # noqa: PLC0415
     from targen.quality import first_screen, marked, page  # noqa: PLC0415
-    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.tables.changes import replace_together  # noqa: PLC0415
     from targen.tasks import file_content, imports  # noqa: PLC0415 - a quick command needs none
 
     labels = [name for name in label or () if "=" not in name]
@@ -107,8 +108,8 @@ def report(
         "parquet": _parquet(made),
     }
     stem = file_content.stem(file.name)
-    for suffix, content in files.items():
-        write_file(output / f"{stem}.report.{suffix}", content, "--output")
+    named = {f"{stem}.report.{suffix}": content for suffix, content in files.items()}
+    replace_together(output, stem, named, "targen report")
     typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['short']}")
     missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
     for item in (*missed, *made.json["findings"]):

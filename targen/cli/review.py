@@ -11,7 +11,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
-from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, REVIEWS
+from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT
 from targen.wording import plural
 
 if TYPE_CHECKING:
@@ -86,13 +86,15 @@ def import_(
 
     name = sheets.task_of(file)
     spec, tables = _task(name), base.tables()
-    corrected = tables.read(CORRECTED_SET, name)
-    before = reviews.stored(tables.storage, name)
-    rows = reviewable(spec, corrected.table, corrected.rejected, before)
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = sheets.read_sheet(spec, rows, file, reviewer or _user(), moment)
-    kept, written = reviews.keep(tables.storage, name, found.verdicts)
-    _record(name, written)
+    with base.locked(tables.storage, name, reviews.IMPORT):
+        corrected = tables.read(CORRECTED_SET, name)
+        before = reviews.stored(tables.storage, name)
+        rows = reviewable(spec, corrected.table, corrected.rejected, before)
+        moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        found = sheets.read_sheet(spec, rows, file, reviewer or _user(), moment)
+        kept, _ = reviews.keep(
+            tables.storage, name, found.verdicts, lambda written: _record(name, written)
+        )
     wrong = found.verdicts.height - int(found.verdicts["right"].sum())
     notes = [f"{found.empty} not filled in"] * bool(found.empty)
     for lines, what in (
@@ -117,13 +119,13 @@ def _user() -> str:
         return "unknown"
 
 
-def _record(task: str, written: "Written") -> None:
+def _record(task: str, written: "Sequence[Written]") -> None:
     """Record the digest of the file of verdicts, for audits."""
     from targen.store import table_digests  # noqa: PLC0415
+    from targen.tables import reviews  # noqa: PLC0415
 
     with closing(base.store(make=True)) as store:
-        made_by = {"task": task, "step": REVIEWS}
-        table_digests.record(store, [written], made_by, "targen review import")
+        table_digests.record(store, written, reviews.made_by(task), reviews.IMPORT)
 
 
 def _write_records(
@@ -131,16 +133,16 @@ def _write_records(
 ) -> None:
     """Write the records of a sample for Argilla or Label Studio."""
     from targen.quality import review_tools  # noqa: PLC0415 - a quick command needs none
-    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.tables.changes import replace_together  # noqa: PLC0415
 
-    whole = path.suffix == ".json"
-    for suffix, text in review_tools.records(spec, chosen, form).items():
-        end = suffix.removeprefix(f".{form}") if whole else suffix
-        file = path.with_name(f"{path.name.removesuffix('.json')}{end}")
-        if file.exists():
-            raise TargenError(f"{file} exists. Move it away, or name another --output.")
-        write_file(file, text.encode(), "--output")
-        typer.echo(f"{file}")
+    start, whole = path.name.removesuffix(".json"), path.suffix == ".json"
+    made = {
+        f"{start}{suffix.removeprefix(f'.{form}') if whole else suffix}": text.encode()
+        for suffix, text in review_tools.records(spec, chosen, form).items()
+    }
+    replace_together(path.parent, start, made, "targen review export", replace=False)
+    for name in made:
+        typer.echo(f"{path.with_name(name)}")
     typer.echo(
         f"{plural(len(chosen), 'record')}. Answer the question `verdict` there, "
         "export the answers as JSON, then: targen review import FILE.json"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, report_errors
+from targen.cli.base import app, plural, report_errors
+from targen.errors import StoreError
 
 if TYPE_CHECKING:
     from targen.store.completions import Store
@@ -66,23 +67,73 @@ def stats(as_json: AsJson = False) -> None:
 @store.command()
 @report_errors
 def verify() -> None:
-    """Verify the id and checksum of every completion; exit status 1 if one is damaged."""
-    from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
+    """Verify the id and checksum of every completion; exit status 1 if one is damaged.
 
-    with _opened() as opened:
-        found = maintenance.verify(opened)
-        count = sum(maintenance.stats(opened)["completions"].values())
-        shown = opened.shown
+    A damaged file is read past the damage, so that every lost request is named.
+    """
+    from targen.store import maintenance, salvage  # noqa: PLC0415 - a quick command needs none
+
+    remedy = (
+        "`targen store drop ID` deletes a completion, and the next run requests and pays for it "
+        "again."
+    )
+    try:
+        with _opened() as opened:
+            found = maintenance.verify(opened)
+            count = sum(maintenance.stats(opened)["completions"].values())
+            shown = opened.shown
+    except StoreError:
+        file = _file()
+        if file is None or not file.is_file():
+            raise
+        found, shown = salvage.verify(file), str(file)
+        remedy = "`targen store salvage NEW` copies what can be read to a new store."
     for line in found:
         typer.echo(line)
     if found:
-        typer.echo(
-            f"{len(found)} findings in {shown}. `targen store drop ID` deletes a completion, and "
-            "the next run requests it again.",
-            err=True,
-        )
+        typer.echo(f"{len(found)} findings in {shown}. {remedy}", err=True)
         raise typer.Exit(1)
     typer.echo(f"{count:,} completions in {shown} match their ids and checksums")
+
+
+@store.command(name="salvage")
+@report_errors
+def salvage_(
+    new: Annotated[Path, typer.Argument(help="The new SQLite file.")],
+    source: Annotated[
+        Path | None, typer.Option("--from", help="The damaged file; by default the store.")
+    ] = None,
+) -> None:
+    """Copy what can be read of a damaged SQLite store to a new one; the old one stays as it is."""
+    from targen.store import salvage  # noqa: PLC0415 - a quick command needs none
+
+    file = source or _file()
+    if file is None:
+        raise StoreError("The store is no SQLite file. Restore a backup of the database.")
+    found = salvage.salvage(file, new)
+    for name, problem in sorted(found.damaged.items()):
+        typer.echo(f"{name}: {problem}")
+    for table, count in found.rows.items():
+        typer.echo(f"{table}: {count:,} rows")
+    lost = len(found.damaged)
+    typer.echo(
+        f"{new}: {plural(lost, 'completion')} could not be copied. To use it, move it to {file}, "
+        "without the files -wal and -shm of the old one; a run then requests and pays for what is "
+        "lost."
+    )
+
+
+def _file() -> Path | None:
+    """Return the store's file; None if it is no SQLite file."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - slow to import
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        url = make_url(base.settings().store_address())
+    except (ArgumentError, ValueError):
+        return None
+    named = url.get_backend_name() == "sqlite" and url.database
+    return Path(named) if named else None
 
 
 @store.command()
@@ -91,8 +142,8 @@ def export(
     file: Annotated[Path, typer.Argument(help="File to write (gzipped JSON lines).")],
 ) -> None:
     """Write a backup of all completions, their uses and the amounts spent."""
+    from targen.files import drafted  # noqa: PLC0415
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
-    from targen.tables.storage import drafted  # noqa: PLC0415
 
     with _opened() as opened, drafted(file, "FILE") as draft:
         count = maintenance.export(opened, draft)

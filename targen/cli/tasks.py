@@ -60,11 +60,11 @@ def schema(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("schemas"),
 ) -> None:
     """Write the JSON Schemas of task and recipe files, for completion in editors."""
-    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.files import write_file  # noqa: PLC0415
     from targen.tasks import json_schemas  # noqa: PLC0415 - slow to import
 
     for name, text in json_schemas.files().items():
-        write_file(folder / name, text.encode(), "FOLDER")
+        write_file(folder / name, text.encode(), "FOLDER", private=False)
         typer.echo(f"{folder / name}")
 
 

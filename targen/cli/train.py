@@ -86,7 +86,7 @@ def train(
             "into a folder and name it in TARGEN_REFERENCES_DIR."
         )
     before = list(pretrain or ())
-    from targen.tables.storage import write_file  # noqa: PLC0415
+    from targen.files import write_file  # noqa: PLC0415
     from targen.tasks import references  # noqa: PLC0415 - a quick command needs none
     from targen.training import study  # noqa: PLC0415 - PyTorch
     from targen.training.examples import check_scorable  # noqa: PLC0415

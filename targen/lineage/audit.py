@@ -17,6 +17,7 @@ from targen.steps import CORRECTED_SET, IDS, INSTANCES, REVIEWS, ROW_STEPS, UPST
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
+from targen.tables.commits import INTERRUPTED
 from targen.tables.contracts import SHOWN
 from targen.tables.files import key_of
 from targen.tables.storage import Storage
@@ -32,6 +33,8 @@ def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]
         # Rows that refer to a missing file get findings of their own.
         return None, []
     unread = [Finding("wrong", file.key, file.error)] if file.error else []
+    if file.interrupted:
+        return None, [*unread, Finding("unknown", file.key, INTERRUPTED)]
     if store is None:
         return None, unread
     exact = table_digests.recorded(store, file.key, file.sha256)

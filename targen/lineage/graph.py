@@ -76,13 +76,14 @@ class TaskTables:
         """Return a step's table, its `rejected/<step>`, or its `planted/<step>`."""
         if asset not in self._files:
             kind, _, step = asset.partition("/")
+            step = step or asset
             key = key_of(asset, self.task)
             # A planted file that the table does not mention belongs to an older table.
             stale = kind == "planted" and not self.file(step).planted
             if self._storage is None or stale:
                 self._files[asset] = File(key, error="the file is missing")
             else:
-                self._files[asset] = read_file(self._storage, key)
+                self._files[asset] = read_file(self._storage, key, step, self.task)
         return self._files[asset]
 
     @property

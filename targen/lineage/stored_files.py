@@ -9,6 +9,7 @@ import polars as pl
 from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.steps import SCHEMA_VERSION, schema
+from targen.tables import commits
 from targen.tables.files import DIGEST_KEY, PLANTED_KEY, VERSION_KEY
 from targen.tables.storage import Storage
 
@@ -24,6 +25,8 @@ class File:
         error: why `frame` is None.
         step_digest: from the file's metadata.
         planted: whether the file's metadata says that it has planted errors.
+        interrupted: whether a run was interrupted while it wrote the file; `frame` has the new
+            rows.
     """
 
     key: str
@@ -32,12 +35,14 @@ class File:
     error: str | None = None
     step_digest: str | None = None
     planted: bool = False
+    interrupted: bool = False
 
 
-def read_file(storage: Storage, key: str) -> File:
-    """Return a table file; problems are reported in `error`."""
+def read_file(storage: Storage, key: str, step: str, task: str) -> File:
+    """Return a table file of a step of a task; problems are reported in `error`."""
     try:
-        content = storage.read(key)
+        journal = commits.pending(storage, step, task)
+        content = commits.read(storage, journal, key)
     except TableError as error:
         return File(key, error=str(error))
     if content is None:
@@ -59,6 +64,7 @@ def read_file(storage: Storage, key: str) -> File:
         problem,
         metadata.get(DIGEST_KEY),
         PLANTED_KEY in metadata,
+        journal is not None and key in journal.files,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from targen.errors import SpecError
+from targen.tables.commits import Journal, committed
 from targen.tables.storage import Storage
 from targen.tasks.sections import Expectation
 from targen.tasks.yamlfile import Loc, YamlFile
@@ -230,6 +231,8 @@ def write(
 ) -> str:
     """Store the results of one table, and render the page of all tables.
 
+    The caller has locked the task.
+
     Args:
         storage: the data folder.
         spec: the task.
@@ -246,9 +249,11 @@ def write(
 
     keys = {step: f"{FOLDER}/{spec.name}/{step}.json" for step in steps}
     text = json.dumps(found, ensure_ascii=False, sort_keys=True, indent=1)
-    storage.write(keys[found["table"]], text.encode())
-    contents = {step: storage.read(key) for step, key in keys.items()}
+    own = keys[found["table"]]
+    contents = {key: text.encode() if key == own else storage.read(key) for key in keys.values()}
     tables = [json.loads(content) for content in contents.values() if content is not None]
     page = template(TEMPLATE).render(title=spec.title, task=spec.name, tables=tables)
-    storage.write(page_key(spec.name), page.encode())
+    files = {own: text.encode(), page_key(spec.name): page.encode()}
+    with committed(storage, files, Journal(FOLDER, spec.name, {}, {})):
+        pass
     return storage.address(page_key(spec.name))

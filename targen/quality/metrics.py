@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import polars as pl
 
+from targen.files import write_file
 from targen.steps import Column
 from targen.tasks.registry import register_metrics
 
@@ -552,6 +553,7 @@ register_metrics(METRICS)
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         path = Path(sys.argv[1])
-        path.write_text(insert(path.read_text(encoding="utf-8")), encoding="utf-8")
+        page_text = insert(path.read_text(encoding="utf-8"))
+        write_file(path, page_text.encode(), "page", private=False)
     else:
         sys.stdout.writelines(f"{line}\n" for line in markdown())

@@ -10,13 +10,13 @@ from typing import Any, Final
 import polars as pl
 
 from targen.errors import TargenError
+from targen.files import drafted
 from targen.hashing import digest
 from targen.lineage.ids import reviewed_content
 from targen.quality import review_tools
 from targen.quality.review_strata import Row, strata, stratum_group
 from targen.tables.reviews import COLUMNS, SEPARATOR
 from targen.tables.spreadsheet import separated
-from targen.tables.storage import drafted
 from targen.tasks import entities, import_files
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
@@ -145,7 +145,7 @@ def write_sheet(path: Path, text: str) -> None:
                     "--output."
                 )
         # With a mark, because spreadsheets else take UTF-8 for something else.
-        draft.write_bytes(text.encode("utf-8-sig"))
+        draft.write(text.encode("utf-8-sig"))
 
 
 def _read(path: Path) -> list[tuple[int, dict[str, str]]]:

@@ -17,8 +17,8 @@ from targen.release.pairs import Pairs, no_pairs
 from targen.release.rows import finished, json_lines, separated
 from targen.release.splits import divide, mix
 from targen.steps import CORRECTED_SET, INSTANCES, QUALITY_REPORT
+from targen.tables.changes import replace_together
 from targen.tables.files import Tables
-from targen.tables.storage import LocalStorage
 from targen.tasks import entities
 from targen.tasks.spec import TaskSpec
 
@@ -229,12 +229,12 @@ def _put(
     folder: Path, made: Mapping[str, bytes], counts: dict[str, int], simulated: tuple[str, ...]
 ) -> Exported:
     """Write the files, and remove the files of an earlier export."""
-    storage = LocalStorage(str(folder), "--output")
-    for path, content in made.items():
-        storage.write(path, content)
+    # Named below the user's folder, because the folder itself may be a link of someone else.
+    name = folder.name
+    files = {f"{name}/{path}": content for path, content in made.items()}
     # Rows of an old split may now be in another split.
-    for key in set(storage.keys("")) & _OURS - made.keys():
-        storage.delete(key)
+    ours = [f"{name}/{path}" for path in _OURS]
+    replace_together(folder.parent, name, files, "targen export", ours)
     return Exported(folder, counts, simulated)
 
 

@@ -15,6 +15,7 @@ import zstandard
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from targen import files
 from targen.errors import StoreError
 from targen.hashing import sha256_of
 from targen.redaction import SECRET_NAME
@@ -98,7 +99,8 @@ class Store:
                 if not make and not file.exists():
                     # Connecting would create the file.
                     raise self._none()
-                file.parent.mkdir(parents=True, exist_ok=True)
+                # SQLite gives its other files the permissions of this one.
+                files.make_private(file)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)
         except ValueError:
             # SQLAlchemy quotes what it takes for the port, which may be part of a password.
@@ -169,10 +171,10 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+            cause = str(getattr(error, "orig", None) or error).strip().splitlines() or ["?"]
             raise StoreError(
-                f"The completion store {self.shown} cannot be {what}: {cause[0] if cause else '?'}."
-                " Check that it exists, is writable and has free space."
+                f"The completion store {self.shown} cannot be {what}: {cause[0]}. "
+                f"{_advice(cause[0])}"
             ) from error
 
     @contextmanager
@@ -260,6 +262,26 @@ class Store:
                 fresh = parents - known
                 known |= fresh
         return sorted(known)
+
+
+_ADVICE = {
+    "disk is full": "The disk is full: free some space and try again; paid answers are kept.",
+    "disk i/o error": "The disk reports an error: check it and its log.",
+    "readonly database": "Give this user write permission on the file and its folder.",
+    "malformed": "The file is damaged. `targen store verify` lists what cannot be read, and "
+    "`targen store salvage NEW` copies the rest to a new store.",
+    "not a database": "The file is damaged, or is something else. `targen store salvage NEW` "
+    "copies what can be read to a new store.",
+    "unable to open": "Check that its folder exists, that this user may write in it, and that the "
+    "limit on open files (`ulimit -n`) is not reached.",
+    "database is locked": "Another process has locked it for 30 s; wait until that has ended.",
+}
+"""Part of a database's message -> what to do."""
+
+
+def _advice(cause: str) -> str:
+    known = (words for part, words in _ADVICE.items() if part in cause.casefold())
+    return next(known, "Check that it exists, is writable and has free space.")
 
 
 def now(connection: sa.Connection) -> float:

@@ -2,11 +2,12 @@
 
 import base64
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import polars as pl
 import sqlalchemy as sa
@@ -101,16 +102,16 @@ def verify(store: Store) -> list[str]:
             if check != "ok":
                 found.append(f"SQLite says: {check}")
         for row in _all(connection):
-            if problem := _problem(dict(row)):
+            if problem := problem_of(dict(row)):
                 found.append(f"{row['request_id']}: {problem}")
     return found
 
 
-def export(store: Store, target: Path) -> int:
-    """Write completions, uses, amounts and file digests to `target`; return the number of lines.
+def export(store: Store, target: IO[bytes]) -> int:
+    """Write completions, uses, amounts and file digests to a file; return the number of lines.
 
-    The file is gzipped JSON lines. The caller writes to a draft, so that an older backup survives a
-    failure.
+    The content is gzipped JSON lines. The caller writes to a draft, so that an older backup
+    survives a failure.
 
     Raises:
         OSError: the file cannot be written.
@@ -118,7 +119,7 @@ def export(store: Store, target: Path) -> int:
     """
     count = 0
     with (
-        gzip.open(target, "wt", encoding="utf-8") as file,
+        io.TextIOWrapper(gzip.GzipFile(fileobj=target, mode="wb"), encoding="utf-8") as file,
         store.read() as connection,
     ):
         for name, rows in (
@@ -181,13 +182,13 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
         name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
         for name, value in row.items()
     }
-    if table is COMPLETIONS and (problem := _problem(values)):
+    if table is COMPLETIONS and (problem := problem_of(values)):
         raise ValueError(f"request {str(values['request_id'])[:64]}: {problem}")
     return table, values
 
 
-def _problem(row: Mapping[str, Any]) -> str | None:
-    """Return the problem of a stored completion, None if there is none."""
+def problem_of(row: Mapping[str, Any]) -> str | None:
+    """Return the problem of a stored completion; None if it is what was stored."""
     try:
         if sha256_of(unpack(row["identity"])) != row["request_id"]:
             return "its request is not the one it is named for"
@@ -197,6 +198,9 @@ def _problem(row: Mapping[str, Any]) -> str | None:
             return "it is not what was stored (checksum)"
     except StoreError as error:
         return str(error)
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        # A damaged page can put values of any type into a row.
+        return f"it cannot be checked ({error!r})"
     return None
 
 

@@ -1,7 +1,8 @@
 """Reading and writing of steps' results as files: keys, Parquet metadata, schema version."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
@@ -13,12 +14,18 @@ from targen.errors import TableError
 from targen.hashing import digest, sha256_of
 from targen.steps import DAMAGED, SCHEMA_VERSION
 from targen.store.table_digests import Written
+from targen.tables import commits
+from targen.tables.commits import Journal
 from targen.tables.storage import Storage
 
 VERSION_KEY = "targen.schema_version"
 _ASKED_KEY = "targen.asked"
 PLANTED_KEY = "targen.planted"
 DIGEST_KEY = "targen.step_digest"
+DATA_KEY = "targen.data_version"
+"""The same in all files of one step, so that a reader notices files of different runs."""
+_TRIES = 5
+_PAUSE_S = 0.05
 _SLICE_ROWS = 50_000
 
 
@@ -44,6 +51,10 @@ class Stored:
     pages: Mapping[str, str] = field(default_factory=dict)
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
+    def upstream_keys(self, task: str) -> dict[str, str]:
+        """Return step -> key of the table that this one was made from."""
+        return {step: key_of(step, task) for step in self.made_by.get("upstream", ())}
+
     @cached_property
     def data_version(self) -> str:
         """A digest of the content, independent of how the files were encoded."""
@@ -66,15 +77,33 @@ class Tables:
         """Return the path or URL of a table, or of the page with this suffix."""
         return self.storage.address(key_of(asset, task, suffix))
 
-    def write(self, asset: str, task: str, stored: Stored) -> list[Written]:
-        """Store a step's result and return the written files.
+    def write(
+        self,
+        asset: str,
+        task: str,
+        stored: Stored,
+        record: Callable[[Sequence[Written]], None] | None = None,
+        run_id: str = "",
+    ) -> list[Written]:
+        """Store a step's result, and return the files, which become current together.
 
-        The table is written last, after the files that belong to it.
+        The caller has locked the task.
+
+        Args:
+            asset: the step.
+            task: the task.
+            stored: the result.
+            record: records the files in the completion store, as part of the commit.
+            run_id: the run.
 
         Raises:
             TableError: the storage cannot be written.
         """
-        metadata = {VERSION_KEY: str(SCHEMA_VERSION), DIGEST_KEY: stored.step_digest}
+        metadata = {
+            VERSION_KEY: str(SCHEMA_VERSION),
+            DIGEST_KEY: stored.step_digest,
+            DATA_KEY: stored.data_version,
+        }
         if stored.asked is not None:
             metadata[_ASKED_KEY] = str(stored.asked)
         # Encode everything before the first write, so that an encoding error changes nothing.
@@ -86,18 +115,25 @@ class Tables:
             metadata[PLANTED_KEY] = "yes"
             files[key_of(f"planted/{asset}", task)] = _parquet(stored.planted, metadata)
         files |= {key: _parquet(frame, metadata) for key, frame in frames.items()}
-        for key, content in files.items():
-            self.storage.write(key, content)
-        version = stored.data_version
-        return [
-            Written(
-                key,
-                sha256_of(content),
-                frames.get(key),
-                version if key in frames else None,
-            )
+        versions = dict.fromkeys(frames, stored.data_version)
+        journal = Journal(
+            asset,
+            task,
+            files={},
+            drafts={},
+            versions=versions,
+            made_by=None if record is None else stored.made_by,
+            run_id=run_id,
+            upstream=stored.upstream_keys(task),
+        )
+        written = [
+            Written(key, sha256_of(content), frames.get(key), versions.get(key))
             for key, content in files.items()
         ]
+        with commits.committed(self.storage, files, journal):
+            if record is not None:
+                record(written)
+        return written
 
     def write_failed(self, asset: str, task: str, rejected: pl.DataFrame) -> str:
         """Store the rejected items of a failed step and return the file's address.
@@ -115,16 +151,39 @@ class Tables:
         """Return a stored result, without its pages.
 
         Raises:
-            TableError: the table is missing, unreadable or of another schema version.
+            TableError: the table is missing, unreadable or of another schema version, or its files
+                are of different runs.
         """
-        table, metadata = self._frame(key_of(asset, task), asset, task)
-        rejected = None
-        if self.storage.read(key_of(f"rejected/{asset}", task)) is not None:
-            rejected, _ = self._frame(key_of(f"rejected/{asset}", task), asset, task)
-        planted = None
+        for _ in range(_TRIES - 1):
+            found = self._read(asset, task)
+            if found is not None:
+                return found
+            # Another process is writing them.
+            time.sleep(_PAUSE_S)
+        if (found := self._read(asset, task)) is not None:
+            return found
+        raise TableError(
+            f"The files of {asset} of {task} ({self.address(asset, task)} and those in rejected "
+            "and planted) are of different runs: a run was interrupted, or a part of them was "
+            f"restored. Materialize {asset} of {task} again."
+        )
+
+    def _read(self, asset: str, task: str) -> Stored | None:
+        """Return a stored result; None if its files are of different runs."""
+        journal = commits.pending(self.storage, asset, task)
+        table, metadata = self._frame(key_of(asset, task), asset, task, journal)
+        beside = key_of(f"rejected/{asset}", task)
+        rejected = planted = None
+        versions = {metadata.get(DATA_KEY)}
+        if commits.read(self.storage, journal, beside) is not None:
+            rejected, own = self._frame(beside, asset, task, journal)
+            versions.add(own.get(DATA_KEY))
         # Without this key, the file beside the table belongs to an older table.
         if PLANTED_KEY in metadata:
-            planted, _ = self._frame(key_of(f"planted/{asset}", task), asset, task)
+            planted, own = self._frame(key_of(f"planted/{asset}", task), asset, task, journal)
+            versions.add(own.get(DATA_KEY))
+        if len(versions) > 1:
+            return None
         asked = metadata.get(_ASKED_KEY)
         return Stored(
             table=table,
@@ -140,8 +199,9 @@ class Tables:
         Raises:
             TableError: the page or its table is unreadable, or of another schema version.
         """
-        text = self.storage.read(key_of(asset, task, "json"))
-        if text is None or self.storage.read(key_of(asset, task)) is None:
+        journal = commits.pending(self.storage, asset, task)
+        text = commits.read(self.storage, journal, key_of(asset, task, "json"))
+        if text is None or commits.read(self.storage, journal, key_of(asset, task)) is None:
             return None
         # The page has no version; check that of its table.
         self.read(asset, task)
@@ -154,10 +214,12 @@ class Tables:
             ) from error
         return content
 
-    def _frame(self, key: str, asset: str, task: str) -> tuple[pl.DataFrame, dict[str, str]]:
+    def _frame(
+        self, key: str, asset: str, task: str, journal: Journal | None
+    ) -> tuple[pl.DataFrame, dict[str, str]]:
         address = self.storage.address(key)
         remedy = f"Materialize {asset} of {task} again."
-        content = self.storage.read(key)
+        content = commits.read(self.storage, journal, key)
         if content is None:
             raise TableError(
                 f"The table {address} does not exist. Run `make run TASK={task}`, or materialize "

@@ -1,7 +1,7 @@
 """The verdicts of human reviewers, one file per task in the data folder."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -10,10 +10,13 @@ from targen.errors import TableError
 from targen.hashing import digest, sha256_of
 from targen.steps import DAMAGED, REVIEWS, SCHEMA_VERSION, schema
 from targen.store.table_digests import Written
+from targen.tables.commits import Journal, committed
 from targen.tables.files import VERSION_KEY, key_of
 from targen.tables.storage import Storage
 
 COLUMNS: Final[Mapping[str, Any]] = schema(REVIEWS, {})
+IMPORT: Final = "targen review import"
+"""What the completion store records as the run that wrote a file of verdicts."""
 SEPARATOR: Final = ";"
 """Separates the labels of a verdict on a row with several labels."""
 _SAID: Final = ("instance_id", "content", "right", "label", "comment", "reviewer")
@@ -42,8 +45,15 @@ def stored(storage: Storage, task: str) -> pl.DataFrame | None:
         ) from error
 
 
-def keep(storage: Storage, task: str, verdicts: pl.DataFrame) -> tuple[pl.DataFrame, Written]:
+def keep(
+    storage: Storage,
+    task: str,
+    verdicts: pl.DataFrame,
+    record: Callable[[Sequence[Written]], None] | None = None,
+) -> tuple[pl.DataFrame, Written]:
     """Add verdicts to the stored ones and return all, with the written file.
+
+    The caller has locked the task.
 
     A newer verdict on the same row, as it was shown, replaces the older one. A repeated verdict
     keeps its first time, so that importing a sheet twice changes nothing.
@@ -52,6 +62,7 @@ def keep(storage: Storage, task: str, verdicts: pl.DataFrame) -> tuple[pl.DataFr
         storage: the data folder.
         task: the task.
         verdicts: columns as `COLUMNS`.
+        record: records the file in the completion store, as part of the commit.
 
     Raises:
         TableError: the storage cannot be read or written.
@@ -66,8 +77,27 @@ def keep(storage: Storage, task: str, verdicts: pl.DataFrame) -> tuple[pl.DataFr
     buffer = io.BytesIO()
     rows.write_parquet(buffer, metadata={VERSION_KEY: str(SCHEMA_VERSION)})
     key = key_of(REVIEWS, task)
-    storage.write(key, buffer.getvalue())
-    return rows, Written(key, sha256_of(buffer.getvalue()), rows, None)
+    content = buffer.getvalue()
+    written = Written(key, sha256_of(content), rows, None)
+    journal = Journal(
+        REVIEWS,
+        task,
+        files={},
+        drafts={},
+        # Only that its cells are recorded matters; verdicts have no version.
+        versions={key: ""},
+        made_by=None if record is None else made_by(task),
+        run_id=IMPORT,
+    )
+    with committed(storage, {key: content}, journal):
+        if record is not None:
+            record([written])
+    return rows, written
+
+
+def made_by(task: str) -> dict[str, Any]:
+    """Return how a file of verdicts was made, as the completion store records it."""
+    return {"task": task, "step": REVIEWS}
 
 
 def identity(verdicts: pl.DataFrame | None) -> str | None:

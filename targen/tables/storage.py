@@ -2,13 +2,14 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from targen import files as writer
 from targen.errors import TableError
 from targen.settings import s3_attempts, variable
 
@@ -34,6 +35,22 @@ class Storage(Protocol):
         """Put `content` under `key`; readers see the old bytes or the new, never a part."""
         ...
 
+    def stage(self, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Write drafts of files, durably, and return key -> key of its draft."""
+        ...
+
+    def promote(self, drafts: Mapping[str, str]) -> None:
+        """Let drafts replace the files under their keys; those that already did are skipped."""
+        ...
+
+    def discard(self, drafts: Mapping[str, str]) -> None:
+        """Remove drafts, as far as that is possible."""
+        ...
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove all drafts of these keys; only under a lock that no other writer holds."""
+        ...
+
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
         """Make a new folder; it is an error if the folder exists.
 
@@ -48,52 +65,23 @@ class Storage(Protocol):
         """Return the keys of all files below the folder `key`, sorted; none if it is missing."""
         ...
 
-    def delete(self, key: str) -> None:
-        """Remove the file under `key`, if it exists."""
+    def delete(self, key: str, *, prune: bool = True) -> None:
+        """Remove the file under `key`, if it exists.
+
+        Args:
+            key: the file.
+            prune: also remove the folders that this leaves empty.
+        """
         ...
 
 
-@contextmanager
-def drafted(path: Path, named_by: str) -> Iterator[Path]:
-    """Yield a draft file that replaces `path` when the block ends without an error.
-
-    Args:
-        path: the target; its folders are made.
-        named_by: the setting or option that names it, for the error.
-
-    Raises:
-        TableError: it cannot be written.
-    """
-    # `.` has no name to derive the draft's from.
-    path = path.absolute()
-    # One name per target, so that the next run overwrites the draft of a killed one.
-    draft = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield draft
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise TableError(_advice("write", str(path), error, named_by)) from error
-
-
-def write_file(path: Path, content: bytes, named_by: str) -> None:
-    """Write a file atomically; see `drafted`."""
-    with drafted(path, named_by) as draft:
-        draft.write_bytes(content)
-
-
 class LocalStorage:
-    """A folder on this machine."""
+    """A folder on this machine; links below it are not followed when it is written."""
 
     def __init__(self, root: str, named_by: str = variable("data_dir")) -> None:
         """Take the folder without touching it; `named_by` is its setting, for errors."""
         self.root = Path(root).expanduser()
-        self._named_by = named_by
+        self.named_by = named_by
 
     def address(self, key: str) -> str:
         """Return the absolute path."""
@@ -106,50 +94,124 @@ class LocalStorage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise TableError(_advice("read", self.address(key), error, self._named_by)) from error
+            raise self._cannot("read", key, error) from error
 
     def write(self, key: str, content: bytes) -> None:
-        """Write a temporary file beside the target, then move it over the target."""
-        write_file(self.root / key, content, self._named_by)
+        """Write a draft beside the target, then move it over the target."""
+        drafts = {key: self._staged(key, content)}
+        try:
+            self.promote(drafts)
+        except BaseException:
+            self.discard(drafts)
+            raise
+
+    def stage(self, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Write drafts beside their targets."""
+        made: dict[str, str] = {}
+        try:
+            for key, content in files.items():
+                made[key] = self._staged(key, content)
+            self._flush(made)
+        except BaseException:
+            self.discard(made)
+            raise
+        return made
+
+    def _staged(self, key: str, content: bytes) -> str:
+        folder, _, name = key.rpartition("/")
+        try:
+            with (
+                self._opened(folder) as at,
+                writer.drafted_in(at, name) as (draft, file),
+            ):
+                file.write(content)
+        except OSError as error:
+            raise self._cannot("write", key, error) from error
+        return f"{folder}/{draft}" if folder else draft
+
+    def promote(self, drafts: Mapping[str, str]) -> None:
+        """Move drafts over their targets, and flush the folders."""
+        for key, draft in drafts.items():
+            folder, _, name = key.rpartition("/")
+            try:
+                with self._opened(folder) as at, suppress(FileNotFoundError):
+                    os.replace(draft.rpartition("/")[2], name, src_dir_fd=at, dst_dir_fd=at)
+            except OSError as error:
+                raise self._cannot("write", key, error) from error
+        self._flush(drafts)
+
+    def _flush(self, keys: Iterable[str]) -> None:
+        """Flush the folders of these keys to the disk."""
+        for folder in sorted({key.rpartition("/")[0] for key in keys}):
+            try:
+                with self._opened(folder) as at:
+                    writer.flush_folder(at)
+            except OSError as error:
+                raise self._cannot("write", folder, error) from error
+
+    def discard(self, drafts: Mapping[str, str]) -> None:
+        """Remove drafts; what cannot be removed stays until `sweep`."""
+        for draft in drafts.values():
+            folder, _, name = draft.rpartition("/")
+            with suppress(OSError), self._opened(folder, make=False) as at:
+                os.unlink(name, dir_fd=at)
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove the drafts of these keys that killed processes left."""
+        for key in keys:
+            folder, _, name = key.rpartition("/")
+            with suppress(OSError), self._opened(folder, make=False) as at:
+                writer.sweep(at, name)
 
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
-        """Fill a temporary folder beside the target, then rename it."""
-        target = self.root / key
-        draft = target.with_name(f".{target.name}.tmp")
+        """Fill a draft folder beside the target, then rename it."""
+        above, _, name = key.rpartition("/")
+        draft = writer.draft_name(name)
+        inside = f"{above}/{draft}" if above else draft
         try:
-            # Left by a killed run.
-            shutil.rmtree(draft, ignore_errors=True)
-            for name, content in files.items():
-                self.write(str((draft / name).relative_to(self.root)), content)
-            # Renaming onto a folder with files fails, so nothing is ever replaced.
-            draft.rename(target)
+            with self._opened(above) as at:
+                writer.sweep(at, name)
+                try:
+                    for path, content in files.items():
+                        self.write(f"{inside}/{path}", content)
+                    # Renaming onto a folder with files fails, so nothing is ever replaced.
+                    os.rename(draft, name, src_dir_fd=at, dst_dir_fd=at)
+                finally:
+                    shutil.rmtree(draft, ignore_errors=True, dir_fd=at)
+                writer.flush_folder(at)
         except OSError as error:
-            raise TableError(_advice("write", self.address(key), error, self._named_by)) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            raise self._cannot("write", key, error) from error
 
     def keys(self, key: str) -> list[str]:
         """Return the files' keys, without drafts left by a killed run."""
         folder = self.root / key
         found = []
         for path in folder.rglob("*"):
-            parts = path.relative_to(folder).parts
-            draft = any(part.startswith(".") and part.endswith(".tmp") for part in parts)
+            draft = any(writer.is_draft(part) for part in path.relative_to(folder).parts)
             if not draft and path.is_file():
                 found.append(path.relative_to(self.root).as_posix())
         return sorted(found)
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, *, prune: bool = True) -> None:
         """Remove the file, and the folders that this leaves empty."""
         path = self.root / key
+        folder, _, name = key.rpartition("/")
         try:
-            path.unlink(missing_ok=True)
-            for folder in path.relative_to(self.root).parents[:-1]:
-                full = self.root / folder
+            with suppress(FileNotFoundError), self._opened(folder, make=False) as at:
+                os.unlink(name, dir_fd=at)
+                writer.flush_folder(at)
+            for above in path.relative_to(self.root).parents[:-1] if prune else ():
+                full = self.root / above
                 if full.is_dir() and not any(full.iterdir()):
                     full.rmdir()
         except OSError as error:
-            raise TableError(_advice("delete", self.address(key), error, self._named_by)) from error
+            raise self._cannot("delete", key, error) from error
+
+    def _opened(self, folder: str, *, make: bool = True) -> AbstractContextManager[int]:
+        return writer.opened(self.root, folder.split("/") if folder else (), make=make)
+
+    def _cannot(self, verb: str, key: str, error: OSError) -> TableError:
+        return writer.cannot(verb, self.address(key), error, self.named_by)
 
 
 class S3Storage:
@@ -203,6 +265,45 @@ class S3Storage:
         with _s3_errors("write", self.address(key)):
             self._client.put_object(Bucket=self.bucket, Key=self._full(key), Body=content)
 
+    def stage(self, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Put drafts beside their targets."""
+        made: dict[str, str] = {}
+        try:
+            for key, content in files.items():
+                folder, slash, name = key.rpartition("/")
+                draft = f"{folder}{slash}{writer.draft_name(name)}"
+                self.write(draft, content)
+                made[key] = draft
+        except BaseException:
+            self.discard(made)
+            raise
+        return made
+
+    def promote(self, drafts: Mapping[str, str]) -> None:
+        """Copy drafts over their targets on the server, and delete them."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415
+
+        for key, draft in drafts.items():
+            source = {"Bucket": self.bucket, "Key": self._full(draft)}
+            with _s3_errors("write", self.address(key)):
+                try:
+                    self._client.copy_object(
+                        Bucket=self.bucket, Key=self._full(key), CopySource=source
+                    )
+                except ClientError as error:
+                    if error.response.get("Error", {}).get("Code") not in ("NoSuchKey", "404"):
+                        raise
+            self.delete(draft)
+
+    def discard(self, drafts: Mapping[str, str]) -> None:
+        """Delete drafts."""
+        for draft in drafts.values():
+            with suppress(TableError):
+                self.delete(draft)
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Do nothing: `keys` leaves drafts out, and listing them costs a call per folder."""
+
     def write_folder(self, key: str, files: Mapping[str, bytes]) -> None:
         """Put the objects one after the other; the last one makes the folder complete."""
         last = [*files][-1:]
@@ -219,12 +320,14 @@ class S3Storage:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=prefix
             )
+            found = [entry["Key"][cut:] for page in pages for entry in page.get("Contents", [])]
             return sorted(
-                entry["Key"][cut:] for page in pages for entry in page.get("Contents", [])
+                one for one in found if not any(writer.is_draft(part) for part in one.split("/"))
             )
 
-    def delete(self, key: str) -> None:
-        """Delete the object."""
+    def delete(self, key: str, *, prune: bool = True) -> None:
+        """Delete the object; there are no folders."""
+        del prune
         with _s3_errors("delete", self.address(key)):
             self._client.delete_object(Bucket=self.bucket, Key=self._full(key))
 
@@ -255,13 +358,6 @@ def open_storage(
             "these."
         )
     return LocalStorage(data_dir, named_by)
-
-
-def _advice(verb: str, address: str, error: Exception, named_by: str) -> str:
-    cause = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return (
-        f"Cannot {verb} {address}: {cause}. Give this user permission, or name another {named_by}."
-    )
 
 
 def _client_from_environment() -> Any:

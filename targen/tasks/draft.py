@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from targen.errors import SpecError
+from targen.files import write_file
+from targen.settings import variable
 from targen.steps import RESERVED
 from targen.tasks.loading import load_recipes, load_task
 from targen.tasks.sections import LANGUAGES
@@ -141,13 +143,20 @@ class Draft:
         )
 
 
-def write(draft: Draft, path: Path, recipes_dir: Path) -> TaskSpec:
+def write(draft: Draft, path: Path, recipes_dir: Path, *, replace: bool = False) -> TaskSpec:
     """Write the file of a new task, and return the task that it defines.
 
     Nothing is written if the task would be invalid.
 
+    Args:
+        draft: the task.
+        path: the file.
+        recipes_dir: folder of the recipes.
+        replace: replace a file that exists.
+
     Raises:
-        SpecError: the draft or the recipe does not fit, or the file cannot be written.
+        SpecError: the draft or the recipe does not fit.
+        TableError: the file exists, or cannot be written.
     """
     problems = draft.problems()
     known = load_recipes(recipes_dir)
@@ -156,18 +165,14 @@ def write(draft: Draft, path: Path, recipes_dir: Path) -> TaskSpec:
     if problems:
         raise SpecError("\n".join(problems))
     before = path.read_bytes() if path.exists() else None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(draft.text(), encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{path} cannot be written: {error.strerror or error}.") from error
+    write_file(path, draft.text().encode(), variable("tasks_dir"), private=False, replace=replace)
     try:
         return load_task(draft.name, path.parent, recipes_dir)
     except SpecError:
         if before is None:
             path.unlink()
         else:
-            path.write_bytes(before)
+            write_file(path, before, variable("tasks_dir"), private=False)
         raise
 
 

@@ -378,7 +378,8 @@ async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
         row = maintenance.costs(store, key).to_dicts()[-1]
         assert row == {key: "(embeddings)", "calls": None, "prompt_tokens": 4,
                        "completion_tokens": 0, "cached_tokens": 0, "cost_usd": 0.0}  # fmt: skip
-    maintenance.export(store, tmp_path / "backup.gz")
+    with (tmp_path / "backup.gz").open("wb") as file:
+        maintenance.export(store, file)
     url = f"sqlite:///{tmp_path}/other.db"
     maintenance.load(Store(url), tmp_path / "backup.gz")
     again, engine = await embedded(settings("x", model=None, store_url=url), ["two cats", "a cat"])

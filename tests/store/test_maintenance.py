@@ -130,7 +130,8 @@ async def test_a_store_of_the_first_version_is_brought_up(settings: Any, tmp_pat
 
 async def test_a_backup_restores_everything(settings: Any, store: Store, tmp_path: Path) -> None:
     ids = await fill(settings)
-    lines = maintenance.export(store, tmp_path / "backup.gz")
+    with (tmp_path / "backup.gz").open("wb") as file:
+        lines = maintenance.export(store, file)
     other = Store(f"sqlite:///{tmp_path}/other.db")
     assert maintenance.load(other, tmp_path / "backup.gz") == lines
     assert maintenance.load(other, tmp_path / "backup.gz") == 0
@@ -242,7 +243,8 @@ async def test_a_backup_from_before_cached_tokens_is_imported(
     settings: Any, store: Store, tmp_path: Path
 ) -> None:
     await fill(settings)
-    lines = maintenance.export(store, tmp_path / "backup.gz")
+    with (tmp_path / "backup.gz").open("wb") as file:
+        lines = maintenance.export(store, file)
     with gzip.open(tmp_path / "backup.gz", "rt") as file:
         rows = [json.loads(line) for line in file]
     with gzip.open(tmp_path / "old.gz", "wt") as file:

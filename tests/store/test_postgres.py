@@ -41,7 +41,8 @@ async def test_a_rerun_makes_no_call(postgres: Any, tmp_path: Path) -> None:
     store = Store(URL)
     assert maintenance.verify(store) == []
     assert maintenance.costs(store, "day")["calls"].sum() == 31
-    maintenance.export(store, tmp_path / "backup.gz")
+    with (tmp_path / "backup.gz").open("wb") as file:
+        maintenance.export(store, file)
     assert maintenance.drop(store, first[0].request_id) == 1
     assert maintenance.load(store, tmp_path / "backup.gz") == 2
     store.close()

@@ -1,20 +1,31 @@
-"""Partition locks, which allow only one run per partition at a time."""
+"""Locks of tasks, which allow only one run or command at a time to change a partition."""
 
 import fcntl
 import os
 import socket
 import threading
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
+from targen import files as writer
 from targen.errors import StoreError, TableError
+from targen.tables.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
     from targen.store.completions import Store
 
 RENEW_S = 4.0
 """Seconds between renewals; a lease of 15 s survives two failed renewals."""
+
+FOLDER: Final = ".locks"
+_MAX_HOLDER = 500
+# Neither a link nor a pipe is followed or waited for.
+_LOCK_FILE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class HeldError(TableError):
+    """Another run or command holds the lock."""
 
 
 class Lock(Protocol):
@@ -36,26 +47,27 @@ class Lock(Protocol):
 class FileLock:
     """A locked file; the operating system releases the lock when the process ends."""
 
-    def __init__(self, path: Path, task: str, run_id: str, data_dir: str) -> None:
+    def __init__(self, storage: LocalStorage, task: str, run_id: str) -> None:
         """Take the lock.
 
         Raises:
             TableError: another run holds the partition, or the folder cannot be written.
         """
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Append mode keeps the id of the run that holds the lock.
-            self._file = path.open("a+", encoding="utf-8")
+            with writer.opened(storage.root, [FOLDER]) as folder:
+                descriptor = os.open(f"{task}.lock", _LOCK_FILE, writer.file_mode(), dir_fd=folder)
         except OSError as error:
             raise TableError(
-                f"Cannot write in the data folder {data_dir} ({path}: {error.strerror}). "
-                "Grant write permission, or set TARGEN_DATA_DIR to another folder."
+                f"Cannot write in the data folder {storage.root} ({FOLDER}/{task}.lock: "
+                f"{error.strerror}). {writer.advice(error, storage.named_by)}"
             ) from error
+        # Append mode keeps the id of the run that holds the lock.
+        self._file = os.fdopen(descriptor, "a+", encoding="utf-8")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.seek(0)
-            holder = self._file.read().strip() or "that is just starting"
+            holder = self._file.read(_MAX_HOLDER).strip() or "that is just starting"
             self._file.close()
             raise _held(task, holder) from None
         self._file.truncate(0)
@@ -126,8 +138,26 @@ class StoreLease:
                 continue
 
 
-def _held(task: str, holder: str) -> TableError:
-    return TableError(
+def lock(storage: Storage, task: str, run_id: str, open_store: Callable[[], "Store"]) -> Lock:
+    """Lock a task: its partition, or its files in another folder.
+
+    Args:
+        storage: the data folder, or another one that a command fills.
+        task: the task.
+        run_id: the run or the command, for messages.
+        open_store: opens the completion store, which has the locks of data on S3.
+
+    Raises:
+        TableError: another run or command holds it, or the folder cannot be written.
+        StoreError: the data is on S3, and the store cannot be reached.
+    """
+    if isinstance(storage, LocalStorage):
+        return FileLock(storage, task, run_id)
+    return StoreLease(open_store(), storage.address(""), task, run_id)
+
+
+def _held(task: str, holder: str) -> HeldError:
+    return HeldError(
         f"Partition {task} is being made by run {holder}. Wait until that run has ended, "
         "or stop it, then start this one again."
     )

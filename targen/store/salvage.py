@@ -1,0 +1,225 @@
+"""Reading of damaged SQLite stores: everything that can be read, and the names of the rest."""
+
+import shutil
+import sqlite3
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from targen.errors import StoreError
+from targen.store.completions import Store
+from targen.store.ledger import insert
+from targen.store.maintenance import problem_of
+from targen.store.schema import BUDGETS, COMPLETIONS, EMBEDDINGS, TABLE_DIGESTS, USES
+
+KEPT: Final = (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)
+"""Tables that are copied. Leases, reservations and batches in progress are of running processes."""
+_CHUNK: Final = 500
+_LEAST_ROW: Final = 64
+"""Bytes that a row takes at least; it bounds the number of rows of a file."""
+_HEADER: Final = struct.Struct(">16sH")
+_PAGES_AT: Final = 28
+
+
+@dataclass
+class Salvaged:
+    """What could be read of a store.
+
+    Attributes:
+        rows: table -> rows that were copied.
+        damaged: request id -> why its completion was not copied.
+    """
+
+    rows: dict[str, int] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+def salvage(source: Path, target: Path) -> Salvaged:
+    """Copy what can be read of a SQLite store to a new one; the source is not changed.
+
+    Completions that are not what was stored are not copied.
+
+    Args:
+        source: the damaged file.
+        target: the new file, which must not exist.
+
+    Raises:
+        StoreError: the target exists or cannot be written, or nothing can be read.
+    """
+    if target.exists():
+        raise StoreError(f"{target} exists. Name a new file.")
+    if not source.is_file():
+        raise StoreError(f"There is no file {source}.")
+    found = Salvaged()
+    with _copy(source) as connection, closing(Store(f"sqlite:///{target}")) as store:
+        try:
+            names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"{source}: the list of its tables cannot be read ({error}). Restore a backup: "
+                "targen store import FILE."
+            ) from error
+        most = source.stat().st_size // _LEAST_ROW
+        listed = ids(connection, most) if {USES.name, COMPLETIONS.name} <= names else set()
+        for table in KEPT:
+            if table.name in names:
+                found.rows[table.name] = _copied(connection, store, table, source, found)
+        kept = store.known(listed) | _failed(store)
+    for name in listed - kept - found.damaged.keys():
+        found.damaged[name] = "its row cannot be read"
+    return found
+
+
+def verify(file: Path) -> list[str]:
+    """Return the problems of a damaged SQLite store, one line each, going on past the damage.
+
+    Args:
+        file: the store's file.
+
+    Raises:
+        StoreError: nothing in it can be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        found = salvage(file, Path(folder) / "salvaged.db")
+    with _copy(file) as connection:
+        try:
+            says = [str(row[0]) for row in connection.execute("PRAGMA quick_check(5)")]
+        except sqlite3.DatabaseError as error:
+            says = [str(error)]
+    problems = [f"{name}: {problem}" for name, problem in sorted(found.damaged.items())]
+    return [f"SQLite says: {line}" for line in says if line != "ok"] + problems
+
+
+def _failed(store: Store) -> set[str]:
+    with store.read() as connection:
+        wanted = sa.select(COMPLETIONS.c.request_id).where(COMPLETIONS.c.status == "failed")
+        return set(connection.execute(wanted).scalars())
+
+
+def _copied(
+    connection: sqlite3.Connection, store: Store, table: sa.Table, source: Path, found: Salvaged
+) -> int:
+    count = 0
+    most = source.stat().st_size // _LEAST_ROW
+    columns = {column.name for column in table.columns}
+    for rows in rows_of(connection, table.name, most):
+        good = []
+        for row in rows:
+            values = {name: value for name, value in row.items() if name in columns}
+            if table is COMPLETIONS and (problem := problem_of(values)):
+                found.damaged[str(values["request_id"])[:64]] = problem
+                continue
+            good.append(values)
+        count += _inserted(store, table, good)
+    return count
+
+
+def _inserted(store: Store, table: sa.Table, rows: list[dict[str, Any]]) -> int:
+    """Insert rows, one by one if one of them is no row of this table."""
+    if not rows:
+        return 0
+    try:
+        with store.write() as connection:
+            statement = insert(connection, table).on_conflict_do_nothing()
+            return int(connection.execute(statement, rows).rowcount)
+    except (StoreError, ValueError, TypeError, AttributeError):
+        if len(rows) == 1:
+            return 0
+        return sum(_inserted(store, table, [row]) for row in rows)
+
+
+def rows_of(
+    connection: sqlite3.Connection, table: str, most: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield the readable rows of a table in groups, around damaged pages.
+
+    Args:
+        connection: of the file.
+        table: its name.
+        most: number of rows that the table has at most.
+    """
+    last = most
+    with suppress(sqlite3.DatabaseError):
+        last = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0  # noqa: S608
+    for start in range(1, last + 1, _CHUNK):
+        yield list(_between(connection, table, start, min(start + _CHUNK - 1, last)))
+
+
+def _between(
+    connection: sqlite3.Connection, table: str, first: int, last: int
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the readable rows with these rowids; damaged ones are narrowed down by halving."""
+    try:
+        cursor = connection.execute(
+            f"SELECT * FROM {table} WHERE rowid BETWEEN ? AND ?",  # noqa: S608
+            (first, last),
+        )
+        names = [column[0] for column in cursor.description]
+        yield from [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    except sqlite3.DatabaseError:
+        if first < last:
+            middle = (first + last) // 2
+            yield from _between(connection, table, first, middle)
+            yield from _between(connection, table, middle + 1, last)
+
+
+def ids(connection: sqlite3.Connection, most: int) -> set[str]:
+    """Return the request ids that the file names beside the completions themselves.
+
+    They are in the index of the completions and among their uses.
+    """
+    found: set[str] = set()
+    for rows in rows_of(connection, USES.name, most):
+        found.update(str(row["request_id"]) for row in rows)
+    for number in range(256):
+        start, end = f"{number:02x}", f"{number + 1:02x}" if number < 255 else "g"
+        try:
+            named = connection.execute(
+                "SELECT request_id FROM completions WHERE request_id >= ? AND request_id < ?",
+                (start, end),
+            ).fetchall()
+        except sqlite3.DatabaseError:
+            continue
+        found.update(str(row[0]) for row in named)
+    return found
+
+
+@contextmanager
+def _copy(source: Path) -> Iterator[sqlite3.Connection]:
+    """Yield a connection to a copy, filled up to its full length if it was cut off."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy.db"
+        for suffix in ("", "-wal"):
+            part = source.with_name(source.name + suffix)
+            if part.is_file():
+                shutil.copyfile(part, copy.with_name(copy.name + suffix))
+        _fill_up(copy)
+        with closing(opened(copy)) as connection:
+            yield connection
+
+
+def _fill_up(file: Path) -> None:
+    with file.open("r+b") as content:
+        head = content.read(100)
+        if len(head) < 100:
+            return
+        _, size = _HEADER.unpack_from(head)
+        (pages,) = struct.unpack_from(">I", head, _PAGES_AT)
+        whole = pages * (65536 if size == 1 else size)
+        # A damaged header must not fill the disk.
+        if file.stat().st_size < whole <= 100 * file.stat().st_size:
+            content.truncate(whole)
+
+
+def opened(file: Path) -> sqlite3.Connection:
+    """Return a connection to a file that may be damaged."""
+    connection = sqlite3.connect(file)
+    # Damaged text must not stop the reading.
+    connection.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
+    return connection
