@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from targen.cli import base
-from targen.cli.base import app, plural, report_errors
+from targen.cli.base import app, report_errors
 from targen.errors import StoreError
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.store.completions import Store
