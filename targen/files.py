@@ -57,7 +57,7 @@ def advice(error: Exception, named_by: str) -> str:
     if number in (errno.EMFILE, errno.ENFILE):
         return "Raise the limit on open files (`ulimit -n`), then try again."
     if number in (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT, errno.EINVAL):
-        return f"N{other[1:]}"
+        return f"Check the path, or {other}"
     return f"Give this user permission, or {other}"
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from targen import files as writer
 from targen.errors import StoreError, TableError
+from targen.settings import variable
 from targen.tables.storage import LocalStorage, Storage
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class FileLock:
             with writer.opened(storage.root, [FOLDER]) as folder:
                 descriptor = os.open(f"{task}.lock", _LOCK_FILE, writer.file_mode(), dir_fd=folder)
         except OSError as error:
+            what = "data folder" if storage.named_by == variable("data_dir") else "folder"
             raise TableError(
-                f"Cannot write in the data folder {storage.root} ({FOLDER}/{task}.lock: "
+                f"Cannot write in the {what} {storage.root} ({FOLDER}/{task}.lock: "
                 f"{error.strerror}). {writer.advice(error, storage.named_by)}"
             ) from error
         # Append mode keeps the id of the run that holds the lock.

@@ -205,7 +205,7 @@ def test_planted_links_redirect_no_write(tmp_path: Path) -> None:
         ("EIO", "disk reports an error"),
         ("EMFILE", "ulimit -n"),
         ("EACCES", "Give this user permission"),
-        ("ENAMETOOLONG", "Name another"),
+        ("ENAMETOOLONG", "Check the path, or name another"),
     ],
 )
 def test_advice_follows_the_cause(code: str, words: str) -> None:
