@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 import pytest
 import uvicorn
-import yaml
+from ruamel.yaml import YAML
 
 from dagster_project import home, run
 from simulator.app import MODEL, create_app
@@ -205,7 +205,7 @@ def test_the_jobs_run_from_outside_with_a_partition(
         command, env=dict(os.environ), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    proposed = yaml.safe_load((data / "targets/rte.yaml").read_text())
+    proposed = YAML(typ="safe").load((data / "targets/rte.yaml").read_text())
     assert len(proposed["rounds"]) == (job == "refine")
     entered = rows(data)["target_id"].drop_nulls().len()
     assert entered >= 6 if job == "refine" else entered == 0
