@@ -25,7 +25,7 @@ def test_no_part_of_a_cell_is_a_formula(before: str, text: str) -> None:
 def test_other_text_stays() -> None:
     assert cell('a "quoted" text, 1 - 2 = -1') == 'a "quoted" text, 1 - 2 = -1'
     assert cell("two\n\nlines\tand\x00 more") == "two lines and more"
-    assert (cell(["a", "b"]), cell(-1), cell(True)) == ('["a", "b"]', "-1", "True")
+    assert (cell(["a", "b"]), cell(-1), cell(True)) == ('["a", "b"]', "-1", "true")
 
 
 def test_cells_are_quoted() -> None:
