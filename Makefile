@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Keeps the order that tests/conftest.py sets.
 PARALLEL := -n logical --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo run compare refine release ui test coverage test-services test-train test-model lint bench clean lock \
+.PHONY: help demo run compare refine release ui test coverage test-services test-train test-model lint docs bench clean lock \
   pictures snapshot dictionary sbom audit-dependencies
 
 help:
@@ -27,6 +27,7 @@ help:
 	@echo "make test-services     a real backfill on PostgreSQL, Redis, S3 and two Celery workers"
 	@echo "make coverage          lines and branches that the tests cover, also as htmlcov/index.html"
 	@echo "make test-model        runs with a small real model on llama.cpp's server, built from source once"
+	@echo "make docs              the documentation as a site, build/site/index.html"
 	@echo "make bench             performance figures as JSON"
 	@echo "make clean             remove caches and builds; data, runs and .venv stay"
 
@@ -80,6 +81,11 @@ lint: $(VENV)/.ready
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+# Warnings, such as a broken link or a page without an entry in the navigation, are errors.
+docs: $(VENV)/.ready
+	@NO_MKDOCS_2_WARNING=1 PYTHONDONTWRITEBYTECODE=1 $(PYTHON_BIN) -m mkdocs build --strict --quiet
+	@echo "build/site/index.html (its search needs a server: python -m http.server --directory build/site)"
+
 bench: $(VENV)/.ready
 	@$(PYTHON_BIN) -m bench
 
@@ -104,7 +110,7 @@ dictionary: $(VENV)/.ready
 
 # For maintainers: lock the newest versions that pyproject.toml allows, without the large extras.
 lock:
-	uv pip compile pyproject.toml --extra dev --extra production --extra datasets --extra huggingface \
+	uv pip compile pyproject.toml --extra dev --extra docs --extra production --extra datasets --extra huggingface \
 	  --universal --python-version 3.11 --no-header --no-annotate --upgrade -o requirements.lock
 
 # A CycloneDX bill of materials, and a check for known vulnerabilities.

@@ -17,6 +17,10 @@ class SpecError(TargenError):
     """A task or recipe file is wrong: the message names file, line and key."""
 
 
+class PluginError(TargenError):
+    """The code of a plug-in failed: the message names its file and line."""
+
+
 class StepError(TargenError):
     """A step could not make its table; earlier tables stand untouched.
 

@@ -152,6 +152,12 @@ class Settings:
     )
     tasks_dir: str = _setting("TARGEN_TASKS_DIR", "Folder of the task files.", "tasks")
     recipes_dir: str = _setting("TARGEN_RECIPES_DIR", "Folder of the recipe files.", "recipes")
+    plugins: str = _setting(
+        "TARGEN_PLUGINS",
+        "Folders whose Python code tasks may run as plug-ins, separated by commas; their "
+        "subfolders count as well. The default is none. Installed packages need no setting.",
+        "",
+    )
     references_dir: str | None = _setting(
         "TARGEN_REFERENCES_DIR",
         "Folder of reference data. A Parquet, JSON lines, CSV or TSV file named after a task (or "

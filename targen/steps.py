@@ -53,6 +53,7 @@ REASONS: Final = (
     "refusal",
     "language",
     "unfinished",
+    "guard",
     "mismatched",
     "off_target",
     "flawed",

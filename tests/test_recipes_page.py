@@ -5,12 +5,10 @@ import shutil
 
 import pytest
 
-from targen.operators.base import StepInput
 from targen.steps import RECIPE_STEP
 from targen.tasks.loading import load_recipes, load_task
-from targen.tasks.registry import operators
 from targen.tasks.yamlfile import YamlFile
-from tests.support.specs import RECIPES, ROOT, TASKS, real_task, write_task
+from tests.support.specs import RECIPES, ROOT, TASKS, write_task
 
 PAGE = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 RECIPE_FILES = load_recipes(RECIPES)
@@ -85,23 +83,3 @@ def test_the_recipe_of_ones_own_is_valid(tmp_path) -> None:
     assert f"recipe: {made.name}\n" in task
     write_task(tmp_path / "tasks", (TASKS / "rte.yaml").read_text(), "rte")
     write_task(tmp_path / "tasks", task, "own")
-
-
-async def test_the_operator_of_ones_own_makes_contexts() -> None:
-    from targen import steps
-    from targen.operators import run_step
-
-    known = dict(operators("contexts"))
-    try:
-        exec(compile(blocks("python")[0], "page", "exec"), {})
-        spec = real_task("textbook-python")
-        words = (await run_step("vocabularies", spec, {}, None)).table
-        made = await operators("contexts")["listed"].run(
-            StepInput(spec, {"vocabularies": words}), None
-        )
-    finally:
-        operators("contexts").clear()
-        operators("contexts").update(known)
-    frame = steps.frame(made.rows, steps.schema("contexts", {}))
-    assert frame["text"].to_list() == words["term"].to_list() and made.asked == frame.height
-    assert frame["context_id"].is_unique().all()

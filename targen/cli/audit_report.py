@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from targen.cli.plugin_story import plugin_story
 from targen.cli.target_story import parents_story, target_story
 from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
@@ -32,7 +33,8 @@ _WORDS = 140
 def tell(known: Facts) -> list[str]:
     """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
     parts = [_origin(known), _sources(known), _labels(known), _correction(known)]
-    parts += [target_story(_row(known, TARGETS), shown), _review(known), _end(known)]
+    parts += [target_story(_row(known, TARGETS), shown), plugin_story(known)]
+    parts += [_review(known), _end(known)]
     return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 import targen
 from targen import steps
+from targen.errors import PluginError
 from targen.hashing import digest
 from targen.lineage import ids
 from targen.llm.types import LLM
@@ -26,11 +27,12 @@ from targen.operators import (  # noqa: F401 - importing them registers their op
     seeds,
     vocabularies,
 )
-from targen.operators.base import StepInput
+from targen.operators.base import StepInput, StepResult
 from targen.prompts.render import prompt_for, template_digest
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
 from targen.tasks.answers import LISTS
-from targen.tasks.registry import resolve
+from targen.tasks.plugin_use import identity_of, plugins_of
+from targen.tasks.registry import Operator, resolve
 from targen.tasks.spec import TaskSpec
 
 TARGETED: Final = (INSTANCES, CORRECTED_SET)
@@ -76,13 +78,20 @@ async def run_step(
 
     Raises:
         StepError: the step cannot make its table.
+        PluginError: the operator of a plug-in failed, or its rows do not fit the table.
         EndpointError, BudgetError, StoreError: raised by the engine.
     """
     operator, params = resolve(spec.recipe.choice(step), step)
     result = await operator.run(StepInput(spec, upstream, llm, readers or {}, reviews), params)
     kind = spec.answer.kind
+    columns = steps.schema(step, spec.field_types, kind)
+    table = (
+        steps.frame(result.rows, columns)
+        if operator.code is None
+        else _plugin_frame(operator, result, columns)
+    )
     return StepOutput(
-        table=steps.frame(result.rows, steps.schema(step, spec.field_types, kind)),
+        table=table,
         rejected=rejected_frame(step, spec, result.rejected),
         asked=result.asked,
         warnings=result.warnings,
@@ -90,6 +99,23 @@ async def run_step(
         if result.planted is None
         else steps.frame(result.planted, steps.schema(steps.PLANTED, {})),
     )
+
+
+def _plugin_frame(operator: Operator, result: Any, columns: steps.Schema) -> pl.DataFrame:
+    """Return the rows of a plug-in's operator as the table of its step."""
+    start = f"{operator.code.place}: the operator '{operator.name}' returned"
+    if not isinstance(result, StepResult):
+        raise PluginError(f"{start} {type(result).__name__}; return a StepResult.")
+    unknown = sorted({name for row in result.rows for name in row} - columns.keys())
+    if unknown:
+        raise PluginError(
+            f"{start} rows with the column '{unknown[0]}'; the table {operator.step} has "
+            f"{', '.join(columns)}."
+        )
+    try:
+        return steps.frame(result.rows, columns)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise PluginError(f"{start} rows that do not fit its table: {error}") from error
 
 
 def rejected_frame(
@@ -148,7 +174,9 @@ def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, 
     """
     operator, params = resolve(spec.recipe.choice(step), step)
     prompt = operator.prompt and prompt_for(operator.prompt, spec.answer.kind)
+    plugins = plugins_of(step, spec)
     return {
+        **({"plugins": plugins} if plugins else {}),
         "task": spec.name,
         "step": step,
         "recipe": spec.recipe.name,
@@ -169,8 +197,8 @@ def made_by(step: str, spec: TaskSpec, reviews: str | None = None) -> dict[str, 
 def step_digest(step: str, spec: TaskSpec, reviews: str | None = None) -> str:
     """Return the sha256 of everything that determines a step's table, except upstream tables.
 
-    It covers operator, parameters, prompt, schema version, and the parts of the task that the step
-    reads, including the content of files that the task names.
+    It covers operator, parameters, prompt, schema version, the parts of the task that the step
+    reads, including the content of files that the task names, and the versions of plug-ins.
 
     Args:
         step: a key of `UPSTREAM`.
@@ -186,10 +214,12 @@ def step_digest(step: str, spec: TaskSpec, reviews: str | None = None) -> str:
     review = {} if reviews is None or step != steps.CORRECTED_SET else {"reviews": reviews}
     # Only where there are any, so that targets change no digest of a task without them.
     approved = [one.approved for one in spec.rounds if step in TARGETED]
+    plugins = identity_of(step, spec)
     rounds = [[target.model_dump(mode="json") for target in one] for one in approved if one]
     return digest(
         {
             **({"targets": rounds} if rounds else {}),
+            **({"plugins": plugins} if plugins else {}),
             "step": step,
             "schema_version": steps.SCHEMA_VERSION,
             "operator": operator.name,

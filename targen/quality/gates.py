@@ -9,7 +9,7 @@ import polars as pl
 
 from targen.hashing import short_id
 from targen.quality.collector import Measure, MetricCollector
-from targen.quality.metrics import METRICS
+from targen.quality.metrics import find
 from targen.quality.noise import LATENT, REVIEWED
 from targen.tasks.sections import Gate
 from targen.tasks.yamlfile import nearest
@@ -149,7 +149,7 @@ def _absent(gate: Gate, collector: MetricCollector, found: Sequence[Measure]) ->
 
 def shown(metric: str, value: float) -> str:
     """Return a value with enough digits to compare it with a bound, shares in percent."""
-    known = METRICS.get(metric)
+    known = find(metric)
     return f"{value * 100:.4g}%" if known and known.share else f"{value:,.6g}"
 
 
@@ -165,7 +165,8 @@ def bounds(gate: Gate) -> str:
 
 def _sentence(judged: dict[str, Any]) -> str:
     metric = judged["metric"]
-    words = METRICS[metric].words if metric in METRICS else metric
+    known = find(metric)
+    words = metric if known is None else known.words
     part = "" if judged["slice"] == WHOLE else f" ({judged['slice']})"
     if judged["undecided"]:
         state = f"{shown(metric, judged['value'])}, but not decided, because {judged['why']}"

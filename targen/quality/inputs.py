@@ -13,6 +13,8 @@ from targen.hashing import digest
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
 from targen.tasks.guards import code_fields
+from targen.tasks.plugin_kinds import PluginMetric
+from targen.tasks.plugin_use import identity_of
 from targen.tasks.registry import resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
@@ -84,6 +86,7 @@ class ReportInputs:
         models: names of the models used.
         simulated: the rows were made by the simulator.
         gates: bounds for metrics.
+        plugin_metrics: the metrics of plug-ins, measured after the built-in ones.
         reference: gold rows with the same field and label columns, or None.
         reference_name: their name on the page.
         embeddings: vectors of all rows or of a sample, or None.
@@ -134,6 +137,7 @@ class ReportInputs:
     models: tuple[str, ...] = ()
     simulated: bool = False
     gates: tuple[Gate, ...] = ()
+    plugin_metrics: tuple[PluginMetric, ...] = ()
     reference: pl.DataFrame | None = None
     reference_name: str = "reference"
     embeddings: Embedded | None = None
@@ -214,6 +218,7 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
             "votes": getattr(annotation, "votes", 1),
             "corrector_blind": not getattr(params, "shown", False),
             "gates": tuple(spec.gates),
+            "plugin_metrics": spec.plugin_metrics,
         }
     )
 
@@ -251,6 +256,9 @@ def report_digest(spec: TaskSpec, verdicts: str | None = None) -> str:
     read = task_inputs(spec)
     # Stored digests use these two names.
     read |= {"name": read.pop("task_name"), "rows": read.pop("rows_asked")}
+    del read["plugin_metrics"]
+    if plugins := identity_of(QUALITY_REPORT, spec):
+        read["plugins"] = plugins
     read["gates"] = [gate.model_dump(mode="json") for gate in spec.gates]
     read["references"] = references.identity(spec)
     step = {"step": QUALITY_REPORT, "schema_version": SCHEMA_VERSION}

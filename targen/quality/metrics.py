@@ -476,6 +476,19 @@ METRICS: Final = {metric.name: metric for metric in _REGISTRY}
 """Name -> metric, in the order of the table."""
 
 
+_plugins: dict[str, Metric] = {}
+
+
+def learn(metric: Metric) -> None:
+    """Keep what a plug-in says of its metric, for pages and sentences."""
+    _plugins[metric.name] = metric
+
+
+def find(name: str) -> Metric | None:
+    """Return what is known of a metric, built in or of a plug-in that was measured."""
+    return METRICS.get(name) or _plugins.get(name)
+
+
 def modules() -> list[str]:
     """Return the modules that measure, in the order of the table."""
     return list(dict.fromkeys(metric.module for metric in METRICS.values()))
@@ -518,9 +531,10 @@ def title(metric: str) -> str:
     A slice may follow the name, as in `flip_rate, intended to annotated`.
     """
     name, comma, slice_ = metric.partition(", ")
-    if name not in METRICS:
+    known = find(name)
+    if known is None:
         return metric
-    words = METRICS[name].words
+    words = known.words
     return words[:1].upper() + words[1:] + comma + slice_
 
 

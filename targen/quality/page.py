@@ -13,7 +13,7 @@ from markupsafe import Markup
 from targen.quality import first_screen, svg
 from targen.quality.comparison import Comparison
 from targen.quality.first_screen import Origin
-from targen.quality.metrics import METRICS, SECTIONS, title
+from targen.quality.metrics import METRICS, SECTIONS, find, title
 from targen.quality.report import Report
 from targen.quality.svg import Line
 from targen.quality.verdict import percent
@@ -150,7 +150,7 @@ def template(name: str) -> Template:
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,
         "curves": svg.curves, "dots": svg.dots,
-        "headings": SECTIONS, "metrics": METRICS,
+        "headings": SECTIONS, "metrics": METRICS, "metric": find,
         "shade": shade, "largest": largest, "changes": changes,
     }  # fmt: skip
     return environment.get_template(name)
@@ -162,6 +162,7 @@ def render(report: Report, origin: Origin | None = None) -> str:
     known = {"r": content, "fig": Figures(content["figures"])}
     # The template has escaped its output, so a row's text cannot look like a section.
     other = [name for name, metric in METRICS.items() if metric.section == "other"]
+    other += [one["name"] for one in content.get("plugins", ())]
     body = Markup(template(BODY).render(**known, review_shown=REVIEW_SHOWN, other_metrics=other))  # noqa: S704
     sections = {name: Markup(heading) for name, heading in _SECTION.findall(body)}  # noqa: S704
     troubles = first_screen.troubles(content)

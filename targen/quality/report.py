@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from targen import hashing
-from targen.quality import gates, marked, metrics, verdict
+from targen.quality import gates, marked, metrics, plugin_metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
 from targen.tasks.answers import ONE_LABEL
@@ -56,6 +56,7 @@ def build(inputs: ReportInputs) -> Report:
     collector = MetricCollector()
     for module in metrics.modules():
         import_module(f"targen.quality.{module}").measure(inputs, collector)
+    plugins = plugin_metrics.measure(inputs, collector)
     judged = gates.judge(inputs.gates, collector)
     table = gates.with_passed(collector.table(), judged)
     found = verdict.findings(inputs, collector, judged)
@@ -87,6 +88,7 @@ def build(inputs: ReportInputs) -> Report:
         "review": review[:REVIEW_ROWS],
         "review_rows": len(review),
         **collector.details,
+        **({"plugins": plugins} if plugins else {}),
     }
     return Report(table=table, json=_clean(content), marked=marked.table(inputs, collector))
 

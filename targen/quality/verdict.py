@@ -8,7 +8,7 @@ from targen.quality.actions import action
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.judgment import Found
-from targen.quality.metrics import METRICS
+from targen.quality.metrics import METRICS, find
 from targen.quality.rules import percent
 from targen.wording import plural
 
@@ -48,7 +48,7 @@ def findings(
             "level": "note" if level == UNMEASURED else level,
             "text": text,
             "metric": metric,
-            "at": METRICS[metric].section,
+            "at": getattr(find(metric), "section", "other"),
             "action": action(metric, level),
             UNMEASURED: level == UNMEASURED,
         }

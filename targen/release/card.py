@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 import targen
 from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
-from targen.quality.metrics import METRICS
+from targen.quality.metrics import find
 from targen.release.inputs import ReleaseInputs
 from targen.release.rows import (
     ENTITIES,
@@ -352,7 +352,8 @@ def _figures(report: Mapping[str, Any]) -> list[dict[str, str]]:
         name = figure["metric"]
         if name in ACCOUNTS or figure["value"] is None:
             continue
-        words = METRICS[name].words if name in METRICS else name
+        known = find(name)
+        words = name if known is None else known.words
         ends = [figure["low"], figure["high"]]
         interval = "" if None in ends else f"{shown(name, ends[0])} to {shown(name, ends[1])}"
         gold = figure["reference"]

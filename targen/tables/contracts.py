@@ -99,7 +99,12 @@ def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
         problem = (
             empty_field(needed(fields, spec))
             or misfit(checked, spec.fields)
-            or first_violation(checked, spec.validators, language=spec.language)
+            or first_violation(
+                checked,
+                spec.validators,
+                language=spec.language,
+                plugins=spec.plugin_set.validators,
+            )
         )
         if problem is None and checked != fields:
             problem = "derived fields do not match their sources"

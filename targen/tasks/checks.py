@@ -23,6 +23,7 @@ from targen.tasks.answers import ONE_LABEL
 from targen.tasks.endpoints import load_endpoints, unknown
 from targen.tasks.entities import located, parts
 from targen.tasks.field_values import declaration_problems, misfit
+from targen.tasks.plugin_kinds import no_such
 from targen.tasks.recipe import READERS, Recipe
 from targen.tasks.registry import metrics, resolve
 from targen.tasks.sections import ENGLISH, LANGUAGES
@@ -71,6 +72,7 @@ def _cross_checks(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found += check_examples(spec)
     found += _check_imports(spec)
     found += _check_gates(spec)
+    found += _check_plugins(spec)
     found += _check_expectations(spec)
     if spec.language not in LANGUAGES:
         found.append((("language",), f"unknown language; {nearest(spec.language, LANGUAGES)}"))
@@ -368,12 +370,13 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
     planned = {*spec.contexts.attributes}
     if spec.seeds is not None:
         planned |= {*spec.seeds.fields, *spec.seeds.types}
+    validators = {**VALIDATORS, **spec.plugin_set.validators}
     for index, entry in enumerate(spec.validators):
         for name, roles in entry.items():
             loc: Loc = ("validators", index, name)
-            known = VALIDATORS.get(name)
+            known = validators.get(name)
             if known is None:
-                found.append((loc, f"unknown validator; {nearest(name, VALIDATORS)}"))
+                found.append((loc, f"unknown validator; {nearest(name, validators)}"))
                 continue
             for role in sorted(known.roles.keys() - roles.keys()):
                 found.append((loc, f"'{name}' needs `{role}`"))
@@ -392,11 +395,12 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
 
 def _check_gates(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
+    known = {**metrics(), **spec.plugin_set.metrics}
     for index, gate in enumerate(spec.gates):
         loc: Loc = ("gates", index)
-        metric = metrics().get(gate.metric)
+        metric = known.get(gate.metric)
         if metric is None:
-            hint = nearest(gate.metric, metrics())
+            hint = nearest(gate.metric, known)
             found.append(((*loc, "metric"), f"unknown metric '{gate.metric}'; {hint}"))
         if gate.at_least is None and gate.at_most is None:
             found.append((loc, "a gate needs a bound: `at_least`, `at_most` or both"))
@@ -410,6 +414,17 @@ def _check_gates(spec: TaskSpec) -> list[tuple[Loc, str]]:
                 )
                 found.append(((*loc, bound), hint))
     return found
+
+
+def _check_plugins(spec: TaskSpec) -> list[tuple[Loc, str]]:
+    """Check the names of guards and metrics that the task takes from plug-ins."""
+    known, named = spec.plugin_set, spec.plugins
+    return [
+        *((("plugins", "guards", index), no_such("guard", name, known.guards))
+          for index, name in enumerate(named.guards) if name not in known.guards),
+        *((("plugins", "metrics", index), no_such("metric", name, known.metrics))
+          for index, name in enumerate(named.metrics) if name not in known.metrics),
+    ]  # fmt: skip
 
 
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list", "column_set")

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from targen.errors import SpecError, TableError
-from targen.tasks import checks, file_content, import_files, imports
+from targen.tasks import checks, file_content, import_files, imports, plugin_folders
 from targen.tasks.imports import Mapped
+from targen.tasks.plugin_packages import installed
 from targen.tasks.sections import Example, Part, Vocabulary
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, shortened, validate
@@ -39,6 +40,23 @@ def _text(file: YamlFile, loc: Loc, name: str) -> str:
         raise SpecError(f"{file.where(loc)}: {error}") from error
     except OSError as error:
         raise SpecError(f"{file.where(loc)}: '{name}' cannot be read: {error}") from error
+
+
+def with_plugins(spec: TaskSpec, file: YamlFile) -> TaskSpec:
+    """Return the task with the plug-ins of installed packages and of its folder.
+
+    Raises:
+        SpecError: the folder is not allowed (TARGEN_PLUGINS), or a plug-in cannot be used.
+    """
+    found = installed()
+    name = spec.plugins.folder
+    if name is not None:
+        loc: Loc = ("plugins",)
+        folder = _named_file(file, loc, name)
+        if folder == file.path.parent.resolve():
+            raise SpecError(f"{file.where(loc)}: give the plug-ins a folder of their own")
+        found = found.joined(plugin_folders.load(folder, name, file.where(loc)))
+    return spec.with_plugins(found)
 
 
 def with_vocabularies(spec: TaskSpec, file: YamlFile) -> TaskSpec:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from targen.steps import RECIPE_STEP
 from targen.tasks import sections
+from targen.tasks.plugin_packages import installed
 from targen.tasks.recipe import Recipe
 from targen.tasks.registry import Operator, operators
 from targen.tasks.sections import LANGUAGES
@@ -66,16 +67,14 @@ def task_schema() -> Schema:
     sampler = schema["$defs"]["Sampler"]
     names = {"enum": sampler["properties"]["distribution"]["enum"]}
     schema["$defs"]["Sampler"] = {"anyOf": [names, sampler]}
-    schema["$defs"]["PartialSteps"] = _object(
-        {key: _any_operator(step) for step, key in RECIPE_STEP.items()}
-    )
+    schema["$defs"]["PartialSteps"] = {"type": "object"}
     schema["properties"]["language"]["enum"] = list(LANGUAGES)
-    schema["properties"]["validators"]["items"] = _object(
-        {
-            name: _object({role: {"type": "string"} for role in known.roles}, list(known.roles))
-            for name, known in VALIDATORS.items()
-        }
-    )
+    # Names of a folder of plug-ins are known to `targen validate` only.
+    named = {
+        "validators": {"items": _validators()},
+        "steps": _object({key: _any_operator(step) for step, key in RECIPE_STEP.items()}),
+    }
+    own_code = {"required": ["plugins"]}
     return {
         "$schema": _DIALECT,
         "title": "A task of TarGEN on Dagster",
@@ -83,7 +82,19 @@ def task_schema() -> Schema:
         "required": ["name"],
         "if": {"required": ["extends"]},
         "else": {"required": [key for key in required if key != "name"]},
+        "allOf": [{"if": own_code, "else": {"properties": named}}],
     }
+
+
+def _validators() -> Schema:
+    """Return the schema of one entry of `validators`."""
+    known = {**VALIDATORS, **installed().validators}
+    return _object(
+        {
+            name: _object({role: {"type": "string"} for role in one.roles}, list(one.roles))
+            for name, one in known.items()
+        }
+    )
 
 
 def recipe_schema() -> Schema:
@@ -93,6 +104,12 @@ def recipe_schema() -> Schema:
     steps = {key: _one_operator(step) for step, key in RECIPE_STEP.items()}
     schema["properties"]["steps"] = _object(steps, ["instances", "labels"])
     return {"$schema": _DIALECT, "title": "A recipe of TarGEN on Dagster", **schema}
+
+
+def _operators(step: str) -> dict[str, Operator]:
+    """Return the operators of a step by name, with those of installed packages."""
+    found = {name: one for (of, name), one in installed().operators.items() if of == step}
+    return {**operators(step), **found}
 
 
 def _object(properties: Mapping[str, Any], required: list[str] | None = None) -> Schema:
@@ -134,7 +151,7 @@ def _summary(operator: Operator) -> str:
 
 def _one_operator(step: str) -> Schema:
     """Return the schema of a recipe's step: an operator's name, alone or with parameters."""
-    known = operators(step).values()
+    known = _operators(step).values()
     named = [{"const": operator.name, "description": _summary(operator)} for operator in known]
     with_params = [
         _object(
@@ -149,8 +166,9 @@ def _one_operator(step: str) -> Schema:
 
 def _any_operator(step: str) -> Schema:
     """Return the schema of a task's changes to a step; its operator may be in the recipe."""
-    properties: Schema = {"operator": {"enum": list(operators(step))}}
-    for operator in operators(step).values():
+    known_operators = _operators(step)
+    properties: Schema = {"operator": {"enum": list(known_operators)}}
+    for operator in known_operators.values():
         for name, part in _params(operator).items():
             bare = {key: value for key, value in part.items() if key != "default"}
             known = properties.setdefault(name, bare)

@@ -14,17 +14,19 @@ from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
 from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
 from targen.tasks.endpoints import load_endpoints
+from targen.tasks.plugin_kinds import NONE, PluginSet
+from targen.tasks.plugin_packages import installed
 from targen.tasks.profiles import Profile
 from targen.tasks.recipe import (
     NAME_PATTERN,
     NAME_RULE,
     READERS,
     Recipe,
-    StepChoice,
     Steps,
     with_overrides,
+    with_plugins,
 )
-from targen.tasks.registry import operators, resolve
+from targen.tasks.registry import operator_of, resolve
 from targen.tasks.sections import Gate
 from targen.tasks.spec import Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
@@ -34,17 +36,26 @@ SHIPPED: Final = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")
 """Where the shipped recipes may be: in the installed package, or in the checkout."""
 
 
-def check_steps(recipe: Recipe, file: YamlFile, prefix: Loc = ("steps",)) -> list[str]:
-    """Return the problems of a recipe's operators and parameters, one line each."""
+def check_steps(recipe: Recipe, file: YamlFile, plugins: PluginSet = NONE) -> list[str]:
+    """Return the problems of a recipe's operators and parameters, one line each.
+
+    Args:
+        recipe: the recipe.
+        file: the file of the recipe, or of the task that changes it.
+        plugins: the plug-ins that it can name.
+    """
+    prefix: Loc = ("steps",)
     problems: list[str] = []
     for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
+        own = [name for of, name in plugins.operators if of == step]
         try:
+            operator_of(choice, step, own)
             resolve(choice, step)
         except LookupError as error:
             problems.append(f"{file.where((*prefix, key, 'operator'))}: {error.args[0]}")
         except ValidationError as error:
-            known = operators(step)[choice.operator].params.model_fields
+            known = operator_of(choice, step).params.model_fields
             for item in error.errors():
                 where = file.where((*prefix, key, *item["loc"]))
                 if item["type"] == "extra_forbidden":
@@ -67,13 +78,14 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
         folder = next(filter(Path.is_dir, SHIPPED), folder)
     if not folder.is_dir():
         raise SpecError(f"{folder}: the folder of recipes does not exist; set TARGEN_RECIPES_DIR")
+    plugins = installed()
     recipes: dict[str, Recipe] = {}
     problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
             file = YamlFile(path)
-            recipe = validate(Recipe, file.data, file)
-            problems += check_steps(recipe, file)
+            recipe = with_plugins(validate(Recipe, file.data, file), plugins.operators)
+            problems += check_steps(recipe, file, plugins)
             if recipe.name in recipes:
                 problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
             recipes[recipe.name] = recipe
@@ -327,15 +339,18 @@ def _load(
     partly, problems = validate_partly(TaskSpec, _extended(name, files), file)
     if partly is None:
         raise SpecError("\n".join(problems))
-    spec = partly
+    try:
+        spec = task_files.with_plugins(partly, file)
+    except SpecError as error:
+        raise SpecError("\n".join([*problems, str(error)])) from error
     problems += checks.problems(spec, file)
     recipe = recipes.get(spec.recipe_name)
     if recipe is None:
         hint = nearest(spec.recipe_name, recipes)
         problems.append(f"{file.where(('recipe',))}: unknown recipe '{spec.recipe_name}'; {hint}")
     else:
-        recipe = with_overrides(recipe, spec.steps)
-        step_problems = check_steps(recipe, file)
+        recipe = with_plugins(with_overrides(recipe, spec.steps), spec.plugin_set.operators)
+        step_problems = check_steps(recipe, file, spec.plugin_set)
         problems += step_problems or checks.recipe_needs(spec, recipe, file)
         if endpoints_file is not None:
             problems += checks.unknown_endpoints(recipe, file, endpoints_file)
@@ -377,16 +392,17 @@ def _with_profiles(recipe: Recipe, profiles: Mapping[str | None, Profile]) -> Re
     chosen = {}
     for step, key in RECIPE_STEP.items():
         choice = recipe.choice(step)
-        known = operators(step)[choice.operator].params.model_fields
+        operator = operator_of(choice, step)
+        known = operator.params.model_fields
         params = choice.params
         # Operators that call no model have no endpoint.
         if "endpoint" in known:
             params = _with_profile(params, profiles, known)
         if READERS in known:
-            of_reader = operators(step)[choice.operator].reader_fields
+            of_reader = operator.reader_fields
             readers = [_with_profile(one, profiles, of_reader) for one in params[READERS]]
             params = {**params, READERS: readers}
-        chosen[key] = StepChoice(operator=choice.operator, **params)
+        chosen[key] = choice.with_params(params)
     return recipe.model_copy(update={"steps": Steps(**chosen)})
 
 

@@ -106,7 +106,7 @@ def from_file(file: YamlFile) -> TaskSpec:
         labels = _named(answer["labels"], {"constraint": _CONSTRAINT})
         answer = {**answer, "labels": _with_constraints(labels)}
     data["answer"] = answer
-    spec = validate(TaskSpec, data, file)
+    spec = task_files.with_plugins(validate(TaskSpec, data, file), file)
     if problems := checks.problems(spec, file):
         raise SpecError("\n".join(problems))
     return _attached(spec, file.path, file)

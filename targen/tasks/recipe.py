@@ -1,8 +1,9 @@
 """Recipes: one operator with its parameters for each step."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from targen.steps import RECIPE_STEP
 
@@ -20,6 +21,7 @@ class StepChoice(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     operator: str = "none"
+    _plugin: Any = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -30,6 +32,21 @@ class StepChoice(BaseModel):
     def params(self) -> dict[str, Any]:
         """Everything except the operator's name."""
         return dict(self.model_extra or {})
+
+    @property
+    def plugin(self) -> Any:
+        """The operator (`registry.Operator`) of a plug-in; None for a built-in operator."""
+        return self._plugin
+
+    def with_params(self, params: Mapping[str, Any]) -> "StepChoice":
+        """Return the choice of the same operator with other parameters."""
+        return StepChoice(operator=self.operator, **params).with_plugin(self._plugin)
+
+    def with_plugin(self, plugin: Any) -> "StepChoice":
+        """Return the choice with the operator of a plug-in."""
+        copied = self.model_copy()
+        copied._plugin = plugin
+        return copied
 
 
 class Steps(BaseModel):
@@ -108,4 +125,21 @@ def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
         operator = over.pop("operator", base.operator)
         params = base.params if operator == base.operator else {}
         chosen[key] = StepChoice(operator=operator, **(params | over))
+    return recipe.model_copy(update={"steps": Steps(**chosen)})
+
+
+def with_plugins(recipe: Recipe, operators: Mapping[tuple[str, str], Any]) -> Recipe:
+    """Return the recipe with the operators of plug-ins that it names.
+
+    Args:
+        recipe: the recipe.
+        operators: step and name -> operator (`registry.Operator`).
+    """
+    if not operators:
+        return recipe
+    chosen = {}
+    for step, key in RECIPE_STEP.items():
+        choice = recipe.choice(step)
+        plugin = operators.get((step, choice.operator))
+        chosen[key] = choice if plugin is None else choice.with_plugin(plugin)
     return recipe.model_copy(update={"steps": Steps(**chosen)})

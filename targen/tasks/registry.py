@@ -1,6 +1,6 @@
-"""The registries of operators and metrics, which tasks and recipes name."""
+"""The registries of built-in operators and metrics, which tasks and recipes name."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, TypeVar, get_args
@@ -38,6 +38,7 @@ class Operator:
             the step digest.
         per_slot: for contexts: whether row i belongs to slot i only.
         contrast: for instances: whether each slot is a set with one row per label.
+        code: the plug-in that it comes from (`plugin_kinds.Code`); None for a built-in operator.
     """
 
     step: str
@@ -49,6 +50,7 @@ class Operator:
     reads: tuple[str, ...] = ()
     per_slot: bool = False
     contrast: bool = False
+    code: Any = None
 
     @property
     def reader_fields(self) -> Mapping[str, Any]:
@@ -111,6 +113,27 @@ def metrics() -> Mapping[str, Any]:
     return _METRICS
 
 
+def operator_of(choice: StepChoice, step: str, more: Iterable[str] = ()) -> Operator:
+    """Return the operator of a choice.
+
+    Args:
+        choice: the choice; with the operator of a plug-in, if it names one.
+        step: the step.
+        more: names of further operators of the step, for suggestions.
+
+    Raises:
+        LookupError: the operator is unknown; the message suggests a name.
+    """
+    if choice.plugin is not None:
+        plugin: Operator = choice.plugin
+        return plugin
+    known = operators(step)
+    if choice.operator not in known:
+        hint = nearest(choice.operator, {*known, *more})
+        raise LookupError(f"unknown operator '{choice.operator}'; {hint}")
+    return known[choice.operator]
+
+
 def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
     """Return the operator of a choice and its validated parameters.
 
@@ -118,10 +141,5 @@ def resolve(choice: StepChoice, step: str) -> tuple[Operator, BaseModel]:
         LookupError: the operator is unknown; the message suggests a name.
         pydantic.ValidationError: a parameter is invalid.
     """
-    known = operators(step)
-    if choice.operator not in known:
-        raise LookupError(
-            f"unknown operator '{choice.operator}'; {nearest(choice.operator, known)}"
-        )
-    operator = known[choice.operator]
+    operator = operator_of(choice, step)
     return operator, operator.params.model_validate(choice.params)

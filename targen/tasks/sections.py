@@ -305,6 +305,22 @@ class Twin(Part):
 Split = Literal["train", "validation", "test"]
 
 
+class Plugins(Part):
+    """Plug-ins that the task uses, besides those that other keys name."""
+
+    folder: str | None = None
+    """A folder beside the task with Python code; TARGEN_PLUGINS must allow it."""
+    guards: list[str] = Field(default_factory=list)
+    """Guards of plug-ins that check every generated text."""
+    metrics: list[str] = Field(default_factory=list)
+    """Metrics of plug-ins for the quality report; those of `gates` need no entry."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_folder(cls, value: Any) -> Any:
+        return {"folder": value} if isinstance(value, str) else value
+
+
 class Release(Part):
     """How the finished rows are published: splits and license."""
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from targen.steps import INSTANCES
+from targen.tasks import plugin_kinds
 from targen.tasks.answers import LISTS, ONE_LABEL
+from targen.tasks.plugin_kinds import Guard, PluginMetric, PluginSet
 from targen.tasks.recipe import NAME_PATTERN, PartialSteps, Recipe
 from targen.tasks.sections import (
     ENGLISH,
@@ -21,6 +23,7 @@ from targen.tasks.sections import (
     Gate,
     Guards,
     Label,
+    Plugins,
     Release,
     Seeds,
     TaskField,
@@ -122,6 +125,8 @@ class TaskSpec(BaseModel):
     validators: list[dict[str, dict[str, str]]] = Field(default_factory=list)
     guards: Guards = Guards()
     """thresholds of the checks of content."""
+    plugins: Plugins = Plugins()
+    """own Python code: a folder beside the task, or which plug-ins it uses."""
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
     """bounds for metrics of the quality report."""
@@ -144,10 +149,35 @@ class TaskSpec(BaseModel):
     """splits and license of the finished rows."""
 
     _attached: Attached = PrivateAttr()
+    _plugin_set: PluginSet = PrivateAttr(default=plugin_kinds.NONE)
 
     def attach(self, attached: Attached) -> None:
         """Set the recipe and the content of the files that the task names."""
         self._attached = attached
+
+    def with_plugins(self, plugins: PluginSet) -> "TaskSpec":
+        """Return the task with the plug-ins that it can name."""
+        copied = self.model_copy()
+        copied._plugin_set = plugins
+        return copied
+
+    @property
+    def plugin_set(self) -> PluginSet:
+        """The plug-ins of installed packages and of the task's folder."""
+        return self._plugin_set
+
+    @property
+    def plugin_guards(self) -> tuple[Guard, ...]:
+        """The guards of plug-ins that the task uses."""
+        known = self._plugin_set.guards
+        return tuple(known[name] for name in self.plugins.guards if name in known)
+
+    @property
+    def plugin_metrics(self) -> tuple[PluginMetric, ...]:
+        """The metrics of plug-ins that the task uses, also in gates."""
+        known = self._plugin_set.metrics
+        used = dict.fromkeys((*self.plugins.metrics, *(gate.metric for gate in self.gates)))
+        return tuple(known[name] for name in used if name in known)
 
     def with_rounds(self, rounds: Iterable[Round]) -> "TaskSpec":
         """Return the task with these rounds of targets."""

@@ -4,36 +4,14 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from targen.steps import LABEL
 from targen.tasks.field_values import misfit
+from targen.tasks.plugin_kinds import Check, Row, Validator
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
-
-Row = dict[str, Any]
-Check = Callable[[Row, Mapping[str, str]], str | None]
-
-
-@dataclass(frozen=True)
-class Validator:
-    """A named check of one row.
-
-    Attributes:
-        name: its name in task files.
-        roles: role -> whether the validator fills in the field of that role.
-        literals: roles that name a label instead of a field.
-        check: gets a row and role -> field (and the task's language as role `language`), fills in
-            derived fields, and returns the problem or None.
-    """
-
-    name: str
-    roles: Mapping[str, bool]
-    check: Check
-    literals: frozenset[str] = frozenset()
-
 
 VALIDATORS: dict[str, Validator] = {}
 
@@ -324,6 +302,7 @@ def first_violation(
     only: bool = False,
     language: str = ENGLISH,
     planned: Mapping[str, Any] | None = None,
+    plugins: Mapping[str, Validator] | None = None,
 ) -> str | None:
     """Run validators on a row and return the first violation, None if there is none.
 
@@ -337,11 +316,12 @@ def first_violation(
         language: the task's language.
         planned: further values: the seed's fields and attributes, those of the context, and the
             intended label under `label`.
+        plugins: the validators of plug-ins, by name.
     """
     known = {**(planned or {}), **row}
     for entry in validators:
         for name, roles in entry.items():
-            check = VALIDATORS[name]
+            check = (plugins or {}).get(name) or VALIDATORS[name]
             inputs = [
                 LABEL if role in check.literals else roles[role]
                 for role, fills in check.roles.items()
@@ -374,7 +354,9 @@ def first_problem(
     """
     problem = empty_field(needed(values, spec)) or misfit(values, spec.fields)
     problem = problem or too_long(values, spec)
-    return problem or first_violation(values, spec.validators, only, spec.language, planned)
+    return problem or first_violation(
+        values, spec.validators, only, spec.language, planned, spec.plugin_set.validators
+    )
 
 
 _PAIRS: Final = (

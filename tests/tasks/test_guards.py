@@ -39,7 +39,7 @@ def reason(*args: Any, **kwargs: Any) -> str | None:
 
 def test_every_guard_has_a_rejection_reason() -> None:
     assert set(KNOWN_REASONS) >= REASONS == {
-        "echo", "meta", "loop", "refusal", "language", "unfinished"
+        "echo", "meta", "loop", "refusal", "language", "unfinished", "guard"
     }  # fmt: skip
 
 

@@ -54,6 +54,12 @@ def test_a_mistake_in_a_task_is_shown(change):
     assert problems(task_schema(), {**RTE, **change})
 
 
+def test_a_task_with_plugins_may_use_their_names():
+    own = {"validators": [{"polite": {"text": "premise"}}], "steps": {"seeds": {"operator": "own"}}}
+    assert len(problems(task_schema(), {**RTE, **own})) == 2
+    assert problems(task_schema(), {**RTE, **own, "plugins": "plugins"}) == []
+
+
 def test_a_task_that_extends_none_needs_its_sections():
     assert problems(task_schema(), {"name": "mine"})
     assert not problems(task_schema(), {"name": "mine", "extends": "rte"})

@@ -10,10 +10,10 @@ from targen.tasks.guards.written import Written
 from targen.tasks.sections import ENGLISH, OFF, Guards
 from targen.tasks.spec import TaskSpec
 
-Reason = Literal["echo", "meta", "loop", "refusal", "language", "unfinished"]
+Reason = Literal["echo", "meta", "loop", "refusal", "language", "unfinished", "guard"]
 
 REASONS: Final[frozenset[str]] = frozenset(get_args(Reason))
-"""The rejection reasons of guards, which are their names."""
+"""The rejection reasons of guards: their names, and `guard` for those of plug-ins."""
 REPEATED_WORDS: Final = 4
 """Least number of words of a text that no other field of the row may repeat."""
 
@@ -23,7 +23,7 @@ class Fault:
     """Why a text is not content.
 
     Attributes:
-        reason: a rejection reason, the name of the guard.
+        reason: a rejection reason: the name of the guard, or `guard` for one of a plug-in.
         detail: the field, and what is wrong with it.
     """
 
@@ -40,8 +40,8 @@ def fault(
 ) -> Fault | None:
     """Return what is wrong with the content of a row, None if nothing is.
 
-    The guards run in the order refusal, meta, echo, loop, language, unfinished. The task's section
-    `guards` sets their thresholds and switches them off.
+    The guards run in the order refusal, meta, echo, loop, language, unfinished, then those of
+    plug-ins. The task's section `guards` sets their thresholds and switches them off.
 
     Args:
         values: field -> what the model wrote. Fields that are not the task's are texts.
@@ -83,6 +83,17 @@ def fault(
         )
         if problem:
             return Fault("echo", f"the row {problem}")
+    return _of_plugins(texts, spec)
+
+
+def _of_plugins(texts: Mapping[str, Iterable[Written]], spec: TaskSpec) -> Fault | None:
+    """Return the first fault that a guard of a plug-in finds."""
+    for guard in spec.plugin_guards:
+        for name, found in texts.items():
+            for written in found:
+                problem = guard.check(written)
+                if problem:
+                    return Fault("guard", f"{guard.name}: {name}: {problem}")
     return None
 
 
