@@ -67,13 +67,18 @@ def task_schema() -> Schema:
     sampler = schema["$defs"]["Sampler"]
     names = {"enum": sampler["properties"]["distribution"]["enum"]}
     schema["$defs"]["Sampler"] = {"anyOf": [names, sampler]}
-    schema["$defs"]["PartialSteps"] = {"type": "object"}
+    schema["$defs"]["Plugins"] = {"anyOf": [{"type": "string"}, schema["$defs"]["Plugins"]]}
+    schema["$defs"]["PartialSteps"] = _object(
+        {key: _any_operator(step) for step, key in RECIPE_STEP.items()}
+    )
     schema["properties"]["language"]["enum"] = list(LANGUAGES)
     # Names of a folder of plug-ins are known to `targen validate` only.
+    steps = schema["properties"]["steps"]
     named = {
         "validators": {"items": _validators()},
-        "steps": _object({key: _any_operator(step) for step, key in RECIPE_STEP.items()}),
+        "steps": {"$ref": steps.pop("$ref")},
     }
+    steps["type"] = "object"
     own_code = {"required": ["plugins"]}
     return {
         "$schema": _DIALECT,
