@@ -150,7 +150,9 @@ def _absent(gate: Gate, collector: MetricCollector, found: Sequence[Measure]) ->
 def shown(metric: str, value: float) -> str:
     """Return a value with enough digits to compare it with a bound, shares in percent."""
     known = find(metric)
-    return f"{value * 100:.4g}%" if known and known.share else f"{value:,.6g}"
+    if known and known.share:
+        return f"{value * 100:.4g}%"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.6g}"
 
 
 def bounds(gate: Gate) -> str:
