@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dagster import ConfigurableResource, ResourceDependency
-from pydantic import PrivateAttr
+from pydantic import Field, PrivateAttr
 
 import simulator
 from resources.fields import SECRETS_FIELD, setting
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from targen.llm.engine import EmbeddingEngine
     from targen.llm.settings import EngineSettings
     from targen.store.completions import Store
+
+
+LIMIT: Final = (
+    "Spending limit in US dollars of this run, over all runs that share the store. It applies "
+    "beside TARGEN_BUDGET_USD and cannot raise it."
+)
 
 
 class LLMResource(ConfigurableResource[None]):
@@ -36,7 +42,7 @@ class LLMResource(ConfigurableResource[None]):
     mode: Literal["live", "batch"] = setting("mode")
     concurrency: int = setting("concurrency")
     budget_usd: float | None = setting("budget_usd")
-    limit_usd: float | None = None
+    limit_usd: float | None = Field(default=None, description=LIMIT)
     requests_per_minute: int | None = setting("requests_per_minute")
     tokens_per_minute: int | None = setting("tokens_per_minute")
     timeout_s: float | None = setting("timeout_s")

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dagster import Field, ResourceDefinition
 from dagster._config.pythonic_config import ConfigurableResourceFactory
 
-from resources.llm import LLMResource
+from resources.llm import LIMIT, LLMResource
 from resources.tasks import TaskFolder
 from targen.settings import description, parsed, variable
 
@@ -57,12 +57,6 @@ def _field(name: str, kind: type, value: Any) -> Field:
     text = LIMIT if name == "limit_usd" else f"{description(name)} From {variable(name)}."
     default = {} if value is None else {"default_value": value}
     return Field(kind, is_required=False, description=text, **default)
-
-
-LIMIT: Final = (
-    "Spending limit in US dollars of this run, over all runs that share the store. It applies "
-    "beside TARGEN_BUDGET_USD and cannot raise it."
-)
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -26,6 +26,10 @@ from dagster_project.definitions import build_defs
 from dagster_project.home import ROOT
 from dagster_project.jobs import COMPARISON, COMPARISON_JOB, DATASET_JOB, RELEASE, RELEASE_JOB
 from dagster_project.run import DEMO_TASKS
+from resources.data import DataFolder
+from resources.io_manager import TablesIOManager
+from resources.llm import LLMResource
+from resources.tasks import TaskFolder
 from targen.errors import TargenError
 from targen.steps import SCHEMA_VERSION, STEPS, UPSTREAM
 
@@ -180,9 +184,11 @@ def test_secrets_stay_out_of_the_definitions(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_every_setting_is_described(built: Definitions) -> None:
-    for name in ("llm", "tasks", "data", "io_manager"):
-        fields = type(built.resources[name]).model_fields
-        assert all(field.description for field in fields.values()), name
+    for kind in (LLMResource, TaskFolder, DataFolder, TablesIOManager):
+        assert all(field.description for field in kind.model_fields.values()), kind
+    for name in ("llm", "tasks"):
+        shown = built.resources[name].config_schema.config_type.fields
+        assert shown and all(field.description for field in shown.values()), name
 
 
 def test_a_wrong_setting_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
