@@ -22,6 +22,7 @@ from assets.interrupts import canceled_by_signals
 from assets.scope import IO_MANAGER, LLM, Resources, Scope
 from resources.data import DataFolder
 from targen.errors import StepError, TargenError
+from targen.redaction import redacted_trace
 from targen.steps import (
     COMPARISON,
     CONTEXTS,
@@ -102,11 +103,20 @@ def identity(asset: str, scope: Scope) -> dict[str, Any]:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn a `TargenError` into a Dagster failure that shows only its message."""
+    """Turn a `TargenError` into a Dagster failure that shows only its message.
+
+    Dagster stores other errors with their traceback. One that has a secret in it becomes a failure
+    with the redacted traceback.
+    """
     try:
         yield
     except TargenError as error:
         raise Failure(description=str(error), allow_retries=False) from None
+    except Exception as error:
+        trace = redacted_trace(error)
+        if trace is None:
+            raise
+        raise Failure(description=trace) from None
 
 
 async def make(

@@ -11,10 +11,19 @@ from typing import Any
 
 import polars as pl
 import pytest
-from dagster import AssetsDefinition, DagsterInstance, ExecuteInProcessResult, materialize
+from dagster import (
+    AssetsDefinition,
+    DagsterInstance,
+    ExecuteInProcessResult,
+    Failure,
+    materialize,
+)
+from dagster._utils.error import serializable_error_info_from_exc_info
 
+from assets.step import readable_errors
 from dagster_project import failure
 from dagster_project.definitions import build_defs, make_resources
+from targen import redaction
 from targen.hashing import digest
 from targen.settings import Settings
 from targen.steps import ROW_STEPS
@@ -193,3 +202,23 @@ def test_a_tasks_own_budget_ends_the_run(
         assert not cheap.bodies
         assert make(MIXED + "budget_usd: 5\n", "vocabularies", "contexts").success
         assert len(cheap.bodies) == 1
+
+
+def test_an_unexpected_error_is_stored_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redaction, "_KNOWN", {})
+    key = "sk-test-0123456789abcdef"
+    redaction.remember(key)
+    with pytest.raises(Failure) as failed, readable_errors():
+        try:
+            raise ValueError(f"cause with {key}")
+        except ValueError as error:
+            raise RuntimeError(f"GET https://x/?key={key}") from error
+    stored = serializable_error_info_from_exc_info((failed.type, failed.value, failed.tb))
+    text = f"{failed.value.description}{stored.to_string()}"
+    assert key not in text
+    assert "RuntimeError: GET https://x/?key=" in text and "cause with" in text
+
+
+def test_an_unexpected_error_without_secrets_stays_as_it_is() -> None:
+    with pytest.raises(KeyError, match="ordinary"), readable_errors():
+        raise KeyError("ordinary")
