@@ -55,7 +55,7 @@ def _judgment(
     row = {name: value for name, value in entry.items() if name not in ("row", "proposed")}
     asked = properties.get("label") or {}
     if (asked.get("items") or {}).get("type") == "object":
-        return _marked(prompt, rates, writer, properties, index)
+        return _marked(prompt, rates, writer, properties, index, row)
     several = asked.get("type") == "array"
     labels = _labels(prompt.block, row, asked.get("items") or {} if several else asked)
     correcting = "reasons" in properties or (not properties and "proposed" in entry)
@@ -86,17 +86,16 @@ def _marked(
     writer: Explains,
     properties: Mapping[str, Any],
     index: int,
+    row: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return an item that lists the entities of a row."""
-    entry = prompt.block["rows"][index]
-    row = {name: value for name, value in entry.items() if name not in ("row", "proposed")}
+    """Return an item that lists the entities of `row`, the row with this index."""
     types = tuple(map(str, prompt.block.get("labels") or ()))
     correcting = "reasons" in properties
     rng = prompt.random(f"errors {index}")
     listed: list[Any] = list(writer.entities(row, types))
     if rng.random() < (rates.corrector if correcting else rates.annotator):
         listed = misread(listed, types, rng)
-    said: dict[str, Any] = {"row": entry.get("row", index + 1)}
+    said: dict[str, Any] = {"row": prompt.block["rows"][index].get("row", index + 1)}
     if correcting:
         said["reasons"] = writer.rationale(row, ", ".join(one["text"] for one in listed), rng)
     if "flaw" in properties:

@@ -1,9 +1,10 @@
 """Files that become current together, even if the process or the machine ends in between.
 
-All drafts are written first. Then one file, the journal, names them: from this moment the new files
-are current, because whoever reads them while the journal exists reads the drafts. Then the drafts
-replace the files before, the completion store records them, and the journal is removed. A journal
-that is left means that a run was interrupted; the next one that locks the task finishes its work.
+All drafts are written first. Then one file, the journal, lists them. While the journal exists,
+readers get the drafts, so writing it makes all new files current at once. The drafts are then
+renamed over the old files, the completion store records them, and the journal is removed. A journal
+that is still there later means that a run was interrupted. The next run that locks the task
+completes the renames.
 """
 
 import json

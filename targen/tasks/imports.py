@@ -279,15 +279,20 @@ def empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _texts(value: Any) -> list[str]:
-    """Return a list of texts; text files have it as a JSON list."""
-    found = value
+def _listed(value: Any) -> list[Any] | None:
+    """Return a list, which text files have as JSON; None for everything else."""
     if isinstance(value, str):
         try:
-            found = json.loads(value)
+            value = json.loads(value)
         except (ValueError, RecursionError):
-            found = None
-    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            return None
+    return value if isinstance(value, list) else None
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a list of texts."""
+    found = _listed(value)
+    if found is None or not all(isinstance(text, str) for text in found):
         raise _WrongError(f"must be a list of texts, found {_shown(value)}")
     return [whole(text) for text in found]
 
@@ -339,18 +344,13 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
 
 def _entities(value: Any, types: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
     """Return a list of entities, given as `type: text` or as objects with `type` and `text`."""
-    found = value
-    if isinstance(value, str):
-        try:
-            found = json.loads(value)
-        except (ValueError, RecursionError):
-            found = None
+    found = _listed(value)
     pairs = [
         (one.get("type"), one.get("text")) if isinstance(one, Mapping) else parts(str(one))
-        for one in (found if isinstance(found, list) else [None])
+        for one in found or []
     ]
     label = {entry(mapping.get(str(kind), str(kind)), whole(str(text))) for kind, text in pairs}
-    if not isinstance(found, list) or any(parts(one)[0] not in types for one in label):
+    if found is None or any(parts(one)[0] not in types for one in label):
         raise _WrongError(
             f"must be a list of entities, `type: text` or objects with type and text, of the types "
             f"{', '.join(types)}, found {_shown(value)}"
