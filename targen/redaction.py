@@ -1,6 +1,6 @@
 """Keeps secrets out of everything that is shown, logged or stored.
 
-The process remembers its secrets: keys, passwords in addresses, the address of the webhook. Texts
+The process remembers its secrets: keys, passwords in addresses, the path of the webhook. Texts
 of endpoints, the message of every `TargenError`, every log record and the traceback of a crash pass
 `redacted`. It finds a secret that an endpoint or a library repeats, in the usual encodings. An
 endpoint that wants to hide the key in its answers can always do so, but it has the key anyway.
@@ -96,8 +96,8 @@ def remember_environment() -> None:
         remember(os.environ.get(name), _OTHER_MARK)
     for name in _ADDRESSES:
         remember_address(os.environ.get(name))
+    # The secret of a webhook is its path. Its host is none, and errors must be able to name it.
     webhook = os.environ.get("TARGEN_ALERT_WEBHOOK", "")
-    remember(webhook, _OTHER_MARK)
     remember(webhook.partition("://")[2].partition("/")[2], _OTHER_MARK)
 
 

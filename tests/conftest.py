@@ -3,6 +3,7 @@
 import hypothesis
 import pytest
 
+from targen import redaction
 from tests.llm.conftest import prices, settings
 
 __all__ = ["prices", "settings"]
@@ -10,6 +11,13 @@ __all__ = ["prices", "settings"]
 # Examples are drawn from the test's own source, and a slow machine is no failure.
 hypothesis.settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("targen")
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process remembers its secrets, and would hide them in the texts of the next test."""
+    monkeypatch.setattr(redaction, "_KNOWN", {})
+
 
 LONG = ("test_foreign_endpoint.py", "deploy", "browser", "dagster_project", "resources", "quality")
 """Files and folders whose tests start processes, or reckon long."""

@@ -26,9 +26,7 @@ class EntityGrammar(Grammar):
     name = "entities"
     fields = frozenset({"message"})
     labels = _TYPES
-    cues = frozenset(
-        {"support", "tickets", "entities", "order", "orders", "message", "shop", "messages"}
-    )
+    cues = frozenset({"support", "tickets", "entities", "order", "orders", "shop"})
     seeded = frozenset({"problem", "wish"})
     habits: Mapping[str, float] = MappingProxyType({"date": 0.2})
 

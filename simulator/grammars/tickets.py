@@ -30,7 +30,7 @@ class TicketGrammar(Grammar):
     fields = frozenset({"subject", "body"})
     exact = True
     labels = tuple(WAYS)
-    cues = frozenset({"ticket", "tickets", "support"})
+    cues = frozenset({"ticket", "tickets", "support", "urgent", "urgency"})
     seeded = frozenset({"problem", "effect"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:

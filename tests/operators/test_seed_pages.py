@@ -106,7 +106,7 @@ async def test_at_most_a_quarter_of_the_seeds_is_not_needed(name, rows):
             return {"items": [dict.fromkeys(names, f"c {start} {n}") for n in range(count)]}
         return {
             "items": [
-                {"item": item, **dict.fromkeys(fields, f"{text} {place}")}
+                {"item": item, **{field: f"{field} of {text} {place}" for field in fields}}
                 for item, text, place in seeds_asked(block)
             ]
         }

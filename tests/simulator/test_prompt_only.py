@@ -301,7 +301,7 @@ def test_ways_are_short_orders_that_read_alike_for_every_label() -> None:
 KNOWN = {
     "axg": "axg", "boolq": "boolq", "cb": "cb", "copa": "copa", "record": "record", "rte": "rte",
     "sentiment": "reviews", "stories": "stories", "ticket_urgency": "tickets", "wic": "wic",
-    "wsc": "wsc", "ticket_urgency-de": "german tickets",
+    "wsc": "wsc", "ticket_urgency-de": "german tickets", "ticket_entities": "entities",
 }  # fmt: skip
 
 
