@@ -315,7 +315,7 @@ def _contract(asset: AssetKey, found: list[str]) -> AssetCheckResult:
         check_name=CONTRACT,
         asset_key=asset,
         passed=not found,
-        description="; ".join(found[:3]) if found else None,
+        description="; ".join(found[:3]).replace(".; ", ". ") if found else None,
         metadata={"violations": len(found), **_listed(found)},
     )
 
@@ -328,7 +328,7 @@ def _statistics(
         asset_key=asset,
         passed=not found,
         severity=AssetCheckSeverity.WARN,
-        description="; ".join(found[:3]) if found else None,
+        description="; ".join(found[:3]).replace(".; ", ". ") if found else None,
         metadata={**figures, **_listed(found)},
     )
 

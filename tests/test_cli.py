@@ -5,9 +5,17 @@ import re
 from typer.testing import CliRunner
 
 from targen.cli import app
+from targen.cli.base import _ORDER
 from tests.support.specs import MOOD, RECIPES, TASKS, write_task
 
 runner = CliRunner()
+
+
+def test_help_lists_every_command_from_a_new_task_to_its_release():
+    text = runner.invoke(app, ["--help"]).output
+    shown = re.findall(r"^│ ([a-z]+) ", text.split("Commands")[1], re.M)
+    assert shown[:3] == ["init", "list", "show"]
+    assert set(shown) == set(_ORDER)
 
 
 def test_validate_says_what_it_found(monkeypatch):

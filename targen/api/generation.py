@@ -70,7 +70,7 @@ class Generated:
         """Return rows, calls and cost in one line."""
         used = [*self.usage.values()]
         total = used[0].plus(*used[1:])
-        cost = "free" if self.simulated else base.usd(total.cost_usd)
+        cost = "free" if self.simulated else f"cost {base.usd(total.cost_usd)}"
         made = "simulated, not training data" if self.simulated else total.model
         return (
             f"<{self.task.name}: {self.rows.height:,} of {self.task.wanted_rows:,} rows ({made}); "
@@ -215,7 +215,7 @@ def _shown(task: str, progress: bool) -> Iterator[None]:
         if now.task != task or not (now.done or now.total):
             return
         if now.step not in bars:
-            bars[now.step] = tqdm(desc=now.step, unit=" request")
+            bars[now.step] = tqdm(desc=now.step, unit="req", total=now.total)
         bar = bars[now.step]
         bar.total, bar.n = now.total, now.done
         cost = "" if now.cost_usd is None else f"${now.cost_usd:.4f}"

@@ -27,8 +27,23 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
+
+_ORDER = (
+    "init", "list", "show", "validate", "preview", "estimate", "costs", "report", "audit", "review",
+    "release", "export", "train", "pages", "serve", "schema", "store",
+)  # fmt: skip
+"""The commands in the order of `targen --help`: from a new task to its release."""
+
+
+class _Commands(TyperGroup):
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
 
 app = typer.Typer(
+    cls=_Commands,
     help="Makes labeled data sets with language models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

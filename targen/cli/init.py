@@ -34,7 +34,7 @@ def init(
         typer.Option(help="'NAME: what it means', two or more; repeatable."),
     ] = None,
     contexts: Annotated[
-        str | None, typer.Option(help="What rows are set in: completes 'a list of ...'.")
+        str | None, typer.Option(help="The settings of rows: completes 'a list of ...'.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title; by default from the name.")] = None,
     rows: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 200,
@@ -84,7 +84,7 @@ def init(
         labels=_pairs("--label", label)
         or _listed("4. Its answers, one a line: `high: Someone cannot work.`", 2),
         contexts=contexts
-        or _asked("5. What are rows set in? Completes 'a list of ...' (products and customers)."),
+        or _asked("5. What are the settings of rows? Completes 'a list of ...' (kinds of shops)."),
         rows=rows,
         recipe=recipe,
         language=language,

@@ -48,7 +48,7 @@ def list_(
             "rows": "-" if line["rows"] is None else f"{line['rows']:,} of {line['rows_asked']:,}",
             "state": f"{line['state']}: {line['step']}" if line["step"] else line["state"],
             "cost": _cost(line),
-            "last report": (line["reported_at"] or "-").replace("T", " ").removesuffix("Z"),
+            "last report (UTC)": (line["reported_at"] or "-").replace("T", " ").removesuffix("Z"),
             "failed gates": _gates(line),
         }
         for line in lines

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,12 +59,16 @@ def _show(found: "Preview") -> None:
     simulated = ", simulated" if any(call.simulated for call in found.calls) else ""
     _head(f"{found.task}: preview of {found.wanted} rows by recipe {found.recipe}{simulated}")
     shown: set[str] = set()
-    _instructions(found)
     rows = found.kept or found.rows
+    # The rows come last, because a terminal shows the end.
+    _instructions(found)
     for number, row in enumerate(rows, 1):
-        _row(f"Row {number} of {len(rows)}", row, found, shown)
-    _left_out(found, shown)
+        _head(f"\nCalls of row {number}")
+        _calls(row.request_ids, found, shown)
     _unusable(found, shown)
+    for number, row in enumerate(rows, 1):
+        _row(f"Row {number} of {len(rows)}", row)
+    _left_out(found, shown)
     _costs(found)
     for text in found.warnings:
         typer.echo(f"warning: {_line(text)}")
@@ -76,7 +81,7 @@ def _instructions(found: "Preview") -> None:
         _indented(text[1])
 
 
-def _row(title: str, row: "PreviewRow", found: "Preview", shown: set[str]) -> None:
+def _row(title: str, row: "PreviewRow") -> None:
     label = row.verdict.get("label", row.intended_label)
     named = "" if label is None else f": {_line(label)}"
     _head(f"\n{title}{named}  ({_line(row.outcome)}, {row.instance_id[:16]})")
@@ -97,8 +102,11 @@ def _row(title: str, row: "PreviewRow", found: "Preview", shown: set[str]) -> No
         _named(_line(one["reader"]), f"{_line(one['label'])}; {', '.join(said)}")
     shared = "; calls that serve several rows are divided among them"
     _named("cost", f"{base.usd(row.cost_usd)}, {row.tokens:,} tokens{shared}")
+
+
+def _calls(request_ids: Sequence[str], found: "Preview", shown: set[str]) -> None:
     calls = {call.request_id: call for call in found.calls}
-    for name in row.request_ids:
+    for name in request_ids:
         _call(calls[name], shown)
 
 
@@ -166,6 +174,8 @@ def _costs(found: "Preview") -> None:
         "correction drops. A run shares more calls between rows, so its rows cost less: "
         f"`targen estimate {found.task}`."
     )
+    if any(call.simulated for call in found.calls):
+        typer.echo("Made by the simulator. Set TARGEN_MODEL to see rows of a real model.")
 
 
 def _head(text: str) -> None:

@@ -74,7 +74,10 @@ def duplicates(collector: MetricCollector) -> list[Found]:
     if _as_in_reference(collector):
         return []
     level = "bad" if value >= NEAR[2] else "warn" if value >= NEAR[1] else "note"
-    text = f"{percent(value)} of the rows are near duplicates of an earlier row."
+    alike = "are near duplicates of an earlier row"
+    if top.metric == "edited_copies":
+        alike = "copy an earlier row with a few changed words"
+    text = f"{percent(value)} of the rows {alike}."
     return [(level, text, top.metric, value)]
 
 

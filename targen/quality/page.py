@@ -13,6 +13,7 @@ from markupsafe import Markup
 from targen.quality import first_screen, svg
 from targen.quality.comparison import Comparison
 from targen.quality.first_screen import Origin
+from targen.quality.gates import shown
 from targen.quality.metrics import METRICS, SECTIONS, find, title
 from targen.quality.report import Report
 from targen.quality.svg import Line
@@ -146,6 +147,7 @@ def template(name: str) -> Template:
     environment.filters |= {
         "visible": visible, "number": number, "percent": percent, "money": money, "plural": plural,
         "title": title, "breakable": breakable, "longest_part": longest_part,
+        "as_bound": lambda value, metric: shown(metric, value),
     }  # fmt: skip
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,

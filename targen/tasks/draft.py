@@ -24,38 +24,38 @@ _TEMPLATE = """\
 # prompts, and `targen estimate {name}` says what a run would cost. docs/tasks.md explains all keys.
 name: {name}
 title: {title_text}
-# What one row is. Every prompt shows it, the annotators' too, so it must not hint at a label.
+# What one row is. Every prompt contains it, the annotators' too, so it must not hint at a label.
 description: {description}
-# The method, a file in the folder of recipes. `targen` makes contexts, then seeds, then rows for a
-# label, and has up to two readers label each row without seeing that label.
+# The method: a file in the recipes folder. `targen` makes contexts, then seeds, then a row for each
+# seed and label. Up to two annotators label each row without seeing that label.
 recipe: {recipe}
 {language}rows: {rows}
 
-# The texts of a row, one column each. The description is an order to the writer. Texts of more than
-# `max_words` are rejected.
+# The texts of a row, one column each. The description tells the model what to write. Longer texts
+# than `max_words` are rejected.
 fields:
 {fields}
 answer:
   kind: class
   # The question that the annotators answer.
   question: {question}
-  # `definition` says what a label means; only annotators read it. `constraint` says how to write a
-  # row with this label; only the writer reads it. Make it concrete, so that no reader can doubt the
-  # label. `ways` are different ways in which a row can get the label; rows are spread evenly over
-  # them. Without ways, a model writes most rows in its favorite way. Three to six for each label
-  # are worth the effort.
+  # `definition` says what a label means; only the annotators' prompts contain it. `constraint` says
+  # how to write a row with this label; only the writer's prompt contains it. Make it concrete, so
+  # that no reader can doubt the label. `ways` lists different ways in which a row gets the label;
+  # rows are spread evenly over them. Without ways, a model writes most rows in the same way. List
+  # three to six for each label.
   labels:
 {labels}
-# What rows are set in, so that they differ. `what` completes "a list of ...".
+# The settings of the rows, which make them differ. `what` completes "a list of ...".
 contexts:
   what: {contexts}
 
-# The case that a row tells of, one for each row. A seed must leave the label open.
+# What happens in a row, one seed for each. A seed must leave the label open.
 seeds:
   kind: tuple
   what: {seed}
   fields:
-    situation: {{description: "Say what the case is about, in 5 to 15 words, without a judgment."}}
+    situation: {{description: "Say what happens, in 5 to 15 words, without a judgment."}}
 
 # Bounds that the report checks. `error` blocks a release; `warn` only warns.
 gates:
@@ -69,7 +69,7 @@ _LABEL = """\
       definition: {meaning}
       constraint: {constraint}
       # ways:
-      #   - say how, in a few words
+      #   - one way, in a few words
 """
 
 
@@ -131,14 +131,14 @@ class Draft:
                     name=_quoted(name),
                     meaning=_quoted(meaning),
                     constraint=_quoted(
-                        f"Make this true beyond doubt, by what the text tells: {meaning}"
+                        f"What happens in the text makes this clear beyond doubt: {meaning}"
                     ),
                 )
                 for name, meaning in self.labels.items()
             ),
             contexts=_quoted(self.contexts),
             seed=_quoted(
-                "One case in this context that a row can tell of. It leaves every answer possible."
+                "One case in this context that a row can describe. It leaves every answer possible."
             ),
         )
 

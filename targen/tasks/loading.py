@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 import targen
 from targen.errors import SpecError
-from targen.settings import default
+from targen.settings import default, variable
 from targen.steps import CONTEXTS, CORRECTED_SET, INSTANCES, RECIPE_STEP
 from targen.tasks import checks, own_data
 from targen.tasks import files as task_files
@@ -129,7 +129,10 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
     Only names are checked.
     """
     if not folder.is_dir():
-        raise SpecError(f"{folder}: the folder of tasks does not exist; set TARGEN_TASKS_DIR")
+        raise SpecError(
+            f"{folder}: the folder of tasks does not exist. `targen init NAME` writes a first "
+            f"task; {variable('tasks_dir')} names another folder."
+        )
     files: dict[str, YamlFile] = {}
     broken: dict[str, str] = {}
     for path in sorted(folder.glob("*.yaml")):

@@ -282,6 +282,8 @@ def _problem(model: type[BaseModel], item: Any, file: YamlFile) -> str:
         hint = f"; {_quoted(found)}" if isinstance(found, int | float) else ""
         return f"{where}: expected text, found {_kind(found)}{hint}"
     message = str(item["msg"]).removeprefix("Value error, ")
+    if kind == "too_short" and item["ctx"]["actual_length"] == 0:
+        message = f"it is empty; {item['ctx']['min_length']} or more are required"
     shown = f" (found {shortened(repr(found))})" if isinstance(found, int | float | str) else ""
     return f"{where}: {message[:1].lower()}{message[1:]}{shown if kind != 'value_error' else ''}"
 

@@ -3,7 +3,7 @@
 import polars as pl
 from dagster import AssetCheckSeverity, AssetKey
 
-from assets.checks import gate_checks, gate_result, report_violations
+from assets.checks import _statistics, gate_checks, gate_result, report_violations
 from targen import steps
 from targen.tasks.sections import Gate
 
@@ -24,6 +24,16 @@ def test_what_is_wrong_is_said() -> None:
     assert "2 rows have the same metric and slice" in report_violations(report(twice, twice))[0]
     assert report_violations(report()) == ["the report contains no metric"]
     assert "columns" in report_violations(report(twice).drop("n"))[0]
+
+
+def test_warnings_are_joined_as_sentences_or_as_a_list() -> None:
+    key = AssetKey("quality_report")
+    assert _statistics(key, ["One is bad.", "Two is bad."], {}).description == (
+        "One is bad. Two is bad."
+    )
+    assert _statistics(key, ["1 of 2 rows", "2 doubles"], {}).description == (
+        "1 of 2 rows; 2 doubles"
+    )
 
 
 def gate(passed: bool | None, severity: str = "error", value: float | None = 0.2) -> dict:

@@ -37,6 +37,8 @@ def test_rows_prompts_answers_and_cost_are_shown_and_no_table_is_written(tmp_pat
     assert all(f"Row {number} of 3" in text for number in (1, 2, 3))
     assert "Label the rows of a data set" in text
     assert text.count("Instructions of labels") == 1
+    parts = ("Instructions of", "Calls of row 3", "Row 1 of 3", "Cost", "Made by the simulator")
+    assert (order := [text.index(part) for part in parts]) == sorted(order)
     assert '"question": "What mood is the writer in?"' in text
     assert '{"items":[' in text and "in all" in text and "$" in text
     files = {path.name for path in (tmp_path / "data").rglob("*") if path.is_file()}

@@ -156,6 +156,8 @@ def test_gates_lead_on_the_first_screen_and_in_their_section():
     assert "(warning only)" in first
     assert re.search(r'href="#gates">Near duplicates: [\d.]+%; required: at most 0%', first)
     assert "<p>1 of 2 passed</p>" in first
+    # A value has the unit of its bound.
+    assert re.search(r'at most 0%</td><td class="n" data-name="value">[\d.]+%</td>', page)
     assert "none set in the task" in render(build(inputs(25)))
 
 

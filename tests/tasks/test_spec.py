@@ -134,6 +134,11 @@ MISTAKES = {
         "{definition: A glad writer.}",
         ["mood.yaml:11: answer.labels.glad.constraint", "this required key is missing"],
     ),
+    "no field": (
+        "fields:\n  note: {description: the note}\nanswer",
+        "fields: {}\nanswer",
+        ["mood.yaml:5: fields: it is empty; 1 or more are required"],
+    ),
     "an unknown field type": (
         "{description: the note}",
         "{description: the note, type: txt}",
@@ -404,7 +409,7 @@ def test_examples_are_rows_of_the_task(tmp_path, wrong, message):
 
 
 def test_no_folder_and_no_file(tmp_path):
-    with pytest.raises(SpecError, match="TARGEN_TASKS_DIR"):
+    with pytest.raises(SpecError, match="`targen init NAME` .*TARGEN_TASKS_DIR"):
         load_tasks(tmp_path / "nowhere", RECIPES)
     with pytest.raises(SpecError, match="no task file"):
         load_tasks(tmp_path, RECIPES)
