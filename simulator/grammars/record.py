@@ -79,7 +79,7 @@ class RecordGrammar(Grammar):
 
     name = "record"
     fields = frozenset({"passage", "query", "entities"})
-    cues = frozenset({"news", "entities", "entity", "cloze", "placeholder"})
+    cues = frozenset({"news", "entities", "entity", "cloze", "placeholder", "record"})
     seeded = frozenset({"passage", "entities"})
 
     def contexts(self, ask: ContextAsk, rng: Random) -> Iterator[Fields]:

@@ -24,7 +24,11 @@ class RteGrammar(DomainGrammar):
     fields = frozenset({"premise", "hypothesis"})
     exact = True
     labels = ("entailment", "not_entailment")
-    cues = frozenset({"premise", "hypothesis", "entailment", "entail", "entails", "conclude"})
+    # The prompt for contexts names the task by its title only.
+    cues = frozenset(
+        {"premise", "hypothesis", "entailment", "entail", "entails", "conclude"}
+        | {"rte", "recognizing", "textual", "factual"}
+    )
     seeded = frozenset({"premise"})
     reads = MappingProxyType(
         {

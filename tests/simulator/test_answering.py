@@ -9,10 +9,14 @@ from simulator.answering import answer, task_grammars
 from simulator.errors import NONE, ErrorRates
 from simulator.prompt import Prompt, read
 from simulator.truth import truth, truths
+from targen.steps import CONTEXTS
+from targen.tasks.loading import load_tasks
+from targen.tasks.recipe import Recipe
 from tests.support.copa import explains
 from tests.support.simulated import TEXT, Client, items_schema, object_schema, request
 from tests.support.simulated_tasks import TASKS, TICKETS, URGENCY, public, rows_of
-from tests.support.specs import real_task
+from tests.support.specs import RECIPES, real_task
+from tests.support.specs import TASKS as TASK_FILES
 
 RTE = TASKS["rte"]["task"]
 LABELS = {"entailment": "it follows", "not_entailment": "it does not follow"}
@@ -403,3 +407,18 @@ def test_a_context_has_a_domain_only_if_the_prompt_wants_one() -> None:
     found = Client().ask(block, with_domain)["items"]
     assert all(one["domain"] and one["domain"] not in ("", one["text"]) for one in found)
     assert set(Client().ask(block, items_schema({"text": TEXT}, 6))["items"][0]) == {"text"}
+
+
+def test_contexts_of_every_shipped_task_are_not_placeholders() -> None:
+    recipes = {name: spec.recipe for name, spec in load_tasks(TASK_FILES, RECIPES).items()}
+    written = [name for name, recipe in recipes.items() if _lists_contexts(recipe)]
+    assert len(written) > 15
+    for name in written:
+        spec = real_task(name)
+        # The operator's prompt names the task by its title only.
+        block = {"task": {"title": spec.title}, "wanted": {"what": spec.contexts.what, "count": 4}}
+        assert task_grammars(block), name
+
+
+def _lists_contexts(recipe: Recipe) -> bool:
+    return recipe.choice(CONTEXTS).operator == "llm_list"
