@@ -37,6 +37,9 @@ _OURS: Final = frozenset(
     + [f"{f.folder}/{name}.jsonl" for f in superglue.FORMATS.values() for name in _NAMES]
 )
 """Every file that an export may write into a task's folder. Others are never removed."""
+README: Final = "README.md"
+_WRITTEN: Final = "---\n# Written by `targen export`.\n"
+"""The beginning of a README of an export; one of the user's is neither replaced nor removed."""
 
 Parts = dict[str, pl.DataFrame]
 
@@ -234,6 +237,10 @@ def _put(
     files = {f"{name}/{path}": content for path, content in made.items()}
     # Rows of an old split may now be in another split.
     ours = [f"{name}/{path}" for path in _OURS]
+    if _may_write(folder / README):
+        ours.append(f"{name}/{README}")
+        if any(path.startswith(f"{SOURCES}/") for path in made):
+            files[f"{name}/{README}"] = _readme(counts, simulated).encode()
     replace_together(folder.parent, name, files, "targen export", ours)
     return Exported(folder, counts, simulated)
 
@@ -266,3 +273,30 @@ def form_named(name: str) -> Form:
         if form == name:
             return form
     raise TargenError(f"Unknown format {name!r}. Choose one of {', '.join(FORMS)}.")
+
+
+def _may_write(readme: Path) -> bool:
+    try:
+        return readme.read_bytes().startswith(_WRITTEN.encode())
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+def _readme(counts: Mapping[str, int], simulated: Sequence[str]) -> str:
+    """Return a README that tells `load_dataset` which files have rows.
+
+    Without it, `load_dataset` would read the files in `sources` as rows, too.
+    """
+    splits = {name: name for name in superglue.FILES} | {"val": "validation"}
+    # As `load_dataset` calls rows without splits.
+    found = {path: splits.get(Path(path).stem, "train") for path in counts}
+    lines = [f"      - {{split: {split}, path: {path}}}" for path, split in found.items()]
+    made = f"\nMade by the simulator, not training data: {', '.join(simulated)}.\n"
+    return (
+        f"{_WRITTEN}configs:\n  - config_name: default\n    data_files:\n"
+        + "\n".join(lines)
+        + f"\n---\n\n`{SOURCES}/` has the task and the id of each line.\n"
+        + (made if simulated else "")
+    )

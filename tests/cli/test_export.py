@@ -78,6 +78,31 @@ def test_every_line_has_its_source(tmp_path: Path) -> None:
     assert len(lines(tmp_path / "export/rte/sources/val.jsonl")) == 4
 
 
+@pytest.mark.parametrize("words", [("--format", "instructions"), ("--format", "superglue"), ()])
+def test_load_dataset_reads_rows_and_no_sources(tmp_path: Path, words) -> None:
+    datasets = pytest.importorskip("datasets")
+    task = ("rte",) if words else ("--tasks", "rte,rte-zerogen", "--whole")
+    told(*task, *words)
+    folder = tmp_path / "export" / ("rte" if words else "mixture")
+    made = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    splits = {"train": 32, "validation": 4, "test": 4}
+    assert {name: split.num_rows for name, split in made.items()} == (
+        splits if words else {"train": 120}
+    )
+    assert "instance_id" not in made["train"].column_names
+
+
+def test_a_readme_of_the_user_stays_and_that_of_an_export_goes(tmp_path: Path) -> None:
+    readme = tmp_path / "export/rte/README.md"
+    told("rte")
+    assert "split: validation, path: RTE/val.jsonl" in readme.read_text()
+    told("rte", "--format", "csv")
+    assert not readme.exists()
+    readme.write_text("mine")
+    told("rte")
+    assert readme.read_text() == "mine"
+
+
 def test_tables_for_spreadsheets(tmp_path: Path, tables) -> None:
     told("rte", "--format", "csv")
     told("rte", "--format", "tsv", "--whole")
