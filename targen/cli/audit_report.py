@@ -118,8 +118,8 @@ def _origin(known: Facts) -> str:
     if item is None:
         return _elsewhere(known)
     row, made = item["row"], _made(known, INSTANCES)
-    label = f", label {shown(row['intended_label'])}," if row["intended_label"] is not None else ""
-    start = f"This row of {known['task']} is slot {row['slot']}{label}"
+    label = f", label {shown(row['intended_label'])}" if row["intended_label"] is not None else ""
+    start = f"This row of {known['task']} (slot {row['slot']}{label})"
     calls = _calls(known, INSTANCES)
     how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
     if not calls:

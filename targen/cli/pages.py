@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _PAGES: Final = re.compile(
-    rf"quality_report/{_NAME}\.html|comparison/comparison(\.{_NAME})?\.html|expectations/{_NAME}/index\.html"
+    rf"(quality_report|targets)/{_NAME}\.html|comparison/comparison(\.{_NAME})?\.html"
+    rf"|expectations/{_NAME}/index\.html"
 )
 """The keys of the pages; nothing else in the data folder is served."""
 _ID: Final = re.compile(r"[0-9a-f]{16,64}")
@@ -41,7 +42,7 @@ _HEADERS: Final = {
 def pages(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 8322,
 ) -> None:
-    """Serve reports, Data Docs and audits read-only on loopback; `make ui` includes this."""
+    """Serve reports, targets, Data Docs and audits read-only on loopback, as `make ui` does."""
     import uvicorn  # noqa: PLC0415 - only this command needs a server
 
     address = f"http://{HOST}:{port}"

@@ -24,7 +24,9 @@ def list_(
     found = registry.listed(open_storage(base.data_dir()), task)
     for entry in found:
         state = f"withdrawn: {entry.reason}" if entry.state == "withdrawn" else entry.state
-        typer.echo(f"{entry.task} {entry.version} {plural(entry.rows, 'row')}, {state}")
+        path = f"{base.data_dir()}/{registry.folder(entry.task, entry.version)}"
+        rows = plural(entry.rows, "row")
+        typer.echo(f"{entry.task} {entry.version} {rows} in {path}, {state}")
     if not found:
         typer.echo("no releases found")
 

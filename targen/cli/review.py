@@ -11,6 +11,7 @@ import typer
 from targen.cli import base
 from targen.cli.base import app, report_errors
 from targen.errors import TargenError
+from targen.settings import variable
 from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT
 from targen.wording import plural
 
@@ -96,6 +97,9 @@ def import_(
             tables.storage, name, found.verdicts, lambda written: _record(name, written)
         )
     wrong = found.verdicts.height - int(found.verdicts["right"].sum())
+    report = tables.read_json(QUALITY_REPORT, name)
+    asked = spec.rows if report is None else report["rows_asked"]
+    size = "" if asked == spec.rows else f"{variable('rows')}={asked} "
     notes = [f"{found.empty} not filled in"] * bool(found.empty)
     for lines, what in (
         (found.commented, "with a comment but no verdict"),
@@ -108,7 +112,8 @@ def import_(
     typer.echo(
         f"{name}: {plural(found.verdicts.height, 'verdict')} read, {wrong} of them wrong"
         f"{''.join(f', {note}' for note in notes)}; {kept.height} kept in all. Materialize "
-        f"{CORRECTED_SET} and {QUALITY_REPORT} of {name} again to apply them: make run TASK={name}"
+        f"{CORRECTED_SET} and {QUALITY_REPORT} of {name} again to apply them: "
+        f"{size}make run TASK={name}"
     )
 
 

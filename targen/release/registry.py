@@ -120,7 +120,7 @@ def _refuse_withdrawn(storage: Storage, task: str, contents: Contents) -> None:
             raise ReleaseError(
                 f"{task} is not released: these rows were withdrawn as version {entry.version} "
                 f"({entry.reason}). Fix the task or its rows, or, to release them anyway, "
-                f"remove {storage.address(f'{at}/{TOMBSTONE}')} first."
+                f"move {storage.address(at)} away first."
             )
 
 

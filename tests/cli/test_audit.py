@@ -39,7 +39,7 @@ def test_a_row_is_told_in_words_as_json_and_as_a_page(data: Path, tmp_path: Path
     name = finished(data)["instance_id"][0]
     said = told(name, "--html", str(tmp_path / "row.html"))
     assert re.search(
-        r"This row of rte is slot \d+, label \w+, was written by the operator "
+        r"This row of rte \(slot \d+, label \w+\) was written by the operator "
         r"label_constrained of the recipe targen by targen-embedded at embedded on "
         r"\d{4}-\d\d-\d\d ",
         said,
@@ -99,7 +99,7 @@ def test_a_lost_store_is_said_and_nothing_is_made_anew(data: Path) -> None:
     (data / "completions.db").unlink()
     said = told(finished(data)["instance_id"][0], status=1)
     assert "UNVERIFIABLE: completion store: There is no completion store sqlite:///" in said
-    assert "This row of rte is slot" in said
+    assert "This row of rte (slot" in said
     assert not (data / "completions.db").exists()
 
 

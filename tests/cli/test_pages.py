@@ -12,6 +12,7 @@ from targen.settings import Settings
 
 SERVED = (
     "quality_report/rte.html",
+    "targets/rte.html",
     "expectations/rte/index.html",
     "comparison/comparison.html",
     "comparison/comparison.rte.html",

@@ -35,13 +35,13 @@ def told(*words: str, status: int = 0) -> str:
 
 def test_a_release_is_listed_checked_and_withdrawn(tmp_path: Path, version: str) -> None:
     path = str(tmp_path / "releases" / "rte" / version)
-    assert told("list") == told("list", "rte") == f"rte {version} 3 rows, whole\n"
+    assert told("list") == told("list", "rte") == f"rte {version} 3 rows in {path}, whole\n"
     assert told("list", "boolq") == "no releases found\n"
     assert told("verify", path) == f"rte {version}: 1 files are unchanged\n"
     (Path(path) / "README.md").write_text("another card")
     assert "README.md was changed" in told("verify", path, status=1)
     assert "is withdrawn" in told("withdraw", "rte", version, "--reason", "a wrong card")
-    assert told("list") == f"rte {version} 3 rows, withdrawn: a wrong card\n"
+    assert told("list") == f"rte {version} 3 rows in {path}, withdrawn: a wrong card\n"
     assert "was withdrawn: a wrong card" in told("verify", path, status=1)
     assert sorted(file.name for file in Path(path).iterdir()) == [MANIFEST, registry.TOMBSTONE]
 

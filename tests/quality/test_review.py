@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import polars as pl
@@ -514,6 +515,13 @@ def test_the_commands(tmp_path, monkeypatch):
     assert sheet.read_text().count("typed by hand") == 1
     done = runner.invoke(app, ["review", "import", str(sheet)])
     assert "mood: 1 verdict read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
+    # The run must not grow a set that was made for another number of rows.
+    assert done.output.endswith("again to apply them: make run TASK=mood\n")
+    pages = {"json": json.dumps({"rows_asked": 5})}
+    figures = pl.DataFrame(schema=steps.schema("quality_report", {}))
+    stored.write("quality_report", "mood", Stored(figures, pages=pages))
+    done = runner.invoke(app, ["review", "import", str(sheet)])
+    assert done.output.endswith("again to apply them: TARGEN_ROWS=5 make run TASK=mood\n")
     name = lines[1].split(",")[1]
     sheet.write_text("\n".join(lines).replace(name, "1.2E+15"), encoding="utf-16")
     found = runner.invoke(app, ["review", "import", str(sheet)])

@@ -134,7 +134,7 @@ def test_withdrawing_leaves_a_tombstone_and_nothing_makes_it_again(
     assert (entry.state, entry.reason, entry.rows) == ("withdrawn", "names of real people", 24)
     with pytest.raises(ReleaseError, match="was withdrawn: names of real people"):
         registry.verify(at, key)
-    with pytest.raises(ReleaseError, match=f"withdrawn as version {made.version}"):
+    with pytest.raises(ReleaseError, match=f"{made.version} .*move .*{key} away first"):
         registry.put(at, "rte", made)
     # Another release of Polars writes other bytes of the same rows.
     other = {**made.manifest, "written_by": "polars 99"}
