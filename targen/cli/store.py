@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,8 @@ from enum import StrEnum
 
 store = typer.Typer(help="Maintain the completion store.", no_args_is_help=True)
 app.add_typer(store, name="store")
+
+_PRUNE = "`targen store prune`"
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -159,8 +161,9 @@ def import_(file: Annotated[Path, typer.Argument(help="A file written by `export
     An invalid backup changes nothing.
     """
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store.access import exclusive  # noqa: PLC0415
 
-    with _opened(make=True) as opened:
+    with _opened(make=True) as opened, exclusive(opened, "`targen store import`"):
         count = maintenance.load(opened, file)
         shown = opened.shown
     typer.echo(f"{shown}: {count:,} new entries")
@@ -180,10 +183,14 @@ def prune(
     from targen.cli.base import table, usd  # noqa: PLC0415
     from targen.lineage import completions  # noqa: PLC0415 - a quick command needs none
     from targen.store import maintenance  # noqa: PLC0415
+    from targen.store.access import exclusive  # noqa: PLC0415
+    from targen.tables.locks import held  # noqa: PLC0415
 
     storage = base.tables().storage
-    needed = completions.request_ids(storage)
-    with _opened() as opened:
+    with _opened() as opened, exclusive(opened, _PRUNE) if yes else nullcontext():
+        if yes and (busy := held(storage)):
+            raise StoreError(f"{busy} {_PRUNE} changed nothing.")
+        needed = completions.request_ids(storage)
         needed |= maintenance.last_used(opened, completions.tasks(storage))
         found = maintenance.unneeded(opened, needed)
         total = int(found["completions"].sum())
@@ -211,8 +218,9 @@ def drop(
 ) -> None:
     """Delete the completion of a request, so that the next run sends the request again."""
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
+    from targen.store.access import exclusive  # noqa: PLC0415
 
-    with _opened() as opened:
+    with _opened() as opened, exclusive(opened, "`targen store drop`"):
         count = maintenance.drop(opened, request_id)
     again = f", with {count - 1} earlier attempts" if count > 1 else ""
     typer.echo(f"{request_id} is deleted{again}; the next run that needs it requests it again")

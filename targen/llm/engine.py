@@ -23,10 +23,11 @@ from targen.llm.runs import Run
 from targen.llm.settings import EngineSettings
 from targen.llm.tokens import TokenLimit
 from targen.llm.types import Outcome, Request
+from targen.store import access
 from targen.store.budgets import BudgetLedger
 from targen.store.claims import GROUP, Claims, put_rows
 from targen.store.completions import Store
-from targen.store.ledger import ALL, Ledger
+from targen.store.ledger import ALL, LEASE_S, Ledger
 from targen.store.writer import Writer
 
 __all__ = ["Engine", "EngineSettings"]
@@ -77,7 +78,8 @@ class Engine:
             if not self.settings.embedded:
                 # Reading prices takes a tenth of a second, during which a kill would lose answers.
                 await asyncio.to_thread(price_of, self.settings.model_name, self._endpoint)
-            self._store = await asyncio.to_thread(Store, self.settings.store_url)
+            self._owner = uuid.uuid4().hex
+            self._store = await asyncio.to_thread(self._open_store)
         except BaseException:
             await self._client.close()
             raise
@@ -87,8 +89,17 @@ class Engine:
         self._tick = self._loop.call_later(_TICK_S, self._watch, time.monotonic() + _TICK_S)
         return self
 
+    def _open_store(self) -> Store:
+        store = Store(self.settings.store_url)
+        try:
+            access.enter(store, self._owner, self.settings.run_id, LEASE_S)
+        except StoreError:
+            store.close()
+            raise
+        return store
+
     def _make_parts(self) -> None:
-        settings, owner = self.settings, uuid.uuid4().hex
+        settings, owner = self.settings, self._owner
         batch = settings.mode == "batch"
         self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
         limits = {ALL: settings.budget_usd, f"task:{settings.task}": settings.task_budget_usd}

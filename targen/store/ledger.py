@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from targen.errors import StoreError
+from targen.store import access
 from targen.store.completions import checksum, now, unpack
 from targen.store.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES, Status
 
@@ -198,11 +199,13 @@ class Ledger:
         connection.execute(
             statement.on_conflict_do_update(index_elements=["owner"], set_={"expires_at": expires})
         )
+        access.renew(connection, self.owner, self._use[0], expires)
 
     def leave(self, connection: sa.Connection) -> None:
         """Give everything back that this process holds."""
         for table in (LEASES, RESERVATIONS, OWNERS):
             connection.execute(sa.delete(table).where(table.c.owner == self.owner))
+        access.leave(connection, self.owner)
 
     def find_or_claim(self, ids: Sequence[str]) -> Callable[[sa.Connection], Found]:
         """Look requests up and lease those that are neither answered nor leased."""

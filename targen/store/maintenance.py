@@ -15,13 +15,12 @@ import sqlalchemy as sa
 from targen.errors import StoreError
 from targen.hashing import sha256_of
 from targen.steps import STEPS
-from targen.store.completions import ADDED, CHUNK, Store, checksum, now, unpack
+from targen.store.completions import ADDED, CHUNK, Store, checksum, unpack
 from targen.store.ledger import insert
 from targen.store.schema import (
     BUDGETS,
     COMPLETIONS,
     EMBEDDINGS,
-    OWNERS,
     TABLE_DIGESTS,
     USES,
 )
@@ -266,21 +265,15 @@ def last_used(store: Store, tasks: Iterable[str]) -> set[str]:
 def prune(store: Store, needed: Iterable[str]) -> int:
     """Delete completions that nothing descends from; return their number.
 
+    The caller has exclusive access, since before `needed` was read: the answers of a run may not be
+    in a table yet.
+
     Args:
         store: the store.
         needed: requests to keep, together with their earlier attempts.
-
-    Raises:
-        StoreError: a run is using the store, so its answers are not in a table yet.
     """
     kept = set(store.with_chain(needed))
     with store.write() as connection:
-        alive = sa.select(sa.func.count()).where(OWNERS.c.expires_at > now(connection))
-        if connection.execute(alive).scalar():
-            raise StoreError(
-                f"A run is using the completion store {store.shown}, and its answers are not in "
-                "a table yet. Prune after it has ended."
-            )
         every = connection.execute(sa.select(COMPLETIONS.c.request_id)).scalars()
         gone = sorted(set(every) - kept)
         _delete(connection, gone)

@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
@@ -21,6 +21,8 @@ RENEW_S = 4.0
 
 FOLDER: Final = ".locks"
 _MAX_HOLDER = 500
+_PROBE_S = 0.2
+"""How long `held` of another process may have a lock."""
 # Neither a link nor a pipe is followed or waited for.
 _LOCK_FILE = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -65,16 +67,26 @@ class FileLock:
             ) from error
         # Append mode keeps the id of the run that holds the lock.
         self._file = os.fdopen(descriptor, "a+", encoding="utf-8")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._locked():
             self._file.seek(0)
             holder = self._file.read(_MAX_HOLDER).strip() or "that is just starting"
             self._file.close()
-            raise _held(task, holder) from None
+            raise _held(task, holder)
         self._file.truncate(0)
         self._file.write(f"{run_id} (process {os.getpid()})\n")
         self._file.flush()
+
+    def _locked(self) -> bool:
+        give_up = time.monotonic() + _PROBE_S
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > give_up:
+                    return False
+                time.sleep(_PROBE_S / 10)
+            else:
+                return True
 
     def check(self) -> None:
         """Do nothing; a file stays locked until it is closed."""
@@ -94,11 +106,12 @@ class StoreLease:
             TableError: another run holds the partition.
             StoreError: the store cannot be written.
         """
-        from targen.store.partition_locks import PartitionLease  # noqa: PLC0415 - not when loading the code location
+        # Not when loading the code location.
+        from targen.store.access import this_process  # noqa: PLC0415
+        from targen.store.partition_locks import PartitionLease  # noqa: PLC0415
 
-        holder = f"process {os.getpid()} on {socket.gethostname()}"
         self._store = store
-        self._lease = PartitionLease(place, task, uuid.uuid4().hex, run_id, holder)
+        self._lease = PartitionLease(place, task, uuid.uuid4().hex, run_id, this_process())
         self._new_holder: str | None = None
         if (other := self._lease.take(store)) is not None:
             store.close()
@@ -156,6 +169,27 @@ def lock(storage: Storage, task: str, run_id: str, open_store: Callable[[], "Sto
     if isinstance(storage, LocalStorage):
         return FileLock(storage, task, run_id)
     return StoreLease(open_store(), storage.address(""), task, run_id)
+
+
+def held(storage: Storage) -> str | None:
+    """Return the error for a lock of a folder that a run or a command has; None if all are free.
+
+    Leases of data on S3 are in the completion store.
+
+    Args:
+        storage: the data folder.
+
+    Raises:
+        TableError: the folder cannot be written.
+    """
+    if not isinstance(storage, LocalStorage):
+        return None
+    for path in sorted((storage.root / FOLDER).glob("*.lock")):
+        try:
+            FileLock(storage, path.stem, "targen store prune").release()
+        except HeldError as error:
+            return str(error)
+    return None
 
 
 def _held(task: str, holder: str) -> HeldError:

@@ -1,6 +1,5 @@
 """`targen store` and `targen costs`, over a store that a small step has filled."""
 
-import asyncio
 import gzip
 import json
 import sqlite3
@@ -179,20 +178,3 @@ async def test_a_damaged_completion_is_found(filled: list[str], tmp_path: Path) 
     output = told("store", "verify", status=1)
     assert filled[1] in output
     assert "1 findings" in output
-
-
-async def test_nothing_is_pruned_under_a_run(filled: list[str], tmp_path: Path) -> None:
-    async with Endpoint(delay=3.0) as endpoint:
-        settings = EngineSettings(
-            model="m",
-            base_url=endpoint.url,
-            api_key="secret-key",
-            store_url=f"sqlite:///{tmp_path}/completions.db",
-        )
-        run = asyncio.create_task(ask(settings, requests(1)))
-        async with asyncio.timeout(20):
-            while not endpoint.now:  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-        output = await asyncio.to_thread(told, "store", "prune", "--yes", status=1)
-        assert "A run is using the completion store" in output
-        await run
