@@ -20,6 +20,7 @@ from assets import markdown
 from assets.columns import fixed_schema, lineage, table_schema
 from assets.interrupts import canceled_by_signals
 from assets.scope import IO_MANAGER, LLM, Resources, Scope
+from resources import paying
 from resources.data import DataFolder
 from targen.errors import StepError, TargenError
 from targen.redaction import redacted_trace
@@ -31,6 +32,7 @@ from targen.steps import (
     INSTANCES,
     LABELS,
     QUALITY_REPORT,
+    ROW_STEPS,
     SCHEMA_VERSION,
     SEEDS,
     TARGETS,
@@ -138,6 +140,7 @@ async def make(
         spec = start(context, used)
         # For all steps, so that a missing key is reported before the first paid call.
         llm.check_keys(spec.recipe.named_endpoints)
+        await _check_payments(context, scope, used, spec)
         frames = {name: stored.table for name, stored in upstream.items()}
         reviewed = None
         if step == CORRECTED_SET:
@@ -179,6 +182,22 @@ async def make(
     usage = usage_metadata(stats.as_dict())
     extra = {**usage, "warnings": output.warnings, "seconds": seconds_since(started)}
     return finish(step, spec, stored, data, extra, scope.settings.pages_url)
+
+
+async def _check_payments(
+    context: AssetExecutionContext, scope: Scope, used: Resources, spec: TaskSpec
+) -> None:
+    """Before the first step of a run, check what the run would pay for again.
+
+    Raises:
+        StoreError: it is more than the settings allow.
+    """
+    keys = context.run.asset_selection or context.job_def.asset_layer.executable_asset_keys
+    steps = [step for step in ROW_STEPS if scope.key(step) in keys]
+    if context.asset_key == scope.key(steps[0]):
+        warning = await paying.check(spec, used.llm, used.data, steps)
+        if warning is not None:
+            context.log.warning(warning)
 
 
 def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:

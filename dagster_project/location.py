@@ -89,6 +89,7 @@ def make_resources(settings: Settings, prefix: str = "") -> dict[str, Any]:
             mode=settings.mode,
             concurrency=settings.concurrency,
             budget_usd=settings.budget_usd,
+            pay_again=settings.pay_again,
             requests_per_minute=settings.requests_per_minute,
             tokens_per_minute=settings.tokens_per_minute,
             timeout_s=settings.timeout_s,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from dagster_project import failure, home
+from dagster_project import failure, home, paying
 from dagster_project.task_run import TaskRun, executed
 from targen.errors import SpecError, TargenError
 from targen.settings import Settings, unknown_variables, variable
@@ -295,7 +295,7 @@ def make_tasks(
     from dagster import DagsterInstance  # noqa: PLC0415
 
     from dagster_project.definitions import build_defs, task_folder  # noqa: PLC0415
-    from dagster_project.jobs import COMPARISON_JOB  # noqa: PLC0415
+    from dagster_project.jobs import COMPARISON_JOB, RELEASE_JOB  # noqa: PLC0415
     from targen_dagster.instance import FileComputeLogManager  # noqa: PLC0415
 
     folder = task_folder(Settings.from_environment())
@@ -303,6 +303,9 @@ def make_tasks(
     for name in names:
         if name not in known:
             raise SpecError(f"{folder.tasks_dir}: no task '{name}'; {nearest(name, known)}")
+    if job != RELEASE_JOB:
+        # Before the resources read the environment.
+        paying.ask(names)
     definitions = build_defs()
     with DagsterInstance.get() as instance:
         if isinstance(logs := instance.compute_log_manager, FileComputeLogManager):

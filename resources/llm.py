@@ -43,6 +43,7 @@ class LLMResource(ConfigurableResource[None]):
     concurrency: int = setting("concurrency")
     budget_usd: float | None = setting("budget_usd")
     limit_usd: float | None = Field(default=None, description=LIMIT)
+    pay_again: float = setting("pay_again")
     requests_per_minute: int | None = setting("requests_per_minute")
     tokens_per_minute: int | None = setting("tokens_per_minute")
     timeout_s: float | None = setting("timeout_s")
@@ -126,6 +127,7 @@ class LLMResource(ConfigurableResource[None]):
             mode=self.mode,
             concurrency=self.concurrency,
             budget_usd=self._budget(),
+            replace_damaged=self.pay_again >= 1,
             requests_per_minute=self.requests_per_minute,
             tokens_per_minute=self.tokens_per_minute,
             timeout_s=self.timeout_s,

@@ -46,6 +46,16 @@ def _amount(variable: str, value: str) -> float:
     return number
 
 
+def _share(variable: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise TargenError(f"{variable} must be a share from 0 to 1 such as 0.1, not {value!r}.")
+    return number
+
+
 def _seconds(variable: str, value: str) -> float:
     try:
         number = float(value)
@@ -218,6 +228,14 @@ class Settings:
         "Spending limit in US dollars over all runs that share the store. The default is no limit.",
         None,
         _amount,
+    )
+    pay_again: float = _setting(
+        "TARGEN_PAY_AGAIN",
+        "Share of the completions behind a partition's tables, 0 to 1, that a run may request and "
+        "pay for again if the store has lost them. If more are missing, the run ends before its "
+        "first call. 1 also lets it replace damaged answers.",
+        0.1,
+        _share,
     )
     requests_per_minute: int | None = _setting(
         "TARGEN_RPM",

@@ -21,6 +21,8 @@ store = typer.Typer(help="Maintain the completion store.", no_args_is_help=True)
 app.add_typer(store, name="store")
 
 _PRUNE = "`targen store prune`"
+WAIT_S = 10.0
+"""Seconds that a command waits for runs and other commands; killed ones count for less."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -163,7 +165,7 @@ def import_(file: Annotated[Path, typer.Argument(help="A file written by `export
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
     from targen.store.access import exclusive  # noqa: PLC0415
 
-    with _opened(make=True) as opened, exclusive(opened, "`targen store import`"):
+    with _opened(make=True) as opened, exclusive(opened, "`targen store import`", WAIT_S):
         count = maintenance.load(opened, file)
         shown = opened.shown
     typer.echo(f"{shown}: {count:,} new entries")
@@ -187,7 +189,7 @@ def prune(
     from targen.tables.locks import held  # noqa: PLC0415
 
     storage = base.tables().storage
-    with _opened() as opened, exclusive(opened, _PRUNE) if yes else nullcontext():
+    with _opened() as opened, exclusive(opened, _PRUNE, WAIT_S) if yes else nullcontext():
         if yes and (busy := held(storage)):
             raise StoreError(f"{busy} {_PRUNE} changed nothing.")
         needed = completions.request_ids(storage)
@@ -220,7 +222,7 @@ def drop(
     from targen.store import maintenance  # noqa: PLC0415 - a quick command needs none
     from targen.store.access import exclusive  # noqa: PLC0415
 
-    with _opened() as opened, exclusive(opened, "`targen store drop`"):
+    with _opened() as opened, exclusive(opened, "`targen store drop`", WAIT_S):
         count = maintenance.drop(opened, request_id)
     again = f", with {count - 1} earlier attempts" if count > 1 else ""
     typer.echo(f"{request_id} is deleted{again}; the next run that needs it requests it again")

@@ -206,6 +206,16 @@ def request_ids(storage: Storage) -> set[str]:
     return found
 
 
+def cited_by(storage: Storage, step: str, task: str) -> set[str]:
+    """Return the request ids in a step's table and in that of its rejected items.
+
+    Raises:
+        TableError: a table cannot be read.
+    """
+    keys = (f"{step}/{task}.parquet", f"rejected/{step}/{task}.parquet")
+    return {name for key in keys for name in _requests_in(storage, key)}
+
+
 def tasks(storage: Storage) -> set[str]:
     """Return the tasks that have a table; releases do not count."""
     current = (key for key in storage.keys("") if not key.startswith((_RELEASES, ".")))

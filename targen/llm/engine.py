@@ -101,7 +101,9 @@ class Engine:
     def _make_parts(self) -> None:
         settings, owner = self.settings, self._owner
         batch = settings.mode == "batch"
-        self._ledger = Ledger(owner, settings.run_id, settings.task, settings.step)
+        self._ledger = Ledger(
+            owner, settings.run_id, settings.task, settings.step, settings.replace_damaged
+        )
         limits = {ALL: settings.budget_usd, f"task:{settings.task}": settings.task_budget_usd}
         known = {scope: usd for scope, usd in limits.items() if usd is not None}
         self._budget = BudgetLedger(owner, known) if known else None

@@ -39,6 +39,8 @@ class EngineSettings:
         concurrency: requests in flight at most; of no meaning in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
         task_budget_usd: the same over all runs of `task`.
+        replace_damaged: delete stored answers that fail their checksum and request them again,
+            instead of ending with an error.
         timeout_s: seconds until a call without a complete reply is given up and tried again;
             None derives them from the request's output bound, see `timeout_of`.
         patience_s: seconds that an endpoint that has answered before may be unreachable.
@@ -62,6 +64,7 @@ class EngineSettings:
     concurrency: int = 64
     budget_usd: float | None = None
     task_budget_usd: float | None = None
+    replace_damaged: bool = False
     timeout_s: float | None = None
     patience_s: float = 300.0
     requests_per_minute: float | None = None

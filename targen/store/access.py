@@ -25,10 +25,8 @@ MAINTENANCE: Final = "maintenance"
 """`HOLDS.task` of the command's row; that of an engine is its owner."""
 ENTER_S: Final = 60.0
 """Seconds that an engine waits for a maintenance command."""
-WAIT_S: Final = 10.0
-"""Seconds that a maintenance command waits; the rows of killed engines expire in less."""
-_COMMAND_S: Final = 15.0
-_RENEW_S: Final = 4.0
+_COMMAND_S: Final = 8.0
+_RENEW_S: Final = 2.0
 _POLL_S: Final = 0.1
 
 
@@ -82,7 +80,7 @@ def leave(connection: sa.Connection, owner: str) -> None:
 
 
 @contextmanager
-def exclusive(store: Store, command: str, wait_s: float = WAIT_S) -> Iterator[None]:
+def exclusive(store: Store, command: str, wait_s: float) -> Iterator[None]:
     """Keep engines, runs with tables on S3, and other commands out of the store.
 
     Args:

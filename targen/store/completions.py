@@ -241,6 +241,16 @@ class Store:
                 found.update(row[0] for row in rows)
         return found
 
+    def present(self, request_ids: Iterable[str]) -> set[str]:
+        """Return those of `request_ids` that the store has, answered or failed."""
+        found: set[str] = set()
+        of = COMPLETIONS.c
+        with self.read() as connection:
+            for ids in chunks(request_ids):
+                chosen = sa.select(of.request_id).where(of.request_id.in_(ids))
+                found.update(connection.execute(chosen).scalars())
+        return found
+
     def with_chain(self, request_ids: Iterable[str]) -> list[str]:
         """Return `request_ids` and the earlier attempts of all of them, sorted.
 

@@ -1,5 +1,6 @@
 """What the engine writes to the store: completions, uses, and leases on requests under way."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from targen.errors import StoreError
 from targen.store import access
 from targen.store.completions import checksum, now, unpack
 from targen.store.schema import BUDGETS, COMPLETIONS, LEASES, OWNERS, RESERVATIONS, USES, Status
+
+LOGGER = logging.getLogger("targen")
 
 _MOST_VARIABLES = 900
 """In one statement; SQLite's oldest limit is 999."""
@@ -169,7 +172,8 @@ def _record(row: Mapping[str, Any]) -> Record:
         raise StoreError(
             f"The stored answer to request {name} was changed or damaged, so it is not used. "
             "`targen store verify` lists all such answers. `targen store drop "
-            f"{name}` deletes this one, and the next run requests and pays for it again."
+            f"{name}` deletes this one, and the next run requests and pays for it again; "
+            "TARGEN_PAY_AGAIN=1 does that for all of them."
         )
     return Record(
         row["status"],
@@ -185,9 +189,13 @@ def _record(row: Mapping[str, Any]) -> Record:
 class Ledger:
     """The works of one process, which goes by the name `owner`."""
 
-    def __init__(self, owner: str, run_id: str, task: str, step: str) -> None:
+    def __init__(
+        self, owner: str, run_id: str, task: str, step: str, replace_damaged: bool = False
+    ) -> None:
+        """Make it; `replace_damaged` deletes damaged answers so that they are requested again."""
         self.owner = owner
         self._use = (run_id, task, step)
+        self._replace_damaged = replace_damaged
         self._ahead_s = 0.0
 
     def beat(self, connection: sa.Connection) -> None:
@@ -220,10 +228,16 @@ class Ledger:
         return work
 
     def _known(self, connection: sa.Connection, ids: Sequence[str]) -> dict[str, Record]:
-        known = {
-            row["request_id"]: _record(dict(row))
-            for row in connection.execute(_FIND, {"ids": ids}).mappings()
-        }
+        known = {}
+        for row in connection.execute(_FIND, {"ids": ids}).mappings().all():
+            try:
+                known[row["request_id"]] = _record(dict(row))
+            except StoreError as error:
+                if not self._replace_damaged:
+                    raise
+                LOGGER.warning("%s TARGEN_PAY_AGAIN=1: it is deleted and requested again.", error)
+                gone = COMPLETIONS.c.request_id == row["request_id"]
+                connection.execute(sa.delete(COMPLETIONS).where(gone))
         self._note_uses(connection, list(known), paid=False)
         return known
 

@@ -41,6 +41,7 @@ FIXED: dict[str, Any] = {
     "store_url": "sqlite:////tmp/gate-none.db",
     "embedding_model": "embedder",
     "budget_usd": 2.5,
+    "pay_again": 0.3,
     "endpoints_file": "other.yaml",
     "data_dir": "/tmp/gate-none",
     "tasks_dir": "tasks",

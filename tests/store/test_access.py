@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from targen.cli import app
 from targen.errors import StoreError
-from targen.llm.engine import Engine
 from targen.store import access, maintenance
 from targen.store.access import enter, exclusive
 from targen.store.completions import Store
@@ -27,17 +28,20 @@ from tests.support.endpoint import Endpoint, ask, requests
 OTHER = """
 import sys, time
 from pathlib import Path
-from targen.store.access import exclusive
+from targen.store.access import enter, exclusive
 from targen.store.completions import Store
 from targen.tables.locks import FileLock
 from targen.tables.storage import LocalStorage
 url, folder, kind = sys.argv[1:]
 def stay():
     print("in", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 if kind == "maintenance":
     with exclusive(Store(url), "`targen store prune`"):
         stay()
+if kind == "engine":
+    enter(Store(url), "b" * 32, "run-1", 600.0)
+    stay()
 lock = FileLock(LocalStorage(folder), "rte", "run-1")
 stay()
 """
@@ -61,21 +65,12 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/completions.db"
 
 
-def command(url: str, folder: Path, *words: str) -> "subprocess.Popen[str]":
-    """Start `targen store` in another process."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "targen.cli", "store", *words],
-        env={**os.environ, "TARGEN_STORE_URL": url, "TARGEN_DATA_DIR": str(folder)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def finished(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Return a command's exit status and its output as one line."""
-    output, _ = process.communicate(timeout=120)
-    return process.returncode, " ".join(output.split())
+def command(url: str, folder: Path, *words: str) -> tuple[int, str]:
+    """Run `targen store`; return its exit status and its output as one line."""
+    environment = {"TARGEN_STORE_URL": url, "TARGEN_DATA_DIR": str(folder)}
+    result = CliRunner().invoke(app, ["store", *words], env=environment)
+    assert "Traceback" not in result.output
+    return result.exit_code, " ".join(result.output.split())
 
 
 async def test_an_engine_waits_for_maintenance_of_another_process(
@@ -104,37 +99,33 @@ async def test_an_engine_waits_for_maintenance_of_another_process(
 
 
 async def test_no_command_changes_the_store_under_a_run(
-    url: str, tmp_path: Path, settings: Any
+    url: str, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("targen.cli.store.WAIT_S", 0.2)
     backup = tmp_path / "backup.gz"
     async with Endpoint() as endpoint:
-        ours = settings(endpoint, store_url=url)
-        outcomes, _ = await ask(ours, requests(2))
-        with closing(Store(url)) as store, backup.open("wb") as file:
-            maintenance.export(store, file)
-        async with Engine(ours):
-            commands = [
-                command(url, tmp_path, *words)
-                for words in (
-                    ["drop", outcomes[0].request_id],
-                    ["prune", "--yes"],
-                    ["import", str(backup)],
-                )
-            ]
-            for one in commands:
-                status, output = await asyncio.to_thread(finished, one)
-                assert status == 1
-                assert f"Run r (process {os.getpid()} on " in output
-                assert "is using the completion store" in output and "changed nothing" in output
+        outcomes, _ = await ask(settings(endpoint, store_url=url), requests(2))
+    with closing(Store(url)) as store, backup.open("wb") as file:
+        maintenance.export(store, file)
+    first = outcomes[0].request_id
+    commands = (["drop", first], ["prune", "--yes"], ["import", str(backup)])
+    with other(url, tmp_path, "engine") as process:
+        for words in commands:
+            status, output = command(url, tmp_path, *words)
+            assert status == 1
+            assert f"Run run-1 (process {process} on " in output
+            assert "is using the completion store" in output and "changed nothing" in output
+            assert f"`targen store {words[0]}`" in output
     with closing(Store(url)) as store:
+        assert maintenance.stats(store)["completions"] == {"ok": 2}
+        # As if the time of the killed engine had run out.
+        with store.write() as connection:
+            connection.execute(sa.update(HOLDS).values(expires_at=0.0))
+        assert command(url, tmp_path, "drop", first)[0] == 0
+        assert command(url, tmp_path, "import", str(backup))[0] == 0
         assert maintenance.stats(store)["completions"] == {"ok": 2}
         with store.read() as connection:
             assert not connection.execute(sa.select(HOLDS)).all()
-    # Nothing keeps them out any more.
-    assert finished(command(url, tmp_path, "drop", outcomes[0].request_id))[0] == 0
-    assert finished(command(url, tmp_path, "import", str(backup)))[0] == 0
-    with closing(Store(url)) as store:
-        assert maintenance.stats(store)["completions"] == {"ok": 2}
 
 
 async def test_two_imports_at_once_lose_nothing(url: str, tmp_path: Path, settings: Any) -> None:
@@ -144,11 +135,15 @@ async def test_two_imports_at_once_lose_nothing(url: str, tmp_path: Path, settin
     with closing(Store(url)) as store, backup.open("wb") as file:
         lines = maintenance.export(store, file)
     merged = f"sqlite:///{tmp_path}/merged.db"
-    both = [command(merged, tmp_path, "import", str(backup)) for _ in range(2)]
-    said = [finished(one) for one in both]
-    assert [status for status, _ in said] == [0, 0]
-    counts = sorted(int(text.split(": ")[-1].split()[0]) for _, text in said)
-    assert counts == [0, lines]
+    words = [sys.executable, "-m", "targen.cli", "store", "import", str(backup)]
+    environment = {**os.environ, "TARGEN_STORE_URL": merged}
+    both = [
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=300)[0] for one in both]
+    assert [one.returncode for one in both] == [0, 0]
+    assert sorted(int(text.split(": ")[-1].split()[0]) for text in said) == [0, lines]
     again = tmp_path / "again.gz"
     with closing(Store(merged)) as store, again.open("wb") as file:
         assert maintenance.export(store, file) == lines
@@ -163,12 +158,12 @@ async def test_a_partition_whose_answers_are_in_no_table_yet_keeps_them(
     async with Endpoint() as endpoint:
         await ask(settings(endpoint, store_url=url), requests(2))
     with other(url, tmp_path, "partition") as process:
-        status, output = finished(command(url, tmp_path, "prune", "--yes"))
+        status, output = command(url, tmp_path, "prune", "--yes")
     assert status == 1
     assert f"Partition rte is being made by run run-1 (process {process})" in output
     with closing(Store(url)) as store:
         assert maintenance.stats(store)["completions"] == {"ok": 2}
-    assert "2 completions deleted" in finished(command(url, tmp_path, "prune", "--yes"))[1]
+    assert "2 completions deleted" in command(url, tmp_path, "prune", "--yes")[1]
 
 
 def test_looking_for_locks_does_not_fail_a_run_that_starts(tmp_path: Path) -> None:
@@ -184,7 +179,10 @@ def test_looking_for_locks_does_not_fail_a_run_that_starts(tmp_path: Path) -> No
     asyncio.run(run())
     assert time.monotonic() - started < 1
     assert held(storage) is None
-    lock = FileLock(storage, "rte", "run-3")
+    if kind == "engine":
+    enter(Store(url), "b" * 32, "run-1", 600.0)
+    stay()
+lock = FileLock(storage, "rte", "run-3")
     assert "run-3" in str(held(storage))
     lock.release()
 
