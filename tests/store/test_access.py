@@ -42,6 +42,9 @@ if kind == "maintenance":
 if kind == "engine":
     enter(Store(url), "b" * 32, "run-1", 600.0)
     stay()
+if kind == "engine":
+    enter(Store(url), "b" * 32, "run-1", 600.0)
+    stay()
 lock = FileLock(LocalStorage(folder), "rte", "run-1")
 stay()
 """
@@ -179,10 +182,7 @@ def test_looking_for_locks_does_not_fail_a_run_that_starts(tmp_path: Path) -> No
     asyncio.run(run())
     assert time.monotonic() - started < 1
     assert held(storage) is None
-    if kind == "engine":
-    enter(Store(url), "b" * 32, "run-1", 600.0)
-    stay()
-lock = FileLock(storage, "rte", "run-3")
+    lock = FileLock(storage, "rte", "run-3")
     assert "run-3" in str(held(storage))
     lock.release()
 
