@@ -23,25 +23,19 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import polars as pl
+import sqlalchemy as sa
 
 import targen.files
 import targen.tables.storage
+from bench.scenarios import TASK, Scenario, of_step, open_store, scenarios
 from targen.errors import TargenError
 from targen.lineage.audit import Auditor
 from targen.operators.verify import ROW_CHECKS
-from targen.release import registry
-from targen.release.manifest import Contents
-from targen.steps import QUALITY_REPORT, TARGETS, frame, schema
-from targen.store import table_digests
 from targen.store.completions import Store
-from targen.tables import commits, reviews
-from targen.tables.changes import locked, replace_together
-from targen.tables.commits import FOLDER, Journal, committed
-from targen.tables.files import Stored, Tables
-from targen.tables.storage import LocalStorage
+from targen.store.schema import HOLDS
+from targen.tables.commits import FOLDER
+from targen.tables.storage import Storage
 
-TASK = "rte"
 KINDS = ("input/output error", "disk full", "kill")
 _ERRNO = {"input/output error": errno.EIO, "disk full": errno.ENOSPC}
 
@@ -91,8 +85,24 @@ class Faults:
         with ExitStack() as stack:
             for module in (targen.files, targen.tables.storage):
                 stack.enter_context(mock.patch.object(module, "os", _Os(self)))
+            if os.environ.get("AWS_ENDPOINT_URL"):
+                stack.enter_context(_s3_calls(self))
             stack.enter_context(mock.patch.object(Store, "write", _store_write(self, Store.write)))
             yield
+
+
+def _s3_calls(faults: Faults) -> Any:
+    """Let each change of S3 be a point of failure."""
+    from botocore.client import BaseClient  # noqa: PLC0415 - only for S3
+
+    call = BaseClient._make_api_call
+
+    def guarded(self: Any, name: str, arguments: Any) -> Any:
+        if name in ("PutObject", "CopyObject", "DeleteObject"):
+            faults.point(f"S3 {name}")
+        return call(self, name, arguments)
+
+    return mock.patch.object(BaseClient, "_make_api_call", guarded)
 
 
 class _Os:
@@ -177,21 +187,6 @@ def _store_write(faults: Faults, write: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Scenario:
-    """Something that writes.
-
-    Attributes:
-        name: the step or command.
-        act: writes the old (0) or the new (1) version into a folder.
-        state: returns what is there, comparable; raises if it is unreadable.
-    """
-
-    name: str
-    act: Callable[[Path, int], None]
-    state: Callable[[Path], Any]
-
-
-@dataclass(frozen=True)
 class Result:
     """What was found after one fault.
 
@@ -212,164 +207,12 @@ class Result:
     again: bool
 
 
-def _store(folder: Path) -> Store:
-    return Store(f"sqlite:///{folder}/completions.db")
-
-
-def of_step(step: str, both: tuple[Stored, Stored]) -> Scenario:
-    """Return the writing of a step's result.
-
-    Args:
-        step: the step.
-        both: the old result and the new one.
-    """
-
-    def act(folder: Path, version: int) -> None:
-        storage, stored = LocalStorage(str(folder)), both[version]
-
-        def record(written: Any) -> None:
-            with closing(_store(folder)) as store:
-                keys = stored.upstream_keys(TASK)
-                table_digests.record(store, written, stored.made_by, f"run-{version}", keys)
-
-        with locked(storage, TASK, "run", lambda: _store(folder)):
-            Tables(storage).write(step, TASK, stored, record, f"run-{version}")
-
-    def state(folder: Path) -> Any:
-        tables = Tables(LocalStorage(str(folder)))
-        return tables.read(step, TASK).data_version, tables.read_json(step, TASK)
-
-    return Scenario(step, act, state)
-
-
-def versions(stored: Stored, extra: Mapping[str, Any] | None = None) -> tuple[Stored, Stored]:
-    """Return a result and another with fewer rows, other rejected items and another page."""
-    found = []
-    for version, rows in enumerate((stored.table, stored.table.head(stored.table.height - 1))):
-        lost = frame(
-            [{"item_id": f"{version}" * 16, "step": "x", "reason": "malformed"}],
-            schema("rejected", {}),
-        )
-        pages = {"json": f'{{"version": {version}}}', "html": f"<p>{version}</p>"}
-        values: dict[str, Any] = {"rejected": lost, "pages": pages, **(extra or {})}
-        if version == 0:
-            values["planted"] = frame([], schema("planted", {}))
-        made_by = {"step": "x", **stored.made_by, "step_digest": f"digest {version}"}
-        digest = made_by["step_digest"]
-        found.append(Stored(rows, asked=9, step_digest=digest, made_by=made_by, **values))
-    return found[0], found[1]
-
-
-def _all_files(folder: Path, names: tuple[str, ...] = ()) -> dict[str, bytes]:
-    storage = LocalStorage(str(folder))
-    keys = [key for key in storage.keys("") if not key.startswith((".", "completions.db"))]
-    return {key: storage.read(key) or b"" for key in keys if not names or key in names}
-
-
-def commands() -> list[Scenario]:
-    """Return the commands that write files, with small contents."""
-
-    def export(folder: Path, version: int) -> None:
-        names = ("train", "test") if version else ("train", "validation")
-        ours = [f"rte/{name}.jsonl" for name in ("train", "validation", "test")]
-        files = {f"rte/{name}.jsonl": f"{name} {version}\n".encode() for name in names}
-        replace_together(folder, "rte", files, "targen export", ours)
-
-    def report(folder: Path, version: int) -> None:
-        files = {f"own.report.{one}": f"{one} {version}".encode() for one in ("html", "json")}
-        replace_together(folder, "own", files, "targen report")
-
-    def expectations(folder: Path, version: int) -> None:
-        storage = LocalStorage(str(folder))
-        files = {f"expectations/rte/{one}": f"{version}".encode() for one in ("a.json", "i.html")}
-        journal = Journal("expectations", TASK, {}, {})
-        with (
-            locked(storage, TASK, "run", lambda: _store(folder)),
-            committed(storage, files, journal),
-        ):
-            pass
-
-    def review(folder: Path, version: int) -> None:
-        row: dict[str, Any] = dict.fromkeys(reviews.COLUMNS)
-        row |= {"instance_id": f"{version}" * 16, "content": "c", "right": True}
-        verdicts = pl.DataFrame([row], schema=dict(reviews.COLUMNS))
-        storage = LocalStorage(str(folder))
-
-        def record(written: Any) -> None:
-            with closing(_store(folder)) as store:
-                made_by = reviews.made_by(TASK)
-                table_digests.record(store, written, made_by, reviews.IMPORT)
-
-        with locked(storage, TASK, reviews.IMPORT, lambda: _store(folder)):
-            reviews.keep(storage, TASK, verdicts, record)
-
-    def release(folder: Path, version: int) -> None:
-        if not version:
-            LocalStorage(str(folder)).write("releases/rte/other.txt", b"x")
-            return
-        files = {"data/train.parquet": b"rows", "manifest.json": b"{}"}
-        contents = Contents(files, {"version": "0123456789abcdef", "inputs": 1})
-        storage = LocalStorage(str(folder))
-        with locked(storage, TASK, "release", lambda: _store(folder)):
-            registry.put(storage, TASK, contents)
-
-    def one_file(folder: Path, version: int) -> None:
-        targen.files.write_file(folder / "deep" / "page.html", f"{version}".encode(), "--output")
-
-    def new_file(folder: Path, version: int) -> None:
-        if version:
-            path = folder / "deep" / "task.yaml"
-            force = path.exists()
-            targen.files.write_file(path, b"name: x", "x", private=False, replace=force)
-
-    made = {
-        "review import": review,
-        "export": export,
-        "report": report,
-        "expectations": expectations,
-        "release": release,
-        "one file (--output, --html)": one_file,
-        "init": new_file,
-    }
-    states = {"expectations": _expectations}
-    return [Scenario(name, act, states.get(name, _all_files)) for name, act in made.items()]
-
-
-def _expectations(folder: Path) -> Any:
-    storage = LocalStorage(str(folder))
-    journal = commits.pending(storage, "expectations", TASK)
-    return [commits.read(storage, journal, key) for key in storage.keys("expectations")]
-
-
-def scenarios() -> list[Scenario]:
-    """Return all steps, with rows of the simulator, and all commands."""
-    from targen.api import generate_sync  # noqa: PLC0415 - slow to import
-
-    with tempfile.TemporaryDirectory() as folder:
-        url = f"sqlite:///{folder}/completions.db"
-        with mock.patch.dict(os.environ, {"TARGEN_STORE_URL": url}):
-            made = generate_sync(TASK, 4, model="simulator").steps
-    found = [of_step(step, versions(stored)) for step, stored in made.items()]
-    figures = schema(QUALITY_REPORT, {})
-    empty = Stored(frame([dict.fromkeys(figures)] * 2, figures))
-    rounds = {"pages": {"html": "p", "yaml": "task: rte", "json": "{}"}}
-    other = {"pages": {"html": "q", "yaml": "task: rte #", "json": "[]"}}
-    before, _ = versions(empty, rounds)
-    _, after = versions(empty, other)
-    return [
-        *found,
-        of_step(QUALITY_REPORT, versions(empty)),
-        of_step(TARGETS, (before, after)),
-        *commands(),
-    ]
-
-
-def audited(folder: Path) -> str:
+def audited(folder: Path, storage: Storage) -> str:
     """Return the worst level of the audit's findings on the files of the task."""
     if not (folder / "completions.db").exists():
         return "none"
-    with closing(_store(folder)) as store:
-        auditor = Auditor(LocalStorage(str(folder)), ROW_CHECKS, store)
+    with closing(open_store(folder)) as store:
+        auditor = Auditor(storage, ROW_CHECKS, store)
         levels = {one.level for one in auditor.check_files(TASK)}
     return next((one for one in ("wrong", "unknown", "note") if one in levels), "none")
 
@@ -382,19 +225,19 @@ class Bench:
         self._before = folder / "before"
         self._before.mkdir(parents=True)
         scenario.act(self._before, 0)
-        self.old = scenario.state(self._before)
+        self.old, self.old_whole = scenario.state(self._before), scenario.complete(self._before)
         after = self._copy("after")
         counted = Faults()
         with counted.active():
             scenario.act(after, 1)
         self.points = counted.seen
-        self.new = scenario.state(after)
+        self.new, self.new_whole = scenario.state(after), scenario.complete(after)
         assert self.old != self.new, scenario.name
 
     def _copy(self, name: str) -> Path:
         folder = self._folder / name
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self._before, folder)
+        self.scenario.copy(self._before, folder)
         return folder
 
     def fault(
@@ -416,14 +259,14 @@ class Bench:
                 found = self._part(state)
         except TargenError as error:
             found = f"mixed: {error}"
-        audit = audited(folder)
-        # The next writer of a file removes drafts that no living process can have.
-        for draft in folder.rglob(".*.tmp"):
-            os.utime(draft, (0, 0))
+        storage = self.scenario.storage(folder)
+        audit = audited(folder, storage)
+        _pass_time(folder)
         try:
             self.scenario.act(folder, 1)
-            again = self.scenario.state(folder) == self.new and audited(folder) in ("none", "note")
-            again = again and not _left(folder)
+            again = self.scenario.complete(folder) == self.new_whole
+            again = again and audited(folder, storage) in ("none", "note")
+            again = again and not _left(folder, storage)
         except TargenError:
             again = False
         point = self.points[number]
@@ -443,11 +286,19 @@ class Bench:
         return "mixed"
 
 
-def _left(folder: Path) -> bool:
+def _pass_time(folder: Path) -> None:
+    """Let drafts and leases of the killed process look old."""
+    for draft in folder.rglob(".*.tmp"):
+        os.utime(draft, (0, 0))
+    if (folder / "completions.db").exists():
+        with closing(open_store(folder)) as store, store.engine.begin() as connection:
+            connection.execute(sa.update(HOLDS).values(expires_at=0.0))
+
+
+def _left(folder: Path, storage: Storage) -> bool:
     """Return whether a draft or a journal is left."""
-    return any(targen.files.is_draft(path.name) for path in folder.rglob("*")) or any(
-        path.is_file() for path in (folder / FOLDER).rglob("*")
-    )
+    drafts = any(targen.files.is_draft(path.name) for path in folder.rglob("*"))
+    return drafts or bool(storage.keys(FOLDER))
 
 
 def sound(result: Result) -> bool:
@@ -509,7 +360,7 @@ def flushing(rows: int = 100) -> dict[str, float]:
             off = mock.patch.object(os, "fsync", lambda descriptor: None)
             target = folder / label
             target.mkdir()
-            with closing(_store(target)), off if label == "not_flushed" else ExitStack():
+            with closing(open_store(target)), off if label == "not_flushed" else ExitStack():
                 for times in ("uncached", "cached"):
                     started = time.perf_counter()
                     for step in steps:

@@ -274,6 +274,31 @@ def drafted(
         raise cannot("write", str(path), error, named_by) from error
 
 
+def move(draft: Path, path: Path, named_by: str) -> None:
+    """Give a draft that another program wrote beside its target its name, durably.
+
+    Args:
+        draft: the draft, in the folder of the target.
+        path: the target; a file that exists is an error.
+        named_by: the setting or option that names it, for the error.
+
+    Raises:
+        TableError: it cannot be moved.
+    """
+    path = path.absolute()
+    try:
+        with opened(path.parent, make=False) as folder:
+            written = os.open(draft.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            try:
+                os.fsync(written)
+            finally:
+                os.close(written)
+            _placed(folder, draft.name, path.name)
+            flush_folder(folder)
+    except OSError as error:
+        raise cannot("write", str(path), error, named_by) from error
+
+
 def _placed(folder: int, draft: str, name: str) -> None:
     """Give a draft its name unless that is taken."""
     try:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from targen import files
 from targen.errors import StoreError
 from targen.store.completions import Store
 from targen.store.ledger import insert
@@ -57,6 +58,18 @@ def salvage(source: Path, target: Path) -> Salvaged:
     if not source.is_file():
         raise StoreError(f"There is no file {source}.")
     found = Salvaged()
+    # Under another name, so that a part of the store is never taken for the whole.
+    draft = target.absolute().with_name(files.draft_name(target.name))
+    try:
+        _salvage(source, draft, found)
+        files.move(draft, target, "NEW")
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{draft}{suffix}").unlink(missing_ok=True)
+    return found
+
+
+def _salvage(source: Path, target: Path, found: Salvaged) -> None:
     with _copy(source) as connection, closing(Store(f"sqlite:///{target}")) as store:
         try:
             names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
@@ -73,7 +86,6 @@ def salvage(source: Path, target: Path) -> Salvaged:
         kept = store.known(listed) | _failed(store)
     for name in listed - kept - found.damaged.keys():
         found.damaged[name] = "its row cannot be read"
-    return found
 
 
 def verify(file: Path) -> list[str]:

@@ -42,9 +42,6 @@ if kind == "maintenance":
 if kind == "engine":
     enter(Store(url), "b" * 32, "run-1", 600.0)
     stay()
-if kind == "engine":
-    enter(Store(url), "b" * 32, "run-1", 600.0)
-    stay()
 lock = FileLock(LocalStorage(folder), "rte", "run-1")
 stay()
 """
@@ -141,7 +138,9 @@ async def test_two_imports_at_once_lose_nothing(url: str, tmp_path: Path, settin
     words = [sys.executable, "-m", "targen.cli", "store", "import", str(backup)]
     environment = {**os.environ, "TARGEN_STORE_URL": merged}
     both = [
-        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(  # noqa: ASYNC220 - nothing else runs
+            words, env=environment, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     said = [one.communicate(timeout=300)[0] for one in both]
