@@ -183,9 +183,10 @@ def commands() -> list[Scenario]:
             registry.put(storage, TASK, contents)
 
     def withdraw(folder: Path, version: int) -> None:
-        release(folder, 1)
         storage = LocalStorage(str(folder))
-        if version:
+        if not version:
+            release(folder, 1)
+        else:
             with locked(storage, TASK, "targen release withdraw", lambda: open_store(folder)):
                 registry.withdraw(storage, TASK, RELEASED, "wrong labels")
 
@@ -200,7 +201,6 @@ def commands() -> list[Scenario]:
         "init": _new_file,
     }
     states = {"expectations": _expectations, "release withdraw": _releases}
-    # A withdrawal counts from its note on; the files are deleted then.
     wholes = {"release withdraw": _all_files}
     found = [
         Scenario(name, act, states.get(name, _all_files), wholes.get(name))
@@ -210,7 +210,10 @@ def commands() -> list[Scenario]:
 
 
 def _releases(folder: Path) -> Any:
-    return [(one.version, one.state) for one in registry.listed(LocalStorage(str(folder)), TASK)]
+    # A withdrawal counts from its note on; the files are deleted then.
+    files = _all_files(folder)
+    withdrawn = next((key for key in files if key.endswith(registry.TOMBSTONE)), None)
+    return files if withdrawn is None else files[withdrawn]
 
 
 def _completion(number: int) -> dict[str, Any]:

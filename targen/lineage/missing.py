@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from targen.errors import StoreError
 from targen.lineage.completions import cited_by
 from targen.settings import variable
-from targen.steps import QUALITY_REPORT
+from targen.steps import QUALITY_REPORT, ROW_STEPS
 from targen.store.completions import Store
 from targen.tables.files import Tables
 
@@ -91,7 +91,7 @@ def missing(
         store: the store.
         tables: the tables.
         task: the task.
-        steps: the steps whose tables count, in their order.
+        steps: the steps that count.
         models: the models of the run.
 
     Raises:
@@ -99,9 +99,12 @@ def missing(
         StoreError: the store cannot be read.
     """
     cited: dict[str, str] = {}
-    for step in steps:
+    for step in ROW_STEPS:
+        # Later tables also cite the requests of earlier steps.
         for request_id in cited_by(tables.storage, step, task):
             cited.setdefault(request_id, step)
+    chosen = {*steps}
+    cited = {request_id: step for request_id, step in cited.items() if step in chosen}
     known = store.present(cited)
     counts: dict[str, int] = {}
     for request_id, step in cited.items():

@@ -253,6 +253,8 @@ def withdraw(storage: Storage, task: str, version: str, reason: str) -> None:
     for key in storage.keys(at):
         if key not in (f"{at}/{MANIFEST}", f"{at}/{TOMBSTONE}"):
             storage.delete(key)
+    # The draft of an interrupted withdrawal; the caller has locked the task.
+    storage.sweep([f"{at}/{TOMBSTONE}"])
 
 
 def violations(storage: Storage, at: str, spec: TaskSpec) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ def stay():
     print("in", flush=True)
     time.sleep(600)
 if kind == "maintenance":
-    with exclusive(Store(url), "`targen store prune`"):
+    with exclusive(Store(url), "`targen store prune`", 1.0):
         stay()
 if kind == "engine":
     enter(Store(url), "b" * 32, "run-1", 600.0)
@@ -91,8 +92,9 @@ async def test_an_engine_waits_for_maintenance_of_another_process(
             asked = asyncio.create_task(ask(ours, requests(1)))
             await asyncio.sleep(0.5)
             assert not asked.done() and not endpoint.bodies
+            os.kill(process, signal.SIGKILL)
             with store.write() as connection:
-                # As if the time of a killed command had run out.
+                # As if the time of the killed command had run out.
                 connection.execute(sa.update(HOLDS).values(expires_at=0.0))
             outcomes, _ = await asked
     assert len(outcomes) == 1
