@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import stat
+import statistics
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from bench.scenarios import TASK, Scenario, of_step, open_store, scenarios
 from targen.errors import TargenError
 from targen.lineage.audit import Auditor
 from targen.operators.verify import ROW_CHECKS
+from targen.store import completions
 from targen.store.completions import Store
 from targen.store.schema import HOLDS
 from targen.tables.commits import FOLDER
@@ -369,6 +371,33 @@ def flushing(rows: int = 100) -> dict[str, float]:
     return figures
 
 
+def committing(rows: int = 100, pairs: int = 5) -> dict[str, float]:
+    """Return what flushing each commit costs a run: the median ratio of seconds, paired.
+
+    The simulator answers, so that the wait for the disk is not hidden behind that for a model.
+
+    Args:
+        rows: number of rows.
+        pairs: number of pairs.
+    """
+    from targen.api import generate_sync  # noqa: PLC0415 - slow to import
+
+    seconds: dict[str, list[float]] = {"NORMAL": [], "FULL": []}
+    for _ in range(pairs):
+        for mode, spent in seconds.items():
+            with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+                url = f"sqlite:///{name}/made.db"
+                stack.enter_context(mock.patch.dict(os.environ, {"TARGEN_STORE_URL": url}))
+                stack.enter_context(mock.patch.object(completions, "SYNCHRONOUS", mode))
+                started = time.perf_counter()
+                generate_sync(TASK, rows, model="simulator")
+                spent.append(time.perf_counter() - started)
+    ratios = [full / normal for normal, full in zip(*seconds.values(), strict=True)]
+    found = {f"{mode.lower()}_s": statistics.median(spent) for mode, spent in seconds.items()}
+    found |= {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+    return {name: round(value, 3) for name, value in found.items()}
+
+
 def memory() -> str | None:
     """Return a folder in memory, which makes thousands of small files quick; None without one."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
@@ -379,14 +408,19 @@ def run() -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=memory()) as folder:
         results = all_results(Path(folder))
     bad = sum(not sound(one) for one in results)
-    return {"faults": len(results), "not_as_promised": bad, "flushing": flushing()}
+    return {
+        "faults": len(results),
+        "not_as_promised": bad,
+        "flushing": flushing(),
+        "committing": committing(),
+    }
 
 
 def main() -> int:
     """Print the table of points; return the exit status."""
     with tempfile.TemporaryDirectory(dir=memory()) as folder:
         results = all_results(Path(folder))
-    sys.stdout.write("\n".join([*lines(results), str(flushing()), ""]))
+    sys.stdout.write("\n".join([*lines(results), str(flushing()), str(committing()), ""]))
     return 0 if all(sound(one) for one in results) else 1
 
 

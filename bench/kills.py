@@ -24,7 +24,7 @@ from bench.scenarios import Pairs, Scenario, commands, of_step, pairs
 from targen.tables.storage import S3Storage, Storage
 
 BUCKET: Final = "faults"
-_ON_S3: Final = ("labels", "quality_report")
+_ON_S3: Final = ("contexts", "corrected_set", "quality_report")
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once, before Polars and others start threads, which do not survive a fork.
 _CONTEXT.set_forkserver_preload(["bench.kills", "botocore.session", "targen.operators.verify"])

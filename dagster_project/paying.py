@@ -39,7 +39,7 @@ def _finding(name: str, allowed: float) -> str | None:
     """Return what a run would pay for again, if that is more than allowed."""
     from targen.cli import base  # noqa: PLC0415 - only with a model
     from targen.cli.estimate import estimated  # noqa: PLC0415
-    from targen.lineage.missing import missing  # noqa: PLC0415
+    from targen.operators.missing import missing  # noqa: PLC0415
 
     spec = base.task(name)
     with closing(base.store(make=True)) as store:

@@ -31,7 +31,7 @@ async def check(
         StoreError: it would pay for more, or the store cannot be read.
         TableError: a table cannot be read.
     """
-    from targen.lineage.missing import missing  # noqa: PLC0415 - not when loading
+    from targen.operators.missing import missing  # noqa: PLC0415 - not when loading
 
     models: dict[str, set[str]] = {}
     for step in steps:

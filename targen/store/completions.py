@@ -35,6 +35,9 @@ PATIENCE_S = 60.0
 BUSY_S = 30.0
 """Seconds to wait for a SQLite file that other processes have locked."""
 
+SYNCHRONOUS = "NORMAL"
+"""SQLite's flushing: at checkpoints of the log; FULL would flush at every commit."""
+
 _SILENT_S = 20
 """Idle seconds after which PostgreSQL ends an engine's transaction."""
 
@@ -366,7 +369,7 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
     # each commit would have to wait for the disk, during which a killed process would lose answers.
     cursor.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}")
     _log_ahead(cursor)
-    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
     cursor.close()
 
 

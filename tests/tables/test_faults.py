@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bench import durability
+from bench import durability, kills, scenarios
 from targen import files
 from targen.errors import TableError
 from targen.lineage.stored_files import read_file
@@ -38,16 +38,19 @@ def quick() -> Iterator[Path]:
         yield Path(folder)
 
 
-def step() -> durability.Scenario:
+def step() -> scenarios.Scenario:
     rows = [{"context_id": letter * 16, "text": letter} for letter in "abc"]
     table = frame(rows, schema("contexts", {}))
-    return durability.of_step("contexts", durability.versions(Stored(table)))
+    return scenarios.of_step("contexts", scenarios.versions(Stored(table)))
 
 
-@pytest.mark.parametrize("scenario", [step(), *durability.commands()], ids=lambda one: one.name)
-def test_after_a_fault_files_are_old_or_new(scenario: durability.Scenario, quick: Path) -> None:
+@pytest.mark.parametrize("scenario", [step(), *scenarios.commands()], ids=lambda one: one.name)
+def test_after_a_fault_files_are_old_or_new(scenario: scenarios.Scenario, quick: Path) -> None:
     tried = durability.Bench(scenario, quick)
-    assert {"create", "write", "fsync file", "fsync folder"} <= set(tried.points)
+    assert {"create", "fsync file", "fsync folder"} <= set(tried.points) or {
+        "store: begin",
+        "store: before commit",
+    } <= set(tried.points)
     results = [
         tried.fault(kind, number)
         for offset, kind in enumerate(durability.KINDS)
@@ -55,6 +58,21 @@ def test_after_a_fault_files_are_old_or_new(scenario: durability.Scenario, quick
     ]
     assert [one for one in results if not durability.sound(one)] == []
     assert {one.found for one in results} >= {"old", "new"}
+
+
+def test_really_killed_processes_leave_old_or_new_files(quick: Path) -> None:
+    rows = [{"context_id": letter * 16, "text": letter} for letter in "abc"]
+    stored = scenarios.versions(Stored(frame(rows, schema("contexts", {}))))
+    found: list[durability.Result] = []
+    with kills.server():
+        made = kills.Kills(quick, [("contexts", stored)])
+        chosen = {"contexts": 6, "contexts on S3": 4, "release withdraw": 3, "store import": 5}
+        for scenario in made.scenarios():
+            if every := chosen.get(scenario.name):
+                found += made.results(scenario, lambda number, every=every: number % every == 2)
+    assert {one.scenario for one in found} == {*chosen}
+    assert [one for one in found if not durability.sound(one)] == []
+    assert {one.found for one in found} >= {"old", "new"}
 
 
 KILL = """
