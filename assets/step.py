@@ -265,11 +265,17 @@ def finish(
 
 def _sample(step: str, spec: TaskSpec, table: pl.DataFrame, pages_url: str | None) -> str:
     """Return the first rows as Markdown, each with a link to the page of its audit."""
-    rows = table.head(SAMPLE_ROWS).to_dicts()
+    first = table.head(SAMPLE_ROWS)
+    if not first.height:
+        return "No rows."
+    rows = first.to_dicts()
     links: list[str] = []
     if pages_url and (column := IDS.get(step)):
         links = [f"[audit]({pages_url}/audit/{row[column]})" for row in rows]
-    return markdown.table(rows, shown_columns(step, spec, table), links)
+    # Columns without values would hide the others.
+    empty = {name for name in first.columns if first[name].null_count() == first.height}
+    columns = [name for name in shown_columns(step, spec, table) if name not in empty]
+    return markdown.table(rows, columns, links)
 
 
 def audit_hint(instance_id: str, pages_url: str | None) -> str:

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import polars as pl
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
@@ -98,18 +99,25 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         )
         proposed = rows.filter(~rows["made"])
         extra: dict[str, Any] = {
+            "page": page_link(scope, data, key_of(TARGETS, spec.name, "html")),
             "proposed": proposed.height,
             "rows_to_write": int(proposed.filter(proposed["status"] == "approved")["count"].sum()),
             "rounds_made": len(content.rounds),
             **({"notes": MetadataValue.md("\n\n".join(said))} if said else {}),
-            "targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN)),
+            **_shown(proposed),
             "file": MetadataValue.path(tables.address(TARGETS, spec.name, "yaml")),
-            "page": page_link(scope, data, key_of(TARGETS, spec.name, "html")),
             "seconds": seconds_since(started),
         }
         return finish(TARGETS, spec, stored, data, extra, scope.settings.pages_url)
 
     return [targets]
+
+
+def _shown(proposed: pl.DataFrame) -> dict[str, MetadataValue]:
+    """Return the proposed targets as metadata, none without targets."""
+    if not proposed.height:
+        return {}
+    return {"targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN))}
 
 
 def _by_round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,13 +20,14 @@ from dagster import (
 )
 from dagster._utils.error import serializable_error_info_from_exc_info
 
-from assets.step import readable_errors
+from assets.step import _sample, readable_errors
 from dagster_project import failure
 from dagster_project.definitions import build_defs, make_resources
 from targen import redaction
 from targen.hashing import digest
 from targen.settings import Settings
 from targen.steps import ROW_STEPS
+from targen.tasks.loading import load_task
 from tests.support.models import random_value
 from tests.support.specs import MOOD, RECIPES, write_task
 
@@ -222,3 +223,14 @@ def test_an_unexpected_error_is_stored_without_secrets(monkeypatch: pytest.Monke
 def test_an_unexpected_error_without_secrets_stays_as_it_is() -> None:
     with pytest.raises(KeyError, match="ordinary"), readable_errors():
         raise KeyError("ordinary")
+
+
+def test_a_sample_shows_no_column_without_values(tmp_path: Path) -> None:
+    spec = load_task("mood", write_task(tmp_path / "tasks"), RECIPES)
+    table = pl.DataFrame(
+        {"instance_id": ["a1"], "note": ["Good."], "label": ["glad"], "confidence": [None]}
+    )
+    text = _sample("instances", spec, table, "/targen")
+    assert text.splitlines()[0] == "|  | note | label |"
+    assert "[audit](/targen/audit/a1)" in text
+    assert _sample("instances", spec, table.clear(), "/targen") == "No rows."
