@@ -14,6 +14,7 @@ from dagster import Component, ComponentLoadContext, Definitions, Model, Resolva
 from dagster.components.resolved.model import Resolver
 from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from pydantic import Field
+from ruamel.yaml import YAML, YAMLError
 
 from targen.errors import SpecError, TargenError
 from targen.files import write_file
@@ -21,6 +22,7 @@ from targen.settings import Settings, parsed, variable
 from targen.tasks.yamlfile import nearest
 
 _SECRET: Final = {one.name for one in fields(Settings) if not one.repr}
+_TYPE: Final = "targen_dagster.TargenComponent"
 _OWN: Final = {"tasks_dir", "recipes_dir", "data_dir", "key_prefix"}
 """Settings that have an attribute of their own."""
 
@@ -92,6 +94,7 @@ class TargenComponent(Component, Resolvable, Model):
         )
         from resources.run_config import restricted  # noqa: PLC0415
 
+        _check_prefix(self.key_prefix, Path(context.path))
         prefix = "".join(f"{part}_" for part in self.key_prefix)
         settings = self._settings(Path(context.path), Path(context.project_root))
         resources = make_resources(settings, f"targen_{prefix}")
@@ -145,6 +148,36 @@ def _parsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         text = ("on" if value else "off") if isinstance(value, bool) else value
         found[name] = parsed(name, str(text), where)
     return found
+
+
+def _check_prefix(prefix: list[str], folder: Path) -> None:
+    """Check that no component beside this one has the same prefix; Dagster names no file.
+
+    Raises:
+        SpecError: another component has it.
+    """
+    same = []
+    for path in sorted(folder.parent.glob("*/defs.yaml")):
+        try:
+            documents = list(YAML(typ="safe").load_all(path))
+        except (OSError, ValueError, YAMLError):
+            continue  # Dagster reports the file, or it is a template that only Dagster can read.
+        same += [path for one in documents if _prefix_of(one) == prefix]
+    others = [path for path in same if path.parent != folder]
+    if others or len(same) > 1:
+        raise SpecError(
+            f"{folder}/defs.yaml: key_prefix: a component in {[*others, *same][0]} has the same "
+            f"prefix, {prefix}. Give each component its own."
+        )
+
+
+def _prefix_of(document: Any) -> list[Any] | None:
+    """Return the prefix in a document of a `defs.yaml`; None if it is no TargenComponent."""
+    if not isinstance(document, dict) or document.get("type") != _TYPE:
+        return None
+    attributes = document.get("attributes")
+    found = attributes.get("key_prefix") if isinstance(attributes, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _check(tasks: Path, recipes: Path, folder: Path) -> None:

@@ -57,6 +57,27 @@ def test_what_is_wrong_is_one_error(tmp_path: Path, attributes: dict[str, Any], 
     assert "canary" not in str(error.value) and "targen-tasks" not in str(error.value)
 
 
+def test_two_components_need_different_prefixes(tmp_path: Path) -> None:
+    other = tmp_path / "defs/y/defs.yaml"
+    other.parent.mkdir(parents=True)
+    other.write_text(
+        "type: targen_dagster.TargenComponent\nattributes: {key_prefix: [a, b], tasks: t}\n"
+    )
+    (tmp_path / "defs/z").mkdir()
+    (tmp_path / "defs/z/defs.yaml").write_text("type: another.Component\n{{ a template }}")
+    with pytest.raises(TargenError, match="defs/x/defs.yaml: key_prefix: .*y/defs.yaml has"):
+        built(tmp_path, task=TASK, key_prefix=["a", "b"])
+    assert built(tmp_path, task=TASK, key_prefix=["a"])
+    other.unlink()
+    (tmp_path / "defs/x").mkdir(exist_ok=True)
+    one = "type: targen_dagster.TargenComponent\nattributes: {task: {}}\n"
+    (tmp_path / "defs/x/defs.yaml").write_text(one)
+    assert built(tmp_path, task=TASK)
+    (tmp_path / "defs/x/defs.yaml").write_text(f"{one}---\n{one}")
+    with pytest.raises(TargenError, match="defs/x/defs.yaml has the same prefix, \\[\\]"):
+        built(tmp_path, task=TASK)
+
+
 def test_settings_take_precedence_over_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
