@@ -14,7 +14,8 @@ from dagster import Component, ComponentLoadContext, Definitions, Model, Resolva
 from dagster.components.resolved.model import Resolver
 from dagster.components.scaffold.scaffold import Scaffolder, ScaffoldRequest
 from pydantic import Field
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from targen.errors import SpecError, TargenError
 from targen.files import write_file
