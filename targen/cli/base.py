@@ -29,6 +29,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
+HOST = "127.0.0.1"
 _ORDER = (
     "init", "list", "show", "validate", "preview", "estimate", "costs", "report", "audit", "review",
     "release", "export", "train", "pages", "serve", "schema", "store",
@@ -314,3 +315,33 @@ def _cell(value: Any) -> Text:
     if value is None:
         return Text("-")
     return Text(f"{value:,}" if isinstance(value, int) else str(value))
+
+
+def serve(application: Any, port: int, said: str) -> None:
+    """Serve an ASGI application on loopback until it is interrupted.
+
+    Args:
+        application: the application.
+        port: the port.
+        said: printed once the port is open.
+
+    Raises:
+        TargenError: the port cannot be used.
+    """
+    import socket  # noqa: PLC0415 - only few commands need a server
+
+    import uvicorn  # noqa: PLC0415
+
+    with socket.socket() as listening:
+        # A port that was just given up can be used again at once.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port))
+        except OSError as error:
+            raise TargenError(
+                f"Port {port} cannot be used ({error.strerror}). Choose another one with --port."
+            ) from None
+        server = uvicorn.Server(uvicorn.Config(application, log_level="warning"))
+        listening.listen()
+        typer.echo(said)
+        server.run([listening])

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-HOST: Final = "127.0.0.1"
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9_-]*"
 _PAGES: Final = re.compile(
     rf"(quality_report|targets)/{_NAME}\.html|comparison/comparison(\.{_NAME})?\.html"
@@ -43,11 +42,7 @@ def pages(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 8322,
 ) -> None:
     """Serve reports, targets, Data Docs and audits read-only on loopback, as `make ui` does."""
-    import uvicorn  # noqa: PLC0415 - only this command needs a server
-
-    address = f"http://{HOST}:{port}"
-    typer.echo(f"TARGEN_PAGES_URL={address}")
-    uvicorn.run(application(), host=HOST, port=port, log_level="warning")
+    base.serve(application(), port, f"TARGEN_PAGES_URL=http://{base.HOST}:{port}")
 
 
 def application(hosts: Collection[str] = ()) -> "Starlette":

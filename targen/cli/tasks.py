@@ -1,7 +1,6 @@
 """`targen validate`, `schema` and `serve`: task files, their JSON Schemas, and the simulator."""
 
 import json
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from targen.cli import base
 from targen.cli.base import app, report_errors
-from targen.errors import SpecError, TargenError
+from targen.errors import SpecError
 from targen.wording import plural
 
 
@@ -74,20 +73,7 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on loopback.")] = 8321,
 ) -> None:
     """Serve the simulator as an OpenAI-compatible endpoint on loopback."""
-    import uvicorn  # noqa: PLC0415 - only this command needs a server
-
     from simulator.app import create_app  # noqa: PLC0415 - its lexicons take a while
 
-    with socket.socket() as listening:
-        # A port that was just given up can be used again at once.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise TargenError(
-                f"Port {port} cannot be used ({error.strerror}). Choose another one with --port."
-            ) from None
-        server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning"))
-        listening.listen()
-        typer.echo(f"the simulator is listening on http://127.0.0.1:{port}/v1")
-        server.run([listening])
+    said = f"the simulator is listening on http://{base.HOST}:{port}/v1"
+    base.serve(create_app(), port, said)

@@ -177,17 +177,19 @@ def test_a_large_plan_is_quick() -> None:
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "0"])
-def test_a_port_that_does_not_exist(port: str) -> None:
-    assert "listening" not in told("serve", "--port", port, status=2)
+@pytest.mark.parametrize("command", ["serve", "pages"])
+def test_a_port_that_does_not_exist(command: str, port: str) -> None:
+    assert "http://" not in told(command, "--port", port, status=2)
 
 
-def test_a_port_that_is_taken() -> None:
+@pytest.mark.parametrize("command", ["serve", "pages"])
+def test_a_port_that_is_taken(command: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        text = told("serve", "--port", str(port), status=1)
-    assert f"Port {port} cannot be used" in text and "listening" not in text
+        text = told(command, "--port", str(port), status=1)
+    assert f"Port {port} cannot be used" in text and "http://" not in text
 
 
 def test_names_are_completed(tmp_path: Path) -> None:
