@@ -108,6 +108,10 @@ PLANTED = (
         _figure("shortcut", "length only"), 0.05,
     ),
     Planted(
+        "long texts of a label", "ticket_urgency", Habits(long="low"),
+        _figure("shortcut", "length only"), 0.05,
+    ),
+    Planted(
         "ten templates", "rte", Habits(templates=0.6), _figure("template_share", "hypothesis"), 0.12
     ),
     Planted("one name", "ticket_urgency", Habits(name=NAME), _name, 0.12),
@@ -138,12 +142,12 @@ class Made:
         return self.tables[CORRECTED_SET]
 
 
-async def make(spec: TaskSpec, folder: Path, habits: Habits) -> Made:
-    """Make a set on the simulator."""
+async def make(spec: TaskSpec, folder: Path, habits: Habits, draw: int = 0) -> Made:
+    """Make a set on the simulator; other draws give other answers."""
     made = Made()
     for step, upstream in UPSTREAM.items():
         settings = EngineSettings(
-            simulator=lambda: create_app(habits=habits),
+            simulator=lambda: create_app(habits=habits, draw=draw),
             store_url=f"sqlite:///{folder / 'completions.db'}",
             task=spec.name,
             step=step,
@@ -169,7 +173,7 @@ def _tokens(folder: Path) -> int:
 
 
 async def refine(
-    spec: TaskSpec, folder: Path, habits: Habits, made: Made
+    spec: TaskSpec, folder: Path, habits: Habits, made: Made, draw: int = 0
 ) -> tuple[list[Made], list[Any]]:
     """Refine a set; return the set after each round, and what each round did."""
     after_rounds: list[Made] = []
@@ -192,7 +196,7 @@ async def refine(
         assert content.proposed is not None
         log.append([f"{t.kind} {t.slice}: {t.count}" for t in content.proposed.approved])
         content = table.beginning(content, 0)
-        made = await make(spec.with_rounds(content.rounds), folder, habits)
+        made = await make(spec.with_rounds(content.rounds), folder, habits, draw)
         after_rounds.append(made)
         own = {one.target_id for one in content.rounds[-1].targets}
         log.append(f"{sum(one in own for one in made.rows['target_id'])} entered")
@@ -208,13 +212,13 @@ def wrong(spec: TaskSpec, rows: pl.DataFrame) -> float:
     return 1 - sum(right) / max(1, len(right))
 
 
-async def measure(one: Planted, rows: int) -> dict[str, Any]:
+async def measure(one: Planted, rows: int, draw: int = 0) -> dict[str, Any]:
     """Return what refining and plain growth close of one gap."""
     spec = load_task(one.task, ROOT / "tasks", ROOT / "recipes", rows=rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        base = await make(spec, folder, one.habits)
-        rounds, log = await refine(spec, folder, one.habits, base)
+        base = await make(spec, folder, one.habits, draw)
+        rounds, log = await refine(spec, folder, one.habits, base, draw)
         before = one.size(base.rows, base.report)
 
         def closed(made: Made) -> float:
@@ -228,15 +232,17 @@ async def measure(one: Planted, rows: int) -> dict[str, Any]:
             one.task, ROOT / "tasks", ROOT / "recipes", rows=round(rows * (1 + share))
         )
         (folder / "grown").mkdir()
-        grown = await make(larger, folder / "grown", one.habits)
+        grown = await make(larger, folder / "grown", one.habits, draw)
     after = one.size(refined.rows, refined.report)
     return {
         "gap": one.name,
         "task": one.task,
+        "draw": draw,
         "before": round(before, 3),
         "after": round(after, 3),
         "closed": round(closed(refined), 3),
         "after_rounds": rounds.index(refined) + 1 if refined in rounds else 0,
+        "closed_by_round": [round(closed(made), 3) for made in rounds],
         "grown_closed": round(closed(grown), 3),
         "tokens": round(share, 3),
         "wrong": [round(wrong(spec, m.rows), 3) for m in (base, refined)],
@@ -279,10 +285,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--gap", default="", help="part of a gap's name")
     parser.add_argument("--task", default="")
+    parser.add_argument("--draw", type=int, default=0, help="other answers of the simulator")
     given = parser.parse_args(arguments)
     for one in PLANTED:
         if given.gap in one.name and given.task in one.task:
-            found = asyncio.run(measure(one, given.rows))
+            found = asyncio.run(measure(one, given.rows, given.draw))
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
     return 0

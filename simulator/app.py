@@ -27,13 +27,18 @@ from simulator.responses import CREATED, ApiError, body_of, render
 MODEL: Final = "targen-embedded"
 FINGERPRINT: Final = "fp_simulated_embedded_1"
 DIMENSIONS: Final = 256
+DRAWS: Final = 10**6
+"""Distance of the seeds of independent draws."""
 _WORD: Final = re.compile(r"\w+")
 _TOKEN: Final = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
 _COMMON: Final = frozenset("etaoinshrdlu")
 
 
 def create_app(
-    rates: ErrorRates | None = None, batch_seconds: float = 0.0, habits: Habits = NO_HABITS
+    rates: ErrorRates | None = None,
+    batch_seconds: float = 0.0,
+    habits: Habits = NO_HABITS,
+    draw: int = 0,
 ) -> Starlette:
     """Return the application.
 
@@ -41,11 +46,12 @@ def create_app(
         rates: error rates; None for the defaults.
         batch_seconds: how long a batch stays in progress.
         habits: habits of the writer, for tests.
+        draw: another number gives other answers to the same requests.
     """
     chosen = ErrorRates() if rates is None else rates
 
     def chat(body: Mapping[str, Any]) -> dict[str, Any]:
-        return completion(body, chosen, habits)
+        return completion(body, chosen, habits, draw)
 
     async def chat_route(request: Request) -> Response:
         return render(chat(await body_of(request)))
@@ -76,7 +82,7 @@ def create_app(
 
 
 def completion(
-    body: Mapping[str, Any], rates: ErrorRates, habits: Habits = NO_HABITS
+    body: Mapping[str, Any], rates: ErrorRates, habits: Habits = NO_HABITS, draw: int = 0
 ) -> dict[str, Any]:
     """Answer one chat completion request.
 
@@ -98,7 +104,8 @@ def completion(
     count = body.get("n") or 1
     if not isinstance(count, int) or not 1 <= count <= 128:
         raise ApiError("'n' must be between 1 and 128.", param="n")
-    prompts = [read(messages, body.get("response_format"), seed + n) for n in range(count)]
+    first = seed + draw * DRAWS
+    prompts = [read(messages, body.get("response_format"), first + n) for n in range(count)]
     choices = []
     written = 0
     for index, prompt in enumerate(prompts):

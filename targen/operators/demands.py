@@ -14,6 +14,12 @@ NEARER: Final = 0.5
 some of the gap, and a second try usually brings no better one."""
 _SLACK: Final = 0.15
 """Share by which a length may miss its range; models count words only roughly."""
+ROOM: Final = 0.9
+"""Part of a field's greatest length that a range of lengths may reach: a longer text is invalid."""
+WIDTH: Final = 1.25
+"""Greatest length of a range by its smallest, at least."""
+STEP: Final = 1.3
+"""The same for the range that a row gets to keep the length of the row that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class Demand:
         target: the target.
         own: whether the row was written for this target. Of the others, only what is to be avoided
             counts, so that a row that closes one gap does not open another.
-        sized: whether the row is asked to have the target's length.
+        sized: whether the row is asked to have the target's length all the same.
         length: length in words that the row to replace has in the target's field; 0 if unknown.
     """
 
@@ -78,6 +84,32 @@ class Demand:
         return missed == 0 or (self.length > 0 and missed <= NEARER * before)
 
 
+def word_range(least: int, most: int, limit: int | None) -> tuple[int, int]:
+    """Return the range of lengths that a prompt names.
+
+    Args:
+        least, most: the wanted range, which is widened to `WIDTH`.
+        limit: the field's greatest length, if any.
+    """
+    middle = (least + most) / 2
+    least, most = min(least, int(middle / WIDTH**0.5)), max(most, math.ceil(middle * WIDTH**0.5))
+    if limit is not None and most > ROOM * limit:
+        most = max(1, int(ROOM * limit))
+        least = min(least, int(most / WIDTH))
+    return least, most
+
+
+def range_around(length: int, limit: int | None) -> tuple[int, int]:
+    """Return a range that has a length in it, the same one for lengths that are alike.
+
+    Rows that replace rows of about one length are then asked for together.
+    """
+    least = 1
+    while (above := max(least + 1, round(least * STEP))) <= length:
+        least = above
+    return word_range(least, above - 1, limit)
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text in lower case, with inner apostrophes."""
     return _WORD.findall(text.lower())
@@ -128,7 +160,7 @@ def demands(
         before: the targets of its round and of earlier rounds.
         label: the row's label. What another target wants to avoid counts if it is for this label
             or for all.
-        sized: another target whose length the row should have.
+        sized: another target with the length that the row should have.
         length: see `Demand`.
     """
     others = [
@@ -136,7 +168,8 @@ def demands(
     ]
     return [
         Demand(target, True, length=length),
-        *(Demand(one, False, one is sized) for one in others),
+        *(Demand(one, False) for one in others),
+        *([] if sized is None else [Demand(sized, False, sized=True)]),
     ]
 
 

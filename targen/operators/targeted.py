@@ -13,14 +13,14 @@ from typing import Any, Final
 
 from targen.lineage import ids
 from targen.operators.base import StepResult
-from targen.operators.demands import demands, must, words_of
+from targen.operators.demands import demands, must, range_around, words_of
 from targen.operators.entries import SlotState
 from targen.operators.renaming import renamed
 from targen.operators.requests import rejection, text_key
 from targen.operators.slots import SlotFiller
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
-from targen.tasks.targets import FIRST_SLOT, Round, Target
+from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target
 from targen.tasks.validators import first_problem
 
 RETRIES: Final = 1
@@ -98,7 +98,7 @@ class TargetedSlots:
                 if target.edit is not None:
                     states.append(self._edited(target, of_row, replaced[index]))
                     continue
-                sized = self._sized(one, target, of_row, index)
+                sized = self._sized(target, before, of_row)
                 states.append(self._slot(target, of_row, of_source, before, sized))
         return states, lost
 
@@ -136,16 +136,22 @@ class TargetedSlots:
             state.sources = replace(state.sources, seed_id=None, seed=None)
         return state
 
-    def _sized(self, one: Round, target: Target, of_row: SlotState, index: int) -> Target | None:
-        """Return a target of the same round for lengths of the label, unless this one names one.
+    def _sized(self, target: Target, before: list[Target], of_row: SlotState) -> Target | None:
+        """Return a target for the length of the replaced row, if rounds work on lengths.
 
-        Otherwise its rows would have the length that gives the label away.
+        Otherwise the rows of other targets would have the length that gives the label away.
         """
-        label = of_row.slot.label if target.label is None else target.label
-        if target.least_words or target.most_words:
+        names = [one.field for one in before if one.kind == "length_label" and one.field]
+        if not names or not of_row.rows or target.least_words or target.most_words:
             return None
-        found = [t for t in one.approved if (t.kind, t.label) == ("length_label", label)]
-        return found[index % len(found)] if found else None
+        name = names[-1]
+        text = of_row.rows[0][name]
+        length = len(words_of(text)) if isinstance(text, str) else 0
+        if not length:
+            return None
+        least, most = range_around(length, self._spec.fields[name].max_words)
+        asked = {"field": name, "least_words": least, "most_words": most}
+        return target.model_copy(update={**asked, "avoid": Avoid(), "demand": None})
 
     def _slot(
         self,

@@ -1,4 +1,4 @@
-"""Gaps in which a part of the text tells the label: words, one field, or the length."""
+"""Gaps in which a part of the text tells the label: words or one field."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,9 +10,10 @@ from targen.quality import learner
 from targen.quality.intervals import wilson
 from targen.quality.judgment import CUE, GAIN
 from targen.quality.rules import percent
-from targen.quality.shortcuts import LENGTH, word_cues
-from targen.quality.text import tokens, words
+from targen.quality.shortcuts import word_cues
+from targen.quality.text import words
 from targen.targeting.gaps import Gap, View, harm
+from targen.targeting.lengths import length_field
 from targen.tasks.targets import Avoid
 
 ONE_TEXT_CUE: Final = 0.4
@@ -21,15 +22,6 @@ STEM: Final = 5
 """Letters of a word that are compared with the words that define its label."""
 WORDS: Final = 8
 """Words that a target names at most."""
-BINS: Final = 4
-"""Ranges of lengths with equally many rows."""
-ROOM: Final = 0.9
-"""Part of a field's greatest length that a range of lengths may reach: models count words roughly,
-and a longer text is invalid."""
-WIDTH: Final = 1.25
-"""Greatest length of a range by its smallest, at least."""
-INNER: Final = (0.1, 0.9)
-"""Quantiles of the lengths of a range, which the prompt names."""
 
 
 def _cues(view: View) -> list[dict[str, Any]]:
@@ -127,102 +119,13 @@ def label_words(view: View) -> list[Gap]:
     return found
 
 
-def length_label(view: View) -> list[Gap]:
-    """Return the ranges of length in which a label has too few rows, if lengths tell the label."""
-    figure = view.above("shortcut", LENGTH, GAIN[0])
-    name = _length_field(view)
-    if figure is None or name is None:
-        return []
-    lengths = tokens(view.rows, [name]).lengths
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1]))
-    bins = np.searchsorted(edges, lengths, side="right")
-    pooled = np.bincount(bins, minlength=edges.size + 1) / bins.size
-    found: list[Gap] = []
-    for label in view.names:
-        own = np.flatnonzero(view.labels == label)
-        counts = np.bincount(bins[own], minlength=pooled.size)
-        lacking = pooled * own.size - counts
-        donors = _from_excess(own, bins, -lacking)
-        for index in np.argsort(-lacking, kind="stable"):
-            need = round(float(lacking[index]))
-            if need < max(2, 0.1 * pooled[index] * own.size):
-                continue
-            least, most = _range(view, name, lengths[bins == index])
-            rows, donors = donors[:need], donors[need:]
-            found.append(
-                Gap(
-                    "length_label",
-                    f"The length of {name} tells the label: {counts[index]} rows of {label} have "
-                    f"{least} to {most} words, an even share is "
-                    f"{pooled[index] * own.size:.0f}.",
-                    "shortcut",
-                    LENGTH,
-                    figure["value"],
-                    GAIN[0],
-                    need,
-                    rows,
-                    harm(figure["value"], GAIN[0], 1 - 1 / len(view.names)),
-                    figure["low"],
-                    figure["high"],
-                    {
-                        "label": label,
-                        "field": name,
-                        "least_words": least,
-                        "most_words": most,
-                        "rewrite_seed": view.rewrites(name),
-                    },
-                )
-            )
-    return found
-
-
-def _length_field(view: View) -> str | None:
-    """Return the field whose length tells the label; None if none does."""
-    figure = view.above("shortcut", LENGTH, GAIN[0])
-    if figure is None or (figure["low"] or 0) <= 0 or not view.names:
-        return None
-    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
-    shares = {name: _explained(one, view.labels) for name, one in sizes.items()}
-    return max(shares, key=lambda one: (shares[one], one), default=None)
-
-
-def _range(view: View, name: str, lengths: Any) -> tuple[int, int]:
-    """Return the range of lengths that a prompt names for the rows of a bin."""
-    least, most = map(int, np.quantile(lengths, INNER, method="nearest"))
-    limit = view.spec.fields[name].max_words
-    if limit is not None:
-        most = max(1, min(most, int(ROOM * limit)))
-    return min(least, int(most / WIDTH)), most
-
-
-def _explained(lengths: Any, labels: Any) -> float:
-    """Return the share of the variance of the logarithm of the length that the labels explain."""
-    values = np.log1p(lengths.astype(np.float64))
-    total = float(values.var())
-    if not total:
-        return 0.0
-    names = sorted({label for label in labels if label is not None})
-    means = [(values[labels == name].mean(), (labels == name).sum()) for name in names]
-    between = sum(count * (mean - values.mean()) ** 2 for mean, count in means) / values.size
-    return float(between / total)
-
-
-def _from_excess(own: Any, bins: Any, excess: Any) -> list[int]:
-    """Return the rows of a label that are too many in their ranges, the fullest range first."""
-    rows: list[int] = []
-    for index in np.argsort(-excess, kind="stable"):
-        some = own[bins[own] == index][::-1]
-        rows += some[: max(0, round(float(excess[index])))].tolist()
-    return rows
-
-
 def shortcut(view: View) -> list[Gap]:
     """Return, for each label, the rows of which one field alone tells the label.
 
     Only for fields that are written for a given text: in other tasks, one text may carry the label.
     """
     pair = not set(view.fields).isdisjoint(view.spec.seed_fields)
-    known = {cue["field"] for cue in _cues(view)} | {_length_field(view)}
+    known = {cue["field"] for cue in _cues(view)} | {length_field(view)}
     found = []
     for name in view.fields if pair and view.names else ():
         figure = view.above("shortcut", f"{name} only", GAIN[0])

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from targen.targeting import associations, cells, ease, errors, regions, repetition
+from targen.targeting import associations, cells, ease, errors, lengths, regions, repetition
 from targen.targeting.gaps import Gap, View, propose
 from targen.tasks.targets import Target
 
@@ -13,7 +13,7 @@ DETECTORS: Final[tuple[Callable[[View], list[Gap]], ...]] = (
     cells.thin_attributes,
     associations.label_words,
     associations.shortcut,
-    associations.length_label,
+    lengths.length_label,
     repetition.templates,
     repetition.near_duplicates,
     repetition.names,

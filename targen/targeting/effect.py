@@ -83,6 +83,17 @@ def _moved(row: Mapping[str, Any]) -> bool:
     return moved(row["value"], row["after"], row["bound"], width)
 
 
+def _untried(content: TargetsFile) -> bool:
+    """Return whether a gap is proposed that no round has worked on."""
+    assert content.proposed is not None
+    tried = {_gap(one) for part in content.rounds for one in part.approved}
+    return any(_gap(one) not in tried for one in content.proposed.approved)
+
+
+def _gap(one: Target) -> tuple[str, str, str]:
+    return one.kind, one.metric, one.slice
+
+
 def stop_reason(
     content: TargetsFile, table: pl.DataFrame, gates: Iterable[Mapping[str, Any]], rounds: int
 ) -> str | None:
@@ -103,7 +114,7 @@ def stop_reason(
     judged = [gate["passed"] is True for gate in gates]
     if made and judged and all(judged) and content.rounds[0].failed_gates:
         return "all gates pass"
-    if made and not brought_something(table, made):
+    if made and not brought_something(table, made) and not _untried(content):
         return f"round {made} moved no figure by more than its standard error"
     if made >= rounds:
         return f"{made} of {rounds} rounds are made"

@@ -1,0 +1,167 @@
+"""The gap in which the length of a text tells the label."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from targen.operators.demands import ROOM, word_range
+from targen.quality.intervals import Floats
+from targen.quality.judgment import GAIN
+from targen.quality.shortcuts import BINS, LENGTH
+from targen.quality.text import Ints, tokens
+from targen.targeting.gaps import FEWEST, ROUND_SHARE, Gap, View, harm
+
+INNER: Final = (0.1, 0.9)
+"""Quantiles of the lengths of a range, which the prompt names."""
+CHANCE: Final = 0.05
+"""Level of the test whether the lengths of a label still differ after a round."""
+KIND: Final = "length_label"
+
+
+def length_label(view: View) -> list[Gap]:
+    """Return the ranges of length in which a label has too few rows, if lengths tell the label.
+
+    The ranges are those of the report's classifier. A label should have the share of rows in a
+    range that the labels have on average. No label gets more rows in a range that the field's
+    greatest length leaves out of reach: there, the labels with more rows come down to the one with
+    the fewest.
+    """
+    name = length_field(view)
+    if name is None:
+        return []
+    figure = view.figure("shortcut", LENGTH)
+    assert figure is not None
+    lengths = tokens(view.rows, [name]).lengths
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1]))
+    bins = np.searchsorted(edges, lengths, side="right")
+    limit = view.spec.fields[name].max_words
+    inner = [_inner(lengths[bins == index]) for index in range(edges.size + 1)]
+    reached = np.array([limit is None or least <= ROOM * limit for least, _ in inner])
+    own = [np.flatnonzero(view.labels == label) for label in view.names]
+    counts = np.array([np.bincount(bins[rows], minlength=edges.size + 1) for rows in own])
+    sizes = counts.sum(axis=1, keepdims=True)
+    wanted = _goal(counts / np.maximum(1, sizes), reached) * sizes
+    lacking = wanted - counts
+    # Fewer rows than the standard error of their number are chance.
+    needs = np.where(lacking >= np.maximum(FEWEST, np.sqrt(wanted)), lacking, 0.0)
+    needs *= min(1.0, view.rows.height * ROUND_SHARE / max(1.0, float(needs.sum())))
+    found = []
+    for place, label in enumerate(view.names):
+        donors = _from_excess(own[place], bins, lengths, -lacking[place])
+        for index in np.flatnonzero(np.round(needs[place])):
+            least, most = word_range(*inner[index], limit)
+            found.append(
+                Gap(
+                    KIND,
+                    f"The length of {name} tells the label: {counts[place, index]} rows of {label} "
+                    f"have about {least} to {most} words, an even share is "
+                    f"{wanted[place, index]:.0f}.",
+                    "shortcut",
+                    LENGTH,
+                    figure["value"],
+                    GAIN[0],
+                    round(float(needs[place, index])),
+                    donors,
+                    harm(figure["value"], GAIN[0], 1 - 1 / len(view.names)),
+                    figure["low"],
+                    figure["high"],
+                    {
+                        "label": label,
+                        "field": name,
+                        "least_words": least,
+                        "most_words": most,
+                        "rewrite_seed": view.rewrites(name),
+                    },
+                )
+            )
+    return found
+
+
+def length_field(view: View) -> str | None:
+    """Return the field whose length tells the label; None if none does.
+
+    The report's interval decides whether there is such a gap. Where an earlier round began to close
+    it, the lengths of the labels are compared themselves: the interval of a small set still
+    contains zero when half of the gap is left.
+    """
+    figure = view.above("shortcut", LENGTH, GAIN[0])
+    if figure is None or not view.names:
+        return None
+    begun = {
+        one.field for part in view.spec.rounds for one in part.approved if one.kind == KIND
+    } & set(view.fields)
+    for name in sorted(filter(None, begun)):
+        if _differ(tokens(view.rows, [name]).lengths, view):
+            return name
+    if begun or (figure["low"] or 0) <= 0:
+        return None
+    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
+    shares = {name: _explained(one, view.labels) for name, one in sizes.items()}
+    return max(shares, key=lambda one: (shares[one], one), default=None)
+
+
+def _differ(lengths: Ints, view: View) -> bool:
+    """Return whether the lengths of a label differ from those of the others.
+
+    Kolmogorov-Smirnov test per label, with Bonferroni's correction.
+    """
+    from scipy.stats import ks_2samp  # noqa: PLC0415  (slow to import)
+
+    for label in view.names:
+        own = view.labels == label
+        if own.any() and not own.all():
+            found = ks_2samp(lengths[own], lengths[~own], method="asymp")
+            if found.pvalue * len(view.names) < CHANCE:
+                return True
+    return False
+
+
+def _inner(lengths: Ints) -> tuple[int, int]:
+    """Return the range that most of some lengths are in."""
+    if not lengths.size:
+        return 0, 0
+    least, most = map(int, np.quantile(lengths, INNER, method="nearest"))
+    return least, most
+
+
+def _goal(shares: Floats, reached: Any) -> Floats:
+    """Return the share of rows that every label should have in each range.
+
+    Args:
+        shares: label x range -> share of the label's rows.
+        reached: whether a range is within reach.
+    """
+    goal = np.where(reached, shares.mean(axis=0), shares.min(axis=0))
+    rest = goal[reached].sum()
+    if not rest:
+        return goal
+    goal[reached] *= (1 - goal[~reached].sum()) / rest
+    return goal
+
+
+def _explained(lengths: Ints, labels: Any) -> float:
+    """Return the share of the variance of the logarithm of the length that the labels explain."""
+    values = np.log1p(lengths.astype(np.float64))
+    total = float(values.var())
+    if not total:
+        return 0.0
+    names = sorted({label for label in labels if label is not None})
+    means = [(values[labels == name].mean(), (labels == name).sum()) for name in names]
+    between = sum(count * (mean - values.mean()) ** 2 for mean, count in means) / values.size
+    return float(between / total)
+
+
+def _from_excess(own: Ints, bins: Ints, lengths: Ints, excess: Floats) -> list[int]:
+    """Return the rows of a label that are too many in their ranges.
+
+    The ranges that are too full by the largest part come first, and in each range the rows that
+    are farthest from the middle of all lengths.
+    """
+    middle = float(np.median(lengths))
+    rows: list[int] = []
+    held = np.bincount(bins[own], minlength=excess.size)
+    for index in np.argsort(-excess / np.maximum(1, held), kind="stable"):
+        some = own[bins[own] == index]
+        some = some[np.argsort(-np.abs(lengths[some] - middle), kind="stable")]
+        rows += some[: max(0, round(float(excess[index])))].tolist()
+    return rows
