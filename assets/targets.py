@@ -47,7 +47,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         from targen.targeting.detectors import targets as found_in  # noqa: PLC0415
         from targen.targeting.gaps import View  # noqa: PLC0415
         from targen.tasks import references  # noqa: PLC0415
-        from targen.tasks.targets import SUFFIX, text_of  # noqa: PLC0415
+        from targen.tasks.targets import SUFFIX, reason_not_refinable, text_of  # noqa: PLC0415
 
         started = time.monotonic()
         used = scope.resources(context)
@@ -66,10 +66,11 @@ def build(scope: Scope) -> list[AssetsDefinition]:
             view = View(spec, inputs, report, references.unlabeled(spec))
             content = files.load(tables.storage, spec)
             version = quality_report.data_version
-            content = table.proposing(content, version, found_in(view))
+            reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
+            content = table.proposing(content, version, [] if reason else found_in(view))
             made = [one for part in content.rounds for one in part.targets]
             after = {one.target_id: effect.current(view, one) for one in made}
-            said = notes(view)
+            said = [f"{reason[:1].upper()}{reason[1:]}."] if reason else notes(view)
         rows = table.frame(content, after)
         page = template("targets.html.jinja").render(
             task=spec.name,

@@ -77,9 +77,12 @@ def refine_task(
     from targen.tables import targets as files  # noqa: PLC0415 - not when loading
     from targen.tables.changes import locked  # noqa: PLC0415
     from targen.targeting import effect, table  # noqa: PLC0415
+    from targen.tasks.targets import reason_not_refinable  # noqa: PLC0415
 
     spec, tables = used.tasks.load(task), used.data.tables()
-    _check_operator(task, spec.recipe.choice(INSTANCES).operator)
+    reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
+    if reason is not None:
+        raise SpecError(f"{task}: {reason}")
     # Before the first run, so that a mistake in the file costs nothing.
     files.load(tables.storage, spec)
     runs = [_made(run_job, {})]
@@ -118,21 +121,6 @@ def _made(run_job: RunJob, resources: Mapping[str, Any]) -> TaskRun:
 def _calls(runs: list[TaskRun]) -> int:
     steps = [step for run in runs for step in run.metadata.values()]
     return sum(int(str(step.get("calls", 0))) for step in steps)
-
-
-def _check_operator(task: str, name: str) -> None:
-    """Check that an operator of instances can write rows for targets.
-
-    Raises:
-        SpecError: it cannot.
-    """
-    from targen.operators.targeted import OPERATORS  # noqa: PLC0415 - not when loading
-
-    if name not in OPERATORS:
-        raise SpecError(
-            f"{task}: the operator {name} of instances cannot write rows for targets; use one of "
-            f"{', '.join(OPERATORS)}"
-        )
 
 
 def _limit(used: Any, budget_usd: float) -> float:

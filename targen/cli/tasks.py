@@ -44,6 +44,8 @@ def validate(
         )
         for text in found.warnings.get(name, ()):
             typer.echo(f"warning: {name}: {text}")
+        for text in found.notes.get(name, ()):
+            typer.echo(f"note: {name}: {text}")
     for name in found.recipes:
         typer.echo(f"{name}: a recipe")
     count, recipes = len(found.tasks), len(found.recipes)

@@ -8,10 +8,13 @@ from typing import Any
 from targen.cli import base
 from targen.errors import SpecError
 from targen.quality.expectations import problems
+from targen.steps import INSTANCES
+from targen.tables import targets
 from targen.tasks.checks import seed_warnings
 from targen.tasks.loading import load_recipes, load_task_names
 from targen.tasks.recipe import Recipe
 from targen.tasks.spec import TaskSpec
+from targen.tasks.targets import reason_not_refinable
 from targen.tasks.yamlfile import YamlFile
 
 
@@ -23,12 +26,14 @@ class Checked:
         tasks, recipes: the valid ones, by name.
         problems: one line each: file, line, key and what is wrong.
         warnings: task -> sentences.
+        notes: the same, on what a task cannot do; only for tasks that are named.
     """
 
     tasks: dict[str, TaskSpec] = field(default_factory=dict)
     recipes: dict[str, Recipe] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     warnings: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-like data."""
@@ -38,6 +43,7 @@ class Checked:
             "recipes": list(self.recipes),
             "problems": self.problems,
             "warnings": self.warnings,
+            "notes": self.notes,
         }
 
 
@@ -56,6 +62,7 @@ def check(items: Sequence[str]) -> Checked:
                 _file(path, found)
             else:
                 _task(found, base.task(item))
+                _targets(found, found.tasks[item])
         except SpecError as error:
             # A folder's and a file's problems may be the same.
             found.problems += [o for o in str(error).split("\n") if o not in found.problems]
@@ -91,6 +98,7 @@ def _file(path: Path, found: Checked) -> None:
     if not isinstance(name, str):
         raise SpecError(f"{file.where(('name',))}: a task needs a `name` that is text")
     _task(found, base.task(name, folder=path.parent))
+    _targets(found, found.tasks[name])
 
 
 def _is_recipe(path: Path) -> bool:
@@ -118,3 +126,15 @@ def _task(found: Checked, spec: TaskSpec) -> None:
         )
     if warnings:
         found.warnings[spec.name] = warnings
+
+
+def _targets(found: Checked, spec: TaskSpec) -> None:
+    """Check the file of targets of a task, and whether targets can be made for it.
+
+    Raises:
+        SpecError: the file is wrong.
+    """
+    targets.load(base.tables().storage, spec)
+    reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
+    if reason is not None:
+        found.notes[spec.name] = [f"{reason}."]

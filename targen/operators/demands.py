@@ -88,7 +88,8 @@ def word_range(least: int, most: int, limit: int | None) -> tuple[int, int]:
     """Return the range of lengths that a prompt names.
 
     Args:
-        least, most: the wanted range, which is widened to `WIDTH`.
+        least: of the wanted range, which is widened to `WIDTH`.
+        most: of the wanted range.
         limit: the field's greatest length, if any.
     """
     middle = (least + most) / 2

@@ -237,7 +237,3 @@ class TargetedSlots:
             return
         self._know(state)
         result.rows += state.rows
-
-
-OPERATORS: Final = ("compose", "label_constrained", "select_by_logprob")
-"""The operators that fill slots."""

@@ -4,9 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from targen.errors import SpecError
+from targen.steps import INSTANCES
 from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
-from targen.tasks.targets import Round, Target, TargetsFile, key_of, text_of
+from targen.tasks.targets import (
+    Round,
+    Target,
+    TargetsFile,
+    key_of,
+    reason_not_refinable,
+    text_of,
+)
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate
 
 
@@ -62,6 +70,9 @@ def _problems(found: TargetsFile, spec: TaskSpec) -> Iterator[tuple[Loc, str]]:
     """Yield location and sentence of everything in the file that does not fit the task."""
     if found.task != spec.name:
         yield ("task",), f"the file is of the task '{found.task}', not of '{spec.name}'"
+    reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
+    if reason is not None and any(one.approved for one in found.rounds):
+        yield ("rounds",), f"{reason}. Otherwise, set `rounds: []`"
     rounds: list[tuple[Loc, Round]] = [(("rounds", i), one) for i, one in enumerate(found.rounds)]
     if found.proposed is not None:
         rounds.append((("proposed",), found.proposed))

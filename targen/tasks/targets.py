@@ -29,6 +29,8 @@ Kind = Literal[
 APPROVED: Final = "approved"
 STRUCK: Final = "struck"
 SUFFIX: Final = "yaml"
+OPERATORS: Final = ("label_constrained", "compose", "select_by_logprob")
+"""The operators of `instances` that write rows for targets."""
 FIRST_SLOT: Final = 10**9
 """Number of the first slot of targets. The slots of the plan are numbered from 0."""
 GAP: Final = "…"
@@ -134,6 +136,26 @@ class TargetsFile(_Part):
     task: str
     proposed: Round | None = None
     rounds: list[Round] = Field(default_factory=list)
+
+
+def reason_not_refinable(operator: str) -> str | None:
+    """Return why no rows can be written for the targets of a task, and what to do instead.
+
+    Args:
+        operator: its operator of `instances`.
+    """
+    if operator in OPERATORS:
+        return None
+    why = "a target replaces one row"
+    if operator == "contrast":
+        why += ", and a row of a contrast set cannot be replaced without the others of its set"
+    else:
+        why += f", and {operator} does not write rows one by one"
+    return (
+        f"targets cannot be made with the operator {operator} of `instances`: {why}. Make a larger "
+        f"set with `rows`, or use a recipe with {', '.join(OPERATORS[:-1])} or {OPERATORS[-1]}, "
+        "such as targen"
+    )
 
 
 def with_id(task: str, number: int, content: dict[str, Any]) -> Target:

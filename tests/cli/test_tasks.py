@@ -197,3 +197,20 @@ def test_names_are_completed(tmp_path: Path) -> None:
 
     write_task(tmp_path / "tasks")
     assert task_names("mo") == ["mood"] and task_names("x") == []
+
+
+def test_a_task_that_takes_no_targets_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(TASKS))
+    said = told("validate", "rte-contrast")
+    assert "note: rte-contrast: targets cannot be made with the operator contrast" in said
+    assert "note:" not in told("validate", "rte")
+
+
+def test_a_mistake_in_the_file_of_targets_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(TASKS))
+    file = tmp_path / "data" / "targets" / "rte.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("task: rte\nrond: []\n")
+    assert "rte.yaml:2: rond: unknown key" in told("validate", "rte", status=1)

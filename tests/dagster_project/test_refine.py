@@ -99,6 +99,18 @@ def test_a_wrong_number(
     assert said in capsys.readouterr().err
 
 
-def test_a_recipe_that_cannot_write_for_targets(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--refine", "rte-data-creator"]) == 1
-    assert "cannot write rows for targets" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ("rte-data-creator", "and example_growth does not write rows one by one. Make a larger set"),
+        ("rte-contrast", "and a row of a contrast set cannot be replaced without the others"),
+    ],
+)
+def test_a_recipe_that_cannot_write_for_targets(
+    task: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(["--refine", task]) == 1
+    said = capsys.readouterr().err
+    assert f"{task}: targets cannot be made with the operator " in said
+    assert why in said
+    assert "such as targen" in said

@@ -120,3 +120,12 @@ def test_a_target_that_code_makes_takes_no_demands_of_a_model():
         targets.parse(
             text_of(a_file(fine)).replace("task: rte", "task: axg"), "x", real_task("axg", 8)
         )
+
+
+def test_rounds_of_a_task_that_takes_no_targets(storage):
+    spec = real_task("rte-contrast", 8)
+    content = a_file(rounds=[Round(report="q", targets=[a_target()])])
+    content = content.model_copy(update={"task": spec.name, "proposed": None})
+    targets.save(storage, content)
+    with pytest.raises(SpecError, match=r"yaml:\d+: rounds: .*contrast set.* set `rounds: \[\]`"):
+        targets.load(storage, spec)
