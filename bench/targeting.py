@@ -173,9 +173,17 @@ def _tokens(folder: Path) -> int:
 
 
 async def refine(
-    spec: TaskSpec, folder: Path, habits: Habits, made: Made, draw: int = 0
+    spec: TaskSpec,
+    folder: Path,
+    habits: Habits,
+    made: Made,
+    draw: int = 0,
+    enough: Callable[[Made], bool] = lambda _: False,
 ) -> tuple[list[Made], list[Any]]:
-    """Refine a set; return the set after each round, and what each round did."""
+    """Refine a set; return the set after each round, and what each round did.
+
+    It stops early once `enough` is true.
+    """
     after_rounds: list[Made] = []
     content, log = TargetsFile(task=spec.name), []
     while True:
@@ -200,6 +208,8 @@ async def refine(
         after_rounds.append(made)
         own = {one.target_id for one in content.rounds[-1].targets}
         log.append(f"{sum(one in own for one in made.rows['target_id'])} entered")
+        if enough(made):
+            return after_rounds, log
 
 
 def wrong(spec: TaskSpec, rows: pl.DataFrame) -> float:
@@ -212,18 +222,21 @@ def wrong(spec: TaskSpec, rows: pl.DataFrame) -> float:
     return 1 - sum(right) / max(1, len(right))
 
 
-async def measure(one: Planted, rows: int, draw: int = 0) -> dict[str, Any]:
+async def measure(one: Planted, rows: int, draw: int = 0, *, whole: bool = False) -> dict[str, Any]:
     """Return what refining and plain growth close of one gap."""
     spec = load_task(one.task, ROOT / "tasks", ROOT / "recipes", rows=rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = await make(spec, folder, one.habits, draw)
-        rounds, log = await refine(spec, folder, one.habits, base, draw)
         before = one.size(base.rows, base.report)
 
         def closed(made: Made) -> float:
             return (before - one.size(made.rows, made.report)) / (before - one.bound)
 
+        def enough_of(made: Made) -> bool:
+            return not whole and closed(made) >= CLOSED
+
+        rounds, log = await refine(spec, folder, one.habits, base, draw, enough_of)
         # Later rounds work on other gaps, which the simulator has by nature.
         enough = next((made for made in rounds if closed(made) >= CLOSED), None)
         refined = enough or (rounds[-1] if rounds else base)
@@ -285,11 +298,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--gap", default="", help="part of a gap's name")
     parser.add_argument("--task", default="")
+    parser.add_argument("--whole", action="store_true", help="go on after the gap is closed")
     parser.add_argument("--draw", type=int, default=0, help="other answers of the simulator")
     given = parser.parse_args(arguments)
     for one in PLANTED:
         if given.gap in one.name and given.task in one.task:
-            found = asyncio.run(measure(one, given.rows, given.draw))
+            found = asyncio.run(measure(one, given.rows, given.draw, whole=given.whole))
             sys.stdout.write(json.dumps(found) + "\n")
             sys.stdout.flush()
     return 0

@@ -89,6 +89,7 @@ class TargetedSlots:
         states, lost = [], 0
         for target in one.approved:
             replaced, sources = target.replaced, target.source_ids
+            lengths = self._lengths(target, before)
             for index in range(target.count):
                 of_source = self._states.get(sources[index])
                 of_row = self._states.get(replaced[index]) if replaced else of_source
@@ -98,7 +99,7 @@ class TargetedSlots:
                 if target.edit is not None:
                     states.append(self._edited(target, of_row, replaced[index]))
                     continue
-                sized = self._sized(target, before, of_row)
+                sized = self._sized(target, before, lengths[index] if lengths else 0)
                 states.append(self._slot(target, of_row, of_source, before, sized))
         return states, lost
 
@@ -136,18 +137,32 @@ class TargetedSlots:
             state.sources = replace(state.sources, seed_id=None, seed=None)
         return state
 
-    def _sized(self, target: Target, before: list[Target], of_row: SlotState) -> Target | None:
-        """Return a target for the length of the replaced row, if rounds work on lengths.
+    def _lengths(self, target: Target, before: list[Target]) -> list[int]:
+        """Return the length that each row of a target should have in words, if rounds work on it.
 
-        Otherwise the rows of other targets would have the length that gives the label away.
+        A row keeps the length of the row that it replaces. Rows that replace none have the lengths
+        of the other labels' rows. Otherwise, they would have the length that gives the label away.
         """
-        names = [one.field for one in before if one.kind == "length_label" and one.field]
-        if not names or not of_row.rows or target.least_words or target.most_words:
-            return None
-        name = names[-1]
-        text = of_row.rows[0][name]
-        length = len(words_of(text)) if isinstance(text, str) else 0
-        if not length:
+        name = _length_field(before)
+        if name is None or target.least_words or target.most_words:
+            return []
+        if target.replaced:
+            known = [self._states.get(one) for one in target.replaced[: target.count]]
+            return [_length(one.rows[0][name]) if one and one.rows else 0 for one in known]
+        gone = {one for earlier in before for one in earlier.replaced}
+        others = sorted(
+            _length(row[name])
+            for state in {id(one): one for one in self._states.values()}.values()
+            for row in state.rows
+            if row["intended_label"] != target.label and row["instance_id"] not in gone
+        )
+        count = target.count if others else 0
+        return [others[(2 * n + 1) * len(others) // (2 * count)] for n in range(count)]
+
+    def _sized(self, target: Target, before: list[Target], length: int) -> Target | None:
+        """Return a target that asks for about this length; None if the length is 0."""
+        name = _length_field(before)
+        if not length or name is None:
             return None
         least, most = range_around(length, self._spec.fields[name].max_words)
         asked = {"field": name, "least_words": least, "most_words": most}
@@ -178,8 +193,7 @@ class TargetedSlots:
         if target.context:
             shown = {"text": target.context}
             sources = Sources(None, None, shown, None, sources.again)
-        texts = [row[target.field] for row in of_row.rows[:1] if target.field]
-        length = sum(len(words_of(text)) for text in texts if isinstance(text, str))
+        length = sum(_length(row[target.field]) for row in of_row.rows[:1] if target.field)
         found = demands(target, before, label, sized, length)
         state = SlotState(
             replace(of_row.slot, number=self._next, label=label),
@@ -237,3 +251,13 @@ class TargetedSlots:
             return
         self._know(state)
         result.rows += state.rows
+
+
+def _length_field(before: list[Target]) -> str | None:
+    """Return the field whose lengths rounds work on, if any."""
+    names = [one.field for one in before if one.kind == "length_label" and one.field]
+    return names[-1] if names else None
+
+
+def _length(text: Any) -> int:
+    return len(words_of(text)) if isinstance(text, str) else 0

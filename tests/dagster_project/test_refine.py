@@ -102,7 +102,10 @@ def test_a_wrong_number(
 @pytest.mark.parametrize(
     ("task", "why"),
     [
-        ("rte-data-creator", "and example_growth does not write rows one by one. Make a larger set"),
+        (
+            "rte-data-creator",
+            "and example_growth does not write rows one by one. Make",
+        ),
         ("rte-contrast", "and a row of a contrast set cannot be replaced without the others"),
     ],
 )
