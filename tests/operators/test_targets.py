@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -10,8 +11,13 @@ import simulator
 from targen.llm.engine import Engine
 from targen.llm.settings import EngineSettings
 from targen.operators import run_step, step_digest
-from targen.operators.demands import Demand, follows, must
+from targen.operators.demands import Demand, follows, must, words_of
+from targen.operators.entries import SlotState
+from targen.operators.plan import Slot
 from targen.operators.renaming import renamed
+from targen.operators.sources import Sources
+from targen.operators.targeted import TargetedSlots
+from targen.operators.ways import Manner
 from targen.steps import CORRECTED_SET, INSTANCES, UPSTREAM
 from targen.tables.contracts import violations
 from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target, with_id
@@ -196,3 +202,42 @@ def test_a_length_that_comes_much_nearer_is_kept():
     (said,) = Demand(target, False, sized=True).sentences()
     assert said == "Write 10 to 20 words in `body`."
     assert Demand(target, False, sized=True).problem({"body": "a " * 50}) is None
+
+
+def test_rows_of_other_targets_keep_lengths_where_rounds_work_on_them(base):
+    spec, _, before = base
+    rows = before[INSTANCES].table.sort("slot").to_dicts()
+    lengths = {one["instance_id"]: len(words_of(one["body"])) for one in rows}
+    states = {
+        one["slot"]: SlotState(
+            Slot(one["slot"], one["intended_label"], None),
+            Sources(None, None, None, None),
+            {},
+            {},
+            None,
+            Manner(None, None),
+            rows=[one],
+        )
+        for one in rows
+    }
+    low = [one["instance_id"] for one in rows if one["intended_label"] == "low"]
+    high = [one["instance_id"] for one in rows if one["intended_label"] == "high"]
+    sized = a_target(low[:2], kind="length_label", label="low", field="body", most_words=60)
+    named = a_target(high[:2], avoid=Avoid(words=["zebra"]))
+    lost = a_target([], kind="label_short", label="low", count=3, sources=" ".join(low[:3]))
+    round_ = Round(report="r", targets=[named, lost, sized])
+    slots = TargetedSlots(SimpleNamespace(spec=spec, slots=states))
+    opened, missing = slots._opened(round_, round_.approved)
+    assert missing == 0
+    found = [
+        re.findall(r"Write (\d+) to (\d+) words in `body`\.", " ".join(one.must)) for one in opened
+    ]
+    asked = [tuple(map(int, one[0])) for one in found[:5]]
+    assert [len(one) for one in found] == [1, 1, 1, 1, 1, 0, 0]
+    others = sorted(length for one, length in lengths.items() if one not in {*low, *high[:2]})
+    wanted = [
+        *(lengths[one] for one in high[:2]),
+        *(others[n * len(others) // 6] for n in (1, 3, 5)),
+    ]
+    assert all(least <= one <= most for one, (least, most) in zip(wanted, asked, strict=True))
+    assert asked[2][1] < asked[4][1]

@@ -129,3 +129,10 @@ def test_rounds_of_a_task_that_takes_no_targets(storage):
     targets.save(storage, content)
     with pytest.raises(SpecError, match=r"yaml:\d+: rounds: .*contrast set.* set `rounds: \[\]`"):
         targets.load(storage, spec)
+
+
+def test_a_gap_that_no_round_has_worked_on_is_tried():
+    other = a_target(2, kind="name", metric="repeated_name", slice="all", label=None)
+    begun = a_file(other, rounds=[Round(report="q", targets=[a_target()])])
+    assert reason(begun, 0.76) is None
+    assert reason(begun, 0.76, rounds=1) == "1 of 1 rounds are made"
