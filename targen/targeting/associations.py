@@ -167,6 +167,7 @@ def shortcut(view: View) -> list[Gap]:
                         "avoid": Avoid(words=named),
                         "rewrite_seed": view.rewrites(name),
                     },
+                    unexplained=True,
                 )
             )
     return found

@@ -125,6 +125,7 @@ def too_easy(view: View) -> list[Gap]:
                     "avoid": Avoid(words=list(dict.fromkeys(named))[:WORDS]),
                 },
                 others_count=True,
+                unexplained=True,
             )
         )
     return gaps

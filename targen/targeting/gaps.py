@@ -50,6 +50,8 @@ class Gap:
         ids: ids of rows to take context and seed from, if not from `rows`.
         others_count: whether a row that is replaced for another gap closes this one as well,
             because it avoids the same things.
+        unexplained: whether the gap has no cause that rows can be asked to avoid. It waits while
+            there are others, which may be its cause.
     """
 
     kind: str
@@ -66,6 +68,7 @@ class Gap:
     asks: Mapping[str, Any] = field(default_factory=dict)
     ids: Sequence[str] = ()
     others_count: bool = False
+    unexplained: bool = False
 
     @property
     def price(self) -> float:
@@ -220,7 +223,8 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
 
     A row is replaced for one target only. At most `ROUND_SHARE` of the rows are written. A gap
     with less than `MILD` of the harm of the worst one waits: every set has some gaps that are just
-    beyond their bounds, and they would take half of the rows. A gap that an earlier round did not
+    beyond their bounds, and they would take half of the rows. Gaps without a known cause wait for
+    those with one. A gap that an earlier round did not
     narrow is left: the model does not do what is demanded.
     """
     spec, ids = view.spec, view.rows["instance_id"].to_list()
@@ -232,6 +236,7 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     gaps = [g for g in gaps if not _in_vain(g, needs[g.kind, g.metric, g.slice], spec)]
     worst = max((gap.harm for gap in gaps), default=0.0)
     gaps = [gap for gap in gaps if gap.harm >= MILD * worst]
+    gaps = [gap for gap in gaps if not gap.unexplained] or gaps
     gaps.sort(key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason))
     left: float = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     taken: set[int] = set()

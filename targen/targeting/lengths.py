@@ -11,6 +11,10 @@ from targen.quality.shortcuts import BINS, LENGTH
 from targen.quality.text import Ints, tokens
 from targen.targeting.gaps import FEWEST, ROUND_SHARE, Gap, View, harm
 
+RANGES: Final = (3, BINS)
+"""Fewest and most ranges; at most as many as the report's classifier has."""
+PER_RANGE: Final = 12
+"""Rows of the rarest label per range, for fewer ranges than the most."""
 INNER: Final = (0.1, 0.9)
 """Quantiles of the lengths of a range, which the prompt names."""
 CHANCE: Final = 0.05
@@ -21,8 +25,8 @@ KIND: Final = "length_label"
 def length_label(view: View) -> list[Gap]:
     """Return the ranges of length in which a label has too few rows, if lengths tell the label.
 
-    The ranges are those of the report's classifier. A label should have the share of rows in a
-    range that the labels have on average. No label gets more rows in a range that the field's
+    Ranges have equally many rows. A label should have the share of rows in a range that the labels
+    have on average. No label gets more rows in a range that the field's
     greatest length leaves out of reach: there, the labels with more rows come down to the one with
     the fewest.
     """
@@ -32,12 +36,14 @@ def length_label(view: View) -> list[Gap]:
     figure = view.figure("shortcut", LENGTH)
     assert figure is not None
     lengths = tokens(view.rows, [name]).lengths
-    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, BINS + 1)[1:-1]))
+    own = [np.flatnonzero(view.labels == label) for label in view.names]
+    rarest = min(rows.size for rows in own)
+    ranges = int(np.clip(rarest // PER_RANGE, *RANGES))
+    edges = np.unique(np.quantile(lengths, np.linspace(0, 1, ranges + 1)[1:-1]))
     bins = np.searchsorted(edges, lengths, side="right")
     limit = view.spec.fields[name].max_words
     inner = [_inner(lengths[bins == index]) for index in range(edges.size + 1)]
     reached = np.array([limit is None or least <= ROOM * limit for least, _ in inner])
-    own = [np.flatnonzero(view.labels == label) for label in view.names]
     counts = np.array([np.bincount(bins[rows], minlength=edges.size + 1) for rows in own])
     sizes = counts.sum(axis=1, keepdims=True)
     wanted = _goal(counts / np.maximum(1, sizes), reached) * sizes

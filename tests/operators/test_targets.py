@@ -210,8 +210,8 @@ def test_rows_of_other_targets_keep_lengths_where_rounds_work_on_them(base):
     lengths = {one["instance_id"]: len(words_of(one["body"])) for one in rows}
     states = {
         one["slot"]: SlotState(
-            Slot(one["slot"], one["intended_label"], None),
-            Sources(None, None, None, None),
+            Slot(one["slot"], one["intended_label"], {}),
+            Sources(None, None, None, None, 0),
             {},
             {},
             None,

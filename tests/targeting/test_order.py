@@ -1,5 +1,6 @@
 """Which gaps a round works on, and how many rows each gets."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,3 +52,9 @@ def test_gaps_that_are_about_as_bad_share_the_round() -> None:
 def test_more_rows_fit_in_a_round_if_code_makes_them() -> None:
     edit = {"edit": "rename", "avoid": Avoid(names=["Ann Lee"])}
     assert counts(a_gap("bad", 0.9, **edit)) == {"bad": 45}
+
+
+def test_a_gap_without_a_known_cause_waits_for_those_with_one() -> None:
+    vague = replace(a_gap("vague", 0.8), unexplained=True)
+    assert counts(vague, a_gap("known", 0.5)) == {"known": 30}
+    assert counts(vague, a_gap("mild", 0.3)) == {"vague": 30}
