@@ -54,7 +54,9 @@ def tested(view: View, gold: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-async def measure(task: str, gold: pl.DataFrame, rows: int, *, whole: bool) -> dict[str, Any]:
+async def measure(
+    task: str, gold: pl.DataFrame, rows: int, *, whole: bool, rounds: int = ROUNDS
+) -> dict[str, Any]:
     """Return the student's accuracy before and after rounds, and the targets of each."""
     spec = load_task(task, ROOT / "tasks", ROOT / "recipes", rows=rows)
     order = generator("gold", gold.height).permutation(gold.height)
@@ -82,7 +84,7 @@ async def measure(task: str, gold: pl.DataFrame, rows: int, *, whole: bool) -> d
                     "notes": detectors.notes(view),
                 }
             )
-            reason = effect.stop_reason(content, table.frame(content, after), [], ROUNDS)
+            reason = effect.stop_reason(content, table.frame(content, after), [], rounds)
             if reason is not None or content.proposed is None:
                 break
             log[-1]["asked"] = [f"{one.count}: {one.reason}" for one in content.proposed.approved]
@@ -104,11 +106,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--column", action="append", default=[], help="FOUND=FIELD")
     parser.add_argument("--rows", type=int, default=300)
     parser.add_argument("--whole", action="store_true", help="drive and test with all gold rows")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     given = parser.parse_args(arguments)
     spec = load_task(given.task, ROOT / "tasks", ROOT / "recipes")
     columns = dict(one.split("=", 1) for one in given.column)
     gold = imports.shaped(import_files.read(given.file), spec, Mapped(columns, {}))
-    found = asyncio.run(measure(given.task, gold, given.rows, whole=given.whole))
+    found = asyncio.run(
+        measure(given.task, gold, given.rows, whole=given.whole, rounds=given.rounds)
+    )
     sys.stdout.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     return 0
 
