@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from targen.operators.demands import ROOM, word_range
+from targen.operators.demands import word_range
 from targen.quality.intervals import Floats
 from targen.quality.judgment import GAIN
 from targen.quality.shortcuts import BINS, LENGTH
@@ -43,7 +43,8 @@ def length_label(view: View) -> list[Gap]:
     bins = np.searchsorted(edges, lengths, side="right")
     limit = view.spec.fields[name].max_words
     inner = [_inner(lengths[bins == index]) for index in range(edges.size + 1)]
-    reached = np.array([limit is None or least <= ROOM * limit for least, _ in inner])
+    asked = [word_range(*one, limit) for one in inner]
+    reached = np.array([sum(a) / 2 >= least for a, (least, _) in zip(asked, inner, strict=True)])
     counts = np.array([np.bincount(bins[rows], minlength=edges.size + 1) for rows in own])
     sizes = counts.sum(axis=1, keepdims=True)
     wanted = _goal(counts / np.maximum(1, sizes), reached) * sizes
@@ -55,7 +56,7 @@ def length_label(view: View) -> list[Gap]:
     for place, label in enumerate(view.names):
         donors = _from_excess(own[place], bins, lengths, -lacking[place])
         for index in np.flatnonzero(np.round(needs[place])):
-            least, most = word_range(*inner[index], limit)
+            least, most = asked[index]
             found.append(
                 Gap(
                     KIND,
