@@ -210,8 +210,8 @@ def _in_vain(gap: Gap, need: int, spec: TaskSpec) -> bool:
         for one in part.approved
         if (one.kind, one.metric, one.slice) == key and one.value is not None
     ]
-    # A round that replaced only some of the rows says nothing.
-    if sum(count for _, count in earlier) < need:
+    # A round that asked for few of the rows says nothing.
+    if sum(count for _, count in earlier) < need / 2:
         return False
     if not earlier or gap.value is None or gap.low is None or gap.high is None:
         return False

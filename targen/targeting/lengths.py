@@ -138,7 +138,7 @@ def _goal(shares: Floats, reached: Any) -> Floats:
         shares: label x range -> share of the label's rows.
         reached: whether a range is within reach.
     """
-    goal = np.where(reached, shares.mean(axis=0), shares.min(axis=0))
+    goal: Floats = np.where(reached, shares.mean(axis=0), shares.min(axis=0))
     rest = goal[reached].sum()
     if not rest:
         return goal

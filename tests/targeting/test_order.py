@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from targen.targeting.gaps import Gap, harm, propose
-from targen.tasks.targets import Avoid
+from targen.tasks.targets import Avoid, Round
 
 ROWS = 120
 
@@ -19,15 +19,18 @@ def a_gap(metric: str, how_bad: float, need: int = 60, **asks: Any) -> Gap:
     return Gap("name", "Why.", metric, "all", 0.9, 0.1, need, rows, how_bad, 0.8, 1.0, asks)
 
 
-def counts(*gaps: Gap) -> dict[str, int]:
+def view_of(rounds: tuple[Round, ...] = ()) -> Any:
     every = np.ones(ROWS, dtype=bool)
-    view: Any = SimpleNamespace(
-        spec=SimpleNamespace(name="t", rounds=(), unit=1),
+    return SimpleNamespace(
+        spec=SimpleNamespace(name="t", rounds=rounds, unit=1),
         rows=pl.DataFrame({"instance_id": [f"{n:016x}" for n in range(ROWS)]}),
         firsts=every,
         unchanged=every,
     )
-    return {one.metric: one.count for one in propose(view, [lambda _: list(gaps)])}
+
+
+def counts(*gaps: Gap, rounds: tuple[Round, ...] = ()) -> dict[str, int]:
+    return {one.metric: one.count for one in propose(view_of(rounds), [lambda _: list(gaps)])}
 
 
 @pytest.mark.parametrize(
@@ -58,3 +61,13 @@ def test_a_gap_without_a_known_cause_waits_for_those_with_one() -> None:
     vague = replace(a_gap("vague", 0.8), unexplained=True)
     assert counts(vague, a_gap("known", 0.5)) == {"known": 30}
     assert counts(vague, a_gap("mild", 0.3)) == {"vague": 30}
+
+
+@pytest.mark.parametrize(("asked", "left"), [(29, {"bad": 30}), (58, {"mild": 30})])
+def test_a_gap_that_most_of_its_rows_did_not_narrow_makes_room(
+    asked: int, left: dict[str, int]
+) -> None:
+    bad = a_gap("bad", 0.9, need=60)
+    (target,) = propose(view_of(), [lambda _: [bad]])
+    earlier = Round(report="r", targets=[target.model_copy(update={"count": asked})])
+    assert counts(bad, a_gap("mild", 0.3), rounds=(earlier,)) == left
