@@ -86,12 +86,8 @@ def _moved(row: Mapping[str, Any]) -> bool:
 def _untried(content: TargetsFile) -> bool:
     """Return whether a gap is proposed that no round has worked on."""
     assert content.proposed is not None
-    tried = {_gap(one) for part in content.rounds for one in part.approved}
-    return any(_gap(one) not in tried for one in content.proposed.approved)
-
-
-def _gap(one: Target) -> tuple[str, str, str]:
-    return one.kind, one.metric, one.slice
+    tried = {one.gap for part in content.rounds for one in part.approved}
+    return any(one.gap not in tried for one in content.proposed.approved)
 
 
 def stop_reason(

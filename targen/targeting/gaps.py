@@ -71,6 +71,11 @@ class Gap:
     unexplained: bool = False
 
     @property
+    def key(self) -> tuple[str, str, str]:
+        """What identifies the gap in every round, as `Target.gap`."""
+        return self.kind, self.metric, self.slice
+
+    @property
     def price(self) -> float:
         """What a new row counts for in the limit of a round."""
         return EDITED if self.asks.get("edit") else 1.0
@@ -203,12 +208,11 @@ def _in_vain(gap: Gap, need: int, spec: TaskSpec) -> bool:
         need: number of rows that have to change, for all gaps with the same figure.
         spec: the task.
     """
-    key = gap.kind, gap.metric, gap.slice
     earlier = [
         (one.value, one.count)
         for part in spec.rounds
         for one in part.approved
-        if (one.kind, one.metric, one.slice) == key and one.value is not None
+        if one.gap == gap.key and one.value is not None
     ]
     # A round that asked for few of the rows says nothing.
     if sum(count for _, count in earlier) < need / 2:
@@ -218,28 +222,38 @@ def _in_vain(gap: Gap, need: int, spec: TaskSpec) -> bool:
     return not moved(earlier[0][0], gap.value, gap.bound, gap.high - gap.low)
 
 
+def _of_this_round(gaps: Sequence[Gap], spec: TaskSpec) -> list[Gap]:
+    """Return the gaps that a round works on.
+
+    - A gap that an earlier round did not narrow is left: the model does not do what is demanded.
+    - A gap with less than `MILD` of the harm of the worst one waits, unless a round has begun to
+      close it: every set has some gaps that are just beyond their bounds, and they would take half
+      of the rows.
+    - Gaps without a known cause wait for those with one.
+    """
+    needs: Counter[tuple[str, str, str]] = Counter()
+    for gap in gaps:
+        needs[gap.key] += gap.need
+    begun = {one.gap for part in spec.rounds for one in part.approved}
+    left = [gap for gap in gaps if not _in_vain(gap, needs[gap.key], spec)]
+    worst = max((gap.harm for gap in left), default=0.0)
+    left = [gap for gap in left if gap.harm >= MILD * worst or gap.key in begun]
+    return [gap for gap in left if not gap.unexplained and gap.need >= FEWEST] or left
+
+
 def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
     """Return the targets for the next round, the most harmful gaps first.
 
-    A row is replaced for one target only. At most `ROUND_SHARE` of the rows are written. A gap
-    with less than `MILD` of the harm of the worst one waits: every set has some gaps that are just
-    beyond their bounds, and they would take half of the rows. Gaps without a known cause wait for
-    those with one. A gap that an earlier round did not
-    narrow is left: the model does not do what is demanded.
+    A row is replaced for one target only, and a row that was written for a target only for the same
+    gap, so that a round does not undo what an earlier one did. At most `ROUND_SHARE` of the rows
+    are written.
     """
     spec, ids = view.spec, view.rows["instance_id"].to_list()
     number = len(spec.rounds) + 1
-    gaps = [gap for detect in detectors for gap in detect(view)]
-    needs: Counter[tuple[str, str, str]] = Counter()
-    for gap in gaps:
-        needs[gap.kind, gap.metric, gap.slice] += gap.need
-    gaps = [g for g in gaps if not _in_vain(g, needs[g.kind, g.metric, g.slice], spec)]
-    worst = max((gap.harm for gap in gaps), default=0.0)
-    gaps = [gap for gap in gaps if gap.harm >= MILD * worst]
-    gaps = [gap for gap in gaps if not gap.unexplained] or gaps
+    gaps = _of_this_round([gap for detect in detectors for gap in detect(view)], spec)
     gaps.sort(key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason))
     left: float = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
-    taken: set[int] = set()
+    written, taken = _written(view), set[int]()
     found: list[Target] = []
     quota = left // max(1, 2 * len(gaps))
     for index, gap in enumerate(gaps):
@@ -248,7 +262,11 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
         room = math.floor(max(0, left - others) / gap.price)
         planned = "label" in gap.asks and "way" in gap.asks
         fitting = view.firsts if planned else view.unchanged
-        free = [row for row in gap.rows if row not in taken and fitting[row]]
+        free = [
+            row
+            for row in gap.rows
+            if row not in taken and fitting[row] and written.get(row, gap.key) == gap.key
+        ]
         done = sum(row in taken for row in gap.rows) if gap.others_count else 0
         count = min(gap.need - done, room, len(gap.ids or free))
         if gap.ids and gap.rows:
@@ -274,3 +292,12 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
         }
         found.append(with_id(spec.name, number, content))
     return found
+
+
+def _written(view: View) -> dict[int, tuple[str, str, str]]:
+    """Return the rows that were written for targets, with the gap of each."""
+    gaps = {one.target_id: one.gap for part in view.spec.rounds for one in part.approved}
+    if not gaps:
+        return {}
+    found = enumerate(view.rows["target_id"])
+    return {row: gaps[one] for row, one in found if one in gaps}

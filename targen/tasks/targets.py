@@ -105,6 +105,11 @@ class Target(_Part):
     """ids of rows whose context and seed are used instead of those of `rows`."""
 
     @property
+    def gap(self) -> tuple[str, str, str]:
+        """What identifies the gap in every round."""
+        return self.kind, self.metric, self.slice
+
+    @property
     def replaced(self) -> list[str]:
         """The ids in `rows`."""
         return self.rows.split()

@@ -12,6 +12,7 @@ from targen.targeting.gaps import Gap, harm, propose
 from targen.tasks.targets import Avoid, Round
 
 ROWS = 120
+IDS = [f"{number:016x}" for number in range(ROWS)]
 
 
 def a_gap(metric: str, how_bad: float, need: int = 60, **asks: Any) -> Gap:
@@ -19,11 +20,11 @@ def a_gap(metric: str, how_bad: float, need: int = 60, **asks: Any) -> Gap:
     return Gap("name", "Why.", metric, "all", 0.9, 0.1, need, rows, how_bad, 0.8, 1.0, asks)
 
 
-def view_of(rounds: tuple[Round, ...] = ()) -> Any:
+def view_of(rounds: tuple[Round, ...] = (), target_ids: list[str | None] | None = None) -> Any:
     every = np.ones(ROWS, dtype=bool)
     return SimpleNamespace(
         spec=SimpleNamespace(name="t", rounds=rounds, unit=1),
-        rows=pl.DataFrame({"instance_id": [f"{n:016x}" for n in range(ROWS)]}),
+        rows=pl.DataFrame({"instance_id": IDS, "target_id": target_ids or [None] * ROWS}),
         firsts=every,
         unchanged=every,
     )
@@ -71,3 +72,21 @@ def test_a_gap_that_most_of_its_rows_did_not_narrow_makes_room(
     (target,) = propose(view_of(), [lambda _: [bad]])
     earlier = Round(report="r", targets=[target.model_copy(update={"count": asked})])
     assert counts(bad, a_gap("mild", 0.3), rounds=(earlier,)) == left
+
+
+def test_a_gap_that_was_begun_does_not_wait() -> None:
+    (target,) = propose(view_of(), [lambda _: [a_gap("mild", 0.3)]])
+    earlier = Round(report="r", targets=[target.model_copy(update={"value": 0.95})])
+    both = [a_gap("bad", 0.9), a_gap("mild", 0.3)]
+    view = view_of((earlier,))
+    assert {one.metric for one in propose(view, [lambda _: both])} == {"bad", "mild"}
+
+
+def test_what_one_round_wrote_is_not_replaced_for_another_gap() -> None:
+    (target,) = propose(view_of(), [lambda _: [a_gap("old", 0.9, need=20)]])
+    rounds = (Round(report="r", targets=[target.model_copy(update={"value": 0.95})]),)
+    view = view_of(rounds, [target.target_id] * 110 + [None] * 10)
+    (other,) = propose(view, [lambda _: [a_gap("new", 0.9)]])
+    assert other.replaced == IDS[110:]
+    (same,) = propose(view, [lambda _: [a_gap("old", 0.9)]])
+    assert same.replaced == IDS[:30]
