@@ -208,8 +208,8 @@ def refine(task: str, rounds: str | None, budget: str | None, strict: bool = Fal
     calls = f"{found.calls} calls were made" if found.calls else "no call was made"
     _write(f"\nRounds made now: {len(found.runs) - 1}; {calls}. Stopped because {found.why}.\n")
     if TARGETS in last.metadata:
-        _write(f"\nTargets:\n  {last.metadata[TARGETS]['file']}\n")
-        _write(f"  {last.metadata[TARGETS]['page']}\n")
+        file = str(last.metadata[TARGETS]["file"])
+        _write(f"\nTargets:\n  {file}\n  {file.removesuffix('yaml')}html\n")
     return _end([last], [task], strict)
 
 

@@ -214,7 +214,25 @@ class TargetedSlots:
         filler = self._filler
         await filler.ask(list(self._groups(states)), 0)
         for attempt in range(1, min(RETRIES, filler.params.retries) + 1):
+            self._drop_duplicates(states)
             await filler.ask([[state] for state in states if not state.rows], attempt)
+
+    def _drop_duplicates(self, states: Iterable[SlotState]) -> None:
+        """Empty the slots with the text of an earlier slot, so that they are asked for again."""
+        seen = set(self._seen)
+        for state in (one for one in states if one.rows):
+            key = self._key(state)
+            if key in seen:
+                self._empty(state)
+            seen.add(key)
+
+    def _empty(self, state: SlotState) -> None:
+        row = state.rows[0]
+        fields = {name: row[name] for name in self._spec.fields}
+        columns = {"slot": row["slot"], "intended_label": row["intended_label"]}
+        detail = "an earlier slot has the same text"
+        state.failures.append(rejection("duplicate", detail, fields, row["request_id"], **columns))
+        state.rows = []
 
     def _groups(self, states: Iterable[SlotState]) -> Iterator[list[SlotState]]:
         """Yield the slots of each call: of one target and label, and with equal keys."""
@@ -232,25 +250,16 @@ class TargetedSlots:
             yield from (listed[at : at + size] for at in range(0, len(listed), size))
 
     def _take(self, state: SlotState, result: StepResult) -> None:
+        if state.rows and self._key(state) in self._seen:
+            self._empty(state)
         result.rejected += state.failures
-        if not state.rows:
-            if state.failures:
-                last = state.failures[-1]
-                last["detail"] = f"{last['detail']} ({last['reason']})"
-                last["reason"] = "given_up"
-            return
-        if self._key(state) in self._seen:
-            row = state.rows[0]
-            fields = {name: row[name] for name in self._spec.fields}
-            columns = {"slot": row["slot"], "intended_label": row["intended_label"]}
-            detail = "an earlier slot has the same text"
-            result.rejected.append(
-                rejection("duplicate", detail, fields, row["request_id"], **columns)
-            )
-            state.rows = []
-            return
-        self._know(state)
-        result.rows += state.rows
+        if state.rows:
+            self._know(state)
+            result.rows += state.rows
+        elif state.failures:
+            last = state.failures[-1]
+            last["detail"] = f"{last['detail']} ({last['reason']})"
+            last["reason"] = "given_up"
 
 
 def _length_field(before: list[Target]) -> str | None:

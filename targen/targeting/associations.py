@@ -149,8 +149,8 @@ def shortcut(view: View) -> list[Gap]:
             found.append(
                 Gap(
                     "shortcut",
-                    f"{name} alone tells the label, {figure['value'] * 100:.0f} points better than "
-                    f"guessing; these rows of {label} do so the most.",
+                    f"The field {name} alone tells the label, {figure['value'] * 100:.0f} points "
+                    f"better than guessing; these rows of {label} show it most clearly.",
                     "shortcut",
                     f"{name} only",
                     figure["value"],

@@ -83,6 +83,14 @@ def _moved(row: Mapping[str, Any]) -> bool:
     return moved(row["value"], row["after"], row["bound"], width)
 
 
+def _open(table: pl.DataFrame) -> Iterable[Mapping[str, Any]]:
+    """Yield the targets of rounds whose figures are still beyond their bounds."""
+    for row in table.filter(pl.col("made") & (pl.col("status") == "approved")).to_dicts():
+        value, after, bound = row["value"], row["after"], row["bound"]
+        if None not in (value, after, bound) and (after - bound) * (value - bound) > 0:
+            yield row
+
+
 def _untried(content: TargetsFile) -> bool:
     """Return whether a gap is proposed that no round has worked on."""
     assert content.proposed is not None
@@ -104,7 +112,8 @@ def stop_reason(
     made = len(content.rounds)
     proposed = content.proposed
     if proposed is None:
-        return "no gap is left"
+        still = sorted({f"{one['kind']} ({one['slice']})" for one in _open(table)})
+        return "no gap is left" + (f" to try; still open: {', '.join(still)}" if still else "")
     if not proposed.approved:
         return f"all {len(proposed.targets)} targets are struck"
     judged = [gate["passed"] is True for gate in gates]

@@ -136,3 +136,16 @@ def test_a_gap_that_no_round_has_worked_on_is_tried():
     begun = a_file(other, rounds=[Round(report="q", targets=[a_target()])])
     assert reason(begun, 0.76) is None
     assert reason(begun, 0.76, rounds=1) == "1 of 1 rounds are made"
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [
+        (0.05, "no gap is left"),
+        (None, "no gap is left"),
+        (0.6, "no gap is left to try; still open: label_word (entailment, hypothesis: so)"),
+    ],
+)
+def test_a_gap_that_stays_open_is_named(after, said):
+    begun = TargetsFile(task="rte", rounds=[Round(report="q", targets=[a_target()])])
+    assert reason(begun, after) == said
