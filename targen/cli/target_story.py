@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def target_story(item: Mapping[str, Any] | None, shown: Callable[[Any], str]) -> str:
-    """Return which target and which report asked for a row, as a sentence; empty without one.
+def target_story(item: Mapping[str, Any] | None, task: str, shown: Callable[[Any], str]) -> str:
+    """Return which target and which report asked for a row; empty without a target.
 
     Args:
         item: the target, as an item of an audit.
+        task: the task's name.
         shown: makes a text safe to print.
     """
     if item is None:
@@ -16,8 +17,9 @@ def target_story(item: Mapping[str, Any] | None, shown: Callable[[Any], str]) ->
     row = item["row"]
     edited = " Code made it from another row, which is its parent." if row.get("edit") else ""
     return (
-        f"It was written for the target {item['id']} of round {row['round']}, which the report of "
-        f"data version {shown(row['report'][:16])} asked for: {shown(row['reason'])}{edited}"
+        f"It was written in round {row['round']} for the target {item['id']}, for which the report "
+        f"of data version {shown(row['report'][:16])} gave the reason “{shown(row['reason'])}”; "
+        f"targets/{task}.html shows what the round brought.{edited}"
     )
 
 

@@ -233,7 +233,7 @@ def _targets(inputs: ReleaseInputs) -> list[dict[str, str]]:
     counts = Counter(inputs.rows["target_id"].drop_nulls())
     return [
         {"id": one.target_id, "round": str(number), "reason": plain(one.reason),
-         "rows": f"{counts[one.target_id]:,}",
+         "asked": f"{one.count:,}", "rows": f"{counts[one.target_id]:,}",
          "made": "edited by code" if one.edit else "written"}
         for number, part in enumerate(inputs.spec.rounds, 1)
         for one in part.approved
