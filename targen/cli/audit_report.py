@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from targen.cli.plugin_story import plugin_story
-from targen.cli.target_story import parents_story, target_story
+from targen.cli.target_story import parents_story, place_of, target_story
 from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
@@ -33,7 +33,7 @@ _WORDS = 140
 def tell(known: Facts) -> list[str]:
     """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
     parts = [_origin(known), _sources(known), _labels(known), _correction(known)]
-    parts += [target_story(_row(known, TARGETS), shown), plugin_story(known)]
+    parts += [target_story(_row(known, TARGETS), known["task"], shown), plugin_story(known)]
     parts += [_review(known), _end(known)]
     return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
 
@@ -118,8 +118,7 @@ def _origin(known: Facts) -> str:
     if item is None:
         return _elsewhere(known)
     row, made = item["row"], _made(known, INSTANCES)
-    label = f", label {shown(row['intended_label'])}" if row["intended_label"] is not None else ""
-    start = f"This row of {known['task']} (slot {row['slot']}{label})"
+    start = f"This row of {known['task']} ({place_of(row, shown)})"
     calls = _calls(known, INSTANCES)
     how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
     if not calls:

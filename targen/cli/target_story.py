@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from targen.tasks.targets import FIRST_SLOT
+
 
 def target_story(item: Mapping[str, Any] | None, task: str, shown: Callable[[Any], str]) -> str:
     """Return which target and which report asked for a row; empty without a target.
@@ -33,3 +35,15 @@ def parents_story(item: Mapping[str, Any] | None, many: str) -> str:
     if item is not None and item["row"].get("request_id") is None:
         return f"as a copy of one of {many}, edited by code"
     return f"after {many} shown as examples, including their own examples"
+
+
+def place_of(row: Mapping[str, Any], shown: Callable[[Any], str]) -> str:
+    """Return the slot of a row of instances and its label, as part of a sentence.
+
+    Args:
+        row: the row.
+        shown: makes a text safe to print.
+    """
+    number, label = row["slot"] - FIRST_SLOT, row["intended_label"]
+    place = f"row {number + 1} of its targets" if number >= 0 else f"slot {row['slot']}"
+    return place if label is None else f"{place}, label {shown(label)}"

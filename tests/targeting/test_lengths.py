@@ -29,6 +29,7 @@ def rows_of(lengths):
             "label": label,
             "planned_way": None,
             "planned_difficulty": None,
+            "target_id": None,
         }
         for number, (label, length) in enumerate(
             (label, length) for label, some in lengths.items() for length in some
@@ -93,7 +94,7 @@ def test_equal_lengths_are_no_gap():
 
 
 def test_a_gap_that_was_begun_goes_on_below_what_the_interval_shows():
-    near = {"entailment": drawn(8, 19), "not_entailment": drawn(6, 13)}
+    near = {"entailment": drawn(10, 19), "not_entailment": drawn(6, 13)}
     view = view_of(rows_of(near))
     figure = view.figure("shortcut", LENGTH)
     known = {**figure, "low": -0.01}

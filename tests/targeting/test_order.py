@@ -76,7 +76,7 @@ def test_a_gap_that_most_of_its_rows_did_not_narrow_makes_room(
 
 def test_a_gap_that_was_begun_does_not_wait() -> None:
     (target,) = propose(view_of(), [lambda _: [a_gap("mild", 0.3)]])
-    earlier = Round(report="r", targets=[target.model_copy(update={"value": 0.95})])
+    earlier = Round(report="r", targets=[target.model_copy(update={"value": 1.0})])
     both = [a_gap("bad", 0.9), a_gap("mild", 0.3)]
     view = view_of((earlier,))
     assert {one.metric for one in propose(view, [lambda _: both])} == {"bad", "mild"}
@@ -84,7 +84,7 @@ def test_a_gap_that_was_begun_does_not_wait() -> None:
 
 def test_what_one_round_wrote_is_not_replaced_for_another_gap() -> None:
     (target,) = propose(view_of(), [lambda _: [a_gap("old", 0.9, need=20)]])
-    rounds = (Round(report="r", targets=[target.model_copy(update={"value": 0.95})]),)
+    rounds = (Round(report="r", targets=[target.model_copy(update={"value": 1.0})]),)
     view = view_of(rounds, [target.target_id] * 110 + [None] * 10)
     (other,) = propose(view, [lambda _: [a_gap("new", 0.9)]])
     assert other.replaced == IDS[110:]
