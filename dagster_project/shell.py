@@ -68,7 +68,7 @@ def materialized_line(event: DagsterEvent) -> str:
     if surplus:
         words.append(f"{surplus} surplus")
     if found.get("calls"):
-        words.append(f"{found['calls']} calls")
+        words.append(plural(found["calls"], "call"))
     if found.get("found_in_store"):
         words.append(f"{found['found_in_store']} from the store")
     words.append(f"{found['seconds']:.1f} s")

@@ -271,6 +271,6 @@ def _plainly(error: BaseException) -> str:
         if isinstance(found, socket.gaierror):
             return "its name is not known; check the address and the network"
         if isinstance(found, ConnectionRefusedError):
-            return "nothing answers at this port; is the server running?"
+            return "no server listens at this port; start it, or check the address"
         found = getattr(found, "os_error", None) or found.__cause__ or found.__context__
     return "no connection in time; check the address, the network and the proxy settings"

@@ -173,7 +173,7 @@ def _sentence(judged: dict[str, Any]) -> str:
     if judged["undecided"]:
         state = f"{shown(metric, judged['value'])}, but not decided, because {judged['why']}"
     elif judged["passed"] is None:
-        state = f"not measured, because {judged['why']}"
+        state = f"not measured ({judged['why']})"
     else:
         state = shown(metric, judged["value"])
         if metric == NOISE and judged["slice"] == LATENT and judged["passed"]:

@@ -54,8 +54,8 @@ def test_what_was_not_measured_has_not_passed_and_says_why():
     noise = judged(sheet, metric="label_noise", at_most=0.1)
     assert noise["passed"] is None
     assert noise["text"] == (
-        "Estimated label errors: not measured, because fewer than 30 rows have all three "
-        "readings; required: at most 10%."
+        "Estimated label errors: not measured (fewer than 30 rows have all three "
+        "readings); required: at most 10%."
     )
     assert judged(sheet, metric="cost_usd", at_most=5)["why"] == "its value is unknown"
     slice_ = judged(sheet, metric="acceptance", slice="instnces", at_least=0.5)
