@@ -4,6 +4,7 @@ Two sensors report the runs that Dagster launches for the code location. Dagster
 ignore runs without a code location, so runs that start in the shell call `report` themselves.
 """
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,6 +29,7 @@ from dagster_project import failure
 from dagster_project.dagster_internals import PARTITION_NAME_TAG
 from targen.errors import TargenError
 from targen.settings import Settings, variable
+from targen.wording import printable
 
 _VARIABLE = variable("alert_webhook")
 _TIMEOUT_S = 10.0
@@ -104,8 +106,12 @@ def send(body: dict[str, Any], address: str | None) -> None:
     # Dagster evaluates each run once, so an alert that fails now is never sent again.
     for pause in (*_PAUSES_S, None):
         try:
-            with httpx2.Client(timeout=_TIMEOUT_S) as client:
-                status = client.post(address, json=body).status_code
+            # The content of the answer, which may have no end, is not read.
+            with (
+                httpx2.Client(timeout=_TIMEOUT_S) as client,
+                client.stream("POST", address, json=body) as answer,
+            ):
+                status = answer.status_code
             if status < 300:
                 return
             problem = f"answered with status {status}"
@@ -156,8 +162,12 @@ def _body(run: DagsterRun, what: str, message: str) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return text with markup escaped: checks quote rows, and `<!channel>` notifies everyone."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    """Return text without markup, mentions and links: checks quote rows.
+
+    `<!channel>` and `@everyone` notify everyone, and `![](http://...)` loads a picture.
+    """
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"@(?=\w)|\](?=\()", "\\g<0>\u2060", printable(text))
 
 
 def _line(check: AssetCheckEvaluation) -> str:

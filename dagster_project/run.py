@@ -15,6 +15,7 @@ from targen.errors import SpecError, TargenError
 from targen.settings import Settings, unknown_variables, variable
 from targen.steps import QUALITY_REPORT, TARGETS
 from targen.tasks.yamlfile import nearest
+from targen.wording import printable
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
@@ -395,8 +396,8 @@ def _report_errors(made: Sequence[TaskRun]) -> int:
     failed = [one for one in made if one.error is not None]
     for one in failed:
         if one.trace:
-            sys.stderr.write(f"{one.trace}\n")
-        sys.stderr.write(f"error: {one.task}: {one.error}\n")
+            sys.stderr.write(f"{printable(one.trace)}\n")
+        sys.stderr.write(f"error: {one.task}: {printable(one.error or '')}\n")
     if any(one.interrupted for one in failed):
         return INTERRUPTED_STATUS
     return 1 if failed else 0

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 from dagster import DagsterEvent, DagsterEventType, InitLoggerContext, logger
 
 from targen.steps import QUALITY_REPORT
-from targen.wording import plural
+from targen.wording import plural, printable
 
 SHELL_LOGGER = "shell"
 
@@ -50,7 +50,7 @@ class ShellHandler(logging.Handler):
             line = materialized_line(event)
         if line:
             task = (meta.get("job_tags") or {}).get("dagster/partition", "")
-            self.stream.write(f"{task:<16} {line}\n")
+            self.stream.write(f"{task:<16} {printable(line)}\n")
             self.stream.flush()
 
 

@@ -4,13 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from targen.redaction import redacted
+from targen.wording import printable
 
 
 class TargenError(Exception):
-    """An error with a message for the user, without secrets; shown without a traceback."""
+    """An error with a message for the user; shown without a traceback.
+
+    The message has no secrets, and no characters that act on a terminal.
+    """
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(redacted(one) if isinstance(one, str) else one for one in arguments))
+        super().__init__(
+            *(printable(redacted(one)) if isinstance(one, str) else one for one in arguments)
+        )
 
 
 class SpecError(TargenError):

@@ -31,7 +31,7 @@ _WITHHELD = "[text withheld because it contains a secret in several encodings]"
 SECRET_NAME = re.compile(r"key|token|secret|pass|pwd|sig|cred|auth", re.IGNORECASE)
 """Finds the parameters of a URL's query that contain secrets."""
 
-_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN")
 _ADDRESSES = (
     "OPENAI_BASE_URL", "TARGEN_STORE_URL", "DAGSTER_POSTGRES_URL", "TARGEN_CELERY_BROKER",
     "TARGEN_CELERY_BACKEND", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY",

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from openai.types import Batch
 
@@ -15,6 +16,7 @@ from targen.llm.progress import Stats
 from targen.llm.reply import Reply
 from targen.llm.runs import Call
 from targen.llm.settings import EngineSettings
+from targen.llm.transport import MOST_BYTES
 from targen.llm.wire import Profile
 from targen.store.batches import BatchRegistry
 from targen.store.writer import Writer
@@ -85,7 +87,8 @@ class Results:
                 continue
             with content:
                 lines: list[tuple[Call, Reply]] = []
-                for line in content:
+                # Of a longer line, the pieces are no JSON.
+                for line in iter(partial(content.readline, MOST_BYTES), b""):
                     read = read_line(line)
                     # Lines of other processes are left for them.
                     call = batch.calls.pop(read[0], None) if read else None

@@ -16,13 +16,19 @@ from targen.llm import retry
 from targen.llm.client import Client
 from targen.llm.outage import Outage
 from targen.llm.reply import Reply
+from targen.llm.sanitize import storable
+from targen.reading import MOST_BYTES
+from targen.redaction import redacted
 
 T = TypeVar("T")
 
 ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 _LISTED_MOST = 1000
+_READ_CHARACTERS, _WORDS = 2000, 300
 _PATIENCE_S = 900.0
+_MOST_S = 3600.0
+"""Until the results of a batch must have come. OpenAI bounds the requests of one to 200 MB."""
 
 
 class RefusedError(EndpointError):
@@ -129,10 +135,23 @@ class Service:
 
         async def fetch() -> IO[bytes]:
             content = tempfile.TemporaryFile()  # noqa: SIM115 (the caller closes it)
-            reading = self._sdk.files.with_streaming_response.content(file_id)
-            async with reading as response:
-                async for piece in response.iter_bytes():
-                    content.write(piece)
+            try:
+                async with (
+                    asyncio.timeout(_MOST_S),
+                    self._sdk.files.with_streaming_response.content(file_id) as response,
+                ):
+                    async for piece in response.iter_bytes():
+                        content.write(piece)
+                        if content.tell() > MOST_BYTES:
+                            raise TimeoutError
+            except BaseException as error:
+                content.close()
+                if not isinstance(error, TimeoutError):
+                    raise
+                raise RefusedError(
+                    f"{self._base_url} sends the results of a batch without end: more than "
+                    f"{MOST_BYTES:,} bytes, or more than {_MOST_S:.0f} s. Use the live mode."
+                ) from None
             content.seek(0)
             return content
 
@@ -204,4 +223,5 @@ def read_line(line: bytes) -> tuple[str, Reply] | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
     words = error.get("message") or error.get("code") if isinstance(error, dict) else error
-    return name, Reply("transient", words=str(words or "no answer")[:300])
+    said = redacted(storable(str(words or "no answer")[:_READ_CHARACTERS]))
+    return name, Reply("transient", words=said[:_WORDS])

@@ -13,7 +13,7 @@ import httpx2
 import openai
 
 MOST_BYTES = 16 * 1024 * 1024
-"""The longest reply to a POST that is read, before and after decompression."""
+"""The longest reply that is read into memory, before and after decompression."""
 
 _ENCODINGS = "gzip, deflate"
 _CONNECT_S = 10.0
@@ -102,10 +102,11 @@ def _proxy_for(url: str) -> str | None:
 
 
 class BoundedClient(openai.DefaultAioHttpClient):
-    """The SDK's client, for embeddings, files and batches, with bounds on the replies to POSTs.
+    """The SDK's client, for embeddings, files and batches, with bounds on the replies.
 
-    The read timeout of a request is a deadline for its whole reply, except for an upload. No
-    redirect of a POST is followed: the request would go to a host that the user did not name.
+    The read timeout of a request is a deadline for its whole reply, except for an upload. A caller
+    that asks for a stream, as for the results of a batch, sets the bounds itself. No redirect of a
+    POST is followed: the request would go to a host that the user did not name.
     """
 
     def __init__(self, connections: int) -> None:
@@ -119,9 +120,8 @@ class BoundedClient(openai.DefaultAioHttpClient):
         Raises:
             httpx2.HTTPError: what httpx raises, and `ReplyTooLongError`.
         """
-        if request.method != "POST":
-            return await super().send(request, **more)
-        more["follow_redirects"] = False
+        if request.method == "POST":
+            more["follow_redirects"] = False
         if more.pop("stream", False):
             return await super().send(request, stream=True, **more)
         multipart = request.headers.get("Content-Type", "").startswith("multipart/")

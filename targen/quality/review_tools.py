@@ -125,12 +125,17 @@ def answers(path: Path) -> list[tuple[int, Cells]]:
     found: list[tuple[int, Cells]] = []
     for number, record in enumerate(_records(path), 1):
         read = next((read for fits, read in _READERS if fits(record)), None)
-        if read is None:
+        try:
+            cells = None if read is None else read(record)
+        except (TypeError, AttributeError):
+            # A value of another type than these tools write.
+            cells = None
+        if cells is None:
             raise TargenError(
                 f"{path}: record {number} is neither a record of Argilla (fields, metadata, "
                 "responses) nor a task of Label Studio (data, annotations). Export JSON there."
             )
-        found += [(number, cells) for cells in read(record)]
+        found += [(number, one) for one in cells]
     return found
 
 
@@ -138,12 +143,13 @@ def _records(path: Path) -> list[dict[str, Any]]:
     try:
         text = read_bytes(path).decode("utf-8-sig")
         if path.suffix == ".jsonl":
-            loaded: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
+            # Not `splitlines`, which also splits inside texts.
+            loaded: Any = [json.loads(line) for line in text.split("\n") if line.strip()]
         else:
             loaded = json.loads(text)
     except OSError as error:
         raise TargenError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TargenError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(loaded, list) or not all(isinstance(one, dict) for one in loaded):
         raise TargenError(f"{path} must be a list of records, as Argilla or Label Studio write it.")

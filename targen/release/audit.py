@@ -79,7 +79,7 @@ def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
 def _why(tombstone: bytes) -> str:
     try:
         return str(json.loads(tombstone)["reason"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return "the tombstone cannot be read"
 
 
@@ -99,7 +99,7 @@ def _manifest(release: Storage, audit: ReleaseAudit) -> dict[str, Any]:
         # Compare bytes: different files can parse to the same JSON.
         same = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
         right = right and same.encode() == text
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+    except (ValueError, RecursionError, KeyError, TypeError, UnicodeDecodeError):
         right = False
     if not right:
         what = "it was changed: its content does not match its version"

@@ -144,7 +144,7 @@ def manifest(storage: Storage, at: str = "") -> dict[str, Any]:
         loaded = json.loads(text)
         right = isinstance(loaded, dict) and loaded["version"] == version_of(loaded)
         paths = list(loaded["files"]) if right else []
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         right, paths = False, []
     if not right or not all(_PATH.fullmatch(path) for path in paths):
         raise ReleaseError(f"{where}: {MANIFEST} was changed and cannot be trusted.")
@@ -210,7 +210,7 @@ def _entry(storage: Storage, task: str, version: str, files: set[str]) -> Entry:
     try:
         loaded = json.loads(storage.read(f"{at}/{MANIFEST}") or b"")
         rows = sum(split["rows"] for split in loaded["splits"].values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         # The list stays short; `verify` reports the details.
         return Entry(task, version, "incomplete")
     if TOMBSTONE in files:
@@ -222,7 +222,7 @@ def _entry(storage: Storage, task: str, version: str, files: set[str]) -> Entry:
 def _reason(tombstone: bytes) -> str:
     try:
         return str(json.loads(tombstone)["reason"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, RecursionError, KeyError, TypeError):
         return "the tombstone cannot be read"
 
 

@@ -1,6 +1,7 @@
 """The completion store: opening and reading."""
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -102,6 +103,9 @@ class Store:
                 if not make and not file.exists():
                     # Connecting would create the file.
                     raise self._none()
+                if file.is_symlink() and file.lstat().st_uid not in (0, os.geteuid()):
+                    # SQLite follows links, and creates what they name.
+                    raise OSError("it is a symbolic link of another user, which is not followed")
                 # SQLite gives its other files the permissions of this one.
                 files.make_private(file)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)

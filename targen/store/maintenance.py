@@ -4,14 +4,16 @@ import base64
 import gzip
 import io
 import json
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Final, Literal
 
 import polars as pl
 import sqlalchemy as sa
 
+from targen import reading
 from targen.errors import StoreError
 from targen.hashing import sha256_of
 from targen.steps import STEPS
@@ -147,13 +149,17 @@ def load(store: Store, source: Path) -> int:
     new = 0
     read = 0
     try:
-        with gzip.open(source, "rt", encoding="utf-8") as file, store.write() as connection:
-            for line in file:
+        with (
+            reading.opened(source) as raw,
+            gzip.open(raw, "rt", encoding="utf-8") as file,
+            store.write() as connection,
+        ):
+            while line := file.readline(_LONGEST_LINE):
                 table, values = _read_line(line)
                 read += 1
                 statement = insert(connection, table).values(values).on_conflict_do_nothing()
                 new += connection.execute(statement).rowcount
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         cause = getattr(error, "strerror", None) or str(error)
         raise StoreError(
             f"The backup {source} cannot be read{f' after line {read}' if read else ''}: {cause}. "
@@ -162,6 +168,9 @@ def load(store: Store, source: Path) -> int:
     return new
 
 
+_AMOUNTS: Final = frozenset({"spent_usd", "cost_usd", "prompt_tokens", "completion_tokens"})
+_LONGEST_LINE: Final = 256 * 1024**2
+"""Characters; of a longer line, the pieces are no JSON."""
 _TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)}
 
 
@@ -172,15 +181,24 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
         ValueError: the line is invalid.
     """
     row = json.loads(text)
-    table = _TABLES.get(row.pop("table", "")) if isinstance(row, dict) else None
+    name = row.pop("table", None) if isinstance(row, dict) else None
+    table = _TABLES.get(name) if isinstance(name, str) else None
     names = set() if table is None else {column.name for column in table.columns}
     # Rows from older versions lack these.
     if table is None or not names - {"checksum", *ADDED} <= set(row) <= names:
         raise ValueError("a line is not what an export writes")
-    values = {
-        name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
-        for name, value in row.items()
-    }
+    try:
+        values = {
+            name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
+            for name, value in row.items()
+        }
+    except (TypeError, KeyError):
+        raise ValueError("a line is not what an export writes") from None
+    # A negative amount would raise the budget.
+    for name in values.keys() & _AMOUNTS:
+        amount = values[name]
+        if amount is not None and not (type(amount) in (int, float) and 0 <= amount < math.inf):
+            raise ValueError(f"{name} is not an amount from 0")
     if table is COMPLETIONS and (problem := problem_of(values)):
         raise ValueError(f"request {str(values['request_id'])[:64]}: {problem}")
     return table, values

@@ -83,7 +83,7 @@ def _journal(storage: Storage, key: str) -> Journal | None:
             and draft.rpartition("/")[0] == name.rpartition("/")[0]
             for name, draft in found.drafts.items()
         )
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, RecursionError, TypeError, AttributeError):
         sound = False
     if not sound or journal_key(found.step, found.task) != key:
         raise TableError(

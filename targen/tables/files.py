@@ -207,7 +207,7 @@ class Tables:
         self.read(asset, task)
         try:
             content: dict[str, Any] = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise TableError(
                 f"{self.address(asset, task, 'json')} is not valid JSON. Materialize {asset} of "
                 f"{task} again."

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from targen import files as writer
+from targen import reading
 from targen.errors import TableError
 from targen.settings import s3_attempts, variable
 
@@ -76,7 +77,7 @@ class Storage(Protocol):
 
 
 class LocalStorage:
-    """A folder on this machine; links below it are not followed when it is written."""
+    """A folder on this machine; links below it are not followed."""
 
     def __init__(self, root: str, named_by: str = variable("data_dir")) -> None:
         """Take the folder without touching it; `named_by` is its setting, for errors."""
@@ -89,8 +90,10 @@ class LocalStorage:
 
     def read(self, key: str) -> bytes | None:
         """Return the file's bytes, or None if there is no file."""
+        folder, _, name = key.rpartition("/")
         try:
-            return (self.root / key).read_bytes()
+            with self._opened(folder, make=False) as at, reading.opened(name, at) as file:
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:

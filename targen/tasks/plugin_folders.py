@@ -21,6 +21,7 @@ from typing import Final
 
 from targen.errors import SpecError
 from targen.hashing import digest, sha256_of
+from targen.reading import read_bytes
 from targen.settings import Settings, variable
 from targen.tasks.plugin_declaring import collected
 from targen.tasks.plugin_kinds import PluginSet
@@ -171,7 +172,7 @@ def _read(folder: Path, name: str) -> _Folder:
             raise SpecError(f"{name}/{relative} is a link that leaves the folder of the plug-ins")
         if not path.is_file():
             continue
-        content = path.read_bytes()
+        content = read_bytes(path, BYTES_AT_MOST)
         size += len(content)
         if size > BYTES_AT_MOST:
             raise SpecError(f"the files in {name} have more than {BYTES_AT_MOST:,} bytes together")

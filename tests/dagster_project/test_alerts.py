@@ -94,10 +94,12 @@ def test_an_answer_of_failure_is_an_error(
 def test_what_a_check_quotes_calls_nobody(webhook: list[dict[str, Any]]) -> None:
     run = DagsterRun("dataset")
     alerts.send(
-        alerts._body(run, "warns", "row <!channel> & <https://a|b>"),
+        alerts._body(run, "warns", "row <!channel> & <https://a|b> @everyone ![x](//evil) \x1b[1m"),
         _settings().alert_webhook,
     )
-    assert webhook[0]["text"].endswith("row &lt;!channel&gt; &amp; &lt;https://a|b&gt;")
+    text = webhook[0]["text"]
+    assert "row &lt;!channel&gt; &amp; &lt;https://a|b&gt;" in text
+    assert not any(one in text for one in ("@everyone", "](", "\x1b"))
 
 
 def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch) -> None:

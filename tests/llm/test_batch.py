@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from aiohttp import web
 
 import simulator
 from targen.errors import BudgetError, EndpointError
-from targen.llm import batch
+from targen.llm import batch, batch_results, batch_wire
 from targen.llm import engine as engines
 from targen.llm.batch_results import TRIES
 from targen.llm.engine import Engine, EngineSettings
@@ -404,3 +405,49 @@ async def test_a_cancelled_run_is_taken_up_in_postgres(batched: Any, prices: flo
         (spent,) = rows(made, "SELECT spent_usd FROM budgets WHERE scope = '*'")
         assert spent[0] == pytest.approx(30 * prices / 2)
         assert rows(made, "SELECT * FROM batches") == []
+
+
+async def test_an_error_of_a_line_is_stored_without_the_key(batched: Any) -> None:
+    key = "sk-canary-4711-0815"
+
+    def answer(line: Any, n: int) -> Any:
+        return {"custom_id": line["custom_id"], "error": {"message": f"You sent {key}.\0"}}
+
+    async with BatchEndpoint(lambda line, n: {"response": None, **answer(line, n)}) as endpoint:
+        made = batched(endpoint, api_key=key)
+        outcomes, _ = await ask(made, requests(1))
+        (stored,) = rows(made, "SELECT error FROM completions")
+    assert outcomes[0].error == stored[0]
+    assert stored[0].startswith("You sent [the API key].")
+
+
+@pytest.mark.parametrize("bound", ["bytes", "seconds"])
+async def test_results_without_end_are_given_up(
+    batched: Any, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    async def endless(self: BatchEndpoint, incoming: web.Request) -> web.StreamResponse:
+        reply = web.StreamResponse()
+        await reply.prepare(incoming)
+        while True:
+            await reply.write(b"x" * 1000)
+            await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(BatchEndpoint, "_content", endless)
+    monkeypatch.setattr(
+        batch_wire, *(("MOST_BYTES", 9000) if bound == "bytes" else ("_MOST_S", 0.5))
+    )
+    async with BatchEndpoint() as endpoint:
+        with pytest.raises(EndpointError, match="results of a batch without end"):
+            await asyncio.wait_for(ask(batched(endpoint), requests(1)), 20)
+
+
+async def test_a_line_without_end_is_no_line(batched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_results, "MOST_BYTES", 1000)
+    long = f'{{"items": [{{"text": "{"x" * 3000}"}}]}}'
+
+    def answer(line: Any, n: int) -> Any:
+        return good(line["custom_id"], *([long] if number(line["body"]) == 1 else []))
+
+    async with BatchEndpoint(answer) as endpoint:
+        outcomes, _ = await ask(batched(endpoint), requests(3))
+    assert [o.status for o in sorted(outcomes, key=number_of)] == ["ok", "failed", "ok"]

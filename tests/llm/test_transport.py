@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import openai
 import pytest
 from aiohttp import web
 
@@ -277,6 +278,23 @@ async def test_a_batch_is_still_fetched(settings: Any) -> None:
         made = settings(endpoint.url, mode="batch")
         outcomes, _ = await ask(made, requests(3))
         assert {outcome.status for outcome in outcomes} == {"ok"}
+
+
+async def test_the_state_of_a_batch_has_bounds_too(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = gzip.compress(b'{"id": "b", "x": "' + bytes(40 << 20))
+
+    async def answer(incoming: web.Request) -> web.Response:
+        await incoming.read()
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with _app(answer) as url:
+        client = Client(settings(f"{url}/v1"))
+        with pytest.raises(openai.APIConnectionError) as raised:
+            await client.sdk.batches.retrieve("b")
+        await client.close()
+    assert isinstance(raised.value.__cause__, transport.ReplyTooLongError)
 
 
 async def test_a_prompt_that_is_no_text_fails_alone(settings: Any) -> None:

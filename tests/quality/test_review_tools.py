@@ -122,6 +122,13 @@ def test_two_people_who_differ_are_named(folder: Path) -> None:
          '[{"result": [{"from_name": "verdict", "value": {"choices": ["glad"]}}]}]}]', "no hash"),
         ('[{"data": {"task": "mood"}, "annotations": [{"result": [null, {"value": 3}]}, 4]}]',
          "holds no verdict"),
+        ("[" * 100_000, "is not valid JSON"),
+        ('[{"metadata": {}, "fields": {}, "responses": [1]}]', "record 1 is neither"),
+        ('[{"metadata": {}, "fields": {}, "responses": {"verdict": 5}}]', "record 1 is neither"),
+        ('[{"metadata": {}, "fields": {}, "responses": {"comment": [{"user_id": [1]}]}}]',
+         "record 1 is neither"),
+        ('[{"data": {}, "annotations": 5}]', "record 1 is neither"),
+        ('[{"data": {}, "annotations": [{"result": 5}]}]', "record 1 is neither"),
     ],
 )  # fmt: skip
 def test_what_is_no_export(folder: Path, text: str, error: str) -> None:

@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,3 +256,44 @@ async def test_a_backup_from_before_cached_tokens_is_imported(
     assert maintenance.load(other, tmp_path / "old.gz") == lines
     assert maintenance.verify(other) == []
     other.close()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"table": "budgets", "scope": "*", "spent_usd": -1e9}',
+        '{"table": "budgets", "scope": "*", "spent_usd": NaN}',
+        '{"table": "budgets", "scope": "*", "spent_usd": true}',
+        '{"table": "budgets", "scope": {"zstd": 5}, "spent_usd": 1}',
+        '{"table": "budgets", "scope": {}, "spent_usd": 1}',
+        '{"table": []}',
+        '{"table":' * 100_000,
+    ],
+)
+def test_a_backup_that_was_made_up_is_one_error(line: str, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "backup.gz").write_bytes(gzip.compress(line.encode()))
+    with pytest.raises(StoreError, match="Nothing was imported"):
+        maintenance.load(store, tmp_path / "backup.gz")
+    assert maintenance.stats(store)["spent_usd"] == {}
+
+
+def test_a_backup_that_is_a_pipe(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "backup.gz")
+    with pytest.raises(StoreError, match="pipe, socket or device"):
+        maintenance.load(store, tmp_path / "backup.gz")
+
+
+def test_a_link_of_another_user_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "victim")
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    monkeypatch.setattr(
+        Path, "lstat", lambda path: os.stat_result([0o120777, 0, 0, 1, 8, *[0] * 5])
+    )
+    with pytest.raises(StoreError, match="symbolic link of another user"):
+        Store(f"sqlite:///{tmp_path / 'link.db'}")
+    monkeypatch.undo()
+    assert not (tmp_path / "victim").exists()
+    Store(f"sqlite:///{tmp_path / 'link.db'}").close()
+    assert (tmp_path / "victim").exists()

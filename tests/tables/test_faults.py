@@ -214,6 +214,26 @@ def test_planted_links_redirect_no_write(tmp_path: Path) -> None:
     assert [(one.name, one.read_text()) for one in victim.iterdir()] == [("file", "mine")]
 
 
+def test_planted_links_and_pipes_redirect_no_read(tmp_path: Path) -> None:
+    victim, data = tmp_path / "victim", tmp_path / "data"
+    (victim / "a").mkdir(parents=True)
+    (victim / "secret.html").write_text("secret")
+    storage = LocalStorage(str(data))
+    storage.write("quality_report/rte.html", b"mine")
+    (data / "quality_report/link.html").symlink_to(victim / "secret.html")
+    (data / "comparison").symlink_to(victim)
+    os.mkfifo(data / "quality_report/pipe.html")
+    for key in ("quality_report/link.html", "comparison/secret.html"):
+        with pytest.raises(TableError, match="symbolic link is in the way"):
+            storage.read(key)
+    with pytest.raises(TableError, match="pipe, socket or device"):
+        storage.read("quality_report/pipe.html")
+    with pytest.raises(TableError, match="not the path of a file"):
+        storage.read("../victim/secret.html")
+    assert storage.read("quality_report/rte.html") == b"mine"
+    assert storage.read("labels/rte.parquet") is None
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
