@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import re
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from targen.llm.concurrency import FIRST_WINDOW, ConcurrencyController
 from targen.llm.outage import Outage
 from targen.llm.rate_model import Grant, Limit
 from targen.llm.reply import Reply
+from targen.llm.retry import duration, header_number
 from targen.llm.tokens import NEVER, TokenLimit
 from targen.llm.types import Request
 from targen.store.completions import now as store_now
@@ -328,16 +328,17 @@ class RateLimiter:
             self._own = min(self._most, self._own + 2.0)
 
     def _read(self, now: float, headers: Mapping[str, str]) -> None:
-        left = headers.get("x-ratelimit-remaining-requests") or headers.get("x-ratelimit-remaining")
+        left = header_number(
+            headers.get("x-ratelimit-remaining-requests") or headers.get("x-ratelimit-remaining")
+        )
         if left is None:
             return
-        try:
-            # Calls in flight may or may not have been counted; assume that they were not.
-            self._left = float(left) - self.in_flight
-        except ValueError:
-            return
+        # Calls in flight may or may not have been counted; assume that they were not.
+        self._left = left - self.in_flight
         reset = headers.get("x-ratelimit-reset-requests") or headers.get("x-ratelimit-reset") or ""
-        limit = headers.get("x-ratelimit-limit-requests") or headers.get("x-ratelimit-limit") or ""
+        limit = header_number(
+            headers.get("x-ratelimit-limit-requests") or headers.get("x-ratelimit-limit")
+        )
         if not reset:
             # Unknown: a guess that refusals double.
             self._reset_at = now + self._guess_s
@@ -346,7 +347,7 @@ class RateLimiter:
             return
         seconds = duration(reset)
         # The reset is for the whole bucket: one call's worth comes back sooner.
-        share = seconds / float(limit) if limit.isdigit() and int(limit) else seconds
+        share = seconds / limit if limit is not None and limit >= 1 else seconds
         self._reset_at = now + min(max(share, 0.02), 60.0)
 
     def _exhausted(self, now: float) -> bool:
@@ -441,16 +442,3 @@ def _save(connection: sa.Connection, name: str, state: str) -> None:
         .values(endpoint=name, state=state)
         .on_conflict_do_update(index_elements=["endpoint"], set_={"state": state})
     )
-
-
-def duration(text: str) -> float:
-    """Return the seconds in `1.5`, `20ms`, `6m0s` or `1h2m3.5s`; 1 if it is none of these."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
-    if not parts:
-        return 1.0
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    return sum(float(number) * units[unit] for number, unit in parts)

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 _BREAKS: Final = re.compile(r"[\t\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_FORMULA: Final = re.compile(r"(^|[;,|])([\s\ufeff\u200b\"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
+_UNSEEN: Final = (
+    r"\s\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"
+)
+_FORMULA: Final = re.compile(rf"(^|[;,|])([{_UNSEEN}\"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 """Where a formula would begin (OWASP, CSV Injection), also in fullwidth characters, and also where
 a spreadsheet that expects another separator would begin a cell."""
 

@@ -433,9 +433,8 @@ async def test_results_without_end_are_given_up(
             await asyncio.sleep(0.01)
 
     monkeypatch.setattr(BatchEndpoint, "_content", endless)
-    monkeypatch.setattr(
-        batch_wire, *(("MOST_BYTES", 9000) if bound == "bytes" else ("_MOST_S", 0.5))
-    )
+    name, value = ("MOST_BYTES", 9000) if bound == "bytes" else ("_MOST_S", 0.5)
+    monkeypatch.setattr(batch_wire, name, value)
     async with BatchEndpoint() as endpoint:
         with pytest.raises(EndpointError, match="results of a batch without end"):
             await asyncio.wait_for(ask(batched(endpoint), requests(1)), 20)

@@ -11,9 +11,10 @@ import pytest
 
 from targen.errors import StoreError
 from targen.llm.outage import Outage
-from targen.llm.rate_limiter import UNSAVED_MOST, RateLimiter, Slot, duration
+from targen.llm.rate_limiter import UNSAVED_MOST, RateLimiter, Slot
 from targen.llm.rate_model import Limit
 from targen.llm.reply import Answer, Reply
+from targen.llm.retry import duration
 from targen.llm.tokens import TokenLimit
 from targen.llm.types import Request, Sampling
 from targen.store.claims import put_rows
@@ -181,6 +182,23 @@ async def test_what_the_headers_leave_is_not_exceeded(writer: Writer) -> None:
     assert 2 <= await send(limiter, 0.5, headers) <= 6
 
 
+@pytest.mark.parametrize("reset", ["nan", "inf", "-1", "9" * 8000, "\u00b2s"])
+@pytest.mark.parametrize("limit", ["\u00b2", "9" * 5000, "nan", "-1", "0"])
+def test_headers_that_are_no_numbers_stop_nothing(reset: str, limit: str) -> None:
+    limiter = limiter_of(None)
+    for left_ in ("nan", "inf", "0"):
+        limiter._read(
+            100.0,
+            {
+                "x-ratelimit-remaining-requests": left_,
+                "x-ratelimit-limit-requests": limit,
+                "x-ratelimit-reset-requests": reset,
+            },
+        )
+    assert limiter._exhausted(100.0)
+    assert not limiter._exhausted(161.0)
+
+
 async def test_refusals_at_any_rate_are_reported_once(
     writer: Writer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -195,7 +213,8 @@ async def test_refusals_at_any_rate_are_reported_once(
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360.0), ("1h2m3.5s", 3723.5), ("soon", 1.0)],
-)
+    [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360.0), ("1h2m3.5s", 3723.5), ("soon", 1.0),
+     ("nan", 1.0), ("-inf", 1.0), ("1" * 8000, 1.0)],
+)  # fmt: skip
 def test_durations(text: str, seconds: float) -> None:
     assert duration(text) == pytest.approx(seconds)

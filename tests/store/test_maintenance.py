@@ -288,9 +288,8 @@ def test_a_link_of_another_user_is_not_opened(
 ) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "victim")
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    monkeypatch.setattr(
-        Path, "lstat", lambda path: os.stat_result([0o120777, 0, 0, 1, 8, *[0] * 5])
-    )
+    of_another = os.stat_result([0o120777, 0, 0, 1, 8, *[0] * 5])
+    monkeypatch.setattr(Path, "lstat", lambda path: of_another)
     with pytest.raises(StoreError, match="symbolic link of another user"):
         Store(f"sqlite:///{tmp_path / 'link.db'}")
     monkeypatch.undo()
