@@ -184,7 +184,7 @@ async def test_what_the_headers_leave_is_not_exceeded(writer: Writer) -> None:
 
 @pytest.mark.parametrize("reset", ["nan", "inf", "-1", "9" * 8000, "\u00b2s"])
 @pytest.mark.parametrize("limit", ["\u00b2", "9" * 5000, "nan", "-1", "0"])
-def test_headers_that_are_no_numbers_stop_nothing(reset: str, limit: str) -> None:
+async def test_headers_that_are_no_numbers_stop_nothing(reset: str, limit: str) -> None:
     limiter = limiter_of(None)
     for left_ in ("nan", "inf", "0"):
         limiter._read(
