@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import BaseRoute, Mount
 
 from targen.cli.gate import Gate, known_hosts
 from targen.cli.pages import application
@@ -18,14 +18,28 @@ PROBES = ("/server_info", "/dagit_info")
 """Paths for probes of a cluster, which name the address of the machine. They give versions only."""
 
 
+_NOTEBOOKS = ("/notebook", "/dagit/notebook")
+"""Paths at which Dagster shows a notebook of this machine. Its scripts would run with the rights of
+the UI, and a link of another site can open one that the browser has downloaded."""
+
+
 def gated(webserver: Starlette, settings: Settings) -> Starlette:
     """Return Dagster's application behind the gate, with the pages at the path of their address."""
+    _remove_notebooks(webserver.router.routes)
     hosts = known_hosts([settings.pages_url]) | {*filter(None, settings.ui_hosts.split(","))}
     path = urlsplit(settings.pages_url or "").path.rstrip("/")
     if path:
         webserver.router.routes.insert(0, Mount(path, app=application(hosts)))
     webserver.add_middleware(Gate, hosts=hosts, open_paths=PROBES)
     return webserver
+
+
+def _remove_notebooks(routes: list[BaseRoute]) -> None:
+    routes[:] = [one for one in routes if getattr(one, "path", None) not in _NOTEBOOKS]
+    for one in routes:
+        # All routes are in one if the server has a path prefix.
+        if isinstance(one, Mount):
+            _remove_notebooks(one.routes)
 
 
 def main() -> None:

@@ -41,3 +41,15 @@ def test_validate_ends_in_the_problems(monkeypatch, tmp_path):
     assert result.exit_code == 1
     assert "mood.yaml:4: rws: unknown key; did you mean 'rows'?" in result.output
     assert "Traceback" not in result.output
+
+
+def test_no_text_of_a_task_acts_on_the_terminal(monkeypatch, tmp_path):
+    hostile = 'title: "\\e]0;x\\a\\x9b2J\\u202etop\\r"'
+    task = re.sub("title: .*", lambda _: hostile, MOOD)
+    assert task != MOOD
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path, task)))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    for color in (False, True):
+        output = runner.invoke(app, ["show", "mood"], color=color).output
+        assert r"\x9b2J\u202etop\r" in output
+        assert not re.search("\x1b(?!\\[[0-9;]*m)|[\x07\x9b\u202e\r]", output)

@@ -1,10 +1,10 @@
 """The Typer application, error reporting, tables for the terminal, and shared settings."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, cast
 
 import typer
 
@@ -12,6 +12,7 @@ import simulator
 import targen
 from targen.errors import TargenError
 from targen.settings import Settings, unknown_variables
+from targen.wording import printable
 
 if TYPE_CHECKING:
     from targen.llm.settings import EngineSettings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from targen.tables.storage import Storage
     from targen.tasks.profiles import Profile
     from targen.tasks.spec import TaskSpec
+import re
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -57,8 +59,30 @@ def _show_version(value: bool) -> None:
         raise typer.Exit
 
 
+class _Output:
+    """Standard output on which no text of a file or a model can act."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        # Between the styles, which typer and rich write themselves.
+        return self._stream.write(
+            "".join(
+                part if _STYLE.fullmatch(part) else printable(part) for part in _STYLE.split(text)
+            )
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
 @app.callback()
 def main(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
@@ -66,6 +90,7 @@ def main(
 ) -> None:
     """Makes labeled data sets with language models."""
     del version
+    context.with_resource(redirect_stdout(cast("TextIO", _Output(sys.stdout))))
     for sentence in unknown_variables():
         typer.echo(f"warning: {sentence}", err=True)
 

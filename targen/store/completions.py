@@ -45,6 +45,9 @@ _SILENT_S = 20
 _TURN = 4712
 """Number of the advisory lock of the engines' transactions."""
 
+_LONGEST = 1 << 27
+"""Bytes of a request or an answer, uncompressed. Replies of more than 16 MB are not read."""
+
 _REACHED: set[str] = set()
 """Servers that this process has reached."""
 
@@ -341,7 +344,10 @@ def unpack(data: bytes) -> bytes:
         StoreError: the bytes are damaged.
     """
     try:
-        return zstandard.decompress(data, max_output_size=1 << 30)
+        # The library takes the size that the frame states, whatever the maximum is.
+        if zstandard.frame_content_size(data) > _LONGEST:
+            raise zstandard.ZstdError("it states an impossible size")
+        return zstandard.decompress(data, max_output_size=_LONGEST)
     except zstandard.ZstdError as error:
         raise StoreError(
             f"A stored completion is damaged ({error}). Run `targen store verify`."

@@ -1,13 +1,18 @@
 """The gate before the web servers: who is let through, and with what."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
 from targen.cli.gate import Gate, known_hosts
 from targen.errors import TargenError
 from targen.settings import Settings
+from targen_dagster.webserver import gated
 
 HERE = "127.0.0.1:3000"
 JSON = "application/json"
@@ -186,3 +191,26 @@ def test_the_hosts_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TARGEN_UI_HOSTS", wrong)
         with pytest.raises(TargenError, match="TARGEN_UI_HOSTS must be host names"):
             Settings.from_environment()
+
+
+class Bare(DagsterWebserver[Any]):
+    """Dagster's webserver without a workspace."""
+
+    async def download_notebook(self, request: Any) -> PlainTextResponse:  # type: ignore[override]
+        return PlainTextResponse("a notebook")
+
+    def index_html_endpoint(self, request: Any) -> PlainTextResponse:  # type: ignore[override]
+        return PlainTextResponse("the index")
+
+
+@pytest.mark.parametrize("prefix", ["", "/dagster"])
+def test_no_notebook_of_this_machine_is_shown(prefix: str) -> None:
+    """Its scripts would run in the origin of the UI."""
+
+    def made() -> Starlette:
+        return Starlette(routes=Bare(cast("Any", None), prefix).build_routes())
+
+    for path in (f"{prefix}/notebook", f"{prefix}/dagit/notebook"):
+        assert TestClient(made(), f"http://{HERE}").get(path).text == "a notebook"
+        behind = TestClient(gated(made(), Settings(pages_url="/targen")), f"http://{HERE}")
+        assert behind.get(path).text == "the index"

@@ -2,6 +2,7 @@ import gzip
 import json
 import os
 import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from aiohttp import web
 
 from targen.errors import StoreError
-from targen.store import maintenance, migrations, schema
+from targen.store import completions, maintenance, migrations, schema
 from targen.store.completions import Store, pack
 from tests.support.endpoint import GOOD, Endpoint, ask, completion, number, requests
 
@@ -296,3 +297,13 @@ def test_a_link_of_another_user_is_not_opened(
     assert not (tmp_path / "victim").exists()
     Store(f"sqlite:///{tmp_path / 'link.db'}").close()
     assert (tmp_path / "victim").exists()
+
+
+def test_an_impossible_size_is_damage_and_takes_no_memory() -> None:
+    claims = b"\x28\xb5\x2f\xfd\xe0" + (1 << 60).to_bytes(8, "little") + b"\x01\x00\x00"
+    for data in (claims, pack(bytes(completions._LONGEST + 1)), b"", b"\x28\xb5"):
+        tracemalloc.start()
+        with pytest.raises(StoreError, match="is damaged"):
+            completions.unpack(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
