@@ -142,9 +142,21 @@ def _avoided(one: Target, text: str, said: Sequence[str]) -> str | None:
 
 
 def follows(template: str, text: str) -> bool:
-    """Return whether a text of words in lower case follows a template."""
-    parts = (r"\S+(?: \S+)*" if part == GAP else re.escape(part) for part in template.split())
-    return re.fullmatch(" ".join(parts), text) is not None
+    """Return whether a text of words in lower case follows a template.
+
+    Not by a regular expression, whose time would grow with the power of the number of gaps.
+    """
+    said = text.split()
+    # The numbers of words that the parts before can take.
+    ends = {0}
+    for part in template.split():
+        if part == GAP:
+            ends = {*range(min(ends) + 1, len(said) + 1)}
+        else:
+            ends = {end + 1 for end in ends if end < len(said) and said[end] == part}
+        if not ends:
+            return False
+    return len(said) in ends
 
 
 def demands(

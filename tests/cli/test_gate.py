@@ -193,7 +193,7 @@ def test_the_hosts_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             Settings.from_environment()
 
 
-class Bare(DagsterWebserver[Any]):
+class Bare(DagsterWebserver[Any, Any]):
     """Dagster's webserver without a workspace."""
 
     async def download_notebook(self, request: Any) -> PlainTextResponse:  # type: ignore[override]
