@@ -41,6 +41,8 @@ def prepare() -> Path:
     """
     home = Path(os.environ.get("DAGSTER_HOME") or ROOT / ".dagster_home").expanduser().absolute()
     os.environ["DAGSTER_HOME"] = str(home)
+    # Dagster's databases and logs have samples of rows, and get their permissions from the umask.
+    os.umask(0o777 & ~files.folder_mode())
     try:
         files.make_folders(home)
         settings = home / "dagster.yaml"

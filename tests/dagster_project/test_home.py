@@ -3,6 +3,7 @@
 import errno
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +17,21 @@ from targen.errors import TargenError
 
 def test_several_processes_share_an_empty_home(tmp_path: Path) -> None:
     environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home")}
+    (tmp_path / "home").mkdir(mode=0o755)
     command = [sys.executable, "-W", "error", "-m", "dagster_project.home"]
     started = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=home.ROOT, text=True)
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, cwd=home.ROOT, text=True, umask=0o022
+        )
         for _ in range(3)
     ]
     outputs = [process.communicate(timeout=60)[0] for process in started]
     assert [process.returncode for process in started] == [0, 0, 0]
     assert set(outputs) == {f"{tmp_path / 'home'}\n"}
     settings = yaml.safe_load((tmp_path / "home/dagster.yaml").read_text())
+    files = [path for path in (tmp_path / "home").rglob("*.db") if path.is_file()]
+    # Its databases have samples of rows.
+    assert files and {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
     assert settings["telemetry"] == {"enabled": False} and settings["nux"] == {"enabled": False}
 
 
