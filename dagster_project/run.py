@@ -163,7 +163,7 @@ def release(task: str, strict: bool = False) -> int:
     home.prepare()
     _set_rows_from_report(task)
     if strict and (gates := _gates([task])).warned:
-        sys.stdout.write("\n".join(["", *gates.lines, ""]))
+        sys.stdout.write(printable("\n".join(["", *gates.lines, ""])))
         return _strict_error(gates, f"{task} is not released: ")
     (made,) = make_tasks([task], job=RELEASE_JOB)
     if made.error is not None:
@@ -380,7 +380,7 @@ def _end(made: Sequence[TaskRun], names: Sequence[str], strict: bool) -> int:
     ended = {one.task for one in made if one.error and QUALITY_REPORT not in one.metadata}
     gates = _gates([name for name in names if name not in ended])
     if gates.lines:
-        sys.stdout.write("\n".join(["", *gates.lines, ""]))
+        sys.stdout.write(printable("\n".join(["", *gates.lines, ""])))
         sys.stdout.flush()
     status = _report_errors(made)
     return _strict_error(gates) if strict and gates.warned and not status else status
@@ -417,7 +417,7 @@ def _show(made: Sequence[TaskRun]) -> None:
     simulated = any(summary.simulated(one.metadata) for one in made)
     blocks = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
     text = "\n".join([*blocks, "Reports:", *(f"  {path}" for path in reports)])
-    sys.stdout.write(f"\n{text}\n")
+    sys.stdout.write(printable(f"\n{text}\n"))
     sys.stdout.flush()
 
 
@@ -432,7 +432,7 @@ def _show_comparison(base: str) -> None:
 
 
 def _fail(message: str) -> int:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {printable(message)}\n")
     return 1
 
 
