@@ -188,9 +188,11 @@ def make_private(path: Path) -> None:
     """Make an empty file that only the owner may read, unless the path exists.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, or is a link of another user, which SQLite would follow.
     """
     make_folders(path.parent)
+    if path.is_symlink() and path.lstat().st_uid not in (0, os.geteuid()):
+        raise OSError(errno.ELOOP, "it is a symbolic link of another user", str(path))
     with suppress(FileExistsError):
         os.close(os.open(path, _NEW_FILE, file_mode()))
 

@@ -1,7 +1,6 @@
 """The completion store: opening and reading."""
 
 import json
-import os
 import sqlite3
 import threading
 import time
@@ -27,6 +26,9 @@ T = TypeVar("T")
 
 _LOCAL = threading.local()
 
+LONGEST = 1 << 27
+"""Bytes of a stored text. Replies of more than 16 MB are not read."""
+
 CHUNK = 500
 """Keys per statement; below SQLite's oldest limit of 999 variables."""
 
@@ -44,9 +46,6 @@ _SILENT_S = 20
 
 _TURN = 4712
 """Number of the advisory lock of the engines' transactions."""
-
-_LONGEST = 1 << 27
-"""Bytes of a request or an answer, uncompressed. Replies of more than 16 MB are not read."""
 
 _REACHED: set[str] = set()
 """Servers that this process has reached."""
@@ -106,9 +105,6 @@ class Store:
                 if not make and not file.exists():
                     # Connecting would create the file.
                     raise self._none()
-                if file.is_symlink() and file.lstat().st_uid not in (0, os.geteuid()):
-                    # SQLite follows links, and creates what they name.
-                    raise OSError("it is a symbolic link of another user, which is not followed")
                 # SQLite gives its other files the permissions of this one.
                 files.make_private(file)
             self.engine = sa.create_engine(parsed, poolclass=NullPool)
@@ -345,9 +341,9 @@ def unpack(data: bytes) -> bytes:
     """
     try:
         # The library takes the size that the frame states, whatever the maximum is.
-        if zstandard.frame_content_size(data) > _LONGEST:
+        if zstandard.frame_content_size(data) > LONGEST:
             raise zstandard.ZstdError("it states an impossible size")
-        return zstandard.decompress(data, max_output_size=_LONGEST)
+        return zstandard.decompress(data, max_output_size=LONGEST)
     except zstandard.ZstdError as error:
         raise StoreError(
             f"A stored completion is damaged ({error}). Run `targen store verify`."

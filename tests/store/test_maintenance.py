@@ -301,7 +301,7 @@ def test_a_link_of_another_user_is_not_opened(
 
 def test_an_impossible_size_is_damage_and_takes_no_memory() -> None:
     claims = b"\x28\xb5\x2f\xfd\xe0" + (1 << 60).to_bytes(8, "little") + b"\x01\x00\x00"
-    for data in (claims, pack(bytes(completions._LONGEST + 1)), b"", b"\x28\xb5"):
+    for data in (claims, pack(bytes(completions.LONGEST + 1)), b"", b"\x28\xb5"):
         tracemalloc.start()
         with pytest.raises(StoreError, match="is damaged"):
             completions.unpack(data)
