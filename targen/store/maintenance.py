@@ -187,6 +187,7 @@ def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
     # Rows from older versions lack these.
     if table is None or not names - {"checksum", *ADDED} <= set(row) <= names:
         raise ValueError("a line is not what an export writes")
+    values: dict[str, Any]
     try:
         values = {
             name: base64.b64decode(value["zstd"]) if isinstance(value, dict) else value
