@@ -1,5 +1,7 @@
 """Alerts, sent to a real server on loopback: what it gets, and what is never said."""
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -107,3 +109,31 @@ def test_they_run_only_where_there_is_an_address(monkeypatch: pytest.MonkeyPatch
     assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.STOPPED}
     monkeypatch.setenv("TARGEN_ALERT_WEBHOOK", "http://127.0.0.1:9/")
     assert {s.default_status for s in alerts.build(_settings())} == {DefaultSensorStatus.RUNNING}
+
+
+def test_an_answer_without_end_is_not_waited_for() -> None:
+    ended = threading.Event()
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            while not ended.wait(0.05):
+                self.wfile.write(b"x")
+
+        def log_message(self, *arguments: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sending = threading.Thread(
+        target=alerts.send, args=({}, f"http://127.0.0.1:{server.server_port}/"), daemon=True
+    )
+    sending.start()
+    sending.join(20)
+    assert not sending.is_alive()
+    ended.set()
+    server.shutdown()
+    server.server_close()
