@@ -33,7 +33,7 @@ def test_the_lineage_shows_the_seven_assets(server, browser, pictures):
     for step in STEPS:
         page.get_by_text(step, exact=True).locator("visible=true").first.wait_for()
     page.wait_for_timeout(1500)
-    graph = {"x": 400, "y": 150, "width": 1258, "height": 680}
+    graph = {"x": 400, "y": 150, "width": 1256, "height": 670}
     picture = page.screenshot(path=pictures / "lineage.png", clip=graph)
     assert len(picture) > 20_000
     page.close()
