@@ -163,6 +163,27 @@ def _read_files(folder: Path) -> tuple[dict[str, YamlFile], dict[str, str]]:
     return files, broken
 
 
+def _own_files(folder: Path, name: str) -> dict[str, YamlFile]:
+    """Return the files of a task and of those that it extends, without reading all others.
+
+    Empty if one of them has another file name, or is missing or broken.
+    """
+    files: dict[str, YamlFile] = {}
+    at: Any = name
+    while at is not None and at not in files:
+        if not isinstance(at, str) or not re.fullmatch(NAME_PATTERN, at):
+            return {}
+        try:
+            file = YamlFile(folder / f"{at}.yaml")
+        except SpecError:
+            return {}
+        if file.data.get("name") != at:
+            return {}
+        files[at] = file
+        at = file.data.get("extends")
+    return files
+
+
 def load_task_names(folder: Path) -> list[str]:
     """Return the names of all tasks, sorted; only names are checked.
 
@@ -254,7 +275,9 @@ def load_task(
     Raises:
         SpecError: the task does not exist or is wrong.
     """
-    files, broken = _read_files(tasks_dir)
+    files, broken = _own_files(tasks_dir, name), {}
+    if name not in files:
+        files, broken = _read_files(tasks_dir)
     if name not in files:
         unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"
         raise SpecError(broken.get(name, unknown))

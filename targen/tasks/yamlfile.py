@@ -16,6 +16,7 @@ from ruamel.yaml.scanner import RoundTripScanner
 
 from targen.errors import SpecError
 from targen.reading import read_bytes
+from targen.tasks import yamlfast
 
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[str | int, ...]
@@ -59,6 +60,18 @@ def _parsed(text: str) -> Any:
         raise ValueError(_TOO_DEEP) from None
 
 
+@lru_cache(maxsize=8192)
+def _quick(text: str) -> Any:
+    """Parse an ordinary text, without lines; cached for the same reason.
+
+    Raises:
+        Unusual: it is for `_parsed`.
+    """
+    if len(text) > _MOST_BYTES:
+        raise yamlfast.Unusual
+    return yamlfast.parse(text)
+
+
 class _Scanner(RoundTripScanner):
     """Ends at the bound on the depth: each level makes the next token more expensive."""
 
@@ -95,7 +108,10 @@ class YamlFile:
         try:
             if text is None:
                 text = read_bytes(path, _MOST_BYTES).decode("utf-8")
-            parsed = _parsed(text)
+            try:
+                parsed, exact = _quick(text), None
+            except yamlfast.Unusual:
+                parsed = exact = _parsed(text)
             data = _plain(parsed)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -116,7 +132,7 @@ class YamlFile:
             raise SpecError(f"{path}: cannot be read as YAML: {problem}") from None
         if not isinstance(parsed, dict):
             raise SpecError(f"{path}:1: expected a mapping of keys, found {_kind(parsed)}")
-        self._parsed: Any = parsed
+        self._text, self._exact = text, exact
         self.data: dict[str, Any] = data
 
     @classmethod
@@ -126,12 +142,18 @@ class YamlFile:
         Paths in the data are relative to the working directory.
         """
         made = cls.__new__(cls)
-        made.path, made._parsed, made.data = Path(name), data, _plain(data)
+        made.path, made._text, made._exact, made.data = Path(name), "", data, _plain(data)
         return made
 
     def line(self, loc: Loc) -> int | None:
         """Return the line, from 1, of the deepest key of `loc` that the file contains."""
-        node = self._parsed
+        if self._exact is None:
+            # Only now: it is much slower.
+            try:
+                self._exact = _parsed(self._text)
+            except (YAMLError, ValueError, TypeError, AttributeError):
+                return None
+        node = self._exact
         line: int | None = None
         for part in loc:
             try:
