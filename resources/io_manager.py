@@ -17,7 +17,7 @@ from pydantic import PrivateAttr
 from resources.fields import S3_FIELD, setting
 from targen.errors import TargenError
 from targen.settings import store_address
-from targen.store.table_digests import Written
+from targen.store.written import Written
 from targen.tables.files import Stored, Tables
 from targen.tables.storage import LocalStorage, S3Storage, open_storage
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from targen.quality.review_tools import Form
-    from targen.store.table_digests import Written
+    from targen.store.written import Written
     from targen.tasks.spec import TaskSpec
 
 review = typer.Typer(

@@ -12,27 +12,11 @@ from targen.hashing import canonical, digest, sha256_of
 from targen.store.completions import Store, now
 from targen.store.ledger import insert
 from targen.store.schema import TABLE_DIGESTS
+from targen.store.written import Written
 
 _ROW_BYTES: Final = 4
 """Bytes of each row's digest. One change in four billion is missed; the file's digest detects
 it."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """A file that was just written.
-
-    Attributes:
-        key: path in the data folder.
-        sha256: of its bytes.
-        frame: its rows, None for a page.
-        data_version: of the step's result, None for a page.
-    """
-
-    key: str
-    sha256: str
-    frame: pl.DataFrame | None
-    data_version: str | None
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
 from targen.errors import TableError
 from targen.hashing import sha256_of
-from targen.store import table_digests
-from targen.store.completions import Store
-from targen.store.table_digests import Written
+from targen.store.written import Written
 from targen.tables.storage import Storage
+
+if TYPE_CHECKING:
+    from targen.store.completions import Store
 
 FOLDER: Final = ".commits"
 INTERRUPTED: Final = (
@@ -170,7 +171,7 @@ def _withdraw(storage: Storage, name: str, text: bytes, drafts: Mapping[str, str
             storage.discard(drafts)
 
 
-def recover(storage: Storage, task: str, open_store: Callable[[], Store]) -> list[str]:
+def recover(storage: Storage, task: str, open_store: Callable[[], "Store"]) -> list[str]:
     """Finish the commits of a task that were interrupted; return the steps.
 
     The caller has locked the task.
@@ -221,7 +222,7 @@ def _promote(storage: Storage, journal: Journal) -> None:
     storage.sweep(journal.files)
 
 
-def _finish(storage: Storage, journal: Journal, open_store: Callable[[], Store]) -> None:
+def _finish(storage: Storage, journal: Journal, open_store: Callable[[], "Store"]) -> None:
     contents = {key: read(storage, journal, key) or b"" for key in journal.files}
     _promote(storage, journal)
     if journal.made_by is None:
@@ -231,5 +232,7 @@ def _finish(storage: Storage, journal: Journal, open_store: Callable[[], Store])
         version = journal.versions.get(key)
         frame = None if version is None else pl.read_parquet(BytesIO(content))
         written.append(Written(key, journal.files[key], frame, version or None))
+    from targen.store import table_digests  # noqa: PLC0415 - not when loading the code location
+
     with closing(open_store()) as store:
         table_digests.record(store, written, journal.made_by, journal.run_id, journal.upstream)

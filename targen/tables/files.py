@@ -13,7 +13,7 @@ import polars as pl
 from targen.errors import TableError
 from targen.hashing import digest, sha256_of
 from targen.steps import DAMAGED, SCHEMA_VERSION
-from targen.store.table_digests import Written
+from targen.store.written import Written
 from targen.tables import commits
 from targen.tables.commits import Journal
 from targen.tables.storage import Storage

@@ -9,7 +9,7 @@ import polars as pl
 from targen.errors import TableError
 from targen.hashing import digest, sha256_of
 from targen.steps import DAMAGED, REVIEWS, SCHEMA_VERSION, schema
-from targen.store.table_digests import Written
+from targen.store.written import Written
 from targen.tables.commits import Journal, committed
 from targen.tables.files import VERSION_KEY, key_of
 from targen.tables.storage import Storage

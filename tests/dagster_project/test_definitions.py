@@ -35,7 +35,7 @@ from targen.steps import SCHEMA_VERSION, STEPS, UPSTREAM
 
 HEAVY = (
     "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "alembic",
-    "torch", "transformers", "datasets", "targen.llm.engine", "targen.release.manifest",
+    "sqlalchemy", "torch", "transformers", "datasets", "targen.llm.engine", "targen.release.manifest",
     "targen.quality.report", "targen.operators",
 )  # fmt: skip
 
