@@ -27,7 +27,7 @@ BUCKET: Final = "faults"
 _ON_S3: Final = ("contexts", "corrected_set", "quality_report")
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once, before Polars and others start threads, which do not survive a fork.
-_CONTEXT.set_forkserver_preload(["bench.kills", "botocore.session", "targen.operators.verify"])
+_CONTEXT.set_forkserver_preload(["bench.durability", "botocore.session"])
 
 
 def on_s3(step: str, both: Any) -> Scenario:

@@ -275,8 +275,8 @@ def load_task(
     Raises:
         SpecError: the task does not exist or is wrong.
     """
-    files, broken = _own_files(tasks_dir, name), {}
-    if name not in files:
+    files = _own_files(tasks_dir, name)
+    if not files:
         files, broken = _read_files(tasks_dir)
     if name not in files:
         unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"

@@ -62,7 +62,7 @@ def _loader() -> Any:
             BaseResolver.__init__(self)
 
         def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
-            found = super().construct_mapping(node, deep=deep)
+            found: dict[Any, Any] = super().construct_mapping(node, deep=deep)
             if len(found) != len(node.value):
                 raise ConstructorError(None, None, "a key occurs twice", node.start_mark)
             return found

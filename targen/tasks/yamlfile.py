@@ -65,10 +65,10 @@ def _quick(text: str) -> Any:
     """Parse an ordinary text, without lines; cached for the same reason.
 
     Raises:
-        Unusual: it is for `_parsed`.
+        UnusualError: it is for `_parsed`.
     """
     if len(text) > _MOST_BYTES:
-        raise yamlfast.Unusual
+        raise yamlfast.UnusualError
     return yamlfast.parse(text)
 
 
@@ -110,7 +110,7 @@ class YamlFile:
                 text = read_bytes(path, _MOST_BYTES).decode("utf-8")
             try:
                 parsed, exact = _quick(text), None
-            except yamlfast.Unusual:
+            except yamlfast.UnusualError:
                 parsed = exact = _parsed(text)
             data = _plain(parsed)
         except MarkedYAMLError as error:

@@ -35,8 +35,8 @@ from targen.steps import SCHEMA_VERSION, STEPS, UPSTREAM
 
 HEAVY = (
     "great_expectations", "pandas", "sklearn", "dagster_aws", "boto3", "alembic",
-    "sqlalchemy", "torch", "transformers", "datasets", "targen.llm.engine", "targen.release.manifest",
-    "targen.quality.report", "targen.operators",
+    "sqlalchemy", "torch", "transformers", "datasets", "targen.llm.engine",
+    "targen.release.manifest", "targen.quality.report", "targen.operators",
 )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ TEXTS = [
 def test_a_text_is_read_alike_or_left(text: str) -> None:
     try:
         found = yamlfast.parse(text)
-    except yamlfast.Unusual:
+    except yamlfast.UnusualError:
         return
     assert repr(found) == repr(yamlfile._plain(yamlfile._parsed(text)))
 
@@ -53,7 +53,7 @@ def test_shipped_files_are_read_alike(path: Path) -> None:
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])
 def test_deep_nesting_is_left(deep: str) -> None:
-    with pytest.raises(yamlfast.Unusual):
+    with pytest.raises(yamlfast.UnusualError):
         yamlfast.parse(deep)
 
 
