@@ -45,10 +45,17 @@ def test_a_text_is_read_alike_or_left(text: str) -> None:
     assert repr(found) == repr(yamlfile._plain(yamlfile._parsed(text)))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_shipped_files_are_read_alike(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert yamlfast.parse(text) == yamlfile._plain(yamlfile._parsed(text))
+def test_shipped_files_are_read_alike() -> None:
+    left = []
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        try:
+            found = yamlfast.parse(text)
+        except yamlfast.UnusualError:
+            left.append(path.name)
+            continue
+        assert found == yamlfile._plain(yamlfile._parsed(text)), path
+    assert len(left) < len(FILES) / 10, left
 
 
 @pytest.mark.parametrize("deep", ["[" * 100_000, "{a: " * 100_000, "- " * 100_000, "? " * 100_000])
