@@ -67,9 +67,10 @@ def too_weak(probability: Floats, labels: Ints, bits: float) -> str | None:
     if bits >= MIN_BITS and low >= MIN_GAIN:
         return None
     points = max(float(correct.mean()) - chance, 0) * 100
+    gain = f"only {points:.0f} points better" if points >= 0.5 else "no better"
     return (
-        f"a simple classifier predicts the labels only {points:.0f} points better than guessing, "
-        "too little to question single labels"
+        f"a simple classifier predicts the labels {gain} than guessing, too little to question "
+        "single labels"
     )
 
 

@@ -116,6 +116,19 @@ def test_a_click_on_the_link_opens_the_report(server, browser):
     page.close()
 
 
+def test_a_click_on_the_link_opens_the_targets(server, browser):
+    page = opened(browser, f"{server}/assets/targets?view=partitions&partition=rte")
+    with page.expect_popup() as popup:
+        page.locator("a[href$='targets/rte.html']").first.click()
+    targets = popup.value
+    targets.wait_for_load_state()
+    assert targets.url == f"{server}/targen/targets/rte.html"
+    assert "Gaps that the quality report shows" in targets.inner_text("body")
+    targets.get_by_role("link", name="quality report").click()
+    assert targets.url == f"{server}/targen/quality_report/rte.html"
+    page.close()
+
+
 def test_a_click_on_a_row_opens_its_audit(server, browser):
     page = opened(browser, f"{server}/assets/corrected_set?view=partitions&partition=rte")
     page.get_by_text("[Show Markdown]").first.click()
