@@ -4,9 +4,10 @@ import re
 from typing import Final
 
 _ACTS: Final = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters but tab and line feed, and characters that change the direction of text."""
+"""Control characters but tab and line feed, characters that change the direction of text, and
+halves of surrogate pairs, which no UTF-8 output takes."""
 
 
 def plural(number: int, word: str) -> str:

@@ -12,8 +12,8 @@ from dagster_project.task_run import TaskRun
 from targen.errors import SpecError, StepError, TargenError
 from targen.wording import printable
 
-HOSTILE = "a\x1b]0;title\x07\x9b31m\rb\u202ec\u2066d"
-HARMLESS = "a\\x1b]0;title\\x07\\x9b31m\\rb\\u202ec\\u2066d"
+HOSTILE = "a\x1b]0;title\x07\x9b31m\rb\u202ec\u2066d\ud83d"
+HARMLESS = "a\\x1b]0;title\\x07\\x9b31m\\rb\\u202ec\\u2066d\\ud83d"
 
 
 @pytest.mark.parametrize("kind", [TargenError, SpecError, StepError])
