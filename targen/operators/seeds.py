@@ -15,6 +15,7 @@ from targen.operators.bounds import bounded
 from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
+    Drawn,
     answers,
     background,
     items_of,
@@ -278,9 +279,12 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     result = StepResult()
     for sample in range(params.retries + 1):
         missing = [n for n in range(len(contexts)) if n not in found]
-        requests = [
-            _expand_request(step, params, wanted, contexts[n], plan, n, sample) for n in missing
-        ]
+        requests = Drawn(
+            missing,
+            lambda n, sample=sample: _expand_request(
+                step, params, wanted, contexts[n], plan, n, sample
+            ),
+        )
         for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
             result.asked += 1
             item = next(iter(items_of(outcome)), None)
