@@ -276,11 +276,32 @@ def drafted(
         raise cannot("write", str(path), error, named_by) from error
 
 
+@contextmanager
+def draft_folder(path: Path, named_by: str) -> Iterator[Path]:
+    """Yield a new folder beside `path` for drafts that another program writes; it is removed.
+
+    Raises:
+        TableError: it cannot be made.
+    """
+    path = path.absolute()
+    name = draft_name(path.name)
+    try:
+        with opened(path.parent) as folder:
+            sweep(folder, path.name, _ABANDONED_S)
+            os.mkdir(name, folder_mode(), dir_fd=folder)
+    except OSError as error:
+        raise cannot("write", str(path), error, named_by) from error
+    try:
+        yield path.with_name(name)
+    finally:
+        shutil.rmtree(path.with_name(name), ignore_errors=True)
+
+
 def move(draft: Path, path: Path, named_by: str) -> None:
-    """Give a draft that another program wrote beside its target its name, durably.
+    """Give a file in a `draft_folder` the name of its target, durably.
 
     Args:
-        draft: the draft, in the folder of the target.
+        draft: the file.
         path: the target; a file that exists is an error.
         named_by: the setting or option that names it, for the error.
 
@@ -290,12 +311,13 @@ def move(draft: Path, path: Path, named_by: str) -> None:
     path = path.absolute()
     try:
         with opened(path.parent, make=False) as folder:
-            written = os.open(draft.name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            inside = f"{draft.parent.name}/{draft.name}"
+            written = os.open(inside, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
             try:
                 os.fsync(written)
             finally:
                 os.close(written)
-            _placed(folder, draft.name, path.name)
+            _placed(folder, inside, path.name)
             flush_folder(folder)
     except OSError as error:
         raise cannot("write", str(path), error, named_by) from error

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from pydantic import Field
@@ -279,12 +280,8 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     result = StepResult()
     for sample in range(params.retries + 1):
         missing = [n for n in range(len(contexts)) if n not in found]
-        requests = Drawn(
-            missing,
-            lambda n, sample=sample: _expand_request(
-                step, params, wanted, contexts[n], plan, n, sample
-            ),
-        )
+        make = partial(_expand_request, step, params, wanted, contexts, plan, sample)
+        requests = Drawn(missing, make)
         for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
             result.asked += 1
             item = next(iter(items_of(outcome)), None)
@@ -307,13 +304,13 @@ def _expand_request(
     step: StepInput,
     params: ExpandParams,
     wanted: Seeds,
-    context: Row,
+    contexts: list[Row],
     plan: Plan,
-    number: int,
     sample: int,
+    number: int,
 ) -> Request:
     shown: dict[str, Any] = {}
-    block = context_block(context)
+    block = context_block(contexts[number])
     if block is not None:
         shown["requirements"] = requirements(step.spec, block)
     label = plan.slot(number).label if step.spec.per_slot else None

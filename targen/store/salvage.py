@@ -58,14 +58,10 @@ def salvage(source: Path, target: Path) -> Salvaged:
     if not source.is_file():
         raise StoreError(f"There is no file {source}.")
     found = Salvaged()
-    # Under another name, so that a part of the store is never taken for the whole.
-    draft = target.absolute().with_name(files.draft_name(target.name))
-    try:
-        _salvage(source, draft, found)
-        files.move(draft, target, "NEW")
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{draft}{suffix}").unlink(missing_ok=True)
+    # Elsewhere first, so that a part of the store is never taken for the whole.
+    with files.draft_folder(target, "NEW") as draft:
+        _salvage(source, draft / target.name, found)
+        files.move(draft / target.name, target, "NEW")
     return found
 
 
