@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 import targen.files
+from targen.errors import StoreError
 from targen.files import drafted
 from targen.hashing import sha256_of
 from targen.release import registry
@@ -272,8 +273,9 @@ def store_commands() -> list[Scenario]:
     def salvage_(folder: Path, version: int) -> None:
         if not version:
             fill(folder, 3)
-        elif not (folder / "new.db").exists():
-            salvage.salvage(folder / "completions.db", folder / "new.db")
+        else:
+            with suppress(StoreError) if (folder / "new.db").exists() else nullcontext():
+                salvage.salvage(folder / "completions.db", folder / "new.db")
 
     def in_store(folder: Path) -> Any:
         with closing(open_store(folder)) as store:

@@ -53,13 +53,13 @@ def salvage(source: Path, target: Path) -> Salvaged:
     Raises:
         StoreError: the target exists or cannot be written, or nothing can be read.
     """
-    if target.exists():
-        raise StoreError(f"{target} exists. Name a new file.")
     if not source.is_file():
         raise StoreError(f"There is no file {source}.")
     found = Salvaged()
     # Elsewhere first, so that a part of the store is never taken for the whole.
     with files.draft_folder(target, "NEW") as draft:
+        if target.exists():
+            raise StoreError(f"{target} exists. Name a new file.")
         _salvage(source, draft / target.name, found)
         files.move(draft / target.name, target, "NEW")
     return found
