@@ -17,6 +17,8 @@ PER_RANGE: Final = 12
 """Rows of the rarest label per range, for fewer ranges than the most."""
 INNER: Final = (0.1, 0.9)
 """Quantiles of the lengths of a range, which the prompt names."""
+LEAST: Final = 0.2
+"""Part of the sureness of the label that lengths tell best from which labels are weighted alike."""
 CHANCE: Final = 0.05
 """Level of the test whether the lengths of a label still differ after a round."""
 KIND: Final = "length_label"
@@ -97,14 +99,16 @@ def length_field(view: View) -> str | None:
     begun = {
         one.field for part in view.spec.rounds for one in part.approved if one.kind == KIND
     } & set(view.fields)
-    for name in sorted(filter(None, begun)):
-        if _differ(tokens(view.rows, [name]).lengths, view):
-            return name
-    if begun or (figure["low"] or 0) <= 0:
-        return None
     sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
-    shares = {name: _explained(one, view.labels) for name, one in sizes.items()}
-    return max(shares, key=lambda one: (shares[one], one), default=None)
+    for name in sorted(filter(None, begun)):
+        if _differ(sizes[name], view):
+            return name
+    if (figure["low"] or 0) <= 0:
+        return None
+    shares = {n: _explained(one, view.labels) for n, one in sizes.items() if n not in begun}
+    found = max(shares, key=lambda one: (shares[one], one), default=None)
+    # Where one field is done, the rest may come from chance.
+    return found if found and (not begun or _differ(sizes[found], view)) else None
 
 
 def _differ(lengths: Ints, view: View) -> bool:
@@ -134,11 +138,20 @@ def _inner(lengths: Ints) -> tuple[int, int]:
 def _goal(shares: Floats, reached: Any) -> Floats:
     """Return the share of rows that every label should have in each range.
 
+    It is the mean of the labels, in which a label counts the less, the more surely lengths tell it:
+    a row of such a label that gets another length is worth more than one of the others, so that its
+    rows change first.
+
     Args:
         shares: label x range -> share of the label's rows.
         reached: whether a range is within reach.
     """
-    goal: Floats = np.where(reached, shares.mean(axis=0), shares.min(axis=0))
+    told = shares / np.maximum(1e-9, shares.sum(axis=0))
+    excess = np.maximum(0.0, shares - shares.mean(axis=0))
+    sure = (excess * told).sum(axis=1) / np.maximum(1e-9, excess.sum(axis=1))
+    weights = np.maximum(LEAST, sure / max(1e-9, float(sure.max()))) ** -2
+    mean = np.average(shares, axis=0, weights=weights)
+    goal: Floats = np.where(reached, mean, shares.min(axis=0))
     rest = goal[reached].sum()
     if not rest:
         return goal
