@@ -222,7 +222,9 @@ def _figures(report: Mapping[str, Any], words: int | None, estimator: str) -> di
     }
     for metric, column in metrics.compared():
         slice_ = f"{words} words" if column.name.startswith("distinct_") else None
-        found.setdefault(column.name, of(metric.name, slice_))
+        figures = of(metric.name, slice_)
+        # Tokens and cost have a figure for each step, too.
+        found.setdefault(column.name, [f for f in figures if f["slice"] == "all"] or figures)
     kept = ("value", "low", "high", "n", "slice")
     return {
         name: {key: some[0][key] for key in kept}

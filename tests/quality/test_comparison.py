@@ -94,6 +94,16 @@ def test_the_most_telling_part_and_peoples_review_count():
     assert (row["label_noise"], row["utility"]) == (0.04, 0.7)
 
 
+def test_tokens_and_cost_are_those_of_all_steps():
+    figures = [
+        figure(name, value, slice_)
+        for name in ("tokens_per_row", "cost_per_row_usd")
+        for slice_, value in (("contexts", 8.0), ("labels", 350.0), ("all", 1062.0))
+    ]
+    made = line(pair(report(*figures), None))["figures"]
+    assert made["tokens_per_row"]["value"] == made["cost_per_row_usd"]["value"] == 1062.0
+
+
 def test_an_unknown_price_is_no_figure_and_has_a_reason():
     made = report(figure("cost_per_row_usd", None), skipped={"label_noise": "nobody read them"})
     absent = line(pair(made, report()))["absent"]

@@ -367,3 +367,18 @@ def test_the_contents_mark_sections_with_a_finding():
 def test_a_long_label_breaks_at_an_underscore_only():
     assert breakable("not_entailment") == "not_<wbr>entailment"
     assert breakable("<b>_x") == "&lt;b&gt;_<wbr>x"
+
+
+@pytest.mark.parametrize(
+    ("readers", "said"),
+    [
+        ({"annotated": ["m1"], "corrected": []}, "Annotator: m1. Corrector: unknown."),
+        ({"strict": ["m1"], "<b>": ["m2"]}, "strict: m1. &lt;b&gt;: m2."),
+        ({"annotated": [], "corrected": []}, None),
+    ],
+)
+def test_the_readers_behind_label_errors_are_named(readers, said):
+    made = build(inputs(40))
+    made.json["noise"] = {"bounds": [], "readers": readers, "different_readers": False}
+    page = render(made)
+    assert (said in page) if said else ("Annotator:" not in page)
