@@ -1,4 +1,4 @@
-"""The picture of the comparison, taken anew from six methods of one task.
+"""The picture of the comparison, taken from all methods of one task.
 
 What the page does in a browser is tested beside the page; this only takes its picture, as a
 reader would see it after `make compare BASE=rte`.
@@ -9,7 +9,7 @@ import pytest
 from tests.browser.conftest import TAKING, fresh, run
 
 
-@pytest.mark.skipif(not TAKING, reason="only make pictures takes them: it runs six tasks")
+@pytest.mark.skipif(not TAKING, reason="only make pictures takes them: it runs eight tasks")
 def test_the_comparison_of_one_task(browser, pictures, tmp_path):
     environment = fresh(tmp_path)
     run(environment, "--compare", "rte")
