@@ -69,7 +69,7 @@ def test_the_audit_follows_every_row_to_its_target(work: Path) -> None:
     assert found.exit_code == 0, found.output
     (one,) = rows(work).drop_nulls("target_id").head(1).to_dicts()
     told = CliRunner().invoke(app, ["audit", one["instance_id"]]).output
-    assert f"written for the target {one['target_id']} of round 1" in told
+    assert f"written in round 1 for the target {one['target_id']}" in told
     assert "Verified" in told
 
 
