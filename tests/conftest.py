@@ -1,5 +1,8 @@
 """Settings of the whole test suite."""
 
+import os
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 
@@ -11,6 +14,15 @@ __all__ = ["prices", "settings"]
 # Examples are drawn from the test's own source, and a slow machine is no failure.
 hypothesis.settings.register_profile("targen", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("targen")
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Commands set variables for the rest of their process, which here goes on to other tests."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(autouse=True)

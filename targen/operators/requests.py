@@ -1,8 +1,8 @@
 """Helpers of operators: building requests, reading items of answers, recording rejections."""
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from targen.hashing import canonical
 from targen.llm.types import LLM, Outcome, Request
@@ -15,48 +15,17 @@ from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import fold
 
 QUOTED_CHARACTERS = 80
-
-Item = TypeVar("Item")
 _BEGINS = "; it begins "
 
 
-class Drawn(Generic[Item]):
-    """Requests that are made when the engine draws them, so that few prompts exist at a time."""
-
-    def __init__(self, items: Sequence[Item], make: Callable[[Item], Request]) -> None:
-        """Take what the requests are about, and what makes the request of an item."""
-        self._items, self._make = items, make
-
-    def __len__(self) -> int:
-        """Return the number of requests."""
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[Request]:
-        """Make the requests in order."""
-        return map(self._make, self._items)
-
-
-async def answers(llm: LLM, requests: Sequence[Request] | Drawn[Any]) -> list[Outcome]:
-    """Return the outcomes of all requests, in the order of the requests.
-
-    Their `request` has no messages: with all prompts, the outcomes of 100,000 rows would take
-    hundreds of megabytes.
-    """
-    count = len(requests)
-    numbered = enumerate(requests)
-
-    def tagged(_: int) -> Request:
-        index, request = next(numbered)
-        return replace(request, tag=index)
-
-    outcomes: dict[int, Outcome] = {}
-    async for outcome in llm.run(Drawn(range(count), tagged)):
-        request = replace(outcome.request, messages=())
-        outcomes[request.tag] = replace(outcome, request=request)
-    missing = count - len(outcomes)
+async def answers(llm: LLM, requests: Iterable[Request]) -> list[Outcome]:
+    """Return the outcomes of all requests, in the order of the requests."""
+    tagged = [replace(request, tag=index) for index, request in enumerate(requests)]
+    outcomes = {outcome.request.tag: outcome async for outcome in llm.run(tagged)}
+    missing = len(tagged) - len(outcomes)
     if missing:
         raise RuntimeError(f"the engine returned no outcome for {missing} requests")
-    return [outcomes[index] for index in range(count)]
+    return [outcomes[index] for index in range(len(tagged))]
 
 
 def make_request(

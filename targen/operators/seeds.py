@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Final
 
 from pydantic import Field
@@ -16,7 +15,6 @@ from targen.operators.bounds import bounded
 from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
-    Drawn,
     answers,
     background,
     items_of,
@@ -280,8 +278,9 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     result = StepResult()
     for sample in range(params.retries + 1):
         missing = [n for n in range(len(contexts)) if n not in found]
-        make = partial(_expand_request, step, params, wanted, contexts, plan, sample)
-        requests = Drawn(missing, make)
+        requests = [
+            _expand_request(step, params, wanted, contexts[n], plan, n, sample) for n in missing
+        ]
         for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
             result.asked += 1
             item = next(iter(items_of(outcome)), None)
@@ -304,13 +303,13 @@ def _expand_request(
     step: StepInput,
     params: ExpandParams,
     wanted: Seeds,
-    contexts: list[Row],
+    context: Row,
     plan: Plan,
-    sample: int,
     number: int,
+    sample: int,
 ) -> Request:
     shown: dict[str, Any] = {}
-    block = context_block(contexts[number])
+    block = context_block(context)
     if block is not None:
         shown["requirements"] = requirements(step.spec, block)
     label = plan.slot(number).label if step.spec.per_slot else None

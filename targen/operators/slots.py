@@ -28,7 +28,6 @@ from targen.operators.item_checks import (
 )
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import (
-    Drawn,
     answers,
     make_request,
     missing_item,
@@ -246,8 +245,7 @@ class SlotFiller:
     async def ask(self, groups: list[list[SlotState]], attempt: int) -> None:
         """Request `candidates` answers per group and keep the valid items."""
         turns = range(attempt * self.candidates, (attempt + 1) * self.candidates)
-        asked = [(group, turn) for group in groups for turn in turns]
-        requests = Drawn(asked, lambda one: self.request(*one))
+        requests = [self.request(group, turn) for group in groups for turn in turns]
         outcomes = await answers(self.step.model, requests)
         for index, group in enumerate(groups):
             of_group = outcomes[index * len(turns) : (index + 1) * len(turns)]

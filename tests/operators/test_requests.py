@@ -1,12 +1,9 @@
 """What operators share: reading answers, and saying what is wrong with an item."""
 
-from collections.abc import AsyncIterator
-from typing import Any
-
 import pytest
 
 from targen.llm.types import Outcome, Request
-from targen.operators.requests import Drawn, answers, missing_reason, numbered_items, tally
+from targen.operators.requests import missing_reason, numbered_items, tally
 from targen.steps import REASONS
 from targen.tasks.validators import empty_field, first_violation, needed
 from tests.support.models import ok
@@ -79,23 +76,3 @@ def test_answers_that_begin_otherwise_are_counted_as_one():
         for raw in ("Sure: a", "Well, b")
     ]
     assert lost[0] != lost[1] and tally(lost) == "no JSON 2"
-
-
-async def test_prompts_are_made_as_they_are_drawn_and_not_kept() -> None:
-    made: list[int] = []
-
-    class Model:
-        async def run(self, requests: Any) -> AsyncIterator[Outcome]:
-            assert len(requests) == 3
-            for count, request in enumerate(requests, 1):
-                assert len(made) == count
-                assert request.messages[0]["content"] == f"prompt {made[-1]}"
-                yield Outcome(request, f"{made[-1]}" * 64, "ok", {})
-
-    def make(number: int) -> Request:
-        made.append(number)
-        return Request(({"role": "user", "content": f"prompt {number}"},), {})
-
-    found = await answers(Model(), Drawn([3, 1, 2], make))
-    assert [outcome.request_id[0] for outcome in found] == ["3", "1", "2"]
-    assert all(outcome.request.messages == () for outcome in found)
