@@ -318,13 +318,13 @@ _REGISTRY: Final = (
            "it grows with the number of rows: compare equal numbers", "lower", "Zhu et al. 2018",
            compared=Compared(
                "self_bleu", "Self-BLEU", "Overlap of a row's wording with other rows "
-               "(`compared_rows` of them). It grows with the number of rows.", "number")),
+               "(of a sample, in large sets). It grows with the number of rows.", "number")),
     _share("rouge_l_nearest", "self_similarity", "wording", "ROUGE-L with the nearest row",
            "similarity to the nearest row: 1 is a copy",
            "mean of the best ROUGE-L F over the first 2,000 words", "parts in another order",
            "lower", "Lin 2004", compared=Compared(
                "nearest_rouge_l", "Nearest row", "ROUGE-L with the most similar row "
-               "(`compared_rows` of them); 1 is a copy. It grows with the number of rows.",
+               "(of a sample, in large sets); 1 is a copy. It grows with the number of rows.",
                "number")),
     _share("novel", "self_similarity", "wording", "novel rows",
            "share of rows without a similar row", "best ROUGE-L F below 0.7", "paraphrases",
