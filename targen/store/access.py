@@ -61,12 +61,19 @@ def enter(store: Store, owner: str, run_id: str, lease_s: float, wait_s: float =
 
 def renew(connection: sa.Connection, owner: str, run_id: str, expires_at: float) -> None:
     """Extend an engine's registration, in a transaction that has its turn."""
-    leave(connection, owner)
+    _register(connection, owner, owner, run_id, expires_at)
+
+
+def _register(
+    connection: sa.Connection, task: str, token: str, run_id: str, expires_at: float
+) -> None:
+    """Write the row of an engine or of the command, in place of an earlier one."""
+    leave(connection, task)
     connection.execute(
         sa.insert(HOLDS).values(
             place=PLACE,
-            task=owner,
-            token=owner,
+            task=task,
+            token=token,
             run_id=run_id,
             holder=this_process(),
             expires_at=expires_at,
@@ -133,17 +140,7 @@ def _take(store: Store, token: str, command: str) -> str | None:
         other = _other(connection, HOLDS.c.token != token)
         if other is not None:
             return other
-        leave(connection, MAINTENANCE)
-        connection.execute(
-            sa.insert(HOLDS).values(
-                place=PLACE,
-                task=MAINTENANCE,
-                token=token,
-                run_id=command,
-                holder=this_process(),
-                expires_at=moment + _COMMAND_S,
-            )
-        )
+        _register(connection, MAINTENANCE, token, command, moment + _COMMAND_S)
         return None
 
 
