@@ -170,7 +170,7 @@ def _results(
         yield _statistics(key, figures.warnings, figures.metadata)
     # A table that breaks its contract may lack columns of the suite.
     if EXPECTATIONS in selected and not found:
-        yield expectations_result(step, scope, spec, stored.table, above, used.data, judged)
+        yield expectations_result(step, scope, spec, stored, above, used.data, judged)
 
 
 def _rejected(step: str, task: str, stored: Stored) -> pl.DataFrame:
@@ -261,7 +261,7 @@ def expectations_result(
     step: str,
     scope: Scope,
     spec: TaskSpec,
-    table: pl.DataFrame,
+    stored: Stored,
     above: Mapping[str, pl.DataFrame],
     data: DataFolder,
     judged: list[Mapping[str, Any]] | None = None,
@@ -274,9 +274,10 @@ def expectations_result(
     """
     from targen.quality import expectations, suites  # noqa: PLC0415 - not when loading
 
-    suite = suites.build(step, spec, table, above, judged or ())
-    found = expectations.validate(step, spec, table, suite)
-    expectations.write(data.tables().storage, spec, STEPS, found)
+    suite = suites.build(step, spec, stored.table, above, judged or ())
+    storage = data.tables().storage
+    found = expectations.result(storage, step, spec, stored, suite)
+    expectations.write(storage, spec, STEPS, found)
     missed = [one for one in found["results"] if not one["success"]]
     blocks = [one for one in missed if one["expectation_config"]["severity"] == "critical"]
     sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]

@@ -8,6 +8,7 @@ import pytest
 from targen import steps
 from targen.errors import SpecError
 from targen.quality import expectations, suites
+from targen.tables.files import Stored
 from targen.tables.storage import LocalStorage
 from targen.tasks.sections import Expectation
 from targen.tasks.yamlfile import YamlFile
@@ -105,6 +106,38 @@ def test_hostile_rows_stand_on_the_page_as_text(spec, tmp_path):
     expectations.write(place, spec, steps.STEPS, looked_at(spec, labels, "labels"))
     both = (tmp_path / "data/expectations/mood/index.html").read_text()
     assert both.index('id="labels"') < both.index('id="corrected_set"')
+
+
+def test_a_table_is_validated_again_only_if_something_changed(spec, tmp_path, monkeypatch):
+    place = LocalStorage(str(tmp_path / "data"))
+    validated, validate = [], expectations.validate
+
+    def counted(step, spec, table, suite):
+        validated.append(table.height)
+        return validate(step, spec, table, suite)
+
+    monkeypatch.setattr(expectations, "validate", counted)
+
+    def look(table):
+        suite = suites.build("corrected_set", spec, table, {})
+        found = expectations.result(place, "corrected_set", spec, Stored(table), suite)
+        expectations.write(place, spec, steps.STEPS, found)
+
+    eight = corrected(spec, ["a"] * 8)
+    look(eight)
+    look(eight)
+    assert validated == [8]
+    look(corrected(spec, ["a"] * 7))
+    look(eight)
+    assert validated == [8, 7, 8]
+    spec.expectations["corrected_set"] = [
+        Expectation(type="expect_column_to_exist", kwargs={"column": "note"})
+    ]
+    look(eight)
+    assert validated == [8, 7, 8, 8]
+    place.write("expectations/mood/corrected_set.json", b"{")
+    look(eight)
+    assert validated == [8, 7, 8, 8, 8]
 
 
 OWN = """\
