@@ -6,6 +6,7 @@ The report also has a check for each gate of its task, which blocks if its sever
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import polars as pl
@@ -27,7 +28,7 @@ from assets.step import page_link, readable_errors
 from resources.data import DataFolder
 from targen.errors import TableError
 from targen.steps import QUALITY_REPORT, STEPS, schema
-from targen.tables.files import Stored
+from targen.tables.files import Stored, key_of
 from targen.tasks.sections import Gate
 from targen.tasks.spec import TaskSpec
 
@@ -134,6 +135,7 @@ def _results(
     step: str, task: str, scope: Scope, used: Resources, selected: set[str]
 ) -> Iterator[AssetCheckResult]:
     from targen.steps import UPSTREAM  # noqa: PLC0415
+    from targen.store import table_digests  # noqa: PLC0415
     from targen.tables import contracts  # noqa: PLC0415 - not when loading the code location
 
     key = scope.key(step)
@@ -157,10 +159,15 @@ def _results(
         yield _statistics(key, acts, {"figures": stored.table.height})
         yield from (gate_result(key, gate) for gate in judged)
         if ALL_TASKS in selected:
-            others = [name for name in scope.gates if name != task]
-            pages = {name: tables.read_json(step, name) or {} for name in others}
-            gates = {name: other.get("gates", []) for name, other in pages.items()}
-            yield all_tasks_result(key, {task: judged, **gates})
+            with closing(used.data.store()) as store:
+                reports = table_digests.latest(store, f"{step}/", ".parquet")
+            # Renamed and removed tasks left records, too.
+            failed = {
+                name: reports[made].get("failed_gates", {})
+                for name in scope.gates
+                if (made := key_of(step, name)) in reports
+            }
+            yield all_tasks_result(key, failed)
     else:
         above = {name: tables.read(name, task).table for name in UPSTREAM[step]}
         rejected = _rejected(step, task, stored)
@@ -226,34 +233,23 @@ def gate_result(asset: AssetKey, gate: Mapping[str, Any]) -> AssetCheckResult:
     )
 
 
-def all_tasks_result(
-    asset: AssetKey, judged: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> AssetCheckResult:
+def all_tasks_result(asset: AssetKey, failed: Mapping[str, Mapping[str, str]]) -> AssetCheckResult:
     """Return the result of the check over the last reports of all tasks.
 
     Args:
         asset: the key of the report.
-        judged: task -> its gates as `targen.quality.gates.judge` returns them. A gate of severity
-            `warn` without a figure does not count as failed.
+        failed: task -> its failed gates, as `targen.quality.gates.failed` returns them.
     """
-    from targen.quality.gates import outcome  # noqa: PLC0415 - not when loading
-
-    failed = [
-        (task, gate)
-        for task, gates in judged.items()
-        for gate in gates
-        if gate["passed"] is False or outcome(gate) == "failed"
-    ]
-    lines = [f"{task}, {gate['name']}: {gate['text']}" for task, gate in failed]
-    tasks = list(dict.fromkeys(task for task, _ in failed))
+    tasks = [task for task, gates in failed.items() if gates]
+    lines = [f"{task}, {name}: {text}" for task in tasks for name, text in failed[task].items()]
     more = f" and {len(tasks) - _SHOWN} more tasks" if len(tasks) > _SHOWN else ""
     return AssetCheckResult(
         check_name=ALL_TASKS,
         asset_key=asset,
-        passed=not failed,
+        passed=not tasks,
         severity=AssetCheckSeverity.WARN,
-        description=f"Gates failed in {', '.join(tasks[:_SHOWN])}{more}." if failed else None,
-        metadata={"tasks": len(judged), "failed_gates": len(failed), **_listed(lines)},
+        description=f"Gates failed in {', '.join(tasks[:_SHOWN])}{more}." if tasks else None,
+        metadata={"tasks": len(failed), "failed_gates": len(lines), **_listed(lines)},
     )
 
 

@@ -49,7 +49,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         context: AssetExecutionContext, **above: Stored
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
-        from targen.quality import page, report  # noqa: PLC0415 - not when loading
+        from targen.quality import gates, page, report  # noqa: PLC0415 - not when loading
         from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
@@ -72,6 +72,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
             "step": QUALITY_REPORT,
             "step_digest": version,
             "upstream": list(above),
+            "failed_gates": gates.failed(made.json["gates"]),
         }
         stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
         extra = {

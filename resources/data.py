@@ -56,10 +56,11 @@ class DataFolder(ConfigurableResource[Any]):
         from targen.tables.commits import recover  # noqa: PLC0415 - not when loading
 
         storage = self.tables().storage
-        self._locks[task] = lock(storage, task, run_id, self._store)
-        recover(storage, task, self._store)
+        self._locks[task] = lock(storage, task, run_id, self.store)
+        recover(storage, task, self.store)
 
-    def _store(self) -> "Store":
+    def store(self) -> "Store":
+        """Open the completion store of this folder; the caller closes it."""
         from targen.store.completions import Store  # noqa: PLC0415 - not when loading
 
         return Store(store_address(self.store_url, self.data_dir))

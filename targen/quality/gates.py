@@ -190,6 +190,18 @@ def outcome(judged: Mapping[str, Any]) -> Literal["passed", "warned", "failed"]:
     return "failed" if judged["severity"] == "error" else "warned"
 
 
+def failed(judged: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return name -> sentence of the gates whose bounds are not met.
+
+    A gate without a figure counts only if its severity is `error`.
+    """
+    return {
+        gate["name"]: gate["text"]
+        for gate in judged
+        if gate["passed"] is False or outcome(gate) == "failed"
+    }
+
+
 def tally(judged: Sequence[Mapping[str, Any]]) -> str:
     """Return how many gates passed, warned and failed, in words."""
     if not judged:

@@ -42,7 +42,7 @@ def gather(
     planted = above[CORRECTED_SET].planted
     asked = store.with_chain(step_of_requests(frames, rejected, planted))
     # Sorted, so that the report of unchanged tables keeps its bytes.
-    completions = store.completions(asked).select(*COMPLETIONS).sort("request_id")
+    completions = store.completions(asked, tuple(COMPLETIONS)).sort("request_id")
     gold = references.of(spec)
     return for_task(
         spec,

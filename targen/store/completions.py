@@ -202,21 +202,26 @@ class Store:
         """Close all connections."""
         self.engine.dispose()
 
-    def completions(self, request_ids: Iterable[str]) -> pl.DataFrame:
+    def completions(
+        self, request_ids: Iterable[str], columns: Sequence[str] = tuple(COLUMNS)
+    ) -> pl.DataFrame:
         """Return the stored completions of `request_ids`, one row each, in no defined order.
 
-        Ids that the store does not have are omitted. Columns: see `COLUMNS`.
+        Ids that the store does not have are omitted.
+
+        Args:
+            request_ids: the completions.
+            columns: some of `COLUMNS`. `prompt` and `raw` take most of the memory.
         """
-        rows: list[dict[str, Any]] = []
+        chosen = [COMPLETIONS.c["identity" if name == "prompt" else name] for name in columns]
+        schema_ = {name: COLUMNS[name] for name in columns}
+        parts = [pl.DataFrame(schema=schema_)]
         with self.read() as connection:
             for ids in chunks(request_ids):
-                found = connection.execute(
-                    sa.select(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(ids))
-                )
-                rows.extend(_readable(row._mapping) for row in found)
-        return pl.DataFrame(
-            {name: [row[name] for row in rows] for name in COLUMNS}, schema=COLUMNS, strict=True
-        )
+                query = sa.select(*chosen).where(COMPLETIONS.c.request_id.in_(ids))
+                rows = [_readable(columns, row) for row in connection.execute(query)]
+                parts.append(pl.DataFrame(rows, schema=schema_, orient="row", strict=True))
+        return pl.concat(parts)
 
     def served(self, request_ids: Iterable[str]) -> pl.DataFrame:
         """Return request_id, endpoint, model and served_model of completions, sorted by id.
@@ -350,13 +355,21 @@ def unpack(data: bytes) -> bytes:
         ) from error
 
 
-def _readable(row: Any) -> dict[str, Any]:
-    made = dict(row)
-    identity = json.loads(unpack(made.pop("identity")).decode("utf-8", "surrogatepass"))
-    made["prompt"] = json.dumps(identity["messages"])
-    if made["raw"] is not None:
-        made["raw"] = unpack(made["raw"]).decode("utf-8", "replace")
-    return made
+def _readable(columns: Sequence[str], row: Sequence[Any]) -> tuple[Any, ...]:
+    read = {"prompt": _prompt, "raw": _raw}
+    return tuple(
+        read[name](value) if name in read else value
+        for name, value in zip(columns, row, strict=True)
+    )
+
+
+def _prompt(identity: bytes) -> str:
+    known = json.loads(unpack(identity).decode("utf-8", "surrogatepass"))
+    return json.dumps(known["messages"])
+
+
+def _raw(value: bytes | None) -> str | None:
+    return None if value is None else unpack(value).decode("utf-8", "replace")
 
 
 def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:

@@ -107,6 +107,19 @@ def recorded(store: Store, key: str, sha256: str | None = None) -> Record | None
         return None if row is None else _record(row, latest=False)
 
 
+def latest(store: Store, prefix: str, suffix: str) -> dict[str, dict[str, Any]]:
+    """Return key -> how the file was made, of the last record of each of these files.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    of = TABLE_DIGESTS.c
+    wanted = of.key.startswith(prefix, autoescape=True), of.key.endswith(suffix, autoescape=True)
+    query = sa.select(of.key, of.made_by).where(*wanted).order_by(of.recorded_at, of.sha256.desc())
+    with store.read() as connection:
+        return {key: json.loads(made_by) for key, made_by in connection.execute(query)}
+
+
 def _latest(connection: sa.Connection, key: str) -> Record | None:
     of = TABLE_DIGESTS.c
     row = connection.execute(
