@@ -170,11 +170,17 @@ def validate(
     with _quiet():
         from great_expectations.core import ExpectationSuite  # noqa: PLC0415
 
-        batch = _context().data_sources.pandas_default.read_dataframe(pandas(table))
+        sources = _context().data_sources
+        source = sources.add_pandas(step)
+        batch = source.read_dataframe(pandas(table))
         summary = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
         configurations = [_configuration(one, index) for index, one in enumerate(suite)]
         built = ExpectationSuite(name=step, expectations=configurations)
-        found = batch.validate(built, result_format=summary).results
+        try:
+            found = batch.validate(built, result_format=summary).results
+        finally:
+            # The source would keep the table in memory.
+            sources.delete(step)
         # The library returns the results in a different order.
         ordered = sorted(found, key=lambda one: one.expectation_config.meta[_INDEX])
         results = [_result(one) for one in ordered]
