@@ -271,9 +271,7 @@ def expectations_result(
     from targen.quality import expectations, suites  # noqa: PLC0415 - not when loading
 
     suite = suites.build(step, spec, stored.table, above, judged or ())
-    storage = data.tables().storage
-    found = expectations.result(storage, step, spec, stored, suite)
-    expectations.write(storage, spec, STEPS, found)
+    found = expectations.update(data.tables().storage, step, spec, stored, suite, STEPS)
     missed = [one for one in found["results"] if not one["success"]]
     blocks = [one for one in missed if one["expectation_config"]["severity"] == "critical"]
     sentences = [one["words"] for one in blocks + [one for one in missed if one not in blocks]]

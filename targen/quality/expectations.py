@@ -32,7 +32,7 @@ _INDEX: Final = "index"
 _LONGEST: Final = 200
 _MOST: Final = 20
 _VERSION: Final = 1
-"""Increase it when `validate` returns something else for the same table and suite."""
+"""Increase it when results or page change for the same table and suite."""
 _SEVERITY: Final = {"error": "critical", "warn": "warning"}
 
 
@@ -109,22 +109,37 @@ def _errors(error: ValueError) -> list[tuple[Loc, str]]:
     return list(found.items())
 
 
-def result(
-    storage: Storage, step: str, spec: "TaskSpec", stored: Stored, suite: Sequence[Expectation]
+def update(
+    storage: Storage,
+    step: str,
+    spec: "TaskSpec",
+    stored: Stored,
+    suite: Sequence[Expectation],
+    steps: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the results for a table: the stored ones if they are of the same table and suite.
+    """Validate a table and update its page, unless the stored results are of the same table.
 
-    Importing the library and validating take longer than the rest of a run without calls.
+    Importing the library and validating take longer than the rest of a run without calls. The
+    caller has locked the task.
+
+    Args:
+        storage: the data folder.
+        step: the table's step.
+        spec: the task.
+        stored: the table.
+        suite: its expectations.
+        steps: all tables of the page, in order.
 
     Returns:
-        As `validate`, and `of`: a hash of table, suite, the library's version and this module's.
+        As `validate`, and `of`: a hash of everything that the results depend on.
 
     Raises:
         SpecError: an argument of the task's own expectations is wrong.
-        TableError: the storage cannot be read.
+        TableError: the storage cannot be read or written.
     """
     of = digest(
         {
+            "title": spec.title,
             "table": stored.data_version,
             "suite": [one.model_dump(mode="json") for one in suite],
             "library": version("great_expectations"),
@@ -132,9 +147,11 @@ def result(
         }
     )
     last = _last(storage, spec.name, step)
-    if last is not None and last.get("of") == of:
+    if last is not None and last.get("of") == of and storage.read(page_key(spec.name)) is not None:
         return last
-    return {**validate(step, spec, stored.table, suite), "of": of}
+    found = {**validate(step, spec, stored.table, suite), "of": of}
+    write(storage, spec, steps, found)
+    return found
 
 
 def _last(storage: Storage, task: str, step: str) -> dict[str, Any] | None:

@@ -130,12 +130,14 @@ def committed(storage: Storage, contents: Mapping[str, bytes], journal: Journal)
     """
     name = journal_key(journal.step, journal.task)
     before = _abandoned(storage, name)
+    journaled = before is not None
     stale = set(journal.removed) - contents.keys()
     if stale or not all(_same(storage, key, content) for key, content in contents.items()):
         drafts = storage.stage(contents)
         files = {key: sha256_of(content) for key, content in contents.items()}
         journal = replace(journal, files=files, drafts=drafts)
         text = json.dumps(asdict(journal), sort_keys=True)
+        journaled = True
         try:
             storage.write(name, text.encode())
         except BaseException:
@@ -143,9 +145,9 @@ def committed(storage: Storage, contents: Mapping[str, bytes], journal: Journal)
             raise
         _promote(storage, journal)
     yield
-    if storage.read(name) is not None:
+    if journaled:
         storage.delete(name, prune=False)
-    storage.discard(before)
+    storage.discard(before or {})
     storage.sweep([name])
 
 
@@ -156,12 +158,13 @@ def _same(storage: Storage, key: str, content: bytes) -> bool:
         return False
 
 
-def _abandoned(storage: Storage, name: str) -> Mapping[str, str]:
-    """Return the drafts of a commit that is replaced before it was finished."""
-    with suppress(TableError):
-        if (found := _journal(storage, name)) is not None:
-            return found.drafts
-    return {}
+def _abandoned(storage: Storage, name: str) -> Mapping[str, str] | None:
+    """Return the drafts of a commit that was never finished; None without one."""
+    try:
+        found = _journal(storage, name)
+    except TableError:
+        return {}
+    return None if found is None else found.drafts
 
 
 def _withdraw(storage: Storage, name: str, text: bytes, drafts: Mapping[str, str]) -> None:

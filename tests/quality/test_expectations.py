@@ -120,8 +120,7 @@ def test_a_table_is_validated_again_only_if_something_changed(spec, tmp_path, mo
 
     def look(table):
         suite = suites.build("corrected_set", spec, table, {})
-        found = expectations.result(place, "corrected_set", spec, Stored(table), suite)
-        expectations.write(place, spec, steps.STEPS, found)
+        expectations.update(place, "corrected_set", spec, Stored(table), suite, steps.STEPS)
 
     eight = corrected(spec, ["a"] * 8)
     look(eight)
