@@ -27,6 +27,7 @@ from assets.scope import Resources, Scope
 from assets.step import page_link, readable_errors
 from resources.data import DataFolder
 from targen.errors import TableError
+from targen.memory import trim
 from targen.steps import QUALITY_REPORT, STEPS, schema
 from targen.tables.files import Stored, key_of
 from targen.tasks.sections import Gate
@@ -49,6 +50,7 @@ def table_checks(step: str, scope: Scope) -> AssetChecksDefinition:
         required_resource_keys=scope.required(),
     )
     def check(context: AssetCheckExecutionContext) -> Iterator[AssetCheckResult]:
+        trim()
         used = scope.resources(context)
         with readable_errors():
             selected = {key.name for key in context.selected_asset_check_keys}

@@ -23,6 +23,7 @@ from assets.scope import IO_MANAGER, LLM, Resources, Scope
 from resources import paying
 from resources.data import DataFolder
 from targen.errors import StepError, TargenError
+from targen.memory import trim
 from targen.redaction import redacted_trace
 from targen.steps import (
     COMPARISON,
@@ -209,6 +210,7 @@ def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
         SpecError: the task or its file of targets is wrong.
         TableError: another run holds the partition, or the data folder cannot be written.
     """
+    trim()
     from targen.tables.targets import attached  # noqa: PLC0415 - not when loading
 
     spec = used.tasks.load(context.partition_key)
