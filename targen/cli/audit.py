@@ -120,6 +120,10 @@ def _row(
             if file.sha256 and file.error
         ]
         more = f" These files cannot be read: {'; '.join(unread[:3])}." if unread else ""
+        if item in auditor.tasks():
+            more = (
+                f" It is a task: `targen audit --task {item} --sample 200` audits its rows.{more}"
+            )
         raise TargenError(
             f"No table in {base.data_dir()} has the id {item!r}. Use an id from a column such as "
             f"`instance_id` or `item_id`.{more}"

@@ -71,6 +71,10 @@ def test_a_task_without_tables_is_named(data: Path) -> None:
         assert "has no tables of a task 'rtee'; did you mean 'rte'?" in text
 
 
+def test_the_name_of_a_task_gets_the_command_that_audits_it() -> None:
+    assert "`targen audit --task rte --sample 200` audits its rows" in told("rte", status=1)
+
+
 def test_every_table_and_rejected_items_can_be_asked_for(data: Path) -> None:
     tables = {"contexts": "context_id", "seeds": "seed_id", "rejected/instances": "item_id"}
     for table, column in tables.items():
