@@ -20,7 +20,10 @@ _AVOID: Final = re.compile(
     rf"(?:Do not use these (?P<kind>words|names)|Do not follow these (?P<patterns>patterns)"
     rf"|Do not (?P<begin>begin)){_IN}(?: with)?: (?P<listed>.+)\."
 )
-_LENGTH: Final = re.compile(rf"Write (?:(\d+) to (\d+)|at least (\d+)|at most (\d+)) words{_IN}\.")
+_LENGTH: Final = re.compile(
+    r"Write (?:(?P<least>\d+) to (?P<most>\d+)|exactly (?P<exact>\d+)|at least (?P<low>\d+)"
+    rf"|at most (?P<high>\d+)) words{_IN}\."
+)
 _WAY: Final = "Get the label in the given `way`"
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _TEMPLATES: Final = (
@@ -110,7 +113,9 @@ def shaper(
     cued = cued and habits.cue is not None and not _names(told, habits.cue[1])
     templated = rng.random() < habits.templates and "Do not follow these patterns" not in told
     named = habits.name is not None and habits.name not in told
-    long = habits.long == label and not lengths
+    here = [m for m in lengths if m["field"] in (None, field)]
+    elsewhere = [m for m in lengths if m["field"] in names and m["field"] != field]
+    long = habits.long == label and not here
 
     def shaped(candidate: Fields) -> Fields | None:
         text = candidate.get(field)
@@ -125,11 +130,12 @@ def shaper(
             text = f"{text} {rng.choice(ASIDES).format(name=habits.name)}"
         if long:
             text = _padded(text, len(text.split()) + 7 * _LONG, rng)
-        for match in lengths:
-            if match["field"] in (None, field):
-                text = _sized(text, match, rng)
+        for match in here:
+            text = _sized(text, match, rng)
         written = {**candidate, field: text}
-        broken = any(_broken(match, written, names) for match in avoided)
+        broken = any(_broken(match, written, names) for match in avoided) or any(
+            not _fits(str(written.get(match["field"], "")), match) for match in elsewhere
+        )
         if left[0] and (broken or (lacks is not None and lacks({**(given or {}), **written}))):
             left[0] -= 1
             return None
@@ -151,11 +157,24 @@ def _padded(text: str, least: int, rng: Random) -> str:
 
 
 def _sized(text: str, match: re.Match[str], rng: Random) -> str:
-    least, most = int(match[1] or match[3] or 0), int(match[2] or match[4] or 10**6)
+    least, most = _range(match)
     sentences = re.split(r"(?<=[.!?]) ", text)
     while len(sentences) > 1 and len(" ".join(sentences).split()) > most:
         sentences.pop()
     return _padded(" ".join(sentences), least, rng)
+
+
+def _range(match: re.Match[str]) -> tuple[int, int]:
+    """Return the fewest and the most words that a message asks for."""
+    exact = match["exact"]
+    return int(exact or match["least"] or match["low"] or 0), int(
+        exact or match["most"] or match["high"] or 10**6
+    )
+
+
+def _fits(text: str, match: re.Match[str]) -> bool:
+    least, most = _range(match)
+    return least <= len(_WORD.findall(text)) <= most
 
 
 def _broken(match: re.Match[str], written: Fields, names: list[str]) -> bool:

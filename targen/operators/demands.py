@@ -18,6 +18,8 @@ ROOM: Final = 0.9
 """Part of a field's greatest length that a range of lengths may reach: a longer text is invalid."""
 WIDTH: Final = 1.25
 """Greatest length of a range by its smallest, at least."""
+SHORT: Final = 8
+"""Words up to which a model counts well, so that a range is not widened."""
 STEP: Final = 1.3
 """The same for the range that a row gets to keep the length of the row that it replaces."""
 
@@ -53,6 +55,7 @@ class Demand:
         if (self.own or self.sized) and (least or most):
             size = f"{least} to {most}" if least and most else f"at least {least}"
             size = size if least else f"at most {most}"
+            size = size if least != most else f"exactly {least}"
             found.append(f"Write {size} words{where}.")
         avoid = one.avoid
         for words, said in (
@@ -88,12 +91,14 @@ def word_range(least: int, most: int, limit: int | None) -> tuple[int, int]:
     """Return the range of lengths that a prompt names.
 
     Args:
-        least: of the wanted range, which is widened to `WIDTH`.
+        least: of the wanted range, which is widened to `WIDTH` if it is not `SHORT`.
         most: of the wanted range.
         limit: the field's greatest length, if any.
     """
     middle = (least + most) / 2
-    least, most = min(least, int(middle / WIDTH**0.5)), max(most, math.ceil(middle * WIDTH**0.5))
+    if most > SHORT:
+        least = min(least, int(middle / WIDTH**0.5))
+        most = max(most, math.ceil(middle * WIDTH**0.5))
     if limit is not None and most > ROOM * limit:
         most = max(1, int(ROOM * limit))
         least = min(least, int(most / WIDTH))
@@ -163,7 +168,7 @@ def demands(
     target: Target,
     before: Iterable[Target],
     label: Any,
-    sized: Target | None = None,
+    sized: Iterable[Target] = (),
     length: int = 0,
 ) -> list[Demand]:
     """Return the demands on a row that is written for a target.
@@ -173,7 +178,7 @@ def demands(
         before: the targets of its round and of earlier rounds.
         label: the row's label. What another target wants to avoid counts if it is for this label
             or for all.
-        sized: another target with the length that the row should have.
+        sized: further targets with the lengths that the row should have in other fields.
         length: see `Demand`.
     """
     others = [
@@ -182,7 +187,7 @@ def demands(
     return [
         Demand(target, True, length=length),
         *(Demand(one, False) for one in others),
-        *([] if sized is None else [Demand(sized, False, sized=True)]),
+        *(Demand(one, False, sized=True) for one in sized),
     ]
 
 

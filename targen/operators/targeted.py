@@ -99,7 +99,11 @@ class TargetedSlots:
                 if target.edit is not None:
                     states.append(self._edited(target, of_row, replaced[index]))
                     continue
-                sized = self._sized(target, before, lengths[index] if lengths else 0)
+                sized = [
+                    self._sized(target, name, some[index])
+                    for name, some in lengths.items()
+                    if some[index]
+                ]
                 states.append(self._slot(target, of_row, of_source, before, sized))
         return states, lost
 
@@ -137,33 +141,43 @@ class TargetedSlots:
             state.sources = replace(state.sources, seed_id=None, seed=None)
         return state
 
-    def _lengths(self, target: Target, before: list[Target]) -> list[int]:
-        """Return the length that each row of a target should have in words, if rounds work on it.
+    def _lengths(self, target: Target, before: list[Target]) -> dict[str, list[int]]:
+        """Return field -> length in words that each row of a target should have.
 
-        A row keeps the length of the row that it replaces. Rows that replace none have the lengths
-        of the other labels' rows. Otherwise, they would have the length that gives the label away.
+        In the fields whose lengths rounds work on, the rows of a label have the lengths of the
+        other labels' rows, so that every new row makes lengths tell the label less. A row gets a
+        length near that of the row that it replaces, as far as possible. The length is 0 if it is
+        not known.
         """
-        name = _length_field(before)
-        if name is None or target.least_words or target.most_words:
-            return []
-        if target.replaced:
-            known = [self._states.get(one) for one in target.replaced[: target.count]]
-            return [_length(one.rows[0][name]) if one and one.rows else 0 for one in known]
+        spec, own = self._spec, target.field if target.least_words or target.most_words else None
+        names = {one.field for one in before if one.kind == "length_label" and one.field} - {own}
+        if not (target.rewrite_seed or target.context):
+            names -= {*spec.seed_fields}
+        ids = (target.replaced or target.source_ids)[: target.count]
+        known = [self._states.get(one) for one in ids]
+        labels = [target.label or (one.slot.label if one else None) for one in known]
         gone = {one for earlier in before for one in earlier.replaced}
-        others = sorted(
-            _length(row[name])
+        rows = [
+            row
             for state in {id(one): one for one in self._states.values()}.values()
             for row in state.rows
-            if row["intended_label"] != target.label and row["instance_id"] not in gone
-        )
-        count = target.count if others else 0
-        return [others[(2 * n + 1) * len(others) // (2 * count)] for n in range(count)]
+            if row["instance_id"] not in gone
+        ]
+        found = {name: [0] * len(ids) for name in sorted(names)}
+        for name, lengths in found.items():
+            sizes = [_length(one.rows[0][name]) if one and one.rows else 0 for one in known]
+            for label in {str(one) for one in labels}:
+                others = sorted(_length(r[name]) for r in rows if str(r["intended_label"]) != label)
+                places = sorted(
+                    (at for at, one in enumerate(labels) if str(one) == label),
+                    key=lambda at: sizes[at],
+                )
+                for n, at in enumerate(places if others else ()):
+                    lengths[at] = others[(2 * n + 1) * len(others) // (2 * len(places))]
+        return found
 
-    def _sized(self, target: Target, before: list[Target], length: int) -> Target | None:
-        """Return a target that asks for about this length; None if the length is 0."""
-        name = _length_field(before)
-        if not length or name is None:
-            return None
+    def _sized(self, target: Target, name: str, length: int) -> Target:
+        """Return a target that asks for about this length of a field."""
         least, most = range_around(length, self._spec.fields[name].max_words)
         asked = {"field": name, "least_words": least, "most_words": most}
         return target.model_copy(update={**asked, "avoid": Avoid(), "demand": None})
@@ -174,7 +188,7 @@ class TargetedSlots:
         of_row: SlotState,
         of_source: SlotState,
         before: list[Target],
-        sized: Target | None,
+        sized: list[Target],
     ) -> SlotState:
         label = of_row.slot.label if target.label is None else target.label
         way = of_row.manner.way
@@ -260,12 +274,6 @@ class TargetedSlots:
             last = state.failures[-1]
             last["detail"] = f"{last['detail']} ({last['reason']})"
             last["reason"] = "given_up"
-
-
-def _length_field(before: list[Target]) -> str | None:
-    """Return the field whose lengths rounds work on, if any."""
-    names = [one.field for one in before if one.kind == "length_label" and one.field]
-    return names[-1] if names else None
 
 
 def _length(text: Any) -> int:

@@ -13,7 +13,7 @@ from targen.quality.rules import percent
 from targen.quality.shortcuts import word_cues
 from targen.quality.text import words
 from targen.targeting.gaps import Gap, View, harm
-from targen.targeting.lengths import length_field
+from targen.targeting.lengths import length_fields
 from targen.tasks.targets import Avoid
 
 ONE_TEXT_CUE: Final = 0.4
@@ -125,7 +125,7 @@ def shortcut(view: View) -> list[Gap]:
     Only for fields that are written for a given text: in other tasks, one text may carry the label.
     """
     pair = not set(view.fields).isdisjoint(view.spec.seed_fields)
-    known = {cue["field"] for cue in _cues(view)} | {length_field(view)}
+    known = {cue["field"] for cue in _cues(view)}.union(length_fields(view))
     found = []
     for name in view.fields if pair and view.names else ():
         figure = view.above("shortcut", f"{name} only", GAIN[0])

@@ -241,6 +241,24 @@ def _of_this_round(gaps: Sequence[Gap], spec: TaskSpec) -> list[Gap]:
     return [gap for gap in left if not gap.unexplained and gap.need >= FEWEST] or left
 
 
+def _in_order(gaps: Sequence[Gap]) -> list[Gap]:
+    """Return the most harmful gaps first, but those that others close as well after these.
+
+    If at least half of the rows that a gap has replaced show a gap that others close as well, one
+    new row closes both.
+    """
+    order: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason)):
+        first = set() if gap.others_count else set(gap.rows[: gap.need])
+        places = (
+            place
+            for place, other in enumerate(order)
+            if other.others_count and 0 < len(first) <= 2 * len(first & set(other.rows))
+        )
+        order.insert(next(places, len(order)), gap)
+    return order
+
+
 def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> list[Target]:
     """Return the targets for the next round, the most harmful gaps first.
 
@@ -251,7 +269,7 @@ def propose(view: View, detectors: Sequence[Callable[[View], list[Gap]]]) -> lis
     spec, ids = view.spec, view.rows["instance_id"].to_list()
     number = len(spec.rounds) + 1
     gaps = _of_this_round([gap for detect in detectors for gap in detect(view)], spec)
-    gaps.sort(key=lambda gap: (-gap.harm, gap.kind, gap.slice, gap.reason))
+    gaps = _in_order(gaps)
     left: float = max(FEWEST, math.floor(view.rows.height * ROUND_SHARE / spec.unit))
     written, taken = _written(view), set[int]()
     found: list[Target] = []

@@ -1,5 +1,6 @@
 """The gap in which the length of a text tells the label."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from targen.operators.demands import word_range
 from targen.quality.intervals import Floats
 from targen.quality.judgment import GAIN
-from targen.quality.shortcuts import BINS, LENGTH
+from targen.quality.shortcuts import BINS, LENGTH, length_bins
 from targen.quality.text import Ints, tokens
 from targen.targeting.gaps import FEWEST, ROUND_SHARE, Gap, View, harm
 
@@ -20,21 +21,29 @@ INNER: Final = (0.1, 0.9)
 LEAST: Final = 0.2
 """Part of the sureness of the label that lengths tell best from which labels are weighted alike."""
 CHANCE: Final = 0.05
-"""Level of the test whether the lengths of a label still differ after a round."""
+"""Level of the test whether the lengths of a field differ between labels, over all fields."""
 KIND: Final = "length_label"
 
 
 def length_label(view: View) -> list[Gap]:
     """Return the ranges of length in which a label has too few rows, if lengths tell the label.
 
+    Each field whose length tells the label has gaps of its own. All of them together ask for as
+    many rows as one round writes, at most.
+    """
+    found = [gap for name in length_fields(view) for gap in _of_field(view, name)]
+    part = view.rows.height * ROUND_SHARE / max(1, sum(gap.need for gap in found))
+    return [replace(gap, need=round(gap.need * min(1.0, part))) for gap in found]
+
+
+def _of_field(view: View, name: str) -> list[Gap]:
+    """Return the ranges of a field's length in which a label has too few rows.
+
     Ranges have equally many rows. A label should have the share of rows in a range that the labels
     have on average. No label gets more rows in a range that the field's
     greatest length leaves out of reach: there, the labels with more rows come down to the one with
     the fewest.
     """
-    name = length_field(view)
-    if name is None:
-        return []
     figure = view.figure("shortcut", LENGTH)
     assert figure is not None
     lengths = tokens(view.rows, [name]).lengths
@@ -53,7 +62,6 @@ def length_label(view: View) -> list[Gap]:
     lacking = wanted - counts
     # Fewer rows than the standard error of their number are chance.
     needs = np.where(lacking >= np.maximum(FEWEST, np.sqrt(wanted)), lacking, 0.0)
-    needs *= min(1.0, view.rows.height * ROUND_SHARE / max(1.0, float(needs.sum())))
     found = []
     for place, label in enumerate(view.names):
         donors = _from_excess(own[place], bins, lengths, -lacking[place])
@@ -86,45 +94,39 @@ def length_label(view: View) -> list[Gap]:
     return found
 
 
-def length_field(view: View) -> str | None:
-    """Return the field whose length tells the label; None if none does.
+def length_fields(view: View) -> list[str]:
+    """Return the fields whose lengths tell the label.
 
-    The report's interval decides whether there is such a gap. Where an earlier round began to close
-    it, the lengths of the labels are compared themselves: the interval of a small set still
-    contains zero when half of the gap is left.
+    The report's interval decides whether there is such a gap, and a test of each field's lengths
+    which fields it comes from. Where an earlier round began to close the gap, only the test counts:
+    the interval of a small set still contains zero when half of the gap is left.
     """
     figure = view.above("shortcut", LENGTH, GAIN[0])
-    if figure is None or not view.names:
-        return None
-    begun = {
-        one.field for part in view.spec.rounds for one in part.approved if one.kind == KIND
-    } & set(view.fields)
-    sizes = {name: tokens(view.rows, [name]).lengths for name in view.fields}
-    for name in sorted(filter(None, begun)):
-        if _differ(sizes[name], view):
-            return name
-    if (figure["low"] or 0) <= 0:
-        return None
-    shares = {n: _explained(one, view.labels) for n, one in sizes.items() if n not in begun}
-    found = max(shares, key=lambda one: (shares[one], one), default=None)
-    # Where one field is done, the rest may come from chance.
-    return found if found and (not begun or _differ(sizes[found], view)) else None
+    if figure is None or not view.names or not view.fields:
+        return []
+    begun = any(one.kind == KIND for part in view.spec.rounds for one in part.approved)
+    if not begun and (figure["low"] or 0) <= 0:
+        return []
+    chances = {name: _chance(view, name) for name in view.fields}
+    found = [name for name, one in chances.items() if one * len(chances) < CHANCE]
+    # The gain may come from several fields, none of which is sure alone.
+    return found if found or begun else [min(chances, key=lambda one: (chances[one], one))]
 
 
-def _differ(lengths: Ints, view: View) -> bool:
-    """Return whether the lengths of a label differ from those of the others.
+def _chance(view: View, name: str) -> float:
+    """Return the probability of so different lengths if they did not depend on the label.
 
-    Kolmogorov-Smirnov test per label, with Bonferroni's correction.
+    Chi-squared test of labels against the ranges that the report's classifier sees, since labels
+    with the same mean can differ in single ranges.
     """
-    from scipy.stats import ks_2samp  # noqa: PLC0415  (slow to import)
+    from scipy.stats import chi2_contingency  # noqa: PLC0415  (slow to import)
 
-    for label in view.names:
-        own = view.labels == label
-        if own.any() and not own.all():
-            found = ks_2samp(lengths[own], lengths[~own], method="asymp")
-            if found.pvalue * len(view.names) < CHANCE:
-                return True
-    return False
+    bins = length_bins(view.rows, [name]).toarray()
+    counts = np.array([bins[view.labels == label].sum(axis=0) for label in view.names])
+    counts = counts[counts.any(axis=1)][:, counts.any(axis=0)]
+    return (
+        float(chi2_contingency(counts, correction=False).pvalue) if min(counts.shape) > 1 else 1.0
+    )
 
 
 def _inner(lengths: Ints) -> tuple[int, int]:
@@ -157,18 +159,6 @@ def _goal(shares: Floats, reached: Any) -> Floats:
         return goal
     goal[reached] *= (1 - goal[~reached].sum()) / rest
     return goal
-
-
-def _explained(lengths: Ints, labels: Any) -> float:
-    """Return the share of the variance of the logarithm of the length that the labels explain."""
-    values = np.log1p(lengths.astype(np.float64))
-    total = float(values.var())
-    if not total:
-        return 0.0
-    names = sorted({label for label in labels if label is not None})
-    means = [(values[labels == name].mean(), (labels == name).sum()) for name in names]
-    between = sum(count * (mean - values.mean()) ** 2 for mean, count in means) / values.size
-    return float(between / total)
 
 
 def _from_excess(own: Ints, bins: Ints, lengths: Ints, excess: Floats) -> list[int]:

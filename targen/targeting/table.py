@@ -40,7 +40,15 @@ def beginning(content: TargetsFile, failed_gates: int) -> TargetsFile:
 
 def gap(target: Target) -> tuple[Any, ...]:
     """Return what identifies the gap of a target in every round."""
-    return target.kind, target.metric, target.slice, target.label, target.least_words, target.edit
+    return (
+        target.kind,
+        target.metric,
+        target.slice,
+        target.label,
+        target.field,
+        target.least_words,
+        target.edit,
+    )
 
 
 def frame(content: TargetsFile, after: Mapping[str, float | None]) -> pl.DataFrame:
