@@ -91,13 +91,13 @@ def label_words(view: View) -> list[Gap]:
         rows = rows[np.argsort(-counts[rows], kind="stable")]
         need = round(own.size * (top["inside"] - top["outside"]))
         low, high = wilson(round(top["inside"] * own.size), own.size)
-        several = f" and {len(named) - 1} more words" if len(named) > 1 else ""
+        more = f" and {len(named) - 1} more words that point to {label}" if named[1:] else ""
         found.append(
             Gap(
                 "label_word",
-                f"“{top['word']}”{several} in {name} point to {label}: it is in "
-                f"{percent(top['inside'])} of these rows and in {percent(top['outside'])} of the "
-                "others.",
+                f"In {name}, “{top['word']}” is in {percent(top['inside'])} of the {label} rows "
+                f"and in {percent(top['outside'])} of the others. Write {label} rows without "
+                f"it{more}.",
                 "word_log_odds",
                 f"{label}, {name}: {top['word']}",
                 top["inside"],
@@ -149,8 +149,9 @@ def shortcut(view: View) -> list[Gap]:
             found.append(
                 Gap(
                     "shortcut",
-                    f"The field {name} alone tells the label, {figure['value'] * 100:.0f} points "
-                    f"better than guessing; these rows of {label} show it most clearly.",
+                    f"{name} alone predicts the label {figure['value'] * 100:.0f} percentage "
+                    f"points better than guessing. Replace the {label} rows that show this most "
+                    f"clearly by rows whose {name} fits every label.",
                     "shortcut",
                     f"{name} only",
                     figure["value"],

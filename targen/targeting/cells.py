@@ -7,7 +7,6 @@ import polars as pl
 
 from targen.quality.coverage import attributes_of, used
 from targen.quality.intervals import wilson
-from targen.quality.rules import percent
 from targen.steps import CONTEXTS
 from targen.targeting.gaps import Gap, View, harm
 
@@ -45,8 +44,8 @@ def label_short(view: View) -> list[Gap]:
         found.append(
             Gap(
                 "label_short",
-                f"{label} has {counts[label]} of {share} rows after correction: write more of "
-                "them.",
+                f"{label} has {counts[label]} rows after correction and should have {share}. "
+                f"Write more {label} rows.",
                 "label_share",
                 label,
                 value,
@@ -93,8 +92,8 @@ def thin_ways(view: View) -> list[Gap]:
             found.append(
                 Gap(
                     "thin_cell",
-                    f"{counts[way]} of {len(own)} rows of {label} were written in the way "
-                    f"“{way}”; an even plan gives {fair:.0f}.",
+                    f"{counts[way]} of {len(own)} {label} rows were written in the way “{way}”, "
+                    f"and {fair:.0f} should be. Write {label} rows in this way.",
                     "way_coverage",
                     f"{label}, {way}",
                     counts[way] / len(own),
@@ -158,8 +157,8 @@ def _thin_values(
             found.append(
                 Gap(
                     "thin_cell",
-                    f"{counts[value]} of {len(own)} rows of {label} have {name} “{value}”, beside "
-                    f"{percent(share)} expected.",
+                    f"{counts[value]} of {len(own)} {label} rows have {name} “{value}”, and "
+                    f"{fair:.0f} should have it. Write {label} rows with it.",
                     "coverage",
                     f"{label}, {name}: {value}",
                     counts[value] / max(1, len(own)),

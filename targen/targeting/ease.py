@@ -88,11 +88,13 @@ def too_easy(view: View) -> list[Gap]:
     planned = planned and view.rows["planned_difficulty"].count() > 0
     need = (found.share - found.bound) * view.rows.height
     cues = word_cues(view.rows[found.rows], view.inputs.text_fields, view.names)
-    than = "of the gold rows" if view.inputs.reference is not None else "at most"
+    expected = f"{percent(found.bound)} of the gold rows"
+    if view.inputs.reference is None:
+        expected = f"at most {percent(found.bound)} is usual"
     gaps = []
     labels: list[str | None] = [*view.names] or [None]
     for label in labels:
-        of = "" if label is None else f" of {label}"
+        easiest = "easiest" if label is None else f"easiest {label}"
         rows = [int(row) for row in found.rows if label is None or view.labels[row] == label]
         if not rows:
             continue
@@ -106,8 +108,9 @@ def too_easy(view: View) -> list[Gap]:
         gaps.append(
             Gap(
                 "too_easy",
-                f"A bag of words is sure of the label of {percent(found.share)} of the rows, and "
-                f"right, beside {percent(found.bound)} {than}; these rows{of} are the easiest.",
+                "A bag-of-words classifier is right and confident about the label of "
+                f"{percent(found.share)} of the rows ({expected}). Replace the {easiest} rows by "
+                "rows in which no single word gives the label away.",
                 METRIC,
                 "all",
                 found.share,

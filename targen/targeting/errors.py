@@ -160,13 +160,14 @@ def _gap(view: View, exam: Exam, one: Pattern, has: Any) -> Gap:
         "most_words": trait.most,
         "rewrite_seed": view.rewrites(trait.field),
     }
-    mostly = "mostly for" if len(view.names) > 2 else "for"
+    mostly = f", mostly as {view.names[one.taken_for]}" if len(view.names) > 2 else ""
     return Gap(
         "student_error",
-        f"A student of this set takes {one.wrong} of the {one.rows} gold rows of {label} in which "
-        f"{trait.name} {mostly} {view.names[one.taken_for]}, and errs on {percent(one.others)} of "
-        f"the other rows of {label}; {percent(_share(has, own))} of {label} in the set are like "
-        f"that, beside {percent(_share(trait.has, exam.labels == one.label))} in the gold data.",
+        f"Where {trait.name}, a classifier trained on this set gets {one.wrong} of {one.rows} gold "
+        f"{label} rows wrong{mostly} (elsewhere {percent(one.others)}). Such rows make up "
+        f"{percent(_share(has, own))} of {label} in the set and "
+        f"{percent(_share(trait.has, exam.labels == one.label))} in the gold data. Write more of "
+        "them.",
         METRIC,
         f"{label}: {trait.name}",
         value,

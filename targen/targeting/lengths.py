@@ -67,12 +67,13 @@ def _of_field(view: View, name: str) -> list[Gap]:
         donors = _from_excess(own[place], bins, lengths, -lacking[place])
         for index in np.flatnonzero(np.round(needs[place])):
             least, most = asked[index]
+            size = f"{least} to {most}" if least < most else f"{least}"
             found.append(
                 Gap(
                     KIND,
-                    f"The length of {name} tells the label: {counts[place, index]} rows of {label} "
-                    f"have about {least} to {most} words, an even share is "
-                    f"{wanted[place, index]:.0f}.",
+                    f"The length of {name} tells the label: {counts[place, index]} {label} rows "
+                    f"have about {size} words, and {wanted[place, index]:.0f} should. Write "
+                    f"{label} rows of this length.",
                     "shortcut",
                     LENGTH,
                     figure["value"],

@@ -185,14 +185,16 @@ def missing_regions(view: View) -> list[Gap]:
             for i in np.argsort([-value for value in lacking], kind="stable")
             if sure[i] and counts[i] / height <= PART * known[i].share and lacking[i] >= LEAST
         ]
+        called = "gold rows" if source == REFERENCE else source
         for i in missing[:AT_ONCE]:
             one, count = known[i], counts[i]
             low, high = wilson(count, height)
             found.append(
                 Gap(
                     "missing_region",
-                    f"{percent(one.share)} of the {source} are about {one.name}, and "
-                    f"{percent(count / height)} of the rows: write rows about such things.",
+                    f"{percent(one.share)} of the {called} are about {one.name}, but only "
+                    f"{percent(count / height)} of the rows of the set. Write rows about these "
+                    "things.",
                     SHARE,
                     f"{source}: {one.name}",
                     count / height,
@@ -246,9 +248,9 @@ def high_entropy(view: View) -> list[Gap]:
         found.append(
             Gap(
                 "high_entropy",
-                f"A student of this set is unsure of the unlabeled texts about {one.name}: the "
-                f"entropy of its predictions is {value.mean():.2f} bits, beside {others:.2f} "
-                "elsewhere.",
+                "A classifier trained on this set is unsure about the unlabeled texts on "
+                f"{one.name}: its predictions have an entropy of {value.mean():.2f} bits there, "
+                f"and of {others:.2f} bits elsewhere. Write rows about these things.",
                 ENTROPY,
                 one.name,
                 float(value.mean()),

@@ -53,7 +53,7 @@ def templates(view: View) -> list[Gap]:
             Gap(
                 "template",
                 f"{percent(share)} of the texts in {name} follow {len(common)} templates, such as "
-                f"“{shown[0]}”.",
+                f"“{shown[0]}”. Write texts that follow none of them.",
                 "template_share",
                 name,
                 share,
@@ -103,7 +103,8 @@ def near_duplicates(view: View) -> list[Gap]:
     return [
         Gap(
             "near_duplicates",
-            f"{percent(share)} of the rows are near duplicates of an earlier row.",
+            f"{percent(share)} of the rows are near duplicates of an earlier row. Replace them by "
+            "rows in other words.",
             "near_duplicates",
             "all",
             share,
@@ -145,14 +146,15 @@ def names(view: View) -> list[Gap]:
         need = round(count - LEFT * bound * view.rows.height)
         by_code = _renameable(view, name, rows)
         rewrite: dict[str, Any] = {"rewrite_seed": bool(seeded) and 2 * int(in_seed.sum()) >= count}
-        for some, asks in (
-            (by_code, {"edit": "rename"}),
-            ([row for row in rows if row not in by_code], rewrite),
+        by_model = [row for row in rows if row not in by_code]
+        for some, asks, what in (
+            (by_code, {"edit": "rename"}, "Replace the name by others in these rows"),
+            (by_model, rewrite, "Write rows without it"),
         ):
             found.append(
                 Gap(
                     "name",
-                    f"{percent(share)} of the rows have the name {name}.",
+                    f"{percent(share)} of the rows have the name {name}. {what}.",
                     "repeated_name",
                     "all",
                     share,

@@ -205,7 +205,7 @@ def test_a_length_that_comes_much_nearer_is_kept():
     assert Demand(target, False, sized=True).problem({"body": "a " * 50}) is None
 
 
-def test_rows_of_other_targets_keep_lengths_where_rounds_work_on_them(base):
+def test_rows_of_other_targets_get_the_lengths_of_other_labels(base):
     spec, _, before = base
     rows = before[INSTANCES].table.sort("slot").to_dicts()
     lengths = {one["instance_id"]: len(words_of(one["body"])) for one in rows}
@@ -235,13 +235,17 @@ def test_rows_of_other_targets_keep_lengths_where_rounds_work_on_them(base):
     ]
     asked = [tuple(map(int, one[0])) for one in found[:5]]
     assert [len(one) for one in found] == [1, 1, 1, 1, 1, 0, 0]
-    others = sorted(length for one, length in lengths.items() if one not in {*low, *high[:2]})
-    wanted = [
-        *(lengths[one] for one in high[:2]),
-        *(others[n * len(others) // 6] for n in (1, 3, 5)),
-    ]
-    assert all(least <= one <= most for one, (least, most) in zip(wanted, asked, strict=True))
-    assert asked[2][1] < asked[4][1]
+    left = {one: size for one, size in lengths.items() if one not in {*low[:2], *high[:2]}}
+    of_low = sorted(size for one, size in left.items() if one not in high)
+    of_high = sorted(size for one, size in left.items() if one not in low)
+    # A row gets a length near that of the row that it replaces.
+    first = lengths[high[0]] > lengths[high[1]]
+    wanted = [of_low[n * len(of_low) // 4] for n in ((3, 1) if first else (1, 3))]
+    assert all(least <= one <= most for one, (least, most) in zip(wanted, asked[:2], strict=True))
+    found = [of_high[n * len(of_high) // 6] for n in (1, 3, 5)]
+    ranges = sorted(asked[2:])
+    assert all(least <= one <= most for one, (least, most) in zip(found, ranges, strict=True))
+    assert ranges[0][1] < ranges[2][1]
 
 
 def test_a_template_of_many_gaps_takes_little_time() -> None:

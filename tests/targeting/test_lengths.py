@@ -10,7 +10,7 @@ from targen.quality.inputs import for_task
 from targen.quality.shortcuts import LENGTH, measure
 from targen.steps import CORRECTED_SET
 from targen.targeting.gaps import View, propose
-from targen.targeting.lengths import length_label
+from targen.targeting.lengths import length_fields, length_label
 from targen.tasks.targets import Round
 from tests.support.specs import real_task
 
@@ -42,6 +42,14 @@ def rows_of(lengths):
 def drawn(least, most, count=ROWS // 2):
     random = rng("lengths", least, most)
     return [random.randint(least, most) for _ in range(count)]
+
+
+def of_two_fields(first, second):
+    """Return rows with premises and hypotheses of these lengths, label -> lengths."""
+    rows = rows_of({label: sorted(some) for label, some in second.items()}).sort("label")
+    premises = [" ".join(["b"] * size) for label in sorted(first) for size in first[label]]
+    rows = rows.with_columns(premise=pl.Series(premises))
+    return rows.sample(fraction=1, shuffle=True, seed=1)
 
 
 def view_of(rows, rounds=()):
@@ -109,10 +117,24 @@ def test_a_gap_that_was_begun_goes_on_below_what_the_interval_shows():
     assert length_label(begun)
 
 
+def test_every_field_whose_length_tells_the_label_is_targeted():
+    # The labels' premises have the same mean length.
+    first = {"entailment": [12] * 40 + [28] * 40, "not_entailment": [20] * 80}
+    second = {"entailment": drawn(20, 30), "not_entailment": drawn(6, 13)}
+    view = view_of(of_two_fields(first, second))
+    assert length_fields(view) == ["premise", "hypothesis"]
+    found = propose(view, [length_label])
+    assert {one.field for one in found} == {"premise", "hypothesis"}
+    assert ROWS / 5 < sum(one.count for one in found) <= ROWS / 4
+    even = {"entailment": drawn(6, 30), "not_entailment": drawn(6, 30)[::-1]}
+    assert length_fields(view_of(of_two_fields(even, second))) == ["hypothesis"]
+
+
 @pytest.mark.parametrize(
     ("least", "most", "limit", "expected"),
     [
         (7, 12, None, (7, 12)),
+        (5, 5, None, (5, 5)),
         (10, 10, None, (8, 12)),
         (30, 39, LIMIT, (28, 36)),
         (38, 40, LIMIT, (28, 36)),

@@ -53,6 +53,13 @@ def test_gaps_that_are_about_as_bad_share_the_round() -> None:
     assert counts(a_gap("bad", 0.9), a_gap("other", 0.6)) == {"bad": 23, "other": 7}
 
 
+def test_rows_that_close_two_gaps_are_written_first() -> None:
+    cue = replace(a_gap("cue", 0.9), rows=range(40), others_count=True)
+    both = replace(a_gap("length", 0.6, 20), rows=range(20))
+    assert counts(cue, both) == {"length": 20, "cue": 10}
+    assert counts(cue, replace(both, rows=range(60, 80))) == {"cue": 23, "length": 7}
+
+
 def test_more_rows_fit_in_a_round_if_code_makes_them() -> None:
     edit = {"edit": "rename", "avoid": Avoid(names=["Ann Lee"])}
     assert counts(a_gap("bad", 0.9, **edit)) == {"bad": 45}
