@@ -34,6 +34,8 @@ Say = Callable[[str], None]
 RunJob = Callable[[str, Mapping[str, Any]], TaskRun]
 """Runs a job of the task, by the job's name and the run configuration of its resources."""
 ROUNDS = 3
+MOST_ROUNDS = 100
+"""Each round reads all earlier ones, and a set has no gap that needs more."""
 
 
 @dataclass
@@ -142,9 +144,11 @@ def _with_changes(own: Any, changes: Any) -> dict[str, Any]:
 class RefineConfig(Config):
     """Configuration of the job."""
 
-    rounds: int = Field(default=ROUNDS, ge=1, description="Most rounds, with those made before.")
+    rounds: int = Field(
+        default=ROUNDS, ge=1, le=MOST_ROUNDS, description="Most rounds, with those made before."
+    )
     budget_usd: float | None = Field(
-        default=None, ge=0, description="Limit in US dollars of what the rounds may cost."
+        default=None, gt=0, description="Limit in US dollars of what the rounds may cost."
     )
 
 

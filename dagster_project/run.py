@@ -189,12 +189,16 @@ def refine(task: str, rounds: str | None, budget: str | None, strict: bool = Fal
         TargenError: the task or its targets are wrong, or a number is wrong.
     """
     from dagster_project.definitions import make_resources  # noqa: PLC0415 - Dagster, only now
-    from dagster_project.refine import ROUNDS, refine_task  # noqa: PLC0415
+    from dagster_project.refine import MOST_ROUNDS, ROUNDS, refine_task  # noqa: PLC0415
 
-    most = _number("ROUNDS", rounds) if rounds else ROUNDS
-    limit = _number("BUDGET", budget) if budget else None
-    if most < 1 or most != int(most):
-        raise TargenError(f"ROUNDS={rounds}: it must be a whole number from 1")
+    most = _number(rounds) if rounds else ROUNDS
+    limit = _number(budget) if budget else None
+    if most is None or not 1 <= most <= MOST_ROUNDS or most != int(most):
+        raise TargenError(f"ROUNDS={rounds}: it must be a whole number from 1 to {MOST_ROUNDS}")
+    if budget and not limit:
+        raise TargenError(
+            f"BUDGET={budget}: it must be a number of US dollars above 0; leave it out for no limit"
+        )
     _warn_of_simulation()
     home.prepare()
     made = make_resources(Settings.from_environment())
@@ -219,14 +223,13 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
-def _number(name: str, text: str) -> float:
+def _number(text: str) -> float | None:
+    """Return a finite number that is not negative; None if a text is none."""
     try:
         found = float(text)
     except ValueError:
-        found = -1.0
-    if not 0 <= found < float("inf"):
-        raise TargenError(f"{name}={text}: it must be a number from 0")
-    return found
+        return None
+    return found if 0 <= found < float("inf") else None
 
 
 def _warn_of_simulation() -> None:

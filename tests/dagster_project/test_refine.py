@@ -87,9 +87,13 @@ def test_a_mistake_in_the_file_stops_before_the_first_call(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--rounds", "0"], "ROUNDS=0: it must be a whole number from 1"),
-        (["--rounds", "two"], "ROUNDS=two: it must be a number from 0"),
-        (["--budget", "-1"], "BUDGET=-1: it must be a number from 0"),
+        (["--rounds", "0"], "ROUNDS=0: it must be a whole number from 1 to 100\n"),
+        (["--rounds", "-1"], "ROUNDS=-1: it must be a whole number from 1 to 100\n"),
+        (["--rounds", "two"], "ROUNDS=two: it must be a whole number from 1 to 100\n"),
+        (["--rounds", "1e400"], "ROUNDS=1e400: it must be a whole number from 1 to 100\n"),
+        (["--rounds", "101"], "ROUNDS=101: it must be a whole number from 1 to 100\n"),
+        (["--budget", "0"], "BUDGET=0: it must be a number of US dollars above 0; leave it out"),
+        (["--budget=-1"], "BUDGET=-1: it must be a number of US dollars above 0; leave it out"),
     ],
 )
 def test_a_wrong_number(
