@@ -5,12 +5,14 @@ difficulty, as far as the target does not say otherwise. Some targets have their
 instead of written (`targen/operators/renaming.py`).
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Final
 
+from targen.hashing import rng
 from targen.lineage import ids
 from targen.operators.base import StepResult
 from targen.operators.demands import demands, must, range_around, words_of
@@ -145,9 +147,9 @@ class TargetedSlots:
         """Return field -> length in words that each row of a target should have.
 
         In the fields whose lengths rounds work on, the rows of a label have the lengths of the
-        other labels' rows, so that every new row makes lengths tell the label less. A row gets a
-        length near that of the row that it replaces, as far as possible. The length is 0 if it is
-        not known.
+        other labels' rows, so that every new row makes lengths tell the label less. The rows of
+        one call have one length; the shorter a row was, the shorter is the one in its place. The
+        length is 0 if it is not known.
         """
         spec, own = self._spec, target.field if target.least_words or target.most_words else None
         names = {one.field for one in before if one.kind == "length_label" and one.field} - {own}
@@ -164,16 +166,20 @@ class TargetedSlots:
             if row["instance_id"] not in gone
         ]
         found = {name: [0] * len(ids) for name in sorted(names)}
-        for name, lengths in found.items():
-            sizes = [_length(one.rows[0][name]) if one and one.rows else 0 for one in known]
-            for label in {str(one) for one in labels}:
+        sizes = [
+            sum(_length(one.rows[0][name]) for name in names) if one and one.rows else 0
+            for one in known
+        ]
+        per_call = self._filler.params.per_call
+        for label in {str(one) for one in labels}:
+            places = [at for at, one in enumerate(labels) if str(one) == label]
+            places.sort(key=lambda at: sizes[at])
+            calls = math.ceil(len(places) / per_call)
+            for name, lengths in found.items():
                 others = sorted(_length(r[name]) for r in rows if str(r["intended_label"]) != label)
-                places = sorted(
-                    (at for at, one in enumerate(labels) if str(one) == label),
-                    key=lambda at: sizes[at],
-                )
+                within = rng("length", target.target_id, label, name).random()
                 for n, at in enumerate(places if others else ()):
-                    lengths[at] = others[(2 * n + 1) * len(others) // (2 * len(places))]
+                    lengths[at] = others[int((n // per_call + within) / calls * len(others))]
         return found
 
     def _sized(self, target: Target, name: str, length: int) -> Target:
