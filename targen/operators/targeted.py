@@ -26,8 +26,9 @@ from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target
 from targen.tasks.validators import first_problem
 
 RETRIES: Final = 1
-"""Most times that a slot is asked for again alone; the rows that it replaces are good enough to
-keep."""
+"""Most times that a slot is asked for again; the rows that it replaces are good enough to keep."""
+READ: Final = ("off_target", "duplicate")
+"""Reasons to reject a row of which the call was as asked for otherwise."""
 
 
 async def filled(filler: SlotFiller) -> StepResult:
@@ -235,7 +236,14 @@ class TargetedSlots:
         await filler.ask(list(self._groups(states)), 0)
         for attempt in range(1, min(RETRIES, filler.params.retries) + 1):
             self._drop_duplicates(states)
-            await filler.ask([[state] for state in states if not state.rows], attempt)
+            await filler.ask(list(self._again_groups(states)), attempt)
+
+    def _again_groups(self, states: Iterable[SlotState]) -> Iterator[list[SlotState]]:
+        """Yield the empty slots of each further call: alone if the call before was not readable."""
+        empty = [one for one in states if not one.rows]
+        read = [one for one in empty if one.failures and one.failures[-1]["reason"] in READ]
+        yield from self._groups(read)
+        yield from ([one] for one in empty if id(one) not in {id(other) for other in read})
 
     def _drop_duplicates(self, states: Iterable[SlotState]) -> None:
         """Empty the slots with the text of an earlier slot, so that they are asked for again."""
