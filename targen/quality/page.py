@@ -151,7 +151,7 @@ def template(name: str) -> Template:
     }  # fmt: skip
     environment.globals |= {
         "bar": svg.bar, "stacked": svg.stacked, "histogram": svg.histogram,
-        "curves": svg.curves, "dots": svg.dots,
+        "curves": svg.curves, "dots": svg.dots, "sign": svg.key, "colors": svg.COLORS,
         "headings": SECTIONS, "metrics": METRICS, "metric": find,
         "shade": shade, "largest": largest, "changes": changes,
     }  # fmt: skip

@@ -8,6 +8,8 @@ from markupsafe import Markup
 LETTER = 6.6
 """Average width of a letter at 12 px: SVG cannot measure text without a script."""
 
+_MARKER = Markup('<path class="marker s{}" transform="translate({:.1f} {:.1f}) scale({})" d="{}"/>')
+_CHART_KEY = Markup('<svg class="sign" viewBox="0 0 12 12" aria-hidden="true">{}</svg>')
 _BAR = Markup(
     '<svg class="{}" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
 )
@@ -17,7 +19,21 @@ _TICK = Markup('<text x="{:.1f}" y="{}" text-anchor="middle" class="axis">{}</te
 _SIDE = Markup('<text x="{}" y="{:.1f}" text-anchor="end" class="axis">{}</text>')
 _AXIS_TITLE = Markup('<text x="{:.1f}" y="{}" text-anchor="{}" class="axis title">{}</text>')
 _COLUMN = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
-_DOT = Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"/>')
+
+COLORS = 8
+"""Colors of a chart, the CSS classes s0 to s7. `style.css.jinja` has them for each scheme; a test
+checks that they differ for people with each kind of color blindness, too."""
+
+_MARKERS = (
+    "M-4.4 0A4.4 4.4 0 1 1 4.4 0A4.4 4.4 0 1 1 -4.4 0Z",  # circle
+    "M-3.9 -3.9H3.9V3.9H-3.9Z",  # square
+    "M0 -5.2L4.9 3.8H-4.9Z",  # triangle
+    "M0 -5.4L5.4 0L0 5.4L-5.4 0Z",  # diamond
+    "M-1.7 -5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7Z",  # plus
+    "M0 5.2L4.9 -3.8H-4.9Z",  # triangle, point down
+    "M-5 0L-2.5 -4.3H2.5L5 0L2.5 4.3H-2.5Z",  # hexagon
+)
+"""7 and 8 have no common divisor: the pairs of color and shape repeat after 56 series."""
 
 Line = tuple[str, float | None, float | None, float | None, str]
 """A line of `dots`: name, value, low and high end of the interval, and the value as text."""
@@ -32,12 +48,24 @@ def bar(share: float, kind: str = "mark") -> Markup:
     return _BAR.format("bar", rects.format(kind, width))
 
 
+def marker(number: int, x: float, y: float, scale: float = 1.0) -> Markup:
+    """Draw the marker of a series: its color and its shape, centered at (x, y)."""
+    shape = _MARKERS[number % len(_MARKERS)]
+    return _MARKER.format(number % COLORS, x, y, scale, shape)
+
+
+def key(number: int) -> Markup:
+    """Return the marker of a series as a picture of its own, for keys and tables."""
+    return _CHART_KEY.format(marker(number, 6, 6))
+
+
 def stacked(shares: Sequence[float]) -> Markup:
-    """Draw a bar divided into shares, each with its own shade (classes s0 to s5, in turn)."""
-    rect = Markup('<rect class="s{}" x="{:.3f}" width="{:.3f}" height="10"/>')
+    """Draw a bar divided into shares: `COLORS` of them in colors, the others in gray."""
+    rect = Markup('<rect class="{}" x="{:.3f}" width="{:.3f}" height="10"/>')
     parts, at = [], 0.0
     for i, share in enumerate(shares):
-        parts.append(rect.format(i % 6, at, max(share * 100 - 0.4, 0.05)))
+        kind = f"s{i}" if i < COLORS else "others"
+        parts.append(rect.format(kind, at, max(share * 100 - 0.4, 0.05)))
         at += share * 100
     return _BAR.format("stack", Markup().join(parts))
 
@@ -164,7 +192,7 @@ def curves(
         dots = [(left + xs.index(x) * step, base - y * (base - top)) for x, y in known]
         path = "L".join(f"{x:.1f} {y:.1f}" for x, y in dots)
         kind = "line dashed" if dashed else "line"
-        body.append(_PATH.format(f"{kind} l{number % 6}", f"M{path}"))
+        body.append(_PATH.format(f"{kind} l{number % COLORS}", f"M{path}"))
         (first_x, first_y), (last_x, last_y) = known[0], known[-1]
         title += f"; {name} {first_y:.2f} at {first_x:,} to {last_y:.2f} at {last_x:,}"
         if not dashed:
@@ -173,27 +201,27 @@ def curves(
                 at += 2
             labels.append(at)
             body.append(name_text.format(dots[-1][0] + 9, at, short(name, 18)))
-        body.extend(
-            _DOT.format(f"dot l{number % 6}", x, y, 1.8 if dashed else 2.6) for x, y in dots
-        )
+        body.extend(marker(number, x, y, 0.5 if dashed else 0.72) for x, y in dots)
     return _CHART.format("curves", width, height, title, Markup().join(body))
 
 
 def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool = False) -> Markup:
-    """Draw one line per name: its value as a dot, its interval, and the value as text.
+    """Draw one line per name: its value as a marker, its interval, and the value as text.
 
-    Lines keep their order and shade (classes s0 to s5, in turn) in all charts. A line without a
-    value keeps its position.
+    Lines keep their order, color and shape in all charts. A line without a value keeps its
+    position.
 
     Args:
         series: the lines.
         title: the description for screen readers.
-        zero: the axis starts at 0, and values are drawn as bars from there.
+        zero: the axis starts at 0, and values are drawn as bars from there, with the marker between
+            the name and the bar.
         share: the axis is in percent.
     """
     names = [short(line[0]) for line in series]
     width, row, top = 330, 25, 4
-    left = max((len(name) for name in names), default=0) * LETTER + 15
+    sign = 18 if zero else 0
+    left = max((len(name) for name in names), default=0) * LETTER + 15 + sign
     right = width - max((len(line[4]) for line in series), default=0) * LETTER - 12
     values = [x for line in series for x in line[1:4] if x is not None]
     low, high = min(values, default=0.0), max(values, default=1.0)
@@ -213,20 +241,21 @@ def dots(series: Sequence[Line], title: str, *, zero: bool = False, share: bool 
     value_text = Markup('<text x="{}" y="{:.1f}" text-anchor="end" class="{}">{}</text>')
     rect = Markup('<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="11"/>')
     for i, (name, (_, value, least, most, text)) in enumerate(zip(names, series, strict=True)):
-        at, shade = top + row * (i + 0.5), f"s{i % 6}"
-        body.append(name_text.format(left - 8, at + 4, name))
+        at = top + row * (i + 0.5)
+        body.append(name_text.format(left - 8 - sign, at + 4, name))
         body.append(value_text.format(width, at + 4, "axis" if value is None else "", text))
         if value is None:
             continue
         x, start = left + (value - low) * scale, left - low * scale
         if zero:
-            body.append(rect.format(shade, start, at - 5.5, max(x - start, 0.8)))
+            body.append(marker(i, left - 12, at))
+            body.append(rect.format(f"s{i % COLORS}", start, at - 5.5, max(x - start, 0.8)))
         if least is not None and most is not None:
             ends = left + (least - low) * scale, left + (most - low) * scale
-            kind = "whisker" if zero else f"whisker l{i % 6}"
+            kind = "whisker" if zero else f"whisker l{i % COLORS}"
             body.append(_PATH.format(kind, f"M{ends[0]:.1f} {at:.1f}H{ends[1]:.1f}"))
         if not zero:
-            body.append(_DOT.format(shade, x, at, 4.6))
+            body.append(marker(i, x, at))
     return _CHART.format("dots", width, base + 20, title, Markup().join(body))
 
 

@@ -1,6 +1,9 @@
+import itertools
 import re
+from importlib.resources import files
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from targen.quality import svg
@@ -51,11 +54,11 @@ def test_histogram_of_all_rows_uses_the_whole_height_for_the_fullest_bin():
 def test_dots_stand_where_their_values_are_and_a_missing_one_has_none():
     lines = [("a", 0.0, None, None, "0"), ("b", 1.0, 0.5, 1.5, "1"), ("c", None, None, None, "–")]
     drawn = str(svg.dots(lines, "t"))
-    first, second = (float(x) for x in re.findall(r'<circle[^>]* cx="([\d.]+)"', drawn))
+    first, second = (float(x) for x in re.findall(r'class="marker[^>]*translate\(([\d.]+) ', drawn))
     low, high = re.search(r'class="whisker l1" d="M([\d.]+) [\d.]+H([\d.]+)"', drawn).groups()
     assert float(low) == pytest.approx((first + second) / 2, abs=0.2)
     assert float(high) == pytest.approx(second + (second - first) / 2, abs=0.2)
-    assert ">c</text>" in drawn and drawn.count("<circle") == 2
+    assert ">c</text>" in drawn and drawn.count('class="marker') == 2
 
 
 def test_bars_of_dots_start_at_zero():
@@ -92,3 +95,60 @@ def test_curves_have_a_dashed_line_for_each_line_of_the_reference():
     assert re.findall(r'class="(line[^"]*)"', drawn) == ["line l0", "line l1", "line dashed l0"]
     assert "gold a 0.70 at 1,000" in drawn
     assert ">words</text>" in drawn and ">share</text>" in drawn
+
+
+def test_no_two_of_fifty_methods_look_alike():
+    looks = [
+        re.search(r'class="marker (s\d)".* d="([^"]+)"', svg.key(i)).groups() for i in range(50)
+    ]
+    assert len(set(looks)) == 50
+    assert len({color for color, _ in looks[:8]}) == 8
+
+
+def test_charts_draw_the_marker_of_the_key_for_each_line():
+    lines = [(str(i), 1.0, None, None, "1") for i in range(9)]
+    shapes = [re.search(r' d="([^"]+)"', svg.key(i)).group(1) for i in range(9)]
+    for zero in (True, False):
+        drawn = str(svg.dots(lines, "t", zero=zero))
+        assert re.findall(r'class="marker [^>]* d="([^"]+)"', drawn) == shapes
+
+
+def test_shares_beyond_the_colors_of_the_key_are_gray():
+    drawn = re.findall(r'class="(\w+)"', svg.stacked([0.1] * 10))[1:]
+    assert drawn == [*(f"s{i}" for i in range(8)), "others", "others"]
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB.
+VISION = {
+    "all cones": np.eye(3),
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+TO_XYZ = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def linear(color):
+    rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb):
+    xyz = TO_XYZ @ np.clip(rgb, 0, 1) / np.array([0.9505, 1, 1.0888])
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
+def test_colors_differ_for_every_kind_of_color_vision_and_stand_out_from_the_page(scheme):
+    style = (files("targen.quality") / "style.css.jinja").read_text()
+    block = re.findall(r":root \{(.*?)\}", style, re.S)[["light", "dark", "print"].index(scheme)]
+    known = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block.replace("#fff;", "#ffffff;")))
+    colors = [linear(known[f"s{i}"]) for i in range(svg.COLORS)]
+    paper = linear(known["paper"]) @ TO_XYZ[1] + 0.05
+    for color in colors:
+        light = color @ TO_XYZ[1] + 0.05
+        assert max(light, paper) / min(light, paper) >= 3, "WCAG 1.4.11"
+    for matrix in VISION.values():
+        seen = [lab(np.array(matrix) @ color) for color in colors]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 14
