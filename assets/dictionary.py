@@ -1,6 +1,7 @@
 """Writes docs/data.md: every column of every table (`make dictionary`)."""
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def render() -> str:
         parts.append(f"\n## {table}\n\n| column | type | description |\n| --- | --- | --- |\n")
         parts.extend(f"| {name} | {dtype} | {text} |\n" for name, dtype, text in _rows(table))
     reasons = ", ".join(f"`{reason}`" for reason in steps.REASONS)
-    parts.append(f"\nA reason for a rejection is one of {reasons}.\n")
+    sentence = textwrap.fill(f"A reason for a rejection is one of {reasons}.", 118)
+    parts.append(f"\n{sentence}\n")
     parts.append("\nLabels are sorted lists, `List(String)`, in tasks of kind `multi`.\n")
     return "".join(parts)
 

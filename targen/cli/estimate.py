@@ -170,7 +170,8 @@ def _basis(lines: list[dict[str, Any]], rows: int) -> str:
 
     bases = {line["basis"] for line in lines}
     words = (
-        "`plan`: the requests if every answer is usable. `calls`: with those for rejected items. "
+        "`plan`: the requests if every answer is usable. `calls`: the new requests, with those for "
+        "rejected items and without those whose answers are in the store. "
         f"Tokens are from the real prompts of {plural(rows, 'row')}, at four bytes a token. "
     )
     if "history" in bases:
