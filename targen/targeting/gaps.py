@@ -222,21 +222,30 @@ def _in_vain(gap: Gap, need: int, spec: TaskSpec) -> bool:
     return not moved(earlier[0][0], gap.value, gap.bound, gap.high - gap.low)
 
 
+def _harm_before(gap: Gap, value: float | None) -> float:
+    """Return the harm that a gap had when its figure had a value; the present one without value."""
+    if value is None or gap.value is None or gap.value == gap.bound:
+        return gap.harm
+    return gap.harm * max(1.0, (value - gap.bound) / (gap.value - gap.bound))
+
+
 def _of_this_round(gaps: Sequence[Gap], spec: TaskSpec) -> list[Gap]:
     """Return the gaps that a round works on.
 
     - A gap that an earlier round did not narrow is left: the model does not do what is demanded.
     - A gap with less than `MILD` of the harm of the worst one waits, unless a round has begun to
       close it: every set has some gaps that are just beyond their bounds, and they would take half
-      of the rows.
+      of the rows. It waits until the worst one is closed, and not until it is as small.
     - Gaps without a known cause wait for those with one.
     """
     needs: Counter[tuple[str, str, str]] = Counter()
     for gap in gaps:
         needs[gap.key] += gap.need
-    begun = {one.gap for part in spec.rounds for one in part.approved}
+    begun: dict[tuple[str, str, str], float | None] = {}
+    for one in (one for part in spec.rounds for one in part.approved):
+        begun.setdefault(one.gap, one.value)
     left = [gap for gap in gaps if not _in_vain(gap, needs[gap.key], spec)]
-    worst = max((gap.harm for gap in left), default=0.0)
+    worst = max((_harm_before(gap, begun.get(gap.key)) for gap in left), default=0.0)
     left = [gap for gap in left if gap.harm >= MILD * worst or gap.key in begun]
     return [gap for gap in left if not gap.unexplained and gap.need >= FEWEST] or left
 

@@ -49,6 +49,14 @@ def test_a_mild_gap_waits_for_a_bad_one() -> None:
     assert counts(a_gap("mild", 0.4)) == {"mild": 30}
 
 
+def test_a_mild_gap_waits_until_the_bad_one_is_closed() -> None:
+    found = propose(view_of(), [lambda _: [a_gap("bad", 0.9)]])
+    rounds = (Round(report="r", targets=found),)
+    narrowed = replace(a_gap("bad", 0.3), value=0.3, low=0.2, high=0.4)
+    assert counts(narrowed, a_gap("mild", 0.4), rounds=rounds) == {"bad": 30}
+    assert counts(narrowed, a_gap("mild", 0.7), rounds=rounds) == {"mild": 23, "bad": 7}
+
+
 def test_gaps_that_are_about_as_bad_share_the_round() -> None:
     assert counts(a_gap("bad", 0.9), a_gap("other", 0.6)) == {"bad": 23, "other": 7}
 
