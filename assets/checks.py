@@ -161,13 +161,11 @@ def _results(
         yield _statistics(key, acts, {"figures": stored.table.height})
         yield from (gate_result(key, gate) for gate in judged)
         if ALL_TASKS in selected:
+            reports = {key_of(step, name): name for name in scope.gates}
             with closing(used.data.store()) as store:
-                reports = table_digests.latest(store, f"{step}/", ".parquet")
-            # Renamed and removed tasks left records, too.
+                made = table_digests.latest(store, reports)
             failed = {
-                name: reports[made].get("failed_gates", {})
-                for name in scope.gates
-                if (made := key_of(step, name)) in reports
+                name: made[at].get("failed_gates", {}) for at, name in reports.items() if at in made
             }
             yield all_tasks_result(key, failed)
     else:

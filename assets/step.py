@@ -210,9 +210,9 @@ def start(context: AssetExecutionContext, used: Resources) -> TaskSpec:
         SpecError: the task or its file of targets is wrong.
         TableError: another run holds the partition, or the data folder cannot be written.
     """
-    trim()
     from targen.tables.targets import attached  # noqa: PLC0415 - not when loading
 
+    trim()
     spec = used.tasks.load(context.partition_key)
     used.data.hold(spec.name, context.run.run_id)
     tags = {RECIPE_TAG: spec.recipe_name, BASE_TAG: base_of(spec)}

@@ -9,7 +9,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from targen.hashing import canonical, digest, sha256_of
-from targen.store.completions import Store, now
+from targen.store.completions import Store, chunks, now
 from targen.store.ledger import insert
 from targen.store.schema import TABLE_DIGESTS
 from targen.store.written import Written
@@ -107,17 +107,25 @@ def recorded(store: Store, key: str, sha256: str | None = None) -> Record | None
         return None if row is None else _record(row, latest=False)
 
 
-def latest(store: Store, prefix: str, suffix: str) -> dict[str, dict[str, Any]]:
-    """Return key -> how the file was made, of the last record of each of these files.
+def latest(store: Store, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return key -> how the file was made, by the last record of each of these files.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    of = TABLE_DIGESTS.c
-    wanted = of.key.startswith(prefix, autoescape=True), of.key.endswith(suffix, autoescape=True)
-    query = sa.select(of.key, of.made_by).where(*wanted).order_by(of.recorded_at, of.sha256.desc())
+    of, found = TABLE_DIGESTS.c, dict[str, dict[str, Any]]()
     with store.read() as connection:
-        return {key: json.loads(made_by) for key, made_by in connection.execute(query)}
+        for some in chunks(keys):
+            newest = (
+                sa.select(of.key, sa.func.max(of.recorded_at).label("recorded_at"))
+                .where(of.key.in_(some))
+                .group_by(of.key)
+                .subquery()
+            )
+            same = (of.key == newest.c.key) & (of.recorded_at == newest.c.recorded_at)
+            rows = connection.execute(sa.select(of.key, of.made_by).join(newest, same))
+            found |= {key: json.loads(made_by) for key, made_by in rows}
+    return found
 
 
 def _latest(connection: sa.Connection, key: str) -> Record | None:

@@ -70,3 +70,18 @@ def test_the_last_record_of_a_file_counts_and_the_ones_before_are_kept(
     page = table_digests.recorded(store, "labels/t.html")
     assert page is not None
     assert (page.cells, page.data_version) == (None, None)
+
+
+def test_the_last_records_of_several_files_are_read_together(store: Store, tmp_path: Path) -> None:
+    tables = Tables(LocalStorage(str(tmp_path)))
+    for task, rows, turn in (
+        ("a", FRAME, 1),
+        ("b", FRAME, 2),
+        ("a", FRAME.head(1), 3),
+        ("a", FRAME, 4),
+    ):
+        written = tables.write("labels", task, Stored(rows))
+        table_digests.record(store, written, {"turn": turn}, "run")
+    keys = ["labels/a.parquet", "labels/b.parquet", "labels/never.parquet"]
+    found = table_digests.latest(store, keys)
+    assert {key: made["turn"] for key, made in found.items()} == {keys[0]: 4, keys[1]: 2}
