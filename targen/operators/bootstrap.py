@@ -27,7 +27,7 @@ from targen.operators.bounds import bounded, words_of
 from targen.operators.content import reason_of
 from targen.operators.novelty import Pool
 from targen.operators.plan import Plan
-from targen.operators.requests import answers, make_request, task_block
+from targen.operators.requests import answered, make_request, task_block
 from targen.prompts.render import items_schema, messages
 from targen.steps import INSTANCES
 from targen.tasks.answers import ONE_LABEL
@@ -186,8 +186,7 @@ class _Run:
         while at < len(prompts) and self.accepted.missing > 0:
             part = prompts[at : at - (-self.accepted.missing // self.params.per_call)]
             at += len(part)
-            outcomes = await answers(self.model, [self._request(prompt) for prompt in part])
-            for prompt, outcome in zip(part, outcomes, strict=True):
+            async for prompt, outcome in answered(self.model, part, self._request):
                 grown += self._take(prompt, outcome)
         self._machines += grown
         return bool(grown)

@@ -9,7 +9,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput
-from targen.operators.requests import answers, make_request, question_block, text_key
+from targen.operators.requests import answered, make_request, question_block, text_key
 from targen.prompts.render import entities_schema, items_schema, messages
 from targen.tasks import entities
 from targen.tasks.answers import Kind, Label
@@ -232,13 +232,14 @@ async def judge(
         for n, (reader, rows) in enumerate(asks)
         for group in groups(rows, params.per_call)
     ]
+
+    def request_of(call: _Call) -> Request:
+        reader, rows = asks[call.ask]
+        return request_about(step.spec, params, reader, [rows[index] for index in call.rows])
+
     while calls:
         again: list[_Call] = []
-        requests = [
-            request_about(step.spec, params, asks[c.ask][0], [asks[c.ask][1][i] for i in c.rows])
-            for c in calls
-        ]
-        for call, outcome in zip(calls, await answers(step.model, requests), strict=True):
+        async for call, outcome in answered(step.model, calls, request_of):
             reader, rows = asks[call.ask]
             for number, index in enumerate(call.rows, 1):
                 place = (number, len(call.rows))

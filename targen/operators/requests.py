@@ -1,8 +1,17 @@
 """Helpers of operators: building requests, reading items of answers, recording rejections."""
 
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Container,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+    Sized,
+)
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from targen.hashing import canonical
 from targen.llm.types import LLM, Outcome, Request
@@ -16,16 +25,51 @@ from targen.tasks.validators import fold
 
 QUOTED_CHARACTERS = 80
 _BEGINS = "; it begins "
+Item = TypeVar("Item")
 
 
-async def answers(llm: LLM, requests: Iterable[Request]) -> list[Outcome]:
+@dataclass(frozen=True)
+class _Requests(Iterable[Request], Sized, Generic[Item]):
+    """The requests of a list of items, tagged with their numbers and made as they are drawn."""
+
+    items: Sequence[Item]
+    make: Callable[[Item], Request]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Request]:
+        for index, item in enumerate(self.items):
+            yield replace(self.make(item), tag=index)
+
+
+async def answered(
+    llm: LLM, items: Sequence[Item], make: Callable[[Item], Request]
+) -> AsyncIterator[tuple[Item, Outcome]]:
+    """Yield each item with the outcome of its request, in the order of the items.
+
+    Requests are made when the engine draws them, and nothing keeps an outcome that was yielded,
+    so the memory in use does not grow with the number of items.
+
+    Args:
+        llm: the engine.
+        items: what to ask about.
+        make: returns the request of an item; it must not depend on outcomes.
+    """
+    early: dict[int, Outcome] = {}
+    done = 0
+    async for outcome in llm.run(_Requests(items, make)):
+        early[outcome.request.tag] = outcome
+        while done in early:
+            yield items[done], early.pop(done)
+            done += 1
+    if done < len(items):
+        raise RuntimeError(f"the engine returned no outcome for {len(items) - done} requests")
+
+
+async def answers(llm: LLM, requests: Sequence[Request]) -> list[Outcome]:
     """Return the outcomes of all requests, in the order of the requests."""
-    tagged = [replace(request, tag=index) for index, request in enumerate(requests)]
-    outcomes = {outcome.request.tag: outcome async for outcome in llm.run(tagged)}
-    missing = len(tagged) - len(outcomes)
-    if missing:
-        raise RuntimeError(f"the engine returned no outcome for {missing} requests")
-    return [outcomes[index] for index in range(len(tagged))]
+    return [outcome async for _, outcome in answered(llm, requests, lambda request: request)]
 
 
 def make_request(

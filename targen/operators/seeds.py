@@ -15,7 +15,7 @@ from targen.operators.bounds import bounded
 from targen.operators.content import content_problem, reason_of
 from targen.operators.plan import Plan, context_block, requirements
 from targen.operators.requests import (
-    answers,
+    answered,
     background,
     items_of,
     make_request,
@@ -278,10 +278,11 @@ async def expand(step: StepInput, params: ExpandParams) -> StepResult:
     result = StepResult()
     for sample in range(params.retries + 1):
         missing = [n for n in range(len(contexts)) if n not in found]
-        requests = [
-            _expand_request(step, params, wanted, contexts[n], plan, n, sample) for n in missing
-        ]
-        for n, outcome in zip(missing, await answers(step.model, requests), strict=True):
+
+        def request_of(n: int, sample: int = sample) -> Request:
+            return _expand_request(step, params, wanted, contexts[n], plan, n, sample)
+
+        async for n, outcome in answered(step.model, missing, request_of):
             result.asked += 1
             item = next(iter(items_of(outcome)), None)
             fields = valid_fields(step, wanted, item, outcome, result)

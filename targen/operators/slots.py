@@ -28,7 +28,7 @@ from targen.operators.item_checks import (
 )
 from targen.operators.plan import Plan, Slot
 from targen.operators.requests import (
-    answers,
+    answered,
     make_request,
     missing_item,
     numbered_items,
@@ -245,16 +245,21 @@ class SlotFiller:
     async def ask(self, groups: list[list[SlotState]], attempt: int) -> None:
         """Request `candidates` answers per group and keep the valid items."""
         turns = range(attempt * self.candidates, (attempt + 1) * self.candidates)
-        requests = [self.request(group, turn) for group in groups for turn in turns]
-        outcomes = await answers(self.step.model, requests)
-        for index, group in enumerate(groups):
-            of_group = outcomes[index * len(turns) : (index + 1) * len(turns)]
-            items = [numbered_items(outcome, "slot", len(group)) for outcome in of_group]
+        calls = [(group, turn) for group in groups for turn in turns]
+        of_group: list[Outcome] = []
+        async for (group, turn), outcome in answered(
+            self.step.model, calls, lambda call: self.request(*call)
+        ):
+            of_group.append(outcome)
+            if turn != turns[-1]:
+                continue
+            items = [numbered_items(one, "slot", len(group)) for one in of_group]
             for number, state in enumerate(group, 1):
                 self.asked += len(of_group)
                 offered = [found.get(number) for found in items]
                 offers = list(zip(offered, of_group, strict=True))
                 self._take(state, offers, group)
+            of_group = []
 
     def _take(
         self,
