@@ -106,7 +106,6 @@ snapshot: $(VENV)/.ready
 # For maintainers: write docs/data.md from the tables, and the metrics into docs/quality.md.
 dictionary: $(VENV)/.ready
 	@$(PYTHON_BIN) -m assets.dictionary
-	@$(PYTHON_BIN) -m targen.quality.metrics docs/quality.md
 
 # For maintainers: lock the newest versions that pyproject.toml allows, without the large extras.
 lock:

@@ -1,4 +1,4 @@
-"""Writes docs/data.md: every column of every table (`make dictionary`)."""
+"""Writes every column into docs/data.md and every metric into docs/quality.md."""
 
 import sys
 import textwrap
@@ -8,9 +8,13 @@ from pathlib import Path
 from assets.columns import TABLES, meaning
 from targen import steps
 from targen.files import write_file
+from targen.quality.metrics import METRICS
+from targen.quality.page import SECTIONS
 from targen.steps import TaskType
 
 PAGE = Path("docs/data.md")
+_METRICS_PAGE = Path("docs/quality.md")
+_MARKERS = ("<!-- metrics -->\n", "<!-- end of metrics -->\n")
 _HEAD = """\
 # Data dictionary
 
@@ -66,10 +70,36 @@ def _rows(table: str) -> Iterator[tuple[str, str, str]]:
             yield f"`{column.name}`", _TYPES.get(dtype, dtype), meaning(table, column.name) or ""
 
 
+def metric_tables() -> Iterator[str]:
+    """Yield the lines of the metrics: one table per section."""
+    for section, heading in SECTIONS.items():
+        rows = [metric for metric in METRICS.values() if metric.section == section]
+        if rows:
+            yield f"### {heading}"
+            yield ""
+            yield "| metric | definition | computed as | range | better | does not show |"
+            yield "| --- | --- | --- | --- | --- | --- |"
+        for metric in rows:
+            computed = metric.computed + (f" ({metric.source})" if metric.source else "")
+            cells = (metric.says, computed, metric.range, metric.better or "", metric.limits)
+            yield " | ".join([f"| `{metric.name}`", *cells]).rstrip() + " |"
+        if rows:
+            yield ""
+
+
+def with_metrics(page: str) -> str:
+    """Return a page with the tables of metrics between its two markers."""
+    start, end = _MARKERS
+    head, tail = page.partition(start)[0], page.partition(end)[2]
+    return "".join((head, start, "\n", *(f"{line}\n" for line in metric_tables()), end, tail))
+
+
 def main() -> None:
-    """Write the page."""
-    write_file(PAGE, render().encode(), "page", private=False)
-    sys.stdout.write(f"{PAGE}\n")
+    """Write the pages."""
+    metrics = with_metrics(_METRICS_PAGE.read_text(encoding="utf-8"))
+    for page, text in ((PAGE, render()), (_METRICS_PAGE, metrics)):
+        write_file(page, text.encode(), "page", private=False)
+        sys.stdout.write(f"{page}\n")
 
 
 if __name__ == "__main__":

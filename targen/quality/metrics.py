@@ -1,25 +1,20 @@
 """The registry of metrics: what each one is, where it is shown, and how it is used.
 
-To add a metric, write its `measure` and enter it here. `python -m targen.quality.metrics
-docs/quality.md` updates the table in the docs. Task files are checked against these names, so
-nothing slow is imported.
+To add a metric, write its `measure`, enter it here, and run `make dictionary` for the docs. Task
+files are checked against these names, so nothing slow is imported.
 """
 
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Final, Literal
 
 import polars as pl
 
-from targen.files import write_file
 from targen.steps import Column
 from targen.tasks.registry import register_metrics
 
 Better = Literal["lower", "higher"]
 SHARE: Final = "0 to 1"
-MARKERS: Final = ("<!-- metrics -->\n", "<!-- end of metrics -->\n")
 
 
 @dataclass(frozen=True)
@@ -52,17 +47,17 @@ class Metric:
     Attributes:
         name: its name in the table `quality_report` and in gates.
         module: the module of this package whose `measure` adds it.
-        section: the section of the page that shows it, a key of `SECTIONS`.
+        section: the section of the page that shows it, a key of `page.SECTIONS`.
         words: its name in a sentence, as the subject.
         says: its definition.
         computed: how it is computed.
         limits: what it does not show.
-        range: the values it can take.
         better: the end one would rather have; None if neither.
         source: the publication that defines it.
-        share: it is shown as a percentage.
         notable: the value from which `verdict` reports it, where the rule is a threshold.
         compared: its column in the comparison.
+        range: the values it can take.
+        share: it is shown as a percentage.
     """
 
     name: str
@@ -72,43 +67,15 @@ class Metric:
     says: str
     computed: str
     limits: str = ""
-    range: str = "0 or more"
     better: Better | None = None
     source: str = ""
-    share: bool = False
     notable: float | None = None
     compared: Compared | None = None
+    range: str = "0 or more"
+    share: bool = False
 
 
-def _share(
-    name: str, module: str, section: str, words: str, says: str, computed: str, limits: str = "",
-    better: Better | None = None, source: str = "", notable: float | None = None,
-    compared: Compared | None = None,
-) -> Metric:  # fmt: skip
-    return Metric(
-        name, module, section, words, says, computed, limits, SHARE, better, source, True, notable,
-        compared,
-    )  # fmt: skip
-
-
-SECTIONS: Final = {
-    "yield": "Yield and cost",
-    "balance": "Balance",
-    "agreement": "Agreement on labels",
-    "repetition": "Duplicates",
-    "wording": "Wording",
-    "topics": "Topics and phrases",
-    "meaning": "Meaning",
-    "difficulty": "Difficulty",
-    "labels": "Suspect labels",
-    "texts": "Faulty texts",
-    "shortcuts": "Shortcuts",
-    "mentions": "Entities mentioned",
-    "coverage": "Coverage",
-    "reference": "Comparison with the reference",
-    "other": "Other metrics",
-}
-"""Id of a section -> its heading; `other` lists its metrics in one table, without a layout."""
+_share = partial(Metric, range=SHARE, share=True)
 
 _REGISTRY: Final = (
     Metric("rows", "accounting", "yield", "rows", "number of rows", "rows of the corrected set",
@@ -171,12 +138,12 @@ _REGISTRY: Final = (
            "rows with the label / rows", "whether labels are right"),
     Metric("label_entropy", "balance", "balance", "evenness of the labels (1 is even)",
            "evenness of the labels: 1 is even, 0 is a single label",
-           "Shannon entropy of the shares / its maximum", "which label is short", SHARE),
+           "Shannon entropy of the shares / its maximum", "which label is short", range=SHARE),
     Metric("planned_entropy", "balance", "balance", "evenness of a planned field (1 is even)",
-           "evenness of a field that the plan balances", "as `label_entropy`", "", SHARE),
+           "evenness of a field that the plan balances", "as `label_entropy`", "", range=SHARE),
     Metric("field_mean", "values", "balance", "mean of a field with numbers",
            "mean of each field of type integer or float", "mean of the values that are not empty",
-           "the shape of the distribution", "unbounded"),
+           "the shape of the distribution", range="unbounded"),
     _share("field_share", "values", "balance", "rows with a value of a field",
            "share of rows with each value of a choice or a boolean", "rows / rows with a value",
            "values beyond the 20 most frequent"),
@@ -186,7 +153,7 @@ _REGISTRY: Final = (
            "the size of the effect: it grows with the number of rows"),
     Metric("position_p", "balance", "balance", "p-value of an even spread of the answer's position",
            "probability of such a deviation by chance", "chi-square, positions - 1 degrees of "
-           "freedom", "exact only for counts of 5 and more", SHARE, notable=0.01),
+           "freedom", "exact only for counts of 5 and more", notable=0.01, range=SHARE),
     _share("flip_rate", "agreement", "agreement", "rows whose label changed",
            "share of rows whose label changed: intended to annotated, intended to final",
            "changed / compared", "which of the two is right"),
@@ -200,12 +167,14 @@ _REGISTRY: Final = (
     Metric("kappa", "agreement", "agreement", "Cohen’s kappa of intended and annotated label",
            "agreement beyond chance: 1 is full agreement, 0 is chance",
            "(observed - chance) / (1 - chance)",
-           "it falls when a label is rare, at equal agreement", "-1 to 1", "higher", "Cohen 1960"),
+           "it falls when a label is rare, at equal agreement", "higher", "Cohen 1960",
+           range="-1 to 1"),
     Metric("weighted_kappa", "ordinal", "agreement",
            "quadratic weighted kappa of intended and annotated label",
            "agreement of ordinal labels beyond chance: 1 is full agreement, 0 is chance",
            "1 - sum(w x observed) / sum(w x expected), w = squared distance in steps",
-           "it falls when a label is rare, at equal agreement", "-1 to 1", "higher", "Cohen 1968"),
+           "it falls when a label is rare, at equal agreement", "higher", "Cohen 1968",
+           range="-1 to 1"),
     Metric("label_distance", "ordinal", "agreement", "mean distance of ordinal labels in steps",
            "mean distance between the intended label and the annotated or final one, in steps of "
            "the order", "sum of |rank - rank| / rows", "which of the two is right",
@@ -232,7 +201,7 @@ _REGISTRY: Final = (
            "calls that gave no label", better="lower"),
     Metric("naturalness", "panel", "other", "naturalness (1 to 5)",
            "mean score of the readers of a panel, from 1 (no person would write this) to 5",
-           "sum of the scores / scores", "scores of models are generous", "1 to 5", "higher"),
+           "sum of the scores / scores", "scores of models are generous", "higher", range="1 to 5"),
     _share("constraint_met", "panel", "other", "readings that find the constraint met",
            "share of readings that say that a row meets the constraint of its label",
            "readings that say so / readings that say either", "", "higher"),
@@ -331,7 +300,7 @@ _REGISTRY: Final = (
            "higher", "Wang et al. 2023"),
     Metric("rows_per_3gram", "self_similarity", "wording", "rows per distinct 3-gram (INGF)",
            "number of rows that contain the same 3-gram", "mean over distinct 3-grams (INGF)",
-           "it grows with the number of rows", "1 or more", "lower"),
+           "it grows with the number of rows", "lower", range="1 or more"),
     Metric("compression", "self_similarity", "wording", "compression ratio",
            "repetitiveness of the text", "bytes / bytes after DEFLATE, equal amounts",
            "repetition more than 32 kB apart", better="lower", source="Shaib et al. 2024"),
@@ -346,33 +315,33 @@ _REGISTRY: Final = (
     Metric("mean_similarity", "semantic", "meaning", "mean cosine similarity of two rows",
            "similarity of meaning between rows: 1 is all the same",
            "mean cosine of all pairs, in closed form", "two tight groups look like one loose one",
-           "-1 to 1", "lower", compared=Compared(
+           "lower", range="-1 to 1", compared=Compared(
                "similarity", "Similarity of meaning", "Mean cosine of embeddings over all pairs "
                "of rows.", "number")),
     Metric("reference_similarity", "semantic", "meaning",
            "mean cosine similarity to the reference", "similarity of meaning to the gold rows",
            "mean cosine of all pairs across, without copies", "whether it is the same in kind",
-           "-1 to 1"),
+           range="-1 to 1"),
     Metric("similarity", "semantic", "meaning",
            "mean cosine similarity within or between labels",
-           "similarity of meaning within and between labels", "as `mean_similarity`, by label", "",
-           "-1 to 1"),
+           "similarity of meaning within and between labels", "as `mean_similarity`, by label",
+           range="-1 to 1"),
     Metric("vendi_score", "semantic", "meaning",
            "Vendi score (effective number of different rows)",
            "effective number of different rows",
            "exp of the entropy of the eigenvalues of the cosine matrix / N",
-           "it grows with the number of rows: compare equal samples", "1 or more", "higher",
-           "Friedman and Dieng 2023"),
+           "it grows with the number of rows: compare equal samples", "higher",
+           "Friedman and Dieng 2023", range="1 or more"),
     Metric("drift", "semantic", "meaning", "similarity to the root",
            "similarity of evolved rows to their root, by depth", "mean cosine to the root",
-           "whether the change is an improvement", "-1 to 1"),
+           "whether the change is an improvement", range="-1 to 1"),
     Metric("v_information", "difficulty", "difficulty", "V-usable information in bits",
            "bits of the label that a simple classifier extracts from the text; 0 is nothing",
            "mean over held-out rows of log2 p(label given text) - log2 p(label)",
-           "what a bag of words cannot use", "unbounded", None,
+           "what a bag of words cannot use", None,
            "Xu et al. 2020; Ethayarajh et al. 2022", compared=Compared(
                "v_information", "V-information", "Bits that a simple classifier learns about the "
-               "label. Low: hard or noisy; high: easy.", "number")),
+               "label. Low: hard or noisy; high: easy.", "number"), range="unbounded"),
     _share("negative_pvi", "difficulty", "difficulty",
            "rows with negative pointwise V-information",
            "share of rows that mislead the classifier: hard or mislabeled",
@@ -421,14 +390,14 @@ _REGISTRY: Final = (
     Metric("shortcut", "shortcuts", "shortcuts", "accuracy gain from part of the input",
            "accuracy gained over guessing from part of the input, or from length alone",
            "held-out accuracy - accuracy of the most frequent label",
-           "parts that legitimately determine a label", "-1 to 1", "lower", notable=0.05,
+           "parts that legitimately determine a label", "lower", notable=0.05,
            compared=Compared(
                "shortcut", "Shortcut", "Accuracy gained over guessing from the most predictive "
-               "part of the input alone (`shortcut_part`).")),
+               "part of the input alone (`shortcut_part`)."), range="-1 to 1"),
     Metric("word_log_odds", "shortcuts", "shortcuts", "log-odds of a word",
            "words that occur with a label more often than chance allows",
-           "weighted log-odds, in standard deviations", "legitimate associations", "unbounded",
-           None, "Monroe et al. 2008", notable=0.25),
+           "weighted log-odds, in standard deviations", "legitimate associations",
+           None, "Monroe et al. 2008", notable=0.25, range="unbounded"),
     _share("mention", "bias", "mentions", "mentions of a group",
            "share of rows with a word of a group: gender, country, religion, age",
            "whole words of small English lists", "tone, and which share is fair"),
@@ -463,7 +432,8 @@ _REGISTRY: Final = (
                "trained on the set.")),
     Metric("utility_gap", "utility", "reference", "accuracy on gold data minus that of gold rows",
            "accuracy after training on the set minus accuracy after training on as many gold rows",
-           "paired: on the same test rows", "what a large model would gain", "-1 to 1", "higher"),
+           "paired: on the same test rows", "what a large model would gain", "higher",
+           range="-1 to 1"),
     Metric("at_reference_size", "matched", "reference", "figure at the reference's number of rows",
            "figures that depend on the number of rows, at equal numbers for set and reference",
            "mean of 20 seeded draws of at most 300 rows; the interval is the middle 95% of draws",
@@ -474,8 +444,6 @@ _REGISTRY: Final = (
 )  # fmt: skip
 METRICS: Final = {metric.name: metric for metric in _REGISTRY}
 """Name -> metric, in the order of the table."""
-
-
 _plugins: dict[str, Metric] = {}
 
 
@@ -525,49 +493,4 @@ def comparison_columns() -> tuple[Column, ...]:
     )
 
 
-def title(metric: str) -> str:
-    """Return a metric's name as a heading; an unknown name is returned unchanged.
-
-    A slice may follow the name, as in `flip_rate, intended to annotated`.
-    """
-    name, comma, slice_ = metric.partition(", ")
-    known = find(name)
-    if known is None:
-        return metric
-    words = known.words
-    return words[:1].upper() + words[1:] + comma + slice_
-
-
-def markdown() -> Iterator[str]:
-    """Yield the lines of the docs: one table per section."""
-    for section, heading in SECTIONS.items():
-        rows = [metric for metric in METRICS.values() if metric.section == section]
-        if rows:
-            yield f"### {heading}"
-            yield ""
-            yield "| metric | definition | computed as | range | better | does not show |"
-            yield "| --- | --- | --- | --- | --- | --- |"
-        for metric in rows:
-            computed = metric.computed + (f" ({metric.source})" if metric.source else "")
-            cells = (metric.says, computed, metric.range, metric.better or "", metric.limits)
-            yield " | ".join([f"| `{metric.name}`", *cells]).rstrip() + " |"
-        if rows:
-            yield ""
-
-
-def insert(page: str) -> str:
-    """Return a page of the docs with the tables between its two markers."""
-    start, end = MARKERS
-    head, tail = page.partition(start)[0], page.partition(end)[2]
-    return "".join((head, start, "\n", *(f"{line}\n" for line in markdown()), end, tail))
-
-
 register_metrics(METRICS)
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        page_text = insert(path.read_text(encoding="utf-8"))
-        write_file(path, page_text.encode(), "page", private=False)
-    else:
-        sys.stdout.writelines(f"{line}\n" for line in markdown())

@@ -14,7 +14,7 @@ from targen.quality import first_screen, svg
 from targen.quality.comparison import Comparison
 from targen.quality.first_screen import Origin
 from targen.quality.gates import shown
-from targen.quality.metrics import METRICS, SECTIONS, find, title
+from targen.quality.metrics import METRICS, find
 from targen.quality.report import Report
 from targen.quality.svg import Line
 from targen.quality.verdict import percent
@@ -31,6 +31,24 @@ REVIEW_SHOWN = 20
 FINDINGS_SHOWN = 4
 """Findings and gates that are visible at once, besides the good ones."""
 CHANGES_SHOWN = 15
+SECTIONS = {
+    "yield": "Yield and cost",
+    "balance": "Balance",
+    "agreement": "Agreement on labels",
+    "repetition": "Duplicates",
+    "wording": "Wording",
+    "topics": "Topics and phrases",
+    "meaning": "Meaning",
+    "difficulty": "Difficulty",
+    "labels": "Suspect labels",
+    "texts": "Faulty texts",
+    "shortcuts": "Shortcuts",
+    "mentions": "Entities mentioned",
+    "coverage": "Coverage",
+    "reference": "Comparison with the reference",
+    "other": "Other metrics",
+}
+"""Id of a section -> its heading; `other` lists its metrics in one table, without a layout."""
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SECTION = re.compile(r'<section id="([a-z]+)">\s*<div class="about"><h2>([^<]+)</h2>')
@@ -135,6 +153,19 @@ def changes(table: dict[str, Any]) -> list[tuple[str, str, int]]:
 
 
 @lru_cache
+def title(metric: str) -> str:
+    """Return a metric's name as a heading; an unknown name is returned unchanged.
+
+    A slice may follow the name, as in `flip_rate, intended to annotated`.
+    """
+    name, comma, slice_ = metric.partition(", ")
+    known = find(name)
+    if known is None:
+        return metric
+    words = known.words
+    return words[:1].upper() + words[1:] + comma + slice_
+
+
 def template(name: str) -> Template:
     """Return one of this package's page templates, with the shared filters and charts."""
     environment = Environment(

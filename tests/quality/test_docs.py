@@ -4,18 +4,16 @@ import sys
 from importlib import import_module
 from types import SimpleNamespace
 
+from assets.dictionary import metric_tables, with_metrics
 from targen.quality import metrics, report
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.metrics import (
     METRICS,
-    SECTIONS,
     Metric,
     compared,
     comparison_columns,
-    insert,
-    markdown,
 )
-from targen.quality.page import render
+from targen.quality.page import SECTIONS, render
 from targen.tasks.sections import Gate
 from tests.support.report_inputs import inputs
 from tests.support.specs import ROOT
@@ -24,8 +22,8 @@ DOC = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 
 
 def test_the_docs_have_the_tables_of_the_registry():
-    assert insert(DOC) == DOC, "run make dictionary"
-    named = [line.split("`")[1] for line in markdown() if line.startswith("| `")]
+    assert with_metrics(DOC) == DOC, "run make dictionary"
+    named = [line.split("`")[1] for line in metric_tables() if line.startswith("| `")]
     # The docs group them by section.
     assert sorted(named) == sorted(METRICS)
 
@@ -68,4 +66,4 @@ def test_a_new_metric_needs_its_module_and_the_registry_only(monkeypatch):
     assert made.table.filter(metric="dummy")["passed"].to_list() == [False]
     assert made.json["gates"][0]["text"] == "Dummy score: 3; required: at least 4."
     assert '<section id="other">' in render(made) and "Dummy score" in render(made)
-    assert "| `dummy` | a dummy score | always 3 |" in insert(DOC)
+    assert "| `dummy` | a dummy score | always 3 |" in with_metrics(DOC)
