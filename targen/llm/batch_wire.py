@@ -220,7 +220,7 @@ def read_line(line: bytes) -> tuple[str, Reply] | None:
         if isinstance(response, dict) and response.get("status_code"):
             content = json.dumps(response.get("body")).encode()
             return name, replies.read(int(response["status_code"]), {}, content)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     words = error.get("message") or error.get("code") if isinstance(error, dict) else error
     said = redacted(storable(str(words or "no answer")[:_READ_CHARACTERS]))

@@ -80,8 +80,8 @@ def read_completion(data: Any, secret: bytes) -> Answer | None:
         message = {}
     text, refusal = _text_and_refusal(choice, message)
     usage = data.get("usage")
-    prompt = _count(usage, "prompt_tokens", "input_tokens")
-    completion = _count(usage, "completion_tokens", "output_tokens")
+    prompt = count_of(usage, "prompt_tokens", "input_tokens")
+    completion = count_of(usage, "completion_tokens", "output_tokens")
     if not completion and text:
         # A server that answers without a token has not counted.
         completion = None
@@ -229,7 +229,7 @@ def _name(value: Any, secret: bytes) -> str | None:
     return _safe(value, secret)
 
 
-def _count(usage: Any, *names: str) -> int | None:
+def count_of(usage: Any, *names: str) -> int | None:
     """Return a count of tokens, None if it is not given or cannot be one."""
     if not isinstance(usage, Mapping):
         return None
@@ -251,10 +251,10 @@ def _cached(data: Mapping[str, Any], prompt: int | None) -> int | None:
     if prompt is None or not isinstance(usage, Mapping):
         return None
     found = (
-        _count(usage.get("prompt_tokens_details"), "cached_tokens"),
-        _count(usage.get("input_tokens_details"), "cached_tokens"),
-        _count(usage, "prompt_cache_hit_tokens"),
-        _count(usage, "cache_read_input_tokens"),
-        _count(data.get("timings"), "cache_n"),
+        count_of(usage.get("prompt_tokens_details"), "cached_tokens"),
+        count_of(usage.get("input_tokens_details"), "cached_tokens"),
+        count_of(usage, "prompt_cache_hit_tokens"),
+        count_of(usage, "cache_read_input_tokens"),
+        count_of(data.get("timings"), "cache_n"),
     )
     return next((count for count in found if count is not None and count <= prompt), None)

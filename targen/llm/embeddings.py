@@ -25,6 +25,7 @@ from targen.llm import local_embeddings, retry
 from targen.llm import reply as replies
 from targen.llm.adaptation import key_advice
 from targen.llm.client import Client
+from targen.llm.completion import count_of
 from targen.llm.outage import MAX_ATTEMPTS, Outage
 from targen.llm.prices import Price, price_of
 from targen.llm.progress import Stats
@@ -41,6 +42,16 @@ TEXTS = 64
 
 BYTES = 100_000
 """UTF-8 bytes in one request at most, so that no request exceeds OpenAI's 300,000 tokens."""
+
+
+_UNREADABLE = (
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,  # An integer that is too long for a float.
+    binascii.Error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ def read_answer(content: bytes, count: int) -> Vectors:
         places = [item.get("index", at) for at, item in enumerate(items)]
         vectors = [_vector(item["embedding"]) for item in items]
         whole = len(items) == count and set(places) == set(range(count))
-    except (KeyError, TypeError, AttributeError, RecursionError, binascii.Error) as error:
+    except _UNREADABLE as error:
         words = f"it lacks fields of an embeddings reply ({type(error).__name__})"
         raise ValueError(words) from error
     if not whole:
@@ -91,9 +102,7 @@ def read_answer(content: bytes, count: int) -> Vectors:
     rows = np.stack([vector for _, vector in sorted(zip(places, vectors, strict=True), key=_first)])
     if not np.isfinite(rows).all():
         raise ValueError("it holds numbers that are not finite")
-    usage = data.get("usage")
-    tokens = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    return Vectors(rows, tokens if isinstance(tokens, int) and tokens >= 0 else None)
+    return Vectors(rows, count_of(data.get("usage"), "prompt_tokens"))
 
 
 def _first(pair: tuple[int, Any]) -> int:

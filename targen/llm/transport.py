@@ -18,6 +18,8 @@ MOST_BYTES = 16 * 1024 * 1024
 _ENCODINGS = "gzip, deflate"
 _CONNECT_S = 10.0
 _KEPT_OPEN_S = 30.0
+_UPLOAD_S = 3600.0
+_REDIRECTS_MOST = 10
 
 
 class ReplyTooLongError(httpx2.ReadError):
@@ -104,9 +106,10 @@ def _proxy_for(url: str) -> str | None:
 class BoundedClient(openai.DefaultAioHttpClient):
     """The SDK's client, for embeddings, files and batches, with bounds on the replies.
 
-    The read timeout of a request is a deadline for its whole reply, except for an upload. A caller
-    that asks for a stream, as for the results of a batch, sets the bounds itself. No redirect of a
-    POST is followed: the request would go to a host that the user did not name.
+    The read timeout of a request is a deadline for its whole reply. An upload has an hour, which a
+    slow line may need. A caller that asks for a stream, as for the results of a batch, sets the
+    bounds itself, but errors and redirects have the same bounds for all. No redirect of a POST is
+    followed: the request would go to a host that the user did not name.
     """
 
     def __init__(self, connections: int) -> None:
@@ -120,23 +123,40 @@ class BoundedClient(openai.DefaultAioHttpClient):
         Raises:
             httpx2.HTTPError: what httpx raises, and `ReplyTooLongError`.
         """
-        if request.method == "POST":
-            more["follow_redirects"] = False
-        if more.pop("stream", False):
-            return await super().send(request, stream=True, **more)
+        streamed = more.pop("stream", False)
+        more.pop("follow_redirects", None)
         multipart = request.headers.get("Content-Type", "").startswith("multipart/")
-        seconds = None if multipart else request.extensions.get("timeout", {}).get("read")
-        try:
+        seconds = _UPLOAD_S if multipart else request.extensions.get("timeout", {}).get("read")
+        with _translated():
             async with asyncio.timeout(seconds):
-                response = await super().send(request, stream=True, **more)
-                try:
-                    encoding = response.headers.get("Content-Encoding", "")
-                    content = await _read(response.aiter_raw(), encoding)
-                finally:
-                    await response.aclose()
-        except TimeoutError:
-            raise httpx2.ReadTimeout("no complete reply in time", request=request) from None
-        return _whole(response.status_code, response.headers.raw, content, request)
+                response = await self._arrived(request, more)
+                if streamed and response.is_success:
+                    return response
+                return await _bounded(response)
+
+    async def _arrived(self, request: httpx2.Request, more: Mapping[str, Any]) -> httpx2.Response:
+        """Return the reply with its body unread, behind the redirects of a GET.
+
+        httpx would follow them itself, but read all of their bodies.
+        """
+        for _ in range(_REDIRECTS_MOST):
+            response = await super().send(request, stream=True, follow_redirects=False, **more)
+            following = response.next_request
+            if request.method != "GET" or following is None:
+                return response
+            await response.aclose()
+            request = following
+        raise httpx2.TooManyRedirects(f"more than {_REDIRECTS_MOST} redirects", request=request)
+
+
+async def _bounded(response: httpx2.Response) -> httpx2.Response:
+    """Return a reply with its body, which is read now."""
+    try:
+        encoding = response.headers.get("Content-Encoding", "")
+        content = await _read(response.aiter_raw(), encoding)
+    finally:
+        await response.aclose()
+    return _whole(response.status_code, response.headers.raw, content, response.request)
 
 
 async def _read(chunks: AsyncIterator[bytes], encoding: str) -> bytes:

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from aiohttp import web
 
 import simulator
 from targen.errors import BudgetError, EndpointError
-from targen.llm import batch, batch_results, batch_wire
+from targen.llm import batch, batch_results, batch_wire, transport
 from targen.llm import engine as engines
 from targen.llm.batch_results import TRIES
 from targen.llm.engine import Engine, EngineSettings
@@ -438,6 +439,63 @@ async def test_results_without_end_are_given_up(
     async with BatchEndpoint() as endpoint:
         with pytest.raises(EndpointError, match="results of a batch without end"):
             await asyncio.wait_for(ask(batched(endpoint), requests(1)), 20)
+
+
+@pytest.mark.parametrize("kind", ["endless", "compressed"])
+@pytest.mark.parametrize("status", [302, 500])
+async def test_an_error_or_redirect_in_place_of_results_has_bounds(
+    batched: Any, monkeypatch: pytest.MonkeyPatch, status: int, kind: str
+) -> None:
+    monkeypatch.setattr(transport, "MOST_BYTES", 100_000)
+    bomb = gzip.compress(bytes(10_000_000))
+    sent = 0
+
+    async def flood(self: BatchEndpoint, incoming: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        headers = {"Location": "/v1/elsewhere"} if status == 302 else {}
+        headers |= {"Content-Encoding": "gzip"} if kind == "compressed" else {}
+        reply = web.StreamResponse(status=status, headers=headers)
+        await reply.prepare(incoming)
+        while sent < 100_000_000:
+            piece = bomb if kind == "compressed" else b"x" * 10_000
+            await reply.write(piece)
+            sent += len(piece)
+        return reply
+
+    monkeypatch.setattr(BatchEndpoint, "_content", flood)
+    async with BatchEndpoint() as endpoint:
+        asked = asyncio.wait_for(ask(batched(endpoint), requests(1)), 20)
+        if status == 302:
+            # Nobody needs the body of a redirect.
+            assert (await asked)[0][0].status == "failed"
+        else:
+            with pytest.raises(EndpointError, match="longer than 16 MB"):
+                await asked
+        assert sent < 50_000_000
+
+
+async def test_an_upload_has_a_deadline(batched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "_UPLOAD_S", 0.3)
+    monkeypatch.setattr(batch_wire, "_PATIENCE_S", 0.1)
+
+    async def drip(self: BatchEndpoint, incoming: web.Request) -> web.StreamResponse:
+        await incoming.read()
+        reply = web.StreamResponse()
+        await reply.prepare(incoming)
+        while True:
+            await reply.write(b" ")
+            await asyncio.sleep(0.05)
+
+    monkeypatch.setattr(BatchEndpoint, "_upload", drip)
+    async with BatchEndpoint() as endpoint:
+        with pytest.raises(EndpointError, match="no complete answer"):
+            await asyncio.wait_for(ask(batched(endpoint), requests(1)), 20)
+
+
+@pytest.mark.parametrize("code", ["1e999", "NaN", '"x"', "[1]"])
+async def test_a_status_that_is_none_is_no_line(code: str) -> None:
+    line = f'{{"custom_id": "a", "response": {{"status_code": {code}, "body": {{}}}}}}'
+    assert batch_wire.read_line(line.encode()) is None
 
 
 async def test_a_line_without_end_is_no_line(batched: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -317,6 +317,7 @@ def test_base64_is_read_in_the_order_of_the_index() -> None:
         (b'{"data": [{"embedding": "!"}, {"embedding": "!"}]}', "fields"),
         (b'{"data": [{"embedding": "AAA="}, {"embedding": "AAA="}]}', "multiple"),
         (b'{"data": [{"embedding": ["x"]}, {"embedding": [1]}]}', "could not convert"),
+        (b'{"data": [{"embedding": [1%s]}, {"embedding": [1]}]}' % (b"0" * 400), "fields"),
         (
             b'{"data": [{"index": "a", "embedding": [1]}, {"index": 0, "embedding": [1]}]}',
             "indexes",
@@ -326,6 +327,19 @@ def test_base64_is_read_in_the_order_of_the_index() -> None:
 def test_what_is_no_embedding_is_not_taken_for_one(reply: bytes, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         read_answer(reply, 2)
+
+
+@pytest.mark.parametrize("tokens", ["1" + "0" * 400, "1" + "0" * 30, "true", "-1", "1e999"])
+async def test_a_count_that_cannot_be_one_costs_nothing(known: Any, tokens: str) -> None:
+    usage = f'{{"prompt_tokens": {tokens}}}'
+    content = f'{{"data": [{{"embedding": [1, 2]}}], "usage": {usage}}}'
+
+    def answer(body: Any, endpoint: Endpoint) -> web.Response:
+        return web.Response(text=content, content_type="application/json")
+
+    async with Endpoint(answer) as endpoint:
+        assert (await embedded(known(endpoint), ["a"]))[0].tolist() == [[1, 2]]
+        assert len(endpoint.bodies) == 1
 
 
 async def test_a_damaged_vector_is_said(known: Any) -> None:
