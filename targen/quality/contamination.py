@@ -7,7 +7,7 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import tokens
+from targen.quality.text import tokens, unique
 
 WORDS = 8
 """Consecutive words that count as copied, as in the PaLM report (Chowdhery et al. 2022). GPT-3
@@ -28,7 +28,7 @@ def shared(rows: pl.Series, reference: pl.Series, size: int = WORDS) -> npt.NDAr
     for n, codes in enumerate(text.all_grams(size), start=1):
         at = np.flatnonzero(codes >= 0) if n == size else text.starts[:-1][text.lengths == n]
         grams, owners = codes[at], text.rows[at]
-        known = np.unique(grams[is_reference[owners]])
+        known = unique(grams[is_reference[owners]])
         out[owners[np.isin(grams, known)]] = True
     return out[: rows.len()]
 

@@ -1,6 +1,8 @@
 """Copies with changed words: up to about one word in three."""
 
+import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -12,8 +14,7 @@ from targen.quality.collector import MetricCollector
 from targen.quality.duplicates import candidates, exact, mixed
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.self_similarity import sequences
-from targen.quality.text import Ints, Tokens, joined, tokens
+from targen.quality.text import Ints, Tokens, joined, tokens, unique
 
 CLOSE: Final = 0.6
 """ROUGE-L F from which a row is a copy with changes: F is 2/3 after one word in three was replaced,
@@ -30,12 +31,14 @@ RARE: Final = 0.02
 CHUNK: Final = 200_000
 """Pairs compared at a time."""
 EXAMPLES: Final = 5
+_SURROGATES: Final = 0x800
+"""Number of code points, from U+D800 on, that no string can be made of."""
 
 
 def keys_of(text: Tokens) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """Return the band keys of each row's rarer words, and whether the row has such words."""
     size = max(len(text.vocabulary), 1)
-    pairs = np.unique(text.rows * size + text.ids)
+    pairs = unique(text.rows * size + text.ids)
     rows, ids = pairs // size, pairs % size
     most = max(20, RARE * text.height)
     rare = np.bincount(ids, minlength=size) <= most
@@ -86,18 +89,50 @@ def edited(frame: pl.DataFrame, fields: Sequence[str]) -> tuple[Ints, Ints, npt.
     if len(fields) > 1:
         parts += [(tokens(kept, [name]), FLOOR) for name in fields]
     for text, bound in parts:
-        rows = [part.tolist() for part in sequences(text)]
-        same = np.zeros(first.size)
-        for begin in range(0, first.size, CHUNK):
-            one = [rows[i] for i in first[begin : begin + CHUNK]]
-            two = [rows[i] for i in second[begin : begin + CHUNK]]
-            same[begin : begin + CHUNK] = process.cpdist(
-                one, two, scorer=Indel.normalized_similarity, dtype=np.float64, score_cutoff=bound
+        rows, same = _strings(text), np.zeros(first.size)
+        likely = np.flatnonzero(_most(text, first, second) >= bound)
+        for begin in range(0, likely.size, CHUNK):
+            part = likely[begin : begin + CHUNK]
+            same[part] = process.cpdist(
+                [rows[i] for i in first[part]],
+                [rows[i] for i in second[part]],
+                scorer=Indel.normalized_similarity,
+                dtype=np.float64,
+                score_cutoff=bound,
             )
         keep = same >= bound
         score = same if text is whole else score
         first, second, score = first[keep], second[keep], score[keep]
     return at[first], at[second], score
+
+
+def _strings(text: Tokens) -> list[str]:
+    """Return each row as a string with one character per word, which is the fastest to compare.
+
+    If there are over a million distinct words, two may get the same character.
+    """
+    codes = (text.ids % (0x110000 - _SURROGATES)).astype(np.uint32)
+    codes[codes >= 0xD800] += _SURROGATES
+    whole = codes.tobytes().decode("utf-32-le" if sys.byteorder == "little" else "utf-32-be")
+    return [whole[begin:end] for begin, end in pairwise(text.starts.tolist())]
+
+
+def _most(text: Tokens, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
+    """Return the highest ROUGE-L F that pairs of rows can have, whatever the order of the words."""
+    from scipy.sparse import csr_matrix  # noqa: PLC0415  (slow to import)
+
+    shape = (text.height, max(len(text.vocabulary), 1))
+    bags = csr_matrix((np.ones(text.ids.size, dtype=np.int32), text.ids, text.starts), shape=shape)
+    bags.sum_duplicates()
+    shared = np.zeros(first.size)
+    for begin in range(0, first.size, CHUNK):
+        part = slice(begin, begin + CHUNK)
+        shared[part] = bags[first[part]].minimum(bags[second[part]]).sum(axis=1).A1
+    most: npt.NDArray[np.float64] = (
+        2 * shared / np.maximum(text.lengths[first] + text.lengths[second], 1)
+    )
+    # Rounding must not drop a pair at the bound.
+    return most + 1e-9
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:

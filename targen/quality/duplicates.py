@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ from targen import hashing
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import Ints, joined, spans
+from targen.quality.text import Ints, joined, unique
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Words64 = npt.NDArray[np.uint64]
 
@@ -38,6 +41,10 @@ CHUNK = 1 << 21
 """Shingles hashed at a time; bounds the memory."""
 EXAMPLES = 8
 """Pairs shown on the page."""
+
+HELD = 1 << 25
+"""Characters of the rows whose shingle sets are in memory at a time, at about 9 bytes each."""
+_OWNER_BITS = 20
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -213,8 +220,8 @@ def candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
                 break
             found.append(ordered[take - back] * height + ordered[take])
         if len(found) > 256:
-            found = [np.unique(np.concatenate(found))]
-    pairs = np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+            found = [unique(np.concatenate(found))]
+    pairs = unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
     return pairs // max(height, 1), pairs % max(height, 1)
 
 
@@ -234,54 +241,74 @@ def _verified(
     texts: Sequence[Sequence[str]], first: Ints, second: Ints, threshold: float, floor: float
 ) -> Pairs:
     """Return the pairs that reach the threshold and, in each field, the floor."""
-    similarity = np.zeros(first.size)
-    keep = np.zeros(first.size, dtype=bool)
-    sizes = _characters(texts)
-    load = np.cumsum(sizes[first] + sizes[second]) if first.size else np.empty(0, dtype=np.int64)
+    if not first.size:
+        return Pairs(first, second, np.zeros(0))
+    rows = unique(np.concatenate([first, second]))
+    if first.size > 1 and sum(len(column[row]) for column in texts for row in rows) > HELD:
+        half = first.size // 2
+        parts = [
+            _verified(texts, first[part], second[part], threshold, floor)
+            for part in (slice(None, half), slice(half, None))
+        ]
+        return Pairs(
+            np.concatenate([one.first for one in parts]),
+            np.concatenate([one.second for one in parts]),
+            np.concatenate([one.similarity for one in parts]),
+        )
+    shared, union = np.zeros(first.size), np.zeros(first.size)
+    left = np.arange(first.size)
     # Short fields come first: most pairs that differ in one are not compared in the long ones.
-    ordered = sorted(texts, key=lambda one: sum(map(len, one)))
+    for column in sorted(texts, key=lambda one: sum(map(len, one))):
+        sets = _sets([column[row] for row in rows])
+        pair = (np.searchsorted(rows, first[left]), np.searchsorted(rows, second[left]))
+        both = _shared(sets, *pair)
+        sizes = np.diff(sets.indptr)
+        either = sizes[pair[0]] + sizes[pair[1]] - both
+        shared[left] += both
+        union[left] += either
+        left = left[both >= floor * either]
+    similarity = shared / np.maximum(union, 1)
+    left = left[shared[left] >= threshold * union[left]]
+    return Pairs(first[left], second[left], similarity[left])
+
+
+def _sets(texts: Sequence[str]) -> "csr_matrix":
+    """Return the set of shingles of each text as a sparse row, (texts, 2^44), with ones.
+
+    Two different shingles are in the same column with probability 2^-44.
+    """
+    from scipy.sparse import csr_matrix  # noqa: PLC0415 - slow to import
+
+    columns, sizes = [], []
+    for begin, end in _chunks([texts]):
+        for start in range(begin, end, 1 << _OWNER_BITS):
+            part = texts[start : min(end, start + (1 << _OWNER_BITS))]
+            hashes, starts = shingles(part)
+            owners = np.repeat(np.arange(len(part), dtype=np.uint64), np.diff(starts))
+            # One number per shingle, with the text in its upper bits, is the fastest to sort.
+            keys = unique((owners << np.uint64(64 - _OWNER_BITS)) | (hashes >> _OWNER_BITS))
+            columns.append((keys & np.uint64((1 << (64 - _OWNER_BITS)) - 1)).astype(np.int64))
+            owners = (keys >> np.uint64(64 - _OWNER_BITS)).astype(np.int64)
+            sizes.append(np.bincount(owners, minlength=len(part)))
+    indices = np.concatenate(columns)
+    ends = np.cumsum(np.concatenate([[0], *sizes])).astype(np.int64)
+    shape = (len(texts), 1 << (64 - _OWNER_BITS))
+    return csr_matrix((np.ones(indices.size, dtype=np.int8), indices, ends), shape=shape)
+
+
+def _shared(sets: "csr_matrix", first: Ints, second: Ints) -> Ints:
+    """Return the number of columns that both rows of each pair have."""
+    counts = np.zeros(first.size, dtype=np.int64)
+    sizes = np.diff(sets.indptr)
+    load = np.cumsum(sizes[first] + sizes[second])
     begin = 0
     while begin < first.size:
         limit = (load[begin - 1] if begin else 0) + CHUNK
         end = max(begin + 1, int(np.searchsorted(load, limit)))
-        shared = np.zeros(end - begin)
-        union = np.zeros(end - begin)
-        left = np.arange(end - begin)
-        for column in ordered:
-            both, either = _overlap(column, first[begin:end][left], second[begin:end][left])
-            shared[left] += both
-            union[left] += either
-            left = left[both >= floor * either]
-            if not left.size:
-                break
-        similarity[begin:end] = shared / np.maximum(union, 1)
-        keep[begin + left] = shared[left] >= threshold * union[left]
+        common = sets[first[begin:end]].multiply(sets[second[begin:end]])
+        counts[begin:end] = np.diff(common.indptr)
         begin = end
-    return Pairs(first[keep], second[keep], similarity[keep])
-
-
-def _overlap(column: Sequence[str], first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """Return the sizes of the intersection and the union of the shingle sets, per pair."""
-    texts, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    hashes, starts = shingles([column[row] for row in texts])
-    owners = np.repeat(np.arange(texts.size), np.diff(starts))
-    order = np.lexsort((hashes, owners))
-    hashes, owners = hashes[order], owners[order]
-    fresh = np.ones(hashes.size, dtype=bool)
-    fresh[1:] = (hashes[1:] != hashes[:-1]) | (owners[1:] != owners[:-1])
-    hashes, sizes = hashes[fresh], np.bincount(owners[fresh], minlength=texts.size)
-    begins = np.cumsum(sizes) - sizes
-    pair = np.repeat(np.arange(first.size), sizes[index[: first.size]])
-    other = np.repeat(np.arange(first.size), sizes[index[first.size :]])
-    codes = hashes[spans(begins[index], sizes[index])]
-    # Hashes include the pair's number, so that one sort finds the shared shingles of all pairs.
-    keys = codes ^ mixed(np.concatenate([pair, other]).astype(np.uint64))
-    order = np.argsort(keys, kind="stable")
-    repeated = keys[order][1:] == keys[order][:-1]
-    owners = np.concatenate([pair, other])[order][1:][repeated]
-    both = np.bincount(owners, minlength=first.size).astype(np.int64)
-    either = sizes[index[: first.size]] + sizes[index[first.size :]] - both
-    return both, either
+    return counts
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:

@@ -15,7 +15,7 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import joined, tokens
+from targen.quality.text import joined, tokens, unique
 from targen.tasks.sections import LANGUAGES
 
 WORDS: Final = {
@@ -81,7 +81,7 @@ def in_another_language(frame: pl.DataFrame, field: str, language: str) -> npt.N
     text = tokens(frame, [field])
     if not text.ids.size:
         return out
-    pairs = np.unique(text.rows * len(text.vocabulary) + text.ids)
+    pairs = unique(text.rows * len(text.vocabulary) + text.ids)
     rows, ids = pairs // len(text.vocabulary), pairs % len(text.vocabulary)
     own = set(WORDS[language].split())
     vocabulary = {word: i for i, word in enumerate(text.vocabulary)}

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import IntervalEstimate, percentiles
-from targen.quality.text import Ints, Tokens, generator, tokens
+from targen.quality.text import Ints, Tokens, generator, tokens, unique
 
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 """Word counts at which diversity is compared; fixed, so that reports are comparable."""
@@ -37,7 +37,7 @@ def distinct(codes: Ints, positions: Ints, n: int) -> float:
     inside = positions[: positions.size - n + 1] if n > 1 else positions
     grams = codes[inside]
     grams = grams[grams >= 0]
-    return float(np.unique(grams).size / grams.size) if grams.size else float("nan")
+    return float(unique(grams).size / grams.size) if grams.size else float("nan")
 
 
 def distinct_at(text: Tokens, budget: int, n: int, codes: Ints | None = None) -> IntervalEstimate:

@@ -10,7 +10,7 @@ import polars as pl
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, jackknife, proportion
-from targen.quality.text import Ints, Tokens, generator, joined, sample, tokens
+from targen.quality.text import Ints, Tokens, generator, joined, sample, tokens, unique
 
 SAMPLE = 500
 """Rows to compare with each other; published studies use 500 to 1,000."""
@@ -150,8 +150,8 @@ def rows_per_gram(text: Tokens, n: int = 3) -> float:
     known = codes >= 0
     if not known.any():
         return float("nan")
-    pairs = np.unique(codes[known] * text.height + text.rows[known])
-    return float(pairs.size / np.unique(codes[known]).size)
+    pairs = unique(codes[known] * text.height + text.rows[known])
+    return float(pairs.size / unique(codes[known]).size)
 
 
 def compression_ratio(text: str) -> float:

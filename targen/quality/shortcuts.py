@@ -20,7 +20,7 @@ from targen.quality.difficulty import (
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, accuracy_error, held_out_mean
 from targen.quality.learner import Accuracies
-from targen.quality.text import Ints, joined, sample, tokens
+from targen.quality.text import Ints, joined, sample, tokens, unique
 
 LENGTH = "length only"
 FORM = "punctuation only"
@@ -109,7 +109,7 @@ def word_cues(
     for name in fields:
         text = tokens(rows, [name])
         if text.ids.size:
-            pairs = np.unique(text.ids * rows.height + text.rows)
+            pairs = unique(text.ids * rows.height + text.rows)
             parts.append((name, text.vocabulary, pairs // rows.height, pairs % rows.height))
     if len(names) < 2 or not parts:
         return []

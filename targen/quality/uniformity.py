@@ -10,7 +10,7 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import Tokens, joined, sample, tokens
+from targen.quality.text import Tokens, joined, sample, tokens, unique
 
 ROWS: Final = 20_000
 """Maximum number of rows to look for templates and phrases in."""
@@ -40,7 +40,7 @@ def skeletons(text: Tokens) -> list[str]:
     size = len(text.vocabulary)
     if not size:
         return [""] * text.height
-    pairs = np.unique(text.ids * text.height + text.rows)
+    pairs = unique(text.ids * text.height + text.rows)
     rows_with = np.bincount(pairs // text.height, minlength=size)
     common = rows_with >= max(MIN_ROWS, COMMON * text.height)
     out = []
@@ -192,4 +192,4 @@ def _phrase_share(text: Tokens, phrase: str) -> float:
     hit = np.ones(size, dtype=bool)
     for step, word in enumerate(words):
         hit &= text.ids[step : step + size] == index[word]
-    return float(np.unique(text.rows[:size][hit]).size / text.height)
+    return float(unique(text.rows[:size][hit]).size / text.height)
