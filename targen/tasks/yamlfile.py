@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import RoundTripConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scanner import RoundTripScanner
 
@@ -53,7 +54,7 @@ def _parsed(text: str) -> Any:
     if len(text) > _MOST_BYTES:
         raise ValueError(f"it has more than {_MOST_BYTES:,} characters")
     yaml = YAML(typ="rt", pure=True)
-    yaml.Scanner = _Scanner
+    yaml.Scanner, yaml.Constructor = _Scanner, _Constructor
     try:
         return yaml.load(text)
     except RecursionError:
@@ -88,6 +89,22 @@ class _Scanner(RoundTripScanner):
         return bool(super().add_indent(column))
 
 
+class _Constructor(RoundTripConstructor):
+    """Ends at the bound on the values that merge keys (`<<`) copy."""
+
+    def flatten_mapping(self, node: Any) -> Any:
+        """Return the mappings that one mapping merges."""
+        merged = super().flatten_mapping(node)
+        self._copied = getattr(self, "_copied", 0) + sum(len(one) for one in merged)
+        if self._copied > _MOST_NODES:
+            raise ValueError(_TOO_MANY)
+        for one in merged:
+            # The library compares each new referent with all others, value by value.
+            one._ref = []
+        return merged
+
+
+_TOO_MANY = f"with its aliases it has more than {_MOST_NODES:,} values"
 _TOO_DEEP = f"values are nested more than {_MOST_DEPTH} deep"
 
 
@@ -189,7 +206,7 @@ def _plain(node: Any, counted: list[int] | None = None, depth: int = 0) -> Any:
     if depth > _MOST_DEPTH:
         raise ValueError(_TOO_DEEP)
     if counted[0] > _MOST_NODES:
-        raise ValueError(f"with its aliases it has more than {_MOST_NODES:,} values")
+        raise ValueError(_TOO_MANY)
     if isinstance(node, dict):
         return {key: _plain(value, counted, depth + 1) for key, value in node.items()}
     if isinstance(node, list):
