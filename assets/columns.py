@@ -99,12 +99,7 @@ def fixed_schema(step: str) -> TableSchema:
 
 
 def lineage(step: str, fields: Iterable[str]) -> TableColumnLineage:
-    """Return the upstream columns that each column of a table is derived from.
-
-    Args:
-        step: the asset's name.
-        fields: names of the task's fields.
-    """
+    """Return the upstream columns that each column of a table is derived from."""
     own = list(fields)
     deps: dict[str, list[TableColumnDep]] = {}
     for column, sources in _SOURCES.get(step, {}).items():

@@ -291,13 +291,7 @@ def audit_hint(instance_id: str, pages_url: str | None) -> str:
 
 
 def page_link(scope: Scope, data: DataFolder, key: str) -> MetadataValue:
-    """Return a link to a page in the data folder, or its path if no server is set.
-
-    Args:
-        scope: has the address of the pages.
-        data: the data folder.
-        key: the page's path below it.
-    """
+    """Return a link to a page in the data folder, or its path if no server is set."""
     if scope.settings.pages_url:
         return MetadataValue.url(f"{scope.settings.pages_url}/{key}")
     return MetadataValue.path(data.tables().storage.address(key))

@@ -67,12 +67,6 @@ def report(
 ) -> None:
     """Post what the sensors would post about a run; does nothing if no address is set.
 
-    Args:
-        run: a finished run.
-        events: its events.
-        success: whether it succeeded.
-        address: the webhook.
-
     Raises:
         TargenError: the request failed.
     """

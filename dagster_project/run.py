@@ -282,12 +282,6 @@ def make_tasks(
 
     One process, because loading Dagster takes longer than making the tables of a demo task.
 
-    Args:
-        names: the tasks.
-        then_compare: make the comparison after them.
-        job: the job to run for each task.
-        resources: run configuration of resources.
-
     Returns:
         The results in order, up to an interrupted run.
 

@@ -27,14 +27,7 @@ _TOKENS = ("prompt_tokens", "completion_tokens", "embedding_tokens")
 def row(
     task: str, metadata: Mapping[str, Mapping[str, Any]], tables: Tables, seconds: float
 ) -> dict[str, str]:
-    """Return one line: the rows of the corrected set, and the calls of this run.
-
-    Args:
-        task: the task's name.
-        metadata: asset -> the metadata of its materialization in this run.
-        tables: the tables.
-        seconds: wall time of the run.
-    """
+    """Return one line: the rows of the corrected set, and the calls of this run."""
     stored = tables.read(CORRECTED_SET, task)
     table = stored.table
     steps = list(metadata.values())

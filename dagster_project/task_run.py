@@ -47,15 +47,7 @@ def executed(
     config: Mapping[str, Any],
     tags: Mapping[str, str] | None = None,
 ) -> TaskRun:
-    """Run a job in this process.
-
-    Args:
-        job: the job.
-        task: its partition; None if it has none.
-        instance: Dagster's instance.
-        config: the run configuration.
-        tags: tags of the run.
-    """
+    """Run a job in this process."""
     from dagster_project.shell import values  # noqa: PLC0415 - Dagster, only now
 
     started = time.monotonic()

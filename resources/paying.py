@@ -18,12 +18,6 @@ async def check(
 ) -> str | None:
     """Check that a run pays for no more than the setting `pay_again` allows again.
 
-    Args:
-        spec: the task.
-        llm: the model; nothing is paid for the simulator.
-        data: the data folder.
-        steps: the steps of the run.
-
     Returns:
         A warning if it pays for some completions again; None if for none.
 

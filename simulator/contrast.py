@@ -16,15 +16,7 @@ _TRIES: Final = 600
 def edited(
     first: Mapping[str, Any], names: Iterable[str], label: str, labels: list[str], rng: Random
 ) -> dict[str, Any]:
-    """Return a row with few words changed and another label.
-
-    Args:
-        first: the row to change.
-        names: the fields that may be changed.
-        label: the label that it gets, if a change with this label is found.
-        labels: all labels.
-        rng: decides on the changes.
-    """
+    """Return a row with few words changed and another label."""
     texts = [name for name in names if isinstance(first.get(name), str) and first[name].strip()]
     row = dict(first)
     for _ in range(_TRIES if texts else 0):

@@ -199,13 +199,7 @@ _STEPS: Final = (_fits, _outweighs, _total_legs, _where_to_look)
 
 
 def claims(rng: Random, true: bool, steps: bool) -> Iterator[Claim]:
-    """Yield an endless stream of claims, all true or all false.
-
-    Args:
-        rng: the source of randomness.
-        true: whether they are true.
-        steps: whether they take several steps to check.
-    """
+    """Yield an endless stream of claims, all true or all false."""
     kinds = _STEPS if steps else _SIMPLE
     while True:
         claim = rng.choice(kinds)(rng)

@@ -91,14 +91,14 @@ class Template:
             values[slot] = drawn
         return drawn
 
-    def read(self, text: str, whole: bool = True) -> Values | None:
-        """Return the slot values of a text, or None; unless `whole`, the text may go on."""
+    def read(self, text: str) -> Values | None:
+        """Return the slot values of a text, or None."""
         text = text.strip()
         if self._anchor not in text.casefold():
             return None
         if self._regex is None:
             self._regex = re.compile(self._source(self.pattern, set()), re.IGNORECASE)
-        match = self._regex.fullmatch(text) if whole else self._regex.match(text)
+        match = self._regex.fullmatch(text)
         if match is None:
             return None
         values: Values = {}
@@ -147,9 +147,9 @@ def _literal(text: str) -> str:
     return re.sub(r"\ba(?:n)?\\ ", r"an?\\ ", re.escape(text))
 
 
-def read_any(templates: Iterable[Template], text: str, whole: bool = True) -> Values | None:
+def read_any(templates: Iterable[Template], text: str) -> Values | None:
     """Return the slot values from the first template that reads a text, or None."""
-    found = (template.read(text, whole) for template in templates)
+    found = (template.read(text) for template in templates)
     return next((values for values in found if values is not None), None)
 
 

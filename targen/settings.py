@@ -5,6 +5,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,52 +38,33 @@ def _count(variable: str, value: str) -> int:
     return int(digits)
 
 
-def _amount(variable: str, value: str) -> float:
+def _number(fits: Callable[[float], bool], words: str, variable: str, value: str) -> float:
     try:
         number = float(value)
     except ValueError:
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise TargenError(f"{variable} must be an amount such as 2.50, not {value!r}.")
+    if not fits(number):
+        raise TargenError(f"{variable} must be {words}, not {value!r}.")
     return number
 
 
-def _share(variable: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number <= 1:
-        raise TargenError(f"{variable} must be a share from 0 to 1 such as 0.1, not {value!r}.")
-    return number
+_amount = partial(_number, lambda number: 0 <= number < inf, "an amount such as 2.50")
+_share = partial(_number, lambda number: 0 <= number <= 1, "a share from 0 to 1 such as 0.1")
+_seconds = partial(_number, lambda number: 0 < number < inf, "a number of seconds above 0")
 
 
-def _seconds(variable: str, value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise TargenError(f"{variable} must be a number of seconds above 0, not {value!r}.")
-    return number
-
-
-def _mode(variable: str, value: str) -> str:
-    return _one_of(variable, value, "live", "batch")
-
-
-def _switch(variable: str, value: str) -> bool:
-    return _one_of(variable, value, "on", "off") == "on"
-
-
-def _one_of(variable: str, value: str, first: str, second: str) -> str:
+def _one_of(first: str, second: str, variable: str, value: str) -> str:
     if value not in (first, second):
         raise TargenError(f"{variable} must be {first} or {second}, not {value!r}.")
     return value
 
 
-def _style(variable: str, value: str) -> str:
-    return _one_of(variable, value, "full", "plain")
+_mode = partial(_one_of, "live", "batch")
+_style = partial(_one_of, "full", "plain")
+
+
+def _switch(variable: str, value: str) -> bool:
+    return _one_of("on", "off", variable, value) == "on"
 
 
 def _key_prefix(variable: str, value: str) -> str:

@@ -266,13 +266,7 @@ def facts(audit: Audit) -> dict[str, Any]:
 
 
 def summary(audits: Sequence[Audit], files: Sequence[Finding], seconds: float) -> dict[str, Any]:
-    """Return the results of auditing many rows by task, JSON-like, with distinct findings.
-
-    Args:
-        audits: the audits of the rows.
-        files: findings about the tables' files.
-        seconds: duration of the audit.
-    """
+    """Return the results of auditing many rows by task, JSON-like, with distinct findings."""
     by_task: dict[str, dict[str, int]] = {}
     for audit in audits:
         task = by_task.setdefault(audit.lineage.task, {"rows": 0, "verified": 0})
@@ -403,11 +397,7 @@ HEADINGS = {
 
 
 def render(known: Mapping[str, Any]) -> str:
-    """Return the page of one row as self-contained HTML; every text is escaped.
-
-    Args:
-        known: the result of `facts`.
-    """
+    """Return the page of one row as self-contained HTML; every text is escaped."""
     return template(TEMPLATE).render(a=known, stages=_stages(known), money=money(known["totals"]))
 
 

@@ -235,11 +235,6 @@ def store(make: bool = False) -> "Store":
 def locked(storage: "Storage", task: str, command: str) -> "AbstractContextManager[None]":
     """Lock the files of a task while a command changes them.
 
-    Args:
-        storage: the data folder, or another one that the command fills.
-        task: the task.
-        command: the command's name, for messages of others.
-
     Raises:
         TableError: a run or another command holds the lock for longer than 10 seconds.
         StoreError: the data is on S3, and the store, which has the locks, cannot be reached.
@@ -279,10 +274,6 @@ def engine_settings(task: str, step: str) -> "EngineSettings":
 
 def settings_of(spec: "TaskSpec", default: "Callable[[str], EngineSettings]") -> "SettingsOf":
     """Return the settings of a step's engine at the default endpoint or at a named one.
-
-    Args:
-        spec: the task.
-        default: step -> the settings of the default endpoint.
 
     Raises:
         SpecError: the file of endpoints is wrong.
@@ -344,11 +335,6 @@ def _cell(value: Any) -> Text:
 
 def serve(application: Any, port: int, said: str) -> None:
     """Serve an ASGI application on loopback until it is interrupted.
-
-    Args:
-        application: the application.
-        port: the port.
-        said: printed once the port is open.
 
     Raises:
         TargenError: the port cannot be used.

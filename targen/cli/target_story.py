@@ -7,13 +7,7 @@ from targen.tasks.targets import FIRST_SLOT
 
 
 def target_story(item: Mapping[str, Any] | None, task: str, shown: Callable[[Any], str]) -> str:
-    """Return which target and which report asked for a row; empty without a target.
-
-    Args:
-        item: the target, as an item of an audit.
-        task: the task's name.
-        shown: makes a text safe to print.
-    """
+    """Return which target and which report asked for a row; empty without a target."""
     if item is None:
         return ""
     row = item["row"]
@@ -38,12 +32,7 @@ def parents_story(item: Mapping[str, Any] | None, many: str) -> str:
 
 
 def place_of(row: Mapping[str, Any], shown: Callable[[Any], str]) -> str:
-    """Return the slot of a row of instances and its label, as part of a sentence.
-
-    Args:
-        row: the row.
-        shown: makes a text safe to print.
-    """
+    """Return the slot of a row of instances and its label, as part of a sentence."""
     number, label = row["slot"] - FIRST_SLOT, row["intended_label"]
     place = f"row {number + 1} of its targets" if number >= 0 else f"slot {row['slot']}"
     return place if label is None else f"{place}, label {shown(label)}"

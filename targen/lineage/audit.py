@@ -171,13 +171,7 @@ class Auditor:
         frames: Mapping[str, pl.DataFrame],
         made_by: Mapping[str, Mapping[str, Any]],
     ) -> None:
-        """Audit the tables of a task that are in memory instead of those in the data folder.
-
-        Args:
-            task: the task.
-            frames: table -> its rows.
-            made_by: table -> how it was made, as recorded when a table is written.
-        """
+        """Audit the tables of a task that are in memory instead of those in the data folder."""
         self._tables[task] = TaskTables(None, task, frames)
         for asset in frames:
             made = {**made_by.get(asset, {}), "upstream": {}}

@@ -329,12 +329,7 @@ def _deciders(tables: TaskTables, item: Item) -> Iterator[Item]:
 
 
 def below(tables: TaskTables, ids: Iterable[str]) -> list[Item]:
-    """Return all rows of a task that have one of these ids or descend from one.
-
-    Args:
-        tables: the task's tables.
-        ids: ids of requests, terms, contexts, seeds or rows.
-    """
+    """Return all rows of a task that have one of these ids or descend from one."""
     found: dict[tuple[str, str], Item] = {}
     waiting = list(dict.fromkeys(ids))
     seen = set(waiting)

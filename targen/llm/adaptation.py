@@ -74,11 +74,6 @@ class Adapter:
     def adapt(self, request: Request, profile: Profile, reply: Reply) -> bool:
         """Adapt to a refusal.
 
-        Args:
-            request: what was refused.
-            profile: what its body was made with.
-            reply: the refusal.
-
         Returns:
             True if the request is to be sent again, with a new body.
         """

@@ -62,16 +62,6 @@ class Batches:
         """Make it; must be called on a running event loop.
 
         In the live mode it only waits for batches that were submitted before.
-
-        Args:
-            settings: of the engine.
-            endpoint: the logical name.
-            client: of the engine.
-            writer: of the engine.
-            ledger: of the engine.
-            budget: of the engine; None without a limit.
-            adapter: of the engine.
-            stats: of the engine.
         """
         self._attach = settings.mode != "batch"
         self._writer, self._ledger, self._budget = writer, ledger, budget

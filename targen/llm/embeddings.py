@@ -147,16 +147,7 @@ class Embeddings:
         budget: BudgetLedger | None,
         stats: Stats,
     ) -> None:
-        """Make it; nothing is opened yet.
-
-        Args:
-            settings: of the engine; `embedding_model` says which model.
-            store: of the engine, for reading.
-            writer: of the engine.
-            ledger: of the engine.
-            budget: of the engine; None without a ceiling.
-            stats: of the engine; calls, tokens and cost are counted there.
-        """
+        """Make it; nothing is opened yet."""
         self.local = local_embeddings.name_of(settings.embedding_model)
         # The client takes the simulator or the endpoint by the embedding model alone.
         self._settings = settings.to_embed()

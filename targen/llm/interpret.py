@@ -62,12 +62,6 @@ def follow_up(request: Request, reading: Reading, raw: str, asks: int) -> Reques
 
     A malformed answer is shown to the model with its error. One that was cut off is requested
     once more, shorter and with twice the limit; the broken text would only lengthen the prompt.
-
-    Args:
-        request: the request that was answered.
-        reading: its answer.
-        raw: the text of the answer.
-        asks: how many times it has been asked again.
     """
     if asks >= ASK_AGAIN or reading.parsed.value is not None:
         return None

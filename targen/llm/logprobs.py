@@ -20,9 +20,6 @@ def mean_logprob(logprobs: Any) -> float | None:
     the text. A token that joins the end of a value and punctuation counts. Without JSON, or if the
     endpoint does not return the tokens' texts, all tokens count. Values that cannot be
     log-probabilities are left out.
-
-    Args:
-        logprobs: a choice's `logprobs`, in the form of the chat or the older completions API.
     """
     tokens = list(_tokens(logprobs))
     of_values = _mean(_of_values(tokens))

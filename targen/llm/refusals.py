@@ -63,13 +63,7 @@ class Refusal:
     """
 
     def __init__(self, param: str, words: str, messages: Sequence[Mapping[str, str]]) -> None:
-        """Parse the refusal.
-
-        Args:
-            param: the parameter that the endpoint named, or ''.
-            words: its message.
-            messages: the prompt that was refused.
-        """
+        """Parse the refusal."""
         location = _LOCATION.search(words)
         path = _components(param)
         if location and not path:

@@ -34,13 +34,7 @@ class ChatConnection:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], connections: int) -> None:
-        """Make it; nothing is opened before the first call.
-
-        Args:
-            url: of the chat completions.
-            headers: sent with every call.
-            connections: open at once at most.
-        """
+        """Make it; nothing is opened before the first call."""
         self._url, self._headers, self._connections = url, dict(headers), connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -48,11 +42,6 @@ class ChatConnection:
         self, body: bytes, headers: Mapping[str, str], timeout_s: float
     ) -> tuple[int, Mapping[str, str], bytes]:
         """Return the status, the headers and the body of a reply.
-
-        Args:
-            body: JSON.
-            headers: of this call.
-            timeout_s: seconds until the reply must be complete.
 
         Raises:
             httpx2.HTTPError: as httpx raises it, and `ReplyTooLongError`.

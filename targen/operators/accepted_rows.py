@@ -135,12 +135,7 @@ class AcceptedRows:
     def items(
         self, outcome: Outcome, labels: Sequence[str | None]
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (index, item) of an answer; record the missing items.
-
-        Args:
-            outcome: the answer.
-            labels: the intended label of each requested item.
-        """
+        """Yield (index, item) of an answer; record the missing items."""
         found = numbered_items(outcome, "slot", len(labels))
         for index, label in enumerate(labels):
             if index + 1 in found:
@@ -156,15 +151,7 @@ class AcceptedRows:
         seed_id: str | None,
         outcome: Outcome,
     ) -> Example | None:
-        """Add a valid row; return None if it is a duplicate.
-
-        Args:
-            values: field -> value, including derived fields.
-            label: the intended label.
-            parents: the examples in the prompt.
-            seed_id: of the human-made example that the row descends from.
-            outcome: the answer that contains the row.
-        """
+        """Add a valid row; return None if it is a duplicate."""
         fields = {name: values.get(name) for name in self.spec.fields}
         shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
         key = text_key(shown)

@@ -121,14 +121,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums of estimates.
-
-    Attributes:
-        calls: requests to send.
-        tokens: prompt and output tokens.
-        cost_usd: None if a price is unknown.
-        simulated: whether the simulator answers any of them.
-    """
+    """Sums of estimates."""
 
     calls: int = 0
     tokens: int = 0

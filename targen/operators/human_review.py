@@ -57,12 +57,7 @@ def outcomes(
 
 
 class Reviews:
-    """The verdicts on the rows of a task, and which of them were applied.
-
-    Args:
-        spec: the task.
-        verdicts: as `targen.tables.reviews.COLUMNS`; None without a review.
-    """
+    """The verdicts on the rows of a task, and which of them were applied."""
 
     def __init__(self, spec: TaskSpec, verdicts: pl.DataFrame | None) -> None:
         self._spec = spec

@@ -40,12 +40,6 @@ async def run_live(
 ) -> tuple[StepOutput, Stats]:
     """Run one step and return its output and what its calls used.
 
-    Args:
-        step: a key of `UPSTREAM`.
-        spec: the task.
-        frames: step -> table, for the steps before.
-        live: from `live_settings`.
-
     Raises:
         StepError: the step cannot make its table.
         EndpointError, BudgetError, StoreError: raised by the engine.

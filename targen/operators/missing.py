@@ -87,13 +87,6 @@ def missing(
     Nothing is missing if the last report names other models only: then the run pays for the
     completions of its models for the first time.
 
-    Args:
-        store: the store.
-        tables: the tables.
-        task: the task.
-        steps: the steps that count.
-        models: the models of the run.
-
     Raises:
         TableError: a table cannot be read.
         StoreError: the store cannot be read.

@@ -199,13 +199,7 @@ def _weigh(spec: TaskSpec, rows: Sequence[Row]) -> None:
 def weighted(
     kind: Kind, rows: Iterable[Mapping[str, Any]], options: int
 ) -> tuple[Label | None, float]:
-    """Return the label with the greatest sum of weights over all votes on the rows of a unit.
-
-    Args:
-        kind: kind of answer, class or span.
-        rows: rows with `readings`.
-        options: number of possible labels.
-    """
+    """Return the label with the greatest sum of weights over all votes on the rows of a unit."""
     votes = [one for row in rows for one in row["readings"] if one["label"] is not None]
     keyed = [(label_key(kind, one["label"]), float(one["weight"])) for one in votes]
     winner, confidence = best(keyed, options)

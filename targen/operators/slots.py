@@ -168,12 +168,7 @@ class SlotFiller:
         return properties
 
     def request(self, group: list[SlotState], turn: int) -> Request:
-        """Return the call that fills slots of one label.
-
-        Args:
-            group: the slots.
-            turn: how often these slots were requested before.
-        """
+        """Return the call that fills slots of one label."""
         label, params = group[0].slot.label, self.params
         entries = self._entries_of(group[0])
         block: dict[str, Any] = {"task": task_block(self.spec, group[0].given)}

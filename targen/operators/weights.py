@@ -83,10 +83,6 @@ def best(votes: Sequence[tuple[str, float]], options: int) -> tuple[str | None, 
 
     All labels are equally likely in advance. The label is None if several have the greatest sum or
     no vote has a weight.
-
-    Args:
-        votes: (label, weight) of each vote.
-        options: number of possible labels.
     """
     sums: dict[str, float] = {}
     for label, value in votes:

@@ -122,14 +122,6 @@ def update(
     Importing the library and validating take longer than the rest of a run without calls. The
     caller has locked the task.
 
-    Args:
-        storage: the data folder.
-        step: the table's step.
-        spec: the task.
-        stored: the table.
-        suite: its expectations.
-        steps: all tables of the page, in order.
-
     Returns:
         As `validate`, and `of`: a hash of everything that the results depend on.
 
@@ -302,12 +294,6 @@ def write(
     """Store the results of one table, and render the page of all tables.
 
     The caller has locked the task.
-
-    Args:
-        storage: the data folder.
-        spec: the task.
-        steps: all tables, in order.
-        found: the results from `validate`.
 
     Returns:
         The address of the page.

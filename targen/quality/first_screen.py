@@ -46,11 +46,7 @@ class Origin:
 
 
 def troubles(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the missed gates and the findings that are not good, the most severe first.
-
-    Args:
-        content: the report's JSON.
-    """
+    """Return the missed gates and the findings that are not good, the most severe first."""
     found = []
     for gate in content["gates"]:
         if gate["passed"] is not True:
@@ -64,12 +60,7 @@ def troubles(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def next_step(content: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> str:
-    """Return what to do next, as a sentence or two.
-
-    Args:
-        content: the report's JSON.
-        found: `troubles`.
-    """
+    """Return what to do next, as a sentence or two."""
     acts = [(item["level"], item["action"]) for item in found if item["action"]]
     if acts:
         # Two failures are repaired together, but a failure goes before warnings.
@@ -89,12 +80,7 @@ def next_step(content: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) ->
 def contents(
     sections: Mapping[str, Any], found: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, list[tuple[str, Any, str | None]]]]:
-    """Return group -> (id, heading, level of its worst finding or None) of each section.
-
-    Args:
-        sections: id -> heading of the sections on the page.
-        found: `troubles`.
-    """
+    """Return group -> (id, heading, level of its worst finding or None) of each section."""
     grouped = {name for ids in GROUPS.values() for name in ids}
     last = list(GROUPS)[-1]
     made = []

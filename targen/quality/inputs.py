@@ -59,7 +59,7 @@ class ReportInputs:
         task_name: the task's name, `[a-z0-9][a-z0-9_-]*`.
         title: heading of the page.
         description: one or two sentences on what the rows are.
-        fields: field -> type (a key of `targen.steps.FIELD_DTYPES`), in display order.
+        fields: field -> type (a key of `targen.columns.FIELD_DTYPES`), in display order.
         answer_kind: class, span, multi or none.
         tables: step -> its table. `corrected_set` is required, with one column per field and,
             unless `answer_kind` is none, `label`. Metrics on missing tables or columns are

@@ -170,10 +170,7 @@ def accuracy_error(correct: npt.NDArray[Any]) -> float:
     return math.sqrt(share * (1 - share) / n)
 
 
-def mean_measure(
-    metric: str, slice_: str, values: Floats, *seed: Any, reference: Floats | None = None
-) -> Measure:
-    """Return the mean of per-row values as a figure, beside the mean on the reference rows."""
+def mean_measure(metric: str, slice_: str, values: Floats, *seed: Any) -> Measure:
+    """Return the mean of per-row values as a figure."""
     low, high = bootstrap_mean(values, *seed)
-    other = None if reference is None else float(reference.mean())
-    return Measure(metric, float(values.mean()), values.size, slice_, low, high, other)
+    return Measure(metric, float(values.mean()), values.size, slice_, low, high)

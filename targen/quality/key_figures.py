@@ -20,9 +20,6 @@ def key_figures(report: Mapping[str, Any]) -> dict[str, float]:
     Shares go from 0 to 1. `changed_labels` is `flip_rate` from intended to final label.
     `strongest_shortcut` is the maximum of `shortcut` over the parts of the input. `self_bleu`
     replaces `vendi_score` in a report without embeddings.
-
-    Args:
-        report: the JSON of a quality report.
     """
     gates = report.get("gates", ())
     found: dict[str, float | None] = {

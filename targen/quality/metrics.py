@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import polars as pl
 
-from targen.steps import Column
+from targen.columns import Column
 from targen.tasks.registry import register_metrics
 
 Better = Literal["lower", "higher"]

@@ -24,13 +24,6 @@ def gather(
 ) -> ReportInputs:
     """Return the inputs of a task's report.
 
-    Args:
-        spec: the task.
-        above: step -> its result.
-        store: the completion store.
-        data_docs: relative address of the page of expectations, if any.
-        looked_at: the result of the human review, if any.
-
     Raises:
         StoreError: the completion store cannot be read.
         TableError: the reference data cannot be read, or does not match the task.

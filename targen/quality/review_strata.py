@@ -155,10 +155,6 @@ def share_wrong(reviewed: pl.DataFrame, *seed: Any) -> IntervalEstimate:
     labels are sampled at different rates), and of which rows are wrong. Rows of strata without a
     verdict may be all right or all wrong (Manski 2003), which widens the interval. The value is
     always inside it.
-
-    Args:
-        reviewed: as `STRATA`.
-        seed: seeds the random numbers.
     """
     unseen = reviewed["unseen"].to_numpy().astype(float)
     seen = reviewed["seen"].to_numpy().astype(float)

@@ -38,13 +38,7 @@ def form_named(name: str) -> Form:
 
 
 def records(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]], form: Form) -> dict[str, str]:
-    """Return the files of a sample: suffix -> text.
-
-    Args:
-        spec: the task.
-        chosen: rows from `review.sample`.
-        form: `argilla` or `labelstudio`.
-    """
+    """Return the files of a sample: suffix -> text."""
     made = _argilla if form == "argilla" else _label_studio
     lines = [made(spec, row) for row in chosen]
     files = {f".{form}.json": json.dumps(lines, ensure_ascii=False, indent=1) + "\n"}

@@ -42,11 +42,6 @@ async def with_embeddings(inputs: ReportInputs, embedder: Embedder, model: str) 
 
     The text of a row is that of all its text fields, one per line.
 
-    Args:
-        inputs: without embeddings.
-        embedder: the embedding model.
-        model: its name, for the page.
-
     Raises:
         EndpointError: the endpoint cannot be used at all.
         BudgetError: the budget is used up.

@@ -14,6 +14,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 import targen
+from targen.columns import FIELD_DTYPES
 from targen.prompts.render import fenced, template_digest
 from targen.quality.gates import shown
 from targen.quality.metrics import find
@@ -26,7 +27,7 @@ from targen.release.rows import (
     one_line,
     reviewed_rows,
 )
-from targen.steps import CORRECTED_SET, FIELD_DTYPES, LABELS, RECIPE_STEP
+from targen.steps import CORRECTED_SET, LABELS, RECIPE_STEP
 from targen.tasks.answers import ONE_LABEL
 from targen.tasks.registry import resolve
 from targen.tasks.spec import TaskSpec
@@ -52,13 +53,7 @@ _LABEL_MEANINGS: Final = {
 
 
 def render(inputs: ReleaseInputs, parts: Mapping[str, pl.DataFrame], superglue: bool) -> str:
-    """Return the card as Markdown; the same inputs give the same text.
-
-    Args:
-        inputs: the inputs of the release.
-        parts: split -> released rows.
-        superglue: whether the release has files in SuperGLUE's format.
-    """
+    """Return the card as Markdown; the same inputs give the same text."""
     spec, report = inputs.spec, inputs.report
     first = next(iter(parts.values()))
     text: str = _template().render(

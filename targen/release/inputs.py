@@ -49,12 +49,6 @@ class ReleaseInputs:
 def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> ReleaseInputs:
     """Return the inputs of a task's release.
 
-    Args:
-        spec: the task.
-        tables: its tables.
-        store: the completions.
-        report_digest: the digest that a report of the current task would have.
-
     Raises:
         ReleaseError: a gate failed, there are no rows, or task, tables and report do not match.
         TableError: a table or the report is missing or cannot be read.

@@ -55,10 +55,6 @@ def conversations(spec: TaskSpec, rows: pl.DataFrame) -> Iterator[dict[str, Any]
     user message has the row's fields, the assistant message the label. For tasks without answers,
     the assistant writes the row's last field from the others. Tasks with the fields `instruction`
     and `output` are used as they are.
-
-    Args:
-        spec: the task.
-        rows: rows from `rows.finished`.
     """
     for row in rows.iter_rows(named=True):
         wording = rng("instructions", row["instance_id"]).randrange(len(_ONE_OF))

@@ -27,12 +27,7 @@ MANIFEST: Final = "manifest.json"
 
 @dataclass(frozen=True)
 class Contents:
-    """An unwritten release.
-
-    Attributes:
-        files: path -> bytes; the manifest last.
-        manifest: content of `manifest.json`.
-    """
+    """An unwritten release."""
 
     files: Mapping[str, bytes]
     manifest: Mapping[str, Any]

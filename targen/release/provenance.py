@@ -27,10 +27,6 @@ def provenance(parts: Mapping[str, pl.DataFrame], tables: Mapping[str, Stored]) 
     and correction, sorted. For a retried request, the last attempt is listed; the store links it to
     the earlier ones. `human_reviewed_at` is null for rows that no person reviewed; names of
     reviewers are not released.
-
-    Args:
-        parts: split -> released rows.
-        tables: step -> its stored result.
     """
     frames = {step: stored.table for step, stored in tables.items()}
     released = [(i, split) for split, part in parts.items() for i in part["instance_id"]]

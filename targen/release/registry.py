@@ -127,10 +127,6 @@ def _refuse_withdrawn(storage: Storage, task: str, contents: Contents) -> None:
 def manifest(storage: Storage, at: str = "") -> dict[str, Any]:
     """Return the manifest of a release, checked against its version.
 
-    Args:
-        storage: the storage.
-        at: key of the release's folder.
-
     Raises:
         ReleaseError: the manifest is missing or was changed.
         TableError: the storage cannot be read.
@@ -153,10 +149,6 @@ def manifest(storage: Storage, at: str = "") -> dict[str, Any]:
 
 def verify(storage: Storage, at: str = "") -> dict[str, Any]:
     """Verify every file of a release, and return its manifest.
-
-    Args:
-        storage: the storage.
-        at: key of the release's folder.
 
     Raises:
         ReleaseError: files are missing, changed or extra (named), or it was withdrawn.
@@ -263,11 +255,6 @@ def violations(storage: Storage, at: str, spec: TaskSpec) -> list[str]:
     The files match the manifest, and the splits have the rows and labels in the manifest. No row
     occurs twice; duplicates, near duplicates and pairs are in one split; the origins list exactly
     the released rows.
-
-    Args:
-        storage: the data folder.
-        at: key of the release's folder.
-        spec: the task.
 
     Raises:
         TableError: the storage cannot be read.

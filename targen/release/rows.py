@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import polars as pl
 
+from targen.columns import label_dtype
 from targen.errors import TableError
 from targen.hashing import iso_date
-from targen.steps import label_dtype
 from targen.tables import spreadsheet
 from targen.tasks import entities
 from targen.tasks.spec import TaskSpec
@@ -46,10 +46,6 @@ READINGS = LABELS[:-1]
 
 def finished(spec: TaskSpec, corrected: pl.DataFrame) -> pl.DataFrame:
     """Return the id, the task's fields in order and, for tasks with answers, the labels.
-
-    Args:
-        spec: the task.
-        corrected: its corrected set.
 
     Raises:
         TableError: a column or a label does not match the task, which was changed since.

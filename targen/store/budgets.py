@@ -24,12 +24,7 @@ class BudgetLedger:
     """The limits of one engine, and its reservations."""
 
     def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:
-        """Make the budget.
-
-        Args:
-            owner: name of this process.
-            ceilings: scope -> limit in US dollars.
-        """
+        """Make the budget."""
         self._owner = owner
         self.ceilings = dict(ceilings)
 

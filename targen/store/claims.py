@@ -56,14 +56,7 @@ class Claims:
     def __init__(
         self, writer: Writer, ledger: Ledger, budget: BudgetLedger | None, poll_s: float
     ) -> None:
-        """Make it; must be called on a running event loop.
-
-        Args:
-            writer: of the engine.
-            ledger: of the engine.
-            budget: of the engine; None without a limit.
-            poll_s: seconds between two looks at a request that another process asks.
-        """
+        """Make it on a running event loop; requests of other processes are polled every `poll_s`."""
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._poll_s = poll_s
         self._pending: list[_Question] = []

@@ -87,9 +87,6 @@ def _salvage(source: Path, target: Path, found: Salvaged) -> None:
 def verify(file: Path) -> list[str]:
     """Return the problems of a damaged SQLite store, one line each, going on past the damage.
 
-    Args:
-        file: the store's file.
-
     Raises:
         StoreError: nothing in it can be read.
     """

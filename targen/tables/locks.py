@@ -176,9 +176,6 @@ def held(storage: Storage) -> str | None:
 
     Leases of data on S3 are in the completion store.
 
-    Args:
-        storage: the data folder.
-
     Raises:
         TableError: the folder cannot be written.
     """

@@ -63,12 +63,7 @@ def _cell(view: View, target: Target) -> Any:
 
 
 def brought_something(table: pl.DataFrame, number: int) -> bool:
-    """Return whether a round moved a figure towards its bound by more than its standard error.
-
-    Args:
-        table: the table of targets.
-        number: the round.
-    """
+    """Return whether a round moved a figure towards its bound by more than its standard error."""
     rows = table.filter((pl.col("round") == number) & (pl.col("status") == "approved"))
     return any(_moved(row) for row in rows.iter_rows(named=True))
 

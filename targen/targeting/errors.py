@@ -69,11 +69,6 @@ def patterns(exam: Exam, found: Sequence[Trait], size: int) -> list[Pattern]:
 
     Whether errors are over-represented among the rows with a trait is tested within each label, by
     Fisher's exact test with Holm's correction over all labels and traits.
-
-    Args:
-        exam: what the student made of gold rows.
-        found: the traits of these rows.
-        size: number of labels.
     """
     wrong = exam.guesses != exam.labels
     tested: list[tuple[float, int, Trait]] = []

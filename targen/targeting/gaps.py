@@ -83,14 +83,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class View:
-    """What the search for gaps looks at.
-
-    Attributes:
-        spec: the task.
-        inputs: the inputs of the report.
-        report: the report's JSON.
-        pool: unlabeled texts in the task's fields, or None.
-    """
+    """What the search for gaps looks at."""
 
     spec: TaskSpec
     inputs: ReportInputs

@@ -148,12 +148,6 @@ def write(draft: Draft, path: Path, recipes_dir: Path, *, replace: bool = False)
 
     Nothing is written if the task would be invalid.
 
-    Args:
-        draft: the task.
-        path: the file.
-        recipes_dir: folder of the recipes.
-        replace: replace a file that exists.
-
     Raises:
         SpecError: the draft or the recipe does not fit.
         TableError: the file exists, or cannot be written.

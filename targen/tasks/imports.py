@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import polars as pl
 
+from targen.columns import FIELD_DTYPES
 from targen.errors import TableError
-from targen.steps import FIELD_DTYPES
 from targen.tasks import import_files
 from targen.tasks.answers import LISTS
 from targen.tasks.entities import entry, parts

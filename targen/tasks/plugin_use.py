@@ -7,12 +7,7 @@ from targen.tasks.spec import TaskSpec
 
 
 def plugins_of(step: str, spec: TaskSpec) -> list[dict[str, str]]:
-    """Return the records (`Code.record`) of the plug-ins that a step uses, sorted.
-
-    Args:
-        step: one of the seven steps.
-        spec: the task.
-    """
+    """Return the records (`Code.record`) of the plug-ins that a step uses, sorted."""
     found: list[Code] = []
     if step == QUALITY_REPORT:
         found += [metric.code for metric in spec.plugin_metrics]

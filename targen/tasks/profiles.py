@@ -67,11 +67,6 @@ class Profile(BaseModel):
 def of_settings(sampling: str | None, reasoning_tokens: int | None, style: str | None) -> Profile:
     """Return the profile of the default endpoint.
 
-    Args:
-        sampling: TARGEN_SAMPLING, such as `temperature=0.7,top_k=20`.
-        reasoning_tokens: TARGEN_REASONING_TOKENS.
-        style: TARGEN_STYLE.
-
     Raises:
         TargenError: a name is unknown or a value is out of range.
     """

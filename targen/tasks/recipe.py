@@ -129,12 +129,7 @@ def with_overrides(recipe: Recipe, overrides: PartialSteps) -> Recipe:
 
 
 def with_plugins(recipe: Recipe, operators: Mapping[tuple[str, str], Any]) -> Recipe:
-    """Return the recipe with the operators of plug-ins that it names.
-
-    Args:
-        recipe: the recipe.
-        operators: step and name -> operator (`registry.Operator`).
-    """
+    """Return the recipe with the operators of plug-ins that it names."""
     if not operators:
         return recipe
     chosen = {}

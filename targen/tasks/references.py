@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from targen.columns import FIELD_DTYPES
 from targen.errors import TableError
 from targen.hashing import sha256_of
 from targen.reading import read_bytes
-from targen.steps import FIELD_DTYPES
 from targen.tasks import file_content, import_files, imports
 from targen.tasks.imports import Mapped
 
@@ -61,12 +61,6 @@ def of(
     labels: dict[str, str] | None = None,
 ) -> References:
     """Return the gold rows of a task.
-
-    Args:
-        spec: the task.
-        given: a file to use instead of the task's.
-        columns: see `mapped`.
-        labels: see `mapped`.
 
     Raises:
         TableError: a file or data set cannot be read, or does not match the task.

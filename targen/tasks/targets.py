@@ -144,11 +144,7 @@ class TargetsFile(_Part):
 
 
 def reason_not_refinable(operator: str) -> str | None:
-    """Return why no rows can be written for the targets of a task, and what to do instead.
-
-    Args:
-        operator: its operator of `instances`.
-    """
+    """Return why no rows can be written for the targets of a task, and what to do instead."""
     if operator in OPERATORS:
         return None
     why = "a target replaces one row"
@@ -164,13 +160,7 @@ def reason_not_refinable(operator: str) -> str | None:
 
 
 def with_id(task: str, number: int, content: dict[str, Any]) -> Target:
-    """Return a target with its id.
-
-    Args:
-        task: the task's name.
-        number: the round for which it is proposed, from 1.
-        content: the other attributes.
-    """
+    """Return a target with its id."""
     bare = Target(target_id="0" * 16, **content).model_dump(mode="json", exclude={"target_id"})
     return Target(target_id=short_id(["target", task, number, bare]), **content)
 

@@ -111,10 +111,6 @@ _TOO_DEEP = f"values are nested more than {_MOST_DEPTH} deep"
 class YamlFile:
     """A parsed YAML file, with the line of each key.
 
-    Attributes:
-        path: path of the file.
-        data: dicts, lists and scalars.
-
     Raises:
         SpecError: the file cannot be read or parsed, or is not a mapping.
     """

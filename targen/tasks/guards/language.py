@@ -74,12 +74,7 @@ _TOKEN: Final = re.compile(r"[^\W\d_]+")
 
 
 def foreign(texts: Sequence[Written], language: str) -> str | None:
-    """Return how the texts of a field are in another language, else None.
-
-    Args:
-        texts: a text, or the entries of a list.
-        language: ISO 639-1 code.
-    """
+    """Return how the texts of a field are in another language, else None."""
     text = " ".join(one.text for one in texts)
     if not text.isascii() or language in _SCRIPTS:
         problem = _other_script(text, language)

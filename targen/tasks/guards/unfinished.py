@@ -55,12 +55,7 @@ comma."""
 
 
 def cut_off(written: Written, english: bool) -> str | None:
-    """Return how a text stops before its end, else None.
-
-    Args:
-        written: the text.
-        english: whether the text is English, whose words are known.
-    """
+    """Return how a text stops before its end, else None."""
     text = written.text
     if len(written.words) < _FEWEST_WORDS or not written.whole:
         return None
