@@ -11,7 +11,14 @@ from targen.llm.types import Outcome, Request
 from targen.operators.base import StepInput, StepResult
 from targen.operators.content import content_problem
 from targen.operators.plan import attributes
-from targen.operators.requests import missing_item, numbered_items, rejection, tally, text_key
+from targen.operators.requests import (
+    missing_item,
+    numbered_items,
+    rejected_row,
+    rejection,
+    tally,
+    text_key,
+)
 from targen.operators.seeds import KIND, LABEL
 from targen.prompts.render import field_schema
 from targen.steps import SEEDS
@@ -73,8 +80,7 @@ def field_properties(spec: TaskSpec, names: Sequence[str]) -> dict[str, Any]:
 
 def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields of an item; planned values override the answer."""
-    names = [name for name, field in spec.fields.items() if not field.derived]
-    return {name: given.get(name, item.get(name)) for name in names}
+    return {name: given.get(name, item.get(name)) for name in spec.shown_fields}
 
 
 def invalid(
@@ -153,7 +159,7 @@ class AcceptedRows:
     ) -> Example | None:
         """Add a valid row; return None if it is a duplicate."""
         fields = {name: values.get(name) for name in self.spec.fields}
-        shown = {n: v for n, v in fields.items() if not self.spec.fields[n].derived}
+        shown = {name: fields[name] for name in self.spec.shown_fields}
         key = text_key(shown)
         if key in self._seen:
             detail = "an earlier row has the same text"
@@ -195,10 +201,7 @@ class AcceptedRows:
             raise StepError(self._failure(), self._rejected)
         for row in self.rows[wanted:]:
             detail = "not needed for the rows wanted; growing takes it back"
-            fields = {name: row[name] for name in spec.fields}
-            columns = {name: row[name] for name in ("slot", "intended_label")}
-            surplus = rejection("surplus", detail, fields, row["request_id"], **columns)
-            result.rejected.append(surplus)
+            result.rejected.append(rejected_row(spec, row, "surplus", detail))
         if self.missing > 0:
             result.warnings.append(
                 f"{self.method} stopped at {len(self.rows)} of {wanted} instances, because its "

@@ -19,8 +19,8 @@ from targen.operators.requests import (
     missing_item,
     numbered_items,
     rejection,
+    row_key,
     task_block,
-    text_key,
 )
 from targen.operators.slots import FillParams, SlotFiller
 from targen.prompts.render import items_schema, messages
@@ -142,16 +142,15 @@ class ContrastFiller(SlotFiller):
         for row in made:
             row["request_id"] = outcome.request_id
             row[self.params.id_field] = state.slot.number
-            content = {name: row[name] for name in self.spec.fields}
             row["instance_id"] = ids.instance_id(
-                self.spec.name, row["slot"], row["intended_label"], content
+                self.spec.name, row["slot"], row["intended_label"], self.spec.content(row)
             )
         state.rows = made
 
     def not_minimal(self, first: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
         """Return how a row differs too much from the first row of its set, None if it does not."""
         edits = self.params.edits or list(self.spec.fields)
-        names = [name for name, field in self.spec.fields.items() if not field.derived]
+        names = self.spec.shown_fields
         other = next((n for n in names if n not in edits and first[n] != row[n]), None)
         if other is not None:
             return f"contrast: {other} differs from the first row of the set"
@@ -179,8 +178,7 @@ def changed(first: Sequence[Any], second: Sequence[Any]) -> float:
 
 def _equal(spec: TaskSpec, made: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> str | None:
     """Return the problem if a row has the text of an earlier row of its set."""
-    names = [name for name, field in spec.fields.items() if not field.derived]
-    keys = [text_key({name: one[name] for name in names}) for one in (*made, row)]
+    keys = [row_key(spec, one) for one in (*made, row)]
     return "contrast: two rows of the set are equal" if keys[-1] in keys[:-1] else None
 
 

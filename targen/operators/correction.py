@@ -428,7 +428,7 @@ def _surplus(row: Row, retired_by: str | None) -> str:
 
 def _rejected(spec: TaskSpec, row: Row, reason: str, detail: str) -> Row:
     return {
-        **rejection(reason, detail, {name: row[name] for name in spec.fields}),
+        **rejection(reason, detail, spec.content(row)),
         **{name: row[name] for name in ("slot", "intended_label", "annotated_label")},
         "corrected_label": row["corrected_label"],
         "readings": row["readings"],

@@ -43,6 +43,12 @@ class SlotState:
     rows: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
 
+    def give_up(self) -> None:
+        """Note that the slot is not asked for again."""
+        last = self.failures[-1]
+        last["detail"] = f"{last['detail']} ({last['reason']})"
+        last["reason"] = "given_up"
+
     def texts(self, spec: TaskSpec) -> str:
         """Return all texts that the slot gets from its seed, joined."""
         drawn = {*spec.planned, *spec.sampled}
@@ -92,7 +98,7 @@ class Entries:
         must: bool = False,
     ) -> None:
         self._spec, self._as_requirements, self._shots = spec, as_requirements, shots
-        self._names = [name for name, part in spec.fields.items() if not part.derived]
+        self._names = spec.shown_fields
         answer = spec.answer
         several, span = answer.kind in LISTS, answer.kind == "span"
         seed_keys = set(spec.seeds.fields) | set(spec.seeds.types) if spec.seeds else {""}

@@ -97,8 +97,8 @@ class Reviews:
         return final, ""
 
     def _of(self, row: dict[str, Any], label: Label) -> Verdict | None:
-        fields = {name: row[name] for name in self._spec.fields}
-        verdict = self._verdicts.get((row["instance_id"], reviewed_content(fields, label)))
+        seen = reviewed_content(self._spec.content(row), label)
+        verdict = self._verdicts.get((row["instance_id"], seen))
         if verdict is not None:
             row["human_reviewer"] = verdict["reviewer"] or UNKNOWN
             row["human_reviewed_at"] = verdict["reviewed_at"]

@@ -9,7 +9,7 @@ from pydantic import Field
 from targen.errors import StepError
 from targen.llm.types import Outcome, Request
 from targen.operators.base import LLMParams, StepInput
-from targen.operators.requests import answered, make_request, question_block, text_key
+from targen.operators.requests import answered, make_request, question_block, row_key, text_key
 from targen.prompts.render import entities_schema, items_schema, messages
 from targen.tasks import entities
 from targen.tasks.answers import Kind, Label
@@ -324,7 +324,7 @@ def _entry(spec: TaskSpec, reader: Reader, row: Row, number: int) -> dict[str, A
 
 def _displayed(spec: TaskSpec, reader: Reader, row: Row) -> dict[str, Any]:
     """Return a row's fields as a reader sees them."""
-    fields = {name: row[name] for name, f in spec.fields.items() if not f.derived}
+    fields = {name: row[name] for name in spec.shown_fields}
     if reader.swaps(spec):
         fields = swapped(fields, spec.answer.options)
     if spec.answer.choices in fields:
@@ -334,9 +334,8 @@ def _displayed(spec: TaskSpec, reader: Reader, row: Row) -> dict[str, Any]:
 
 def _labeled_examples(spec: TaskSpec) -> list[tuple[dict[str, Any], Label]]:
     """Return fields and label of the task's examples that have a label."""
-    names = [name for name, f in spec.fields.items() if not f.derived]
     return [
-        ({name: one.fields.get(name) for name in names}, one.label)
+        ({name: one.fields.get(name) for name in spec.shown_fields}, one.label)
         for one in spec.examples
         if one.label is not None
     ]
@@ -346,8 +345,7 @@ def _examples(
     spec: TaskSpec, params: JudgeParams, reader: Reader, rows: Sequence[Row]
 ) -> list[dict[str, Any]]:
     """Return the first `shots` examples; one that is among the rows is left out."""
-    names = [name for name, f in spec.fields.items() if not f.derived]
-    judged = {text_key({name: row[name] for name in names}) for row in rows}
+    judged = {row_key(spec, row) for row in rows}
     shown = []
     for fields, label in _labeled_examples(spec):
         if text_key(fields) not in judged:

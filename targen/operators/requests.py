@@ -144,6 +144,19 @@ def missing_item(outcome: Outcome, **columns: Any) -> dict[str, Any]:
     return rejection(*missing_reason(outcome), None, outcome.request_id, **columns)
 
 
+def row_key(spec: TaskSpec, row: Mapping[str, Any]) -> str:
+    """Return the `text_key` of a row's fields, without derived ones."""
+    return text_key({name: row[name] for name in spec.shown_fields})
+
+
+def rejected_row(
+    spec: TaskSpec, row: Mapping[str, Any], reason: str, detail: str
+) -> dict[str, Any]:
+    """Return a row of the `rejected` table for a finished row of instances."""
+    columns = {name: row[name] for name in ("slot", "intended_label")}
+    return rejection(reason, detail, spec.content(row), row["request_id"], **columns)
+
+
 def text_key(fields: Mapping[str, Any]) -> str:
     """Return a key that is equal for fields that differ only in case and white space."""
     folded = {

@@ -32,10 +32,11 @@ from targen.operators.requests import (
     make_request,
     missing_item,
     numbered_items,
+    rejected_row,
     rejection,
+    row_key,
     tally,
     task_block,
-    text_key,
 )
 from targen.operators.sources import SourcePlan, first_contexts
 from targen.operators.ways import WayPlan
@@ -233,9 +234,7 @@ class SlotFiller:
         for number in numbers:
             state = self.slots[number]
             if not state.rows:
-                last = state.failures[-1]
-                last["detail"] = f"{last['detail']} ({last['reason']})"
-                last["reason"] = "given_up"
+                state.give_up()
 
     async def ask(self, groups: list[list[SlotState]], attempt: int) -> None:
         """Request `candidates` answers per group and keep the valid items."""
@@ -289,11 +288,11 @@ class SlotFiller:
         best = 0 if self.candidates == 1 else self._likeliest([o for _, o in valid])
         for index, (row, outcome) in enumerate(valid):
             if index != best:
-                fields = {name: row[name] for name in self.spec.fields}
                 detail = (
                     f"log-probability: mean {outcome.mean_logprob:.4f} a token, "
                     f"the one kept has {valid[best][1].mean_logprob:.4f}"
                 )
+                fields = self.spec.content(row)
                 failure = rejection("outranked", detail, fields, outcome.request_id, **columns)
                 state.failures.append(failure)
         state.rows = self._with_twin(valid[best][0])
@@ -407,9 +406,8 @@ class SlotFiller:
             swapped = {name: swap_gender(row[name]) for name in twin.fields}
             rows = [{**r, twin.id_field: row["slot"]} for r in (row, {**row, **swapped})]
         for r in rows:
-            content = {name: r[name] for name in self.spec.fields}
             r["instance_id"] = ids.instance_id(
-                self.spec.name, r["slot"], r["intended_label"], content
+                self.spec.name, r["slot"], r["intended_label"], self.spec.content(r)
             )
         return rows
 
@@ -421,12 +419,11 @@ class SlotFiller:
         seen: set[str] = set()
         unique: list[SlotState] = []
         duplicates: set[int] = set()
-        names = [name for name, field in self.spec.fields.items() if not field.derived]
         for number in range(opened):
             state = self.slots[number]
             if not state.rows:
                 continue
-            key = text_key({name: state.rows[0][name] for name in names})
+            key = row_key(self.spec, state.rows[0])
             if key in seen:
                 duplicates.add(number)
             else:
@@ -481,11 +478,7 @@ class SlotFiller:
                 reason, detail = "surplus", "not needed for the rows wanted; growing takes it back"
                 if number in duplicates:
                     reason, detail = "duplicate", "an earlier slot has the same text"
-                row = state.rows[0]
-                fields = {name: row[name] for name in self.spec.fields}
-                columns = {"slot": number, "intended_label": row["intended_label"]}
-                unused = rejection(reason, detail, fields, row["request_id"], **columns)
-                result.rejected.append(unused)
+                result.rejected.append(rejected_row(self.spec, state.rows[0], reason, detail))
         unit, wanted = self.spec.unit, self.spec.slots_wanted
         if len(chosen) < wanted:
             result.warnings.append(

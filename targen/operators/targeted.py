@@ -18,7 +18,7 @@ from targen.operators.base import StepResult
 from targen.operators.demands import demands, must, range_around, words_of
 from targen.operators.entries import SlotState
 from targen.operators.renaming import renamed
-from targen.operators.requests import rejection, text_key
+from targen.operators.requests import rejected_row, rejection, row_key
 from targen.operators.slots import SlotFiller
 from targen.operators.sources import Sources
 from targen.operators.ways import Manner
@@ -56,7 +56,6 @@ class TargetedSlots:
         self._again: Counter[int] = Counter()
         self._seen: set[str] = set()
         self._next = FIRST_SLOT
-        self._names = [n for n, field in self._spec.fields.items() if not field.derived]
         for state in filler.slots.values():
             self._know(state)
 
@@ -64,10 +63,7 @@ class TargetedSlots:
         for row in state.rows:
             self._states[row["instance_id"]] = state
         if state.rows:
-            self._seen.add(self._key(state))
-
-    def _key(self, state: SlotState) -> str:
-        return text_key({name: state.rows[0][name] for name in self._names})
+            self._seen.add(row_key(self._spec, state.rows[0]))
 
     async def add(self, result: StepResult) -> None:
         """Fill the slots of all rounds and add their rows and rejected items to a result."""
@@ -134,7 +130,7 @@ class TargetedSlots:
             "request_id": None,
         }
         row["instance_id"] = ids.instance_id(
-            spec.name, slot.number, row["intended_label"], {n: row[n] for n in spec.fields}
+            spec.name, slot.number, row["intended_label"], spec.content(row)
         )
         state.rows = [row]
         if any(edited[one] != old[one] for one in spec.seed_fields if one in edited):
@@ -249,17 +245,14 @@ class TargetedSlots:
         """Empty the slots with the text of an earlier slot, so that they are asked for again."""
         seen = set(self._seen)
         for state in (one for one in states if one.rows):
-            key = self._key(state)
+            key = row_key(self._spec, state.rows[0])
             if key in seen:
                 self._empty(state)
             seen.add(key)
 
     def _empty(self, state: SlotState) -> None:
-        row = state.rows[0]
-        fields = {name: row[name] for name in self._spec.fields}
-        columns = {"slot": row["slot"], "intended_label": row["intended_label"]}
         detail = "an earlier slot has the same text"
-        state.failures.append(rejection("duplicate", detail, fields, row["request_id"], **columns))
+        state.failures.append(rejected_row(self._spec, state.rows[0], "duplicate", detail))
         state.rows = []
 
     def _groups(self, states: Iterable[SlotState]) -> Iterator[list[SlotState]]:
@@ -278,16 +271,14 @@ class TargetedSlots:
             yield from (listed[at : at + size] for at in range(0, len(listed), size))
 
     def _take(self, state: SlotState, result: StepResult) -> None:
-        if state.rows and self._key(state) in self._seen:
+        if state.rows and row_key(self._spec, state.rows[0]) in self._seen:
             self._empty(state)
         result.rejected += state.failures
         if state.rows:
             self._know(state)
             result.rows += state.rows
         elif state.failures:
-            last = state.failures[-1]
-            last["detail"] = f"{last['detail']} ({last['reason']})"
-            last["reason"] = "given_up"
+            state.give_up()
 
 
 def _length(text: Any) -> int:

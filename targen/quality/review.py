@@ -43,7 +43,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{16}")
 
 def content(spec: TaskSpec, row: Mapping[str, Any]) -> str:
     """Return the hash of a row as its reviewer sees it."""
-    return reviewed_content({name: row[name] for name in spec.fields}, row["label"])
+    return reviewed_content(spec.content(row), row["label"])
 
 
 def shares(sizes: Mapping[str, int], rows: int) -> dict[str, int]:

@@ -92,8 +92,7 @@ def in_force(
     for row in rows.iter_rows(named=True):
         before = row.get("label_before_review")
         shown = row | {"label": row["label"] if before is None else before}
-        fields = {name: row[name] for name in spec.fields}
-        one = given.get((row["instance_id"], reviewed_content(fields, shown["label"])))
+        one = given.get((row["instance_id"], reviewed_content(spec.content(row), shown["label"])))
         if one is None:
             # A row whose twin was reviewed has the label that the review gave to both.
             count(shown, "unseen" if before is None else "fixed")

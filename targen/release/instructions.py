@@ -72,8 +72,8 @@ def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
     if spec.answer.kind != "none":
         system = "\n\n".join([_about(spec), *_asked(spec, wording)])
         between = "\n" if spec.answer.kind == "spans" else ", "
-        return system, _shown(row, _given(spec)), _answer(row["label"], between)
-    given = _given(spec)
+        return system, _shown(row, spec.shown_fields), _answer(row["label"], between)
+    given = spec.shown_fields
     if {"instruction", "output"} <= set(given):
         user = [row["instruction"], row.get("input") or ""]
         return _FREE[wording], "\n\n".join(text for text in user if text), row["output"]
@@ -82,11 +82,6 @@ def _turns(spec: TaskSpec, row: Row, wording: int) -> tuple[str, str, str]:
     wish = _WRITE[wording].format(field=readable(last), description=description)
     shown = _shown(row, others)
     return _about(spec), f"{shown}\n\n{wish}" if shown else wish, _text(row[last], "\n\n")
-
-
-def _given(spec: TaskSpec) -> list[str]:
-    """Return the fields for a reader. Derived fields (offsets and indexes) are omitted."""
-    return [name for name, field in spec.fields.items() if not field.derived]
 
 
 def _about(spec: TaskSpec) -> str:

@@ -56,7 +56,7 @@ class Claims:
     def __init__(
         self, writer: Writer, ledger: Ledger, budget: BudgetLedger | None, poll_s: float
     ) -> None:
-        """Make it on a running event loop; requests of other processes are polled every `poll_s`."""
+        """Make it on a running event loop; other processes' requests are polled every `poll_s`."""
         self._writer, self._ledger, self._budget = writer, ledger, budget
         self._poll_s = poll_s
         self._pending: list[_Question] = []

@@ -94,7 +94,7 @@ def lost_references(
 def _rows_invalid(spec: TaskSpec, table: pl.DataFrame) -> list[str]:
     found = []
     for row in table.iter_rows(named=True):
-        fields = {name: row[name] for name in spec.fields}
+        fields = spec.content(row)
         checked = dict(fields)
         problem = (
             empty_field(needed(fields, spec))

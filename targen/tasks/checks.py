@@ -335,7 +335,7 @@ def _named(pattern: str, text: str) -> bool:
 def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
     """Return the problems of the examples as (key, message)."""
     found: list[tuple[Loc, str]] = []
-    needed = {name for name, field in spec.fields.items() if not field.derived}
+    needed = set(spec.shown_fields)
     for index, example in enumerate(spec.examples):
         loc: Loc = ("examples", index)
         for name in sorted(example.fields.keys() - needed):

@@ -100,9 +100,8 @@ def _examples_of_table(spec: TaskSpec, path: Path, where: str) -> list[Example]:
         rows = imports.read_file(path, spec, Mapped(spec.columns, {})).to_dicts()
     except TableError as error:
         raise SpecError(f"{where}: {error}") from error
-    fields = [name for name, field in spec.fields.items() if not field.derived]
     return [
-        Example(fields={name: row[name] for name in fields}, label=row.get(imports.LABEL))
+        Example(fields={n: row[n] for n in spec.shown_fields}, label=row.get(imports.LABEL))
         for row in rows
     ]
 

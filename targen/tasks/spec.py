@@ -1,6 +1,6 @@
 """The task: the content of one YAML file, with the files and the recipe that it names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -278,6 +278,15 @@ class TaskSpec(BaseModel):
     def per_slot(self) -> bool:
         """Whether context i belongs to slot i only, as with the operator `draw`."""
         return self._attached.per_slot
+
+    @property
+    def shown_fields(self) -> list[str]:
+        """The fields that a model or a person writes or sees: all but the derived ones."""
+        return [name for name, field in self.fields.items() if not field.derived]
+
+    def content(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the task's fields of a row."""
+        return {name: row[name] for name in self.fields}
 
     @property
     def field_types(self) -> dict[str, str]:

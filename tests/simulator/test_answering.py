@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from simulator.answering import answer, task_grammars
+from simulator.answering import answer
 from simulator.errors import NONE, ErrorRates
 from simulator.prompt import Prompt, read
+from simulator.recognizing import task_grammars
 from simulator.truth import truth, truths
 from targen.steps import CONTEXTS
 from targen.tasks.loading import load_tasks

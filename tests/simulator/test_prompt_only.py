@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from simulator.answering import task_grammars
 from simulator.grammars import GRAMMARS
 from simulator.grammars.stories import StoryGrammar
 from simulator.grammars.tickets import WAYS
+from simulator.recognizing import task_grammars
 from simulator.truth import truth, truths
 from simulator.words import entries
 from targen.tasks.guards import fault
