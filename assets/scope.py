@@ -22,7 +22,6 @@ class Resources:
     """The resources of a run; each must be among the required ones of the asset or check."""
 
     def __init__(self, found: Any, prefix: str) -> None:
-        """Take Dagster's resources and the prefix of their names."""
         self._found, self._prefix = found, prefix
 
     @property

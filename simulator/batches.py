@@ -150,7 +150,6 @@ class Batches:
         return render(batch)
 
     async def _advance(self, batch: Json) -> None:
-        """Process a batch if it is due."""
         if batch["status"] != "in_progress" or time.monotonic() < self._due[batch["id"]]:
             return
         _set_status(batch, "finalizing")

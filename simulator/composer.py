@@ -139,7 +139,6 @@ class Composer:
         return self._short(rng) if long else self._phrase(kind, rng)
 
     def _short(self, rng: Random) -> str:
-        """Return a placeholder of a few words."""
         language = self._task.get("language")
         if language:
             return f"{_IN_LANGUAGES.get(str(language), PLACEHOLDER)} {_mark(rng)}"

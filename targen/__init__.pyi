@@ -1,27 +1,4 @@
-from targen.api import (
-    Generated,
-    QualityReport,
-    RowAudit,
-    SimulatorWarning,
-    audit,
-    generate,
-    generate_sync,
-    load_task,
-    report,
-)
-from targen.errors import TargenError
-
-__all__ = [
-    "Generated",
-    "QualityReport",
-    "RowAudit",
-    "SimulatorWarning",
-    "TargenError",
-    "audit",
-    "generate",
-    "generate_sync",
-    "load_task",
-    "report",
-]
+from targen.api import *  # noqa: F403 - the whole API
+from targen.api import __all__ as __all__
 
 __version__: str

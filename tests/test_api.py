@@ -16,18 +16,14 @@ import targen
 from targen.cli import app
 from targen.steps import CORRECTED_SET
 from tests.support.endpoint import Endpoint, failure
-from tests.support.specs import MOOD, RECIPES, ROOT, write_task
+from tests.support.specs import MOOD, ROOT, use_folder
 
 FRAME = pl.DataFrame({"text": ["A.", "B.", "C."], "kind": ["x", "y", "x"]})
 
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path / "tasks")))
-    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
-    for name in ("TARGEN_STORE_URL", "TARGEN_MODEL", "TARGEN_ROWS", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    use_folder(tmp_path, monkeypatch)
     return tmp_path
 
 

@@ -114,7 +114,6 @@ class RecordGrammar(Grammar):
 
 
 def _fitting(context: str) -> tuple[_Story, ...]:
-    """Return the stories that fit a context, or all."""
     text = context.casefold()
     themes = set(re.findall(r"\w+", text))
     for entry in _WORDS["domain"].entries:

@@ -44,7 +44,6 @@ class RowAudit:
         return render(self.facts)
 
     def __repr__(self) -> str:
-        """Return the verdict."""
         return f"<{self.facts['task']} {self.facts['item_id'][:16]}: {self.verdict}>"
 
     def _repr_html_(self) -> str:

@@ -67,7 +67,6 @@ class Generated:
         return pl.concat(found)
 
     def __repr__(self) -> str:
-        """Return rows, calls and cost in one line."""
         used = [*self.usage.values()]
         total = used[0].plus(*used[1:])
         cost = "free" if self.simulated else f"cost {base.usd(total.cost_usd)}"

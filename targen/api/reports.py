@@ -77,7 +77,6 @@ class QualityReport:
         write_file(Path(path), self.html().encode(), "path")
 
     def __repr__(self) -> str:
-        """Return the verdict."""
         return f"<report: {self.json['verdict']['short']}>"
 
     def _repr_html_(self) -> str:

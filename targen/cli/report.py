@@ -224,7 +224,6 @@ def of_rows(
 def _described(
     path: Path, read: "Rows", rows: pl.DataFrame, columns: dict[str, str | None]
 ) -> dict[str, Any]:
-    """Return `ReportInputs.file`."""
     blank = {
         name: (rows[name].fill_null("").str.strip_chars() == "").sum()
         if rows.schema[name] == pl.String

@@ -131,7 +131,6 @@ def train(
 
 
 def _rows(task: str) -> "pl.DataFrame":
-    """Return the set of a task."""
     return base.tables().read(CORRECTED_SET, task).table
 
 

@@ -50,7 +50,6 @@ class Finding:
     what: str
 
     def __str__(self) -> str:
-        """Return the finding as one line."""
         return f"{self.where}: {self.what}"
 
 

@@ -439,7 +439,6 @@ class _one_error:  # noqa: N801 - read as a statement
         """Do nothing."""
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        """Unwrap the group."""
         if isinstance(error, BaseExceptionGroup):
             first = error.exceptions[0]
             raise first from first.__cause__

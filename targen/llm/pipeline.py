@@ -278,7 +278,6 @@ class Pipeline:
     # 5. Store.
 
     async def _store(self, call: Call, reply: Reply, seconds: float) -> Record:
-        """Store what became of a call, and return it."""
         answer = reply.answer
         if answer is None:
             status: Status = "filtered" if reply.kind == "filtered" else "failed"

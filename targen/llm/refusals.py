@@ -63,7 +63,6 @@ class Refusal:
     """
 
     def __init__(self, param: str, words: str, messages: Sequence[Mapping[str, str]]) -> None:
-        """Parse the refusal."""
         location = _LOCATION.search(words)
         path = _components(param)
         if location and not path:

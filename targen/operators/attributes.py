@@ -122,8 +122,6 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
 
 
 class _Run:
-    """State of one run of the operator."""
-
     def __init__(self, step: StepInput, params: AttributeValuesParams) -> None:
         self.step, self.spec, self.params = step, step.spec, params
         self.result = StepResult()
@@ -156,7 +154,6 @@ class _Run:
         return True
 
     def _note(self, category: str, label: str | None, outcome: Outcome) -> None:
-        """Record a request that added no term."""
         turn = 1 + sum(about(row) == (category, label) for row in self.notes)
         row = term_row(ASKED, asked_about(category, turn), outcome.request_id, label)
         self.notes.append(row)

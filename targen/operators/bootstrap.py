@@ -144,8 +144,6 @@ class _Prompt:
 
 
 class _Run:
-    """State of one run of the operator."""
-
     def __init__(self, step: StepInput, params: BootstrapParams) -> None:
         self.spec, self.params, self.model = step.spec, params, step.model
         self.field = params.field or _first_text(step.spec)
@@ -205,7 +203,6 @@ class _Run:
         return min(self.spec.labels, key=lambda label: (counts[label], label != planned))
 
     def _drawn(self, call: int, label: str | None) -> _Prompt:
-        """Draw the examples of a prompt."""
         draw = rng("bootstrap", self.spec.edition, call, label)
         of_label = [e for e in self._humans if label is None or e.label == label]
         if not of_label:

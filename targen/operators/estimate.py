@@ -129,7 +129,6 @@ class Totals:
     simulated: bool = False
 
     def __add__(self, other: "Totals") -> "Totals":
-        """Return the sums of both."""
         known = self.cost_usd is not None and other.cost_usd is not None
         return Totals(
             self.calls + other.calls,

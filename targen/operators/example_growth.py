@@ -116,8 +116,6 @@ def _grams(text: str) -> dict[str, float]:
 
 
 class _Run:
-    """State of one run of the operator."""
-
     def __init__(self, step: StepInput, params: GrowthParams) -> None:
         spec = step.spec
         if params.question not in spec.fields:

@@ -178,7 +178,6 @@ def options_count(spec: TaskSpec, row: Mapping[str, Any]) -> int:
 
 
 def _weigh(spec: TaskSpec, rows: Sequence[Row]) -> None:
-    """Add the weight of each vote."""
     kind = spec.answer.kind
     voters = list(dict.fromkeys(one["reader"] for row in rows for one in row["readings"]))
     counts = [options_count(spec, row) for row in rows]

@@ -71,7 +71,6 @@ class Plan:
         self._orders: dict[tuple[Any, ...], list[str]] = {}
 
     def _order(self, items: Sequence[str], *seed: Any) -> list[str]:
-        """Return the items in seeded order."""
         if seed not in self._orders:
             self._orders[seed] = rng(*seed, list(items)).sample(list(items), len(items))
         return self._orders[seed]

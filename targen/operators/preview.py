@@ -198,7 +198,6 @@ async def preview(spec: TaskSpec, settings: SettingsOf) -> Preview:
 def _fill(
     found: Preview, spec: TaskSpec, frames: dict[str, pl.DataFrame], store: Store, run_id: str
 ) -> None:
-    """Add calls, rows and rejected items to a preview."""
     owner = of_run(store, run_id)
     completions = read(store, owner)
     tables = TaskTables(None, spec.name, frames)

@@ -224,7 +224,6 @@ def task_inputs(spec: TaskSpec) -> dict[str, Any]:
 
 
 def _ways(spec: TaskSpec) -> dict[str, tuple[str, ...]]:
-    """Return `ReportInputs.ways`."""
     found = {name: tuple(label.ways) for name, label in spec.answer.labels.items() if label.ways}
     return {"": tuple(spec.answer.ways), **found} if spec.answer.ways else found
 

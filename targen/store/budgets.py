@@ -24,7 +24,6 @@ class BudgetLedger:
     """The limits of one engine, and its reservations."""
 
     def __init__(self, owner: str, ceilings: Mapping[str, float]) -> None:
-        """Make the budget."""
         self._owner = owner
         self.ceilings = dict(ceilings)
 

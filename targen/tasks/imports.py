@@ -290,7 +290,6 @@ def _listed(value: Any) -> list[Any] | None:
 
 
 def _texts(value: Any) -> list[str]:
-    """Return a list of texts."""
     found = _listed(value)
     if found is None or not all(isinstance(text, str) for text in found):
         raise _WrongError(f"must be a list of texts, found {_shown(value)}")

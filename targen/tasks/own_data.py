@@ -173,7 +173,6 @@ def _column(rows: Rows, name: str, option: str) -> str:
 
 
 def _field(column: str) -> str:
-    """Return the name of a field for a column."""
     name = re.sub(r"\W+", "_", column.strip()).strip("_") or "text"
     name = f"field_{name}" if not name.isidentifier() else name
     return f"{name}_" if name in RESERVED else name

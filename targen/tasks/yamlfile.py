@@ -329,7 +329,6 @@ def _expected(item: Any) -> Sequence[str]:
 
 
 def _keys(model: type[BaseModel], loc: Loc) -> list[str]:
-    """Return the valid keys at `loc`."""
     current: Any = model
     for part in loc:
         if isinstance(part, int):

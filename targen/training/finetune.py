@@ -214,7 +214,6 @@ class Tuned:
             trainer.train()
 
     def _items(self, part: Examples, row: int) -> list[dict[str, Any]]:
-        """Return the training items of a row."""
         label = part.labels[row]
         if self.fit.form == "instruction":
             prompt = self._ids(part.prompts[row], ends=False)

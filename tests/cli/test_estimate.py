@@ -8,18 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from targen.cli import app
-from tests.support.specs import MOOD, RECIPES, write_task
+from tests.support.specs import MOOD, use_folder, write_task
 
 runner = CliRunner()
 
 
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path / "tasks")))
-    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
-    for name in ("TARGEN_STORE_URL", "TARGEN_MODEL", "TARGEN_ROWS", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
+    use_folder(tmp_path, monkeypatch)
 
 
 def told(*words: str, status: int = 0) -> str:

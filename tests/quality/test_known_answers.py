@@ -10,7 +10,7 @@ from targen.quality.metrics import METRICS
 from targen.quality.page import render
 from targen.quality.report import build
 from tests.quality.test_page import Reader
-from tests.support.report_inputs import inputs
+from tests.support.report_inputs import own_inputs
 
 WORDS = [f"w{i}" for i in range(5000)]
 
@@ -25,16 +25,10 @@ def report(texts, labels=None, vectors=None):
         schema={"text": pl.String, "label": pl.String},
     )
     made = build(
-        inputs(
-            1,
+        own_inputs(
+            rows,
             fields={"text": "text"},
             labels=("a", "b"),
-            tables={"corrected_set": rows},
-            rejected={},
-            completions=None,
-            rows_asked=None,
-            simulated=False,
-            models=(),
             embeddings=None if vectors is None else Embedded(vectors, np.arange(len(texts))),
         )
     )

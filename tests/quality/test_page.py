@@ -16,7 +16,7 @@ from targen.quality.inputs import Embedded
 from targen.quality.page import breakable, money, number, render, shade, visible
 from targen.quality.report import BANNER, build
 from targen.tasks.sections import Gate
-from tests.support.report_inputs import inputs
+from tests.support.report_inputs import inputs, own_inputs
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -224,23 +224,9 @@ def test_other_kinds_of_answers_render(kind):
 @pytest.mark.parametrize("language", ["en", "de"])
 def test_anybodys_rows_render(kind, language):
     rows = pl.DataFrame({"text": ["one row", "another", "third"], "label": ["a", "b", "a"]})
-    page = render(
-        build(
-            inputs(
-                1,
-                fields={"text": "text"},
-                answer_kind=kind,
-                language=language,
-                labels=(),
-                tables={"corrected_set": rows},
-                rejected={},
-                completions=None,
-                rows_asked=None,
-                simulated=False,
-                models=(),
-            )
-        )
-    )
+    texts = {"text": "text"}
+    given = own_inputs(rows, fields=texts, answer_kind=kind, language=language, labels=())
+    page = render(build(given))
     assert not Reader(page).open
     assert "no record of calls" in page
     assert '<section id="yield">' not in page

@@ -10,7 +10,7 @@ from targen.errors import TargenError
 from targen.quality.actions import ACTIONS
 from targen.quality.inputs import Gate
 from targen.quality.report import build
-from tests.support.report_inputs import inputs
+from tests.support.report_inputs import inputs, own_inputs
 
 
 def test_same_inputs_same_bytes_and_the_table_has_its_schema():
@@ -62,20 +62,7 @@ def test_findings_say_what_is_short():
 @pytest.mark.parametrize("kind", ["class", "span", "none"])
 def test_anybodys_rows_make_a_report(kind):
     rows = pl.DataFrame({"text": ["one row", "another", "third"], "label": ["a", "b", "a"]})
-    report = build(
-        inputs(
-            1,
-            fields={"text": "text"},
-            answer_kind=kind,
-            labels=(),
-            tables={"corrected_set": rows},
-            rejected={},
-            completions=None,
-            rows_asked=None,
-            simulated=False,
-            models=(),
-        )
-    )
+    report = build(own_inputs(rows, fields={"text": "text"}, answer_kind=kind, labels=()))
     assert report.value("rows") == 3
     assert report.json["skipped"]["cost_usd"]
     assert (report.value("label_entropy") is not None) == (kind == "class")

@@ -158,3 +158,9 @@ def inputs(rows: int = 100, **changes: Any) -> ReportInputs:
         "simulated": True,
     }
     return ReportInputs(**{**settings, **changes})
+
+
+def own_inputs(rows: pl.DataFrame, **changes: Any) -> ReportInputs:
+    """Return the inputs of a report on someone's own rows: no steps, calls or rejected items."""
+    own = {"tables": {"corrected_set": rows}, "rejected": {}, "completions": None}
+    return inputs(1, **{**own, "rows_asked": None, "simulated": False, "models": (), **changes})

@@ -3,6 +3,8 @@
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from targen.tasks.loading import load_task, load_tasks
 from targen.tasks.spec import TaskSpec
 
@@ -42,6 +44,15 @@ def write_task(folder: Path, text: str = MOOD, name: str = "mood") -> Path:
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
+
+
+def use_folder(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str = MOOD) -> None:
+    """Set the variables of a project in a folder with one task, on the simulator."""
+    monkeypatch.setenv("TARGEN_DATA_DIR", str(folder / "data"))
+    monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(folder / "tasks", text)))
+    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
+    for name in ("TARGEN_STORE_URL", "TARGEN_MODEL", "TARGEN_ROWS", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def spec_of(folder: Path, text: str = MOOD, rows: int | None = None) -> TaskSpec:
