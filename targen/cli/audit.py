@@ -145,7 +145,7 @@ def _row(
 
 
 def _print_row(known: dict[str, Any]) -> None:
-    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_story import shown  # noqa: PLC0415 - a quick command needs none
 
     for sentence in known["story"]:
         typer.echo(sentence)
@@ -162,7 +162,7 @@ def _print_row(known: dict[str, Any]) -> None:
 
 
 def _findings(findings: Sequence[dict[str, Any]]) -> None:
-    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_story import shown  # noqa: PLC0415 - a quick command needs none
 
     for one in findings[:FINDINGS_SHOWN]:
         typer.echo(f"  {one['level']:8} {shown(one['where'], 300)}: {shown(one['what'], 300)}")
@@ -193,7 +193,7 @@ def _sample(auditor: "Auditor", count: int, seed: int, tasks: Sequence[str], as_
 
 
 def _descendants(auditor: "Auditor", name: str, tasks: Sequence[str], as_json: bool) -> bool:
-    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_story import shown  # noqa: PLC0415 - a quick command needs none
     from targen.release.descendants import descendants  # noqa: PLC0415
 
     found = descendants(auditor, name, tasks)

@@ -1,4 +1,4 @@
-"""The result of an audit as JSON-like facts, as sentences, and as an HTML page."""
+"""The result of an audit as JSON-like facts, and as an HTML page."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,12 +7,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from targen.cli.plugin_story import plugin_story
-from targen.cli.target_story import parents_story, place_of, target_story
+from targen.cli.audit_story import money, tell
 from targen.lineage.audit import Audit, verdict_of
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item
-from targen.quality.page import template, visible
+from targen.quality.page import template
 from targen.steps import (
     CONTEXTS,
     CORRECTED_SET,
@@ -21,229 +20,9 @@ from targen.steps import (
     LABELS,
     REVIEWS,
     SEEDS,
-    TARGETS,
     VOCABULARIES,
 )
 from targen.tables.files import key_of
-
-Facts = Mapping[str, Any]
-_WORDS = 140
-
-
-def tell(known: Facts) -> list[str]:
-    """Return the story of a row: origin, labels, outcome, costs and verdict, as sentences."""
-    parts = [_origin(known), _sources(known), _labels(known), _correction(known)]
-    parts += [target_story(_row(known, TARGETS), known["task"], shown), plugin_story(known)]
-    parts += [_review(known), _end(known)]
-    return [part for part in [*parts, _costs(known["totals"]), verdict(known)] if part]
-
-
-def verdict(known: Facts) -> str:
-    """Return the verdict in a sentence."""
-    count = len(known["completions"])
-    files = sum(table["recorded"] for table in known["tables"])
-    if known["verdict"] == "verified":
-        return (
-            f"Verified: {_many(count, 'completion')} read and parsed again, "
-            f"{_many(files, 'file')} compared with the record, every reference resolved."
-        )
-    level = "wrong" if known["verdict"] == "wrong" else "unknown"
-    first = [f for f in known["findings"] if f["level"] == level]
-    more = f" (and {len(first) - 1} more)" if len(first) > 1 else ""
-    start = "NOT VERIFIED" if level == "wrong" else "UNVERIFIABLE"
-    return f"{start}: {shown(first[0]['where'], 300)}: {shown(first[0]['what'], 300)}{more}."
-
-
-def shown(value: Any, limit: int = _WORDS) -> str:
-    """Return a value as one line without control characters, safe to print to a terminal."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return visible(" ".join(text.split()), limit)
-
-
-def money(totals: Facts) -> str:
-    """Return a cost as text; an unknown price is never shown as 0."""
-    if totals["cost_usd"] is None:
-        return "cost unknown"
-    if totals["simulated"]:
-        return "0 USD (simulated)"
-    return f"{totals['cost_usd']:.6f} USD".replace("0.000000 USD", "0 USD")
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _row(known: Facts, table: str, role: str = "own") -> Any:
-    for item in known["items"]:
-        if (item["table"], item["role"]) == (table, role):
-            return item
-    return None
-
-
-def _made(known: Facts, table: str) -> Any:
-    return next((one for one in known["tables"] if one["table"] == table and one["recorded"]), {})
-
-
-def _calls(known: Facts, table: str) -> list[Any]:
-    """Return the completions that the row's own item in a table refers to."""
-    item = _row(known, table)
-    if item is None:
-        return []
-    return [
-        one
-        for one in known["completions"]
-        if any((u["table"], u["id"]) == (table, item["id"]) for u in one["used_by"])
-    ]
-
-
-def _by(one: Facts) -> str:
-    served = one["served_model"]
-    as_served = f", served as {shown(served)}," if served and served != one["model"] else ""
-    return (
-        f"{shown(one['model'])}{as_served} at {shown(one['endpoint'])} on "
-        f"{one['created_at'].replace('T', ' ').replace('Z', ' UTC')} in run "
-        f"{shown(one['run_id'][:8])} (TarGEN {shown(one['project_version'])}, {shown(one['mode'])})"
-    )
-
-
-def _judge(one: Facts | None) -> str:
-    if one is None:
-        return ""
-    when = one["created_at"].replace("T", " ").replace("Z", " UTC")
-    return f", {shown(one['model'])} on {when},"
-
-
-def _origin(known: Facts) -> str:
-    item = _row(known, INSTANCES)
-    if item is None:
-        return _elsewhere(known)
-    row, made = item["row"], _made(known, INSTANCES)
-    start = f"This row of {known['task']} ({place_of(row, shown)})"
-    calls = _calls(known, INSTANCES)
-    how = f" by the operator {made['operator']} of the recipe {made['recipe']}" if made else ""
-    if not calls:
-        gone = "its completion is not in the store" if row["request_id"] else "no model was used"
-        return f"{start} was made{how}; {gone}."
-    again = len(calls) - 1
-    asked = f", after {_many(again, 'repeated request')}" if again else ""
-    text = f"{start} was written{how} by {_by(calls[-1])}{asked}."
-    others = [
-        shown(one["id"])
-        for one in known["items"]
-        if (one["table"], one["role"]) == (INSTANCES, "twin")
-    ]
-    if len(others) > 1:
-        return f"{text} The other rows of its set are {', '.join(others)}."
-    return text + (f" The other row of its pair is {others[0]}." if others else "")
-
-
-def _elsewhere(known: Facts) -> str:
-    """Describe an item that is not an instance: rejected, or a row of an earlier table."""
-    item = known["items"][-1]
-    table, row = item["table"], item["row"]
-    if not table.startswith("rejected/"):
-        return f"This is a row of {table} of {known['task']}."
-    text = f": {shown(row['text'])}" if row["text"] else ""
-    return (
-        f"This item of {known['task']} was requested in {shown(row['step'])} and rejected as "
-        f"{shown(row['reason'])} ({shown(row['detail'])}){text}."
-    )
-
-
-def _sources(known: Facts) -> str:
-    seed, context = _row(known, SEEDS), _row(known, CONTEXTS)
-    parts = []
-    if seed and seed["row"]["kind"] != "none":
-        parts.append(f"from seed {shown(seed['id'])} ({shown(seed['row']['fields'])})")
-    if context and context["row"]["text"] != "none":
-        parts.append(f"in context {shown(context['id'])} ({shown(context['row']['text'])})")
-    terms = [i for i in known["items"] if i["table"] == VOCABULARIES and i["role"] == "own"]
-    named = [shown(i["row"]["term"], 40) for i in terms if not i["row"]["category"].startswith("(")]
-    if named:
-        parts.append(f"with the terms {', '.join(named)}")
-    above = sum(i["table"] == INSTANCES and i["role"] == "parent" for i in known["items"])
-    if above:
-        parts.append(parents_story(_row(known, INSTANCES), _many(above, "earlier row")))
-    text = "; ".join(parts)
-    return f"It comes {text}." if text else ""
-
-
-def _labels(known: Facts) -> str:
-    item = _row(known, LABELS)
-    if item is None:
-        return ""
-    row, calls = item["row"], _calls(known, LABELS)
-    if not row["request_ids"]:
-        return "It was not annotated: the intended label was used." if row["label"] else ""
-    who = _judge(calls[-1] if calls else None)
-    votes = [shown(vote) for vote in row["votes"]]
-    if not votes:
-        return f"The annotator{who} gave no label."
-    label = votes[0]
-    if len(votes) > 1:
-        label = f"{shown(row['label'])} by the votes {'; '.join(votes)}"
-    return f"The annotator{who} gave the label {label}."
-
-
-def _correction(known: Facts) -> str:
-    item = _row(known, CORRECTED_SET) or _row(known, "rejected/corrected_set")
-    if item is None:
-        return ""
-    row = item["row"]
-    earlier = [_row(known, INSTANCES), _row(known, LABELS)]
-    asked = sum(1 for one in earlier if one and one["row"].get("request_id"))
-    asked += len(earlier[1]["row"]["request_ids"]) if earlier[1] else 0
-    if len(row["request_ids"]) <= asked:
-        votes = earlier[1]["row"]["votes"] if earlier[1] else None
-        why = ": no answer of the corrector could have changed its label" if votes else ""
-        return f"It was not corrected{why}."
-    last = row["request_ids"][-1]
-    call = next((one for one in known["completions"] if one["request_id"] == last), None)
-    who = _judge(call)
-    label = "no label"
-    if row["corrected_label"] is not None:
-        label = f"the label {shown(row['corrected_label'])}"
-    because = f", because: {shown(row['reason'], 300).rstrip('.')}" if row.get("reason") else ""
-    return f"The corrector{who} gave {label}{because}."
-
-
-def _review(known: Facts) -> str:
-    item = _row(known, REVIEWS)
-    if item is None:
-        return ""
-    row = item["row"]
-    found = "right" if row["right"] else "wrong"
-    instead = f" and gave the label {shown(row['label'])}" if row["label"] is not None else ""
-    seen = f" {shown(row['seen_label'])}" if row["seen_label"] is not None else ""
-    when = (row["reviewed_at"] or "an unknown day").replace("T", " ").replace("Z", " UTC")
-    comment = f" Comment: {shown(row['comment'], 300)}." if row["comment"] else ""
-    return (
-        f"{shown(row['reviewer'] or 'A person')} found its label{seen} {found}{instead} (imported "
-        f"on {shown(when)}).{comment}"
-    )
-
-
-def _end(known: Facts) -> str:
-    item = _row(known, CORRECTED_SET)
-    policy = _made(known, CORRECTED_SET).get("params", {}).get("policy")
-    by = f" by the policy {policy}" if policy else ""
-    if item:
-        row = item["row"]
-        if row.get("label_before_review") not in (None, row["label"]):
-            by = " by the human review"
-        final = f" as {shown(row['label'])}" if row["label"] is not None else ""
-        return f"It was {shown(row['verdict'])}{final}{by}."
-    lost = _row(known, "rejected/corrected_set")
-    if lost:
-        reason, detail = shown(lost["row"]["reason"]), shown(lost["row"]["detail"])
-        return f"It was rejected as {reason}: {detail}."
-    return ""
-
-
-def _costs(totals: Facts) -> str:
-    tokens = totals["prompt_tokens"] + totals["completion_tokens"]
-    return f"{_many(totals['calls'], 'call')}, {_many(tokens, 'token')}, {money(totals)}."
-
 
 _LAST = 253402300800.0
 """The first moment of the year 10000, which Python's datetime does not support."""
@@ -314,6 +93,14 @@ def _item(item: Item) -> dict[str, Any]:
     return {"table": item.asset, "id": item.item_id, "role": item.role, "row": row}
 
 
+_SERVED = ("model", "served_model", "fingerprint", "provider_id", "endpoint")
+_ANSWERED = (
+    *("status", "error", "finish", "prompt_tokens", "completion_tokens", "cached_tokens"),
+    *("cost_usd", "simulated", "mean_logprob", "mode", "run_id", "project_version"),
+)
+"""Columns of the store that the facts repeat."""
+
+
 def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
     kept = one.columns
     asked = one.asked or {}
@@ -327,29 +114,14 @@ def _completion(one: StoredCompletion, audit: Audit) -> dict[str, Any]:
         "asks_again": one.parent,
         "used_by": used,
         "own": one.request_id in audit.own,
-        "model": kept["model"],
-        "served_model": kept["served_model"],
-        "fingerprint": kept["fingerprint"],
-        "provider_id": kept["provider_id"],
-        "endpoint": kept["endpoint"],
+        **{name: kept[name] for name in _SERVED},
         "parameters": {
             **asked.get("sampling", {}),
             **{name: asked.get(name) for name in ("sample", "edition", "schema_name")},
         },
         "messages": one.messages,
         "raw": one.raw,
-        "status": kept["status"],
-        "error": kept["error"],
-        "finish": kept["finish"],
-        "prompt_tokens": kept["prompt_tokens"],
-        "completion_tokens": kept["completion_tokens"],
-        "cached_tokens": kept["cached_tokens"],
-        "cost_usd": kept["cost_usd"],
-        "simulated": kept["simulated"],
-        "mean_logprob": kept["mean_logprob"],
-        "mode": kept["mode"],
-        "run_id": kept["run_id"],
-        "project_version": kept["project_version"],
+        **{name: kept[name] for name in _ANSWERED},
         "created_at": moment(kept["created_at"]),
         "attempts": kept["attempts"],
         "latency": kept["latency"],

@@ -188,7 +188,7 @@ def _named(name: str, value: Any) -> None:
 
 def _line(value: Any) -> str:
     """Return a value as one line without control characters."""
-    from targen.cli.audit_report import shown  # noqa: PLC0415 - a quick command needs none
+    from targen.cli.audit_story import shown  # noqa: PLC0415 - a quick command needs none
 
     return shown(value, len(str(value)))
 

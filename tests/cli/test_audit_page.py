@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from targen.cli import audit_report
+from targen.cli import audit_story
 from targen.cli.audit_report import facts, render
 from targen.lineage.audit import Auditor
 from targen.release.registry import FOLDER
@@ -46,7 +46,7 @@ def test_what_a_model_wrote_is_shown_and_never_done(
         one["messages"] = [{"role": HOSTILE, "content": HOSTILE}]
     known["findings"] = [{"level": "wrong", "where": HOSTILE, "what": HOSTILE}]
     known["verdict"] = "wrong"
-    words = audit_report.tell(known)
+    words = audit_story.tell(known)
     page = render(known | {"story": words})
     for text in (page, *words):
         assert "\x1b" not in text
@@ -57,6 +57,6 @@ def test_what_a_model_wrote_is_shown_and_never_done(
 
 
 def test_a_cost_that_nobody_knows_is_not_nothing() -> None:
-    assert audit_report.money({"cost_usd": None, "simulated": False}) == "cost unknown"
-    assert audit_report.money({"cost_usd": 0.0, "simulated": True}) == "0 USD (simulated)"
-    assert audit_report.money({"cost_usd": 0.00125, "simulated": False}) == "0.001250 USD"
+    assert audit_story.money({"cost_usd": None, "simulated": False}) == "cost unknown"
+    assert audit_story.money({"cost_usd": 0.0, "simulated": True}) == "0 USD (simulated)"
+    assert audit_story.money({"cost_usd": 0.00125, "simulated": False}) == "0.001250 USD"
