@@ -88,6 +88,32 @@ def _edit(
     return rows
 
 
+def _edit_first(
+    base: Base, share: float, draw: random.Random, name: str, change: Callable[[Row], str]
+) -> Rows:
+    """Replace the field `name` of a share of the first label's rows by what `change` returns."""
+    rows = _copy(base.rows)
+    own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
+    for i in draw.sample(own, round(share * len(own))):
+        rows[i][name] = change(rows[i])
+    return rows
+
+
+def _change_copies(
+    base: Base, share: float, draw: random.Random, change: Callable[[str], str]
+) -> Rows:
+    """Replace a share of the rows by copies of other rows with changed texts."""
+    rows = repeated(base, share, draw)
+    seen: set[str] = set()
+    for row in rows:
+        key = "\n".join(str(row[name]) for name in base.fields)
+        if key in seen:
+            for name in base.fields:
+                row[name] = change(row[name])
+        seen.add(key)
+    return rows
+
+
 def flipped(base: Base, share: float, draw: random.Random) -> Rows:
     rows = _copy(base.rows)
     for i in _some(rows, share, draw):
@@ -97,11 +123,7 @@ def flipped(base: Base, share: float, draw: random.Random) -> Rows:
 
 def one_sided(base: Base, share: float, draw: random.Random) -> Rows:
     """Give a share of the first label's rows the second label."""
-    rows = _copy(base.rows)
-    own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
-    for i in draw.sample(own, round(share * len(own))):
-        rows[i]["label"] = base.labels[1]
-    return rows
+    return _edit_first(base, share, draw, "label", lambda _: base.labels[1])
 
 
 def shuffled(base: Base, share: float, draw: random.Random) -> Rows:
@@ -136,22 +158,18 @@ def repeated(base: Base, share: float, draw: random.Random) -> Rows:
 
 def artefact(base: Base, share: float, draw: random.Random) -> Rows:
     """Add one word to a share of the first label's rows."""
-    rows = _copy(base.rows)
-    own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
-    for i in draw.sample(own, round(share * len(own))):
-        words = rows[i][base.cue].split()
+
+    def change(row: Row) -> str:
+        words = row[base.cue].split()
         words.insert(min(2, len(words)), "allegedly")
-        rows[i][base.cue] = " ".join(words)
-    return rows
+        return " ".join(words)
+
+    return _edit_first(base, share, draw, base.cue, change)
 
 
 def formatted(base: Base, share: float, draw: random.Random) -> Rows:
     """End a share of the first label's rows in an exclamation mark."""
-    rows = _copy(base.rows)
-    own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
-    for i in draw.sample(own, round(share * len(own))):
-        rows[i][base.cue] = rows[i][base.cue].rstrip(" .?!") + "!"
-    return rows
+    return _edit_first(base, share, draw, base.cue, lambda row: row[base.cue].rstrip(" .?!") + "!")
 
 
 SYNONYMS = {
@@ -175,49 +193,25 @@ def synonyms(base: Base, share: float, draw: random.Random) -> Rows:
                 due = not due
         return " ".join(words)
 
-    rows = repeated(base, share, draw)
-    seen: set[str] = set()
-    for row in rows:
-        key = "\n".join(str(row[name]) for name in base.fields)
-        if key in seen:
-            for name in base.fields:
-                row[name] = change(row[name])
-        seen.add(key)
-    return rows
+    return _change_copies(base, share, draw, change)
 
 
-FILLER = [
-    "green",
-    "table",
-    "number",
-    "eleven",
-    "often",
-    "over",
-    "quite",
-    "along",
-    "river",
-    "stone",
-    "paper",
-    "light",
-    "seven",
-    "again",
-]
+FILLER = (
+    *("green", "table", "number", "eleven", "often", "over", "quite"),
+    *("along", "river", "stone", "paper", "light", "seven", "again"),
+)
 
 
 def edited(base: Base, share: float, draw: random.Random) -> Rows:
     """Replace a share of the rows by copies with every sixth word replaced."""
-    rows = repeated(base, share, draw)
-    seen: set[str] = set()
-    for row in rows:
-        key = "\n".join(str(row[name]) for name in base.fields)
-        if key in seen:
-            for name in base.fields:
-                words = row[name].split()
-                for i in range(draw.randrange(6), len(words), 6):
-                    words[i] = draw.choice(FILLER)
-                row[name] = " ".join(words)
-        seen.add(key)
-    return rows
+
+    def change(text: str) -> str:
+        words = text.split()
+        for i in range(draw.randrange(6), len(words), 6):
+            words[i] = draw.choice(FILLER)
+        return " ".join(words)
+
+    return _change_copies(base, share, draw, change)
 
 
 def lengthened(base: Base, share: float, draw: random.Random) -> Rows:
@@ -230,13 +224,12 @@ def lengthened(base: Base, share: float, draw: random.Random) -> Rows:
         "since there was hardly a reason for anybody to think of anything else then",
         "and this did not surprise the ones who had followed the events for a while",
     ]
-    rows = _copy(base.rows)
-    own = [i for i, row in enumerate(rows) if row["label"] == base.labels[0]]
-    for i in draw.sample(own, round(share * len(own))):
-        text = rows[i][base.cue].rstrip(" .?!")
+
+    def change(row: Row) -> str:
         extra = draw.sample(" ".join(clauses).split(), 14)
-        rows[i][base.cue] = f"{text} {' '.join(extra)}."
-    return rows
+        return f"{row[base.cue].rstrip(' .?!')} {' '.join(extra)}."
+
+    return _edit_first(base, share, draw, base.cue, change)
 
 
 def contaminated(base: Base, share: float, draw: random.Random) -> Rows:

@@ -258,14 +258,12 @@ class OptionClassifier:
         fold = learner.folds(np.zeros_like(groups), groups, learner.FOLDS, rows.height)
         null = softmax(np.zeros(len(read.texts)), read.sizes)
         probability = null.copy()
-        for k in range(learner.FOLDS):
-            train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            if test.size and train.size:
-                own, held = options_of(read.sizes, train), options_of(read.sizes, test)
-                sizes, answers = read.sizes[train], read.answers[train]
-                model = fitted(matrix[own], sizes, answers, groups[train], k)
-                found = model(matrix[held], read.sizes[test])
-                probability[test, : found.shape[1]] = found
+        for k, train, test in learner.splits(fold, learner.FOLDS):
+            own, held = options_of(read.sizes, train), options_of(read.sizes, test)
+            sizes, answers = read.sizes[train], read.answers[train]
+            model = fitted(matrix[own], sizes, answers, groups[train], k)
+            found = model(matrix[held], read.sizes[test])
+            probability[test, : found.shape[1]] = found
         return learner.HeldOutScores(probability, null), read.answers
 
     def accuracy(self, train: pl.DataFrame, test: pl.DataFrame, *seed: Any) -> Floats:

@@ -5,7 +5,7 @@ TF-IDF per field and logistic regression: no model files, and the same results o
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -144,6 +144,14 @@ def _constant(shares: Floats) -> Callable[[Any], Floats]:
     return lambda matrix: np.repeat(shares[None], matrix.shape[0], axis=0)
 
 
+def splits(fold: Ints, count: int) -> Iterator[tuple[int, Ints, Ints]]:
+    """Yield the number, the training rows and the held-out rows of each fold that has both."""
+    for k in range(count):
+        train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        if train.size and held.size:
+            yield k, train, held
+
+
 def best_strength(
     null: Floats, fold: Ints, loss_of: Callable[[Ints, Ints, float], Floats]
 ) -> tuple[float, bool]:
@@ -160,10 +168,8 @@ def best_strength(
     best, sure, least = STRENGTHS[0], False, np.inf
     for strength in STRENGTHS:
         loss = null.copy()
-        for k in range(INNER):
-            train, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            if train.size and held.size:
-                loss[held] = loss_of(train, held, strength)
+        for _, train, held in splits(fold, INNER):
+            loss[held] = loss_of(train, held, strength)
         if float(loss.mean()) < least:
             best, least = strength, float(loss.mean())
             better = null - loss
@@ -218,17 +224,15 @@ def cross_validated(
     fold = folds(labels, groups, FOLDS, labels.size)
     probability = np.zeros((labels.size, size))
     null = np.zeros((labels.size, size))
-    for k in range(FOLDS):
-        train, test = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        if test.size and train.size:
-            if strength is None:
-                model = fitted(features[train], labels[train], groups[train], size, k)
-            elif np.unique(labels[train]).size > 1:
-                model = trained(features[train], labels[train], size, strength)
-            else:
-                model = _constant(label_shares(labels[train], size))
-            probability[test] = model(features[test])
-            null[test] = label_shares(labels[train], size)
+    for k, train, test in splits(fold, FOLDS):
+        if strength is None:
+            model = fitted(features[train], labels[train], groups[train], size, k)
+        elif np.unique(labels[train]).size > 1:
+            model = trained(features[train], labels[train], size, strength)
+        else:
+            model = _constant(label_shares(labels[train], size))
+        probability[test] = model(features[test])
+        null[test] = label_shares(labels[train], size)
     return HeldOutScores(probability, null)
 
 
