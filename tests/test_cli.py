@@ -1,10 +1,12 @@
 """The command line: what it prints, and how it ends."""
 
+import io
 import re
+import sys
 
 from typer.testing import CliRunner
 
-from targen.cli import app
+from targen.cli import app, base
 from targen.cli.base import _ORDER
 from tests.support.specs import MOOD, RECIPES, TASKS, write_task
 
@@ -44,7 +46,7 @@ def test_validate_ends_in_the_problems(monkeypatch, tmp_path):
 
 
 def test_no_text_of_a_task_acts_on_the_terminal(monkeypatch, tmp_path):
-    hostile = 'title: "\\e]0;x\\a\\x9b2J\\u202etop\\r"'
+    hostile = 'title: "\\e]0;x\\a\\e[8m\\x9b2J\\u202etop\\r"'
     task = re.sub("title: .*", lambda _: hostile, MOOD)
     assert task != MOOD
     monkeypatch.setenv("TARGEN_TASKS_DIR", str(write_task(tmp_path, task)))
@@ -52,4 +54,15 @@ def test_no_text_of_a_task_acts_on_the_terminal(monkeypatch, tmp_path):
     for color in (False, True):
         output = runner.invoke(app, ["show", "mood"], color=color).output
         assert r"\x9b2J\u202etop\r" in output
-        assert not re.search("\x1b(?!\\[[0-9;]*m)|[\x07\x9b\u202e\r]", output)
+        assert not re.search("\x1b(?!\\[[01]m)|[\x07\x9b\u202e\r]", output)
+
+
+def test_no_name_in_a_table_has_a_style(monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", base._Output(written))
+    monkeypatch.setenv("TERM", "xterm")
+    base.table([{"name": "a\x1b[8mb\x1b[2Jc"}], ["name"])
+    base.bold("d\x1b[8me")
+    assert re.findall("\x1b\\[8m|\x1b\\[2J", written.getvalue()) == []
+    assert r"a\x1b[8mb\x1b[2Jc" in written.getvalue() and r"d\x1b[8me" in written.getvalue()

@@ -1,7 +1,7 @@
 """The Typer application, error reporting, tables for the terminal, and shared settings."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO, cast
@@ -62,11 +62,15 @@ def _show_version(value: bool) -> None:
 class _Output:
     """Standard output on which no text of a file or a model can act."""
 
+    styled = True
+    """Whether styles pass: those of typer's help, and of `styles`."""
+
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        # Between the styles, which typer and rich write themselves.
+        if not self.styled:
+            return self._stream.write(printable(text))
         return self._stream.write(
             "".join(
                 part if _STYLE.fullmatch(part) else printable(part) for part in _STYLE.split(text)
@@ -78,6 +82,21 @@ class _Output:
 
 
 _STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+@contextmanager
+def _styles(allowed: bool) -> Iterator[None]:
+    before, _Output.styled = _Output.styled, allowed
+    try:
+        yield
+    finally:
+        _Output.styled = before
+
+
+def bold(text: str) -> None:
+    """Print a line in bold."""
+    with _styles(True):
+        typer.secho(printable(text), bold=True)
 
 
 @app.callback()
@@ -116,7 +135,9 @@ def report_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return command(*args, **kwargs)
+            # Texts of files and models can contain styles, too, such as one that hides text.
+            with _styles(False):
+                return command(*args, **kwargs)
         except TargenError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None
@@ -319,7 +340,8 @@ def table(rows: Sequence[Mapping[str, Any]], headings: Sequence[str], foot: bool
         made.add_row(*(_cell(row[name]) for name in headings), style=style)
     # A pipe has no width, and text sent to it must not be cut.
     width = None if sys.stdout.isatty() else _NOT_A_TERMINAL
-    Console(file=sys.stdout, width=width).print(made, soft_wrap=True)
+    with _styles(True):
+        Console(file=sys.stdout, width=width).print(made, soft_wrap=True)
 
 
 def _money(value: Any) -> bool:
@@ -330,7 +352,7 @@ def _cell(value: Any) -> Text:
     # As text, not as markup: names come from untrusted files.
     if value is None:
         return Text("-")
-    return Text(f"{value:,}" if isinstance(value, int) else str(value))
+    return Text(f"{value:,}" if isinstance(value, int) else printable(str(value)))
 
 
 def serve(application: Any, port: int, said: str) -> None:

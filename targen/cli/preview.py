@@ -114,7 +114,7 @@ def _call(call: "Call", shown: set[str]) -> None:
     """Print a call; one that was printed before is only named."""
     origin = "" if call.paid_now else ", from the store"
     several = f", serves {call.rows} rows" if call.rows > 1 else ""
-    typer.secho(f"  {call.step}  {call.request_id[:16]}{several}{origin}", bold=True)
+    base.bold(f"  {call.step}  {call.request_id[:16]}{several}{origin}")
     if call.request_id in shown:
         typer.echo("    (shown above)")
         return
@@ -179,7 +179,7 @@ def _costs(found: "Preview") -> None:
 
 
 def _head(text: str) -> None:
-    typer.secho(text, bold=True)
+    base.bold(text)
 
 
 def _named(name: str, value: Any) -> None:
