@@ -14,7 +14,7 @@ from targen.lineage.audit import Audit, Auditor
 from targen.lineage.graph import Finding
 from targen.lineage.stored_files import read_rows
 from targen.operators.verify import written
-from targen.release.manifest import MANIFEST, version_of
+from targen.release.manifest import MANIFEST, text_of, version_of
 from targen.release.registry import TOMBSTONE
 from targen.steps import CORRECTED_SET
 from targen.store import table_digests
@@ -97,8 +97,7 @@ def _manifest(release: Storage, audit: ReleaseAudit) -> dict[str, Any]:
         )
         right = right and isinstance(manifest["task"], str)
         # Compare bytes: different files can parse to the same JSON.
-        same = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-        right = right and same.encode() == text
+        right = right and text_of(manifest).encode() == text
     except (ValueError, RecursionError, KeyError, TypeError, UnicodeDecodeError):
         right = False
     if not right:

@@ -53,8 +53,13 @@ def build(inputs: ReleaseInputs) -> Contents:
     files["provenance.parquet"] = parquet(provenance(parts, inputs.tables))
     files["README.md"] = card.render(inputs, parts, bool(lines)).encode()
     manifest = _manifest(inputs, parts, files)
-    content = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    content = text_of(manifest)
     return Contents({**files, MANIFEST: content.encode()}, manifest)
+
+
+def text_of(manifest: Mapping[str, Any]) -> str:
+    """Return the manifest's file; no other text of the same content is one."""
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def version_of(manifest: Mapping[str, Any]) -> str:

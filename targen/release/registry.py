@@ -11,7 +11,7 @@ import polars as pl
 
 from targen.errors import ReleaseError
 from targen.release.inputs import fingerprint
-from targen.release.manifest import MANIFEST, VERSION_DIGITS, Contents, version_of
+from targen.release.manifest import MANIFEST, VERSION_DIGITS, Contents, text_of, version_of
 from targen.release.rows import label_counts
 from targen.release.splits import together
 from targen.steps import DAMAGED
@@ -139,6 +139,7 @@ def manifest(storage: Storage, at: str = "") -> dict[str, Any]:
     try:
         loaded = json.loads(text)
         right = isinstance(loaded, dict) and loaded["version"] == version_of(loaded)
+        right = right and text_of(loaded).encode() == text
         paths = list(loaded["files"]) if right else []
     except (ValueError, RecursionError, KeyError, TypeError):
         right, paths = False, []

@@ -1,6 +1,5 @@
 """`targen release`: what its commands print, and how they end."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from typer.testing import CliRunner
 from targen.cli import app
 from targen.release import registry
 from targen.release.inputs import fingerprint
-from targen.release.manifest import MANIFEST, Contents, version_of
+from targen.release.manifest import MANIFEST, Contents, text_of, version_of
 from targen.tables.storage import LocalStorage
 
 runner = CliRunner()
@@ -21,7 +20,7 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     said = {"task": "rte", "inputs": "x", "splits": {"train": {"rows": 3, "labels": {}}}}
     said["files"] = {"README.md": fingerprint(b"a card")}
     said["version"] = version_of(said)
-    files = {"README.md": b"a card", MANIFEST: json.dumps(said).encode()}
+    files = {"README.md": b"a card", MANIFEST: text_of(said).encode()}
     registry.put(LocalStorage(str(tmp_path)), "rte", Contents(files, said))
     return str(said["version"])
 

@@ -7,7 +7,7 @@ import pytest
 
 from targen.errors import ReleaseError, TableError
 from targen.release import registry
-from targen.release.manifest import MANIFEST, Contents, version_of
+from targen.release.manifest import MANIFEST, Contents, text_of, version_of
 from targen.tables.storage import LocalStorage, Storage, open_storage
 from tests.tables.test_storage import bucket
 
@@ -75,14 +75,27 @@ def test_a_manifest_made_to_fit_other_files_has_another_version(
     forged = {**made.manifest, "license": "mit"}
     registry.put(at, "rte", made)
     key = registry.folder("rte", made.version)
-    at.write(f"{key}/{MANIFEST}", json.dumps(forged).encode())
+    at.write(f"{key}/{MANIFEST}", text_of(forged).encode())
     with pytest.raises(ReleaseError, match="manifest.json was changed"):
         registry.verify(at, key)
     forged["version"] = version_of(forged)
-    at.write(f"{key}/{MANIFEST}", json.dumps(forged).encode())
+    at.write(f"{key}/{MANIFEST}", text_of(forged).encode())
     with pytest.raises(
         ReleaseError, match=f"it is version {forged['version']} in the folder of another"
     ):
+        registry.verify(at, key)
+
+
+@pytest.mark.parametrize("change", [b"\n", b" ", b"-1"])
+def test_no_byte_of_a_manifest_can_be_changed(at: Storage, made: Contents, change: bytes) -> None:
+    registry.put(at, "rte", made)
+    key = registry.folder("rte", made.version)
+    said = at.read(f"{key}/{MANIFEST}") or b""
+    # The same content in other bytes; a key that occurs twice has the second value.
+    other = b'{"files": {},' + said[1:] if change == b"-1" else said + change
+    assert json.loads(other) == json.loads(said)
+    at.write(f"{key}/{MANIFEST}", other)
+    with pytest.raises(ReleaseError, match="manifest.json was changed"):
         registry.verify(at, key)
 
 
@@ -90,7 +103,7 @@ def test_a_manifest_made_to_fit_other_files_has_another_version(
 def test_a_manifest_cannot_name_files_outside_its_folder(at: Storage, path: str) -> None:
     said = {"files": {path: {"sha256": "", "size": 0}}}
     said["version"] = version_of(said)
-    at.write(f"{MANIFEST}", json.dumps(said).encode())
+    at.write(f"{MANIFEST}", text_of(said).encode())
     with pytest.raises(ReleaseError, match="cannot be trusted"):
         registry.verify(at)
 
@@ -197,7 +210,7 @@ def test_the_contract_holds_and_tells_what_does_not(ready, made: Contents, tmp_p
     said = {**made.manifest, "files": {**made.manifest["files"]}}
     said["files"]["data/test.parquet"] = said["files"]["data/train.parquet"]
     said["version"] = version_of(said)
-    wrong[MANIFEST] = json.dumps(said).encode()
+    wrong[MANIFEST] = text_of(said).encode()
     registry.put(at, "rte", Contents(wrong, said))
     found = registry.violations(at, registry.folder("rte", said["version"]), spec)
     assert "rows occur more than once" in " ".join(found)
