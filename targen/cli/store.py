@@ -92,6 +92,9 @@ def verify() -> None:
         if file is None or not file.is_file():
             raise
         found, shown = salvage.verify(file), str(file)
+        if not found:
+            # It is a database without damage, but not a store that can be used.
+            raise
         remedy = "`targen store salvage NEW` copies what can be read to a new store."
     for line in found:
         typer.echo(line)

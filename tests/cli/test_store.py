@@ -72,9 +72,17 @@ def test_a_database_without_a_store_stays_as_it_is(
 ) -> None:
     (tmp_path / "empty.db").touch()
     monkeypatch.setenv("TARGEN_STORE_URL", f"sqlite:///{tmp_path}/empty.db")
-    assert "There is no completion store" in told("store", "stats", status=1)
+    for words in ("stats", "verify"):
+        assert "There is no completion store" in told("store", words, status=1)
     with closing(sqlite3.connect(tmp_path / "empty.db")) as raw:
         assert raw.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+def test_another_database_is_not_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TARGEN_STORE_URL", f"sqlite:///{tmp_path}/other.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as raw:
+        raw.execute("CREATE TABLE completions (a)")
+    assert "but not a completion store" in told("store", "verify", status=1)
 
 
 def test_an_empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
