@@ -342,7 +342,7 @@ def _table(
     start = places[0] if places else 1
     named = [name for name in header if name]
     if len(set(named)) < len(named):
-        twice = next(name for name in named if named.count(name) > 1)
+        twice = next(name for name, count in Counter(named).items() if count > 1)
         raise TableError(
             f"{path}, line {start}: two columns named {twice!r}. Rename or remove one of them."
         )

@@ -1,5 +1,6 @@
 import gzip
 import json
+import time
 
 import polars as pl
 import pyarrow as pa
@@ -246,3 +247,13 @@ def test_columns_are_found_whatever_their_case(tmp_path):
     assert rows.find("note") == " Note "
     assert rows.find("text") == "text" and rows.find("Text") is None
     assert rows.find("absent", "LABEL") == "Label" and rows.find("absent") is None
+
+
+def test_the_columns_of_a_wide_file_take_linear_time(tmp_path):
+    file = tmp_path / "wide.csv"
+    file.write_text(",".join([*(f"c{n}" for n in range(100_000)), "z", "z"]) + "\n1\n")
+    started = time.monotonic()
+    with pytest.raises(TableError, match="two columns named 'z'"):
+        read(file)
+    # Quiet machines need less than one second; counting every name took two minutes.
+    assert time.monotonic() - started < 20
