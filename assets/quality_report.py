@@ -1,5 +1,6 @@
 """The asset `quality_report`: quality of the finished rows, and what they cost."""
 
+import json
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -49,7 +50,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         context: AssetExecutionContext, **above: Stored
     ) -> MaterializeResult[Stored]:
         """Balance, yield, agreement, duplicates and diversity of the corrected set."""
-        from targen.quality import gates, page, report  # noqa: PLC0415 - not when loading
+        from targen.quality import unchanged  # noqa: PLC0415 - not when loading
         from targen.quality.semantic import with_embeddings  # noqa: PLC0415
 
         started = time.monotonic()
@@ -63,22 +64,26 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
             with canceled_by_signals():
                 async with llm.embedder(context.run.run_id, spec.name, QUALITY_REPORT) as engine:
                     inputs = await with_embeddings(inputs, engine, engine.embeddings.model)
-            made = report.build(inputs)
-            written = _origin(storage, spec.name, made, context.run.run_id)
-            pages = {"json": made.json_text(), "html": page.render(made, written)}
             version = digest_now(spec, storage)
-        origin = {
-            "task": spec.name,
-            "step": QUALITY_REPORT,
-            "step_digest": version,
-            "upstream": list(above),
-            "failed_gates": gates.failed(made.json["gates"]),
-        }
-        stored = Stored(made.table, step_digest=version, pages=pages, made_by=origin)
+            parts = {"report": version, "inputs": unchanged.of_inputs(inputs)}
+            basis = unchanged.basis(spec, parts)
+            stored = unchanged.stored(
+                data.tables(), llm.store(), QUALITY_REPORT, spec.name, basis, ("json", "html")
+            )
+            if stored is None:
+                origin = {
+                    "task": spec.name,
+                    "step": QUALITY_REPORT,
+                    "step_digest": version,
+                    "upstream": list(above),
+                    unchanged.KEY: basis,
+                }
+                stored = _computed(inputs, storage, context.run.run_id, origin)
+        figures = json.loads(stored.pages["json"])
         extra = {
-            "verdict": made.json["verdict"]["text"],
+            "verdict": figures["verdict"]["text"],
             "report": page_link(scope, data, key_of(QUALITY_REPORT, spec.name, "html")),
-            **described(made.json),
+            **described(figures),
             **({"expectations": expectations_page(scope, data, spec.name)} if docs else {}),
             "recipe": spec.recipe_name,
             "base": base_of(spec),
@@ -90,6 +95,22 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         return finish(QUALITY_REPORT, spec, stored, data, extra, scope.settings.pages_url)
 
     return [quality_report, table_checks(QUALITY_REPORT, scope)]
+
+
+def _computed(
+    inputs: ReportInputs, storage: Storage, run: str, origin: Mapping[str, Any]
+) -> Stored:
+    """Compute the report, with its pages and its failed gates."""
+    from targen.quality import gates, page, report  # noqa: PLC0415 - not when loading
+
+    made = report.build(inputs)
+    written = _origin(storage, inputs.task_name, made, run)
+    return Stored(
+        made.table,
+        step_digest=origin["step_digest"],
+        pages={"json": made.json_text(), "html": page.render(made, written)},
+        made_by={**origin, "failed_gates": gates.failed(made.json["gates"])},
+    )
 
 
 def described(report: Mapping[str, Any]) -> dict[str, Any]:
