@@ -28,6 +28,9 @@ _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vert
 """Column separators that are recognized; the first one wins a tie."""
 _SEP_LINE: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?([,;\t|]*)(?:\n|\Z)', re.IGNORECASE)
 """The line that Excel writes or reads ahead of the header. Saved again, it ends in separators."""
+_MOST_EMPTY: Final = 20_000_000
+_SPARSEST: Final = 20
+"""Bounds on the cells of JSON rows with different keys: their number, and cells per value."""
 _HEADER: Final = re.compile(r'(?:"[^"]*+"|[^"\n])*+')
 
 
@@ -158,7 +161,7 @@ def _lines_of_json(path: Path, content: str) -> Rows:
             raise TableError(f"{path}, line {line}: a row must be a JSON object.")
         rows.append(row)
         places.append(line)
-    return Rows(path.name, _columns(rows), places, "line")
+    return Rows(path.name, _columns(path, rows), places, "line")
 
 
 def _json(path: Path) -> Rows:
@@ -188,7 +191,7 @@ def _json(path: Path) -> Rows:
             f"{path}: expected a list of objects, one for each row, or an object with one list of "
             f"values for each column. Found {_json_kind(found)}."
         )
-    return Rows(path.name, _columns(rows), range(1, len(rows) + 1), "row")
+    return Rows(path.name, _columns(path, rows), range(1, len(rows) + 1), "row")
 
 
 def _are_objects(value: Any) -> bool:
@@ -216,8 +219,13 @@ def _json_kind(value: Any) -> str:
     return "a list with other items" if isinstance(value, list) else "a single value"
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(path: Path, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     names = sorted({name for row in rows for name in row})
+    if len(names) * len(rows) > max(_MOST_EMPTY, _SPARSEST * sum(map(len, rows))):
+        raise TableError(
+            f"{path}: its rows have {len(names):,} different keys, and nearly all of them are "
+            "missing from nearly every row. Give all rows the same keys."
+        )
     return {name: [row.get(name) for row in rows] for name in names}
 
 

@@ -257,3 +257,13 @@ def test_the_columns_of_a_wide_file_take_linear_time(tmp_path):
         read(file)
     # Quiet machines need less than one second; counting every name took two minutes.
     assert time.monotonic() - started < 20
+
+
+def test_keys_of_every_row_are_no_columns(tmp_path):
+    file = tmp_path / "sparse.jsonl"
+    rows = [{"text": "a", **{f"k{row} {key}": 1 for key in range(30)}} for row in range(1000)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    with pytest.raises(TableError, match="30,001 different keys"):
+        read(file)
+    file.write_text("\n".join(map(json.dumps, rows[:100])))
+    assert len(read(file).columns) == 3001
