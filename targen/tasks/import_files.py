@@ -18,6 +18,7 @@ from typing import Any, Final
 import polars as pl
 
 from targen.errors import TableError
+from targen.reading import MOST_BYTES
 from targen.steps import DAMAGED
 from targen.tasks import file_content
 
@@ -28,6 +29,10 @@ _SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vert
 """Column separators that are recognized; the first one wins a tie."""
 _SEP_LINE: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?([,;\t|]*)(?:\n|\Z)', re.IGNORECASE)
 """The line that Excel writes or reads ahead of the header. Saved again, it ends in separators."""
+_MOST_PACKED: Final = 20_000_000
+_PACKED_PER_BYTE: Final = 16
+"""Bounds on the values of a Parquet file: their number, and values per byte. Equal ones take no
+room in it."""
 _MOST_EMPTY: Final = 20_000_000
 _SPARSEST: Final = 20
 """Bounds on the cells of JSON rows with different keys: their number, and cells per value."""
@@ -101,11 +106,30 @@ def read(path: Path) -> Rows:
 def _parquet(path: Path) -> Rows:
     found = io.BytesIO(file_content.content(path))
     try:
+        cells = pl.scan_parquet(found).select(pl.len()).collect().item()
+        cells *= len(pl.read_parquet_schema(found))
+        if cells > max(_MOST_PACKED, _PACKED_PER_BYTE * len(found.getbuffer())):
+            raise TableError(f"{path} has {cells:,} values in few bytes. {_BOMB}")
         frame = pl.read_parquet(found)
+        if _text_bytes(frame) > MOST_BYTES:
+            raise TableError(f"{path} has more than {MOST_BYTES:,} bytes of text. {_BOMB}")
         features = pl.read_parquet_metadata(found).get("huggingface")
     except DAMAGED as error:
         raise TableError(f"{path} is not a readable Parquet file: {error}.") from error
     return of_frame(path.name, frame, class_names(features))
+
+
+_BOMB: Final = "Write it again with the rows that are needed."
+
+
+def _text_bytes(frame: pl.DataFrame) -> int:
+    """Return the bytes of all texts; a file may have a text once that is in many rows."""
+    sizes = [
+        series.cat.len_bytes() if series.dtype == pl.Categorical else series.str.len_bytes()
+        for series in frame.get_columns()
+        if series.dtype in (pl.Categorical, pl.String)
+    ]
+    return sum(int(size.cast(pl.Int64).sum()) for size in sizes)
 
 
 def class_names(features: str | None) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import pytest
 import zstandard
 
 from targen.errors import TableError
+from targen.tasks import import_files
 from targen.tasks.import_files import read, read_table
 
 
@@ -267,3 +268,17 @@ def test_keys_of_every_row_are_no_columns(tmp_path):
         read(file)
     file.write_text("\n".join(map(json.dumps, rows[:100])))
     assert len(read(file).columns) == 3001
+
+
+@pytest.mark.parametrize("kind", ["rows", "texts"])
+def test_a_parquet_bomb_is_refused(tmp_path, monkeypatch, kind):
+    count, text = (3_000_000, "a") if kind == "rows" else (1000, "a" * 10_000)
+    monkeypatch.setattr(import_files, "_MOST_PACKED", 1_000_000)
+    monkeypatch.setattr(import_files, "MOST_BYTES", 1_000_000)
+    file = tmp_path / "bomb.parquet"
+    codes = pa.array([0] * count, type=pa.int32())
+    packed = pa.DictionaryArray.from_arrays(codes, pa.array([text]))
+    pq.write_table(pa.table({"text": packed, "label": packed}), file, compression="zstd")
+    assert file.stat().st_size < 200_000
+    with pytest.raises(TableError, match="in few bytes" if kind == "rows" else "bytes of text"):
+        read(file)
