@@ -20,6 +20,8 @@ from targen.wording import printable
 if TYPE_CHECKING:
     from dagster import DagsterInstance, Definitions
 
+    from targen.tables.files import Tables
+
 DEMO_TASKS = ("axg", "boolq", "cb", "copa", "record", "rte", "wic", "wsc", "ticket_urgency")
 DEMO_ROWS = "100"
 INTERRUPTED_STATUS = 130
@@ -112,10 +114,7 @@ def demo(strict: bool = False) -> int:
         os.environ.pop(name, None)
     os.environ.setdefault("TARGEN_ROWS", DEMO_ROWS)
     count, rows = len(DEMO_TASKS), os.environ["TARGEN_ROWS"]
-    sys.stdout.write(
-        f"Making {count} tasks of {rows} rows with the simulator. Loading Dagster ...\n"
-    )
-    sys.stdout.flush()
+    _write(f"Making {count} tasks of {rows} rows with the simulator. Loading Dagster ...\n")
     made = make_tasks(DEMO_TASKS)
     _show(made)
     return _end(made, DEMO_TASKS, strict)
@@ -163,16 +162,15 @@ def release(task: str, strict: bool = False) -> int:
     home.prepare()
     _set_rows_from_report(task)
     if strict and (gates := _gates([task])).warned:
-        sys.stdout.write(printable("\n".join(["", *gates.lines, ""])))
+        _write("\n".join(["", *gates.lines, ""]))
         return _strict_error(gates, f"{task} is not released: ")
     (made,) = make_tasks([task], job=RELEASE_JOB)
     if made.error is not None:
         return _report_errors([made])
     found = made.metadata[RELEASE]
     rows = f"{found['dagster/row_count']:,} {'simulated ' if found['simulated'] else ''}rows"
-    sys.stdout.write(f"\nRelease of {rows}:\n  {found['path']}\n")
-    if found["simulated"]:
-        sys.stdout.write(f"\n{_SIMULATED}\n")
+    note = f"\n{_SIMULATED}\n" if found["simulated"] else ""
+    _write(f"\nRelease of {rows}:\n  {found['path']}\n{note}")
     return _end([made], [task], strict)
 
 
@@ -219,7 +217,7 @@ def refine(task: str, rounds: str | None, budget: str | None, strict: bool = Fal
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(printable(text))
     sys.stdout.flush()
 
 
@@ -241,14 +239,20 @@ def _warn_of_simulation() -> None:
         )
 
 
+def _tables() -> "Tables":
+    from dagster_project.definitions import data_folder  # noqa: PLC0415 - Dagster, only now
+
+    return data_folder(Settings.from_environment()).tables()
+
+
 def _set_rows_from_report(task: str) -> None:
     """Set TARGEN_ROWS to the number of rows of the task's report, unless it is set."""
-    from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
+    from dagster_project.definitions import task_folder  # noqa: PLC0415
 
     settings = Settings.from_environment()
     if settings.rows is not None or task not in task_folder(settings).names():
         return
-    report = data_folder(settings).tables().read_json(QUALITY_REPORT, task)
+    report = _tables().read_json(QUALITY_REPORT, task)
     if report is not None:
         os.environ[variable("rows")] = str(report["rows_asked"])
 
@@ -256,7 +260,7 @@ def _set_rows_from_report(task: str) -> None:
 def _planned(base: str) -> tuple[list[str], list[str]]:
     """Print the plan of a comparison; return the tasks of the group, and those to make."""
     from dagster_project import comparing  # noqa: PLC0415 - Polars
-    from dagster_project.definitions import data_folder, task_folder  # noqa: PLC0415
+    from dagster_project.definitions import task_folder  # noqa: PLC0415
     from targen.quality.comparison import groups  # noqa: PLC0415
 
     settings = Settings.from_environment()
@@ -265,8 +269,7 @@ def _planned(base: str) -> tuple[list[str], list[str]]:
     found = groups({name: spec.extends for name, spec in specs.items()})
     if base not in found:
         raise SpecError(f"{folder.tasks_dir}: no task extends '{base}'; {nearest(base, found)}")
-    tables = data_folder(settings).tables()
-    planned = comparing.plan([specs[name] for name in found[base]], tables, settings)
+    planned = comparing.plan([specs[name] for name in found[base]], _tables(), settings)
     comparing.show(base, planned)
     return found[base], [one.spec.name for one in planned if one.making]
 
@@ -351,11 +354,9 @@ class _Gates:
 def _gates(names: Sequence[str]) -> _Gates:
     """Read the gates from the tasks' reports; tasks without a report are left out."""
     from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
-    from dagster_project.definitions import data_folder  # noqa: PLC0415
     from targen.quality.gates import outcome  # noqa: PLC0415
 
-    tables = data_folder(Settings.from_environment()).tables()
-    found = _Gates([], [])
+    tables, found = _tables(), _Gates([], [])
     for name in names:
         report = tables.read_json(QUALITY_REPORT, name)
         if report is None:
@@ -377,8 +378,7 @@ def _end(made: Sequence[TaskRun], names: Sequence[str], strict: bool) -> int:
     ended = {one.task for one in made if one.error and QUALITY_REPORT not in one.metadata}
     gates = _gates([name for name in names if name not in ended])
     if gates.lines:
-        sys.stdout.write(printable("\n".join(["", *gates.lines, ""])))
-        sys.stdout.flush()
+        _write("\n".join(["", *gates.lines, ""]))
     status = _report_errors(made)
     return _strict_error(gates) if strict and gates.warned and not status else status
 
@@ -402,30 +402,26 @@ def _report_errors(made: Sequence[TaskRun]) -> int:
 
 def _show(made: Sequence[TaskRun]) -> None:
     from dagster_project import summary  # noqa: PLC0415 - Polars, only after the run
-    from dagster_project.definitions import data_folder  # noqa: PLC0415
 
     # A run that fails a gate still has a report to show.
     made = [one for one in made if QUALITY_REPORT in one.metadata]
     if not made:
         return
-    tables = data_folder(Settings.from_environment()).tables()
+    tables = _tables()
     lines = [summary.row(one.task, one.metadata, tables, one.seconds) for one in made]
     reports = [tables.address(QUALITY_REPORT, one.task, "html") for one in made]
     simulated = any(summary.simulated(one.metadata) for one in made)
     blocks = [summary.aligned(lines), "", *([_SIMULATED, ""] if simulated else [])]
     text = "\n".join([*blocks, "Reports:", *(f"  {path}" for path in reports)])
-    sys.stdout.write(printable(f"\n{text}\n"))
-    sys.stdout.flush()
+    _write(f"\n{text}\n")
 
 
 def _show_comparison(base: str) -> None:
-    from dagster_project.definitions import data_folder  # noqa: PLC0415
     from dagster_project.jobs import COMPARISON  # noqa: PLC0415
 
-    tables = data_folder(Settings.from_environment()).tables()
     page = f"{base}.html" if base else "html"
-    address = tables.address(COMPARISON, COMPARISON, page)
-    sys.stdout.write(f"\nComparison:\n  {address}\n")
+    address = _tables().address(COMPARISON, COMPARISON, page)
+    _write(f"\nComparison:\n  {address}\n")
 
 
 def _fail(message: str) -> int:
