@@ -19,13 +19,10 @@ from targen.hashing import sha256_of
 from targen.steps import STEPS
 from targen.store.completions import ADDED, CHUNK, Store, checksum, unpack
 from targen.store.ledger import insert
-from targen.store.schema import (
-    BUDGETS,
-    COMPLETIONS,
-    EMBEDDINGS,
-    TABLE_DIGESTS,
-    USES,
-)
+from targen.store.schema import BUDGETS, COMPLETIONS, EMBEDDINGS, TABLE_DIGESTS, USES
+
+KEPT: Final = (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)
+"""Tables of a backup. Leases, reservations and batches in progress are of running processes."""
 
 VECTORS = "(embeddings)"
 """The key of the row with the total of all vectors."""
@@ -102,7 +99,7 @@ def verify(store: Store) -> list[str]:
             check = connection.exec_driver_sql("PRAGMA quick_check").scalar()
             if check != "ok":
                 found.append(f"SQLite says: {check}")
-        for row in _all(connection):
+        for row in _all(connection, COMPLETIONS):
             if problem := problem_of(dict(row)):
                 found.append(f"{row['request_id']}: {problem}")
     return found
@@ -123,15 +120,9 @@ def export(store: Store, target: IO[bytes]) -> int:
         io.TextIOWrapper(gzip.GzipFile(fileobj=target, mode="wb"), encoding="utf-8") as file,
         store.read() as connection,
     ):
-        for name, rows in (
-            ("completions", _all(connection)),
-            ("uses", connection.execute(sa.select(USES)).mappings()),
-            ("budgets", connection.execute(sa.select(BUDGETS)).mappings()),
-            ("table_digests", connection.execute(sa.select(TABLE_DIGESTS)).mappings()),
-            ("embeddings", connection.execute(sa.select(EMBEDDINGS)).mappings()),
-        ):
-            for row in rows:
-                file.write(json.dumps({"table": name, **_plain(row)}) + "\n")
+        for table in KEPT:
+            for row in _all(connection, table):
+                file.write(json.dumps({"table": table.name, **_plain(row)}) + "\n")
                 count += 1
     return count
 
@@ -171,7 +162,7 @@ def load(store: Store, source: Path) -> int:
 _AMOUNTS: Final = frozenset({"spent_usd", "cost_usd", "prompt_tokens", "completion_tokens"})
 _LONGEST_LINE: Final = 256 * 1024**2
 """Characters; of a longer line, the pieces are no JSON."""
-_TABLES = {table.name: table for table in (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)}
+_TABLES = {table.name: table for table in KEPT}
 
 
 def _read_line(text: str) -> tuple[sa.Table, dict[str, Any]]:
@@ -377,9 +368,9 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
     return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])
 
 
-def _all(connection: sa.Connection) -> Iterator[sa.RowMapping]:
-    """Yield all completions without loading them all into memory."""
-    found = connection.execution_options(yield_per=CHUNK).execute(sa.select(COMPLETIONS))
+def _all(connection: sa.Connection, table: sa.Table) -> Iterator[sa.RowMapping]:
+    """Yield all rows without loading them all into memory."""
+    found = connection.execution_options(yield_per=CHUNK).execute(sa.select(table))
     yield from found.mappings()
 
 

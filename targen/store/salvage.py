@@ -16,11 +16,9 @@ from targen import files
 from targen.errors import StoreError
 from targen.store.completions import Store
 from targen.store.ledger import insert
-from targen.store.maintenance import problem_of
-from targen.store.schema import BUDGETS, COMPLETIONS, EMBEDDINGS, TABLE_DIGESTS, USES
+from targen.store.maintenance import KEPT, problem_of
+from targen.store.schema import COMPLETIONS, USES
 
-KEPT: Final = (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)
-"""Tables that are copied. Leases, reservations and batches in progress are of running processes."""
 _CHUNK: Final = 500
 _LEAST_ROW: Final = 64
 """Bytes that a row takes at least; it bounds the number of rows of a file."""
