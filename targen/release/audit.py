@@ -15,7 +15,7 @@ from targen.lineage.graph import Finding
 from targen.lineage.stored_files import read_rows
 from targen.operators.verify import written
 from targen.release.manifest import MANIFEST, text_of, version_of
-from targen.release.registry import TOMBSTONE
+from targen.release.registry import TOMBSTONE, reason_of
 from targen.steps import CORRECTED_SET
 from targen.store import table_digests
 from targen.tables.contracts import SHOWN
@@ -60,7 +60,7 @@ def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
     gone = release.read(TOMBSTONE)
     if gone is not None:
         audit.findings.append(
-            Finding("note", TOMBSTONE, f"the release was withdrawn: {_why(gone)}")
+            Finding("note", TOMBSTONE, f"the release was withdrawn: {reason_of(gone)}")
         )
     manifest = _manifest(release, audit)
     if not manifest:
@@ -74,13 +74,6 @@ def check(auditor: Auditor, release: Storage, seed: int = 0) -> ReleaseAudit:
     audit.rows = sum(frame.height for frame in rows.values())
     _rows(auditor, str(manifest["task"]), rows, contents.get(ORIGINS), audit, seed)
     return audit
-
-
-def _why(tombstone: bytes) -> str:
-    try:
-        return str(json.loads(tombstone)["reason"])
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return "the tombstone cannot be read"
 
 
 def _manifest(release: Storage, audit: ReleaseAudit) -> dict[str, Any]:

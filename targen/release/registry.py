@@ -160,7 +160,7 @@ def verify(storage: Storage, at: str = "") -> dict[str, Any]:
     where = storage.address(at) if at else storage.address("").rstrip("/")
     gone = storage.read(f"{prefix}{TOMBSTONE}")
     if gone is not None:
-        raise ReleaseError(f"The release {where} was withdrawn: {_reason(gone)}")
+        raise ReleaseError(f"The release {where} was withdrawn: {reason_of(gone)}")
     problems = []
     for path, wanted in loaded["files"].items():
         content = storage.read(f"{prefix}{path}")
@@ -207,12 +207,13 @@ def _entry(storage: Storage, task: str, version: str, files: set[str]) -> Entry:
         # The list stays short; `verify` reports the details.
         return Entry(task, version, "incomplete")
     if TOMBSTONE in files:
-        reason = _reason(storage.read(f"{at}/{TOMBSTONE}") or b"")
+        reason = reason_of(storage.read(f"{at}/{TOMBSTONE}") or b"")
         return Entry(task, version, "withdrawn", rows, reason)
     return Entry(task, version, "whole", rows)
 
 
-def _reason(tombstone: bytes) -> str:
+def reason_of(tombstone: bytes) -> str:
+    """Return why a release was withdrawn, as its tombstone says."""
     try:
         return str(json.loads(tombstone)["reason"])
     except (ValueError, RecursionError, KeyError, TypeError):
@@ -238,8 +239,8 @@ def withdraw(storage: Storage, task: str, version: str, reason: str) -> None:
             f"{task} has no release {version}. `targen release list {task}` shows its releases."
         )
     before = storage.read(f"{at}/{TOMBSTONE}")
-    if before is not None and _reason(before) != words:
-        raise ReleaseError(f"{task} {version} was already withdrawn: {_reason(before)}")
+    if before is not None and reason_of(before) != words:
+        raise ReleaseError(f"{task} {version} was already withdrawn: {reason_of(before)}")
     note = {"task": task, "version": version, "reason": words}
     # Written first, so that an interrupted withdrawal cannot look like a valid release.
     storage.write(f"{at}/{TOMBSTONE}", (json.dumps(note, ensure_ascii=False) + "\n").encode())
