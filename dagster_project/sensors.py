@@ -114,12 +114,6 @@ def first_changed(
 ) -> str | None:
     """Return the first step whose inputs changed since its table was made, if any.
 
-    Args:
-        task: the task's name.
-        tasks: the task files.
-        data: contains the verdicts of reviews.
-        made: step -> its latest materialization, if any.
-
     Raises:
         SpecError: the task's file is wrong.
     """

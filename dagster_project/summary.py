@@ -48,13 +48,7 @@ def row(
 
 
 def gates(task: str, report: Mapping[str, Any], brief: bool = False) -> list[str]:
-    """Return the lines about the gates of a task: how many passed, then one line for each.
-
-    Args:
-        task: the task's name.
-        report: the JSON of its quality report.
-        brief: leave out the lines of gates that passed.
-    """
+    """Return the lines about the gates of a task: how many passed, then one line for each."""
     judged = report["gates"]
     rows = " (simulated rows)" if report["simulated"] else ""
     lines = [f"Gates of {task}{rows}: {tally(judged)}"]

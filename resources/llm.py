@@ -62,13 +62,6 @@ class LLMResource(ConfigurableResource[None]):
     ) -> "EmbeddingEngine":
         """Return an engine for one step of one run; use it as an async context manager.
 
-        Args:
-            run_id: the run.
-            task: the run's task.
-            step: the step.
-            endpoint: a named endpoint; None uses the one of these settings.
-            task_budget_usd: the task's own budget.
-
         Raises:
             StoreError: TARGEN_STORE_URL is required but not set.
             SpecError: the file of endpoints is wrong.

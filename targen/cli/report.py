@@ -163,13 +163,6 @@ def of_rows(
 ) -> "ReportInputs":
     """Return the inputs of the report of rows that were read.
 
-    Args:
-        read: the rows.
-        file: their file; only its name is used.
-        spec: as for `gather`.
-        reference: as for `gather`.
-        options: as for `gather`.
-
     Raises:
         TableError: the rows or the reference do not match the task.
     """

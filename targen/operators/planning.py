@@ -56,12 +56,7 @@ class Planned:
 
 
 def plan(spec: TaskSpec, disputed: float = 0.0) -> list[Planned]:
-    """Return the plan of each step that makes rows, in order.
-
-    Args:
-        spec: the task.
-        disputed: share of the rows whose labels the first readings dispute.
-    """
+    """Return the plan of each step that makes rows, in order."""
     found: dict[str, Planned] = {}
     for step in ROW_STEPS:
         operator, params = resolve(spec.recipe.choice(step), step)

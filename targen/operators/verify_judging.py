@@ -51,12 +51,6 @@ def said_about(
 
     The list is empty if the answer gives the row no valid label. It has several entries if several
     equal rows were shown.
-
-    Args:
-        row: the task's fields.
-        completion: of an annotator or a corrector.
-        kind: kind of answer.
-        text: for `spans`, the field with the entities.
     """
     block = prompt_data(completion)
     entries = [e for e in block.get("rows") or () if isinstance(e, dict)]

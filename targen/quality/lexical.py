@@ -28,11 +28,6 @@ def distinct(codes: Ints, positions: Ints, n: int) -> float:
 
     Above 0 (one repeated n-gram) to 1 (all distinct); NaN without n-grams. Source: Li et al. 2016
     (NAACL). Decreases with the amount of text, so compare only at equal word counts.
-
-    Args:
-        codes: `Tokens.grams(n)`.
-        positions: `Tokens.take(...)`.
-        n: length of the n-grams.
     """
     inside = positions[: positions.size - n + 1] if n > 1 else positions
     grams = codes[inside]

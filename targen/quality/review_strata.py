@@ -72,13 +72,6 @@ def in_force(
 
     A row's stratum is the one that it had when it was reviewed: that of the label that the person
     saw.
-
-    Args:
-        spec: the task.
-        rows: the corrected set.
-        rejected: its rejected items; those dropped by a review count as reviewed.
-        labels: the table of labels.
-        verdicts: as `targen.tables.reviews.COLUMNS`.
     """
     given = {(one["instance_id"], one["content"]): one for one in verdicts.iter_rows(named=True)}
     votes = _votes(labels)

@@ -92,11 +92,6 @@ def most_wrong(cells: Cells, labels: int, accuracies: Sequence[float]) -> list[B
     (Horowitz and Manski 1995). The bound is on these rows, so it has no sampling error.
 
     If the readings differ too often for an accuracy, the greatest possible one is used instead.
-
-    Args:
-        cells: the rows.
-        labels: number of labels.
-        accuracies: from 0 to 1.
     """
     from scipy.optimize import linprog  # noqa: PLC0415 - slow to import
 

@@ -40,15 +40,7 @@ def build(
     upstream: Mapping[str, pl.DataFrame],
     judged: Sequence[Mapping[str, Any]] = (),
 ) -> list[Expectation]:
-    """Return the suite of one table.
-
-    Args:
-        step: one of `targen.steps.STEPS`.
-        spec: the task.
-        table: the table itself.
-        upstream: the tables that it refers to.
-        judged: the results of the gates, for the table quality_report.
-    """
+    """Return the suite of one table."""
     schema = steps.schema(step, spec.field_types, spec.answer.kind)
     suite = [_expect("table_columns_to_match_ordered_list", column_list=list(schema))]
     for column, dtype in schema.items():

@@ -108,15 +108,7 @@ class Exam:
 def trained_on(
     rows: pl.DataFrame, fields: Sequence[str], names: Sequence[str], language: str, pair: str | None
 ) -> Student:
-    """Train a student on the rows that have one of the labels.
-
-    Args:
-        rows: labeled rows.
-        fields: their text fields.
-        names: the labels.
-        language: ISO 639-1 code.
-        pair: field of pairs, see `learner.groups_of`.
-    """
+    """Train a student on the rows that have one of the labels."""
     own = usable(rows.with_row_index("_row"), names)
     features, labels = _Features(own, fields, language), learner.label_codes(own["label"], names)
     matrix, groups = features.transform(own), learner.groups_of(own, pair)

@@ -83,13 +83,7 @@ def _entries(listed: object, types: Sequence[str]) -> Iterator[str]:
 
 
 def written(listed: object, text: str, types: Sequence[str]) -> tuple[list[str], str | None]:
-    """Return the label that a writer lists, and the problem that makes its row invalid.
-
-    Args:
-        listed: objects with `text` and `type`.
-        text: the text with the entities.
-        types: the task's types.
-    """
+    """Return the label that a writer lists, and the problem that makes its row invalid."""
     count = len(listed) if isinstance(listed, list) else 0
     found = list(_entries(listed, types))
     label = sorted(set(found))

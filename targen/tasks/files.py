@@ -111,12 +111,6 @@ def reference_file(
 ) -> Path | None:
     """Return the file of gold rows, from the folder of references or as the task names it.
 
-    Args:
-        spec: the task.
-        ancestors: the tasks that it extends, the nearest first.
-        file: the task's file.
-        folder: the folder of references, None without one.
-
     Raises:
         SpecError: the folder or the file does not exist, or the folder has two files for the task.
     """
