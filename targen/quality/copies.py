@@ -70,40 +70,75 @@ def edited(frame: pl.DataFrame, fields: Sequence[str]) -> tuple[Ints, Ints, npt.
     of at least `FLOOR`. Candidates are rows that share rarer words (MinHash, Broder 1997); each is
     compared in full, so no returned pair is false. Copies that are exactly equal are not returned.
     """
-    from rapidfuzz import process  # noqa: PLC0415  (slow to import)
-    from rapidfuzz.distance import Indel  # noqa: PLC0415
-
     distinct = ~exact(joined(frame, fields)).to_numpy()
     at = np.flatnonzero(distinct)
     kept = frame.filter(pl.Series(distinct))
     whole = tokens(kept, fields)
-    keys, filled = keys_of(whole)
-    filled &= whole.lengths >= LEAST
-    first, second = candidates(keys, filled)
-    sizes = whole.lengths
-    # A copy with F of at least 0.6 has at least 0.43 of the other's length.
-    short = np.minimum(sizes[first], sizes[second]) / np.maximum(sizes[first], sizes[second])
-    first, second = first[short >= CLOSE / (2 - CLOSE)], second[short >= CLOSE / (2 - CLOSE)]
-    score = np.zeros(first.size)
-    parts = [(whole, CLOSE)]
+    first, second = _candidates(whole)
+    readings = [_Reading(whole, CLOSE)]
+    del whole
     if len(fields) > 1:
-        parts += [(tokens(kept, [name]), FLOOR) for name in fields]
-    for text, bound in parts:
-        rows, same = _strings(text), np.zeros(first.size)
-        likely = np.flatnonzero(_most(text, first, second) >= bound)
-        for begin in range(0, likely.size, CHUNK):
-            part = likely[begin : begin + CHUNK]
-            same[part] = process.cpdist(
-                [rows[i] for i in first[part]],
-                [rows[i] for i in second[part]],
-                scorer=Indel.normalized_similarity,
-                dtype=np.float64,
-                score_cutoff=bound,
-            )
-        keep = same >= bound
-        score = same if text is whole else score
-        first, second, score = first[keep], second[keep], score[keep]
-    return at[first], at[second], score
+        readings += [_Reading(tokens(kept, [name]), FLOOR) for name in fields]
+    found = []
+    for begin in range(0, first.size, CHUNK):
+        one, two = first[begin : begin + CHUNK], second[begin : begin + CHUNK]
+        score = np.zeros(0)
+        for number, reading in enumerate(readings):
+            same = reading.similarity(one, two)
+            keep = same >= reading.bound
+            score = (score if number else same)[keep]
+            one, two = one[keep], two[keep]
+        found.append((at[one], at[two], score))
+    if not found:
+        return at[:0], at[:0], np.zeros(0)
+    firsts, seconds, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+    return firsts, seconds, scores
+
+
+def _candidates(text: Tokens) -> tuple[Ints, Ints]:
+    """Return the pairs of rows that share rarer words and are about as long."""
+    keys, filled = keys_of(text)
+    filled &= text.lengths >= LEAST
+    first, second = candidates(keys, filled)
+    one, two = text.lengths[first], text.lengths[second]
+    # A copy with F of at least 0.6 has at least 0.43 of the other's length.
+    close = np.minimum(one, two) >= CLOSE / (2 - CLOSE) * np.maximum(one, two)
+    return first[close], second[close]
+
+
+class _Reading:
+    """The words of some fields, to compare rows by."""
+
+    def __init__(self, text: Tokens, bound: float) -> None:
+        from scipy.sparse import csr_matrix  # noqa: PLC0415  (slow to import)
+
+        self.bound, self.lengths = bound, text.lengths
+        self._strings = _strings(text)
+        # 32 bits, because there can be millions of words.
+        parts = (np.ones(text.ids.size, np.int32), text.ids.astype(np.int32), text.starts)
+        shape = (text.height, max(len(text.vocabulary), 1))
+        self._bags = csr_matrix(parts, shape=shape)
+        self._bags.sum_duplicates()
+
+    def similarity(self, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
+        """Return the ROUGE-L F of pairs of rows; 0 where it is below the bound."""
+        from rapidfuzz import process  # noqa: PLC0415  (slow to import)
+        from rapidfuzz.distance import Indel  # noqa: PLC0415
+
+        # An upper limit: the number of words in common, in whatever order.
+        shared = self._bags[first].minimum(self._bags[second]).sum(axis=1).A1
+        words = np.maximum(self.lengths[first] + self.lengths[second], 1)
+        # Rounding must not drop a pair at the bound.
+        likely = np.flatnonzero(2 * shared / words + 1e-9 >= self.bound)
+        same = np.zeros(first.size)
+        same[likely] = process.cpdist(
+            [self._strings[row] for row in first[likely]],
+            [self._strings[row] for row in second[likely]],
+            scorer=Indel.normalized_similarity,
+            dtype=np.float64,
+            score_cutoff=self.bound,
+        )
+        return same
 
 
 def _strings(text: Tokens) -> list[str]:
@@ -115,24 +150,6 @@ def _strings(text: Tokens) -> list[str]:
     codes[codes >= 0xD800] += _SURROGATES
     whole = codes.tobytes().decode("utf-32-le" if sys.byteorder == "little" else "utf-32-be")
     return [whole[begin:end] for begin, end in pairwise(text.starts.tolist())]
-
-
-def _most(text: Tokens, first: Ints, second: Ints) -> npt.NDArray[np.float64]:
-    """Return the highest ROUGE-L F that pairs of rows can have, whatever the order of the words."""
-    from scipy.sparse import csr_matrix  # noqa: PLC0415  (slow to import)
-
-    shape = (text.height, max(len(text.vocabulary), 1))
-    bags = csr_matrix((np.ones(text.ids.size, dtype=np.int32), text.ids, text.starts), shape=shape)
-    bags.sum_duplicates()
-    shared = np.zeros(first.size)
-    for begin in range(0, first.size, CHUNK):
-        part = slice(begin, begin + CHUNK)
-        shared[part] = bags[first[part]].minimum(bags[second[part]]).sum(axis=1).A1
-    most: npt.NDArray[np.float64] = (
-        2 * shared / np.maximum(text.lengths[first] + text.lengths[second], 1)
-    )
-    # Rounding must not drop a pair at the bound.
-    return most + 1e-9
 
 
 def measure(inputs: ReportInputs, collector: MetricCollector) -> None:

@@ -219,7 +219,7 @@ def candidates(keys: Words64, filled: npt.NDArray[Any]) -> tuple[Ints, Ints]:
             if take.size == 0:
                 break
             found.append(ordered[take - back] * height + ordered[take])
-        if len(found) > 256:
+        if sum(one.size for one in found[1:]) > CHUNK:
             found = [unique(np.concatenate(found))]
     pairs = unique(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
     return pairs // max(height, 1), pairs % max(height, 1)

@@ -36,7 +36,7 @@ def table(inputs: ReportInputs, collector: MetricCollector) -> pl.DataFrame:
     )
     own = [name for name in (*inputs.fields, "label") if name in inputs.rows.columns]
     taken = {name: f"field_{name}" for name in own if name in head.columns}
-    return head.hstack(inputs.rows[marked].select(own).rename(taken))
+    return head.hstack(inputs.rows.select(own)[marked].rename(taken))
 
 
 def sheet(marked: pl.DataFrame) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from targen import hashing
+from targen.memory import trim
 from targen.quality import gates, marked, metrics, plugin_metrics, verdict
 from targen.quality.collector import MetricCollector, rounded
 from targen.quality.inputs import ReportInputs
@@ -55,6 +56,7 @@ def build(inputs: ReportInputs) -> Report:
     """
     collector = MetricCollector()
     for module in metrics.modules():
+        trim()
         import_module(f"targen.quality.{module}").measure(inputs, collector)
     plugins = plugin_metrics.measure(inputs, collector)
     judged = gates.judge(inputs.gates, collector)
