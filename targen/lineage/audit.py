@@ -13,7 +13,16 @@ from targen.lineage import completions
 from targen.lineage.completions import StoredCompletion
 from targen.lineage.graph import Finding, Item, Level, RowLineage, TaskTables, trace
 from targen.lineage.stored_files import File
-from targen.steps import CORRECTED_SET, IDS, INSTANCES, REVIEWS, ROW_STEPS, UPSTREAM
+from targen.steps import (
+    CORRECTED_SET,
+    IDS,
+    INSTANCES,
+    QUALITY_REPORT,
+    REVIEWS,
+    ROW_STEPS,
+    TARGETS,
+    UPSTREAM,
+)
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.store.table_digests import Record
@@ -48,7 +57,8 @@ def check(store: Store | None, file: File) -> tuple[Record | None, list[Finding]
     if not exact.latest:
         what = "it is an earlier version of this table: a later one was written since"
         unread.append(Finding("note", file.key, what))
-    if exact.made_by.get("step_digest", file.step_digest) != file.step_digest:
+    digest = file.step_digest
+    if digest is not None and exact.made_by.get("step_digest", digest) != digest:
         what = "file and record name different step digests"
         unread.append(Finding("wrong", file.key, what))
     return exact, unread
@@ -80,6 +90,9 @@ def _some(names: Iterable[str]) -> list[str]:
     more = len(listed) - SHOWN
     return listed[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
 
+
+PAGES = {QUALITY_REPORT: ("json", "html"), TARGETS: ("html",)}
+"""Step -> suffixes of its pages that an audit compares with the record."""
 
 REVIEWS_AS_MADE = "reviews_as_made"
 """Key of the record given to the checks of rows: whether the human verdicts that the table was made
@@ -271,16 +284,40 @@ class Auditor:
         return [Finding(level, own.location, what)]
 
     def check_files(self, task: str) -> list[Finding]:
-        """Return the findings on all table files of a task.
+        """Return the findings on the files of a task: tables, and pages of report and targets.
+
+        The file of targets, which people edit, and the pages of expectations are not among them.
 
         Raises:
             StoreError: the store cannot be read.
         """
         found = list(self._file(task, REVIEWS)[1])
-        for asset in ROW_STEPS:
+        for asset in (*ROW_STEPS, *PAGES):
             # Files of rejected items and planted errors are optional.
-            for name in (asset, f"rejected/{asset}", f"planted/{asset}"):
+            names = (asset, f"rejected/{asset}", f"planted/{asset}") if asset in ROW_STEPS else (asset,)
+            files = [self.tables(task).file(name) for name in names]
+            for name in names:
                 found += self._file(task, name)[1]
+            for suffix in PAGES.get(asset, ()):
+                files.append(self.tables(task).page(asset, suffix))
+                found += check(self.store, files[-1])[1]
+            found += self._lost(files)
+        return found
+
+    def _lost(self, files: Sequence[File]) -> list[Finding]:
+        """Return a finding for each missing file that was written with the table, `files[0]`."""
+        if self.store is None:
+            return []
+        table = table_digests.recorded(self.store, files[0].key)
+        found = []
+        for file in files:
+            if table is None or file.sha256 is not None:
+                continue
+            record = table_digests.recorded(self.store, file.key)
+            # Files of an earlier write may be gone for good: not every write has planted errors.
+            if record is not None and record.recorded_at == table.recorded_at:
+                what = f"run {record.run_id} wrote it, and it is missing"
+                found.append(Finding("unknown", file.key, what))
         return found
 
 

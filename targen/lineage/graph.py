@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from targen.lineage import ids
-from targen.lineage.stored_files import File, read_file
+from targen.lineage.stored_files import File, read_file, read_page
 from targen.steps import (
     ASKED,
     CONTEXTS,
@@ -70,6 +70,13 @@ class TaskTables:
             asset: File(key_of(asset, task), frame=frame) for asset, frame in (frames or {}).items()
         }
         self._indexes: dict[tuple[str, str], dict[str, list[int]]] = {}
+
+    def page(self, asset: str, suffix: str) -> File:
+        """Return a page beside a step's table."""
+        key = key_of(asset, self.task, suffix)
+        if self._storage is None:
+            return File(key)
+        return read_page(self._storage, key, asset, self.task)
 
     def file(self, asset: str) -> File:
         """Return a step's table, its `rejected/<step>`, or its `planted/<step>`."""

@@ -68,6 +68,17 @@ def read_file(storage: Storage, key: str, step: str, task: str) -> File:
     )
 
 
+def read_page(storage: Storage, key: str, step: str, task: str) -> File:
+    """Return a page of a step of a task, without its content."""
+    try:
+        journal = commits.pending(storage, step, task)
+        content = commits.read(storage, journal, key)
+    except TableError as error:
+        return File(key, error=str(error))
+    sha256 = None if content is None else sha256_of(content)
+    return File(key, sha256, interrupted=journal is not None and key in journal.files)
+
+
 def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:
     """Return the rows and metadata of a Parquet file; the rows are None if it cannot be read."""
     try:

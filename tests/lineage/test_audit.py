@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import zstandard
 
 from targen.lineage.audit import Audit, Auditor, verdict_of
 from targen.operators.verify import ROW_CHECKS
-from targen.steps import CORRECTED_SET, ROW_STEPS
+from targen.steps import CORRECTED_SET, QUALITY_REPORT, ROW_STEPS, TARGETS, schema
+from targen.store import table_digests
+from targen.store.completions import Store
+from targen.tables.files import Stored, Tables
 from targen.tables.storage import LocalStorage
 from tests.lineage.conftest import TASKS
+from tests.support.audited import store_url
 
 Opened = Callable[[Path], Auditor]
 
@@ -205,6 +210,48 @@ def test_a_flipped_byte_of_a_file_is_found(data: Path, opened: Opened, number: i
     findings = [f for f in auditor.check_files("rte") if f.level == "wrong"]
     assert findings
     assert all(f.where.startswith(f"{path.parent.name}/rte.parquet") for f in findings)
+
+
+def with_pages(folder: Path) -> dict[str, Path]:
+    """Write the report and the targets of `rte`, and return key -> path of their files."""
+    tables, paths = Tables(LocalStorage(str(folder))), {}
+    with closing(Store(store_url(folder))) as store:
+        for step, suffixes in ((QUALITY_REPORT, ("json", "html")), (TARGETS, ("html", "yaml"))):
+            frame = pl.DataFrame(schema=schema(step, {}))
+            stored = Stored(frame, step_digest="d", pages=dict.fromkeys(suffixes, "text"))
+            written = tables.write(step, "rte", stored)
+            table_digests.record(store, written, {"step_digest": "d"}, "run-2")
+            paths |= {file.key: folder / file.key for file in written}
+    return paths
+
+
+def test_a_changed_page_of_report_or_targets_is_found(data: Path, opened: Opened) -> None:
+    paths = with_pages(data)
+    assert opened(data).check_files("rte") == []
+    # People edit the file of targets.
+    paths.pop("targets/rte.yaml").write_text("edited")
+    assert opened(data).check_files("rte") == []
+    for key, path in paths.items():
+        before = path.read_bytes()
+        path.write_bytes(before + b" ")
+        found = opened(data).check_files("rte")
+        assert verdict_of(found) == "wrong"
+        assert {one.where for one in found} == {key}
+        path.write_bytes(before)
+
+
+def test_a_lost_file_is_found(data: Path, opened: Opened) -> None:
+    paths = with_pages(data)
+    paths.pop("targets/rte.yaml").unlink()
+    paths |= {key: data / key for key in ("seeds/rte.parquet", "rejected/labels/rte.parquet")}
+    for key, path in paths.items():
+        before = path.read_bytes()
+        path.unlink()
+        found = opened(data).check_files("rte")
+        assert verdict_of(found) == "unverifiable"
+        assert [one.where for one in found] == [key]
+        assert "wrote it, and it is missing" in found[0].what
+        path.write_bytes(before)
 
 
 def flipped(packed: bytes, random_: random.Random) -> bytes:
