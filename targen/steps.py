@@ -460,8 +460,12 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
 
 def frame(rows: list[dict[str, Any]], columns: Schema) -> pl.DataFrame:
     """Return `rows` as a frame with exactly these columns; a missing value is null."""
+    # One column at a time, so that the lists of the others do not take memory.
     return pl.DataFrame(
-        {name: [row.get(name) for row in rows] for name in columns}, schema=columns, strict=True
+        [
+            pl.Series(name, [row.get(name) for row in rows], dtype=dtype, strict=True)
+            for name, dtype in columns.items()
+        ]
     )
 
 

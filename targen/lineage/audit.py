@@ -294,7 +294,9 @@ class Auditor:
         found = list(self._file(task, REVIEWS)[1])
         for asset in (*ROW_STEPS, *PAGES):
             # Files of rejected items and planted errors are optional.
-            names = (asset, f"rejected/{asset}", f"planted/{asset}") if asset in ROW_STEPS else (asset,)
+            names = (
+                (asset, f"rejected/{asset}", f"planted/{asset}") if asset in ROW_STEPS else (asset,)
+            )
             files = [self.tables(task).file(name) for name in names]
             for name in names:
                 found += self._file(task, name)[1]

@@ -1,8 +1,8 @@
 """Parameters, input and result of operators."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, overload
 
 import polars as pl
 from pydantic import Field, field_validator, model_validator
@@ -112,6 +112,31 @@ class StepInput:
         if self.llm is None:
             raise RuntimeError("this operator needs a model, but the step has none")
         return self.llm
+
+
+class FrameRows(Sequence[dict[str, Any]]):
+    """The rows of a frame as a sequence of dictionaries, which are made when they are used."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> "FrameRows": ...
+    def __getitem__(self, index: int | slice) -> "dict[str, Any] | FrameRows":
+        """Return a row, or some of the rows."""
+        if isinstance(index, slice):
+            return FrameRows(self._frame[index])
+        return self._frame.row(index, named=True)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Return the rows in order."""
+        return self._frame.iter_rows(named=True)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._frame.height
 
 
 @dataclass

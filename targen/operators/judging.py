@@ -79,7 +79,7 @@ class Reader:
         return bool(spec.answer.options) and self.turn % 2 == 1 and not self.shown
 
 
-@dataclass
+@dataclass(slots=True)
 class Reading:
     """What a reader said about a row.
 
@@ -102,7 +102,7 @@ class Reading:
     constraint_met: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     ask: int
     rows: tuple[int, ...]

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from targen.errors import StepError
-from targen.operators.base import StepInput, StepResult
+from targen.operators.base import FrameRows, StepInput, StepResult
 from targen.operators.judging import JudgeParams, Reader, Reading, judge
 from targen.prompts.render import prompt_for
 from targen.steps import INSTANCES, LABELS
@@ -93,20 +93,20 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
             examples than `shots`.
     """
     kind = step.spec.answer.kind
-    instances = step.tables[INSTANCES].to_dicts()
-    readings: list[list[Reading]] = [[] for _ in instances]
-    open_rows = list(range(len(instances)))
+    instances = step.tables[INSTANCES]
+    readings: list[list[Reading]] = [[] for _ in range(instances.height)]
+    open_rows = list(range(instances.height))
     turns = range(params.votes // 2 + 1)
     while open_rows and turns:
-        rows = [instances[index] for index in open_rows]
+        rows = FrameRows(instances[open_rows])
         asks = [(Reader(prompt_for(PROMPT, kind), "label", turn, turn), rows) for turn in turns]
         for vote in await judge(step, params, asks):
             for index, reading in zip(open_rows, vote, strict=True):
                 readings[index].append(reading)
         open_rows = [i for i in open_rows if not decided(kind, _votes(readings[i]), params.votes)]
         turns = range(turns.stop, min(turns.stop + 1, params.votes))
-    result = StepResult(asked=len(instances))
-    for row, cast in zip(instances, readings, strict=True):
+    result = StepResult(asked=instances.height)
+    for row, cast in zip(instances.iter_rows(named=True), readings, strict=True):
         votes = _votes(cast)
         label = majority(kind, votes, list(step.spec.labels))
         result.rows.append(
@@ -121,10 +121,10 @@ async def annotate(step: StepInput, params: AnnotateParams) -> StepResult:
             }
         )
     unlabeled = sum(row["label"] is None for row in result.rows)
-    if unlabeled * 2 > len(instances):
+    if unlabeled * 2 > instances.height:
         errors = [one.error for cast in readings for one in cast if one.error]
         first = errors[0] if errors else "the votes tie"
-        raise StepError(f"{unlabeled} of {len(instances)} rows got no label; first: {first}")
+        raise StepError(f"{unlabeled} of {instances.height} rows got no label; first: {first}")
     if unlabeled:
         result.warnings.append(f"{unlabeled} rows got no label from the annotator")
     return result
