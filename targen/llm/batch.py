@@ -10,9 +10,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import IO, Any
-
-from openai.types import Batch
+from typing import IO, TYPE_CHECKING, Any
 
 from targen.errors import EndpointError
 from targen.hashing import sha256_of
@@ -28,6 +26,9 @@ from targen.store.batches import BatchRegistry, Submission
 from targen.store.budgets import BudgetLedger
 from targen.store.ledger import Ledger
 from targen.store.writer import Writer
+
+if TYPE_CHECKING:
+    from openai.types import Batch
 
 LOGGER = logging.getLogger("targen")
 
@@ -295,7 +296,7 @@ class Batches:
 
     # Waiting and reading.
 
-    async def _wait(self, batch: Open) -> Batch | None:
+    async def _wait(self, batch: Open) -> "Batch | None":
         """Look at a batch until it has ended; None where the endpoint does not know it.
 
         The interval is a tenth of the batch's age, between half a second and a minute.
@@ -319,7 +320,7 @@ class Batches:
             pause = min(_POLL_MOST_S, max(_POLL_LEAST_S, (now - batch.since) / 10))
             await asyncio.sleep(pause)
 
-    async def _not_begun(self, batch: Open, ended: Batch) -> None:
+    async def _not_begun(self, batch: Open, ended: "Batch") -> None:
         """Deal with a batch that the endpoint took no request of."""
         faults = ended.errors.data or [] if ended.errors else []
         calls = list(batch.calls.values())

@@ -6,20 +6,21 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-
-from openai.types import Batch
+from typing import TYPE_CHECKING
 
 from targen.llm.adaptation import Adapter
 from targen.llm.batch_wire import Service, read_line
 from targen.llm.prices import bound
 from targen.llm.progress import Stats
-from targen.llm.reply import Reply
+from targen.llm.reply import MOST_BYTES, Reply
 from targen.llm.runs import Call
 from targen.llm.settings import EngineSettings
-from targen.llm.transport import MOST_BYTES
 from targen.llm.wire import Profile
 from targen.store.batches import BatchRegistry
 from targen.store.writer import Writer
+
+if TYPE_CHECKING:
+    from openai.types import Batch
 
 LOGGER = logging.getLogger("targen")
 
@@ -68,7 +69,7 @@ class Results:
         price = self._settings.price_of(call.request.model, self._endpoint)
         return 0.0 if price is None else bound(call.request, price, batch=True)
 
-    async def read(self, batch: Open, ended: Batch | None) -> None:
+    async def read(self, batch: Open, ended: "Batch | None") -> None:
         """Return the replies of an ended batch to its calls; the rest is claimed anew.
 
         Args:

@@ -5,10 +5,7 @@ import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from typing import IO, TypeVar
-
-import openai
-from openai.types import Batch, FileObject
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from targen.errors import EndpointError, TargenError
 from targen.llm import reply as replies
@@ -19,6 +16,10 @@ from targen.llm.reply import Reply
 from targen.llm.sanitize import storable
 from targen.reading import MOST_BYTES
 from targen.redaction import redacted
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+    from openai.types import Batch
 
 T = TypeVar("T")
 
@@ -40,10 +41,13 @@ class Service:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._sdk = client.sdk
         self._base_url = base_url = client.base_url
         # A batch runs for hours: a quarter of one without the endpoint is no reason to give up.
         self._outage = Outage(base_url, _PATIENCE_S, f"The batches of {base_url} cannot be reached")
+
+    @property
+    def _sdk(self) -> "AsyncOpenAI":
+        return self._client.sdk
 
     async def upload(self, file: IO[bytes], key: str) -> str:
         """Upload the lines of a batch; return the file's id.
@@ -52,6 +56,7 @@ class Service:
             RefusedError: the endpoint has no batches, or does not take this file.
             EndpointError: it cannot be reached.
         """
+        from openai.types import FileObject  # noqa: PLC0415 - slow to import
 
         async def send() -> FileObject:
             file.seek(0)
@@ -79,6 +84,8 @@ class Service:
         """
         sure = first
 
+        from openai.types import Batch  # noqa: PLC0415 - slow to import
+
         async def send() -> Batch:
             nonlocal first, sure
             # A try that got no reply may have made one all the same, and that one will be paid.
@@ -99,7 +106,9 @@ class Service:
             raise refused if sure else EndpointError(str(refused))
         return self._sound(made, Batch).id
 
-    async def _listed(self, file_id: str) -> Batch | None:
+    async def _listed(self, file_id: str) -> "Batch | None":
+        import openai  # noqa: PLC0415 - slow to import
+
         count = 0
         try:
             async for batch in self._sdk.batches.list(limit=100):
@@ -113,12 +122,14 @@ class Service:
             return None
         return None
 
-    async def retrieve(self, batch_id: str) -> Batch | None:
+    async def retrieve(self, batch_id: str) -> "Batch | None":
         """Return the state of a batch; None if the endpoint does not know it.
 
         Raises:
             EndpointError: the endpoint cannot be reached, or does not let us look.
         """
+        from openai.types import Batch  # noqa: PLC0415 - slow to import
+
         found = await self._call(lambda: self._sdk.batches.retrieve(batch_id), batch_id)
         if isinstance(found, Reply):
             if found.code == 404:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import httpx2
-import openai
 
 from targen.errors import EndpointError
 from targen.llm import reply as replies
@@ -20,6 +19,10 @@ from targen.redaction import redacted, remember, remember_address
 from targen.tasks.endpoints import normalized
 
 if TYPE_CHECKING:
+    # Imported only when it is used: it takes half a second, which a run without calls to a server
+    # does not need.
+    import openai
+
     from targen.llm.transport import ChatConnection
 
 _OTHER_CALLS_S = 180.0
@@ -32,6 +35,8 @@ NO_HEADERS: Mapping[str, str] = {}
 
 def _instead_of_the_environments(key: str) -> dict[str, Any]:
     """Return headers that take the place of those in OPENAI_CUSTOM_HEADERS."""
+    import openai  # noqa: PLC0415 (see above)
+
     lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()
     names = [line.partition(":")[0].strip() for line in lines]
     return {**{name: openai.Omit() for name in names if name}, "Authorization": f"Bearer {key}"}
@@ -72,42 +77,44 @@ class Client:
                 "(any word, for a server that asks for none)."
             )
         self._secret = key.encode()
-        self._sdk = self._open(settings, key, query, http)
+        self._http, self._key, self._query = http, key, query
+        self._sdk: openai.AsyncOpenAI | None = None
+        self._connection = self._connect()
+
+    def _connect(self) -> "ChatConnection | _InProcess":
+        settings = self.settings
+        if settings.embedded:
+            headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+            return _InProcess(self._http, f"{self.base_url}/chat/completions", headers)
+        sdk = self.sdk
         # The SDK ends a root with a slash, but not one without a path: then the words would become
         # part of the host's name, and the key would go there.
-        url = str(self._sdk.base_url).rstrip("/") + "/chat/completions"
-        self._chat_url = f"{url}?{query}" if query else url
-        self._connection = self._connect(settings, http)
-
-    def _connect(
-        self, settings: EngineSettings, http: httpx2.AsyncClient
-    ) -> "ChatConnection | _InProcess":
+        url = str(sdk.base_url).rstrip("/") + "/chat/completions"
         headers = {
             name: value
-            for name, value in {**self._sdk.default_headers, **self._sdk.auth_headers}.items()
+            for name, value in {**sdk.default_headers, **sdk.auth_headers}.items()
             if isinstance(value, str) and not name.lower().startswith("x-stainless-")
         }
         if not all(_SENDABLE.fullmatch(name + value) for name, value in headers.items()):
             raise EndpointError(self._unusable("a header holds a character that cannot be sent"))
-        if settings.embedded:
-            return _InProcess(http, self._chat_url, headers)
         from targen.llm.transport import ChatConnection  # noqa: PLC0415 (see above)
 
-        return ChatConnection(self._chat_url, headers, settings.concurrency + 1)
+        address = f"{url}?{self._query}" if self._query else url
+        return ChatConnection(address, headers, settings.concurrency + 1)
 
-    def _open(
-        self, settings: EngineSettings, key: str, query: str, http: httpx2.AsyncClient
-    ) -> openai.AsyncOpenAI:
-        problem = ""
+    def _open(self) -> "openai.AsyncOpenAI":
+        import openai  # noqa: PLC0415 (see above)
+
+        settings, key, problem = self.settings, self._key, ""
         try:
             sdk = openai.AsyncOpenAI(
                 base_url=self.base_url,
                 api_key=key,
                 max_retries=0,
                 timeout=httpx2.Timeout(settings.timeout_s or _OTHER_CALLS_S, connect=10.0),
-                http_client=http,
+                http_client=self._http,
                 default_headers=_instead_of_the_environments(key) if settings.own_key else None,
-                default_query=dict(parse_qsl(query, keep_blank_values=True)),
+                default_query=dict(parse_qsl(self._query, keep_blank_values=True)),
             )
         except Exception as error:
             problem = type(error).__name__
@@ -156,6 +163,8 @@ class Client:
             error: what a call raised.
             body: the JSON body that was sent, to tell a faulty request from a faulty setting.
         """
+        import openai  # noqa: PLC0415 (see above)
+
         if isinstance(error, openai.APIStatusError):
             return self.read(error.response)
         if isinstance(error, openai.APIConnectionError | httpx2.HTTPError):
@@ -194,14 +203,17 @@ class Client:
         return replies.Reply("transient", words=words, ambiguous=not unreached)
 
     @property
-    def sdk(self) -> openai.AsyncOpenAI:
+    def sdk(self) -> "openai.AsyncOpenAI":
         """The SDK's client, for what is no chat completion."""
+        if self._sdk is None:
+            self._sdk = self._open()
         return self._sdk
 
     async def close(self) -> None:
         """Close all connections."""
         await self._connection.close()
-        await self._sdk.close()
+        # The SDK's client, if any, has no other connections.
+        await self._http.aclose()
 
 
 class _InProcess:
@@ -219,7 +231,7 @@ class _InProcess:
         return reply.status_code, reply.headers, reply.content
 
     async def close(self) -> None:
-        """The SDK closes the client."""
+        """The client is closed by its owner."""
 
 
 def _base_url(settings: EngineSettings) -> tuple[str, str]:

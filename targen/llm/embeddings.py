@@ -16,7 +16,6 @@ from typing import Any
 import httpx2
 import numpy as np
 import numpy.typing as npt
-import openai
 import sqlalchemy as sa
 
 from targen.errors import BudgetError, EndpointError, NoEmbeddingsError
@@ -338,6 +337,8 @@ class Embeddings:
     async def _post(
         self, body: dict[str, Any], count: int
     ) -> tuple[Vectors | None, replies.Reply, Mapping[str, str]]:
+        import openai  # noqa: PLC0415 - slow to import
+
         assert self._client is not None
         try:
             response = await self._client.sdk.post(

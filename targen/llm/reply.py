@@ -10,10 +10,12 @@ from targen.llm.sanitize import storable
 from targen.llm.stream import assembled, is_stream
 from targen.redaction import redacted
 
-__all__ = ["Answer", "Kind", "Reply", "read", "redacted", "retry_after"]
+__all__ = ["MOST_BYTES", "Answer", "Kind", "Reply", "read", "redacted", "retry_after"]
 
 Kind = Literal["answer", "filtered", "throttled", "transient", "refused", "endpoint", "failed"]
 
+MOST_BYTES = 16 * 1024 * 1024
+"""The longest reply that is read into memory, before and after decompression."""
 _SHOWN = 80
 _READ_BYTES = 2000
 

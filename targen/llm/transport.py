@@ -12,8 +12,7 @@ import aiohttp
 import httpx2
 import openai
 
-MOST_BYTES = 16 * 1024 * 1024
-"""The longest reply that is read into memory, before and after decompression."""
+from targen.llm.reply import MOST_BYTES
 
 _ENCODINGS = "gzip, deflate"
 _CONNECT_S = 10.0
