@@ -489,7 +489,7 @@ async def test_a_root_without_a_path_stays_that_host(settings: Any) -> None:
             await ask(settings(root), requests(1))
     for given in ("https://gateway.example.co", "https://gateway.example.co/"):
         client = Client(settings(given))
-        assert client._chat_url == "https://gateway.example.co/chat/completions"
+        assert client._connection._url == "https://gateway.example.co/chat/completions"
         await client.close()
 
 
