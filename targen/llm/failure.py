@@ -75,8 +75,8 @@ class Failure:
 def decoded(content: bytes) -> Any:
     """Return the first JSON value in a body, None if it does not begin with one.
 
-    Tolerates bytes that are not UTF-8, blank lines before the value, and text after it. Of a list
-    the first element is returned: some endpoints wrap an error in one.
+    Tolerates bytes that are not UTF-8, blank lines before the value, and text after it. Of a list,
+    the first element is returned, because some endpoints wrap errors in lists.
     """
     try:
         data = json.loads(content)

@@ -70,7 +70,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Limit:
-    """What is known of one endpoint's limit; all times in seconds of one shared clock.
+    """What is known about one endpoint's rate limit; times are in seconds on a shared clock.
 
     Attributes:
         rate: calls per second allowed now; `phase`: see the module.
@@ -78,7 +78,7 @@ class Limit:
         next_at: when the next slot is free.
         empty_at: when the last refused call was sent; the bucket was empty then. `at_empty` is
             `passed` at that moment.
-        cuts: how often the rate was cut.
+        cuts: number of times the rate was cut.
         cut_at: refusals of calls sent until then belong to the last cut.
         again: whether this climb is the second one, for a better estimate.
         doubts: refusals that followed an estimate too soon to be believed.

@@ -43,7 +43,7 @@ class Missing:
         return self.count / self.cited if self.cited else 0.0
 
     def cost_usd(self, estimate: "Estimate") -> float | None:
-        """Return about what requesting them again costs, in US dollars.
+        """Return the approximate cost of requesting them again, in US dollars.
 
         The price of a call is that of the estimate's calls of the same step, or of all steps where
         the estimate has none. None if a price is unknown.

@@ -40,7 +40,7 @@ class State:
 
     @property
     def current(self) -> bool:
-        """Whether nothing needs to be made."""
+        """Whether everything is up to date."""
         return self.state == CURRENT
 
 

@@ -187,7 +187,7 @@ def _record(row: Mapping[str, Any]) -> Record:
 
 
 class Ledger:
-    """The works of one process, which goes by the name `owner`."""
+    """The store operations of one process, identified by `owner`."""
 
     def __init__(
         self, owner: str, run_id: str, task: str, step: str, replace_damaged: bool = False
@@ -199,7 +199,7 @@ class Ledger:
         self._ahead_s = 0.0
 
     def beat(self, connection: sa.Connection) -> None:
-        """Tell the others that this process lives."""
+        """Tell other processes that this one is still alive."""
         # Asked for once a beat: in PostgreSQL the clock is a round trip away.
         self._ahead_s = now(connection) - time.time()
         expires = self._now() + LEASE_S

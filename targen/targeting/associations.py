@@ -120,7 +120,7 @@ def label_words(view: View) -> list[Gap]:
 
 
 def shortcut(view: View) -> list[Gap]:
-    """Return, for each label, the rows of which one field alone tells the label.
+    """For each label, find the rows whose label can be predicted from one field alone.
 
     Only for fields that are written for a given text: in other tasks, one text may carry the label.
     """

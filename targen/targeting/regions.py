@@ -72,7 +72,7 @@ class Region:
 
     @property
     def share(self) -> float:
-        """Share of the texts that are in it."""
+        """Share of the texts that fall in this region."""
         return self.hits / self.texts
 
 

@@ -125,7 +125,7 @@ def near_duplicates(view: View) -> list[Gap]:
 
 
 def names(view: View) -> list[Gap]:
-    """Return the rows with a name that very many rows have."""
+    """Find names that appear in too many rows."""
     bound = NOTED["repeated_name"]
     figure = view.above("repeated_name", "all", bound)
     if figure is None:

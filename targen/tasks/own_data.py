@@ -146,7 +146,7 @@ def _named(value: Any, default: dict[str, Any]) -> Any:
 
 
 def _with_constraints(labels: Any) -> Any:
-    """Give labels that only have a definition the constraint that a task requires."""
+    """Add the required constraint to labels that have only a definition."""
     if not isinstance(labels, dict):
         return labels
     return {

@@ -37,7 +37,7 @@ OperatorFunction = TypeVar("OperatorFunction", bound=Callable[[Any, Any], Awaita
 
 @dataclass(frozen=True)
 class _Declared:
-    """What a decorator says of its function: the arguments of the class of its kind."""
+    """What a decorator recorded about its function: the arguments of that kind's class."""
 
     kind: Kind
     name: str
