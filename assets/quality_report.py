@@ -68,7 +68,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
             parts = {"report": version, "inputs": unchanged.of_inputs(inputs)}
             basis = unchanged.basis(spec, parts)
             stored = unchanged.stored(
-                data.tables(), llm.store(), QUALITY_REPORT, spec.name, basis, ("json", "html")
+                storage, llm.store(), QUALITY_REPORT, spec.name, basis, ("json", "html")
             )
             if stored is None:
                 origin = {

@@ -72,7 +72,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
                 )
 
             stored = unchanged.stored(
-                tables, data.store(), TARGETS, spec.name, basis(content), ("html", SUFFIX)
+                tables.storage, data.store(), TARGETS, spec.name, basis(content), ("html", SUFFIX)
             )
             if stored is None:
                 stored, content = _computed(spec, above, quality_report, report, content)

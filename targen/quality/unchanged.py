@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import fields
 from functools import cache
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,8 @@ from targen.hashing import digest, sha256_of
 from targen.quality.inputs import Embedded, ReportInputs
 from targen.store import table_digests
 from targen.store.completions import Store
-from targen.tables.files import Stored, Tables, key_of
+from targen.tables.files import Stored, key_of
+from targen.tables.storage import Storage
 from targen.tasks.spec import TaskSpec
 
 KEY: Final = "computed_from"
@@ -59,12 +61,12 @@ def of_inputs(inputs: ReportInputs) -> dict[str, Any]:
 
 
 def stored(
-    tables: Tables, store: Store, step: str, task: str, computed_from: str, pages: Sequence[str]
+    storage: Storage, store: Store, step: str, task: str, computed_from: str, pages: Sequence[str]
 ) -> Stored | None:
     """Return the stored result of a step, with its pages, if it was computed from the same.
 
     Args:
-        tables: the data folder.
+        storage: the data folder.
         store: the completion store.
         step: the step.
         task: the task.
@@ -84,16 +86,18 @@ def stored(
     with closing(store):
         for suffix in ("parquet", *pages):
             key = key_of(step, task, suffix)
-            record, content = table_digests.recorded(store, key), tables.storage.read(key)
+            record, content = table_digests.recorded(store, key), storage.read(key)
             if record is None or content is None or record.sha256 != sha256_of(content):
                 return None
             if record.made_by.get(KEY) != computed_from:
                 return None
             made_by, contents[suffix] = record.made_by, content
-    found = tables.read(step, task)
-    texts = {suffix: contents[suffix].decode() for suffix in pages}
-    origin = {**made_by, "upstream": list(made_by["upstream"])}
-    return Stored(found.table, step_digest=found.step_digest, pages=texts, made_by=origin)
+    return Stored(
+        pl.read_parquet(BytesIO(contents["parquet"])),
+        step_digest=made_by["step_digest"],
+        pages={suffix: contents[suffix].decode() for suffix in pages},
+        made_by={**made_by, "upstream": list(made_by["upstream"])},
+    )
 
 
 @cache
