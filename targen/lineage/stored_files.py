@@ -1,6 +1,6 @@
 """Reading of table files as they are stored, damaged ones included."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -40,14 +40,10 @@ class File:
 
 def read_file(storage: Storage, key: str, step: str, task: str) -> File:
     """Return a table file of a step of a task; problems are reported in `error`."""
-    try:
-        journal = commits.pending(storage, step, task)
-        content = commits.read(storage, journal, key)
-    except TableError as error:
-        return File(key, error=str(error))
+    page, content = _read(storage, key, step, task)
     if content is None:
-        return File(key, error="the file is missing")
-    sha256 = sha256_of(content)
+        return replace(page, error=page.error or "the file is missing")
+    sha256 = page.sha256
     frame, metadata = read_rows(content)
     if frame is None:
         return File(key, sha256, error="it is not a readable table")
@@ -64,19 +60,25 @@ def read_file(storage: Storage, key: str, step: str, task: str) -> File:
         problem,
         metadata.get(DIGEST_KEY),
         PLANTED_KEY in metadata,
-        journal is not None and key in journal.files,
+        page.interrupted,
     )
 
 
 def read_page(storage: Storage, key: str, step: str, task: str) -> File:
     """Return a page of a step of a task, without its content."""
+    return _read(storage, key, step, task)[0]
+
+
+def _read(storage: Storage, key: str, step: str, task: str) -> tuple[File, bytes | None]:
+    """Return a file without its rows, and its bytes; None if it is missing or unreadable."""
     try:
         journal = commits.pending(storage, step, task)
         content = commits.read(storage, journal, key)
     except TableError as error:
-        return File(key, error=str(error))
+        return File(key, error=str(error)), None
     sha256 = None if content is None else sha256_of(content)
-    return File(key, sha256, interrupted=journal is not None and key in journal.files)
+    file = File(key, sha256, interrupted=journal is not None and key in journal.files)
+    return file, content
 
 
 def read_rows(content: bytes) -> tuple[pl.DataFrame | None, dict[str, str]]:

@@ -11,7 +11,7 @@ from targen.quality.inputs import ReportInputs
 from targen.targeting import detectors
 from targen.targeting.gaps import View
 from targen.tasks.targets import Target
-from tests.support.specs import MOOD, RECIPES, write_task
+from tests.support.specs import MOOD, use_folder, write_task
 
 Made = Callable[[str], list[str]]
 
@@ -19,13 +19,10 @@ Made = Callable[[str], list[str]]
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
     """Returns a function that runs the task and returns what was computed."""
-    for name in ("TARGEN_MODEL", "TARGEN_STORE_URL", "TARGEN_BUDGET_USD", "TARGEN_ROWS"):
-        monkeypatch.delenv(name, raising=False)
+    use_folder(tmp_path, monkeypatch)
+    monkeypatch.delenv("TARGEN_BUDGET_USD", raising=False)
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TARGEN_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("TARGEN_TASKS_DIR", str(tmp_path / "tasks"))
     monkeypatch.setenv("TARGEN_EXPECTATIONS", "off")
-    monkeypatch.setenv("TARGEN_RECIPES_DIR", str(RECIPES))
     monkeypatch.chdir(home.ROOT)
     computed: list[str] = []
     build, targets = report.build, detectors.targets
