@@ -1,7 +1,6 @@
 """The asset `targets`: the gaps that the report shows, as rows to write next."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,17 +17,14 @@ from assets import markdown
 from assets.scope import Scope
 from assets.step import attributes, finish, page_link, readable_errors, seconds_since, start
 from targen.errors import TableError
-from targen.hashing import digest
 from targen.steps import (
     CONTEXTS,
     CORRECTED_SET,
     INSTANCES,
     QUALITY_REPORT,
-    SCHEMA_VERSION,
     TARGETS,
 )
 from targen.tables.files import Stored, key_of
-from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import TargetsFile
 
 ABOVE = (CONTEXTS, INSTANCES, CORRECTED_SET)
@@ -45,6 +41,7 @@ def build(scope: Scope) -> list[AssetsDefinition]:
         """Gaps of the finished rows, and the rows to write next; `refine` makes them."""
         from targen.quality import unchanged  # noqa: PLC0415 - not when loading
         from targen.tables import targets as files  # noqa: PLC0415
+        from targen.targeting import proposals  # noqa: PLC0415
         from targen.tasks import references  # noqa: PLC0415
         from targen.tasks.targets import SUFFIX, text_of  # noqa: PLC0415
 
@@ -75,7 +72,9 @@ def build(scope: Scope) -> list[AssetsDefinition]:
                 tables.storage, data.store(), TARGETS, spec.name, basis(content), ("html", SUFFIX)
             )
             if stored is None:
-                stored, content = _computed(spec, above, quality_report, report, content)
+                stored, content = proposals.computed(
+                    spec, above, report, quality_report.data_version, content
+                )
                 # Proposals are part of the file from now on.
                 made_by = {**stored.made_by, unchanged.KEY: basis(content)}
                 stored = replace(stored, made_by=made_by)
@@ -96,74 +95,8 @@ def build(scope: Scope) -> list[AssetsDefinition]:
     return [targets]
 
 
-def _computed(
-    spec: TaskSpec,
-    above: Mapping[str, Stored],
-    quality_report: Stored,
-    report: Mapping[str, Any],
-    content: TargetsFile,
-) -> tuple[Stored, TargetsFile]:
-    """Return the table of targets and the file with new proposals."""
-    from targen.quality.inputs import for_task  # noqa: PLC0415 - not when loading
-    from targen.quality.page import template  # noqa: PLC0415
-    from targen.targeting import effect, table  # noqa: PLC0415
-    from targen.targeting.detectors import notes  # noqa: PLC0415
-    from targen.targeting.detectors import targets as found_in  # noqa: PLC0415
-    from targen.targeting.gaps import View  # noqa: PLC0415
-    from targen.tasks import references  # noqa: PLC0415
-    from targen.tasks.targets import SUFFIX, reason_not_refinable, text_of  # noqa: PLC0415
-
-    inputs = for_task(
-        spec,
-        {name: stored.table for name, stored in above.items()},
-        reference=references.of(spec).rows,
-    )
-    view = View(spec, inputs, report, references.unlabeled(spec))
-    version = quality_report.data_version
-    reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
-    content = table.proposing(content, version, [] if reason else found_in(view))
-    made = [one for part in content.rounds for one in part.targets]
-    after = {one.target_id: effect.current(view, one) for one in made}
-    said = [f"{reason[:1].upper()}{reason[1:]}."] if reason else notes(view)
-    rows = table.frame(content, after)
-    page = template("targets.html.jinja").render(
-        task=spec.name,
-        title=spec.title,
-        simulated=report["simulated"],
-        banner=report["banner"],
-        rounds=_by_round(rows.to_dicts()),
-        notes=said,
-    )
-    # `after` makes the table depend on the rows, so the digest is of what the user can change.
-    pool = references.unlabeled_identity(spec)
-    read = digest(
-        {"step": TARGETS, "schema_version": SCHEMA_VERSION, "report": version,
-         "rounds": [one.model_dump(mode="json") for one in content.rounds],
-         **({"unlabeled": pool} if pool else {})}
-    )  # fmt: skip
-    made_by = {
-        "task": spec.name,
-        "step": TARGETS,
-        "step_digest": read,
-        "upstream": [*above, QUALITY_REPORT],
-        "notes": said,
-    }
-    pages = {"html": page, SUFFIX: text_of(content)}
-    return Stored(rows, step_digest=read, pages=pages, made_by=made_by), content
-
-
 def _shown(proposed: pl.DataFrame) -> dict[str, MetadataValue]:
     """Return the proposed targets as metadata, none without targets."""
     if not proposed.height:
         return {}
     return {"targets": MetadataValue.md(markdown.table(proposed.to_dicts(), SHOWN))}
-
-
-def _by_round(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rounds, the newest first, with their targets."""
-    numbers = sorted({row["round"] for row in rows}, reverse=True)
-    return [
-        {"number": number, "made": some[0]["made"], "targets": some}
-        for number in numbers
-        if (some := [row for row in rows if row["round"] == number])
-    ]

@@ -11,7 +11,7 @@ from targen.errors import TargenError
 from targen.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, ExecuteInProcessResult, JobDefinition
+    from dagster import DagsterInstance, JobDefinition, JobExecutionResult
 
 
 @dataclass
@@ -48,16 +48,11 @@ def executed(
     tags: Mapping[str, str] | None = None,
 ) -> TaskRun:
     """Run a job in this process."""
-    from dagster_project.shell import values  # noqa: PLC0415 - Dagster, only now
+    from dagster_project.dagster_internals import execute  # noqa: PLC0415 - Dagster, only now
+    from dagster_project.shell import values  # noqa: PLC0415
 
     started = time.monotonic()
-    result = job.execute_in_process(
-        instance=instance,
-        partition_key=task,
-        tags=dict(tags or {}),
-        run_config=dict(config),
-        raise_on_error=False,
-    )
+    result = execute(job, instance, task, config, tags or {})
     made = TaskRun(task or job.name, result.run_id, time.monotonic() - started)
     for event in result.get_asset_materialization_events():
         if event.asset_key:
@@ -69,7 +64,7 @@ def executed(
     return made
 
 
-def _alert(result: "ExecuteInProcessResult") -> None:
+def _alert(result: "JobExecutionResult") -> None:
     """Post an alert if one is due; if it cannot be sent, a warning says so."""
     from dagster_project import alerts  # noqa: PLC0415 - Dagster, only now
 
