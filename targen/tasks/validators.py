@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final
 
+from rapidfuzz.distance import Indel
+
 from targen.steps import LABEL
 from targen.tasks.field_values import misfit
+from targen.tasks.guards.written import words
 from targen.tasks.plugin_kinds import Check, Row, Validator
 from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
@@ -43,6 +46,19 @@ def differ(row: Row, roles: Mapping[str, str]) -> str | None:
     if fold(row[roles["a"]]) == fold(row[roles["b"]]):
         return f"{roles['a']} and {roles['b']} are the same"
     return None
+
+
+ALIKE: Final = 0.8
+"""ROUGE-L F (Lin, 2004) above which two texts are nearly the same: one word of six may differ."""
+
+
+@validator("differ_clearly", a=False, b=False)
+def differ_clearly(row: Row, roles: Mapping[str, str]) -> str | None:
+    """Two fields must not have four of five words in common, in the same order."""
+    if differ(row, roles):
+        return differ(row, roles)
+    score = Indel.normalized_similarity(words(row[roles["a"]]), words(row[roles["b"]]))
+    return f"{roles['a']} and {roles['b']} are nearly the same" if score > ALIKE else None
 
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")

@@ -81,6 +81,22 @@ def test_parts_stand_in_the_whole(parts, good):
 def test_differ_folds_case_and_space():
     assert check("differ", {"a": "It  rained", "b": "it rained "}, a="a", b="b")
     assert check("differ", {"a": "It rained", "b": "It snowed"}, a="a", b="b") is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "alike"),
+    [
+        ("An office worker arrives at work.", "The office worker arrives at work.", True),
+        ("It rained", "it rained ", True),
+        ("The man broke his toe.", "He dropped a hammer on his foot.", False),
+        ("The girl opened the door.", "The girl closed the door.", False),
+        ("", "It rained", False),
+        ("...", "It rained", False),
+    ],
+)
+def test_a_choice_that_changes_one_word_of_the_premise_repeats_it(a, b, alike):
+    problem = check("differ_clearly", {"a": a, "b": b}, a="a", b="b")
+    assert bool(problem) == alike
     assert fold(" A\n b") == "a b"
 
 
