@@ -3,7 +3,7 @@
 For each step: its upstream steps, id column, references, columns, and what it reads of a task.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
@@ -458,15 +458,24 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
     return found
 
 
-def frame(rows: list[dict[str, Any]], columns: Schema) -> pl.DataFrame:
+_BATCH: Final = 1 << 14
+"""Rows converted to a frame at a time; bounds the memory."""
+
+
+def frame(rows: Sequence[Mapping[str, Any]], columns: Schema) -> pl.DataFrame:
     """Return `rows` as a frame with exactly these columns; a missing value is null."""
-    # One column at a time, so that the lists of the others do not take memory.
-    return pl.DataFrame(
-        [
-            pl.Series(name, [row.get(name) for row in rows], dtype=dtype, strict=True)
-            for name, dtype in columns.items()
-        ]
-    )
+    parts = [
+        pl.DataFrame(
+            [
+                pl.Series(name, [row.get(name) for row in batch], dtype=dtype, strict=True)
+                for name, dtype in columns.items()
+            ]
+        )
+        for start in range(0, max(len(rows), 1), _BATCH)
+        for batch in [rows[start : start + _BATCH]]
+    ]
+    # In one piece, so that the files do not depend on the batches.
+    return pl.concat(parts, rechunk=True)
 
 
 NONE_SEED_KIND: Final = "none"

@@ -90,16 +90,21 @@ Decide = Callable[[list[Row]], Decision]
 
 def units_of(step: StepInput) -> list[list[Row]]:
     """Return instances joined with their annotations, grouped into units in slot order."""
-    labels = {row["instance_id"]: row for row in step.tables[LABELS].iter_rows(named=True)}
+    instances, labels = step.tables[INSTANCES], step.tables[LABELS]
+    at = {name: number for number, name in enumerate(labels["instance_id"])}
+    annotated = labels.select("label", "votes", "flaws", "request_ids")[
+        [at[name] for name in instances["instance_id"]]
+    ]
     units: dict[int, list[Row]] = {}
-    for row in step.tables[INSTANCES].iter_rows(named=True):
-        label = labels[row["instance_id"]]
+    for row, (label, votes, flaws, asked) in zip(
+        instances.iter_rows(named=True), annotated.iter_rows(), strict=True
+    ):
         joined = {
             **row,
-            "annotated_label": label["label"] if label["votes"] else None,
-            "votes": label["votes"] or [],
-            "flaws": label["flaws"] or [],
-            "request_ids": [r for r in [row["request_id"], *label["request_ids"]] if r],
+            "annotated_label": label if votes else None,
+            "votes": votes or [],
+            "flaws": flaws or [],
+            "request_ids": [r for r in [row["request_id"], *asked] if r],
             "corrected_label": None,
             "reason": None,
             "flaw": None,

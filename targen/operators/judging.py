@@ -181,13 +181,14 @@ def label_of(
     if kind == "multi":
         valid = isinstance(label, list) and all(one in options for one in label)
         return sorted(set(label)) if valid else None  # type: ignore[arg-type]
-    return label if isinstance(label, str) and label in options else None
+    # The task's own string: millions of equal ones would take memory.
+    return options[options.index(label)] if isinstance(label, str) and label in options else None
 
 
 def flaw_of(item: Mapping[str, Any]) -> str:
     """Return the flaw that an item names; `none` if it names none of `FLAWS`."""
     flaw = item.get("flaw")
-    return flaw if isinstance(flaw, str) and flaw in FLAWS else NO_FLAW
+    return FLAWS[FLAWS.index(flaw)] if isinstance(flaw, str) and flaw in FLAWS else NO_FLAW
 
 
 def reasons_of(item: Mapping[str, Any]) -> str | None:
@@ -226,7 +227,7 @@ async def judge(
             f"shots: {params.shots} needs as many `examples` with a label; the task has "
             f"{len(_labeled_examples(step.spec))}"
         )
-    found = [[Reading() for _ in rows] for _, rows in asks]
+    found = [[Reading()] * len(rows) for _, rows in asks]
     calls = [
         _Call(n, tuple(rotated(group, reader.turn)))
         for n, (reader, rows) in enumerate(asks)

@@ -23,6 +23,10 @@ WORD = (
 between words, each character is one. A joiner between two emoji does not start a word."""
 
 
+BATCH = 1 << 15
+"""Texts split into words at a time; bounds the memory."""
+
+
 def words(text: pl.Series) -> pl.Series:
     """Return per text its list of lowercase words (`WORD`), without punctuation."""
     return text.fill_null("").str.to_lowercase().str.extract_all(WORD)
@@ -149,26 +153,33 @@ class Tokens:
 def tokens(frame: pl.DataFrame, fields: Sequence[str]) -> Tokens:
     """Split the text fields of `frame` into words."""
     parts = segments(frame, fields)
-    long = (
-        pl.DataFrame(
-            {
-                "row": parts["row"],
-                "text": pl.int_range(parts.height, dtype=pl.Int64, eager=True),
-                "word": words(parts["text"]),
-            }
-        )
-        .explode("word", empty_as_null=True)
-        .drop_nulls("word")
-    )
-    vocabulary = long["word"].unique().sort()
-    numbers = pl.DataFrame(
-        {"word": vocabulary, "id": pl.int_range(vocabulary.len(), dtype=pl.Int64, eager=True)}
-    )
-    long = long.join(numbers, on="word", how="left", maintain_order="left")
+    counts, known, found = [], [], []
+    # In batches, because a word takes several times the memory of its number.
+    for part in parts["text"].to_frame().iter_slices(BATCH):
+        of_text = words(part["text"])
+        word = of_text.explode(empty_as_null=False)
+        vocabulary = word.unique().sort()
+        counts.append(of_text.list.len())
+        known.append(vocabulary)
+        found.append(_positions(word, vocabulary))
+    vocabulary = pl.concat(known).unique().sort() if known else pl.Series(dtype=pl.String)
+    lengths = pl.concat(counts).to_numpy() if counts else np.zeros(0, dtype=np.int64)
+    ids = [_positions(mine, vocabulary)[at] for mine, at in zip(known, found, strict=True)]
     return Tokens(
-        ids=long["id"].to_numpy().astype(np.int64),
-        rows=long["row"].to_numpy().astype(np.int64),
-        texts=long["text"].to_numpy().astype(np.int64),
+        ids=np.concatenate(ids) if ids else np.zeros(0, dtype=np.int64),
+        rows=np.repeat(parts["row"].to_numpy(), lengths),
+        texts=np.repeat(np.arange(parts.height, dtype=np.int64), lengths),
         vocabulary=vocabulary.to_list(),
         height=frame.height,
     )
+
+
+def _positions(values: pl.Series, ordered: pl.Series) -> Ints:
+    """Return the position of each value in a sorted series that has all of them."""
+    numbers = pl.DataFrame(
+        {"value": ordered, "at": pl.int_range(ordered.len(), dtype=pl.Int64, eager=True)}
+    )
+    found = pl.DataFrame({"value": values}).join(
+        numbers, on="value", how="left", maintain_order="left"
+    )
+    return found["at"].to_numpy().astype(np.int64)
