@@ -130,7 +130,10 @@ async def wrong(call: Any) -> str:
     [
         (lambda: targen.load_task("mod"), "no task 'mod'; did you mean 'mood'?"),
         (lambda: targen.load_task(3), "A task is a name, the path of a file or a mapping, not int"),
-        (lambda: targen.load_task(Path("mood.json")), "mood.json: a task file ends with .yaml."),
+        (
+            lambda: targen.load_task(Path("mood.json")),
+            "mood.json: the name of a task file must end in .yaml.",
+        ),
         (lambda: targen.load_task({}), "task: name: a task needs a `name` that is text"),
         (lambda: targen.load_task(mood(rowz=3)), "task: rowz: unknown key; did you mean 'rows'?"),
         (lambda: targen.load_task("mood", rows=0), "whole number of at least 1, not 0"),

@@ -39,5 +39,5 @@ def load_task(task: Task, rows: int | None = None) -> TaskSpec:
 
 def _file_name(task: str | Path) -> str:
     if isinstance(task, Path) and task.suffix not in (".yaml", ".yml"):
-        raise SpecError(f"{task}: a task file ends with .yaml.")
+        raise SpecError(f"{task}: the name of a task file must end in .yaml.")
     return str(task)

@@ -80,9 +80,9 @@ class Limit:
             `passed` at that moment.
         cuts: number of times the rate was cut.
         cut_at: refusals of calls sent until then belong to the last cut.
-        again: whether this climb is the second one, for a better estimate.
-        doubts: refusals that followed an estimate too soon to be believed.
-        since: when the present phase began; `grown_at`: when the rate was last raised.
+        again: whether the rate is being raised for the second time, to improve the estimate.
+        doubts: refusals that came so soon after an estimate that it may be wrong.
+        since: when the current phase began; `grown_at`: when the rate was last raised.
         estimate: the bucket's rate, once known; `patience`: seconds to hold before creeping.
         frequent: consecutive cuts that each came only a few calls after the last; `frequent_rate`
             is the rate before them, `trial_rate` the rate at which the trial began.

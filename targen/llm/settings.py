@@ -128,9 +128,9 @@ _SLOWEST_TOKENS_PER_S = 5.0
 def timeout_of(request: Request, settings: EngineSettings, timeouts: int = 0) -> float:
     """Return the seconds within which the reply to `request` must be complete.
 
-    A value in the settings is taken as it is. Otherwise 60 s and 1 s for every 5 tokens of the
-    output bound, at least 120 s and at most 1,800 s. Both double with each of the `timeouts` that
-    the request has had, to 1,800 s at most.
+    This is the value in the settings. Without one, it is 60 s plus 1 s for every 5 tokens of the
+    output limit, at least 120 s and at most 1,800 s. Either doubles with each timeout that the
+    request has had, up to 1,800 s.
     """
     seconds = settings.timeout_s
     if seconds is None:

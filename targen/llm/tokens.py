@@ -124,9 +124,9 @@ class TokenLimit:
     def _taken(
         self, missing: float, wanted: float
     ) -> Callable[[sa.Connection], tuple[float, float]]:
-        """Return the work that takes tokens, or puts them back where `wanted` is negative.
+        """Return the work that takes tokens, or returns them if `wanted` is negative.
 
-        It returns what it took and the seconds until what is still missing has come in.
+        The work returns the number it took, and the seconds until the missing ones are there.
         """
 
         def work(connection: sa.Connection) -> tuple[float, float]:

@@ -227,7 +227,7 @@ class _Run:
     ) -> str | None:
         spec = self.spec
         if spec.labels and label not in spec.labels:
-            return "label: it is none of the task's"
+            return "label: the task has no such label"
         choices = spec.answer.choices if spec.answer.kind == "span" else None
         if choices:
             wanted = len(example.fields[choices])

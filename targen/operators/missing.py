@@ -45,8 +45,8 @@ class Missing:
     def cost_usd(self, estimate: "Estimate") -> float | None:
         """Return the approximate cost of requesting them again, in US dollars.
 
-        The price of a call is that of the estimate's calls of the same step, or of all steps where
-        the estimate has none. None if a price is unknown.
+        A call costs as much as the average call of its step in the estimate, or of all steps if the
+        estimate has no call of that step. None if a price is unknown.
         """
         total = 0.0
         everything = [one for counts in estimate.steps.values() for one in counts]

@@ -260,7 +260,7 @@ class ExpandParams(LLMParams):
     SEEDS, "expand", ExpandParams, EXPAND_PROMPT, reads=("requirement_words", "label_constraints")
 )
 async def expand(step: StepInput, params: ExpandParams) -> StepResult:
-    """Request one seed per context, whose parts are written one after the other.
+    """Request one seed per context, writing its parts one after the other.
 
     A context without a valid seed is kept; its instance is written without a seed.
 

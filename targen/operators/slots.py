@@ -132,7 +132,7 @@ class SlotFiller:
 
     @property
     def limit(self) -> int:
-        """Maximum number of slots to open: those with a seed or context of their own."""
+        """Maximum number of slots to open. Only slots with their own seed or context are opened."""
         if self.sources.seeded or self.spec.per_slot:
             return self.spec.slots_at_most
         return 2 * self.spec.slots_wanted + PILOT

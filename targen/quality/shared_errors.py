@@ -137,7 +137,7 @@ def most_wrong(cells: Cells, labels: int, accuracies: Sequence[float]) -> list[B
 def readers(inputs: ReportInputs) -> dict[str, list[str]]:
     """Return the models that gave the annotated and the corrected labels, sorted.
 
-    They are unknown, and the lists empty, without the completions.
+    The lists are empty if the completions are unknown.
     """
     found: dict[str, list[str]] = {"annotated": [], "corrected": []}
     known = inputs.completions

@@ -122,7 +122,8 @@ def label_words(view: View) -> list[Gap]:
 def shortcut(view: View) -> list[Gap]:
     """For each label, find the rows whose label can be predicted from one field alone.
 
-    Only for fields that are written for a given text: in other tasks, one text may carry the label.
+    Only for fields that are written for a given text. In other tasks, one field may decide the
+    label.
     """
     pair = not set(view.fields).isdisjoint(view.spec.seed_fields)
     known = {cue["field"] for cue in _cues(view)}.union(length_fields(view))

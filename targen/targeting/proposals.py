@@ -8,9 +8,7 @@ from targen.quality.inputs import for_task
 from targen.quality.page import template
 from targen.steps import INSTANCES, QUALITY_REPORT, SCHEMA_VERSION, TARGETS
 from targen.tables.files import Stored
-from targen.targeting import effect, table
-from targen.targeting.detectors import notes
-from targen.targeting.detectors import targets as found_in
+from targen.targeting import detectors, effect, table
 from targen.targeting.gaps import View
 from targen.tasks import references
 from targen.tasks.spec import TaskSpec
@@ -43,10 +41,10 @@ def computed(
     )
     view = View(spec, inputs, report, references.unlabeled(spec))
     reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
-    content = table.proposing(content, version, [] if reason else found_in(view))
+    content = table.proposing(content, version, [] if reason else detectors.targets(view))
     made = [one for part in content.rounds for one in part.targets]
     after = {one.target_id: effect.current(view, one) for one in made}
-    said = [f"{reason[:1].upper()}{reason[1:]}."] if reason else notes(view)
+    said = [f"{reason[:1].upper()}{reason[1:]}."] if reason else detectors.notes(view)
     rows = table.frame(content, after)
     page = template("targets.html.jinja").render(
         task=spec.name,

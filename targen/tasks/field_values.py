@@ -47,7 +47,7 @@ def typed(value: object, field: TaskField) -> tuple[Any, str | None]:
         case "date":
             found = read_date(value)
             if found is None:
-                return value, f"must be a date as YYYY-MM-DD, found {shown}"
+                return value, f"must be a date in the form YYYY-MM-DD, found {shown}"
             value = found
         case "choice" if field.values and value not in field.values:
             return value, f"must be one of {', '.join(field.values)}, found {shown}"
@@ -145,7 +145,7 @@ def _bound_problems(field: TaskField) -> list[tuple[str, str]]:
         if field.type not in BOUNDED:
             found.append((key, f"only {', '.join(BOUNDED)} have bounds, not {field.type}"))
         elif field.type == "date" and read_date(value) is None:
-            found.append((key, f"expected a date as YYYY-MM-DD, found {value!r}"))
+            found.append((key, f"expected a date in the form YYYY-MM-DD, found {value!r}"))
         elif field.type == "texts" and (type(value) is not int or value < 0):
             found.append((key, f"expected a number of texts, found {value!r}"))
         elif field.type == "integer" and type(value) is not int:
@@ -185,7 +185,7 @@ def _weight_problems(sampler: Sampler, field: TaskField) -> list[tuple[str, str]
         return [(".distribution", f"a {field.type} has `weights` or is uniform")]
     unknown = [name for name in sampler.weights or () if name not in known]
     if unknown:
-        return [(".weights", f"{unknown[0]!r} is none of {', '.join(known)}")]
+        return [(".weights", f"{unknown[0]!r} is not one of {', '.join(known)}")]
     if sampler.weights is not None and not _possible(sampler.weights):
         return [(".weights", "weights must be 0 or more, and one must be above 0")]
     return []

@@ -96,8 +96,8 @@ def unlabeled(rows: Rows, spec: TaskSpec, mapped: Mapped) -> pl.DataFrame:
     known = [name for name in texts if source_of(rows, name, mapped) is not None]
     if not known:
         raise TableError(
-            f"{rows.name} has a column for none of the text fields {', '.join(texts)}; it has "
-            f"{', '.join(rows.columns)}. Name one in `columns` of `unlabeled`."
+            f"{rows.name} has no column for any of the text fields {', '.join(texts)}. It has the "
+            f"columns {', '.join(rows.columns)}. Name one in `columns` of `unlabeled`."
         )
     made = {name: column(rows, name, texts[name], mapped, optional=True) for name in known}
     return pl.DataFrame(
@@ -224,7 +224,7 @@ def _reader(
             return None
         found = label_text(value)
         if values and found not in values:
-            raise _WrongError(f"is {_shown(value)}, which is none of {', '.join(values)}")
+            raise _WrongError(f"is {_shown(value)}, but must be one of {', '.join(values)}")
         return text(found)
 
     def integer(value: Any) -> int | None:
@@ -264,7 +264,7 @@ def _reader(
         # Parquet may have a time of day, which is midnight.
         found = value.date() if isinstance(value, datetime) else read_date(value)
         if found is None:
-            raise _WrongError(f"must be a date as YYYY-MM-DD, found {_shown(value)}")
+            raise _WrongError(f"must be a date in the form YYYY-MM-DD, found {_shown(value)}")
         return found
 
     readers: dict[str, Callable[[Any], Any]] = {"float": number, "boolean": boolean, "date": day}

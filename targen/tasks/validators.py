@@ -61,6 +61,20 @@ def differ_clearly(row: Row, roles: Mapping[str, str]) -> str | None:
     return f"{roles['a']} and {roles['b']} are nearly the same" if score > ALIKE else None
 
 
+_OPEN_QUESTION: Final = frozenset(
+    "what who whom whose which when where why how what's who's where's how's".split()
+)
+
+
+@validator("yes_no_question", text=False)
+def yes_no_question(row: Row, roles: Mapping[str, str]) -> str | None:
+    """The question can be answered with yes or no: it begins with no English question word."""
+    first = words(row[roles["text"]])[:1]
+    if _OPEN_QUESTION.intersection(first):
+        return f"{roles['text']} begins with '{first[0]}', so yes and no do not answer it"
+    return None
+
+
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 

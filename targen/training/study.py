@@ -101,8 +101,8 @@ def utility(
         For each task the accuracy of `set to gold` and `gold to gold` and their difference on the
         same rows; with `pretrain` also `pretrained, set to gold` and `pretrained, gold to gold`.
         `targen.quality.utility.summary` describes the intervals. Tasks whose rows have their own
-        candidates get the F1 of the words too. For several tasks, the means of their accuracies
-        come last.
+        candidates also get the F1 score of the words. For several tasks, the means of their
+        accuracies come last.
 
     Raises:
         TargenError: there are too few rows, or the model cannot be trained on them.

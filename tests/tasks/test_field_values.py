@@ -44,8 +44,12 @@ def one(**keys):
         ({"type": "float"}, float("nan"), "must be a number, found nan"),
         ({"type": "float", "at_least": 0.5}, 0.25, "must be at least 0.5, found 0.25"),
         ({"type": "boolean"}, 1, "must be true or false, found 1"),
-        ({"type": "date"}, "20240101", "must be a date as YYYY-MM-DD, found '20240101'"),
-        ({"type": "date"}, "2024-02-30", "must be a date as YYYY-MM-DD, found '2024-02-30'"),
+        ({"type": "date"}, "20240101", "must be a date in the form YYYY-MM-DD, found '20240101'"),
+        (
+            {"type": "date"},
+            "2024-02-30",
+            "must be a date in the form YYYY-MM-DD, found '2024-02-30'",
+        ),
         (
             {"type": "date", "at_most": "2024-01-01"},
             "2024-01-02",
@@ -96,7 +100,7 @@ def test_values_that_fit_get_the_type_of_their_column():
         ("{sampler: uniform}", "a sampler cannot draw a field of type text"),
         (
             "{type: choice, values: [b], sampler: {weights: {c: 1}}}",
-            "fields.a.sampler.weights: 'c' is none of b",
+            "fields.a.sampler.weights: 'c' is not one of b",
         ),
         (
             '{type: boolean, sampler: {weights: {"true": -1}}}',

@@ -108,7 +108,7 @@ def test_lists_numbers_and_choices(tmp_path):
     # Derived fields may be left out.
     assert "start1" not in read_file(jsonl(tmp_path, wic), real_task("wic"), PLAIN).columns
     copa = {"premise": "p", "choice1": "a", "choice2": "b", "question": "why", "label": 0}
-    with pytest.raises(TableError, match="'question' is 'why', which is none of"):
+    with pytest.raises(TableError, match="'question' is 'why', but must be one of"):
         read_file(jsonl(tmp_path, copa), real_task("copa"), PLAIN)
 
 

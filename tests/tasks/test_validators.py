@@ -84,6 +84,22 @@ def test_differ_folds_case_and_space():
 
 
 @pytest.mark.parametrize(
+    ("question", "fits"),
+    [
+        ("is the sun a star", True),
+        ("Whoever wins, does the loser pay?", True),
+        ("Can it?", True),
+        ("", True),
+        ("What is the nature of the universe?", False),
+        ("how important is movement in soccer", False),
+        ("  Who's the author?", False),
+    ],
+)
+def test_a_question_that_yes_does_not_answer_is_rejected(question, fits):
+    assert (check("yes_no_question", {"q": question}, text="q") is None) == fits
+
+
+@pytest.mark.parametrize(
     ("a", "b", "alike"),
     [
         ("An office worker arrives at work.", "The office worker arrives at work.", True),
