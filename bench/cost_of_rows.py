@@ -245,7 +245,7 @@ def markdown(found: Iterable[PerRow]) -> str:
     """Return the figures as a table; below it, why a run ended early."""
     lines = [
         "| recipe (task) | rows per judging call | rows kept / asked | calls per row "
-        "| tokens per row | of them judging | instances opened | seeds unused |",
+        "| tokens per row | of which judging | instances opened | seeds unused |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     notes = []

@@ -279,7 +279,7 @@ class Settings:
     )
     fresh_hours: int = _setting(
         "TARGEN_FRESH_HOURS",
-        "Hours without a new partition after which the UI calls an asset overdue. The default is "
+        "Hours without a materialization after which the UI calls an asset overdue. The default is "
         "a week: tables do not expire, but a nightly schedule that stopped should show.",
         7 * 24,
         _count,
