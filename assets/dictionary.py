@@ -24,8 +24,8 @@ corrector was shown under a wrong label are in
 `<data folder>/planted/corrected_set/<task>.parquet`, and the verdicts of human reviewers in
 `<data folder>/reviews/<task>.parquet`. The file's metadata holds
 `targen.schema_version` (now {version}), `targen.step_digest` (a hash of everything that the step
-read from the task and the recipe) and, for steps that request items, `targen.asked`: the number of items,
-which is the sum of rows and rejected items.
+read from the task and the recipe) and, for steps that request items, `targen.asked`: the number of
+items, which is the sum of rows and rejected items.
 
 Beside the table of targets, `<data folder>/targets/<task>.yaml` has the targets as a file that you
 can edit: [targeting](targeting.md).
