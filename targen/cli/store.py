@@ -282,6 +282,10 @@ def costs(
         "completion_tokens": sum(row["completion_tokens"] for row in rows),
         "cached_tokens": sum(row["cached_tokens"] for row in rows),
         "cost_usd": sum(row["cost_usd"] for row in rows) if known else None,
+        "simulated": all(row["simulated"] for row in rows),
     }
-    shown = [{**row, "cost_usd": usd(row["cost_usd"])} for row in [*rows, total]]
-    table(shown, frame.columns, foot=True)
+    shown = [
+        {**row, "cost_usd": "simulated" if row["simulated"] else usd(row["cost_usd"])}
+        for row in [*rows, total]
+    ]
+    table(shown, [name for name in frame.columns if name != "simulated"], foot=True)

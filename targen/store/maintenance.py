@@ -72,18 +72,20 @@ def stats(store: Store) -> dict[str, Any]:
 
 def _embedded(connection: sa.Connection) -> dict[str, Any]:
     of = EMBEDDINGS.c
-    texts, tokens, cost, known = connection.execute(
+    texts, tokens, cost, known, simulated = connection.execute(
         sa.select(
             sa.func.count(),
             sa.func.sum(of.prompt_tokens),
             sa.func.sum(of.cost_usd),
             sa.func.count(of.cost_usd),
+            sa.func.min(sa.cast(of.simulated, sa.Integer)),
         )
     ).one()
     return {
         "texts": texts,
         "prompt_tokens": tokens or 0,
         "cost_usd": (cost or 0.0) if known == texts else None,
+        "simulated": bool(simulated),
     }
 
 
@@ -316,56 +318,59 @@ def costs(store: Store, by: Key) -> pl.DataFrame:
     the use that paid for it, not for uses that found it stored. Vectors have a separate row,
     because the store does not record who paid for them. Columns: the key, calls (null for vectors),
     prompt_tokens, completion_tokens, cached_tokens (part of the prompt tokens, as far as endpoints
-    report it), cost_usd (null if a price is unknown).
+    report it), cost_usd (null if a price is unknown), simulated (whether all of it was).
     """
     of = COMPLETIONS.c
-    keys: dict[str, Any] = {
-        "task": USES.c.task,
-        "step": USES.c.step,
-        "model": of.model,
-        "day": of.created_at,
-        "run": USES.c.run_id,
-    }
-    joined = sa.join(COMPLETIONS, USES, of.request_id == USES.c.request_id)
     with store.read() as connection:
+        key: Any = {
+            "task": USES.c.task,
+            "step": USES.c.step,
+            "model": of.model,
+            "day": _day(connection, of.created_at),
+            "run": USES.c.run_id,
+        }[by]
+        # Summed by the database, because there can be millions of completions.
         rows = connection.execute(
             sa.select(
-                keys[by], of.prompt_tokens, of.completion_tokens, of.cached_tokens, of.cost_usd
+                key,
+                sa.func.count(),
+                sa.func.coalesce(sa.func.sum(of.prompt_tokens), 0),
+                sa.func.coalesce(sa.func.sum(of.completion_tokens), 0),
+                sa.func.coalesce(sa.func.sum(of.cached_tokens), 0),
+                sa.case((sa.func.count() == sa.func.count(of.cost_usd), sa.func.sum(of.cost_usd))),
+                sa.func.min(sa.cast(of.simulated, sa.Integer)),
             )
-            .select_from(joined)
+            .select_from(sa.join(COMPLETIONS, USES, of.request_id == USES.c.request_id))
             .where(USES.c.paid)
+            .group_by(key)
         ).all()
         vectors = _embedded(connection)
-    frame = pl.DataFrame(
-        [tuple(row) for row in rows],
-        schema={
-            by: pl.Float64 if by == "day" else pl.String,
-            "prompt_tokens": pl.Int64,
-            "completion_tokens": pl.Int64,
-            "cached_tokens": pl.Int64,
-            "cost_usd": pl.Float64,
-        },
-        orient="row",
-    )
-    if by == "day":
-        moment = pl.from_epoch((pl.col("day") * 1000).cast(pl.Int64), time_unit="ms")
-        frame = frame.with_columns(day=moment.dt.strftime("%Y-%m-%d"))
-    known = pl.col("cost_usd").is_not_null().all()
     rank = {step: at for at, step in enumerate(STEPS)}
-    order = [pl.col(by).replace_strict(rank, default=len(rank))] if by == "step" else []
-    summed = (
-        frame.group_by(by)
-        .agg(
-            calls=pl.len(),
-            prompt_tokens=pl.col("prompt_tokens").sum(),
-            completion_tokens=pl.col("completion_tokens").sum(),
-            cached_tokens=pl.col("cached_tokens").sum(),
-            cost_usd=pl.when(known).then(pl.col("cost_usd").sum()),
-        )
-        .sort(*order, by)
+    rows = sorted(
+        rows, key=lambda row: (rank.get(row[0], len(rank)) if by == "step" else 0, row[0])
     )
-    row = {by: VECTORS, "calls": None, "completion_tokens": 0, "cached_tokens": 0} | vectors
-    return pl.concat([summed, pl.DataFrame([row] * bool(row["texts"]), schema=summed.schema)])
+    if vectors["texts"]:
+        of_vectors = (vectors[name] for name in ("prompt_tokens", "cost_usd", "simulated"))
+        sent, cost, simulated = of_vectors
+        rows.append((VECTORS, None, sent, 0, 0, cost, simulated))  # type: ignore[arg-type]
+    columns = {
+        by: pl.String,
+        "calls": pl.Int64,
+        "prompt_tokens": pl.Int64,
+        "completion_tokens": pl.Int64,
+        "cached_tokens": pl.Int64,
+        "cost_usd": pl.Float64,
+        "simulated": pl.Boolean,
+    }
+    made = [(*row[:-1], bool(row[-1])) for row in rows]
+    return pl.DataFrame(made, schema=columns, orient="row")
+
+
+def _day(connection: sa.Connection, moment: Any) -> Any:
+    """Return the SQL expression for the day, YYYY-MM-DD in UTC, of a Unix time in seconds."""
+    if connection.dialect.name == "sqlite":
+        return sa.func.date(moment, "unixepoch")
+    return sa.func.to_char(sa.func.timezone("UTC", sa.func.to_timestamp(moment)), "YYYY-MM-DD")
 
 
 def _all(connection: sa.Connection, table: sa.Table) -> Iterator[sa.RowMapping]:

@@ -61,9 +61,10 @@ def differ_clearly(row: Row, roles: Mapping[str, str]) -> str | None:
     return f"{roles['a']} and {roles['b']} are nearly the same" if score > ALIKE else None
 
 
-_OPEN_QUESTION: Final = frozenset(
-    "what who whom whose which when where why how what's who's where's how's".split()
-)
+_OPEN_QUESTION: Final = {
+    *("what", "who", "whom", "whose", "which", "when", "where", "why", "how"),
+    *("what's", "who's", "where's", "how's"),
+}
 
 
 @validator("yes_no_question", text=False)

@@ -387,11 +387,12 @@ async def test_a_backup_holds_the_vectors_and_the_figures_count_them(
     rows, _ = await embedded(made, ["a cat", "two cats"])
     store = Store(made.store_url)
     figures = maintenance.stats(store)["embeddings"]
-    assert figures == {"texts": 2, "prompt_tokens": 4, "cost_usd": 0.0}
+    assert figures == {"texts": 2, "prompt_tokens": 4, "cost_usd": 0.0, "simulated": True}
     for key in ("task", "day"):
         row = maintenance.costs(store, key).to_dicts()[-1]
         assert row == {key: "(embeddings)", "calls": None, "prompt_tokens": 4,
-                       "completion_tokens": 0, "cached_tokens": 0, "cost_usd": 0.0}  # fmt: skip
+                       "completion_tokens": 0, "cached_tokens": 0, "cost_usd": 0.0,
+                       "simulated": True}  # fmt: skip
     with (tmp_path / "backup.gz").open("wb") as file:
         maintenance.export(store, file)
     url = f"sqlite:///{tmp_path}/other.db"

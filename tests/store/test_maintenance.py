@@ -45,7 +45,7 @@ async def test_figures_and_costs(settings: Any, store: Store, prices: float) -> 
     for key, value in (("task", "t"), ("step", "s"), ("model", "m"), ("run", "r")):
         row = maintenance.costs(store, key).row(0, named=True)  # type: ignore[arg-type]
         assert (row[key], row["calls"], row["prompt_tokens"]) == (value, 6, 42)
-        assert row["cost_usd"] == pytest.approx(6 * prices)
+        assert row["cost_usd"] == pytest.approx(6 * prices) and not row["simulated"]
     assert maintenance.costs(store, "day")["day"][0].startswith("20")
 
 
