@@ -23,13 +23,20 @@ Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[str | int, ...]
 
 
+LISTED = 20
+"""Valid names that an error message lists at most."""
+
+
 def nearest(name: object, valid: Iterable[str]) -> str:
     """Return "did you mean ...?" or the list of valid names, to end an error message."""
     names = sorted(valid)
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"valid: {', '.join(names)}" if names else "there is none"
+    if not names:
+        return "there is none"
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"valid: {', '.join(names[:LISTED])}{more}"
 
 
 _DUPLICATE = re.compile(r'found duplicate key "?([^"\n]*?)"? with value')

@@ -186,7 +186,9 @@ def test_unlabeled_texts_need_no_label_and_may_have_empty_cells(tmp_path):
 
 def test_unlabeled_texts_without_a_text_field_name_the_columns_that_there_are(tmp_path):
     spec = task(tmp_path, "unlabeled: {file: pool.csv}", pool_csv="text,when\nwell,1\n")
-    with pytest.raises(TableError, match=r"for none of the text fields note; it has text, when"):
+    with pytest.raises(
+        TableError, match=r"for any of the text fields note. It has the columns text, when"
+    ):
         references.unlabeled(spec)
 
 

@@ -378,6 +378,8 @@ def test_extends_in_a_circle_of_two(tmp_path):
 def test_an_unknown_task_gets_the_nearest_name():
     with pytest.raises(SpecError, match="no task 'rtee'; did you mean 'rte'"):
         load_task("rtee", TASKS, RECIPES)
+    with pytest.raises(SpecError, match=r"valid: axg, bioasq, .*, rte-attrprompt and \d+ more$"):
+        load_task("zzzzzz", TASKS, RECIPES)
 
 
 def test_a_file_of_terms_is_read_with_the_task(tmp_path):
