@@ -367,9 +367,11 @@ def check_examples(spec: TaskSpec) -> list[tuple[Loc, str]]:
 
 def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
     found: list[tuple[Loc, str]] = []
-    planned = {*spec.contexts.attributes}
+    types = dict.fromkeys(spec.contexts.attributes, "text")
     if spec.seeds is not None:
-        planned |= {*spec.seeds.fields, *spec.seeds.types}
+        types |= dict.fromkeys(spec.seeds.types, "text")
+        types |= {part: one.type for part, one in spec.seeds.fields.items()}
+    types |= {name: one.type for name, one in spec.fields.items()}
     validators = {**VALIDATORS, **spec.plugin_set.validators}
     for index, entry in enumerate(spec.validators):
         for name, roles in entry.items():
@@ -388,8 +390,11 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
                     if field not in spec.labels:
                         hint = nearest(field, spec.labels)
                         found.append(((*loc, role), f"no label '{field}'; {hint}"))
-                elif field not in planned:
+                elif field not in types:
                     found += _unknown_field(spec, field, (*loc, role))
+                elif types[field] not in (allowed := known.types.get(role, (types[field],))):
+                    hint = f"must be of type {' or '.join(allowed)}; '{field}' is {types[field]}"
+                    found.append(((*loc, role), f"the field of this role {hint}"))
     return found
 
 

@@ -53,6 +53,7 @@ class Validator:
         check: gets a row and role -> field (and the task's language as role `language`), fills in
             derived fields, and returns the problem or None.
         code: the plug-in; None for a built-in validator.
+        types: role -> types that its field may have; a role that is missing may have any.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Validator:
     check: Check
     literals: frozenset[str] = frozenset()
     code: Code | None = None
+    types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 
 VALIDATORS: dict[str, Validator] = {}
+_TEXTS: Final = ("text", "choice")
+_LISTS: Final = frozenset(("parts", "candidates", "code"))
+"""Roles whose fields are lists of texts."""
 
 
 def validator(name: str, *literals: str, **roles: bool) -> Callable[[Check], Check]:
@@ -29,7 +32,11 @@ def validator(name: str, *literals: str, **roles: bool) -> Callable[[Check], Che
     """
 
     def register(check: Check) -> Check:
-        VALIDATORS[name] = Validator(name, roles, check, frozenset(literals))
+        types = {
+            role: ("integer",) if fills else ("texts",) if role in _LISTS else _TEXTS
+            for role, fills in roles.items()
+        }
+        VALIDATORS[name] = Validator(name, roles, check, frozenset(literals), types=types)
         return check
 
     return register
@@ -338,7 +345,8 @@ def first_violation(
     """Run validators on a row and return the first violation, None if there is none.
 
     A validator is skipped if one of its inputs is neither in the row nor planned: later steps know
-    the rows, but no longer what was planned for them.
+    the rows, but no longer what was planned for them. A built-in one is also skipped if one is
+    null, as a field that may be empty can be.
 
     Args:
         row: derived fields are filled in.
@@ -360,6 +368,8 @@ def first_violation(
             ]
             filled = [roles[role] for role, fills in check.roles.items() if fills]
             if any(field not in known for field in inputs) or (only and filled):
+                continue
+            if check.code is None and any(known[field] is None for field in inputs):
                 continue
             problem = check.check(known, {**roles, "language": language})
             if problem is not None:

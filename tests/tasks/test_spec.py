@@ -207,6 +207,16 @@ MISTAKES = {
         "validators: [{differ: {a: note}}]\ncontexts:\n  what",
         ["'differ' needs `b`"],
     ),
+    "a validator of texts for a list": (
+        "{description: the note}",
+        "{description: the note, type: texts}\nvalidators: [{yes_no_question: {text: note}}]",
+        ["validators.0.yes_no_question.text", "of type text or choice; 'note' is texts"],
+    ),
+    "a validator that fills in a text": (
+        "contexts:\n  what",
+        "validators: [{token_span: {text: note, span: note, index: note}}]\ncontexts:\n  what",
+        ["validators.0.token_span.index", "of type integer; 'note' is text"],
+    ),
     "one label only": (
         "    sad: {constraint: The writer is sad., definition: A sad writer.}\n",
         "",

@@ -219,3 +219,9 @@ def test_planned_validators_are_skipped_where_the_plan_is_unknown():
     assert first_violation({"s": "the box"}, validators) is None
     assert "planned_span" in first_violation({"s": "the box"}, validators, planned=planned)
     assert first_violation({"s": "the cup"}, validators, planned=planned) is None
+
+
+@pytest.mark.parametrize("name", sorted(VALIDATORS))
+def test_an_optional_field_that_is_null_violates_nothing(name):
+    roles = {role: role for role in VALIDATORS[name].roles}
+    assert first_violation(dict.fromkeys(roles), [{name: roles}]) is None
