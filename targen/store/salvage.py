@@ -1,5 +1,6 @@
 """Reading of damaged SQLite stores: everything that can be read, and the names of the rest."""
 
+import re
 import shutil
 import sqlite3
 import struct
@@ -20,8 +21,12 @@ from targen.store.maintenance import KEPT, problem_of
 from targen.store.schema import COMPLETIONS, USES
 
 _CHUNK: Final = 500
-_LEAST_ROW: Final = 64
-"""Bytes that a row takes at least; it bounds the number of rows of a file."""
+_LEAST_ROW: Final = 256
+"""Bytes that a row and its part of the indexes usually take at least. Larger rowids than the file
+has room for are read, too, but not around damage."""
+_ROWID: Final = "salvaged_rowid"
+_MOST_ROWID: Final = 2**63 - 1
+_NAME: Final = re.compile(r"[0-9a-f]{64}")
 _HEADER: Final = struct.Struct(">16sH")
 _PAGES_AT: Final = 28
 
@@ -145,31 +150,56 @@ def rows_of(
     Args:
         connection: of the file.
         table: its name.
-        most: number of rows that the table has at most.
+        most: number of rowids that are read one by one where there is damage.
     """
-    last = most
+    last = _MOST_ROWID
     with suppress(sqlite3.DatabaseError):
         last = connection.execute(f"SELECT max(rowid) FROM {table}").fetchone()[0] or 0  # noqa: S608
-    for start in range(1, last + 1, _CHUNK):
-        yield list(_between(connection, table, start, min(start + _CHUNK - 1, last)))
+    seen: set[int] = set()
+    for start in range(1, min(last, most) + 1, _CHUNK):
+        yield [row for row in _from(connection, table, start, _CHUNK) if _is_new(row, seen)]
+    # Damage can make a rowid as large as any.
+    start = (most // _CHUNK + 1) * _CHUNK + 1
+    while start <= last:
+        end = min(2 * start, _MOST_ROWID)
+        with suppress(sqlite3.DatabaseError):
+            for rows in _selected(connection, table, "rowid BETWEEN ? AND ?", start, end):
+                yield [row for row in rows if _is_new(row, seen)]
+        start = end + 1
 
 
-def _between(
-    connection: sqlite3.Connection, table: str, first: int, last: int
+def _from(
+    connection: sqlite3.Connection, table: str, first: int, count: int
 ) -> Iterator[Mapping[str, Any]]:
-    """Yield the readable rows with these rowids; damaged ones are narrowed down by halving."""
+    """Yield so many readable rows from a rowid on; damaged ones are narrowed down by halving.
+
+    There is no last rowid, because reading would then end at the first damaged rowid.
+    """
     try:
-        cursor = connection.execute(
-            f"SELECT * FROM {table} WHERE rowid BETWEEN ? AND ?",  # noqa: S608
-            (first, last),
-        )
-        names = [column[0] for column in cursor.description]
-        yield from [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        found = list(_selected(connection, table, "rowid >= ? LIMIT ?", first, count))
+        yield from [row for rows in found for row in rows]
     except sqlite3.DatabaseError:
-        if first < last:
-            middle = (first + last) // 2
-            yield from _between(connection, table, first, middle)
-            yield from _between(connection, table, middle + 1, last)
+        if count > 1:
+            half = count // 2
+            yield from _from(connection, table, first, half)
+            yield from _from(connection, table, first + half, count - half)
+
+
+def _selected(
+    connection: sqlite3.Connection, table: str, where: str, *values: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    sql = f"SELECT rowid AS {_ROWID}, * FROM {table} WHERE {where}"  # noqa: S608
+    cursor = connection.execute(sql, values)
+    names = [column[0] for column in cursor.description]
+    while rows := cursor.fetchmany(_CHUNK):
+        yield [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _is_new(row: Mapping[str, Any], seen: set[int]) -> bool:
+    """Return whether a row comes for the first time, and remember it."""
+    known = row[_ROWID] in seen
+    seen.add(row[_ROWID])
+    return not known
 
 
 def ids(connection: sqlite3.Connection, most: int) -> set[str]:
@@ -190,7 +220,7 @@ def ids(connection: sqlite3.Connection, most: int) -> set[str]:
         except sqlite3.DatabaseError:
             continue
         found.update(str(row[0]) for row in named)
-    return found
+    return {name for name in found if _NAME.fullmatch(name)}
 
 
 @contextmanager

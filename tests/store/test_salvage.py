@@ -66,6 +66,42 @@ def test_lost_rows_are_named_and_the_rest_is_saved(tmp_path: Path) -> None:
         salvage.salvage(file, new)
 
 
+def test_a_huge_rowid_takes_no_time(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    fill(file)
+    with closing(sqlite3.connect(file)) as raw, raw:
+        for table in ("completions", "uses"):
+            raw.execute(f"UPDATE {table} SET rowid = ? WHERE rowid = ?", (2**62, ROWS))
+    found = salvage.salvage(file, tmp_path / "new.db")
+    assert found.rows["completions"] == found.rows["uses"] == ROWS
+
+
+def test_a_damaged_rowid_does_not_end_the_reading(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    name = fill(file)[199].encode()
+    content = bytearray(file.read_bytes())
+    page = next(
+        start
+        for start in range(0, len(content), 4096)
+        if content[start] == 13 and name in content[start : start + 4096]
+    )
+    cell = page + int.from_bytes(content[page + 8 : page + 10], "big")
+    # The cell of row 200 or the one before: its length takes two bytes, and so does its number.
+    assert content[cell] & content[cell + 2] & 0x80
+    content[cell + 2 : cell + 4] = b"\xff\x7f"
+    file.write_bytes(content)
+    assert salvage.salvage(file, tmp_path / "new.db").rows["completions"] >= ROWS - 2
+
+
+def test_names_that_are_no_names_are_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "s.db"
+    fill(file)
+    with closing(sqlite3.connect(file)) as raw, raw:
+        raw.execute("UPDATE uses SET request_id = CAST(x'ff80' AS TEXT) WHERE rowid = 3")
+    found = salvage.salvage(file, tmp_path / "new.db")
+    assert (found.rows["completions"], found.rows["uses"]) == (ROWS, ROWS - 1)
+
+
 def test_a_file_that_was_cut_off_is_read_up_to_there(tmp_path: Path) -> None:
     file = tmp_path / "s.db"
     names = fill(file)
