@@ -125,9 +125,9 @@ def salvage_(
         typer.echo(f"{table}: {count:,} rows")
     lost = len(found.damaged)
     typer.echo(
-        f"{new}: {plural(lost, 'completion')} that {file} names could not be copied. To use it, move it to {file}, "
-        "without the files -wal and -shm of the old one; a run then requests and pays for what is "
-        "lost."
+        f"{new}: {plural(lost, 'completion')} that {file} names could not be copied. To use it, "
+        f"move it to {file}, without the files -wal and -shm of the old one; a run then requests "
+        "and pays for what is lost."
     )
 
 
