@@ -4,10 +4,12 @@ Language models use a few favorite names and numbers again and again. Each seed 
 some that were drawn from lists of many regions. The lists are this project's own.
 """
 
+from functools import cache
 from random import Random
 from typing import Final
 
 from targen.hashing import rng
+from targen.tasks.guards.written import words
 from targen.tasks.sections import ENGLISH
 
 PER_SEED: Final = 2
@@ -126,6 +128,16 @@ def family_names() -> tuple[str, ...]:
 def places() -> tuple[str, ...]:
     """Return all places."""
     return tuple(name for _, _, places in _REGIONS for name in places.split("/"))
+
+
+def without_names(text: str) -> list[str]:
+    """Return the words of a text, case-folded, without those of the lists' names and places."""
+    return [word for word in words(text) if word not in _words_of_names()]
+
+
+@cache
+def _words_of_names() -> frozenset[str]:
+    return frozenset(words(" ".join((*given_names(), *family_names(), *places()))))
 
 
 def drawn_name(random: Random) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field
 from targen.hashing import rng
 from targen.lineage import ids
 from targen.llm.types import Outcome, Request
-from targen.operators.anchors import anchors
+from targen.operators.anchors import anchors, without_names
 from targen.operators.base import LLMParams, StepInput, StepResult
 from targen.operators.plan import context_block
 from targen.operators.requests import answers, numbered_items, rejection, text_key
@@ -36,6 +36,9 @@ for each context."""
 GIST_WORDS: Final = 6
 ELSEWHERE: Final = 5
 """Number of seeds of other contexts that a prompt quotes."""
+
+REST_WORDS: Final = 4
+"""Words besides names that a text must have to be compared without them."""
 
 TERM_KINDS: Final = ("word",)
 """Kinds of seeds without room for anchors, and which contexts may have in common."""
@@ -87,7 +90,7 @@ class _Group:
     Attributes:
         index: place among the groups, from 0.
         page: number of the next page.
-        seen: keys of the texts of all its seeds. A small model writes the same text for several
+        seen: keys of all its seeds (`Pages._keys`). A small model writes the same text for several
             contexts of one request.
     """
 
@@ -285,6 +288,19 @@ class Pages:
             undecided=bool(spec.labels) and not spec.seed_fields,
         )
 
+    def _keys(self, context: _Context, fields: dict[str, Any]) -> list[str]:
+        """Return what no two seeds of a group may have in common: the text, with and without names.
+
+        A small model writes the same sentence about one person after another.
+        """
+        key = text_key(fields)
+        if self._wanted.kind in TERM_KINDS:
+            return [f"{key} {context.index}"]  # Contexts may have a word in common.
+        rest = without_names(key)
+        # The key has the names of the fields, too.
+        long = self._anchors and len(rest) >= REST_WORDS + len(fields)
+        return [key, " ".join(rest)] if long else [key]
+
     def _take(self, group: _Group, outcome: Outcome) -> None:
         """Add one page of seeds to its contexts and advance the page."""
         wanted, result = self._wanted, self._result
@@ -298,14 +314,16 @@ class Pages:
             fields = valid_fields(self._step, wanted, item, outcome, result, planned)
             if fields is None:
                 continue
-            key = text_key(fields)
-            if wanted.kind in TERM_KINDS:
-                key += f" {context.index}"  # Contexts may have a word in common.
-            if key in group.seen:
-                detail = "comes twice in contexts that share a request"
+            keys = self._keys(context, fields)
+            if not group.seen.isdisjoint(keys):
+                detail = (
+                    "comes twice in contexts that share a request"
+                    if keys[0] in group.seen
+                    else "differs from another seed in contexts that share a request in names only"
+                )
                 result.rejected.append(rejection("duplicate", detail, item, outcome.request_id))
                 continue
-            group.seen.add(key)
+            group.seen.update(keys)
             context.gists.append(_gist(fields))
             seed_id = ids.seed_id(context.context_id, wanted.kind, fields)
             row = seed_row(

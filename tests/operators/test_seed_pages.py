@@ -1,5 +1,6 @@
 """Seeds by need: pages of each context, what prompts show, and the rows of fewer slots."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -310,3 +311,26 @@ async def test_contexts_may_have_a_word_in_common(tmp_path):
     assert seeds.rejected.is_empty()
     words = seeds.table.filter(seeds.table["kind"] == "word")["fields"].to_list()
     assert words.count(words[0]) > 1
+
+
+async def test_a_seed_that_differs_in_names_only_is_a_duplicate(tmp_path):
+    texts = [
+        "Linh Nguyen met friends at the coffee shop and had lunch.",
+        "Wenjie Hwang met friends at the coffee shop and had lunch.",
+        "Linh Nguyen met colleagues at the coffee shop and had lunch.",
+        "Linh Nguyen met friends at the coffee shop and had lunch!",
+        "Leeds is nice.",
+        "Cuenca is nice.",
+    ]
+
+    def answer(request):
+        block = block_of(request)
+        if "items" not in block:
+            return {"items": [{"domain": "d", "text": "a place"}]}
+        return {"items": [{"item": n, "event": text} for n, text in enumerate(texts, 1)]}
+
+    _, seeds, _ = await made(spec_of(tmp_path, GROWING, 100), ScriptedModel(answer))
+    kept = [json.loads(fields)["event"] for fields in seeds.table["fields"]]
+    assert kept == [texts[0], texts[2], texts[4], texts[5]][: len(kept)] and len(kept) >= 2
+    first = seeds.rejected.row(0, named=True)
+    assert first["reason"] == "duplicate" and first["detail"].endswith("in names only")
