@@ -207,7 +207,7 @@ def _rows(
         loc: the key that names the file of rows.
         name: its value.
         types: field -> type.
-        optional: the fields that the file may lack; they are empty then.
+        optional: the fields that may be empty, and that the file may lack.
         columns: column of the file -> field.
 
     Raises:
@@ -228,10 +228,12 @@ def _rows(
         for field, kind in types.items():
             absent = imports.source_of(found, field, mapped) is None
             if absent and field in optional:
-                made[field] = [""] * len(found.places)
+                made[field] = imports.absent_values(found, kind)
             else:
                 # The operator rejects empty texts, with a reason, and keeps the other rows.
-                made[field] = imports.column(found, field, kind, mapped, blank=True)
+                made[field] = imports.column(
+                    found, field, kind, mapped, blank=True, optional=field in optional
+                )
     except TableError as error:
         raise SpecError(f"{where}: {error}") from error
     except OSError as error:

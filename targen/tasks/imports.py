@@ -71,11 +71,10 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = Fals
         absent = source_of(rows, name, mapped) is None
         if absent and field.derived:
             continue
-        values: list[Any]
+        optional = field.optional or to_report
         if absent and field.optional:
-            values = [""] * len(rows.places)
+            values = absent_values(rows, field.type)
         else:
-            optional = field.optional or to_report
             values = column(rows, name, field.type, mapped, field.values, optional=optional)
         made[name] = pl.Series(name, values, dtype=FIELD_DTYPES[field.type])
     if spec.answer.kind != "none":
@@ -130,6 +129,12 @@ def column(
         TableError: the column is missing, or a value does not fit; with the first places.
     """
     return _converted(rows, name, mapped, _reader(kind, values, blank, optional))
+
+
+def absent_values(rows: Rows, kind: str) -> list[Any]:
+    """Return the values of an optional field without a column, as if all its cells were empty."""
+    read = _reader(kind, None, blank=False, optional=True)
+    return [read(None) for _ in rows.places]
 
 
 def _labels(rows: Rows, name: str, spec: TaskSpec, mapped: Mapped, to_report: bool) -> pl.Series:

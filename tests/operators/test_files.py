@@ -3,8 +3,10 @@
 import polars as pl
 import pytest
 
+from targen.columns import FIELD_DTYPES
 from targen.errors import SpecError, StepError
 from targen.operators import run_step, step_digest
+from targen.steps import frame
 from tests.operators.test_generation import tables_of
 from tests.support.models import ScriptedModel, block_of, judging, random_model
 from tests.support.specs import MOOD, real_task, spec_of
@@ -139,6 +141,20 @@ def test_a_very_long_cell_an_optional_field_and_half_a_character(tmp_path):
     text = OWN.replace("rows.csv", "l.jsonl")
     spec = own(tmp_path, text, '{"note": "a\\ud83d"}\n', "l.jsonl")
     assert spec.given_rows == [{"note": "a?"}]
+
+
+TYPES = {"choice": None, "integer": None, "float": None, "boolean": None, "date": None, "texts": []}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("rows", ["note\nHm\n", "note,more\nHm,\n"], ids=["absent", "blank"])
+def test_an_optional_field_of_any_type_fits_its_column_when_empty(tmp_path, kind, rows):
+    values = ", values: [a, b]" * (kind == "choice")
+    typed = f"  note: {{description: d}}\n  more: {{type: {kind}, optional: true{values}}}"
+    spec = own(tmp_path, OWN.replace("  note: {description: the note}", typed), rows)
+    assert spec.given_rows == [{"note": "Hm", "more": TYPES[kind]}]
+    columns = {name: FIELD_DTYPES[field.type] for name, field in spec.fields.items()}
+    assert frame(spec.given_rows, columns).height == 1
 
 
 def test_a_changed_file_changes_the_step(tmp_path):
