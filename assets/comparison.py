@@ -119,7 +119,7 @@ def read_report(tables: Tables, task: str) -> tuple[dict[str, Any] | None, str |
         report = tables.read_json(QUALITY_REPORT, task)
     except TableError:
         # One unreadable report must not prevent the comparison of the others.
-        return None, f"is damaged or of another schema than this release's ({SCHEMA_VERSION})"
+        return None, f"is damaged or has another schema than this release's ({SCHEMA_VERSION})"
     if report is None:
         return None, None
     versions: dict[str, str | None] = {}

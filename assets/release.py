@@ -66,7 +66,7 @@ def build(scope: Scope) -> list[AssetsDefinition | AssetChecksDefinition]:
         started = time.monotonic()
         if context.job_def.asset_layer.selected_asset_keys != {context.asset_key}:
             context.log.warning(
-                "No release was made: a release is a decision, so a run makes it only if it makes "
+                "No release was made: a run makes a release only if it makes "
                 "nothing else. Use the job publish, or materialize release alone."
             )
             return

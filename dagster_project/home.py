@@ -85,8 +85,8 @@ def lost(error: BaseException) -> str | None:
         if isinstance(found, sqlite3.OperationalError) and _GONE.search(str(found)):
             return (
                 f"Dagster's databases in DAGSTER_HOME {home} cannot be used: {found}. Check that "
-                "the folder exists, is writable and has room, and run again; what was paid for is "
-                "stored."
+                "the folder exists, is writable and has free space, and run again; what was paid "
+                "for is stored."
             )
         found = found.__cause__ or found.__context__
     return None

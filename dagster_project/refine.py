@@ -145,7 +145,10 @@ class RefineConfig(Config):
     """Configuration of the job."""
 
     rounds: int = Field(
-        default=ROUNDS, ge=1, le=MOST_ROUNDS, description="Most rounds, with those made before."
+        default=ROUNDS,
+        ge=1,
+        le=MOST_ROUNDS,
+        description="Maximum number of rounds, including earlier ones.",
     )
     budget_usd: float | None = Field(
         default=None, gt=0, description="Limit in US dollars of what the rounds may cost."
@@ -195,7 +198,7 @@ def build(scope: Scope) -> JobDefinition:
         partitions_def=scope.partitions,
         executor_def=in_process_executor,
         description="Writes the rows that the targets of one task ask for, round by round, and "
-        "lets go of the rows that they replace.",
+        "drops the rows that they replace.",
     )
     def refine_job() -> None:
         refine_rounds()

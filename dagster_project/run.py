@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--plan", action="store_true", help="with --compare: show the plan and stop"
     )
     parser.add_argument("--refine", metavar="TASK", help="make the rows of a task's targets")
-    parser.add_argument("--rounds", help="most rounds of targets; default 3")
+    parser.add_argument("--rounds", help="maximum number of rounds of targets; default 3")
     parser.add_argument("--budget", help="limit in US dollars of what the rounds may cost")
     options = parser.parse_args(arguments)
     asked = [options.demo, bool(options.task), options.compare is not None, bool(options.release)]

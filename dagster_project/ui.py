@@ -48,7 +48,9 @@ def _unusable(port: str) -> str | None:
         try:
             probe.bind((_HOST, int(port)))
         except OSError as error:
-            return f"port {port} cannot be used ({error.strerror}); take another: make ui PORT=3001"
+            return (
+                f"port {port} cannot be used ({error.strerror}); choose another: make ui PORT=3001"
+            )
     return None
 
 

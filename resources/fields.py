@@ -9,7 +9,7 @@ from targen.settings import Settings, default, description, variable
 
 S3_FIELD: Any = Field(
     default=None,
-    description="dagster-aws's S3Resource if the data is on S3; it makes the client. boto3 finds "
+    description="dagster-aws's S3Resource if the data is on S3; it creates the client. boto3 finds "
     "region, endpoint and credentials: AWS_* variables, a profile, or the machine's role.",
 )
 SECRETS_FIELD: Any = Field(

@@ -115,7 +115,7 @@ def report(
     names = (text,) if isinstance(text, str) else tuple(text)
     if isinstance(data, Generated):
         if task or names or label or columns or labels or language or reference:
-            raise TableError("The result of `generate` has its task: give no other argument.")
+            raise TableError("The result of `generate` contains its task; give no other argument.")
         return QualityReport(waited(_measured_of(data)))
     if task is not None and (names or language):
         raise TableError("Give `task`, or `text` with `label` and `language`, not both.")

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @app.command("list")
 @report_errors
 def list_(
-    made: Annotated[
-        bool, typer.Option("--made", help="Only tasks of which any table exists.")
-    ] = False,
+    made: Annotated[bool, typer.Option("--made", help="Only tasks that have a table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the tasks: rows, state, cost, last report and failed gates."""

@@ -66,7 +66,7 @@ def report(
     output: Annotated[Path, typer.Option(help="Folder to write the report to.")] = Path("reports"),
     rows: Annotated[
         Path | None,
-        typer.Option(help="CSV file to write, with the rows that have a fault and which it is."),
+        typer.Option(help="CSV file to write: the rows that have a fault, and the fault."),
     ] = None,
     entities: Annotated[
         str | None,

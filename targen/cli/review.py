@@ -76,7 +76,8 @@ def import_(
     reviewer: Annotated[
         str | None,
         typer.Option(
-            help="Who filled it in; by default the user's name. A column `reviewer` wins."
+            help="Who filled it in; by default the user's name. A column `reviewer` takes "
+            "precedence."
         ),
     ] = None,
 ) -> None:

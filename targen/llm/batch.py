@@ -250,8 +250,8 @@ class Batches:
             if batch.batch_id is not None:
                 # It may have been paid, and each new claim would lead back to it.
                 raise EndpointError(
-                    f"Batch {batch.batch_id}, which holds requests of this step, cannot be "
-                    f"looked at: {error}"
+                    f"Batch {batch.batch_id}, which contains requests of this step, cannot be "
+                    f"retrieved: {error}"
                 ) from error
             claim_anew(list(batch.calls.values()))
         finally:
@@ -307,7 +307,7 @@ class Batches:
             found = await self._service.retrieve(batch.batch_id)
             now = time.monotonic()
             if found is None:
-                LOGGER.warning("Batch %s is gone at the endpoint", batch.batch_id)
+                LOGGER.warning("Batch %s no longer exists at the endpoint", batch.batch_id)
                 return None
             if found.status in ENDED or now - said >= _LOG_S:
                 said = now
@@ -336,8 +336,8 @@ class Batches:
             await self._results.forget(batch, calls)
             said = "; ".join(str(fault.message)[:300] for fault in faults[:3]) or "no reason given"
             raise EndpointError(
-                f"The endpoint took nothing of batch {batch.batch_id}: {said}. Put that right, "
-                "or use the live mode."
+                f"The endpoint accepted no request of batch {batch.batch_id}: {said}. Fix that, "
+                "or use live mode."
             )
         if not others:
             self._most = max(1, len(calls) // 2)

@@ -161,7 +161,7 @@ class Service:
                     raise
                 raise RefusedError(
                     f"{self._base_url} sends the results of a batch without end: more than "
-                    f"{MOST_BYTES:,} bytes, or more than {_MOST_S:.0f} s. Use the live mode."
+                    f"{MOST_BYTES:,} bytes, or more than {_MOST_S:.0f} s. Use live mode."
                 ) from None
             content.seek(0)
             return content
@@ -197,7 +197,7 @@ class Service:
                     self._outage.failed(key, now, now, reply, timed_out=False)
             except EndpointError as error:
                 raise EndpointError(
-                    f"{error} Their ids are stored: run again, and the run goes on where it "
+                    f"{error} Their ids are stored: run again, and the run continues where it "
                     "stopped."
                 ) from None
             attempt += 1
@@ -207,13 +207,13 @@ class Service:
         if reply.code in (404, 405, 501):
             return self._without()
         return RefusedError(
-            f"{self._base_url} answers {what} with {reply.code}: {reply.words}. Put that right, "
-            "or use the live mode."
+            f"{self._base_url} answers {what} with {reply.code}: {reply.words}. Fix that, "
+            "or use live mode."
         )
 
     def _without(self) -> RefusedError:
         return RefusedError(
-            f"{self._base_url} has no batch API (/files and /batches): use the live mode there."
+            f"{self._base_url} has no batch API (/files and /batches): use live mode there."
         )
 
     def _sound(self, made: object, kind: type[T]) -> T:

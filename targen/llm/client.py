@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from targen.llm.transport import ChatConnection
 
 _OTHER_CALLS_S = 180.0
-"""The timeout of calls that are no chat completion, if none is set."""
+"""The timeout of calls that are not a chat completion, if none is set."""
 
 _SENDABLE = re.compile(r"[\t\x20-\x7e]*")
 
@@ -96,7 +96,7 @@ class Client:
             if isinstance(value, str) and not name.lower().startswith("x-stainless-")
         }
         if not all(_SENDABLE.fullmatch(name + value) for name, value in headers.items()):
-            raise EndpointError(self._unusable("a header holds a character that cannot be sent"))
+            raise EndpointError(self._unusable("a header contains a character that cannot be sent"))
         from targen.llm.transport import ChatConnection  # noqa: PLC0415 (see above)
 
         address = f"{url}?{self._query}" if self._query else url
@@ -204,7 +204,7 @@ class Client:
 
     @property
     def sdk(self) -> "openai.AsyncOpenAI":
-        """The SDK's client, for what is no chat completion."""
+        """The SDK's client, for what is not a chat completion."""
         if self._sdk is None:
             self._sdk = self._open()
         return self._sdk
@@ -242,7 +242,7 @@ def _base_url(settings: EngineSettings) -> tuple[str, str]:
     if "@" in parts.netloc:
         raise EndpointError(
             f"The base URL of {shown} contains a user name or a password, which the openai SDK "
-            "does not send beside a key: remove them from the URL."
+            "does not send with a key: remove them from the URL."
         )
     remember_address(given.strip())
     return f"{parts.scheme}://{parts.netloc}{parts.path}", parts.query

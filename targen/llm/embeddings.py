@@ -100,7 +100,7 @@ def read_answer(content: bytes, count: int) -> Vectors:
         raise ValueError("its vectors differ in length")
     rows = np.stack([vector for _, vector in sorted(zip(places, vectors, strict=True), key=_first)])
     if not np.isfinite(rows).all():
-        raise ValueError("it holds numbers that are not finite")
+        raise ValueError("it contains numbers that are not finite")
     return Vectors(rows, count_of(data.get("usage"), "prompt_tokens"))
 
 
@@ -196,7 +196,7 @@ class Embeddings:
         sizes = sorted({vector.size for vector in found.values()})
         if len(sizes) > 1:
             raise EndpointError(
-                f"{self.model} gave vectors of {sizes[0]} and of {sizes[-1]} numbers under one "
+                f"{self.model} gave vectors of {sizes[0]} and of {sizes[-1]} dimensions under one "
                 "name. Give the changed endpoint a name of its own (TARGEN_ENDPOINT_NAME)."
             )
         table = np.zeros((len(texts), sizes[0] if sizes else 1))
@@ -401,8 +401,9 @@ class Embeddings:
             if all(held <= DOLLAR_DUST for _, held in state.values()):
                 words = BudgetLedger.words(state, budget.ceilings)
                 raise BudgetError(
-                    f"The budget does not allow to embed the next texts ({words}). Everything "
-                    "paid for is stored: raise the budget, and the run goes on where it stopped."
+                    f"The budget does not allow the next texts to be embedded ({words}). "
+                    "Everything paid for is stored: raise the budget, and the run continues where "
+                    "it stopped."
                 )
             await asyncio.sleep(_AWAIT_ROOM_S)
 

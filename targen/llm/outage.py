@@ -13,7 +13,7 @@ FRESH_S = 3.0
 error of its own (500) gets three times as long."""
 
 THROTTLED_S = 300.0
-"""How long an endpoint may refuse every call for its rate."""
+"""How long an endpoint may refuse every call because of its rate limit."""
 
 ALONE_S = 120.0
 """How long the last few requests of a run may fail before the fault is taken to be theirs."""
@@ -99,8 +99,8 @@ class Outage:
         lasted = now - self._throttled_since
         if lasted > max(THROTTLED_S, self._patience_s, 1.5 * (reply.retry_after or 0.0)):
             raise EndpointError(
-                f"{self._problem}: {self._address} has refused every call for "
-                f"its rate for {lasted:.0f} s: {_short(reply.words)}."
+                f"{self._problem}: {self._address} has refused every call because of "
+                f"its rate limit for {lasted:.0f} s: {_short(reply.words)}."
             )
 
     def failed(

@@ -167,8 +167,8 @@ class Pipeline:
             if claim.batched and not self._warned:
                 self._warned = True
                 LOGGER.warning(
-                    "Requests of this step are under way in a batch that was submitted before. "
-                    "They are waited for and not paid again. To have the rest of them asked live, "
+                    "Requests of this step are under way in a batch that was submitted earlier. "
+                    "This run waits for them instead of paying again. To send the rest live, "
                     "cancel that batch at the endpoint."
                 )
             if claim.ours:
@@ -198,7 +198,7 @@ class Pipeline:
         words = BudgetLedger.words(short, self._budget.ceilings)
         raise BudgetError(
             f"The budget does not allow the next call ({words}). Everything paid for is "
-            "stored: raise the budget, and the run goes on where it stopped."
+            "stored: raise the budget, and the run continues where it stopped."
         )
 
     # 2. and 3. Wait for the rate limiter, and send.

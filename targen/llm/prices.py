@@ -91,7 +91,7 @@ def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
         entries = YAML(typ="safe").load(text)["models"]
         for entry in entries:
             if not isinstance(entry["model"], str):
-                raise TypeError("model is not a text")
+                raise TypeError("model is not text")
             for name in ("prompt", "completion"):
                 if not float(entry[name]) >= 0:
                     raise ValueError(f"{name} of {entry['model']} is negative")

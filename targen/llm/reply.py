@@ -137,10 +137,12 @@ def _error_inside(data: Any, answer: Answer | None) -> Mapping[str, Any] | None:
 
 
 def _no_answer(content: bytes, secret: bytes) -> str:
-    """Return what a reply is that is no chat completion."""
+    """Describe a reply that is not a chat completion."""
     if not content.strip():
         return "an empty reply"
     if content.lstrip().startswith(b"<"):
-        return "a web page, no chat completion; if the base URL (OPENAI_BASE_URL) lacks /v1, add it"
+        return (
+            "a web page, not a chat completion; if the base URL (OPENAI_BASE_URL) lacks /v1, add it"
+        )
     shown = redacted(storable(content[:_READ_BYTES].decode("utf-8", "replace")), secret)
-    return f"the reply is no chat completion but {shown[:_SHOWN]!r}"
+    return f"the reply is not a chat completion but {shown[:_SHOWN]!r}"

@@ -192,7 +192,7 @@ def with_key(
     if not key:
         raise EndpointError(
             f"The endpoint '{name}' takes its key from the environment variable {variable}, which "
-            "is not set: set it, or leave api_key_env out where the endpoint asks for no key."
+            "is not set: set it, or leave api_key_env out if the endpoint asks for no key."
         )
     remember(key)
     return replace(settings, api_key=key)

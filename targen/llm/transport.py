@@ -173,7 +173,7 @@ def _decompressor(encoding: str) -> Callable[[bytes, int], bytes]:
     if encoding in ("", "identity"):
         return lambda chunk, most: chunk
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise httpx2.DecodingError("the reply is compressed in a way that was not asked for")
+        raise httpx2.DecodingError("the reply is compressed in a way that was not requested")
     opened: Any = None
 
     def decompress(chunk: bytes, most: int) -> bytes:

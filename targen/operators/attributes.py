@@ -110,7 +110,7 @@ async def attribute_values(step: StepInput, params: AttributeValuesParams) -> St
         label = f" for {values.label}" if values.label else ""
         if not values.terms:
             raise StepError(
-                f"the model gave no value of '{values.category}'{label}", run.result.rejected
+                f"the model gave no value for '{values.category}'{label}", run.result.rejected
             )
         if values.missing > 0:
             run.result.warnings.append(

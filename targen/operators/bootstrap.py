@@ -208,7 +208,7 @@ class _Run:
         if not of_label:
             raise StepError(
                 f"no example has the label '{label}'; bootstrap needs at least one example, "
-                "better six, for each label in the task's `examples`"
+                "and preferably six, for each label in the task's `examples`"
             )
         first = draw.choice(of_label)
         planned = {name: str(first.fields[name]) for name in self.spec.planned}

@@ -459,7 +459,7 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
         )
     if spec.wanted_rows != spec.rows:
         result.warnings.append(
-            f"{spec.rows} rows are no multiple of {spec.unit}; sets of {spec.unit} make "
+            f"{spec.rows} rows are not a multiple of {spec.unit}; sets of {spec.unit} make "
             f"{spec.wanted_rows}"
         )
     if spec.answer.kind in ONE_LABEL and planned:
@@ -471,4 +471,4 @@ def _shortfall(spec: TaskSpec, result: StepResult, wanted: int, planned: bool) -
         if short:
             result.warnings.append(f"the corrected set has too few rows of: {', '.join(short)}")
     if rows < spec.wanted_rows:
-        result.warnings.append(f"the corrected set holds {rows} of {spec.wanted_rows} rows")
+        result.warnings.append(f"the corrected set has {rows} of {spec.wanted_rows} rows")

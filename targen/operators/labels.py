@@ -25,7 +25,7 @@ async def from_constraints(step: StepInput, params: Any) -> StepResult:
     """
     if step.tables[INSTANCES]["intended_label"].null_count():
         raise StepError(
-            "some rows were written for no label, so their constraints give none; "
+            "some rows were written without a label, so their constraints give none; "
             "choose the operator annotate"
         )
     return await intended(step, params)

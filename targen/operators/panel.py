@@ -86,7 +86,8 @@ class PanelParams(Params):
         for name in (self.difficulty.right, self.difficulty.wrong) if self.difficulty else ():
             if name not in names:
                 raise ValueError(
-                    f"`difficulty` names '{name}', which is no reader; readers: {', '.join(names)}"
+                    f"`difficulty` names '{name}', which is not a reader; "
+                    f"readers: {', '.join(names)}"
                 )
         return self
 

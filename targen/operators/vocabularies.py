@@ -124,7 +124,7 @@ async def llm_list(step: StepInput, params: LLMListParams) -> StepResult:
             result.rejected += [missing_item(outcome) for _ in range(count - len(items))]
         if not terms:
             detail = result.rejected[-1]["detail"] if result.rejected else "no items were requested"
-            raise StepError(f"the model gave no term of '{category}': {detail}", result.rejected)
+            raise StepError(f"the model gave no term for '{category}': {detail}", result.rejected)
         if len(terms) < vocabulary.count:
             result.warnings.append(f"{category}: {len(terms)} of {vocabulary.count} terms")
         result.rows += terms.values()

@@ -50,6 +50,6 @@ def _checked(one: PluginMetric, inputs: ReportInputs) -> list[Measure]:
         if figure.slice in slices:
             raise PluginError(f"{start} two figures of the slice '{figure.slice}'.")
         if one.share and figure.value is not None and not 0 <= figure.value <= 1:
-            raise PluginError(f"{start} {figure.value:g}, which is no share from 0 to 1.")
+            raise PluginError(f"{start} {figure.value:g}, which is not a share from 0 to 1.")
         slices.add(figure.slice)
     return found

@@ -137,11 +137,11 @@ def write_sheet(path: Path, text: str) -> None:
                 filled = any(row.get("verdict", "").strip() for _, row in _read(path))
             except TargenError as error:
                 raise TargenError(
-                    f"{path} is there and is no sheet of a review. Name another --output."
+                    f"{path} exists and is not a review sheet. Name another --output."
                 ) from error
             if filled:
                 raise TargenError(
-                    f"{path} holds verdicts. Import it (targen review import), or name another "
+                    f"{path} contains verdicts. Import it (targen review import), or name another "
                     "--output."
                 )
         # With a mark, because spreadsheets else take UTF-8 for something else.
@@ -183,7 +183,7 @@ def task_of(path: Path) -> str:
     named = sorted({row["task"] for _, row in _read(path)} - {""})
     if len(named) != 1:
         found = ", ".join(named)[:80] or "none"
-        raise TargenError(f"{path}: the column task must name one task, and names {found}.")
+        raise TargenError(f"{path}: the column task must name one task, but names {found}.")
     return named[0]
 
 
@@ -282,7 +282,7 @@ def read_sheet(
             else "its column verdict is empty. Write right, wrong or the right label there, in as "
             "many rows as you judge, and import it again"
         )
-        raise TargenError(f"{path} holds no verdict on {spec.name}: {why}.")
+        raise TargenError(f"{path} contains no verdict on {spec.name}: {why}.")
     frame = pl.DataFrame(list(found.values()), schema=dict(COLUMNS)).sort("instance_id")
     return Imported(frame, empty, tuple(commented), tuple(lapsed), tuple(by_content))
 

@@ -34,7 +34,7 @@ def form_named(name: str) -> Form:
     for form in FORMS:
         if form == name:
             return form
-    raise TargenError(f"Unknown format {name!r} of a review; {nearest(name, FORMS)}")
+    raise TargenError(f"Unknown review format {name!r}; {nearest(name, FORMS)}")
 
 
 def records(spec: TaskSpec, chosen: Sequence[Mapping[str, Any]], form: Form) -> dict[str, str]:

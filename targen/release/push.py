@@ -56,7 +56,8 @@ def push(storage: Storage, repo: str, *, private: bool = False) -> str:
     except Exception as error:
         raise ReleaseError(
             f"{repo} could not be pushed to the hub at {api.endpoint}: {_message(error, token)}. "
-            f"Check the network and {ENDPOINT}, and push again: what the hub has is not sent twice."
+            f"Check the network and {ENDPOINT}, and push again: files that the hub "
+            "already has are not sent twice."
         ) from None
 
 

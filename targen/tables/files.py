@@ -152,7 +152,7 @@ class Tables:
 
         Raises:
             TableError: the table is missing, unreadable or of another schema version, or its files
-                are of different runs.
+                are from different runs.
         """
         for _ in range(_TRIES - 1):
             found = self._read(asset, task)
@@ -164,12 +164,12 @@ class Tables:
             return found
         raise TableError(
             f"The files of {asset} of {task} ({self.address(asset, task)} and those in rejected "
-            "and planted) are of different runs: a run was interrupted, or a part of them was "
+            "and planted) are from different runs: a run was interrupted, or a part of them was "
             f"restored. Materialize {asset} of {task} again."
         )
 
     def _read(self, asset: str, task: str) -> Stored | None:
-        """Return a stored result; None if its files are of different runs."""
+        """Return a stored result; None if its files are from different runs."""
         journal = commits.pending(self.storage, asset, task)
         table, metadata = self._frame(key_of(asset, task), asset, task, journal)
         beside = key_of(f"rejected/{asset}", task)

@@ -102,7 +102,9 @@ class Draft:
         found = []
         for name in self.fields:
             if not _FIELD.fullmatch(name):
-                found.append(f"the field {name!r} must be letters, digits and _, no digit first")
+                found.append(
+                    f"the field {name!r} must be letters, digits and _, with no digit first"
+                )
             elif name in RESERVED:
                 found.append(f"the field {name!r} has the name of a column; choose another one")
         if len(self.labels) < 2:

@@ -130,7 +130,7 @@ def text(path: Path) -> str:
         line = found.count(b"\n", 0, error.start) + 1
         called = encoding.removesuffix("-sig").upper()
         raise TableError(
-            f"{path} is not {called}: line {line} holds the byte 0x{found[error.start]:02x}. "
+            f"{path} is not {called}: line {line} contains the byte 0x{found[error.start]:02x}. "
             'Save it as UTF-8 (in Excel: Save As, "CSV UTF-8").'
         ) from None
     return io.StringIO(decoded, newline=None).getvalue()

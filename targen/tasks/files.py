@@ -26,7 +26,7 @@ def _named_file(file: YamlFile, loc: Loc, name: str) -> Path:
         path.is_file()
     except (OSError, RuntimeError, ValueError):
         # Too long, a circle of links, or a NUL in it.
-        raise SpecError(f"{file.where(loc)}: {shortened(repr(name))} is no file name") from None
+        raise SpecError(f"{file.where(loc)}: {shortened(repr(name))} is not a file name") from None
     if not path.is_relative_to(folder):
         raise SpecError(f"{file.where(loc)}: '{name}' leaves the folder of the tasks")
     return path

@@ -334,8 +334,8 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
         if len(folded) == len(names) and text.casefold() in folded:
             return folded[text.casefold()]
         raise _WrongError(
-            f"is {_shown(value)}, which is no label of {spec.name} ({', '.join(names)}). Say which "
-            f"one it is: `labels` of the reference in the task, or --label {wanted}"
+            f"is {_shown(value)}, which is not a label of {spec.name} ({', '.join(names)}). State "
+            f"which label it means: `labels` of the reference in the task, or --label {wanted}"
         )
 
     def several(value: Any) -> list[str]:

@@ -64,7 +64,9 @@ def from_columns(
         raise TableError(f"The column {source} cannot be both text and label. Check --text.")
     fields = {_field(column): _type(rows, column) for column in found.values()}
     if len(fields) < len(found):
-        raise TableError(f"Two of the columns {', '.join(found.values())} have nearly one name.")
+        raise TableError(
+            f"Two of the columns {', '.join(found.values())} have nearly the same name."
+        )
     columns = dict(zip(found.values(), fields, strict=True))
     answer: dict[str, Any] = {"kind": "none"}
     if source is not None:
@@ -187,7 +189,7 @@ def _answer(files: Sequence[Rows], column: str, renamed: Mapping[str, str]) -> d
     """Return the section `answer` for the values of a column.
 
     Raises:
-        TableError: its values are no labels.
+        TableError: its values are not labels.
     """
     values = [
         value
@@ -215,7 +217,7 @@ def _answer(files: Sequence[Rows], column: str, renamed: Mapping[str, str]) -> d
         raise TableError(f"--label {column}: the column is empty. Name another one.")
     if len(names) > MOST_LABELS or (len(names) > 20 and len(names) * 2 > len(values)):
         raise TableError(
-            f"--label {column}: {len(names):,} different values in {len(values):,} rows are no "
+            f"--label {column}: {len(names):,} different values in {len(values):,} rows are not "
             "labels. Name another column, or none."
         )
     labels = {name: {"constraint": _CONSTRAINT} for name in names}

@@ -160,8 +160,8 @@ def collected(module: ModuleType, source: str, version: str, file: str) -> Plugi
             place = f"{file}:{function.__code__.co_firstlineno}"
             if not isinstance(one.name, str) or not _NAME.fullmatch(one.name):
                 raise SpecError(
-                    f"{place}: {one.name!r} is no name for a {one.kind}; use small letters, digits "
-                    "and underscores"
+                    f"{place}: {one.name!r} is not a valid name for a {one.kind}; use lower-case "
+                    "letters, digits and underscores"
                 )
             code = Code(one.kind, one.name, source, version, place)
             _check_signature(function, code)

@@ -40,7 +40,7 @@ def nearest(name: object, valid: Iterable[str]) -> str:
 
 
 _DUPLICATE = re.compile(r'found duplicate key "?([^"\n]*?)"? with value')
-_LOOK = ". Check the indentation and the colons of this line and the one before"
+_LOOK = ". Check the indentation and the colons of this line and the previous one"
 
 
 _MOST_BYTES = 1_000_000

@@ -140,7 +140,7 @@ def test_a_report_of_another_schema_or_release_does_not_hide_the_others(
     said = cautions(tasks, data)
     assert said == [
         "The report of mood was made by an older release: materialize it again.",
-        "The report of mood-zerogen is damaged or of another schema than this release's "
+        "The report of mood-zerogen is damaged or has another schema than this release's "
         f"({schemas.SCHEMA_VERSION}): materialize it again.",
     ]
 

@@ -104,7 +104,7 @@ def test_labels_are_renamed(place: Path) -> None:
     frame = entailment(40, " w1")
     codes = frame["label"].replace_strict({"entailment": 0, "not_entailment": 1})
     frame.with_columns(label=codes).write_parquet(place / "coded.parquet")
-    assert "which is no label of rte (entailment, not_entailment)" in told(
+    assert "which is not a label of rte (entailment, not_entailment)" in told(
         place / "coded.parquet", "--task", "rte", status=1
     )
     told(place / "coded.parquet", "--task", "rte", "--label", "entailment=0",

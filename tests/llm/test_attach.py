@@ -102,7 +102,7 @@ async def test_a_batch_that_cannot_be_looked_at_is_an_error(
         await left_behind(settings, endpoint, 8)
     monkeypatch.setattr(BatchEndpoint, "_batch", refuse)
     async with BatchEndpoint() as endpoint, asyncio.timeout(10):
-        with pytest.raises(EndpointError, match=r"batch-0.* cannot be looked at: .*not yours"):
+        with pytest.raises(EndpointError, match=r"batch-0.* cannot be retrieved: .*not yours"):
             await ask(settings(endpoint.url), requests(8))
         assert not endpoint.live
 

@@ -219,7 +219,7 @@ async def test_vectors_of_two_lengths_under_one_name_are_refused(known: Any) -> 
     async with Endpoint(lambda body, _: answered(body)) as endpoint:
         await embedded(known(endpoint), ["a"])
         endpoint.answer = lambda *_: web.json_response({"data": [{"embedding": [1.0]}]})
-        with pytest.raises(EndpointError, match="vectors of 1 and of 3 numbers under one name"):
+        with pytest.raises(EndpointError, match="vectors of 1 and of 3 dimensions under one name"):
             await embedded(known(endpoint), ["a", "b"])
 
 

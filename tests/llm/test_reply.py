@@ -64,10 +64,10 @@ def test_an_answer_holds_what_the_endpoint_sent() -> None:
     [
         (b"", "empty"),
         (b"<!DOCTYPE html><title>Gateway</title>", "lacks /v1"),
-        (b'{"choices": []}', "no chat completion but"),
-        (b'{"choices": [null]}', "no chat completion but"),
-        (b"[" * 100_000, "no chat completion but"),
-        (b"\xff\xfe", "no chat completion but"),
+        (b'{"choices": []}', "not a chat completion but"),
+        (b'{"choices": [null]}', "not a chat completion but"),
+        (b"[" * 100_000, "not a chat completion but"),
+        (b"\xff\xfe", "not a chat completion but"),
     ],
 )
 def test_what_is_no_completion_is_tried_again_and_may_have_been_paid(

@@ -44,7 +44,9 @@ def test_an_endpoint_that_is_given_up_is_named_with_what_it_answered(
 def test_an_endpoint_that_only_throttles_is_named() -> None:
     outage, reply = Outage(ADDRESS, 300), Reply("throttled", words="slow down", code=429)
     outage.throttled(1.0, reply)
-    with pytest.raises(EndpointError, match="refused every call for its rate for 399 s: slow down"):
+    with pytest.raises(
+        EndpointError, match="refused every call because of its rate limit for 399 s: slow down"
+    ):
         outage.throttled(400.0, reply)
 
 

@@ -43,7 +43,7 @@ def check_ending(runs: Runs, result: Result) -> None:
         assert set(tables) == set(UPSTREAM)
         assert result.messages == []
         if rows < ROWS:
-            assert f"the corrected set holds {rows} of {ROWS} rows" in result.output
+            assert f"the corrected set has {rows} of {ROWS} rows" in result.output
     else:
         (message,) = result.messages
         assert any(known in message for known in explained()), message

@@ -144,7 +144,7 @@ async def test_confusable_labels_become_a_requirement_of_the_draw(tmp_path):
 
 async def test_no_value_is_one_error(tmp_path):
     model = ScriptedModel(lambda request: failing(request, "refused", "no"))
-    with pytest.raises(StepError, match="the model gave no value of 'topic' for glad"):
+    with pytest.raises(StepError, match="the model gave no value for 'topic' for glad"):
         await run_step("vocabularies", spec_of(tmp_path, ATTRIBUTED), {}, model)
 
 

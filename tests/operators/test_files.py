@@ -71,7 +71,7 @@ async def test_a_file_with_fewer_rows_than_wanted_gives_a_smaller_data_set(tmp_p
         "rows.csv has 3 valid rows, fewer than the 40 that `rows` asks for: the data set will have "
         "at most 3. Add rows to the file, or set `rows: 3` in the task"
     )
-    assert made["corrected_set"].warnings == ["the corrected set holds 3 of 40 rows"]
+    assert made["corrected_set"].warnings == ["the corrected set has 3 of 40 rows"]
 
 
 async def test_most_own_rows_may_be_disputed_but_not_all(tmp_path):
@@ -189,8 +189,8 @@ def test_a_changed_file_changes_the_step(tmp_path):
             "rows.csv",
             "line 2, has no column for 'note' (cells",
         ),
-        (b"note\nl\xe4rm\n", "rows.csv", "rows.csv is not UTF-8: line 2 holds the byte 0xe4"),
-        (b"l\xe4rm\n", "rows.txt", "rows.txt is not UTF-8: line 1 holds the byte 0xe4"),
+        (b"note\nl\xe4rm\n", "rows.csv", "rows.csv is not UTF-8: line 2 contains the byte 0xe4"),
+        (b"l\xe4rm\n", "rows.txt", "rows.txt is not UTF-8: line 1 contains the byte 0xe4"),
         ("x", "rows.xlsx", "'rows.xlsx' is a spreadsheet: save it as CSV"),
         ("x", "rows.doc", "must end in .parquet, .jsonl, .ndjson, .json, .csv, .tsv or .txt"),
     ],

@@ -329,7 +329,7 @@ async def test_a_reader_that_gives_no_labels_ends_the_step(tmp_path):
         ("readers: [{name: a}, {name: b, votes: 3}]", "has no such parameter"),
         (
             "readers: [{name: a}, {name: b}], difficulty: {right: a, wrong: c}",
-            "`difficulty` names 'c', which is no reader; readers: a, b",
+            "`difficulty` names 'c', which is not a reader; readers: a, b",
         ),
         ("readers: [{name: a}, {name: b, endpoint: nowhere}]", "unknown endpoint 'nowhere'"),
         ("policy: weighted", "field required"),

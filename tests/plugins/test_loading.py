@@ -77,7 +77,10 @@ def load(folder: Path, code: str = GOOD, more: str = "plugins: plugins\n") -> Ta
             GOOD + "@guard('loud')\ndef other(text): ...\n",
             "own.py:5: plugins/own.py:2 already defines a guard 'loud'; rename one of them",
         ),
-        (HEAD + "@guard('../x')\ndef f(text): ...\n", "own.py:2: '../x' is no name for a guard"),
+        (
+            HEAD + "@guard('../x')\ndef f(text): ...\n",
+            "own.py:2: '../x' is not a valid name for a guard",
+        ),
         (
             HEAD + "@validator('polite', reads=('language',))\ndef f(row, roles): ...\n",
             "own.py:2: the roles of 'polite' must be different names",

@@ -137,7 +137,7 @@ def test_files_of_different_runs_are_not_read(quick: Path) -> None:
         scenario.act(quick / str(version), version)
     other = quick / "1/rejected/contexts/rte.parquet"
     (quick / "0/rejected/contexts/rte.parquet").replace(other)
-    with pytest.raises(TableError, match="are of different runs.*Materialize contexts of rte"):
+    with pytest.raises(TableError, match="are from different runs.*Materialize contexts of rte"):
         Tables(LocalStorage(str(quick / "1"))).read("contexts", "rte")
 
 

@@ -123,7 +123,7 @@ def test_a_file_name_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
     (folder / "link.csv").symlink_to(tmp_path / "x.csv")
     (folder / "circle.csv").symlink_to("circle.csv")
     file = YamlFile(folder / "t.yaml", "rows_file: x\n")
-    with pytest.raises(SpecError, match="leaves the folder of the tasks|is no file name"):
+    with pytest.raises(SpecError, match="leaves the folder of the tasks|is not a file name"):
         files._named_file(file, ("rows_file",), name)
 
 

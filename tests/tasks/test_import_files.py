@@ -148,7 +148,7 @@ def test_numbers_of_classes_are_read_as_their_names(tmp_path):
         ("t.csv", "a,b\n", "contains no rows"),
         ("t.tsv", "\n\n", "contains no rows"),
         ("t.jsonl", "\n", "contains no rows"),
-        ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 holds the byte 0xe4"),
+        ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 contains the byte 0xe4"),
         ("t.jsonl", b'{"a": "\xff"}\n', "not UTF-8: line 1"),
         ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2 is not valid JSON"),
         ("t.jsonl", "[1]", "line 1: a row must be a JSON object"),

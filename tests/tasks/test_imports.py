@@ -57,7 +57,8 @@ def test_labels_as_other_programs_write_them():
         ([{"note": "a"}], "no column for 'label'.*--column label=FOUND"),
         (
             [{"note": "a", "label": x} for x in ("glad", "mad", "mad", "bad", "mad", "mad")],
-            r"lines 2, 3, 5 and 1 more: 'label' is 'mad', which is no label of mood \(glad, sad\)",
+            r"lines 2, 3, 5 and 1 more: 'label' is 'mad', "
+            r"which is not a label of mood \(glad, sad\)",
         ),
         ([{"note": "a", "label": None}], "line 1: 'label' is empty"),
         ([{"note": "a", "label": ["glad"]}], "which is no label"),
