@@ -83,7 +83,7 @@ def _tell(made: "Exported") -> None:
 def _list(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names) or len(set(names)) != len(names):
-        raise TargenError(f"--tasks {text!r} must name each task once, with commas between them.")
+        raise TargenError(f"--tasks {text!r} must name each task once, separated by commas.")
     return names
 
 

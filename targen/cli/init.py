@@ -70,7 +70,7 @@ def init(
     ]
     if missing and not _on_a_terminal():
         raise TargenError(
-            f"Give {', '.join(missing)}, or run the command on a terminal to be asked for them."
+            f"Give {', '.join(missing)}, or run the command in a terminal, which asks for them."
         )
     if missing:
         typer.echo(f"A new task, {path}. Five questions; Ctrl-C writes nothing.\n")

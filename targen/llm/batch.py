@@ -1,7 +1,7 @@
 """Batch mode: requests go out in files and come back within a day, at half the price.
 
-Questions that are asked again after an answer that cannot be used go out in a batch, too: at the
-same half price, and a killed run finds them again in the same way.
+Requests that are repeated after an unusable answer go out in a batch, too: at the same half price,
+and a killed run finds them again in the same way.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class Batches:
     ) -> None:
         """Make it; must be called on a running event loop.
 
-        In the live mode it only waits for batches that were submitted before.
+        In live mode it only waits for batches that were submitted earlier.
         """
         self._attach = settings.mode != "batch"
         self._writer, self._ledger, self._budget = writer, ledger, budget
@@ -83,14 +83,14 @@ class Batches:
         self._under_way: set[Open] = set()
 
     async def send(self, call: Call, submitted: bool) -> tuple[Reply, float] | None:
-        """Return the reply to a claimed call and the seconds it took; None: claim it anew.
+        """Return the reply to a claimed call and the seconds it took; None: claim it again.
 
         A batch goes out when it is full, or when no more calls come for a moment: the source of
         the requests may be waiting for answers.
 
         Args:
             call: the call.
-            submitted: True if it is part of a batch that was submitted before.
+            submitted: True if it is part of a batch that was submitted earlier.
 
         Raises:
             EndpointError: the endpoint does not take batches, or cannot be reached.

@@ -28,14 +28,14 @@ SLICE = 256
 """Jobs that are handled in one transaction."""
 
 TRIES = 5
-"""Batches that one request goes out with before it has failed."""
+"""Number of batches that a request goes out in before it counts as failed."""
 
 
 @dataclass(slots=True, eq=False)
 class Open:
     """A batch under way and the calls of this process that wait for it.
 
-    `profile` is that of its bodies, None where another process made them.
+    `profile` is that of its bodies, None if another process made them.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Open:
 
 
 class Results:
-    """Reads what batches bring for the calls of one engine."""
+    """Reads the results of batches for the calls of one engine."""
 
     def __init__(
         self,
@@ -167,7 +167,7 @@ def resolve(call: Call, reply: tuple[Reply, float] | None) -> bool:
 
 
 def claim_anew(calls: Iterable[Call]) -> None:
-    """Send calls back to their claim: they may be answered, and need money of their own."""
+    """Send calls back to their claim: they may be answered, and need their own reservation."""
     for call in calls:
         resolve(call, None)
 

@@ -29,11 +29,11 @@ _LISTED_MOST = 1000
 _READ_CHARACTERS, _WORDS = 2000, 300
 _PATIENCE_S = 900.0
 _MOST_S = 3600.0
-"""Until the results of a batch must have come. OpenAI bounds the requests of one to 200 MB."""
+"""Seconds to download a batch's results. OpenAI limits the requests of a batch to 200 MB."""
 
 
 class RefusedError(EndpointError):
-    """The endpoint has said no: nothing was begun, and asking again will not help."""
+    """The endpoint refused: nothing was started, and asking again will not help."""
 
 
 class Service:
@@ -71,7 +71,7 @@ class Service:
         return self._sound(made, FileObject).id
 
     async def create(self, file_id: str, key: str, first: bool) -> str:
-        """Make a batch of an uploaded file, or find the one that there is; return its id.
+        """Create a batch from an uploaded file, or find the existing one; return its id.
 
         Args:
             file_id: the file.
@@ -126,7 +126,7 @@ class Service:
         """Return the state of a batch; None if the endpoint does not know it.
 
         Raises:
-            EndpointError: the endpoint cannot be reached, or does not let us look.
+            EndpointError: the endpoint cannot be reached, or denies access to it.
         """
         from openai.types import Batch  # noqa: PLC0415 - slow to import
 
@@ -141,7 +141,7 @@ class Service:
         """Return a file's content in a temporary file; None where the endpoint does not have it.
 
         Raises:
-            EndpointError: the endpoint cannot be reached, or does not let us read.
+            EndpointError: the endpoint cannot be reached, or denies access to it.
         """
 
         async def fetch() -> IO[bytes]:

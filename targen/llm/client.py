@@ -49,8 +49,8 @@ class Client:
         """Open the client; nothing is sent yet.
 
         Raises:
-            EndpointError: no key, a key that cannot be sent, or the base URL is no URL or contains
-                credentials. The message never contains the key.
+            EndpointError: no key, a key that cannot be sent, or the base URL is not a URL or
+                contains credentials. The message never contains the key.
         """
         self.settings = settings
         query = ""

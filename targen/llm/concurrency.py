@@ -18,13 +18,13 @@ DOUBLING_GAIN = 1.33
 """The throughput gain that doubling the window must bring; with free slots it is 2."""
 STEP = 1.5
 BACK = 1.25
-"""After a doubling without a gain, the window becomes the one before it times this."""
+"""After a doubling without a gain, the window becomes the previous one times this."""
 HOLD_S = 20.0
 MOST_HOLD_S = 300.0
 _HOLD_LATENCIES = 6.0
 _PLAINLY = 0.95
 _FULL = 0.8
-"""A call says something about a window if at least this share of it was in flight."""
+"""A call counts as evidence about a window if at least this share of it was in flight."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _Trial:
 
 @dataclass(slots=True)
 class ConcurrencyController:
-    """Finds the number of calls in flight that is worth having.
+    """Finds the number of calls in flight that is worthwhile.
 
     Attributes:
         most: the user's limit.

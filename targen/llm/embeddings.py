@@ -37,7 +37,7 @@ from targen.store.ledger import Ledger
 from targen.store.writer import Writer
 
 TEXTS = 64
-"""Texts in one request at most; all known endpoints take as many."""
+"""Maximum number of texts in one request; all known endpoints take this number."""
 
 BYTES = 100_000
 """UTF-8 bytes in one request at most, so that no request exceeds OpenAI's 300,000 tokens."""
@@ -123,7 +123,7 @@ def sendable(text: str) -> str:
 Floats = npt.NDArray[np.float64]
 
 SCHEME = 1
-"""Raised when the identity is made up otherwise; every older vector is then asked anew."""
+"""Raised when the identity is built differently; every older vector is then requested again."""
 
 SHORTEST = 200
 """Characters below which a text that is refused for its length is not cut further."""

@@ -101,7 +101,7 @@ def read_failure(data: Any, content: bytes, secret: bytes) -> Failure:
     """Return what an error body says.
 
     Args:
-        data: its JSON, None if it is no JSON.
+        data: its JSON, None if it is not JSON.
         content: the body.
         secret: the API key, removed from the texts.
     """

@@ -1,4 +1,4 @@
-"""Decides what an answer is worth, and what to ask next if none of it can be used."""
+"""Decides whether an answer can be used, and what to ask next if none of it can."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ _BRIEFER = (
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an answer is worth.
+    """Whether an answer can be used.
 
     Attributes:
         status: `ok` only if the whole answer matches the schema.

@@ -1,4 +1,4 @@
-"""Whether an endpoint is away as a whole, and for how long it is waited for."""
+"""Whether an endpoint as a whole is down, and how long to wait for it."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ ALONE_S = 120.0
 """How long the last few requests of a run may fail before the fault is taken to be theirs."""
 
 MAX_ATTEMPTS = 6
-"""Tries of one request that the endpoint fails while it answers others."""
+"""Failed tries of one request while the endpoint answers others, before it is given up."""
 
 _AWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 529})
 """Statuses of a gateway without its server, and of a server that starts or is overloaded."""
@@ -49,7 +49,7 @@ class Outage:
 
         Args:
             address: the endpoint, for messages.
-            patience_s: how long an endpoint that is away may stay silent.
+            patience_s: how long an endpoint that is down may stay silent.
             problem: what its errors begin with.
         """
         self._address, self._patience_s, self._problem = address, patience_s, problem
@@ -90,7 +90,7 @@ class Outage:
         self._failed.clear()
 
     def throttled(self, now: float, reply: Reply) -> None:
-        """Note a refusal for the rate.
+        """Note a refusal because of the rate.
 
         Raises:
             EndpointError: the endpoint has refused every call for minutes.

@@ -21,7 +21,7 @@ class Price:
     """US dollars for one million tokens.
 
     `cached` is the price of prompt tokens that the endpoint reads from its prompt cache; None is
-    the price of the others.
+    the price of other prompt tokens.
     """
 
     prompt: float
@@ -55,7 +55,7 @@ class Price:
 
 
 def price_of(model: str, endpoint: str) -> Price | None:
-    """Return the price of `model` at `endpoint`, or None where the file does not name it.
+    """Return the price of `model` at `endpoint`, or None if the file does not name it.
 
     An entry may name an endpoint; without one it applies to the model at any endpoint.
 
@@ -106,7 +106,7 @@ def _entries(path: str | None) -> tuple[dict[str, Any], ...]:
 
 
 TOKENS_PER_MESSAGE = 16
-"""Tokens that a chat format adds around one message, generously."""
+"""Generous estimate of the tokens that a chat format adds around one message."""
 
 WORDS_ADDED = 200
 """Bytes added around a schema that is described in the prompt."""

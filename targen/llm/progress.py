@@ -1,4 +1,4 @@
-"""How a run is getting on, every few seconds."""
+"""Reports the progress of a run every few seconds."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ class Stats:
         cached_tokens: part of `prompt_tokens` that the endpoint read from its prompt cache; None
             if it reported none.
         uncounted: answers whose tokens the endpoint did not count.
-        cost_usd: cost of the calls made now; None where a price is unknown.
+        cost_usd: cost of the calls made now; None if a price is unknown.
         simulated: True if the simulator answered, so that the price means nothing.
         seconds: from the opening of the engine to its closing.
     """

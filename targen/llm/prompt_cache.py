@@ -31,7 +31,7 @@ def static_tokens(prompts: Sequence[bytes]) -> int:
 
 
 def cached_tokens(prompts: Sequence[bytes], shortest: int = SHORTEST) -> int:
-    """Return how many tokens a cache would serve that evicts nothing, with calls in sequence.
+    """Return how many tokens a cache that evicts nothing would serve, with calls in sequence.
 
     A real cache reads fewer: calls in flight do not share what they read, and unused prefixes are
     forgotten within minutes.

@@ -45,7 +45,7 @@ _MOST_GUESS_S = 2.0
 """How long to wait if the headers say that no call is left, but not when there will be one."""
 
 UNSAVED_MOST = 8
-"""The most answers not yet stored before more is paid for: a kill loses them."""
+"""Maximum number of answers not yet stored; sending pauses beyond it, since a kill loses them."""
 
 
 @dataclass(slots=True, eq=False)

@@ -25,7 +25,7 @@ _HINTS = ("<", "[", "\u25c1", "assistantfinal", "analysis")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 _VALUE = re.compile(r"\{|\[(?=[{\"])")
 _SHIELDS = 64
-"""Values in which marks are taken for text; enough for an answer, and bounds the work."""
+"""Values in which marks count as text, at most: enough for an answer, and bounds the work."""
 
 Decode = Callable[[str, int], tuple[object, int]]
 _DECODE: Decode = json.JSONDecoder(strict=False).raw_decode
@@ -34,8 +34,8 @@ _DECODE: Decode = json.JSONDecoder(strict=False).raw_decode
 def answer_part(text: str) -> str | None:
     """Return what follows the last mark that ends reasoning; None if the reasoning does not end.
 
-    A mark inside a JSON value is text. Text before a block that never ends counts, for want of an
-    end mark, as the answer; the block itself never does.
+    A mark inside a JSON value is text. Text before a block that never ends counts as the answer;
+    the block itself never does.
     """
     if not any(hint in text for hint in _HINTS) or _MARK.search(text) is None:
         return text

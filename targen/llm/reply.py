@@ -27,7 +27,8 @@ class Reply:
     Attributes:
         kind: `answer`; `filtered` (refused by a content filter); `throttled` (rate limit: wait);
             `transient` (try again); `refused` (a parameter or format that may be adapted, else a
-            failure); `endpoint` (nothing will ever be answered); `failed` (this request never).
+            failure); `endpoint` (nothing will ever be answered); `failed` (this request will not be
+            answered).
         words: what the endpoint said, for the user.
         param: the parameter that it named, or ''.
         code: HTTP status; of an error inside a reply with status 200, the status that it names;
@@ -45,7 +46,7 @@ class Reply:
     ambiguous: bool = False
 
     def message(self, address: str) -> str:
-        """Return in one line what came of a call to `address`, without a stop at its end."""
+        """Return the outcome of a call to `address` in one line, without a final period."""
         words = " ".join(self.words.split()).rstrip(".")
         if self.code == 0:
             # No answer: the words name the address.

@@ -25,18 +25,18 @@ class EngineSettings:
         model: model name at the endpoint; None is the simulator, which needs no network.
         base_url: root of the OpenAI-compatible API; None is the SDK's default.
         api_key: the secret; None is OPENAI_API_KEY, as the SDK reads it.
-        own_key: True where the key is all that may go out: a named endpoint gets nothing of what
-            the SDK would take from OPENAI_* variables.
-        key_variable: the environment variable that the key is from, for messages; None where the
-            endpoint is said to ask for none.
+        own_key: True if nothing but this key may be sent: a named endpoint gets nothing that the
+            SDK would read from OPENAI_* variables.
+        key_variable: the environment variable that the key is from, for messages; None if the
+            endpoint asks for none.
         endpoint_name: logical name of the endpoint, part of every request's identity; None is
-            the normalized base URL. Give one where the same model moves between addresses.
+            the normalized base URL. Give one if the same model moves between addresses.
         store_url: SQLAlchemy URL of the completion store (SQLite or PostgreSQL).
         embedding_model: model that embeds texts at the endpoint, or
             `sentence-transformers:NAME`; None is the simulator.
         mode: `live` sends request by request; `batch` submits files of requests, whose answers
             come within a day at the batch price.
-        concurrency: requests in flight at most; of no meaning in batch mode.
+        concurrency: maximum number of requests in flight; ignored in batch mode.
         budget_usd: ceiling in US dollars over all runs that share the store; None is no ceiling.
         task_budget_usd: the same over all runs of `task`.
         replace_damaged: delete stored answers that fail their checksum and request them again,
@@ -44,12 +44,12 @@ class EngineSettings:
         timeout_s: seconds until a call without a complete reply is given up and tried again;
             None derives them from the request's output bound, see `timeout_of`.
         patience_s: seconds that an endpoint that has answered before may be unreachable.
-        requests_per_minute: a limit known beforehand; None leaves it to be found.
+        requests_per_minute: a known limit; None lets the engine find it.
         tokens_per_minute: the same for prompt and output tokens together; None is no limit.
         price: of `model`; None looks it up in the price file.
-        embedding: what texts are embedded with; None is the embedding model at this endpoint.
-        simulator: makes the ASGI application that answers where `model` is None.
-        run_id, task, step: who asks; written into the ledger of uses, no part of the identity.
+        embedding: settings to embed texts with; None is the embedding model at this endpoint.
+        simulator: makes the ASGI application that answers if `model` is None.
+        run_id, task, step: who asks; written into the ledger of uses, not part of the identity.
     """
 
     model: str | None = None
@@ -86,7 +86,7 @@ class EngineSettings:
 
     @property
     def embedded(self) -> bool:
-        """True where the simulator answers."""
+        """True if the simulator answers."""
         return self.model is None
 
     @property
@@ -95,7 +95,7 @@ class EngineSettings:
         return self.model if self.model is not None else EMBEDDED_MODEL
 
     def price_of(self, model: str | None, endpoint: str) -> Price | None:
-        """Return what a request costs; None where the price is not known.
+        """Return what a request costs; None if the price is not known.
 
         Args:
             model: the model that it names, None for the engine's own.
@@ -140,13 +140,13 @@ def timeout_of(request: Request, settings: EngineSettings, timeouts: int = 0) ->
 
 
 NO_KEY = "none"
-"""What goes out as the key to an endpoint that asks for none; the SDK insists on one."""
+"""What is sent as the key to an endpoint that asks for none; the SDK requires one."""
 
 
 def at(
     name: str, known: Mapping[str, Endpoint], path: Path, base: EngineSettings
 ) -> EngineSettings:
-    """Return `base` with everything that the endpoint `name` has of its own, but for its key.
+    """Return `base` with the settings of the endpoint `name`, except its key.
 
     Raises:
         EndpointError: the endpoint is not defined.
@@ -181,7 +181,7 @@ def at(
 def with_key(
     name: str, known: Mapping[str, Endpoint], path: Path, base: EngineSettings
 ) -> EngineSettings:
-    """Return what `at` does, and the endpoint's key in it: what an engine can be opened with.
+    """Return the settings of `at` with the endpoint's key, as an engine needs them.
 
     Raises:
         EndpointError: the endpoint is not defined, or its key's variable is not set.

@@ -31,7 +31,7 @@ class Parsed:
     """What a text holds.
 
     Attributes:
-        value: the object; where `error` is set, what could be saved of it, or None.
+        value: the object; if `error` is set, what could be salvaged of it, or None.
         error: None only if the text holds one whole object that fits the schema.
     """
 
@@ -44,8 +44,8 @@ def parse(text: str, schema: Mapping[str, Any]) -> Parsed:
 
     Reasoning, fences, chatter around the object, trailing commas and other slips that json-repair
     mends are no error as long as the object is whole; nor is a value that fits the schema in one
-    reading only (see `coerced`). Of several objects that fit, the last one is the answer. Of a
-    broken or invalid answer the items of its array property `items` are kept that are whole and
+    reading only (see `coerced`). Of several objects that fit, the last one is the answer. From a
+    broken or invalid answer, those items of its array property `items` are kept that are whole and
     valid by themselves.
     """
     text = _unquoted(storable(text).strip())

@@ -15,17 +15,17 @@ from targen.store.schema import GATES
 from targen.store.writer import Writer
 
 _BURST_S = 5.0
-"""The bucket holds what comes in this time. It is filled so much slower that bucket and inflow
+"""The bucket holds what comes in this time. It is filled more slowly, so that bucket and inflow
 together stay below the limit in any minute."""
 
 _PORTION_S = 0.25
 _BYTES_PER_TOKEN = 3.0
-"""Fewer than the rule of thumb of four, so that the first estimates are rather too high."""
+"""Fewer than the rule of thumb of four, so that the first estimates are high rather than low."""
 
 _SMOOTH = 0.1
 
 NEVER = float("inf")
-"""Seconds to wait where a callback, not a timer, ends the wait."""
+"""Seconds to wait if a callback, not a timer, ends the wait."""
 
 
 class TokenLimit:

@@ -28,7 +28,7 @@ class ReplyTooLongError(httpx2.ReadError):
 class ChatConnection:
     """Posts chat completions through one aiohttp session.
 
-    It does what the SDK would do for a POST, for 0.4 of the CPU time (`make bench`, see
+    It does what the SDK would do for a POST, in 0.4 times the CPU time (`make bench`, see
     docs/performance.md).
     """
 
@@ -95,9 +95,9 @@ class BoundedClient(openai.DefaultAioHttpClient):
     """The SDK's client, for embeddings, files and batches, with bounds on the replies.
 
     The read timeout of a request is a deadline for its whole reply. An upload has an hour, which a
-    slow line may need. A caller that asks for a stream, as for the results of a batch, sets the
-    bounds itself, but errors and redirects have the same bounds for all. No redirect of a POST is
-    followed: the request would go to a host that the user did not name.
+    slow connection may need. A caller that asks for a stream, as for the results of a batch, sets
+    the bounds itself, but errors and redirects have the same bounds for all. No redirect of a POST
+    is followed: the request would go to a host that the user did not name.
     """
 
     def __init__(self, connections: int) -> None:
@@ -192,7 +192,7 @@ def _decompressor(encoding: str) -> Callable[[bytes, int], bytes]:
 
 
 _UNDONE = (b"content-encoding", b"transfer-encoding", b"content-length")
-"""Headers that no longer hold for a body that has been read and decompressed."""
+"""Headers that no longer apply to a body that has been read and decompressed."""
 
 
 def _whole(status: int, headers: Any, content: bytes, request: httpx2.Request) -> httpx2.Response:

@@ -12,9 +12,9 @@ from targen.store.schema import Status
 class Sampling:
     """Sampling parameters as the user wants them; the engine adapts them to the endpoint.
 
-    `max_output_tokens` is always sent: without a bound there is no budget. `extra` holds
-    parameters that are passed on as they are (say, `reasoning_effort`). `reasoning_tokens` are
-    what a thinking model may write before its answer; the limit that is sent is the sum.
+    `max_output_tokens` is always sent: without a bound there is no budget. `extra` holds parameters
+    that are passed on unchanged (such as `reasoning_effort`). `reasoning_tokens` are what a
+    thinking model may write before its answer; the limit that is sent is the sum.
     """
 
     temperature: float | None = 1.0
@@ -39,10 +39,10 @@ class Request:
         schema: JSON schema of the answer, an object type.
         schema_name: its name on the wire, [a-z_]+.
         sampling: see `Sampling`.
-        sample: asks the same question anew: part of the identity, sent as `seed`.
+        sample: sends the same question again: part of the identity, sent as `seed`.
         edition: the task's edition, part of the identity.
         model: another model than the engine's default, or None.
-        tag: the caller's own; comes back with the outcome and is no part of the identity.
+        tag: the caller's own; comes back with the outcome and is not part of the identity.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -62,14 +62,14 @@ class Outcome:
     Attributes:
         request: as it was given.
         request_id: 64 hex digits; of the last request where the answer had to be asked again.
-        status: `ok` only where the whole answer is as the schema wants it.
-        value: the parsed object. With `malformed` and `truncated` it holds what could be saved
-            of it, each list item whole and valid by itself, or is None where nothing could.
-        raw: the model's text as it came, None where none came.
+        status: `ok` only if the whole answer matches the schema.
+        value: the parsed object. With `malformed` and `truncated` it holds what could be salvaged,
+            each list item whole and valid by itself, or is None if nothing could be.
+        raw: the model's text as it came, None if none came.
         error: what was wrong, in words; None when ok.
         prompt_tokens, completion_tokens: as the endpoint counted them.
-        cost_usd: at the price when it was first paid; None where the price is unknown.
-        from_store: True where no call was made for it now.
+        cost_usd: at the price when it was first paid; None if the price is unknown.
+        from_store: True if no call was made for it now.
         mean_logprob: mean log-probability of the tokens of the answer's string values, where asked
             for and given.
     """
@@ -88,7 +88,7 @@ class Outcome:
 
 
 class LLM(Protocol):
-    """What an operator sees of the engine."""
+    """The part of the engine that operators use."""
 
     def run(self, requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Outcome]:
         """Answer every request once, in the order in which the answers arrive.
@@ -102,7 +102,7 @@ class LLM(Protocol):
 
 
 SCHEME = 1
-"""Raised when the identity is made up otherwise; every older completion is then asked anew."""
+"""Raised when the identity is built differently; every older completion is then requested again."""
 
 
 def content(request: Request, model: str, endpoint: str) -> dict[str, Any]:
@@ -132,6 +132,6 @@ def content(request: Request, model: str, endpoint: str) -> dict[str, Any]:
 
 
 def identify(request: Request, model: str, endpoint: str) -> tuple[str, bytes]:
-    """Return the request's id (sha256, 64 hex digits) and the canonical bytes it is taken from."""
+    """Return the request's id (sha256, 64 hex digits) and the canonical bytes behind it."""
     text = canonical(content(request, model, endpoint)).encode("utf-8", "surrogatepass")
     return sha256_of(text), text

@@ -50,7 +50,7 @@ def value_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def value_of(text: str) -> Any:
-    """Return the JSON value that `text` is as a whole, fit to be stored.
+    """Return the whole of `text` as one JSON value, fit to be stored.
 
     Raises:
         ValueError: it is none.

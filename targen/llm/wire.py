@@ -123,7 +123,7 @@ def _told(request: Request) -> list[Mapping[str, str]]:
 
 
 def strict_fits(schema: Any) -> bool:
-    """Tell whether strict mode takes `schema`: every object closed, every property required."""
+    """Return whether strict mode accepts `schema`: every object closed, every property required."""
     if not isinstance(schema, Mapping):
         return True
     properties = schema.get("properties")
@@ -136,7 +136,7 @@ def strict_fits(schema: Any) -> bool:
 
 
 def without_bounds(schema: Any) -> Any:
-    """Return `schema` without minItems and maxItems; our own validation still holds them."""
+    """Return `schema` without minItems and maxItems; our own validation still checks them."""
     if isinstance(schema, Mapping):
         return {
             name: {key: without_bounds(part) for key, part in value.items()}

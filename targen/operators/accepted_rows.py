@@ -86,7 +86,7 @@ def values_of(spec: TaskSpec, item: Mapping[str, Any], given: Mapping[str, str])
 def invalid(
     spec: TaskSpec, values: dict[str, Any], label: str | None, request: Request | None = None
 ) -> str | None:
-    """Return the problem with a row, None if it is valid; fills in derived fields.
+    """Return the problem with a row, or None if it is valid; fills in derived fields.
 
     `request` is the request that was answered, whose instructions must not be repeated.
     """

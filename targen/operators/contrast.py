@@ -148,7 +148,7 @@ class ContrastFiller(SlotFiller):
         state.rows = made
 
     def not_minimal(self, first: Mapping[str, Any], row: Mapping[str, Any]) -> str | None:
-        """Return how a row differs too much from the first row of its set, None if it does not."""
+        """Return the problem if a row differs too much from the first row of its set, else None."""
         edits = self.params.edits or list(self.spec.fields)
         names = self.spec.shown_fields
         other = next((n for n in names if n not in edits and first[n] != row[n]), None)

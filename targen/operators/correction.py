@@ -140,14 +140,14 @@ class SelfCorrectParams(JudgeParams):
     policy: Policy = "majority"
     """see `decide`."""
     ask: Literal["disputed", "always"] = "disputed"
-    """`disputed`: ask only where the answer can change the label (see `disputed`), and about the
-    audit share. It takes effect with the policy `majority` and annotated labels; otherwise every
-    row is asked about, as with `always`."""
+    """`disputed`: ask only about rows whose label the answer can change (see `disputed`), and about
+    the audit share. It takes effect with the policy `majority` and annotated labels; otherwise
+    every row is asked about, as with `always`."""
     audit: float = Field(default=0.2, ge=0, le=1)
     """share of the undisputed rows to correct anyway, for the noise estimate. Never changes a
     label."""
     audit_at_least: int = Field(default=50, ge=0)
-    """number of undisputed rows to audit, about, if the share gives fewer."""
+    """approximate number of undisputed rows to audit, if the share gives fewer."""
     drop_flawed: bool = False
     """reject a row, with its set, if at least two readers read it and all name the same flaw."""
     planted: float = Field(default=0.0, ge=0, le=1)
@@ -236,8 +236,8 @@ async def self_correct(step: StepInput, params: SelfCorrectParams) -> StepResult
     Disputed and undisputed rows are never in the same call, so that the answers about disputed
     rows do not depend on which other rows are audited.
 
-    Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction. Asking about disputed
-    rows only is this project's.
+    Source: TarGEN (Gupta et al., 2024), section 3, step 4, self-correction. Asking only about
+    disputed rows is this project's addition.
 
     Raises:
         StepError: the corrector answered fewer than half of its rows, fewer than half of the

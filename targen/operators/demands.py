@@ -17,11 +17,11 @@ _SLACK: Final = 0.15
 ROOM: Final = 0.9
 """Part of a field's greatest length that a range of lengths may reach: a longer text is invalid."""
 WIDTH: Final = 1.25
-"""Greatest length of a range by its smallest, at least."""
+"""Minimum ratio of a range's greatest length to its smallest length."""
 SHORT: Final = 8
-"""Words up to which a model counts well, so that a range is not widened."""
+"""Up to this number of words, a model counts well, so that a range is not widened."""
 STEP: Final = 1.3
-"""The same for the range that a row gets to keep the length of the row that it replaces."""
+"""The same, for a range that keeps a new row at the length of the row that it replaces."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Demand:
         target: the target.
         own: whether the row was written for this target. Of the others, only what is to be avoided
             counts, so that a row that closes one gap does not open another.
-        sized: whether the row is asked to have the target's length all the same.
+        sized: whether the row should have the target's length even so.
         length: length in words that the row to replace has in the target's field; 0 if unknown.
     """
 
@@ -149,7 +149,8 @@ def _avoided(one: Target, text: str, said: Sequence[str]) -> str | None:
 def follows(template: str, text: str) -> bool:
     """Return whether a text of words in lower case follows a template.
 
-    Not by a regular expression, whose time would grow with the power of the number of gaps.
+    It uses no regular expression, because the time would grow exponentially with the number of
+    gaps.
     """
     said = text.split()
     # The numbers of words that the parts before can take.

@@ -35,8 +35,8 @@ this, as that of a recipe that writes several rows a call and reads none."""
 
 EXPECTED: Final = 0.1
 AT_MOST: Final = 0.5
-"""Share of the items that a real model's answers lose, without a run to take it from: a guess, and
-what a model of 1.5 billion parameters lost in its worst step (docs/real-models.md)."""
+"""Share of the items that a real model's answers lose, if no run of it is stored: a guess, and what
+a model of 1.5 billion parameters lost in its worst step (docs/real-models.md)."""
 DISPUTED_AT_MOST: Final = 0.5
 """Share of disputed rows of a weak annotator."""
 GROWTH_AT_MOST: Final = 1.5

@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 NO_FLAW: Final = "none"
 FLAWS: Final = (NO_FLAW, "ambiguous", "unanswerable", "incoherent", "gives_itself_away")
-"""What a reader can say against a row, besides its label."""
+"""Flaws that a reader can find in a row, besides its label."""
 
 NATURALNESS: Final = range(1, 6)
 """Scores from "no person would write this" to "a native speaker wrote this"."""
@@ -90,7 +90,7 @@ class Reading:
         request_ids: the call with the row, and the call with this row alone if there was one.
         error: why there is no label.
         naturalness: 1 to 5; None if it gave no valid score.
-        constraint_met: None if it did not say.
+        constraint_met: None if it gave no answer.
     """
 
     label: Label | None = None
@@ -117,7 +117,7 @@ def rotated(items: Iterable[Any], turn: int) -> list[Any]:
 
 
 def mirrored(label: Label, count: int) -> Label:
-    """Return the label of the same alternative if `count` alternatives are in reverse order."""
+    """Return the label of the same alternative once `count` alternatives are in reverse order."""
     return str(count - 1 - int(label)) if isinstance(label, str) and label.isdigit() else label
 
 
@@ -210,7 +210,7 @@ async def judge(
     """Return what each reader says about each of its rows, in their order.
 
     A row that a call of several rows gives no valid label for is asked about again, alone. This
-    covers a missing, doubled or wrong row number, a label that the row does not offer, and a call
+    covers a missing, repeated or wrong row number, a label that the row does not offer, and a call
     without a readable answer.
 
     Args:
@@ -309,7 +309,7 @@ def request_about(
 
 
 def constraints_of(spec: TaskSpec) -> dict[str, str]:
-    """Return what a text must do to get each label; "" is the key of what holds for every text."""
+    """Return what a text must do to get each label; the key "" has what applies to every text."""
     found = {"": spec.answer.constraint.strip(), **spec.label_constraints}
     return {name: text for name, text in found.items() if text}
 

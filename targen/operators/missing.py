@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Missing:
-    """What the store lacks of the completions that some tables of a task cite.
+    """The completions that some tables of a task cite and the store lacks.
 
     Attributes:
         task: the task.

@@ -28,7 +28,7 @@ class Planned:
     Attributes:
         step: the step.
         operator: its operator in the recipe.
-        items: rows that it asks for, or has without asking.
+        items: rows that it requests, or has without a request.
         calls: items per call -> number of such calls; empty if it calls no model.
         note: what the counts depend on besides the plan; empty if on nothing.
     """

@@ -22,7 +22,7 @@ PROMPT = "seeds/llm_per_context.md"
 
 TOGETHER_FIRST: Final = 4
 TOGETHER: Final = 2
-"""Contexts per request: of the first round, which all slots use alike, and of later rounds."""
+"""Contexts per request: for the first round, which all slots use alike, and for later rounds."""
 
 FIRST_PAGE: Final = 3
 SMALL_PAGE: Final = 4
@@ -31,8 +31,8 @@ SMALL_PAGES: Final = 4
 set need few seeds."""
 
 EXCLUDE_AT_MOST: Final = 40
-"""Number of earlier seeds that a prompt quotes, shared evenly among its contexts; of words, as many
-for each context."""
+"""Number of earlier seeds that a prompt quotes, shared evenly among its contexts; for seeds that
+are words, this number for each context."""
 GIST_WORDS: Final = 6
 ELSEWHERE: Final = 5
 """Number of seeds of other contexts that a prompt quotes."""
@@ -53,7 +53,8 @@ class PerContextParams(LLMParams):
     together: int = Field(default=TOGETHER_FIRST, ge=1)
     """contexts per request, at most; those after the first round share a request in pairs."""
     retries: int = Field(default=2, ge=0)
-    """a context counts as exhausted after one page more than this in a row without a new seed."""
+    """a context counts as exhausted after more than this number of pages in a row without a new
+    seed."""
     max_pages: int = Field(default=200, ge=1)
     """limit per context."""
     anchors: bool = True

@@ -1,7 +1,7 @@
 """Fills the slots of targets, after those of the plan.
 
 A slot of a target takes the place of a row: it has that row's context, seed, label, way and
-difficulty, as far as the target does not say otherwise. Some targets have their rows edited by code
+difficulty, unless the target specifies something else. Some targets have their rows edited by code
 instead of written (`targen/operators/renaming.py`).
 """
 
@@ -26,9 +26,10 @@ from targen.tasks.targets import FIRST_SLOT, Avoid, Round, Target
 from targen.tasks.validators import first_problem
 
 RETRIES: Final = 1
-"""Most times that a slot is asked for again; the rows that it replaces are good enough to keep."""
+"""How often a slot is requested again at most; the rows that it replaces are good enough to
+keep."""
 READ: Final = ("off_target", "duplicate")
-"""Reasons to reject a row of which the call was as asked for otherwise."""
+"""Reasons to reject a row whose call had the requested form."""
 
 
 async def filled(filler: SlotFiller) -> StepResult:

@@ -117,7 +117,7 @@ def update(
     suite: Sequence[Expectation],
     steps: Sequence[str],
 ) -> dict[str, Any]:
-    """Validate a table and update its page, unless the stored results are of the same table.
+    """Validate a table and update its page, unless the stored results are for the same table.
 
     Importing the library and validating take longer than the rest of a run without calls. The
     caller has locked the task.

@@ -23,7 +23,7 @@ _MARK: Final = re.compile(r'<meta name="origin" content="(\d{4}-\d\d-\d\d) ?([\w
 
 @dataclass(frozen=True)
 class Origin:
-    """When and by what a page was written. It is no part of the report's JSON, which repeats.
+    """When and by what a page was written. Not part of the report's JSON, which is reproducible.
 
     Attributes:
         day: the date of the page.

@@ -1,4 +1,4 @@
-"""The inputs of a report, and the digest of what it reads of a task."""
+"""The inputs of a report, and the digest of what it reads from a task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,8 +73,8 @@ class ReportInputs:
         values: the fields with numbers, dates, booleans and choices that the model or a sampler
             sets; not those that a validator or the plan fills in.
         entity_field: for `spans`, the field with the entities.
-        ways: label -> the ways in which a row can get it, as the plan deals them out; '' is the
-            key of those that belong to no label.
+        ways: label -> the ways in which a row can get it, as the plan assigns them; '' is the key
+            of those that belong to no label.
         options: the fields that hold the answer options in order (`label` is then the index of
             the field), or the one `texts` field that lists them (`label` is then one of its
             texts).
@@ -96,7 +96,7 @@ class ReportInputs:
         corrector_blind: the corrector did not see the intended label. Otherwise the noise
             estimate, which assumes this, is skipped.
         votes: greatest number of the annotator's votes per row.
-        reviewed: what a human review says of each stratum of the rows, as
+        reviewed: the results of a human review for each stratum of the rows, as
             `targen.quality.review_strata.STRATA`. It overrides the noise estimate.
         planted_errors: rows that were corrected a second time under a known wrong label:
             `planted_label` and `corrected_label`.

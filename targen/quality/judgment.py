@@ -28,9 +28,9 @@ BLEU: Final = (0.5, 0.65)
 OVER_BLEU: Final = (0.15, 0.3)
 """The same above the reference's, at equal numbers of rows."""
 SMALL: Final = 0.12
-"""Share of the rarest label, in parts of an even share, below which it is hardly learned."""
+"""Share of the rarest label, relative to an even share, below which it is hardly learned."""
 USEFUL: Final = 0.25
-"""Share of the gain of gold rows over guessing below which a set counts as of no use."""
+"""Share of the gain of gold rows over guessing below which a set counts as useless."""
 LESS: Final = 0.75
 """The same from which a set counts as nearly as useful as gold rows."""
 
@@ -179,7 +179,7 @@ def diversity(collector: MetricCollector) -> list[Found]:
 
 
 def utility(inputs: ReportInputs, collector: MetricCollector) -> list[Found]:
-    """Return what a classifier learns from the set about gold rows, beside gold rows and chance."""
+    """Return what a classifier learns from the set, compared with gold rows and with chance."""
     own, gold = collector.get("utility", "set to gold"), collector.get("utility", "gold to gold")
     chance = next(
         (

@@ -19,7 +19,7 @@ SHARE: Final = "0 to 1"
 
 @dataclass(frozen=True)
 class Compared:
-    """The column of the comparison that is taken from a metric.
+    """The column of the comparison that shows a metric.
 
     Attributes:
         name: its column in the table `comparison`.
@@ -42,7 +42,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Metric:
-    """What is known of a metric without computing it.
+    """What is known about a metric without computing it.
 
     Attributes:
         name: its name in the table `quality_report` and in gates.
@@ -52,7 +52,7 @@ class Metric:
         says: its definition.
         computed: how it is computed.
         limits: what it does not show.
-        better: the end one would rather have; None if neither.
+        better: the end that is better; None if neither is.
         source: the publication that defines it.
         notable: the value from which `verdict` reports it, where the rule is a threshold.
         compared: its column in the comparison.
@@ -448,12 +448,12 @@ _plugins: dict[str, Metric] = {}
 
 
 def learn(metric: Metric) -> None:
-    """Keep what a plug-in says of its metric, for pages and sentences."""
+    """Keep what a plug-in states about its metric, for pages and sentences."""
     _plugins[metric.name] = metric
 
 
 def find(name: str) -> Metric | None:
-    """Return what is known of a metric, built in or of a plug-in that was measured."""
+    """Return what is known about a metric, built in or of a plug-in that was measured."""
     return METRICS.get(name) or _plugins.get(name)
 
 

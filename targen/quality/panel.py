@@ -20,7 +20,7 @@ from targen.tasks.answers import ONE_LABEL, label_key
 NO_PANEL: Final = "the recipe has no panel of readers"
 _DRAWS: Final = 200
 _VOTERS: Final = ("(writer)", "(annotator)")
-"""Entries of `readings` that are no readers."""
+"""Entries of `readings` that are not readers."""
 
 
 def has_panel(inputs: ReportInputs) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 _BEFORE: Final = re.compile(r"([^\W\d_][\w'’-]*)(\.?)[ \t-]$")
 _AFTER: Final = re.compile(r"^[ \t-]([^\W\d_][\w-]*)")
 _CONTEXT: Final = 40
-"""Characters before a word that are looked at."""
+"""Number of characters before a word that are read."""
 
 FUNCTION_WORDS: Final = frozenset(
     """
@@ -67,7 +67,7 @@ def is_mention(text: str, start: int, end: int, known: frozenset[str], *, countr
 
     A capitalized form next to another capitalized word is part of a name. Exceptions are function
     words at the beginning of a sentence, other forms of the lexicon, titles before a name, and
-    directions before a country. In texts without capitals, names cannot be told.
+    directions before a country. In texts without capitals, names cannot be recognized.
 
     Args:
         text: the text.

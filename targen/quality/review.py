@@ -126,7 +126,7 @@ def _hash_cell(text: str) -> str:
 
 
 def write_sheet(path: Path, text: str) -> None:
-    """Write a sheet; a file that somebody has filled in, or that is no sheet, stays.
+    """Write a sheet; a file that somebody has filled in, or that is not a sheet, is kept.
 
     Raises:
         TargenError: such a file is there, or the folder cannot be written.
@@ -175,10 +175,10 @@ def _read(path: Path) -> list[tuple[int, dict[str, str]]]:
 
 
 def task_of(path: Path) -> str:
-    """Return the task that a sheet is on.
+    """Return the task that a sheet is for.
 
     Raises:
-        TargenError: it cannot be read, or is on none or on several.
+        TargenError: it cannot be read, or names no task or several.
     """
     named = sorted({row["task"] for _, row in _read(path)} - {""})
     if len(named) != 1:
@@ -189,7 +189,7 @@ def task_of(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Imported:
-    """What a sheet said.
+    """The content of a filled-in sheet.
 
     Attributes:
         verdicts: as `targen.tables.reviews.COLUMNS`.

@@ -1,4 +1,4 @@
-"""Strata of the rows for human review, and what the verdicts say of all rows."""
+"""Strata of the rows for human review, and what the verdicts say about all rows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +68,7 @@ def in_force(
     labels: pl.DataFrame | None,
     verdicts: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Return what the verdicts that still apply say of each stratum, as `STRATA`.
+    """Return what the verdicts that still apply say about each stratum, as `STRATA`.
 
     A row's stratum is the one that it had when it was reviewed: that of the label that the person
     saw.

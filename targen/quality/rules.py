@@ -1,7 +1,7 @@
 """When a metric becomes a finding, how severe it is, and what it says.
 
 Severity follows from the harm that a fault does to a model trained on the rows: `bad` makes the set
-unfit for release, `warn` has to be looked at, `note` is good to know.
+unfit for release, `warn` needs attention, `note` is only information.
 """
 
 from collections.abc import Callable, Mapping, Sequence

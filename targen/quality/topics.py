@@ -22,7 +22,7 @@ ROWS_PER_TOPIC: Final = 20
 ROUNDS: Final = 30
 NAMING_WORDS: Final = 4
 COMMON: Final = 0.5
-"""Share of the rows above which a word tells no topic."""
+"""Share of the rows above which a word indicates no topic."""
 PHRASES: Final = 10
 PHRASE_ROWS: Final = 3
 """Rows that must have a phrase."""
@@ -71,7 +71,7 @@ def clusters(
 
 
 def stop_words(language: str) -> set[str]:
-    """Return the words of a language that tell no topic; few, except for English."""
+    """Return the words of a language that indicate no topic; few, except for English."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # noqa: PLC0415
 
     listed = set(WORDS.get(language, "").split())

@@ -87,7 +87,7 @@ _CALENDAR: Final = frozenset(
     July August September October November December
     """.split()  # noqa: SIM905 - readable as a list of words
 )
-"""Capitalized in English, but no names."""
+"""Capitalized in English, but not names."""
 
 
 def commonest_name(texts: pl.Series) -> tuple[str, int] | None:

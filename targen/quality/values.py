@@ -1,4 +1,4 @@
-"""Figures of fields that are no texts: numbers, dates, booleans and choices."""
+"""Figures for fields that are not texts: numbers, dates, booleans and choices."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""The file of a new task, with comments that say what each part is for."""
+"""The file of a new task, with comments that explain each part."""
 
 import json
 import re

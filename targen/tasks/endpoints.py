@@ -1,4 +1,4 @@
-"""Named endpoints: where a step may send its questions instead of the default endpoint."""
+"""Named endpoints: where a step may send its requests instead of the default endpoint."""
 
 import re
 from collections.abc import Mapping
@@ -47,11 +47,10 @@ class Endpoint(Profile):
     Attributes:
         base_url: root of the OpenAI-compatible API.
         model: the model's name there; a step may ask for another.
-        api_key_env: name of the environment variable that holds the key; None where the endpoint
-            asks for no key.
-        requests_per_minute, tokens_per_minute: limits known beforehand; None leaves them to be
-            found.
-        concurrency: requests in flight at most; None is the default endpoint's.
+        api_key_env: name of the environment variable that holds the key; None if the endpoint asks
+            for no key.
+        requests_per_minute, tokens_per_minute: known limits; None lets the engine find them.
+        concurrency: maximum number of requests in flight; None is the default endpoint's.
         timeout_s: seconds until a call without a complete reply is given up; None is the default
             endpoint's.
         patience_s: seconds that the endpoint may be unreachable after it has answered; None is
@@ -107,7 +106,7 @@ class _File(BaseModel):
 
 
 def load_endpoints(path: Path) -> dict[str, Endpoint]:
-    """Return the endpoints of a file by name; none where the default file is missing.
+    """Return the endpoints of a file by name; none if the default file is missing.
 
     Raises:
         SpecError: everything that is wrong with the file, a line each.
@@ -128,7 +127,7 @@ def load_endpoints(path: Path) -> dict[str, Endpoint]:
 
 
 def unknown(name: str, known: Mapping[str, Endpoint], path: Path) -> str:
-    """Return what to tell whoever names an endpoint that there is not."""
+    """Return the error message for a name that no endpoint has."""
     if not known:
         return f"unknown endpoint '{name}': {path} defines none (TARGEN_ENDPOINTS_FILE)"
     return f"unknown endpoint '{name}' (defined in {path}); {nearest(name, known)}"
@@ -138,7 +137,7 @@ def normalized(url: str) -> str:
     """Return `url` in one form: lower-case host, no default port, credentials, query or slash.
 
     Raises:
-        EndpointError: this is no http(s) URL.
+        EndpointError: this is not an http(s) URL.
     """
     # The error of the parser quotes the URL, which may contain a password.
     try:

@@ -14,7 +14,7 @@ MOST: Final = 100
 _UNSPACED: Final = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]"
 )
-"""Scripts without spaces between words, where every place is a boundary."""
+"""Scripts without spaces between words, in which every position is a boundary."""
 _TOKEN: Final = re.compile(r"\w+|[^\w\s]")
 OUTSIDE: Final = "O"
 

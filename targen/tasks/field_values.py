@@ -31,8 +31,8 @@ def read_date(value: object) -> date | None:
 def typed(value: object, field: TaskField) -> tuple[Any, str | None]:
     """Return a value in the type of its field's column, and why it does not fit, or None.
 
-    Types are strict: "12" is no integer, 1 is no boolean, and a date has the form YYYY-MM-DD. An
-    integer is also a float. Texts always fit; other checks apply to them.
+    Types are strict: "12" is not an integer, 1 is not a boolean, and a date has the form
+    YYYY-MM-DD. An integer is also a float. Texts always fit; other checks apply to them.
     """
     shown = repr(value)[:_SHOWN]
     match field.type:
@@ -89,7 +89,7 @@ def misfit(values: dict[str, Any], fields: Mapping[str, TaskField]) -> str | Non
 
 
 def described(field: TaskField) -> dict[str, Any] | None:
-    """Return what prompts say of a field's type and bounds; None if they say nothing."""
+    """Return what prompts say about a field's type and bounds; None if they say nothing."""
     said: dict[str, Any] = {}
     if field.type in ("float", "boolean", "date"):
         said["type"] = {"float": "number", "date": "date, YYYY-MM-DD"}.get(field.type, field.type)

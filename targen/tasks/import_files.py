@@ -1,7 +1,7 @@
 """Data files that people and other programs write, read as rows with their line numbers.
 
-Own rows, seeds, reference data and review sheets are all read here, so that one file means the same
-everywhere.
+The user's rows and seeds, reference data and review sheets are all read here, so that a file means
+the same everywhere.
 """
 
 import csv
@@ -31,8 +31,8 @@ _SEP_LINE: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?([,;\t|]*)(?:\n|\Z)', re.IG
 """The line that Excel writes or reads ahead of the header. Saved again, it ends in separators."""
 _MOST_PACKED: Final = 20_000_000
 _PACKED_PER_BYTE: Final = 16
-"""Bounds on the values of a Parquet file: their number, and values per byte. Equal ones take no
-room in it."""
+"""Bounds on the values of a Parquet file: their number, and values per byte. Equal values take no
+space in it."""
 _MOST_EMPTY: Final = 20_000_000
 _SPARSEST: Final = 20
 """Bounds on the cells of JSON rows with different keys: their number, and cells per value."""
@@ -46,10 +46,10 @@ class Rows:
     Attributes:
         name: of the file, for messages.
         columns: name -> values, one per row.
-        places: per row the number that a person finds it by.
+        places: per row, the number by which a person finds it.
         place_word: what these numbers count: line, or row.
         header: line of the column names; None if a row carries its own names.
-        separated_by: what separates the cells, in words; None if the file is no text table.
+        separated_by: what separates the cells, in words; None if the file is not a text table.
     """
 
     name: str
@@ -157,7 +157,7 @@ def of_frame(
     Args:
         name: of the file, for messages.
         frame: its rows.
-        classes: column -> names of the classes that its numbers stand for; -1 is no class.
+        classes: column -> names of the classes that its numbers stand for; -1 means no class.
     """
     columns: dict[str, list[Any]] = {}
     for column in frame.columns:
@@ -265,7 +265,7 @@ def _parsed(text: str, where: str, remedy: str) -> Any:
 
 
 _DIGITS: Final = "has a number of more than 4,300 digits; write it in quotes, as text"
-"""Python converts no longer ones."""
+"""Python converts no longer numbers."""
 
 
 class _TwiceError(Exception):
@@ -312,8 +312,8 @@ def read_table(path: Path, fill: bool = False) -> Rows:
         fill: add empty cells to a short row. Excel leaves out empty cells at the end of a row.
 
     Raises:
-        TableError: the encoding is unknown, two columns have one name, or a row cannot be read or
-            has not as many cells as the header.
+        TableError: the encoding is unknown, two columns have the same name, or a row cannot be read
+            or has more or fewer cells than the header.
         OSError: the file cannot be read.
     """
     return _quoted(path, file_content.text(path), None, fill)

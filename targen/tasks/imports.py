@@ -1,4 +1,4 @@
-"""Rows from other sources in a task's columns: own data and reference data."""
+"""Rows from other sources in a task's columns: the user's data and reference data."""
 
 import json
 import math
@@ -64,7 +64,7 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = Fals
     """Return rows in the task's columns; see `read_file`.
 
     Raises:
-        TableError: a column is missing, or a value does not fit; with the first places.
+        TableError: a column is missing, or a value does not fit; the message names the places.
     """
     made: dict[str, pl.Series] = {}
     for name, field in spec.fields.items():
@@ -126,7 +126,7 @@ def column(
         optional: whether cells may be empty; they become "", [] or None.
 
     Raises:
-        TableError: the column is missing, or a value does not fit; with the first places.
+        TableError: the column is missing, or a value does not fit; the message names the places.
     """
     return _converted(rows, name, mapped, _reader(kind, values, blank, optional))
 
@@ -166,7 +166,7 @@ def _missing(rows: Rows, name: str) -> TableError:
 
 
 def sentence(hint: str) -> str:
-    """Return what `nearest` says with a mark at its end."""
+    """Return the text of `nearest` with a punctuation mark at its end."""
     return hint if hint.endswith("?") else f"{hint}."
 
 
@@ -373,7 +373,7 @@ def pairs(options: Iterable[str], what: str) -> dict[str, str]:
     One option may contain several pairs, separated by commas.
 
     Raises:
-        TableError: one has another form, or a name comes twice.
+        TableError: one has another form, or a name occurs twice.
     """
     made: dict[str, str] = {}
     for option in options:

@@ -1,4 +1,4 @@
-"""Tasks for reports on own data: from the columns of a file, or from a short task file."""
+"""Tasks for reports on the user's data: from the columns of a file, or from a short task file."""
 
 import re
 from collections.abc import Mapping, Sequence

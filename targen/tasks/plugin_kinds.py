@@ -88,7 +88,7 @@ class PluginMetric:
         words: its name in a sentence, as the subject.
         says: its definition.
         share: whether it is a share from 0 to 1, shown as a percentage.
-        better: the end one would rather have; None if neither.
+        better: the end that is better; None if neither is.
         measure: gets `targen.quality.inputs.ReportInputs` and returns figures
             (`targen.quality.collector.Measure`).
         code: the plug-in.
@@ -116,7 +116,7 @@ class PluginSet:
         """Return both sets as one.
 
         Raises:
-            SpecError: both have a plug-in of one kind and name.
+            SpecError: both have a plug-in of the same kind and name.
         """
         return PluginSet(
             _joined(self.operators, other.operators),

@@ -75,7 +75,7 @@ class Sampler(Part):
 
     distribution: Literal["uniform", "normal"] = "uniform"
     """uniform, or normal with `mean` and `sd`. Both stay within the bounds of the field; a normal
-    value beyond a bound becomes the bound."""
+    value beyond a bound is set to the bound."""
     mean: float | None = Field(default=None, allow_inf_nan=False)
     """For normal: the mean."""
     sd: float | None = Field(default=None, gt=0, allow_inf_nan=False)

@@ -33,7 +33,7 @@ from targen.tasks.sections import (
 from targen.tasks.targets import Round
 
 ROWS_AT_MOST: Final = 10_000_000
-"""Tables are held in memory; more rows are a mistake in typing."""
+"""Tables are held in memory; more rows are a typing error."""
 
 SMALL_CALLS: Final = 4
 SMALL_CALL: Final = 3
@@ -126,18 +126,18 @@ class TaskSpec(BaseModel):
     guards: Guards = Guards()
     """thresholds of the checks of content."""
     plugins: Plugins = Plugins()
-    """own Python code: a folder beside the task, or which plug-ins it uses."""
+    """your own Python code: a folder beside the task, or which plug-ins it uses."""
     twin: Twin | None = None
     gates: list[Gate] = Field(default_factory=list)
     """bounds for metrics of the quality report."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """column of an imported file -> field of this task, or `label`; applies to own data to report
-    on, to `reference`, and to `elsewhere`."""
+    """column of an imported file -> field of this task, or `label`; applies to your own data for
+    reports, to `reference`, and to `elsewhere`."""
     reference: ForeignRows | None = None
-    """gold rows of this task, which the report compares with."""
+    """gold rows of this task, which the report compares the set with."""
     unlabeled: ForeignRows | None = None
-    """texts of your own without labels, which targets compare with; a column per field, or for some
-    of them."""
+    """your own texts without labels, which targets compare the set with; a column per field, or for
+    some of them."""
     elsewhere: dict[str, ForeignRows] = Field(default_factory=dict)
     """name -> gold rows of another task with this task's columns, to measure utility out of
     distribution."""

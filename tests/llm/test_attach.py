@@ -52,7 +52,7 @@ async def test_it_waits_for_the_batch_and_asks_the_rest_live(
             while endpoint.looks < 2 or len(endpoint.live) < 10:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         assert not live.done()
-        assert "under way in a batch that was submitted before" in caplog.text
+        assert "under way in a batch that was submitted earlier" in caplog.text
         assert "batch-0" in caplog.text
         endpoint.holding = False
         outcomes, engine = await live

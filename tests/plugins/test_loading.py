@@ -217,7 +217,7 @@ def test_a_metric_that_fails_is_not_measured(folder: Path) -> None:
         "plugins/own.py:5: the metric 'broken' failed: ZeroDivisionError: division by zero"
     )
     assert "a figure of the metric 'other'" in collector.skipped["odd"]
-    assert "1.5, which is no share" in collector.skipped["large"]
+    assert "1.5, which is not a share" in collector.skipped["large"]
 
 
 def run_with_package(folder: Path, code: str) -> str:

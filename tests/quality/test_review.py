@@ -511,7 +511,7 @@ def test_the_commands(tmp_path, monkeypatch):
     lines[1] = lines[1][: -len(",,")] + ",wrong,typed by hand"
     sheet.write_text("\n".join(lines), encoding="utf-8")
     again = runner.invoke(app, ["review", "export", "mood"])
-    assert again.exit_code == 1 and "holds verdicts" in again.output
+    assert again.exit_code == 1 and "contains verdicts" in again.output
     assert sheet.read_text().count("typed by hand") == 1
     done = runner.invoke(app, ["review", "import", str(sheet)])
     assert "mood: 1 verdict read, 1 of them wrong, 19 not filled in; 1 kept in all." in done.output
@@ -528,4 +528,4 @@ def test_the_commands(tmp_path, monkeypatch):
     assert "1 with a changed instance_id, found by content (line 2); 1 kept in all." in found.output
     (tmp_path / "mine.txt").write_text("my notes")
     other = runner.invoke(app, ["review", "export", "mood", "--output", "mine.txt"])
-    assert other.exit_code == 1 and "is no sheet of a review" in other.output
+    assert other.exit_code == 1 and "exists and is not a review sheet" in other.output

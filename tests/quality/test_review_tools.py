@@ -121,7 +121,7 @@ def test_two_people_who_differ_are_named(folder: Path) -> None:
         ('[{"data": {"task": "mood", "instance_id": "zz", "content": "=1"}, "annotations": '
          '[{"result": [{"from_name": "verdict", "value": {"choices": ["glad"]}}]}]}]', "no hash"),
         ('[{"data": {"task": "mood"}, "annotations": [{"result": [null, {"value": 3}]}, 4]}]',
-         "holds no verdict"),
+         "contains no verdict"),
         ("[" * 100_000, "is not valid JSON"),
         ('[{"metadata": {}, "fields": {}, "responses": [1]}]', "record 1 is neither"),
         ('[{"metadata": {}, "fields": {}, "responses": {"verdict": 5}}]', "record 1 is neither"),

@@ -61,7 +61,7 @@ def test_labels_as_other_programs_write_them():
             r"which is not a label of mood \(glad, sad\)",
         ),
         ([{"note": "a", "label": None}], "line 1: 'label' is empty"),
-        ([{"note": "a", "label": ["glad"]}], "which is no label"),
+        ([{"note": "a", "label": ["glad"]}], "which is not a label"),
         ([{"note": "a", "label": "glad"}, {"label": "sad"}], "line 2: 'note' is empty"),
         ([{"note": " ", "label": "glad"}], "line 1: 'note' is empty"),
         ([{"note": 5, "label": "glad"}], "'note' must be text, found 5"),

@@ -77,7 +77,7 @@ def test_rows_need_no_label(tmp_path):
         ({"rows": [{"t": "a", "y": n} for n in range(30)], "label": "y"}, "30 different values in"),
         ({"rows": [{"t": 3, "y": 1}]}, "line 1: 't' must be text, found 3"),
         ({"language": "dee"}, r"--language dee: did you mean 'de'\?"),
-        ({"rows": [{"a b": "x", "a_b": "y"}], "text": ("a b", "a_b")}, "nearly one name"),
+        ({"rows": [{"a b": "x", "a_b": "y"}], "text": ("a b", "a_b")}, "nearly the same name"),
     ],
 )
 def test_what_does_not_fit_is_one_clear_error(tmp_path, changes, words):

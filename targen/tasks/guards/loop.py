@@ -1,4 +1,4 @@
-"""Finds texts that go round in circles."""
+"""Finds texts that repeat themselves."""
 
 import zlib
 from typing import Final
