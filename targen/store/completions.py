@@ -150,7 +150,7 @@ class Store:
     def _none(self) -> StoreError:
         return StoreError(
             f"There is no completion store {self.shown}. The first run creates it; or set "
-            "TARGEN_STORE_URL to another one."
+            "TARGEN_STORE_URL to another."
         )
 
     def _version(self) -> str | None:
