@@ -11,19 +11,20 @@ from targen.quality.intervals import proportion
 from targen.steps import CORRECTED_SET, INSTANCES, REASONS, STEPS
 
 OTHER = "other"
+_STEP = pl.Enum([*STEPS, OTHER])
 
 
 def step_of_requests(
     tables: Mapping[str, pl.DataFrame],
     rejected: Mapping[str, pl.DataFrame],
     planted: pl.DataFrame | None = None,
-) -> dict[str, str]:
-    """Return request_id -> the step that made the request.
+) -> pl.DataFrame:
+    """Return `request_id` and `step`, the step that made the request; each request once.
 
     Later steps also refer to the requests of earlier ones, so the first step to refer to a
     request is the one that made it.
     """
-    owner: dict[str, str] = {}
+    parts = [pl.DataFrame(schema={"request_id": pl.String, "step": _STEP})]
     for step in STEPS:
         for frame in (tables.get(step), rejected.get(step)):
             if frame is None:
@@ -32,18 +33,31 @@ def step_of_requests(
                 if column in frame.columns:
                     ids = frame[column]
                     flat = ids.explode() if ids.dtype == pl.List(pl.String) else ids
-                    for request_id in flat.drop_nulls().unique(maintain_order=True):
-                        owner.setdefault(request_id, step)
+                    parts.append(_made_by(step, flat))
     if planted is not None and "request_id" in planted.columns:
-        for request_id in planted["request_id"].drop_nulls():
-            owner.setdefault(request_id, CORRECTED_SET)
-    return owner
+        parts.append(_made_by(CORRECTED_SET, planted["request_id"]))
+    return pl.concat(parts).unique("request_id", keep="first", maintain_order=True)
 
 
-def spent(completions: pl.DataFrame, owner: Mapping[str, str]) -> list[dict[str, Any]]:
+def _made_by(step: str, request_ids: pl.Series) -> pl.DataFrame:
+    ids = request_ids.drop_nulls().unique(maintain_order=True).alias("request_id")
+    return ids.to_frame().with_columns(step=pl.lit(step, dtype=_STEP))
+
+
+def by_step(completions: pl.DataFrame, owner: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return step -> its completions, in step order; those of no known step last, as `OTHER`.
+
+    Args:
+        completions: one row per request.
+        owner: as returned by `step_of_requests`.
+    """
+    owned = completions.join(owner, on="request_id", how="left", maintain_order="left")
+    parts = owned.with_columns(pl.col("step").fill_null(OTHER)).partition_by("step", as_dict=True)
+    return {name: part for name in (*STEPS, OTHER) if (part := parts.get((name,))) is not None}
+
+
+def spent(completions: pl.DataFrame, owner: pl.DataFrame) -> list[dict[str, Any]]:
     """Return calls, tokens and cost per step, in step order; an unknown cost is None."""
-    step = pl.col("request_id").replace_strict(dict(owner), default=OTHER, return_dtype=pl.String)
-    by_step = completions.with_columns(step=step).partition_by("step", as_dict=True)
     return [
         {
             "step": name,
@@ -53,8 +67,7 @@ def spent(completions: pl.DataFrame, owner: Mapping[str, str]) -> list[dict[str,
             "cost_usd": None if part["cost_usd"].null_count() else float(part["cost_usd"].sum()),
             "unpriced_calls": part["cost_usd"].null_count(),
         }
-        for name in (*STEPS, OTHER)
-        if (part := by_step.get((name,))) is not None
+        for name, part in by_step(completions, owner).items()
     ]
 
 

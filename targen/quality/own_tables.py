@@ -33,7 +33,7 @@ def gather(
     frames = {name: stored.table for name, stored in above.items()}
     rejected = {name: s.rejected for name, s in above.items() if s.rejected is not None}
     planted = above[CORRECTED_SET].planted
-    asked = store.with_chain(step_of_requests(frames, rejected, planted))
+    asked = store.with_chain(step_of_requests(frames, rejected, planted)["request_id"])
     # Sorted, so that the report of unchanged tables keeps its bytes.
     completions = store.completions(asked, tuple(COMPLETIONS)).sort("request_id")
     gold = references.of(spec)

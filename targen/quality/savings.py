@@ -1,7 +1,6 @@
 """What sequential judging saved: readings that were not asked for, and their estimated tokens."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -26,37 +25,47 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
             collector.skip(metric, "the completions behind the rows are unknown")
         return
     owner = step_of_requests(inputs.tables, inputs.rejected)
-    completions = inputs.completions.unique("request_id", maintain_order=True)
-    tokens = dict(
-        completions.select(
-            "request_id", pl.col("prompt_tokens") + pl.col("completion_tokens")
-        ).iter_rows()
+    corrections = owner.filter(pl.col("step") == CORRECTED_SET)
+    tokens = inputs.completions.unique("request_id").select(
+        "request_id", tokens=pl.col("prompt_tokens") + pl.col("completion_tokens")
     )
-    judged = [*_requests(inputs.rows), *_requests(inputs.rejected.get(CORRECTED_SET))]
-    asked = [[r for r in ids if owner.get(r) == CORRECTED_SET] for ids in judged]
-    made = sum(bool(ids) for ids in asked)
-    found = {CORRECTION: (made, len(asked) - made, {r for ids in asked for r in ids})}
+
+    def spent(requests: pl.DataFrame) -> int:
+        asked = requests.select("request_id").unique()
+        return int(tokens.join(asked, on="request_id", how="semi")["tokens"].sum())
+
+    judged = _requests([inputs.rows, inputs.rejected.get(CORRECTED_SET)])
+    of_corrector = judged.join(corrections, on="request_id", how="semi")
+    made = of_corrector["row"].n_unique()
+    found = {CORRECTION: (made, judged["row"].n_unique() - made, spent(of_corrector))}
     labels = inputs.tables.get(LABELS)
     if labels is not None and "votes" in labels.columns:
         votes = int(labels["votes"].list.len().fill_null(0).sum())
-        of_votes = {r for ids in _requests(labels) for r in ids}
-        found[ANNOTATION] = (votes, max(0, inputs.votes * labels.height - votes), of_votes)
+        saved = max(0, inputs.votes * labels.height - votes)
+        found[ANNOTATION] = (votes, saved, spent(_requests([labels])))
     for slice_ in (ANNOTATION, CORRECTION):
-        made, saved, requests = found.get(slice_, (0, 0, set()))
+        made, saved, used = found.get(slice_, (0, 0, 0))
         if not made:
             continue
-        spent = sum(tokens.get(r, 0) for r in requests)
         collector.add(
             Measure("readings_saved", saved, made + saved, slice_),
-            Measure("tokens_saved", saved * spent / made, made + saved, slice_),
+            Measure("tokens_saved", saved * used / made, made + saved, slice_),
         )
     if not any(made for made, *_ in found.values()):
         for metric in METRICS:
             collector.skip(metric, "no row was annotated or corrected by a model")
 
 
-def _requests(frame: pl.DataFrame | None) -> Iterable[list[Any]]:
-    """Return the requests of each row; no rows if the table does not list them."""
-    if frame is None or "request_ids" not in frame.columns:
-        return []
-    return [ids or [] for ids in frame["request_ids"].to_list()]
+def _requests(frames: Sequence[pl.DataFrame | None]) -> pl.DataFrame:
+    """Return `row` and `request_id` of the requests of each row; null for a row without any.
+
+    Tables that do not list requests have no rows here.
+    """
+    listed = [
+        frame["request_ids"]
+        for frame in frames
+        if frame is not None and "request_ids" in frame.columns
+    ]
+    every = pl.concat(listed) if listed else pl.Series(dtype=pl.List(pl.String))
+    rows = pl.DataFrame({"request_id": every}).with_row_index("row")
+    return rows.explode("request_id")

@@ -8,10 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from targen.quality.accounting import OTHER, step_of_requests
+from targen.quality.accounting import by_step, step_of_requests
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
-from targen.steps import STEPS
 
 WHOLE = "all"
 _PER_ROW = {
@@ -37,13 +36,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     if "cached_tokens" not in completions.columns:
         completions = completions.with_columns(cached_tokens=pl.lit(None, dtype=pl.Int64))
     owner = step_of_requests(inputs.tables, inputs.rejected, inputs.planted_errors)
-    step = pl.col("request_id").replace_strict(owner, default=OTHER, return_dtype=pl.String)
-    parts = completions.with_columns(step=step).partition_by("step", as_dict=True)
     found = []
-    for name in (*STEPS, OTHER, WHOLE):
-        part = completions if name == WHOLE else parts.get((name,))
-        if part is None:
-            continue
+    for name, part in {**by_step(completions, owner), WHOLE: completions}.items():
         line = _line(name, part, rows)
         found.append(line)
         for metric in _PER_ROW.values():

@@ -68,9 +68,13 @@ def gather(spec: TaskSpec, tables: Tables, store: Store, report_digest: str) -> 
     frames = {step: one.table for step, one in stored.items()}
     rejected = {step: one.rejected for step, one in stored.items() if one.rejected is not None}
     owner = step_of_requests(frames, rejected, stored[CORRECTED_SET].planted)
-    served = store.served(store.with_chain(owner)).with_columns(
-        step=pl.col("request_id").replace_strict(owner, default="", return_dtype=pl.String)
+    served = store.served(store.with_chain(owner["request_id"])).join(
+        owner.with_columns(pl.col("step").cast(pl.String)),
+        on="request_id",
+        how="left",
+        maintain_order="left",
     )
+    served = served.with_columns(pl.col("step").fill_null(""))
     planted = stored[CORRECTED_SET].planted is not None
     return ReleaseInputs(
         spec, stored, report, _upstream(spec, tables, planted), report_digest, served

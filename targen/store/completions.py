@@ -262,17 +262,16 @@ class Store:
                 found.update(connection.execute(chosen).scalars())
         return found
 
-    def with_chain(self, request_ids: Iterable[str]) -> list[str]:
+    def with_chain(self, request_ids: Iterable[str]) -> pl.Series:
         """Return `request_ids` and the earlier attempts of all of them, sorted.
 
         A table's row refers to the last attempt; the chain has everything that was paid for.
         """
-        known = set(request_ids)
-        fresh = known
+        known = fresh = _distinct(request_ids)
         with self.read() as connection:
-            while fresh:
+            while fresh.len():
                 parents: set[str] = set()
-                for ids in chunks(sorted(fresh)):
+                for ids in chunks(fresh):
                     found = connection.execute(
                         sa.select(COMPLETIONS.c.parent_request_id).where(
                             COMPLETIONS.c.request_id.in_(ids),
@@ -280,9 +279,10 @@ class Store:
                         )
                     )
                     parents.update(row[0] for row in found)
-                fresh = parents - known
-                known |= fresh
-        return sorted(known)
+                earlier = _distinct(parents)
+                fresh = earlier.filter(~earlier.is_in(known.implode()))
+                known = _distinct(pl.concat([known, fresh]))
+        return known
 
 
 _ADVICE = {
@@ -374,9 +374,15 @@ def _raw(value: bytes | None) -> str | None:
 
 def chunks(ids: Iterable[str]) -> Iterator[Sequence[str]]:
     """Yield the distinct ids, sorted, in groups that fit into one statement."""
-    unique = sorted(set(ids))
-    for start in range(0, len(unique), CHUNK):
-        yield unique[start : start + CHUNK]
+    unique = _distinct(ids)
+    for start in range(0, unique.len(), CHUNK):
+        yield unique[start : start + CHUNK].to_list()
+
+
+def _distinct(ids: Iterable[str]) -> pl.Series:
+    """Return the distinct ids, sorted: as a series, because there can be millions."""
+    found = ids if isinstance(ids, pl.Series) else pl.Series(list(ids), dtype=pl.String)
+    return found.unique().sort()
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

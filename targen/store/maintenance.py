@@ -17,7 +17,7 @@ from targen import reading
 from targen.errors import StoreError
 from targen.hashing import sha256_of
 from targen.steps import STEPS
-from targen.store.completions import ADDED, CHUNK, Store, checksum, unpack
+from targen.store.completions import ADDED, CHUNK, Store, checksum, chunks, unpack
 from targen.store.ledger import insert
 from targen.store.schema import BUDGETS, COMPLETIONS, EMBEDDINGS, TABLE_DIGESTS, USES
 
@@ -386,10 +386,9 @@ def _plain(row: sa.RowMapping) -> dict[str, Any]:
     }
 
 
-def _delete(connection: sa.Connection, ids: list[str]) -> int:
+def _delete(connection: sa.Connection, ids: Iterable[str]) -> int:
     count = 0
-    for start in range(0, len(ids), CHUNK):
-        part = ids[start : start + CHUNK]
+    for part in chunks(ids):
         connection.execute(sa.delete(USES).where(USES.c.request_id.in_(part)))
         deleted = connection.execute(
             sa.delete(COMPLETIONS).where(COMPLETIONS.c.request_id.in_(part))
