@@ -96,6 +96,8 @@ def remember_environment() -> None:
         remember(os.environ.get(name), _OTHER_MARK)
     for name in _ADDRESSES:
         remember_address(os.environ.get(name))
+        # Proxies are usually in lower case.
+        remember_address(os.environ.get(name.lower()))
     # The secret of a webhook is its path. Its host is none, and errors must be able to name it.
     webhook = os.environ.get("TARGEN_ALERT_WEBHOOK", "")
     remember(webhook.partition("://")[2].partition("/")[2], _OTHER_MARK)
@@ -207,6 +209,8 @@ def _forms(secret: str) -> tuple[_Part, ...]:
     url = quote(secret, safe="")
     plain = {secret, "".join(secret.split()), url}
     plain.add(re.sub("%..", lambda found: found.group().lower(), url))
+    # Where escapes are undone, so are those that a secret only seems to contain.
+    plain.add(_unescaped(secret)[0])
     content = secret.encode("utf-8", "replace")
     coded = {content.hex(), content.hex().upper()}
     for before in range(3):

@@ -49,8 +49,8 @@ class Client:
         """Open the client; nothing is sent yet.
 
         Raises:
-            EndpointError: no key, a key that cannot be sent, or the base URL is not a URL or
-                contains credentials. The message never contains the key.
+            EndpointError: no key, a key that cannot be sent, the base URL is not a URL or contains
+                credentials, or a proxy cannot be used. The message never contains the key.
         """
         self.settings = settings
         query = ""
@@ -70,7 +70,14 @@ class Client:
             # aiohttp is imported only where there is a network.
             from targen.llm.transport import BoundedClient  # noqa: PLC0415
 
-            http = BoundedClient(settings.concurrency + 1)
+            try:
+                http = BoundedClient(settings.concurrency + 1)
+            except Exception as error:
+                # It reads the proxies of the environment. The error may quote a password.
+                raise EndpointError(
+                    "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy that cannot be used "
+                    f"({type(error).__name__}). Write it as in http://host:3128."
+                ) from None
         if not key:
             raise EndpointError(
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "

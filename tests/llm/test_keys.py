@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -85,6 +86,30 @@ def test_a_key_from_secrets_manager_is_named_as_such(
     resource = LLMResource(model="m", api_key_secret="name", data_dir=str(tmp_path))
     with pytest.raises(EndpointError, match="TARGEN_API_KEY_SECRET"):
         Client(resource.settings("r", "t", "s"))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["sk\\cd<e>f%41+g/h=i", "pass%20word%3Dlong", "ab\\nef\\u0041ghijklmn", "a=414&lt;defghijk"],
+)
+def test_a_secret_that_looks_escaped_is_found(secret: str) -> None:
+    quoted = json.dumps(secret)
+    for text in (secret, quoted, json.dumps(quoted), quote(secret, safe=""), f"{secret} {quoted}"):
+        assert not any(
+            part in redaction.redacted(text, secret) for part in (secret[:8], secret[-8:])
+        )
+
+
+@pytest.mark.parametrize("proxy", ["http://u:canarysecret@h:bad", "gopher://h:1"])
+def test_a_proxy_that_cannot_be_used_is_one_error(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(EndpointError, match=r"HTTP_PROXY.* cannot be used") as told:
+        Client(settings("http://127.0.0.1:9/v1"))
+    assert "canarysecret" not in "".join(traceback.format_exception(told.value))
+    redaction.remember_environment()
+    assert "canarysecret" not in redaction.redacted(f"cannot connect to {proxy}")
 
 
 def test_a_short_key_is_a_word(settings: Any) -> None:
