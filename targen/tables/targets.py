@@ -69,7 +69,7 @@ def parse(text: str | None, address: str, spec: TaskSpec) -> TargetsFile:
 def _problems(found: TargetsFile, spec: TaskSpec) -> Iterator[tuple[Loc, str]]:
     """Yield location and sentence of everything in the file that does not fit the task."""
     if found.task != spec.name:
-        yield ("task",), f"the file is for the task '{found.task}', not of '{spec.name}'"
+        yield ("task",), f"the file is for the task '{found.task}', not for '{spec.name}'"
     reason = reason_not_refinable(spec.recipe.choice(INSTANCES).operator)
     if reason is not None and any(one.approved for one in found.rounds):
         yield ("rounds",), f"{reason}. Otherwise, set `rounds: []`"

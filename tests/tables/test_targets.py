@@ -64,7 +64,7 @@ def test_a_task_without_a_file_has_no_targets(storage):
         ("count: 3", "count: 9", r"count: 9 rows are asked for, but only 4 are listed"),
         ("count: 3", "count: -1", r"count: input should be greater than or equal to 0"),
         ("count: 3", "count: many", r"count: input should be a valid integer"),
-        ("task: rte", "task: cb", r"task: the file is for the task 'cb', not of 'rte'"),
+        ("task: rte", "task: cb", r"task: the file is for the task 'cb', not for 'rte'"),
         ("label: entailment", "way: guess", r"way: the label has no way 'guess'"),
         ("label: entailment", "edit: rename", r"edit: rename needs one name of one or two words"),
         ("label: entailment", "edit: renam", r"edit: 'renam' .*did you mean 'rename'"),
