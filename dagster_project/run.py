@@ -96,12 +96,15 @@ def run(task: str, strict: bool = False) -> int:
     _warn_of_simulation()
     from dagster_project.jobs import TARGETS_JOB  # noqa: PLC0415 - Dagster, only now
 
-    made = make_tasks([task])
-    if QUALITY_REPORT in made[0].metadata:
+    made, targets = make_tasks([task]), []
+    if QUALITY_REPORT in made[0].metadata and not made[0].interrupted:
         # In a run of its own, because a failed gate blocks what is downstream of the report.
-        made[0].metadata |= make_tasks([task], job=TARGETS_JOB)[0].metadata
+        targets = make_tasks([task], job=TARGETS_JOB)
+        made[0].metadata |= targets[0].metadata
     _show(made)
-    return _end(made, [task], strict)
+    status = _end(made, [task], strict)
+    # After the gates, which the report has although its targets failed.
+    return _report_errors(targets) or status
 
 
 def demo(strict: bool = False) -> int:

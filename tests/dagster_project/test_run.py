@@ -257,6 +257,20 @@ def test_a_table_that_breaks_its_contract_stops_the_run(
     assert files(work / "data") == before
 
 
+def test_targets_that_fail_fail_the_run(first: str, work: Path, shell: Shell) -> None:
+    table = work / "data/targets/rte.parquet"
+    kept = table.read_bytes()
+    table.unlink()
+    table.mkdir()
+    try:
+        status, out, error = shell("rte")
+    finally:
+        table.rmdir()
+        table.write_bytes(kept)
+    assert status == 1 and "Gates of rte" in out
+    assert error.startswith("error: rte: targets: Cannot read") and error.count("\n") == 1
+
+
 def test_a_mistake_of_ours_keeps_its_traceback(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
