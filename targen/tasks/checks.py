@@ -395,6 +395,9 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
                 elif types[field] not in (allowed := known.types.get(role, (types[field],))):
                     hint = f"must be of type {' or '.join(allowed)}; '{field}' is {types[field]}"
                     found.append(((*loc, role), f"the field of this role {hint}"))
+            named = [field for role, field in roles.items() if role not in known.literals]
+            if known.code is None and len(set(named)) < len(named):
+                found.append((loc, "two roles name the same field, so every row would violate it"))
     return found
 
 

@@ -212,6 +212,11 @@ MISTAKES = {
         "{description: the note, type: texts}\nvalidators: [{yes_no_question: {text: note}}]",
         ["validators.0.yes_no_question.text", "of type text or choice; 'note' is texts"],
     ),
+    "a validator with one field for two roles": (
+        "contexts:\n  what",
+        "validators: [{differ: {a: note, b: note}}]\ncontexts:\n  what",
+        ["validators.0.differ", "two roles name the same field"],
+    ),
     "a validator that fills in a text": (
         "contexts:\n  what",
         "validators: [{token_span: {text: note, span: note, index: note}}]\ncontexts:\n  what",
