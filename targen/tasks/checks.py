@@ -397,7 +397,7 @@ def _check_validators(spec: TaskSpec) -> list[tuple[Loc, str]]:
                     found.append(((*loc, role), f"the field of this role {hint}"))
             named = [field for role, field in roles.items() if role not in known.literals]
             if known.code is None and len(set(named)) < len(named):
-                found.append((loc, "two roles name the same field, so every row would violate it"))
+                found.append((loc, "two roles name the same field"))
     return found
 
 
