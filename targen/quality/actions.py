@@ -34,7 +34,29 @@ ACTIONS: Final[Mapping[str, str]] = {
 }
 """Metric -> what to do when it is a warning or a failure."""
 
+_ALIKE: Final = "Look at the rows that are alike, and drop those that add nothing."
+OF_OWN_TEXTS: Final[Mapping[str, str]] = {
+    "rows": "Read the reasons for rejected items, and label these rows by hand if you need them.",
+    "refusals": "Drop the refusals.",
+    "truncated_texts": "Complete these texts or drop their rows.",
+    "template_share": _ALIKE,
+    "self_bleu": _ALIKE,
+    "repeated_phrase": "Check whether all rows with this phrase belong in the set.",
+    "repeated_name": "Check whether all rows with this name belong in the set.",
+    "repeated_field": "Check whether all rows with this text belong in the set.",
+    "shortcut": "Add rows in which this part alone does not predict the label.",
+    "word_log_odds": "Add rows that use these words with other labels.",
+}
+"""The same where the texts are the user's own, so that no task writes others."""
 
-def action(metric: str, level: str) -> str:
-    """Return what to do about a finding; empty for notes and good findings."""
-    return ACTIONS.get(metric, "") if level in ("bad", "warn") else ""
+
+def action(metric: str, level: str, own_texts: bool = False) -> str:
+    """Return what to do about a finding; empty for notes and good findings.
+
+    Args:
+        metric: its metric.
+        level: its level.
+        own_texts: whether the texts are the user's own.
+    """
+    known = {**ACTIONS, **OF_OWN_TEXTS} if own_texts else ACTIONS
+    return known.get(metric, "") if level in ("bad", "warn") else ""

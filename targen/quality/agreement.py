@@ -14,6 +14,7 @@ from targen.quality.intervals import Floats, bootstrap_counts, proportion, rate
 from targen.steps import CORRECTED_SET, LABELS
 from targen.tasks.answers import ONE_LABEL, label_key, normalize_span
 
+UNPLANNED = "the rows were not written for a label"
 NOT_ANNOTATED = "there are no annotations: the recipe uses the intended label as the final label"
 
 
@@ -77,26 +78,55 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         collector.skip("flip_rate", why)
         collector.skip("kappa", why)
         return
-    if annotated(inputs):
+    if unplanned(inputs.rows):
+        _labels_alone(inputs, collector)
+    elif annotated(inputs):
         _annotation(inputs, collector)
     else:
         collector.skip("kappa", NOT_ANNOTATED)
         collector.skip("flip_rate, intended to annotated", NOT_ANNOTATED)
-    _final(inputs, collector)
+    if not unplanned(inputs.rows):
+        _final(inputs, collector)
     collector.details["review"] = review(inputs)
 
 
-def _annotation(inputs: ReportInputs, collector: MetricCollector) -> None:
+def unplanned(rows: pl.DataFrame) -> bool:
+    """Return whether no row was written for a label, as with the user's own texts."""
+    return rows["intended_label"].null_count() == rows.height > 0
+
+
+def _labels_alone(inputs: ReportInputs, collector: MetricCollector) -> None:
+    """Add what the readers say of rows that were written for no label."""
+    rows = inputs.rows
+    for metric in ("kappa", "flip_rate, intended to annotated", "flip_rate, intended to final"):
+        collector.skip(metric, UNPLANNED)
+    if annotated(inputs) and "annotated_label" in rows.columns:
+        same = equal(rows["annotated_label"], rows["label"], inputs.answer_kind)
+        collector.add(rate("flip_rate", "annotated to final", ~same))
+        _split(_annotations(inputs), collector)
+    _dropped(inputs, collector)
+
+
+def _annotations(inputs: ReportInputs) -> pl.DataFrame:
     source = inputs.tables.get(LABELS)
     if source is None:
         source = inputs.rows.rename({"label": "final", "annotated_label": "label"})
-    first, second = source["intended_label"], source["label"]
-    same = equal(first, second, inputs.answer_kind)
-    collector.add(rate("flip_rate", "intended to annotated", ~same))
+    return source
+
+
+def _split(source: pl.DataFrame, collector: MetricCollector) -> None:
     if "agreement" in source.columns:
         split = source["agreement"].drop_nulls() < 1
         if split.len() and int(source["votes"].list.len().max() or 0) > 1:  # type: ignore[arg-type]
             collector.add(rate("split_votes", "all", split))
+
+
+def _annotation(inputs: ReportInputs, collector: MetricCollector) -> None:
+    source = _annotations(inputs)
+    first, second = source["intended_label"], source["label"]
+    same = equal(first, second, inputs.answer_kind)
+    collector.add(rate("flip_rate", "intended to annotated", ~same))
+    _split(source, collector)
     labels = label_set(inputs)
     if inputs.answer_kind in ("span", "spans"):
         collector.skip("kappa", "spans have no fixed label set, so chance agreement is undefined")
@@ -123,11 +153,7 @@ def _final(inputs: ReportInputs, collector: MetricCollector) -> None:
     rows = inputs.rows
     same = equal(rows["intended_label"], rows["label"], inputs.answer_kind)
     collector.add(rate("flip_rate", "intended to final", ~same))
-    rejected = inputs.rejected.get(CORRECTED_SET)
-    dropped = None if rejected is None else rejected.filter(pl.col("reason") == "dropped")
-    if dropped is not None and rows.height + dropped.height:
-        n = rows.height + dropped.height
-        collector.add(proportion("dropped_share", "all", dropped.height, n))
+    dropped = _dropped(inputs, collector)
     if inputs.answer_kind not in ONE_LABEL:
         return
     labels = label_set(inputs)
@@ -138,6 +164,16 @@ def _final(inputs: ReportInputs, collector: MetricCollector) -> None:
         counts = np.column_stack([counts, lost])
         columns.append("(dropped)")
     _add_matrix(collector, "final", counts, labels, columns)
+
+
+def _dropped(inputs: ReportInputs, collector: MetricCollector) -> pl.DataFrame | None:
+    """Add the share of rows that the correction dropped; return these, None if unknown."""
+    rejected = inputs.rejected.get(CORRECTED_SET)
+    dropped = None if rejected is None else rejected.filter(pl.col("reason") == "dropped")
+    if dropped is not None and inputs.rows.height + dropped.height:
+        n = inputs.rows.height + dropped.height
+        collector.add(proportion("dropped_share", "all", dropped.height, n))
+    return dropped
 
 
 def _add_matrix(

@@ -10,7 +10,7 @@ import polars as pl
 
 from targen.errors import TargenError
 from targen.hashing import digest
-from targen.steps import CORRECTED_SET, LABELS, QUALITY_REPORT, SCHEMA_VERSION
+from targen.steps import CORRECTED_SET, INSTANCES, LABELS, QUALITY_REPORT, SCHEMA_VERSION
 from targen.tasks.answers import Kind
 from targen.tasks.guards import code_fields
 from targen.tasks.plugin_kinds import PluginMetric
@@ -178,6 +178,14 @@ class ReportInputs:
     def rows(self) -> pl.DataFrame:
         """The rows that the report describes."""
         return self.tables[CORRECTED_SET]
+
+    @property
+    def own_texts(self) -> bool:
+        """Whether the texts are the user's own: of a file, or of instances without a request."""
+        made = self.tables.get(INSTANCES)
+        if made is None or "request_id" not in made.columns:
+            return self.file is not None
+        return made["request_id"].null_count() == made.height > 0
 
     @property
     def text_fields(self) -> list[str]:

@@ -155,7 +155,8 @@ _REGISTRY: Final = (
            "probability of such a deviation by chance", "chi-square, positions - 1 degrees of "
            "freedom", "exact only for counts of 5 and more", notable=0.01, range=SHARE),
     _share("flip_rate", "agreement", "agreement", "rows whose label changed",
-           "share of rows whose label changed: intended to annotated, intended to final",
+           "share of rows whose label changed: intended to annotated, intended to final; for "
+           "rows that were not written for a label, annotated to final",
            "changed / compared", "which of the two is right"),
     Metric("flips_annotated", "agreement", "agreement", "rows by intended and annotated label",
            "rows by intended and annotated label", "counts"),

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from targen.quality.agreement import annotated, matrix
+from targen.quality.agreement import UNPLANNED, annotated, matrix, unplanned
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import Floats, bootstrap_counts, wilson
@@ -48,6 +48,8 @@ def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
         why = NOT_ORDINAL
     elif "intended_label" not in inputs.rows.columns:
         why = "the rows have no column intended_label"
+    elif unplanned(inputs.rows):
+        why = UNPLANNED
     if why is not None:
         collector.skip("weighted_kappa", why)
         return

@@ -49,7 +49,7 @@ def findings(
             "text": text,
             "metric": metric,
             "at": getattr(find(metric), "section", "other"),
-            "action": action(metric, level),
+            "action": action(metric, level, inputs.own_texts),
             UNMEASURED: level == UNMEASURED,
         }
         for level, text, metric, _ in found

@@ -1,10 +1,14 @@
+from dataclasses import replace
+from datetime import date
+
 import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-from targen.quality import agreement
+from targen.quality import agreement, page, report
 from targen.quality.collector import MetricCollector
+from targen.quality.first_screen import Origin
 from tests.support.report_inputs import LABELS, inputs
 
 
@@ -96,3 +100,31 @@ def test_multi_labels_have_one_kappa_each():
         cohen_kappa_score([1, 1, 1, 0], [1, 1, 0, 0])
     )
     assert sheet.get("flip_rate", "intended to annotated").value == 0.5
+
+
+def without_intended(rows=80):
+    given = inputs(rows)
+    no_label = pl.lit(None, dtype=pl.String).alias("intended_label")
+    no_request = pl.lit(None, dtype=pl.String).alias("request_id")
+    tables = {name: frame.with_columns(no_label) for name, frame in given.tables.items()}
+    tables["instances"] = tables["instances"].with_columns(no_request)
+    return replace(given, tables=tables)
+
+
+def test_texts_that_were_written_for_no_label_get_no_figures_on_intended_labels():
+    given = without_intended()
+    sheet = measured(given)
+    rows = given.rows
+    changed = sheet.get("flip_rate", "annotated to final")
+    assert changed.value == (rows["annotated_label"] != rows["label"]).mean()
+    assert sheet.get("dropped_share").n > rows.height
+    assert "flips" not in sheet.details and sheet.get("kappa", "intended, annotated") is None
+    assert sheet.skipped["kappa"] == agreement.UNPLANNED and sheet.details["review"]
+
+
+def test_the_page_on_own_texts_neither_asks_for_others_nor_speaks_of_intended_labels():
+    made = report.build(without_intended())
+    shown = page.render(made, Origin(date(2026, 1, 1), "run"))
+    assert "intended" not in shown.split("<h2>Agreement on labels</h2>")[1].split("</section>")[0]
+    actions = {one["action"] for one in made.json["findings"]} - {""}
+    assert actions and not any("Write" in one or "headroom" in one for one in actions)
