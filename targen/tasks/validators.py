@@ -62,8 +62,8 @@ ALIKE: Final = 0.8
 @validator("differ_clearly", a=False, b=False)
 def differ_clearly(row: Row, roles: Mapping[str, str]) -> str | None:
     """Two fields must not have four of five words in common, in the same order."""
-    if differ(row, roles):
-        return differ(row, roles)
+    if problem := differ(row, roles):
+        return problem
     score = Indel.normalized_similarity(words(row[roles["a"]]), words(row[roles["b"]]))
     return f"{roles['a']} and {roles['b']} are nearly the same" if score > ALIKE else None
 

@@ -87,7 +87,7 @@ def test_differ_folds_case_and_space():
     ("question", "fits"),
     [
         ("is the sun a star", True),
-        ("Whoever wins, does the loser pay?", True),
+        ("Whatever the weather, do the trains run?", True),
         ("Can it?", True),
         ("", True),
         ("What is the nature of the universe?", False),
