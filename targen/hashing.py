@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
@@ -34,6 +35,16 @@ def digest(content: Any) -> str:
     """Return the sha256 of the canonical JSON of `content`, 64 hex digits."""
     # surrogatepass: a lone surrogate can arrive in model output and must not stop the hashing.
     return sha256_of(canonical(content).encode("utf-8", "surrogatepass"))
+
+
+def digest_of_text(parts: Iterable[str]) -> str:
+    """Return the `digest` of the text that the parts make together, without joining them."""
+    found = hashlib.sha256(b'"')
+    for part in parts:
+        # JSON escapes each character on its own.
+        found.update(canonical(part)[1:-1].encode("utf-8", "surrogatepass"))
+    found.update(b'"')
+    return found.hexdigest()
 
 
 def sha256_of(content: bytes) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, NamedTuple
 import polars as pl
 
 from targen.columns import ATTRIBUTES, FIELD_DTYPES, READINGS, Column, TaskType, label_dtype
+from targen.memory import trim
 
 SCHEMA_VERSION: Final = 3
 """Raised when a column is added or removed, or when its meaning changes."""
@@ -461,21 +462,30 @@ def schema(table: str, fields: Mapping[str, str], answer_kind: str = "class") ->
 _BATCH: Final = 1 << 10
 """Rows converted to a frame at a time. Lists of strings take four times the memory at 16,000."""
 
+_TRIM_EVERY: Final = 32
+"""Batches after which the memory of their rows is given back."""
+
 
 def frame(rows: Sequence[Mapping[str, Any]], columns: Schema) -> pl.DataFrame:
     """Return `rows` as a frame with exactly these columns; a missing value is null."""
-    parts = [
-        pl.DataFrame(
-            [
-                pl.Series(name, [row.get(name) for row in batch], dtype=dtype, strict=True)
-                for name, dtype in columns.items()
-            ]
-        )
-        for start in range(0, max(len(rows), 1), _BATCH)
-        for batch in [rows[start : start + _BATCH]]
-    ]
+    return drained(list(rows), columns)
+
+
+def drained(rows: list[Any], columns: Schema) -> pl.DataFrame:
+    """Return `rows` as `frame` does and empty the list, so that memory does not hold them twice."""
+    parts = [pl.DataFrame(schema=columns)]
+    while rows:
+        batch = rows[-_BATCH:]
+        del rows[-_BATCH:]
+        values = [
+            pl.Series(name, [row.get(name) for row in batch], dtype=dtype, strict=True)
+            for name, dtype in columns.items()
+        ]
+        parts.append(pl.DataFrame(values))
+        if len(parts) % _TRIM_EVERY == 0:
+            trim()
     # In one piece, so that the files do not depend on the batches.
-    return pl.concat(parts, rechunk=True)
+    return pl.concat(reversed(parts), rechunk=True)
 
 
 NONE_SEED_KIND: Final = "none"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import targen
-from targen.hashing import canonical, digest, rng, sha256_of, short_id
+from targen.hashing import canonical, digest, digest_of_text, rng, sha256_of, short_id
 
 
 def test_known_values():
@@ -22,6 +22,11 @@ def test_known_values():
 @given(st.dictionaries(st.text(), st.integers()))
 def test_the_order_of_keys_does_not_matter(content):
     assert digest(dict(reversed(content.items()))) == digest(content)
+
+
+@given(st.lists(st.text()))
+def test_a_text_in_parts_has_the_digest_of_the_whole(parts):
+    assert digest_of_text(parts) == digest("".join(parts))
 
 
 def test_a_lone_surrogate_does_not_stop_it_and_nan_does():

@@ -3,8 +3,10 @@
 import ast
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from targen import steps
 from targen.steps import CORRECTED_SET, QUALITY_REPORT, STEPS
 from tests.support.specs import ROOT
 
@@ -48,3 +50,13 @@ def test_no_module_spells_the_name_of_a_step(path: Path) -> None:
     for place in places_of_a_step(tree):
         spelled |= strings(place) & set(STEPS)
     assert not spelled, f"use the constant of targen.steps for {', '.join(sorted(spelled))}"
+
+
+def test_a_frame_of_many_batches_has_the_rows_in_order_and_empties_the_list():
+    rows = [{"n": number, "text": f"row {number}"} for number in range(2_500)]
+    columns = {"n": pl.Int64(), "text": pl.String(), "missing": pl.String()}
+    framed = steps.frame(rows, columns)
+    assert framed["n"].to_list() == list(range(2_500)) and framed.schema == pl.Schema(columns)
+    assert framed["missing"].null_count() == len(rows) == 2_500
+    assert steps.drained(rows, columns).equals(framed) and not rows
+    assert steps.drained([], columns).schema == pl.Schema(columns)

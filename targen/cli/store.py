@@ -117,7 +117,7 @@ def salvage_(
 
     file = source or _file()
     if file is None:
-        raise StoreError("The store is no SQLite file. Restore a backup of the database.")
+        raise StoreError("The store is not a SQLite file. Restore a backup of the database.")
     found = salvage.salvage(file, new)
     for name, problem in sorted(found.damaged.items()):
         typer.echo(f"{name}: {problem}")

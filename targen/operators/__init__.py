@@ -86,7 +86,7 @@ async def run_step(
     kind = spec.answer.kind
     columns = steps.schema(step, spec.field_types, kind)
     table = (
-        steps.frame(result.rows, columns)
+        steps.drained(result.rows, columns)
         if operator.code is None
         else _plugin_frame(operator, result, columns)
     )
@@ -130,7 +130,7 @@ def rejected_frame(
             if isinstance(row.get(name), list):
                 row[name] = ", ".join(row[name])
         rows.append(row)
-    return steps.frame(rows, steps.schema(steps.REJECTED, {}))
+    return steps.drained(rows, steps.schema(steps.REJECTED, {}))
 
 
 def _answer_read(step: str, spec: TaskSpec) -> Any:

@@ -15,7 +15,7 @@ import polars as pl
 from targen.quality.collector import MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import proportion
-from targen.quality.text import joined, tokens, unique
+from targen.quality.text import BATCH, joined, tokens, unique
 from targen.tasks.sections import LANGUAGES
 
 WORDS: Final = {
@@ -75,6 +75,12 @@ def in_another_language(frame: pl.DataFrame, field: str, language: str) -> npt.N
     A text is if most of its letters are in another script, or if it has more distinct stop words
     of one other language than of its own, at least `LEAST` and at least twice as many.
     """
+    parts = frame.select(field).iter_slices(BATCH)
+    found = [_in_another_language(part, field, language) for part in parts]
+    return np.concatenate(found) if found else np.zeros(0, dtype=bool)
+
+
+def _in_another_language(frame: pl.DataFrame, field: str, language: str) -> npt.NDArray[np.bool_]:
     out = in_another_script(joined(frame, [field]), language)
     if language not in WORDS:
         return out

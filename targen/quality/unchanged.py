@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 import targen
-from targen.hashing import digest, sha256_of
+from targen.hashing import digest, digest_of_text, sha256_of
+from targen.memory import ndjson
 from targen.quality.inputs import Embedded, ReportInputs
 from targen.store import table_digests
 from targen.store.completions import Store
@@ -111,7 +112,7 @@ def _code() -> str:
 def _identity(value: Any) -> Any:
     """Return a value of `ReportInputs` as JSON-like content."""
     if isinstance(value, pl.DataFrame):
-        return [str(value.schema), sha256_of(value.write_ndjson().encode())]
+        return [str(value.schema), digest_of_text(ndjson(value))]
     if isinstance(value, Embedded):
         return [_identity(value.vectors), _identity(value.rows)]
     if isinstance(value, np.ndarray):

@@ -148,8 +148,8 @@ def _gates_passed(spec: TaskSpec, table: pl.DataFrame, report: Mapping[str, Any]
             found.append(f"gate {metric} ({part}): it is not passed.")
     if found:
         raise ReleaseError(
-            f"{spec.name} is not released: {' '.join(found)} Mend the rows, or change the gate in "
-            "the task and make the report again."
+            f"{spec.name} is not released: {' '.join(found)} Fix the rows or change the gate "
+            "in the task, then make the report again."
         )
 
 

@@ -149,8 +149,8 @@ class Store:
 
     def _none(self) -> StoreError:
         return StoreError(
-            f"There is no completion store {self.shown}. The first run creates it; or set "
-            "TARGEN_STORE_URL to another."
+            f"There is no completion store {self.shown}. The first run creates it. To use "
+            "another store, set TARGEN_STORE_URL."
         )
 
     def _version(self) -> str | None:

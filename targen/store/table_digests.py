@@ -1,14 +1,15 @@
 """Digests of every stored file at the time of writing, for audits to compare with."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
-from targen.hashing import canonical, digest, sha256_of
+from targen.hashing import canonical, digest_of_text, sha256_of
+from targen.memory import ndjson
 from targen.store.completions import Store, chunks, now
 from targen.store.ledger import insert
 from targen.store.schema import TABLE_DIGESTS
@@ -157,14 +158,15 @@ def cells(frame: pl.DataFrame) -> bytes:
 
     One line of JSON (column -> digest), followed by four bytes per row.
     """
-    columns = {name: digest(frame.select(name).write_ndjson())[:16] for name in frame.columns}
+    columns = {name: digest_of_text(ndjson(frame.select(name)))[:16] for name in frame.columns}
     return canonical(columns).encode() + b"\n" + b"".join(_rows(frame))
 
 
-def _rows(frame: pl.DataFrame) -> list[bytes]:
-    # Not splitlines: texts may contain other line breaks, which JSON does not escape.
-    lines = frame.write_ndjson().split("\n")[: frame.height]
-    return [bytes.fromhex(sha256_of(line.encode())[: 2 * _ROW_BYTES]) for line in lines]
+def _rows(frame: pl.DataFrame) -> Iterator[bytes]:
+    for part in ndjson(frame):
+        # Not splitlines: texts may contain other line breaks, which JSON does not escape.
+        for line in part.split("\n")[:-1]:
+            yield bytes.fromhex(sha256_of(line.encode())[: 2 * _ROW_BYTES])
 
 
 @dataclass(frozen=True)

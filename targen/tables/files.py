@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from targen.errors import TableError
-from targen.hashing import digest, sha256_of
+from targen.hashing import digest, digest_of_text, sha256_of
+from targen.memory import ndjson
 from targen.steps import DAMAGED, SCHEMA_VERSION
 from targen.store.written import Written
 from targen.tables import commits
@@ -255,5 +256,5 @@ def _parquet(frame: pl.DataFrame, metadata: dict[str, str]) -> bytes:
 def _content(frame: pl.DataFrame) -> list[str]:
     # Rows as text, because another Polars release may write other bytes.
     parts = [",".join(f"{name}:{dtype}" for name, dtype in frame.schema.items())]
-    parts += [digest(part.write_ndjson()) for part in frame.iter_slices(_SLICE_ROWS)]
+    parts += [digest_of_text(ndjson(part)) for part in frame.iter_slices(_SLICE_ROWS)]
     return parts

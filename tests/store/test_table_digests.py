@@ -1,11 +1,13 @@
 """What is recorded of a file, and how a changed cell is found by it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from targen.hashing import digest, sha256_of
 from targen.store import table_digests
 from targen.store.completions import Store
 from targen.tables.files import Stored, Tables
@@ -85,3 +87,15 @@ def test_the_last_records_of_several_files_are_read_together(store: Store, tmp_p
     keys = ["labels/a.parquet", "labels/b.parquet", "labels/never.parquet"]
     found = table_digests.latest(store, keys)
     assert {key: made["turn"] for key, made in found.items()} == {keys[0]: 4, keys[1]: 2}
+
+
+def test_the_digests_of_a_table_in_parts_are_those_of_the_whole():
+    frame = pl.DataFrame({"n": range(3_000), "a": ["line\u2028\n\x85", None, "é"] * 1_000})
+    head, _, tail = table_digests.cells(frame).partition(b"\n")
+    assert json.loads(head) == {
+        name: digest(frame.select(name).write_ndjson())[:16] for name in frame.columns
+    }
+    lines = frame.write_ndjson().split("\n")
+    assert len(lines) == 3_001 and tail == b"".join(
+        bytes.fromhex(sha256_of(line.encode())[:8]) for line in lines[:-1]
+    )
