@@ -1,5 +1,6 @@
 """Reading of damaged SQLite stores: everything that can be read, and the names of the rest."""
 
+import math
 import re
 import shutil
 import sqlite3
@@ -15,10 +16,11 @@ import sqlalchemy as sa
 
 from targen import files
 from targen.errors import StoreError
+from targen.store.budgets import DOLLAR_DUST
 from targen.store.completions import Store
-from targen.store.ledger import insert
+from targen.store.ledger import ALL, add_spent, insert
 from targen.store.maintenance import KEPT, problem_of
-from targen.store.schema import COMPLETIONS, USES
+from targen.store.schema import BUDGETS, COMPLETIONS, USES
 
 _CHUNK: Final = 500
 _LEAST_ROW: Final = 256
@@ -82,6 +84,7 @@ def _salvage(source: Path, target: Path, found: Salvaged) -> None:
         for table in KEPT:
             if table.name in names:
                 found.rows[table.name] = _copied(connection, store, table, source, found)
+        _charge(store)
         kept = store.known(listed) | _failed(store)
     for name in listed - kept - found.damaged.keys():
         found.damaged[name] = "its row cannot be read"
@@ -123,9 +126,32 @@ def _copied(
             if table is COMPLETIONS and (problem := problem_of(values)):
                 found.damaged[str(values["request_id"])[:64]] = problem
                 continue
+            if table is BUDGETS and _is_damaged_budget(values):
+                continue
             good.append(values)
         count += _inserted(store, table, good)
     return count
+
+
+def _is_damaged_budget(values: Mapping[str, Any]) -> bool:
+    spent = values.get("spent_usd")
+    return not isinstance(spent, int | float) or not math.isfinite(spent) or spent < 0
+
+
+def _charge(store: Store) -> None:
+    """Raise what each budget has spent to the cost of the salvaged completions, if it is less."""
+    cost = sa.func.coalesce(sa.func.sum(COMPLETIONS.c.cost_usd), 0.0)
+    of_task = (
+        sa.select(sa.literal("task:") + USES.c.task, cost)
+        .join(COMPLETIONS, COMPLETIONS.c.request_id == USES.c.request_id)
+        .where(USES.c.paid)
+        .group_by(USES.c.task)
+    )
+    with store.write() as connection:
+        known = dict(connection.execute(sa.select(BUDGETS.c.scope, BUDGETS.c.spent_usd)).all())
+        paid = connection.execute(sa.select(sa.literal(ALL), cost).union_all(of_task)).all()
+        more = {scope: amount - known.get(scope, 0.0) for scope, amount in paid}
+        add_spent(connection, {scope: one for scope, one in more.items() if one > DOLLAR_DUST})
 
 
 def _inserted(store: Store, table: sa.Table, rows: list[dict[str, Any]]) -> int:

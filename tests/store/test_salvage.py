@@ -8,13 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from targen.errors import StoreError
 from targen.hashing import digest, sha256_of
 from targen.store import maintenance, salvage
 from targen.store.completions import Store, checksum, pack
 from targen.store.ledger import insert
-from targen.store.schema import COMPLETIONS, USES
+from targen.store.schema import BUDGETS, COMPLETIONS, USES
 
 ROWS = 400
 
@@ -29,6 +30,7 @@ def fill(file: Path) -> list[str]:
         # Digests, because repeated text would be compressed.
         row |= {"raw": pack("".join(digest([number, n]) for n in range(40)).encode())}
         row |= {"endpoint": "e", "model": "m", "simulated": False, "attempts": 1, "mode": "live"}
+        row |= {"cost_usd": 0.01}
         row |= {"run_id": "r", "project_version": "v", "created_at": 1.0}
         rows.append({**row, "checksum": checksum(row)})
     with closing(Store(f"sqlite:///{file}")) as store, store.write() as connection:
@@ -64,6 +66,24 @@ def test_lost_rows_are_named_and_the_rest_is_saved(tmp_path: Path) -> None:
     assert {line.partition(":")[0] for line in lines if line[:64] in names} == set(found.damaged)
     with pytest.raises(StoreError, match=r"new\.db exists"):
         salvage.salvage(file, new)
+
+
+@pytest.mark.parametrize(
+    "spent", [[], [("*", -3.0), ("task:t", float("inf"))], [("*", 1.0)], [("*", 9.5)]]
+)
+def test_a_lost_or_damaged_budget_has_spent_what_the_answers_cost(
+    spent: list[tuple[str, float]], tmp_path: Path
+) -> None:
+    file, new = tmp_path / "s.db", tmp_path / "new.db"
+    fill(file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executemany("INSERT INTO budgets VALUES (?, ?)", spent)
+    salvage.salvage(file, new)
+    with closing(Store(f"sqlite:///{new}")) as store, store.read() as connection:
+        found = dict(connection.execute(sa.select(BUDGETS)).all())
+    # What was spent on lost answers stays spent.
+    total = max([0.01 * ROWS, *(amount for scope, amount in spent if scope == "*")])
+    assert found == pytest.approx({"*": total, "task:t": 0.01 * ROWS})
 
 
 def test_a_huge_rowid_takes_no_time(tmp_path: Path) -> None:
