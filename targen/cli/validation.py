@@ -10,7 +10,7 @@ from targen.errors import SpecError
 from targen.quality.expectations import problems
 from targen.steps import INSTANCES
 from targen.tables import targets
-from targen.tasks.checks import seed_warnings
+from targen.tasks.checks import long_rows_warnings, seed_warnings
 from targen.tasks.loading import load_recipes, load_task_names
 from targen.tasks.recipe import Recipe
 from targen.tasks.spec import TaskSpec
@@ -118,6 +118,7 @@ def _task(found: Checked, spec: TaskSpec) -> None:
     warnings = list(seed_warnings(spec))
     if spec.source.stem != spec.name:
         warnings.append(f"its file is {spec.source.name}; call it {spec.name}.yaml to find it")
+    warnings += long_rows_warnings(spec)
     given = len(spec.given_rows)
     if spec.own_rows and given < spec.rows:
         warnings.append(

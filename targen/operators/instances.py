@@ -14,6 +14,7 @@ from targen.operators.seeds import checked_rows
 from targen.operators.slots import FillParams, SlotFiller, no_logprobs
 from targen.operators.targeted import filled
 from targen.steps import INSTANCES
+from targen.tasks.checks import long_rows_warnings
 from targen.tasks.registry import operator
 
 PROMPT = "instances/label_constrained.md"
@@ -125,6 +126,7 @@ async def instances_file(step: StepInput, params: Any) -> StepResult:
                 **content,
             }
         )
+    result.warnings += long_rows_warnings(spec)
     count = len(result.rows)
     if count < spec.rows:
         result.warnings.append(

@@ -30,6 +30,7 @@ from targen.tasks.sections import ENGLISH, LANGUAGES
 from targen.tasks.spec import TaskSpec
 from targen.tasks.validators import VALIDATORS
 from targen.tasks.yamlfile import Loc, YamlFile, nearest
+from targen.wording import plural
 
 SAMPLING: Final = ("label_constrained", "select_by_logprob", "compose", "contrast")
 """Operators of instances that draw the fields with a sampler."""
@@ -284,6 +285,33 @@ def _unmet_by_contrast(
             f"makes sets of {len(spec.labels)} rows, one per label: `rows` must be at least "
             f"{len(spec.labels)}",
         ),
+    ]
+
+
+LONG_TEXT: Final = 100_000
+"""Characters from which on a text of the user's own rows is unlikely to be meant: about 25,000
+tokens in each call about its row."""
+
+
+def long_rows_warnings(spec: TaskSpec) -> list[str]:
+    """Return which of the user's own rows have a very long text, as one sentence if there are any.
+
+    A missing quotation mark can turn the rest of a file into one cell.
+    """
+    sizes = [
+        (len(text), number, name)
+        for number, row in enumerate(spec.given_rows, 1)
+        for name, text in row.items()
+        if isinstance(text, str) and len(text) >= LONG_TEXT
+    ]
+    if not sizes:
+        return []
+    size, number, name = max(sizes)
+    rows = len({number for _, number, _ in sizes})
+    return [
+        f"{plural(rows, 'row')} of {spec.rows_file} {'has' if rows == 1 else 'have'} a text of "
+        f"{LONG_TEXT:,} characters or more: row {number} has {size:,} in '{name}'. Every call "
+        "about a row sends all of it; check the file's quotation marks"
     ]
 
 

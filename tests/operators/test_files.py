@@ -2,7 +2,9 @@
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from targen.cli import app
 from targen.columns import FIELD_DTYPES
 from targen.errors import SpecError, StepError
 from targen.operators import run_step, step_digest
@@ -72,6 +74,19 @@ async def test_a_file_with_fewer_rows_than_wanted_gives_a_smaller_data_set(tmp_p
         "at most 3. Add rows to the file, or set `rows: 3` in the task"
     )
     assert made["corrected_set"].warnings == ["the corrected set has 3 of 40 rows"]
+
+
+async def test_a_very_long_text_is_named_before_it_is_paid_for(tmp_path):
+    words = " ".join(f"word{number}" for number in range(12_000))
+    spec = own(tmp_path, rows=f'note\nHooray\n"{words}"\nOh\nAlas\n')
+    made = await run_step("instances", spec, {}, None)
+    (warning,) = made.warnings
+    assert warning.startswith(
+        f"1 row of rows.csv has a text of 100,000 characters or more: row 2 has {len(words):,} in "
+        "'note'. "
+    )
+    shown = CliRunner().invoke(app, ["validate", str(spec.source)]).output
+    assert warning.split()[-1] in shown and "1 row of rows.csv has a text of" in shown
 
 
 async def test_most_own_rows_may_be_disputed_but_not_all(tmp_path):
