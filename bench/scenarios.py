@@ -324,10 +324,15 @@ def pairs() -> Pairs:
         with mock.patch.dict(os.environ, {"TARGEN_STORE_URL": url}):
             made = generate_sync(TASK, 4, model="simulator").steps
     found = [(step, versions(stored)) for step, stored in made.items()]
-    figures = schema(QUALITY_REPORT, {})
-    empty = Stored(frame([dict.fromkeys(figures)] * 2, figures))
+    report, targets = (_empty(step) for step in (QUALITY_REPORT, TARGETS))
     rounds = {"pages": {"html": "p", "yaml": "task: rte", "json": "{}"}}
     other = {"pages": {"html": "q", "yaml": "task: rte #", "json": "[]"}}
-    before, _ = versions(empty, rounds)
-    _, after = versions(empty, other)
-    return [*found, (QUALITY_REPORT, versions(empty)), (TARGETS, (before, after))]
+    before, _ = versions(targets, rounds)
+    _, after = versions(targets, other)
+    return [*found, (QUALITY_REPORT, versions(report)), (TARGETS, (before, after))]
+
+
+def _empty(step: str) -> Stored:
+    """Return two rows without values."""
+    columns = schema(step, {})
+    return Stored(frame([dict.fromkeys(columns)] * 2, columns))

@@ -60,6 +60,16 @@ def test_after_a_fault_files_are_old_or_new(scenario: scenarios.Scenario, quick:
     assert {one.found for one in results} >= {"old", "new"}
 
 
+def test_without_a_fault_every_step_and_command_is_as_promised(quick: Path) -> None:
+    for number, scenario in enumerate(scenarios.scenarios()):
+        folder = quick / str(number)
+        folder.mkdir()
+        for version in (0, 1):
+            scenario.act(folder, version)
+            audit = durability.audited(folder, scenario.storage(folder))
+            assert audit in ("none", "note"), (scenario.name, version)
+
+
 def test_really_killed_processes_leave_old_or_new_files(quick: Path) -> None:
     rows = [{"context_id": letter * 16, "text": letter} for letter in "abc"]
     stored = scenarios.versions(Stored(frame(rows, schema("contexts", {}))))
