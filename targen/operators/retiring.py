@@ -35,6 +35,9 @@ def swap(
     Returns:
         Index of each retired unit -> the id of the target that retired it.
     """
+    targets = [one for round_ in spec.rounds for one in round_.approved]
+    if not targets:
+        return {}
     index_of = {row["instance_id"]: index for index, unit in enumerate(units) for row in unit}
     written: dict[str, list[int]] = {}
     for index in sorted(labels):
@@ -43,7 +46,7 @@ def swap(
             written.setdefault(target_id, []).append(index)
     counts = Counter(str(labels[index]) for index in chosen)
     retired: dict[int, str] = {}
-    for target in (one for round_ in spec.rounds for one in round_.approved):
+    for target in targets:
         victims = [index_of[name] for name in target.replaced if name in index_of]
         for index in written.get(target.target_id, ()):
             label = str(labels[index])
