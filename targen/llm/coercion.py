@@ -6,6 +6,7 @@ changed only if it is invalid as it stands and exactly one reading of it is vali
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -30,6 +31,19 @@ _NAMED = re.compile(
     r"[\"'*]*\s?[:=](?P<rest>.+)",
     re.IGNORECASE | re.DOTALL,
 )
+_LED = re.compile(r"\s*(?:[:;.\n(\[\u2013\u2014]|\s-+\s|,\s(?=because|since|as\b|given|due\b))")
+"""What separates a label from its explanation."""
+_EXPLAINED_WORDS = 3
+_NO_EXPLANATION = re.compile(
+    r"\W*(?:\d|(?:no|not|never|none|false|true|unlikely|or|and|but|if|unless|except|i|i'm|sorry|cannot)\b)",
+    re.IGNORECASE,
+)
+"""What may take a label back, or is another kind of value, such as the probability of a label."""
+_ANSWER_KEYS = re.compile(
+    r"(?:final|predicted)?(?:answer|label|class|classification|category|prediction|output|result"
+    r"|verdict|choice|response)"
+)
+_ROW_KEY = re.compile(r"(\D{0,20}?)[\s_-]?(\d{1,4})")
 _INTEGER = re.compile(r"[+-]?\d{1,15}(?:\.0{1,15})?")
 _NUMBER = re.compile(
     r"[+-]?(?:\d{1,15}(?:\.\d{0,15})?|\.\d{1,15})(?:e[+-]?\d{1,2})?", re.IGNORECASE
@@ -42,6 +56,30 @@ def coerced(value: Any, schema: Mapping[str, Any]) -> Any:
         # Parts of such a schema cannot be checked by themselves.
         return value if fits(schema, value) else MISSING
     return _fitted(value, schema, _WRAPPERS)
+
+
+def meant(text: str, schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the object that a bare label stands for, if `schema` wants one label and no more.
+
+    An explanation may not follow: a refusal can begin with the word that is a label.
+    """
+    name = _only_option(schema)
+    if name is None:
+        return None
+    found = _option(text, _options(schema["properties"][name]), explained=False)
+    made = {name: found}
+    return made if found is not MISSING and fits(schema, made) else None
+
+
+def numbered(value: Any) -> list[Any] | None:
+    """Return the parts of an object with the keys 1, 2, 3 (or item_1, item_2), None of others."""
+    if not isinstance(value, Mapping) or not value or len(value) > _KEYS_MOST:
+        return None
+    keys = [_ROW_KEY.fullmatch(name.strip()) for name in value]
+    known = [(key[1], int(key[2])) for key in keys if key is not None]
+    first = known[0][1] if known else 0
+    wanted = [(known[0][0], first + n) for n in range(len(value))] if known else []
+    return [*value.values()] if first in (0, 1) and known and known == wanted else None
 
 
 def _refers(schema: Mapping[str, Any]) -> bool:
@@ -80,7 +118,7 @@ def _may_be_unknown(schema: Any) -> bool:
 
 def _direct(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator[Any]:
     """Yield readings that keep the value where it is."""
-    options = [schema["const"]] if "const" in schema else schema.get("enum")
+    options = _options(schema)
     if isinstance(options, list):
         yield _option(value, options)
         return
@@ -118,6 +156,18 @@ def _only_array(schema: Mapping[str, Any]) -> str | None:
     return str(required[0]) if "array" in _kinds(part) else None
 
 
+def _options(schema: Mapping[str, Any]) -> Any:
+    return [schema["const"]] if "const" in schema else schema.get("enum")
+
+
+def _only_option(schema: Mapping[str, Any]) -> str | None:
+    """Return the property that a bare label must stand for: the only one, if it has options."""
+    properties = schema.get("properties", {})
+    name = next(iter(properties), None)
+    alone = len(properties) == 1 and list(schema.get("required", ())) == [name]
+    return name if alone and isinstance(_options(properties[name]), list) else None
+
+
 def _object(value: Mapping[str, Any], schema: Mapping[str, Any], wrappers: int) -> Any:
     """Return an object with its keys renamed and its parts read; unknown keys may be dropped."""
     if len(value) > _KEYS_MOST:
@@ -143,8 +193,20 @@ def _object(value: Mapping[str, Any], schema: Mapping[str, Any], wrappers: int) 
     if made:
         made |= {n: None for n, one in properties.items() if n not in made and _may_be_unknown(one)}
     if properties and not any(name in properties for name in made):
-        return MISSING
+        return _under_another_name(value, schema)
     return made
+
+
+def _under_another_name(value: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """Return the object with a label that came under a key such as `answer`."""
+    name = _only_option(schema)
+    if name is None:
+        return MISSING
+    parts = [part for key, part in value.items() if _ANSWER_KEYS.fullmatch(_key(key))]
+    if len(parts) != 1:
+        return MISSING
+    found = _fitted(parts[0], schema["properties"][name], 0)
+    return MISSING if found is MISSING else {name: found}
 
 
 def _key(name: str) -> str:
@@ -179,6 +241,10 @@ def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator
     if isinstance(value, list) and len(value) == 1:
         yield _fitted(value[0], schema, wrappers - 1)
     elif isinstance(value, Mapping) and len(value) <= _WRAPPED_MOST:
+        parts = numbered(value) if nested else None
+        if parts is not None and len(parts) > 1:
+            yield _fitted(parts, schema, wrappers - 1)
+            return
         # For a scalar, any second key makes it unclear which one is meant.
         if nested or len(value) == 1:
             for part in value.values():
@@ -189,8 +255,14 @@ def _unwrapped(value: Any, schema: Mapping[str, Any], wrappers: int) -> Iterator
                 yield [item]
 
 
-def _option(value: Any, options: list[Any]) -> Any:
-    """Return the one option that a text or scalar can mean."""
+def _option(value: Any, options: list[Any], *, explained: bool = True) -> Any:
+    """Return the one option that a text or scalar can mean.
+
+    Args:
+        value: what was written.
+        options: what may be meant.
+        explained: whether an explanation may follow.
+    """
     if value is None or isinstance(value, (Mapping, list)):
         return MISSING
     text = value if isinstance(value, str) else json.dumps(value)
@@ -205,8 +277,25 @@ def _option(value: Any, options: list[Any]) -> Any:
             return MISSING
         found = token if found is None else found
     if found is None and (named := _NAMED.fullmatch(text)):
-        return _option(named["rest"], options)
+        return _option(named["rest"], options, explained=explained)
+    if found is None and explained:
+        found = _explained(text, options)
     return found[0] if found is not None and len(found) == 1 else MISSING
+
+
+def _explained(text: str, options: list[Any]) -> list[Any] | None:
+    """Return the option at the start of a text, if an explanation follows that names no other."""
+    for mark in _LED.finditer(text):
+        found = _meant(text[: mark.start()], options)
+        if found is None:
+            continue
+        rest = text[mark.end() :]
+        if len(rest.split()) < _EXPLAINED_WORDS or _NO_EXPLANATION.match(rest):
+            return None
+        words = f"_{_words(rest)}_"
+        others = [_words(_text(option)) for option in options if option not in found]
+        return None if any(f"_{other}_" in words for other in others) else found
+    return None
 
 
 def _meant(text: str, options: list[Any]) -> list[Any] | None:
@@ -235,4 +324,21 @@ def _joined(text: str) -> str:
     return re.sub(r"[\s_-]+", "_", _bare(text))
 
 
-_FORMS: tuple[Callable[[str], str], ...] = (_case, _bare, _joined)
+def _plain(text: str) -> str:
+    """Return the text without emoji and invisible characters, and with plain hyphens."""
+    kept = unicodedata.normalize("NFKC", text)
+    kinds = {"Cf": "", "Mn": "", "So": " ", "Pd": "-"}
+    kept = "".join(kinds.get(unicodedata.category(one), one) for one in kept)
+    return _joined(re.sub(r"\A\s*(?:[-=]+>|\u2192)", "", kept))
+
+
+def _compact(text: str) -> str:
+    """Return `very late`, `VeryLate` and `very_late` in one form."""
+    return _plain(text).replace("_", "")
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[\W_]+", "_", _plain(text)).strip("_")
+
+
+_FORMS: tuple[Callable[[str], str], ...] = (_case, _bare, _joined, _plain, _compact)

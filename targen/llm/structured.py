@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from targen.llm.coercion import MISSING, coerced
+from targen.llm.coercion import MISSING, coerced, meant, numbered
 from targen.llm.reasoning import answer_part
 from targen.llm.sanitize import storable
 from targen.llm.values import DEPTH_MOST, first_error, fits, value_at, value_of
@@ -68,7 +68,18 @@ def parse(text: str, schema: Mapping[str, Any]) -> Parsed:
             found = candidate if fits(schema, candidate) else coerced(candidate, schema)
             if found is not MISSING:
                 return Parsed(found, None)
+        found = _in_pieces(candidates, schema) if candidates else meant(text, schema)
+        if found is not None:
+            return Parsed(found, None)
     return _saved(scan, candidates, schema)
+
+
+def _in_pieces(candidates: list[Any], schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the items that came one after the other (JSON lines, or a fence around each)."""
+    if len(candidates) < 2 or "items" not in schema.get("properties", {}):
+        return None
+    found = coerced(candidates, schema)
+    return None if found is MISSING else found
 
 
 def _saved(scan: "_Scan", candidates: list[Any], schema: Mapping[str, Any]) -> Parsed:
@@ -77,7 +88,7 @@ def _saved(scan: "_Scan", candidates: list[Any], schema: Mapping[str, Any]) -> P
     error = None
     if scan.broken_at is None:
         for candidate in reversed(candidates):
-            value = {"items": candidate} if listed and isinstance(candidate, list) else candidate
+            value = _with_items(candidate) if listed else candidate
             error = error or first_error(schema, value)
             kept = _valid_part(value, schema) if isinstance(value, dict) else None
             if kept is not None:
@@ -85,6 +96,16 @@ def _saved(scan: "_Scan", candidates: list[Any], schema: Mapping[str, Any]) -> P
     items = _valid_items(scan.items(), schema) if listed else []
     error = error or "the answer holds no whole JSON object"
     return Parsed({"items": items} if items else None, error)
+
+
+def _with_items(value: Any) -> Any:
+    """Return an answer with its items as a list."""
+    if isinstance(value, list):
+        return {"items": value}
+    rows = numbered(value.get("items")) if isinstance(value, dict) else None
+    if rows is not None:
+        return {**value, "items": rows}
+    return value if (rows := numbered(value)) is None else {"items": rows}
 
 
 def _unquoted(text: str) -> str:

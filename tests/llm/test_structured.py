@@ -84,7 +84,8 @@ def test_a_whole_number_is_an_integer_however_it_is_written(text: str) -> None:
 
 
 def test_a_value_of_the_wrong_kind_is_no_answer() -> None:
-    assert parse('"yes"', LABEL).value is None
+    assert parse('"perhaps"', LABEL).value is None
+    assert parse('"yes"', SCHEMA).value is None
     assert parse("[1]", LABEL).value is None
 
 
@@ -214,7 +215,10 @@ def test_of_several_objects_the_last_valid_one_counts(text: str, label: str | No
     [
         "No", "NO", " no ", "no.", '"no"', "'no'", "`no`", "**no**", "no!", "1. no", "(a) no",
         "A) no", "2) No.", "- no", "ii. no", "a: no", "Label: no", "Answer: (b) No.",
-        "\u201cno\u201d",
+        "\u201cno\u201d", "no \u2705", "no\u200b", "-> no",
+        "no (the text does not say so)", "No: the text does not say so",
+        "no - the text does not say so", "no \u2014 it does not follow", "no, because it is absent",
+        "**No.** The text does not say so.", "no\nThe text does not say so.",
     ],
 )  # fmt: skip
 def test_a_label_in_another_form_is_the_label(written: str) -> None:
@@ -233,6 +237,12 @@ def test_a_label_in_another_form_is_the_label(written: str) -> None:
         "n",
         "the answer is no",
         "not: no",
+        "no: yes is wrong, too",
+        "no (not yes, since it is absent)",
+        "no: not at all likely",
+        "no: 0.2, says the model",
+        "No. I cannot judge such a text.",
+        "no: unlikely",
         None,
         0,
         [],
@@ -259,6 +269,10 @@ def test_what_is_not_one_label_is_none(written: Any) -> None:
         ([1, "1"], "1.", None),
         ([True, False], "True", True),
         (["true", "false"], True, "true"),
+        (["very_late", "on_time"], "VeryLate", "very_late"),
+        (["very_late", "on_time"], "very\u2011late", "very_late"),
+        (["very_late", "verylate"], "VERY LATE", "very_late"),
+        (["very late", "very-late"], "veryLate", None),
         (["C++", "C"], "c++", "C++"),
         (["-1", "1"], "-1.", "-1"),
     ],
@@ -300,6 +314,52 @@ def test_a_drifted_form_is_read(text: str) -> None:
         if written != text and text.startswith(('"', "{\\")):
             continue
         assert (found.value, found.error) == (ONE_ITEM, None)
+
+
+TWO_ITEMS = {"items": [{"text": "a"}, {"text": "b"}]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps({"items": {"1": {"text": "a"}, "2": {"text": "b"}}}),
+        json.dumps({"1": {"text": "a"}, "2": {"text": "b"}}),
+        json.dumps({"item_1": {"text": "a"}, "item_2": {"text": "b"}}),
+        json.dumps({"answer": {"Row 0": {"text": "a"}, "Row 1": {"text": "b"}}}),
+        '{"text": "a"}\n{"text": "b"}',
+        '1. {"text": "a"}\n2. {"text": "b"}',
+        '```json\n{"text": "a"}\n```\n```json\n{"text": "b"}\n```',
+    ],
+)
+def test_items_in_another_container_are_read(text: str) -> None:
+    found = parse(text, SCHEMA)
+    assert (found.value, found.error) == (TWO_ITEMS, None)
+
+
+def test_of_numbered_items_the_valid_ones_are_kept() -> None:
+    found = parse('{"items": {"1": {"text": "a"}, "2": {"text": 3}}}', SCHEMA)
+    assert found.value == ONE_ITEM
+    assert found.error is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no", "No.", '"No"', "**no**", "label: no", "Answer: No.", "```\nno\n```",
+     '{"answer": "no"}', '{"classification": "NO", "why": "yes is wrong"}',
+     '{"output": {"label": "no"}}'],
+)  # fmt: skip
+def test_a_bare_label_or_one_under_another_name_is_the_label(text: str) -> None:
+    found = parse(text, LABEL)
+    assert (found.value, found.error) == ({"label": "no"}, None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No, I cannot do that.", "No. The text is offensive.", "no yes", "yes or no",
+     '{"answer": "no", "verdict": "yes"}', '{"explanation": "no", "score": 3}'],
+)  # fmt: skip
+def test_a_sentence_is_no_label(text: str) -> None:
+    assert parse(text, LABEL).value is None
 
 
 @pytest.mark.parametrize(
