@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from targen.cli import base
-from targen.errors import SpecError
+from targen.errors import SpecError, TableError
 from targen.quality.expectations import problems
 from targen.steps import INSTANCES
 from targen.tables import targets
+from targen.tasks import references
 from targen.tasks.checks import long_rows_warnings, seed_warnings
 from targen.tasks.loading import load_recipes, load_task_names
 from targen.tasks.recipe import Recipe
@@ -114,6 +115,11 @@ def _task(found: Checked, spec: TaskSpec) -> None:
     wrong = problems(spec, YamlFile(spec.source))
     if wrong:
         raise SpecError("\n".join(wrong))
+    try:
+        # Only the last step of a run reads them.
+        references.check_files(spec)
+    except TableError as error:
+        raise SpecError(f"{spec.source}: {error}") from None
     found.tasks[spec.name] = spec
     warnings = list(seed_warnings(spec))
     if spec.source.stem != spec.name:

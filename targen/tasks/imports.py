@@ -307,14 +307,14 @@ def whole(text: str) -> str:
 
 
 def label_text(value: Any) -> str | None:
-    """Return a label as text, as in the task: true, 1."""
+    """Return a label as text, as in the task: true, 1. Spaces around it do not count."""
     if value is None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
+    return str(value).strip()
 
 
 def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any], Any]:
@@ -327,7 +327,7 @@ def _label_reader(spec: TaskSpec, mapping: Mapping[str, str]) -> Callable[[Any],
         text = None if empty(value) else label_text(value)
         if text is None:
             raise _WrongError("is empty: fill it in or leave the row out")
-        text = whole(mapping.get(text, text))
+        text = whole(mapping.get(str(value), mapping.get(text, text)))
         if spec.answer.kind == "span" or text in names:
             return text
         # Other programs write True and TRUE. Case counts only if two labels differ by it alone.

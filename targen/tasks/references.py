@@ -85,6 +85,21 @@ def of(
     return References(name, None if rows is None else _with_all_fields(rows, spec), elsewhere)
 
 
+def check_files(spec: "TaskSpec") -> None:
+    """Read all gold rows and unlabeled texts that are in files; nothing is fetched.
+
+    Raises:
+        TableError: a file cannot be read, or does not match the task.
+    """
+    files = [(spec.reference_file, spec.reference)]
+    files += [(spec.elsewhere_files.get(name), part) for name, part in spec.elsewhere.items()]
+    for path, source in files:
+        if path is not None:
+            imports.read_file(path, spec, mapped(spec, source))
+    if spec.unlabeled_file is not None:
+        unlabeled(spec)
+
+
 def unlabeled(spec: "TaskSpec") -> pl.DataFrame | None:
     """Return the task's unlabeled texts, a column for each text field that they have.
 

@@ -132,6 +132,24 @@ def test_mistakes_in_a_file(tmp_path: Path, old: str, new: str, error: str) -> N
     assert "{" not in text
 
 
+@pytest.mark.parametrize(
+    ("gold", "error"),
+    [
+        ("note,label\nHi there,cheerful\n", "'label' is 'cheerful', which is not a label of mood"),
+        ("text,label\nHi there,glad\n", "has no column for 'note'"),
+        ("note,label\n", "contains no rows"),
+        ("note,label\nHi there, Glad \n", ""),
+    ],
+)
+@pytest.mark.parametrize("section", ["reference: ", "elsewhere:\n  other: "])
+def test_gold_rows_are_checked_before_a_run_pays(
+    tmp_path: Path, gold: str, error: str, section: str
+) -> None:
+    folder = write_task(tmp_path / "tasks", f"{MOOD}{section}{{file: gold.csv}}\n")
+    (folder / "gold.csv").write_text(gold)
+    assert error in told("validate", "mood", status=1 if error else 0)
+
+
 def test_a_variable_that_nothing_reads_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TARGEN_ROW", "5")
     monkeypatch.setenv("TARGEN_TEST_MODEL", "1")

@@ -39,7 +39,7 @@ def test_the_first_mapped_column_that_is_there_goes_before_the_fields_own_name(t
 
 def test_labels_as_other_programs_write_them():
     spec = real_task("boolq")
-    for found in (True, "true", "True", "TRUE"):
+    for found in (True, "true", "True", "TRUE", " true", "True\u00a0"):
         rows = imports.Rows(
             "r", {"passage": ["p"], "question": ["q"], "label": [found]}, [1], "row"
         )
