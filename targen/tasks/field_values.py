@@ -14,6 +14,8 @@ _ISO: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 BOUNDED: Final = ("integer", "float", "date", "texts")
 """Types of fields that can have bounds."""
 _SHOWN: Final = 60
+_LEAST, _MOST = -(2**63), 2**63 - 1
+"""Bounds of a column of integers."""
 
 
 def read_date(value: object) -> date | None:
@@ -28,6 +30,20 @@ def read_date(value: object) -> date | None:
         return None
 
 
+def fits_column(value: int) -> bool:
+    """Return whether an integer fits into a column of integers, which have 64 bits."""
+    return _LEAST <= value <= _MOST
+
+
+def finite(value: object) -> float | None:
+    """Return a number as a float; None if it is none, infinite, or too large for one."""
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan  # type: ignore[arg-type]
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def typed(value: object, field: TaskField) -> tuple[Any, str | None]:
     """Return a value in the type of its field's column, and why it does not fit, or None.
 
@@ -36,12 +52,14 @@ def typed(value: object, field: TaskField) -> tuple[Any, str | None]:
     """
     shown = repr(value)[:_SHOWN]
     match field.type:
-        case "integer" if type(value) is not int:
-            return value, f"must be an integer, found {shown}"
+        case "integer" if type(value) is not int or not fits_column(value):
+            size = " of at most 64 bits" if type(value) is int else ""
+            return value, f"must be an integer{size}, found {shown}"
         case "float":
-            if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+            number = finite(value)
+            if number is None:
                 return value, f"must be a number, found {shown}"
-            value = float(value)  # type: ignore[arg-type]
+            value = number
         case "boolean" if type(value) is not bool:
             return value, f"must be true or false, found {shown}"
         case "date":
@@ -150,7 +168,7 @@ def _bound_problems(field: TaskField) -> list[tuple[str, str]]:
             found.append((key, f"expected a number of texts, found {value!r}"))
         elif field.type == "integer" and type(value) is not int:
             found.append((key, f"expected an integer, found {value!r}"))
-        elif field.type == "float" and not (type(value) in (int, float) and math.isfinite(value)):
+        elif field.type == "float" and finite(value) is None:
             found.append((key, f"expected a number, found {value!r}"))
     if not found and None not in (field.at_least, field.at_most):
         least, most = bounds(field)

@@ -15,7 +15,7 @@ from targen.errors import TableError
 from targen.tasks import import_files
 from targen.tasks.answers import LISTS
 from targen.tasks.entities import entry, parts
-from targen.tasks.field_values import read_date
+from targen.tasks.field_values import fits_column, read_date
 from targen.tasks.import_files import Rows
 from targen.tasks.spec import TaskSpec
 from targen.tasks.yamlfile import nearest
@@ -240,6 +240,8 @@ def _reader(
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise _WrongError(f"must be a whole number, found {_shown(value)}") from None
+        if not fits_column(int(value)):
+            raise _WrongError(f"must be a whole number of at most 64 bits, found {_shown(value)}")
         return int(value)
 
     def texts(value: Any) -> list[str]:

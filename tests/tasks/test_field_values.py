@@ -41,6 +41,14 @@ def one(**keys):
         ({"type": "integer"}, "12", "must be an integer, found '12'"),
         ({"type": "integer"}, True, "must be an integer, found True"),
         ({"type": "integer", "at_most": 5}, 6, "must be at most 5, found 6"),
+        # A column has 64 bits.
+        ({"type": "integer"}, 2**63, f"must be an integer of at most 64 bits, found {2**63}"),
+        (
+            {"type": "integer"},
+            -(2**63) - 1,
+            f"must be an integer of at most 64 bits, found {-(2**63) - 1}",
+        ),
+        ({"type": "float"}, 10**400, f"must be a number, found 1{'0' * 59}"),
         ({"type": "float"}, float("nan"), "must be a number, found nan"),
         ({"type": "float", "at_least": 0.5}, 0.25, "must be at least 0.5, found 0.25"),
         ({"type": "boolean"}, 1, "must be true or false, found 1"),

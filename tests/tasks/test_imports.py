@@ -106,6 +106,8 @@ def test_lists_numbers_and_choices(tmp_path):
     assert made.select("start1", "end1", "start2", "end2").row(0) == (2, 3, 0, 1)
     with pytest.raises(TableError, match="'start1' must be a whole number, found '2.5'"):
         read_file(jsonl(tmp_path, wic | spans | {"start1": "2.5"}), real_task("wic"), PLAIN)
+    with pytest.raises(TableError, match="'end1' must be a whole number of at most 64 bits, found"):
+        read_file(jsonl(tmp_path, wic | spans | {"end1": 2**63}), real_task("wic"), PLAIN)
     # Derived fields may be left out.
     assert "start1" not in read_file(jsonl(tmp_path, wic), real_task("wic"), PLAIN).columns
     copa = {"premise": "p", "choice1": "a", "choice2": "b", "question": "why", "label": 0}
