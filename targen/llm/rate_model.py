@@ -51,6 +51,8 @@ FREE_ABOVE = 4.0
 _MOST_MARKS = 300
 _HISTORY_S = 12.0
 _ALIVE_S = 2.0
+SET_BACK_S = 0.5
+"""From here on, a shared clock that shows less than before was set back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Limit:
             most: how many calls it could send soon; it is allowed no more.
             ceiling: calls per second that the user allows.
         """
+        self._follow_clock(now)
         if not self.marks:
             self.marks.append([now, self.passed])
             self.since = self.grown_at = now
@@ -161,6 +164,22 @@ class Limit:
         grant = self._grant(start, count)
         self._pass(grant)
         return grant
+
+    def _follow_clock(self, now: float) -> None:
+        """Move all moments back with a clock that was set back since a process last asked.
+
+        Otherwise the next slot would be free only when the clock is there again.
+        """
+        back = max(self.seen.values(), default=now) - now
+        if back < SET_BACK_S:
+            return
+        self.next_at -= back
+        self.cut_at -= back
+        self.since -= back
+        self.grown_at -= back
+        self.empty_at = None if self.empty_at is None else self.empty_at - back
+        self.marks = [[at - back, passed] for at, passed in self.marks]
+        self.seen = {name: at - back for name, at in self.seen.items()}
 
     def _grant(self, start: float, count: int) -> Grant:
         chance = self.chance if self.phase == "free" else None

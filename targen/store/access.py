@@ -28,6 +28,27 @@ ENTER_S: Final = 60.0
 _COMMAND_S: Final = 8.0
 _RENEW_S: Final = 2.0
 _POLL_S: Final = 0.1
+_SET_BACK_S: Final = 60.0
+"""A lease that ends this much later than a new one was made before the clock was set back."""
+
+
+def limited(
+    connection: sa.Connection, table: sa.Table, lease_s: float, *which: sa.ColumnElement[bool]
+) -> None:
+    """Let leases end soon that end later than anyone can have set them by this clock.
+
+    The clock was set back, so a dead process's lease would seem to live until the clock is there
+    again. A living process renews its own.
+
+    Args:
+        connection: in a transaction that has its turn.
+        table: with the column `expires_at`.
+        lease_s: how long a lease lasts.
+        which: the rows.
+    """
+    end = now(connection) + lease_s
+    late = table.c.expires_at > end + _SET_BACK_S
+    connection.execute(sa.update(table).where(late, *which).values(expires_at=end))
 
 
 def enter(store: Store, owner: str, run_id: str, lease_s: float, wait_s: float = ENTER_S) -> None:
@@ -47,6 +68,7 @@ def enter(store: Store, owner: str, run_id: str, lease_s: float, wait_s: float =
     while True:
         with store.write() as connection:
             take_turns(connection)
+            limited(connection, HOLDS, _COMMAND_S, HOLDS.c.place == PLACE)
             other = _other(connection, HOLDS.c.place == PLACE, HOLDS.c.task == MAINTENANCE)
             if other is None:
                 renew(connection, owner, run_id, now(connection) + lease_s)
@@ -133,6 +155,7 @@ def _take(store: Store, token: str, command: str) -> str | None:
     with store.write() as connection:
         take_turns(connection)
         moment = now(connection)
+        limited(connection, HOLDS, _COMMAND_S)
         # Other processes' rows are removed with their leases; these have no other end.
         connection.execute(
             sa.delete(HOLDS).where(HOLDS.c.place == PLACE, HOLDS.c.expires_at <= moment)

@@ -203,6 +203,7 @@ class Ledger:
         # Asked for once a beat: in PostgreSQL the clock is a round trip away.
         self._ahead_s = now(connection) - time.time()
         expires = self._now() + LEASE_S
+        access.limited(connection, OWNERS, LEASE_S)
         statement = insert(connection, OWNERS).values(owner=self.owner, expires_at=expires)
         connection.execute(
             statement.on_conflict_do_update(index_elements=["owner"], set_={"expires_at": expires})

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from targen.store.access import limited
 from targen.store.completions import Store, now
 from targen.store.ledger import insert
 from targen.store.schema import HOLDS
@@ -41,6 +42,7 @@ class PartitionLease:
         """
         with store.write() as connection:
             moment = now(connection)
+            limited(connection, HOLDS, HOLD_S, *self._mine)
             values = {
                 "token": self.token,
                 "run_id": self.run_id,

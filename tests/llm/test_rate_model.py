@@ -169,6 +169,22 @@ def test_a_limit_is_found_beside_refusals_by_chance() -> None:
     assert sum(at > 30 for at in world.refused) < 2 * len(late)
 
 
+@pytest.mark.parametrize("back", [3.0, 3600.0])
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_clock_that_is_set_back_stops_nothing(back: float, refused: bool) -> None:
+    """The moments are those of a shared clock, which a time server or a person can set."""
+    limit, now = Limit(), 1e9
+    for turn in range(40):
+        refusals = [now - 0.05] if refused and turn == 20 else []
+        now = limit.ask(now, "p", 0, refusals, most=4).start + 0.02
+    rate = limit.rate
+    moment = now - back
+    grants = [limit.ask(moment + at / 50, "p", 0, [], most=4) for at in range(50)]
+    assert sum(grant.count for grant in grants) > 20
+    assert all(grant.start < moment + 2 for grant in grants)
+    assert rate <= limit.rate < 20 * rate
+
+
 def test_the_state_survives_its_way_through_the_store() -> None:
     limit = Limit()
     limit.ask(1.0, "p", 0, [], most=1_000_000)

@@ -18,10 +18,11 @@ from typer.testing import CliRunner
 
 from targen.cli import app
 from targen.errors import StoreError
+from targen.llm.types import identify
 from targen.store import access, maintenance
 from targen.store.access import enter, exclusive
 from targen.store.completions import Store
-from targen.store.schema import HOLDS
+from targen.store.schema import HOLDS, LEASES, OWNERS
 from targen.tables.locks import FileLock, held
 from targen.tables.storage import LocalStorage
 from tests.support.endpoint import Endpoint, ask, requests
@@ -186,6 +187,25 @@ def test_looking_for_locks_does_not_fail_a_run_that_starts(tmp_path: Path) -> No
     lock = FileLock(storage, "rte", "run-3")
     assert "run-3" in str(held(storage))
     lock.release()
+
+
+async def test_no_lease_lasts_until_a_clock_that_was_set_back_is_there_again(
+    url: str, settings: Any
+) -> None:
+    """A run was killed, and then a time server corrected the clock by a day."""
+    asked = requests(1)
+    async with Endpoint() as endpoint:
+        one = settings(endpoint, store_url=url)
+        request_id, _ = identify(asked[0], one.model_name, "test")
+        with closing(Store(url)) as store, store.write() as connection:
+            tomorrow = time.time() + 86_400
+            connection.execute(sa.insert(OWNERS).values(owner="d" * 32, expires_at=tomorrow))
+            connection.execute(sa.insert(LEASES).values(request_id=request_id, owner="d" * 32))
+            access.renew(connection, "d" * 32, "dead", tomorrow)
+        outcomes, _ = await asyncio.wait_for(ask(one, asked), 30)
+    assert [outcome.status for outcome in outcomes] == ["ok"]
+    with closing(Store(url)) as store, exclusive(store, "`targen store drop`", wait_s=15):
+        pass
 
 
 def test_the_row_of_a_killed_engine_does_not_stay(url: str) -> None:

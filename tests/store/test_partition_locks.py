@@ -62,3 +62,14 @@ def test_a_dead_holder_loses_its_lease_after_a_quarter_of_a_minute(store: Store)
         connection.execute(sa.update(HOLDS).values(expires_at=HOLDS.c.expires_at - HOLD_S))
     assert hold("b").take(store) is None
     assert hold("a").take(store) == "run-b (process b)"
+
+
+def test_a_lease_from_before_the_clock_was_set_back_ends_like_any_other(store: Store) -> None:
+    assert hold("a").take(store) is None
+    with store.write() as connection:
+        connection.execute(sa.update(HOLDS).values(expires_at=HOLDS.c.expires_at + 86_400))
+    # Its holder may be alive, and then extends it.
+    assert hold("b").take(store) == "run-a (process a)"
+    with store.write() as connection:
+        connection.execute(sa.update(HOLDS).values(expires_at=HOLDS.c.expires_at - HOLD_S))
+    assert hold("b").take(store) is None
