@@ -20,9 +20,12 @@ from targen.steps import STEPS
 from targen.store.completions import ADDED, CHUNK, Store, checksum, chunks, unpack
 from targen.store.ledger import insert
 from targen.store.schema import BUDGETS, COMPLETIONS, EMBEDDINGS, TABLE_DIGESTS, USES
+from targen.wording import plural
 
 KEPT: Final = (COMPLETIONS, USES, BUDGETS, TABLE_DIGESTS, EMBEDDINGS)
 """Tables of a backup. Leases, reservations and batches in progress are of running processes."""
+
+_SHOWN: Final = 3
 
 VECTORS = "(embeddings)"
 """The key of the row with the total of all vectors."""
@@ -115,17 +118,29 @@ def export(store: Store, target: IO[bytes]) -> int:
 
     Raises:
         OSError: the file cannot be written.
-        StoreError: the store cannot be read.
+        StoreError: the store cannot be read, or a completion is damaged. `load` would refuse a
+            backup with it, and a backup without it could replace one that still has it.
     """
     count = 0
+    damaged: list[str] = []
     with (
         io.TextIOWrapper(gzip.GzipFile(fileobj=target, mode="wb"), encoding="utf-8") as file,
         store.read() as connection,
     ):
         for table in KEPT:
             for row in _all(connection, table):
+                if table is COMPLETIONS and problem_of(dict(row)):
+                    damaged.append(row["request_id"])
                 file.write(json.dumps({"table": table.name, **_plain(row)}) + "\n")
                 count += 1
+    if damaged:
+        more = ", ..." if len(damaged) > _SHOWN else ""
+        raise StoreError(
+            f"{plural(len(damaged), 'completion')} of {store.shown} cannot be backed up, because "
+            f"what is stored was changed or damaged: {', '.join(damaged[:_SHOWN])}{more}. Nothing "
+            "was written. `targen store drop ID` deletes one; then import an earlier backup that "
+            "has it, or let the next run request and pay for it again."
+        )
     return count
 
 

@@ -186,3 +186,21 @@ async def test_a_damaged_completion_is_found(filled: list[str], tmp_path: Path) 
     output = told("store", "verify", status=1)
     assert filled[1] in output
     assert "1 findings" in output
+
+
+async def test_a_damaged_completion_replaces_no_backup(filled: list[str], tmp_path: Path) -> None:
+    backup = tmp_path / "backup.jsonl.gz"
+    told("store", "export", str(backup))
+    before = backup.read_bytes()
+    with sqlite3.connect(tmp_path / "completions.db") as raw:
+        raw.execute("UPDATE completions SET raw = x'00' WHERE request_id = ?", (filled[1],))
+    raw.close()
+    assert f"cannot be backed up, because what is stored was changed or damaged: {filled[1]}" in (
+        told("store", "export", str(backup), status=1)
+    )
+    assert backup.read_bytes() == before
+    # As the message says.
+    told("store", "drop", filled[1])
+    told("store", "import", str(backup))
+    told("store", "verify")
+    told("store", "export", str(backup))
