@@ -189,7 +189,7 @@ def embed(text: str) -> list[float]:
     words = _WORD.findall(text.casefold())
     features = list(words)
     features += [f"{a} {b}" for a, b in pairwise(words)]
-    features += [f"#{w}#"[i : i + 3] for w in words for i in range(len(w))]
+    features += [w[i : i + 3] for w in (f"#{w}#" for w in words) for i in range(len(w) - 2)]
     vector = [0.0] * DIMENSIONS
     for feature, count in Counter(features or ["#"]).items():
         mark = _hash(feature)

@@ -20,6 +20,8 @@ REPORT_ONLY: Final = "report_only"
 """Key of a task file that only describes rows to report on."""
 MOST_LABELS: Final = 200
 """Different values of a label column up to which they are labels, however few the rows."""
+LONGEST_LABEL: Final = 500
+"""Characters of a label at most. The report searches the texts for all labels at once."""
 _CONSTRAINT: Final = "Not used: this task is for reports only."
 _RECIPE: Final = Recipe(
     name="none",
@@ -215,6 +217,11 @@ def _answer(files: Sequence[Rows], column: str, renamed: Mapping[str, str]) -> d
     names = sorted({renamed.get(text, text) for text in texts}, key=_in_order)
     if not names:
         raise TableError(f"--label {column}: the column is empty. Name another one.")
+    if (longest := max(map(len, names))) > LONGEST_LABEL:
+        raise TableError(
+            f"--label {column}: a value has {longest:,} characters, so its values are texts, not "
+            "labels. Name another column, or none."
+        )
     if len(names) > MOST_LABELS or (len(names) > 20 and len(names) * 2 > len(values)):
         raise TableError(
             f"--label {column}: {len(names):,} different values in {len(values):,} rows are not "

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -116,6 +117,12 @@ async def test_invalid_json_and_unknown_routes_get_an_error(
     assert (broken.status_code, "JSON" in broken.json()["error"]["message"]) == (400, True)
     nowhere = await client.get("/v1/nowhere")
     assert (nowhere.status_code, "error" in nowhere.json()) == (404, True)
+
+
+def test_a_long_word_is_embedded_in_linear_time() -> None:
+    started = time.perf_counter()
+    embed("a" * 400_000)
+    assert time.perf_counter() - started < 5
 
 
 async def test_embeddings_are_unit_vectors_close_for_similar_texts(sdk: openai.AsyncOpenAI) -> None:

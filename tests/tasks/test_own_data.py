@@ -75,6 +75,7 @@ def test_rows_need_no_label(tmp_path):
         ({"rows": [{"t": "a", "y": None}], "label": "y"}, "--label y: the column is empty"),
         ({"rows": [{"t": "a", "y": {"b": 1}}], "label": "y"}, "are objects or nested lists"),
         ({"rows": [{"t": "a", "y": n} for n in range(30)], "label": "y"}, "30 different values in"),
+        ({"rows": [{"t": "a", "y": "b" * 501}], "label": "y"}, "501 characters, so its values are"),
         ({"rows": [{"t": 3, "y": 1}]}, "line 1: 't' must be text, found 3"),
         ({"language": "dee"}, r"--language dee: did you mean 'de'\?"),
         ({"rows": [{"a b": "x", "a_b": "y"}], "text": ("a b", "a_b")}, "nearly the same name"),
