@@ -9,7 +9,7 @@ from typing import Any
 
 from targen.errors import EndpointError
 from targen.llm import wire
-from targen.llm.refusals import Refusal, largest_output
+from targen.llm.refusals import ACCOUNT, Feature, Refusal, largest_output
 from targen.llm.reply import Reply
 from targen.llm.settings import EngineSettings
 from targen.llm.types import Request
@@ -22,6 +22,10 @@ _LOWERED_MOST = 3
 
 _REMEMBERED = 4096
 """Requests whose own output limits are remembered."""
+
+_FEATURE_OF_STATUS: Mapping[int, Feature] = {403: "logprobs", 500: "format"}
+"""The one feature that these statuses may refuse: OpenAI forbids log-probabilities with 403, and
+some servers fail while they compile a schema."""
 
 _SURE = 12
 _SHARE = 0.75
@@ -77,7 +81,7 @@ class Adapter:
         Returns:
             True if the request is to be sent again, with a new body.
         """
-        if reply.kind != "refused" and reply.code != 403:
+        if reply.kind != "refused" and reply.code not in _FEATURE_OF_STATUS:
             return False
         if not self._adapted(request, profile, reply):
             return False
@@ -87,8 +91,8 @@ class Adapter:
 
     def _adapted(self, request: Request, profile: Profile, reply: Reply) -> bool:
         refusal = Refusal(reply.param, reply.words, request.messages)
-        # OpenAI forbids log-probabilities with 403.
-        if reply.code == 403 and refusal.about() != ["logprobs"]:
+        only = _FEATURE_OF_STATUS.get(reply.code)
+        if only is not None and refusal.about() != [only]:
             return False
         model = self._model(request)
         if replace(model.profile, most_output=None) != replace(profile, most_output=None):
@@ -132,6 +136,9 @@ class Adapter:
 
     def fatal_error(self, request: Request, reply: Reply) -> EndpointError | None:
         """Return why no request will be answered; None if only this one is not."""
+        if self._unpaid(request, reply):
+            said = reply.message(self.base_url)
+            return EndpointError(f"{said}. Please check the account's balance.")
         if reply.kind == "refused":
             return self._refused_always(request, reply)
         if reply.kind != "endpoint":
@@ -149,6 +156,19 @@ class Adapter:
         said = reply.message(self.base_url)
         please = "; " if reply.code == 429 else ". Please "
         return EndpointError(f"{said}{please}{advice}.")
+
+    @staticmethod
+    def _unpaid(request: Request, reply: Reply) -> bool:
+        """Return whether an endpoint says in words only that the account cannot pay."""
+        if reply.kind not in ("refused", "throttled", "transient", "failed"):
+            return False
+        if reply.kind == "throttled" and reply.retry_after is not None:
+            return False
+        # The words may repeat the prompt.
+        return bool(
+            ACCOUNT.search(reply.words)
+            and Refusal(reply.param, reply.words, request.messages).of_the_account
+        )
 
     def _refused_always(self, request: Request, reply: Reply) -> EndpointError | None:
         if self._answered:
@@ -216,6 +236,9 @@ def _changes(profile: Profile, request: Request, refusal: Refusal) -> list[tuple
                 found.append((feature, replace(profile, token_name=other)))
         elif feature == "format":
             found += _plainer(profile, refusal)
+        elif feature == "system":
+            if profile.system:
+                found.append((feature, replace(profile, system=False)))
         elif sent[feature]:
             without: dict[str, Any] = {feature: False}
             found.append((feature, replace(profile, **without)))

@@ -35,6 +35,8 @@ _STOPPED = re.compile(
     r"|normal|null|none"
 )
 _ANSWER_PARTS = ("text", "output_text", "input_text")
+_OTHER_FIELDS = ("parsed", "reasoning_content", "reasoning")
+"""Fields of a message that hold the answer where its content is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,9 @@ def _elsewhere(choice: Mapping[str, Any], message: Mapping[str, Any]) -> str | N
     for holder in (called, message.get("function_call")):
         if isinstance(holder, Mapping) and (found := _whole_object(holder.get("arguments"))):
             return found
-    for name in ("reasoning_content", "reasoning"):
+    # Reasoning that was cut off is a draft, however whole it looks.
+    names = ("parsed",) if finish_of(choice) == "length" else _OTHER_FIELDS
+    for name in names:
         if found := _whole_object(message.get(name)):
             return found
     return None
@@ -210,12 +214,15 @@ def _whole_object(value: Any) -> str | None:
     """Return the JSON text of `value` if it is one object, as a mapping or as text."""
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False) if value else None
-    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", '"{')):
         return None
     try:
         found = json.loads(value, strict=False)
     except (ValueError, RecursionError):
         return None
+    if isinstance(found, str):
+        # Some gateways encode it twice.
+        return _whole_object(found)
     return value if isinstance(found, dict) else None
 
 

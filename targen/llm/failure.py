@@ -17,7 +17,7 @@ _READ_CHARACTERS = 20_000
 _WAIT_MOST_S = 600.0
 _FIELDS_MOST = 100
 
-_NO_QUOTA = "insufficient_quota"
+_NO_QUOTA = re.compile(r"insufficient_quota|exceeded_current_quota(?:_error)?")
 _FILTER_CODES = re.compile(
     r"content_?(?:filter|policy|management|violation)|responsible_?ai|moderation|invalid_prompt"
     r"|safety|prohibited|block_?list|guardrail|data_inspection|sensitive_content"
@@ -27,7 +27,8 @@ _STATUS_OF_CODE = (
           r"|too_many_requests(?:_error)?|resource_exhausted|throttl.*|quota_exceeded"),
     (401, r"invalid_api_?key|authentication(?:_error|_failed)?|unauthenticated|unauthorized.*"
           r"|invalid_authentication(?:_error)?|incorrect_api_key.*|no_?auth.*|missing_api_key"),
-    (402, r"payment_required|billing_error|insufficient_(?:credits?|balance|funds).*"),
+    (402, r"payment_required|billing_(?:error|hard_limit_reached|not_active)|arrearage"
+          r"|insufficient_(?:account_)?(?:credits?|balance|funds).*|account_overdue"),
     (403, r"permission(?:_denied|_error)?|permission_denied_error|forbidden(?:_error)?"
           r"|access_denied"),
     (404, r"(?:model_)?not_found(?:_error)?|deployment_not_found|unknown_model"),
@@ -120,7 +121,7 @@ def read_failure(data: Any, content: bytes, secret: bytes) -> Failure:
     codes = [_normalized(code) for code in _codes(data, error)]
     text = _plain(words, secret, _READ_CHARACTERS)
     filtered = any(_FILTER_CODES.search(code) for code in codes) or _flagged(error)
-    no_quota = _NO_QUOTA in codes
+    no_quota = any(_NO_QUOTA.fullmatch(code) for code in codes)
     return Failure(
         words=text[:_WORDS],
         param=_plain(_param(error), secret),
@@ -180,7 +181,7 @@ def _codes(data: Mapping[str, Any], error: Mapping[str, Any]) -> Iterator[str]:
     inner += details[:10] if isinstance(details, list) else []
     for part in (error, data, *inner):
         if isinstance(part, Mapping):
-            for name in ("code", "type", "status", "error_code", "error_type", "reason"):
+            for name in ("code", "type", "status", "error_code", "error_type", "reason", "__type"):
                 value = part.get(name)
                 if isinstance(value, str) and len(value) <= 100:
                     yield value

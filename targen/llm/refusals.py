@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-Feature = Literal["token_name", "seed", "temperature", "top_p", "logprobs", "format"]
+Feature = Literal["token_name", "seed", "temperature", "top_p", "logprobs", "format", "system"]
 
 FEATURES: Mapping[Feature, str] = {
     "token_name": r"\bmax_tokens\b|\bmax_completion_tokens\b",
@@ -13,13 +13,16 @@ FEATURES: Mapping[Feature, str] = {
     "top_p": r"\btop_p\b",
     "logprobs": r"\b(?:top_)?logprobs?\b",
     "format": r"response[_ ]format|json[_ ]?schema|json_object|json mode|structured output|"
-    r"\bschema\b|\bgrammar|\bguided_|minitems|maxitems|\bstrict\b",
+    r"\bschema\b|response_?(?:json_?)?schema|\bgrammar|\bguided_|minitems|maxitems|\bstrict\b",
+    "system": r"\b(?:system|developer)[ _](?:role|message|prompt|instruction)|\brole\W{1,3}system\b"
+    r"|\broles must alternate|\bonly user and \w+ roles\b",
 }
 """The parts of a request that can be left out or sent in another way, and their names."""
 
 _REFUSED = re.compile(
     r"unsupport|n[o']t support|unknown|unrecogni[sz]|unexpected|not (?:be )?(?:permitted|allowed|"
     r"enabled|available|implemented|accepted?|valid|compatible|specified|used|set)|"
+    r"(?:must|should) (?:be|alternate)|only user and|incorrect|"
     r"only (?:available|enabled|supported)|enabled only|unavailable|incompatible|"
     r"extra (?:input|field|param|arg)|invalid|forbidden|disallow|deprecated|cannot|can't|must not|"
     r"fail|only the default|instead|no such|does not take|not take|removed"
@@ -125,11 +128,24 @@ class Refusal:
         return bool(_NAME_REFUSED.search(self.text))
 
     @property
+    def of_the_account(self) -> bool:
+        """True if the account cannot pay, which no other request changes."""
+        return bool(ACCOUNT.search(self.text))
+
+    @property
     def of_the_length(self) -> bool:
         """True if the prompt and the output limit are too long for the model."""
         return bool(_LONG.search(self.text) and _TOKENS.search(self.text))
 
 
+ACCOUNT = re.compile(
+    r"insufficient (?:account )?(?:balance|credits?|funds)|billing (?:hard )?limit|in arrears"
+    r"|(?:balance|credits?)\W{1,3}(?:\w+ ){0,3}(?:too low|insufficient|exhausted|depleted|used up)"
+    r"|(?:out of|\bno|n[o']t have any) credits?\b|please recharge"
+    r"|account (?:is |has been )?(?:not active|suspended|deactivated|overdue)",
+    re.IGNORECASE,
+)
+"""Means that the account cannot pay."""
 _TOKENS = re.compile(r"\btokens?\b|max_(?:completion_|new_)?tokens|context|max_model_len")
 _LONG = re.compile(
     r"too (?:large|long|many)|exceed|maximum|at most|more than|less than or equal|greater than|"

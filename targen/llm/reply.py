@@ -100,11 +100,17 @@ def _read(code: int, headers: Mapping[str, str], content: bytes, secret: bytes) 
 def _failed(code: int, headers: Mapping[str, str], failure: Failure) -> Reply:
     """Return what an error means; its code is below 300 where it names no status that is known."""
     kind: Kind
+    if code in (400, 403, 429) and failure.status in (402, 429):
+        # Some endpoints name a rate limit, or an unpaid account, in the body only.
+        code = failure.status
     if failure.no_quota:
         # Final under any status, unlike a 403, which may concern one request only.
         kind, code = "endpoint", 429
     elif code == 429:
         kind = "throttled"
+    elif code == 501:
+        # Not implemented: a parameter, mostly.
+        kind = "refused"
     elif code in (408, 409, 425) or code >= 500 or code < 300:
         kind = "transient"
     elif failure.filtered:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Profile:
         temperature: whether a temperature may be sent; reasoning models take their own only.
         top_p: whether top_p may be sent.
         logprobs: whether log-probabilities may be asked for.
+        system: whether a system message may be sent; else it goes ahead of the user's.
         most_output: the highest output limit that may be sent, in tokens; None is no limit.
     """
 
@@ -37,6 +38,7 @@ class Profile:
     temperature: bool = True
     top_p: bool = True
     logprobs: bool = True
+    system: bool = True
     most_output: int | None = None
 
 
@@ -74,6 +76,8 @@ def body(request: Request, model: str, profile: Profile) -> dict[str, Any]:
         made["messages"] = _told(request)
         if profile.format == "json_object":
             made["response_format"] = {"type": "json_object"}
+    if not profile.system:
+        made["messages"] = alternating(made["messages"])
     made.update(sampling.extra)
     return made
 
@@ -120,6 +124,18 @@ def _told(request: Request) -> list[Mapping[str, str]]:
             message["content"] += words
             return [*messages]
     return [*messages, {"role": "user", "content": words.strip()}]
+
+
+def alternating(messages: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return messages of user and assistant in turn; what a system message says goes first."""
+    made: list[dict[str, str]] = []
+    for message in messages:
+        role = "assistant" if message["role"] == "assistant" else "user"
+        if made and made[-1]["role"] == role:
+            made[-1]["content"] += f"\n\n{message['content']}"
+        else:
+            made.append({"role": role, "content": message["content"]})
+    return [*made]
 
 
 def strict_fits(schema: Any) -> bool:

@@ -70,6 +70,14 @@ def changed(param: str, words: str, prompt: str = "Question 1") -> Profile | Non
         ("", "This model does not support response format `json_schema`. See supported models.",
          {"format": "json_object"}),
         ("", "Failed to parse grammar", {"format": "json_object"}),
+        ("", "'response_format.type' must be 'json_object' or 'text'", {"format": "json_object"}),
+        ("", "`responseSchema` specified incorrect schema: too much branching for serving.",
+         {"format": "json_object"}),
+        ("", "System role not supported", {"system": False}),
+        ("", "Developer instruction is not enabled for this model", {"system": False}),
+        ("", "Conversation roles must alternate user/assistant/user/assistant/...",
+         {"system": False}),
+        ("", "Only user and assistant roles are supported!", {"system": False}),
         ("response_format", "Invalid schema for response_format 'seed': In context=('properties', "
          "'temperature'), 'enum' with one value not permitted.", {"format": "json_object"}),
         # FastAPI, as JSON and as vLLM quotes it, with the whole request repeated.
@@ -159,6 +167,69 @@ def test_the_numbers_in_a_refusal_lower_the_limit(
     assert largest_output(refusal, 4096) == (most, of_the_model)
     if "in the" in words or of_the_model:
         assert largest_output(refusal, most) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "adapted"),
+    [
+        (500, "Invalid JSON schema: failed to compile grammar", True),
+        (501, "response_format json_schema is not implemented", True),
+        (500, "Internal server error", False),
+        (500, "seed is not supported", False),
+        (403, "json_schema is not supported", False),
+    ],
+)
+def test_some_servers_refuse_a_schema_with_an_error_of_their_own(
+    code: int, words: str, adapted: bool
+) -> None:
+    adapter, asked = Adapter(EngineSettings(model="m"), "http://localhost/v1"), request(1)
+    content = json.dumps({"error": {"message": words}}).encode()
+    assert adapter.adapt(asked, adapter.body(asked)[1], read(code, {}, content)) == adapted
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (400, "Your credit balance is too low to access the API."),
+        (400, "Billing hard limit has been reached"),
+        (429, "Your account is not active, please check your billing details."),
+        (429, "Insufficient balance or no resource package. Please recharge."),
+        (400, "You are out of credits."),
+    ],
+)
+async def test_an_account_that_cannot_pay_ends_the_run(
+    settings: Any, code: int, words: str
+) -> None:
+    def answer(body: dict[str, Any], endpoint: Endpoint) -> web.StreamResponse:
+        return failure(code, words) if number(body) > 2 else completion(GOOD)
+
+    async with Endpoint(answer) as endpoint:
+        with pytest.raises(EndpointError, match="Please check the account's balance"):
+            await ask(settings(endpoint), requests(40))
+        assert len(endpoint.bodies) < 40
+
+
+@pytest.mark.parametrize(
+    ("words", "wait"),
+    [
+        ("Rate limit reached. Add a payment method to your account to raise it.", {}),
+        ("Add 10 credits to unlock 1000 free requests per day.", {}),
+        ("You are out of credits for this minute.", {"Retry-After": "3"}),
+    ],
+)
+def test_a_rate_limit_that_mentions_money_is_waited_for(words: str, wait: dict[str, str]) -> None:
+    adapter = Adapter(EngineSettings(model="m"), "http://localhost/v1")
+    content = json.dumps({"error": {"message": words}}).encode()
+    headers = {name.lower(): text for name, text in wait.items()}
+    assert adapter.fatal_error(request(1), read(429, headers, content)) is None
+
+
+def test_words_of_the_prompt_do_not_end_the_run() -> None:
+    adapter = Adapter(EngineSettings(model="m"), "http://localhost/v1")
+    said = "The bank wrote: insufficient funds, your account is suspended until Monday"
+    asked = Request(({"role": "user", "content": said},), SCHEMA)
+    reply = Reply("refused", words=f"Invalid characters in: {said}", code=400)
+    assert adapter.fatal_error(asked, reply) is None
 
 
 def test_the_steps_down_end_with_plain_text() -> None:

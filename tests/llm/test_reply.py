@@ -24,6 +24,7 @@ def error(message: str, **more: Any) -> bytes:
     [
         (429, error("Rate limit reached", code="rate_limit_exceeded"), "throttled"),
         (429, error("You exceeded your quota", code="insufficient_quota"), "endpoint"),
+        (501, error("not implemented"), "refused"),
         (408, b"", "transient"),
         (409, b"", "transient"),
         (500, b"<html>oops</html>", "transient"),
@@ -43,6 +44,24 @@ def test_every_status_has_its_meaning(code: int, content: bytes, kind: str) -> N
     reply = read(code, {}, content)
     assert (reply.kind, reply.code, reply.answer) == (kind, code, None)
     assert reply.words
+
+
+@pytest.mark.parametrize(
+    ("code", "content", "kind", "meant"),
+    [
+        (429, error("Pay", code="billing_not_active"), "endpoint", 402),
+        (400, error("Limit", code="billing_hard_limit_reached"), "endpoint", 402),
+        (429, error("Pay", type="exceeded_current_quota_error"), "endpoint", 429),
+        (400, b'{"__type": "ThrottlingException", "message": "Too many"}', "throttled", 429),
+        (403, error("Slow down", type="rate_limit_error"), "throttled", 429),
+        (400, error("Bad", type="invalid_request_error"), "refused", 400),
+    ],
+)
+def test_a_name_in_the_body_may_say_more_than_the_status(
+    code: int, content: bytes, kind: str, meant: int
+) -> None:
+    reply = read(code, {}, content)
+    assert (reply.kind, reply.code) == (kind, meant)
 
 
 def completion(**choice: Any) -> bytes:
@@ -394,6 +413,8 @@ OBJECT = '{"label": "yes"}'
     [
         {"reasoning_content": OBJECT},
         {"reasoning": OBJECT},
+        {"parsed": {"label": "yes"}},
+        {"tool_calls": [{"function": {"name": "f", "arguments": json.dumps(OBJECT)}}]},
         {"tool_calls": [{"function": {"name": "f", "arguments": OBJECT}}]},
         {"tool_calls": [{"function": {"name": "f", "arguments": {"label": "yes"}}}]},
         {"function_call": {"name": "f", "arguments": OBJECT}},
@@ -409,6 +430,12 @@ def test_an_answer_in_another_field_is_taken_if_content_is_empty(fields: Any) ->
 @pytest.mark.parametrize("other", [f"Perhaps {OBJECT}", f"[{OBJECT}]", OBJECT[:-1], "", 7, None])
 def test_reasoning_that_is_no_whole_object_is_no_answer(other: Any) -> None:
     assert text(message(content=None, reasoning_content=other, reasoning=other)) == ""
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_reasoning_that_was_cut_off_is_a_draft(name: str) -> None:
+    choice = {"message": {"content": "", name: OBJECT}, "finish_reason": "length"}
+    assert text(json.dumps({"choices": [choice]}).encode()) == ""
 
 
 def test_the_older_form_of_a_choice() -> None:

@@ -79,3 +79,18 @@ def test_a_property_that_is_called_like_a_bound_stays() -> None:
         "type": "array",
         "items": {"type": "object", "properties": {"minItems": {"type": "array"}}},
     }
+
+
+def test_without_a_system_role_its_words_go_to_the_user_and_roles_alternate() -> None:
+    messages = (
+        {"role": "system", "content": "Judge."},
+        {"role": "user", "content": "One"},
+        {"role": "assistant", "content": "1"},
+        {"role": "user", "content": "Two"},
+        {"role": "user", "content": "Briefly."},
+    )
+    made = body(Request(messages, SCHEMA), "m", Profile(system=False, format="json_object"))
+    assert [message["role"] for message in made["messages"]] == ["user", "assistant", "user"]
+    assert made["messages"][0]["content"] == "Judge.\n\nOne"
+    assert made["messages"][2]["content"].startswith("Two\n\nBriefly.\n\nAnswer with one JSON")
+    assert len(messages) == 5 and messages[3]["content"] == "Two"
