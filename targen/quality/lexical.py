@@ -1,20 +1,22 @@
 """Lexical diversity at equal amounts of text."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from targen.quality.collector import Measure, MetricCollector
 from targen.quality.inputs import ReportInputs
 from targen.quality.intervals import IntervalEstimate, percentiles
-from targen.quality.text import Ints, Tokens, generator, tokens, unique
+from targen.quality.text import BATCH, Ints, Tokens, generator, tokens, unique
 
 BUDGETS = (1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 """Word counts at which diversity is compared; fixed, so that reports are comparable."""
 ORDERS = 20
 """Random row orders per budget."""
+LONGEST = 3
+"""Words of the longest n-grams."""
 
 
 def budgets_for(*totals: int) -> list[int]:
@@ -86,28 +88,39 @@ def histogram(
     }
 
 
-def measure(
-    inputs: ReportInputs, collector: MetricCollector, shown: Sequence[int] = (1, 2, 3)
-) -> None:
+def measure(inputs: ReportInputs, collector: MetricCollector) -> None:
     """Add vocabulary and distinct-n at each budget that the rows reach, and words per field."""
-    fields, gold = inputs.text_fields, inputs.reference
-    mine = tokens(inputs.rows, fields)
-    theirs = tokens(gold, fields) if gold is not None else None
-    if mine.ids.size == 0:
+    if not _variety(inputs, collector):
         collector.skip("distinct_1", "the rows contain no words")
         return
-    if theirs is not None and theirs.ids.size == 0:
-        theirs = None
+    for name in inputs.text_fields:
+        own = _lengths(inputs.rows, name)
+        gold_lengths = _lengths(inputs.reference, name) if inputs.reference is not None else None
+        collector.details.setdefault("lengths", {})[name] = histogram(own, gold_lengths)
+        other = None
+        if gold_lengths is not None and gold_lengths.size:
+            other = float(gold_lengths.mean())
+        mean = float(own.mean()) if own.size else None
+        collector.add(Measure("words", mean, own.size, name, reference=other))
+
+
+def _variety(inputs: ReportInputs, collector: MetricCollector) -> bool:
+    """Add vocabulary and distinct-n; return whether the rows have words."""
+    fields, gold = inputs.text_fields, inputs.reference
+    mine = tokens(inputs.rows, fields)
+    if mine.ids.size == 0:
+        return False
+    theirs = tokens(gold, fields) if gold is not None else None
+    gold_codes = iter(()) if theirs is None else theirs.all_grams(LONGEST)
     # The reference does not change the word counts; it has a figure wherever it has the words.
     budgets = budgets_for(mine.ids.size)
-    for n in shown:
-        codes = mine.grams(n)
-        gold_codes = theirs.grams(n) if theirs is not None else None
+    for n, codes in enumerate(mine.all_grams(LONGEST), 1):
+        other_codes = next(gold_codes, None)
         for budget in budgets:
             value, low, high = distinct_at(mine, budget, n, codes)
             other = None
             if theirs is not None and theirs.ids.size >= budget:
-                other = distinct_at(theirs, budget, n, gold_codes).value
+                other = distinct_at(theirs, budget, n, other_codes).value
             slice_ = f"{budget} words"
             if n == 1:
                 # At one word count, the vocabulary is distinct-1 in another unit.
@@ -115,12 +128,10 @@ def measure(
                 collector.add(Measure("vocabulary", scaled[0], mine.height, slice_, *scaled[1:]))
             collector.add(Measure(f"distinct_{n}", value, mine.height, slice_, low, high, other))
     collector.details["budgets"] = budgets
-    for name in fields:
-        own = tokens(inputs.rows, [name]).lengths
-        gold_lengths = tokens(gold, [name]).lengths if gold is not None else None
-        collector.details.setdefault("lengths", {})[name] = histogram(own, gold_lengths)
-        other = None
-        if gold_lengths is not None and gold_lengths.size:
-            other = float(gold_lengths.mean())
-        mean = float(own.mean()) if own.size else None
-        collector.add(Measure("words", mean, own.size, name, reference=other))
+    return True
+
+
+def _lengths(frame: pl.DataFrame, field: str) -> Ints:
+    """Return the words of each text of a field."""
+    parts = [tokens(part, [field]).lengths for part in frame.select(field).iter_slices(BATCH)]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

@@ -1,5 +1,6 @@
 """Words and n-grams of a frame's text fields, as arrays shared by the text metrics."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,7 +140,7 @@ class Tokens:
 
         Equal codes mean equal n-grams; no hashing is involved.
         """
-        return list(self.all_grams(n))[-1]
+        return deque(self.all_grams(n), maxlen=1)[0]
 
     def take(self, order: Iterable[int] | Ints, budget: int) -> Ints:
         """Return the positions of the first `budget` words with the rows in `order`."""
