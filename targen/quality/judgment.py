@@ -145,7 +145,7 @@ def cues(inputs: ReportInputs, collector: MetricCollector, several: bool) -> lis
     if len(strong) > CUES:
         text = f"{text[:-1]}, and {len(strong) - CUES} more."
     gap = strong[0]["inside"] - strong[0]["outside"]
-    level = "warn" if several and gap >= 0.25 else "note"
+    level = "warn" if (several and gap >= 0.25) or rules.planted_phrase(strong) else "note"
     if several and any(rules.is_planted(cue) for cue in strong):
         level = "bad"
     return [(level, text, "word_log_odds", gap / 2)]

@@ -4,6 +4,7 @@ Severity follows from the harm that a fault does to a model trained on the rows:
 unfit for release, `warn` needs attention, `note` is only information.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -50,9 +51,13 @@ DANGLING: Final = 0.1
 cut at random do in about a third of the cases in English."""
 PLANTED: Final = (0.5, 0.02)
 """Least share of one label's rows, and greatest share of the other rows, with a planted word."""
+PHRASE: Final = 3
+"""Planted words of one label and field that count as a phrase even where texts have a topic."""
 CONFIRMED: Final = 0.8
 """Share of the suspect labels that the blind annotator gives as well, from which the classifier's
 doubt is contested."""
+TOPICAL: Final = 0.15
+"""Share of rows that state their own label, up to which a single text may be about its label."""
 OVER: Final = 2.0
 """Times the reference's share from which a share counts as more."""
 
@@ -91,15 +96,34 @@ def is_planted(cue: Mapping[str, Any]) -> bool:
     return inside >= PLANTED[0] and outside <= PLANTED[1]
 
 
+def planted_phrase(cues: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether one label has `PHRASE` planted words: a topic rarely has as many."""
+    found = Counter((cue["label"], cue["field"]) for cue in cues if is_planted(cue))
+    return max(found.values(), default=0) >= PHRASE
+
+
+def _several(collector: MetricCollector) -> bool:
+    """Return whether the rows have several text fields, by the shortcuts that were measured."""
+    return any(m.metric == "shortcut" and m.slice.endswith(" only")
+               and m.slice not in ("length only", "punctuation only")
+               for m in collector.measures)  # fmt: skip
+
+
+def _topical(collector: MetricCollector, measure: Measure) -> bool:
+    """Return whether so few rows name their label that it may be what they are about.
+
+    Texts on sports mention sports. A premise and a hypothesis do not mention entailment.
+    """
+    return not _several(collector) and (measure.value or 0.0) < TOPICAL
+
+
 def _unreliable(collector: MetricCollector, measure: Measure) -> bool:
     """Return whether a review excludes this many wrong labels, or a word decides the predictions.
 
     In the second case the classifier doubts the rows without the word. A single field of text may
     rightly have such words.
     """
-    several = any(m.metric == "shortcut" and m.slice.endswith(" only")
-                  and m.slice not in ("length only", "punctuation only")
-                  for m in collector.measures)  # fmt: skip
+    several = _several(collector)
     planted = any(is_planted(cue) for cue in collector.details.get("cues", []))
     return _reviewed(collector, measure) or (several and planted)
 
@@ -135,7 +159,8 @@ RULES: Final = (
          "{share} of the rows ({count}) have a copy with a different label: at least one of the "
          "labels is wrong.", weight=2.5),
     Rule("label_in_text", 0.01, 0.01, 0.05,
-         "About {share} of the rows state their own label in the text.", 5, True, 2.5),
+         "About {share} of the rows state their own label in the text.", 5, True, 2.5,
+         contested=_topical),
     Rule("refusals", 0.0, 0.005, 0.02,
          "{share} of the rows ({count}) are refusals of a model.", weight=2.0),
     Rule("empty_texts", 0.0, 0.005, 0.05, "{share} of the rows ({count}) have an empty {slice}.",

@@ -100,3 +100,30 @@ def test_labels_that_a_blind_reader_confirms_are_only_a_warning(read, level, wor
     ((found, sentence, _, _),) = rules.from_shares(collector)
     assert found == level
     assert sentence.endswith(f"{words}." if read["rows"] else words)
+
+
+@pytest.mark.parametrize(
+    ("parts", "share", "level"),
+    [
+        # Texts on sports mention sports; a premise and a hypothesis do not mention entailment.
+        (["length only"], 0.06, "warn"),
+        (["length only"], 0.2, "bad"),
+        (["premise only", "length only"], 0.06, "bad"),
+    ],
+)
+def test_a_single_text_may_mention_its_topic(parts, share, level):
+    sheet = sheet_of(Measure("label_in_text", share, 300))
+    sheet.add(*(Measure("shortcut", 0.1, 300, part) for part in parts))
+    assert [found[0] for found in rules.from_shares(sheet)] == [level]
+
+
+@pytest.mark.parametrize(("words", "level"), [(2, "note"), (3, "warn")])
+def test_a_phrase_in_most_texts_of_one_label_is_a_warning(words, level):
+    cues = [
+        {"word": word, "field": "text", "label": "a", "inside": 0.7, "outside": 0.0}
+        | {"rows": 70, "z": 9.0}
+        for word in ("kindly", "take", "note")[:words]
+    ]
+    found = verdict.findings(inputs(20), sheet_of(cues=cues))
+    (cue,) = [item for item in found if item["metric"] == "word_log_odds"]
+    assert cue["level"] == level
