@@ -150,6 +150,7 @@ class Adapter:
             401: key_advice(self._settings),
             402: "check the account's balance",
             403: "check the key's rights",
+            407: "check the proxy's user name and password",
             404: f"check the base URL and the model name {self._settings.model_name!r}",
             429: "the account's quota is used up",
         }.get(reply.code, "check the base URL" if redirect else "check the settings")

@@ -73,11 +73,8 @@ class Client:
             try:
                 http = BoundedClient(settings.concurrency + 1)
             except Exception as error:
-                # It reads the proxies of the environment. The error may quote a password.
-                raise EndpointError(
-                    "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy that cannot be used "
-                    f"({type(error).__name__}). Write it as in http://host:3128."
-                ) from None
+                # It reads the proxies of the environment.
+                raise _unusable_proxy(error) from None
         if not key:
             raise EndpointError(
                 f"No API key for {self.base_url}: set OPENAI_API_KEY "
@@ -86,6 +83,7 @@ class Client:
         self._secret = key.encode()
         self._http, self._key, self._query = http, key, query
         self._sdk: openai.AsyncOpenAI | None = None
+        self._through = ""
         self._connection = self._connect()
 
     def _connect(self) -> "ChatConnection | _InProcess":
@@ -107,7 +105,12 @@ class Client:
         from targen.llm.transport import ChatConnection  # noqa: PLC0415 (see above)
 
         address = f"{url}?{self._query}" if self._query else url
-        return ChatConnection(address, headers, settings.concurrency + 1)
+        try:
+            connection = ChatConnection(address, headers, settings.concurrency + 1)
+        except ValueError as error:
+            raise _unusable_proxy(error) from None
+        self._through = _shown_proxy(connection.proxy)
+        return connection
 
     def _open(self) -> "openai.AsyncOpenAI":
         import openai  # noqa: PLC0415 (see above)
@@ -199,15 +202,26 @@ class Client:
             # reply would be as long.
             words = f"the reply from {self.base_url} is longer than 16 MB and was not read"
             return replies.Reply("failed", words=words, ambiguous=True)
+        through = f" through the proxy {self._through}" if self._through else ""
+        if isinstance(cause, httpx2.ProxyError):
+            return self._not_let_through(str(cause))
         if unreached:
-            words = f"cannot reach {self.base_url}: {_plainly(error)}"
+            words = f"cannot reach {self.base_url}{through}: {_plainly(error)}"
         elif isinstance(cause, httpx2.DecodingError):
             words = f"the reply from {self.base_url} cannot be decompressed"
         elif isinstance(cause, httpx2.TimeoutException):
             words = f"no complete answer from {self.base_url} in time"
         else:
-            words = f"the connection to {self.base_url} was cut"
+            words = f"the connection to {self.base_url}{through} was cut"
         return replies.Reply("transient", words=words, ambiguous=not unreached)
+
+    def _not_let_through(self, status: str) -> replies.Reply:
+        """Return what it means that the proxy does not connect to the endpoint."""
+        words = f"the proxy {self._through} does not connect to {self.base_url} (status {status})"
+        if not status.startswith("4"):
+            return replies.Reply("transient", words=words)
+        hint = ", because it wants another user name or password" if status == "407" else ""
+        return replies.Reply("endpoint", words=words + hint)
 
     @property
     def sdk(self) -> "openai.AsyncOpenAI":
@@ -239,6 +253,20 @@ class _InProcess:
 
     async def close(self) -> None:
         """The client is closed by its owner."""
+
+
+def _unusable_proxy(error: Exception) -> EndpointError:
+    # Without the error's words, which may quote a password.
+    return EndpointError(
+        "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names a proxy that cannot be used "
+        f"({type(error).__name__}). Write it as in http://host:3128."
+    )
+
+
+def _shown_proxy(proxy: str | None) -> str:
+    """Return a proxy's address without a user name and a password; empty without a proxy."""
+    parts = urlsplit(proxy or "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if proxy else ""
 
 
 def _base_url(settings: EngineSettings) -> tuple[str, str]:

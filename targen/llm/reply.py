@@ -115,7 +115,7 @@ def _failed(code: int, headers: Mapping[str, str], failure: Failure) -> Reply:
         kind = "transient"
     elif failure.filtered:
         kind = "filtered"
-    elif code in (401, 402, 403, 404) or code < 400:
+    elif code in (401, 402, 403, 404, 407) or code < 400:
         # A redirect is not followed, and comes for every request.
         kind = "endpoint"
     else:

@@ -33,7 +33,12 @@ class ChatConnection:
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], connections: int) -> None:
-        """Make it; nothing is opened before the first call."""
+        """Make it; nothing is opened before the first call.
+
+        Raises:
+            ValueError: the environment names a proxy that cannot be used.
+        """
+        self.proxy = _proxy_for(url)
         self._url, self._headers, self._connections = url, dict(headers), connections
         self._session: aiohttp.ClientSession | None = None
 
@@ -73,7 +78,7 @@ class ChatConnection:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={**self._headers, "Accept-Encoding": _ENCODINGS},
             auto_decompress=False,
-            proxy=_proxy_for(self._url),
+            proxy=self.proxy,
         )
 
     async def close(self) -> None:
@@ -83,12 +88,23 @@ class ChatConnection:
 
 
 def _proxy_for(url: str) -> str | None:
-    """Return the proxy that the environment names for a URL."""
+    """Return the proxy that the environment names for a URL.
+
+    Raises:
+        ValueError: it is not an HTTP proxy. To another one, the key would be sent in HTTP.
+    """
     parts = urlsplit(url)
     if parts.hostname is None or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    found = urlsplit(proxy)
+    if found.scheme not in ("http", "https") or not found.hostname or found.port == 0:
+        raise ValueError("not an HTTP proxy")
+    return proxy
 
 
 class BoundedClient(openai.DefaultAioHttpClient):
@@ -205,6 +221,9 @@ def _translated() -> Iterator[None]:
     """Turn aiohttp's errors into those that the SDK knows."""
     try:
         yield
+    except aiohttp.ClientHttpProxyError as error:
+        # It answered CONNECT, so nothing was sent to the endpoint.
+        raise httpx2.ProxyError(str(error.status)) from error
     except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
         raise httpx2.ConnectError(str(error)) from error
     except TimeoutError as error:

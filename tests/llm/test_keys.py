@@ -100,7 +100,13 @@ def test_a_secret_that_looks_escaped_is_found(secret: str) -> None:
         )
 
 
-@pytest.mark.parametrize("proxy", ["http://u:canarysecret@h:bad", "gopher://h:1"])
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "http://u:canarysecret@h:bad", "gopher://h:1", "socks5://u:canarysecret@h:1",
+        "http://u:canarysecret@h:99999", "http://",
+    ],
+)  # fmt: skip
 def test_a_proxy_that_cannot_be_used_is_one_error(
     settings: Any, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:

@@ -7,7 +7,7 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import openai
@@ -22,8 +22,10 @@ from targen.llm.engine import EmbeddingEngine
 from targen.llm.reply import Reply
 from targen.llm.settings import EngineSettings, timeout_of
 from targen.llm.types import Sampling
+from targen.store.budgets import spent_usd
+from targen.store.completions import Store
 from tests.support.batch_endpoint import BatchEndpoint
-from tests.support.endpoint import GOOD, Endpoint, ask, completion, request, requests
+from tests.support.endpoint import GOOD, Endpoint, ask, completion, failure, request, requests
 
 Write = Callable[[asyncio.StreamWriter], Awaitable[None]]
 BODY = json.dumps({"choices": [{"message": {"content": "fine"}, "finish_reason": "stop"}]}).encode()
@@ -303,6 +305,42 @@ async def test_a_prompt_that_is_no_text_fails_alone(settings: Any) -> None:
     async with Endpoint() as endpoint:
         outcomes, _ = await ask(settings(endpoint), [*requests(3), broken])
         assert sorted(outcome.status for outcome in outcomes) == ["failed", "ok", "ok", "ok"]
+
+
+async def test_a_proxy_that_refuses_is_named_and_nothing_counts_as_spent(
+    settings: Any, prices: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    proxy = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:canarysecret@{proxy}")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    given = settings("https://127.0.0.2/v1", budget_usd=1.0)
+    async with server:
+        with pytest.raises(EndpointError, match=rf"http://{proxy} does not .*407.*password"):
+            await ask(given, requests(3))
+    with closing(Store(given.store_url)) as store:
+        assert spent_usd(store) == 0
+
+
+async def test_a_proxy_that_is_away_is_named(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As curl takes it.
+    monkeypatch.setenv("HTTP_PROXY", "user:canarysecret@127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(EndpointError, match=r"through the proxy http://127\.0\.0\.1:9: no server"):
+        await ask(settings("http://127.0.0.2:8/v1"), requests(1))
+
+
+async def test_a_plain_proxy_that_wants_a_password_ends_the_run(settings: Any) -> None:
+    async with Endpoint(lambda body, _: failure(407, "")) as endpoint:
+        with pytest.raises(EndpointError, match="check the proxy's user name and password"):
+            await ask(settings(endpoint), requests(3))
 
 
 def test_the_timeout_follows_from_the_output_limit() -> None:
