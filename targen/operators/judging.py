@@ -154,13 +154,18 @@ def options_of(spec: TaskSpec, row: Row) -> list[str]:
 def item_about(value: Mapping[str, Any] | None, number: int, count: int) -> dict[str, Any] | None:
     """Return the item of an answer about row `number` of `count`; None if not exactly one is.
 
-    If only one row was shown, its number does not matter.
+    If only one row was shown, its number does not matter. Models that number the rows from 0 are
+    understood if they number all of them.
     """
     listed = (value or {}).get("items")
     items = [i for i in listed if isinstance(i, dict)] if isinstance(listed, list) else []
     if count > 1:
         # `type`, because True is equal to 1.
-        items = [i for i in items if type(i.get("row")) is int and i["row"] == number]
+        found = [i["row"] if type(i.get("row")) is int else None for i in items]
+        if 0 in found:
+            # Every number may be one too low, which would bind items to the wrong rows.
+            number = number - 1 if found == [*range(count)] else -1
+        items = [i for i, row in zip(items, found, strict=True) if row == number]
     return items[0] if len(items) == 1 else None
 
 

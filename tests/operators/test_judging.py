@@ -103,6 +103,17 @@ def test_an_item_is_bound_by_a_whole_number_that_occurs_once(items, found):
     assert item_about(None, 2, 2) is None
 
 
+@pytest.mark.parametrize(
+    ("numbers", "found"),
+    [([0, 1, 2], ["a", "b", "c"]), ([0, 1], [None] * 3), ([0, 1, 3], [None] * 3),
+     ([1, 0, 2], [None] * 3), ([1, 2, 3], ["a", "b", "c"]), ([2, 1, 3], ["b", "a", "c"])],
+)  # fmt: skip
+def test_rows_numbered_from_0_are_bound_to_no_other_row(numbers, found):
+    items = [{"row": n, "label": label} for n, label in zip(numbers, "abc", strict=False)]
+    about = [item_about({"items": items}, number, 3) for number in (1, 2, 3)]
+    assert [item and item["label"] for item in about] == found
+
+
 def test_true_is_no_row_number():
     assert item_about({"items": [{"row": True}]}, 1, 2) is None
 
@@ -200,7 +211,7 @@ async def test_several_rows_are_asked_in_one_call_with_rotated_order(tmp_path):
         lambda items: [*items[:-1], {**items[-1], "row": str(items[-1]["row"])}],
         lambda items: [*items[:-1], {**items[-1], "row": 99}],
         lambda items: [*items[:-1], {**items[-1], "label": "merry"}],
-        lambda items: [{**item, "row": item["row"] - 1} for item in items],
+        lambda items: [{**item, "row": item["row"] - 1} for item in items[::-1]],
         lambda items: [],
         lambda items: "none",
     ],
@@ -221,10 +232,20 @@ async def test_rows_without_a_valid_item_are_asked_again_alone(tmp_path, spoil):
     assert calls[1] >= 4
     again = labels.filter(labels["request_ids"].list.len() == 2)
     assert again.height == calls[1]
-    if spoil([{"row": 1, "label": "x"}, {"row": 2, "label": "y"}])[0:1] != [{"row": 0}]:
-        right = labels["label"] == labels["intended_label"]
-        assert right.sum() >= labels.height - 12
-    assert labels["label"].null_count() == 0
+    assert labels["label"].to_list() == labels["intended_label"].to_list()
+
+
+async def test_rows_numbered_from_0_get_their_own_labels(tmp_path):
+    def answer(request, block):
+        value = judging(request, truth)
+        value["items"] = [{**item, "row": item["row"] - 1} for item in value["items"]]
+        return value
+
+    model = reading(answer)
+    made = await tables_of(spec_of(tmp_path, SEVERAL), model)
+    labels = made["labels"].table
+    assert labels["label"].to_list() == labels["intended_label"].to_list()
+    assert {len(block_of(r)["rows"]) for r in model.history if r.schema_name == "label"} == {4}
 
 
 async def test_a_call_without_an_answer_is_asked_row_by_row(tmp_path):
