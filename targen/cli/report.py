@@ -17,6 +17,7 @@ from targen.cli.base import app, report_errors
 from targen.errors import TableError, TargenError
 from targen.settings import variable
 from targen.steps import CORRECTED_SET
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.quality.inputs import ReportInputs
@@ -110,7 +111,8 @@ def report(
     stem = file_content.stem(file.name)
     named = {f"{stem}.report.{suffix}": content for suffix, content in files.items()}
     replace_together(output, stem, named, "targen report")
-    typer.echo(f"{inputs.rows.height:,} rows of {file.name}: {made.json['verdict']['short']}")
+    count = plural(inputs.rows.height, "row")
+    typer.echo(f"{count} of {file.name}: {made.json['verdict']['short']}")
     missed = [gate for gate in made.json["gates"] if gate["passed"] is not True]
     for item in (*missed, *made.json["findings"]):
         typer.echo(f"  {item['text']} {item.get('action', '')}".rstrip())
@@ -238,7 +240,7 @@ def _read_as(file: Mapping[str, Any]) -> str:
         name if column in (name, None) else f"{name} (column {column})"
         for name, column in file["columns"].items()
     ]
-    parts = [f"Read {file['name']}: {file['rows']:,} rows", ", ".join(columns)]
+    parts = [f"Read {file['name']}: {plural(file['rows'], 'row')}", ", ".join(columns)]
     if file["separated_by"]:
         parts.append(f"cells separated by {file['separated_by']}")
     empty = ", ".join(f"{name} {count:,}" for name, count in file["empty"].items())

@@ -17,6 +17,7 @@ from targen.tasks.recipe import Recipe
 from targen.tasks.spec import TaskSpec
 from targen.tasks.targets import reason_not_refinable
 from targen.tasks.yamlfile import YamlFile
+from targen.wording import plural
 
 
 @dataclass
@@ -128,8 +129,8 @@ def _task(found: Checked, spec: TaskSpec) -> None:
     given = len(spec.given_rows)
     if spec.own_rows and given < spec.rows:
         warnings.append(
-            f"{spec.rows_file} has {given} rows, fewer than the {spec.rows} that `rows` asks for; "
-            "the data set will be smaller"
+            f"{spec.rows_file} has {plural(given, 'row')}, fewer than the {spec.rows} that `rows` "
+            "asks for; the data set will be smaller"
         )
     if warnings:
         found.warnings[spec.name] = warnings

@@ -182,7 +182,8 @@ def _lines_of_json(path: Path, content: str) -> Rows:
             continue
         row = _parsed(text, f"{path}, line {line}", "Write one JSON object per line.")
         if not isinstance(row, dict):
-            raise TableError(f"{path}, line {line}: a row must be a JSON object.")
+            hint = " Let the name of a list end in .json." if isinstance(row, list) else ""
+            raise TableError(f"{path}, line {line}: a row must be a JSON object.{hint}")
         rows.append(row)
         places.append(line)
     return Rows(path.name, _columns(path, rows), places, "line")

@@ -79,8 +79,10 @@ def shaped(rows: Rows, spec: TaskSpec, mapped: Mapped, *, to_report: bool = Fals
         made[name] = pl.Series(name, values, dtype=FIELD_DTYPES[field.type])
     if spec.answer.kind != "none":
         made[LABEL] = _labels(rows, LABEL, spec, mapped, to_report)
+        # A column that is a text of the rows is no reading of their label.
+        texts = {source_of(rows, name, mapped) for name in spec.fields}
         for name in READINGS if to_report else ():
-            if source_of(rows, name, mapped) is not None:
+            if source_of(rows, name, mapped) not in {None, *texts}:
                 made[name] = _labels(rows, name, spec, mapped, to_report)
     return pl.DataFrame(made)
 

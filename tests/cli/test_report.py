@@ -243,3 +243,11 @@ def test_rows_with_faults_are_listed(place: Path) -> None:
     for metric in ("refusals", "exact_duplicates", "near_duplicates", "odd_texts"):
         counted = sum(metric in row["faults"].split("; ") for row in found.values())
         assert counted == round(share[metric] * 41), metric
+
+
+def test_a_text_may_be_called_like_a_reading_of_the_label(place: Path) -> None:
+    (place / "one.csv").write_text("intended_label,label\nBuy milk today,do\n")
+    said = told(place / "one.csv", "--text", "intended_label")
+    read = "Read one.csv: 1 row; intended_label_ (column intended_label), label;"
+    assert read in said
+    assert "1 row of one.csv: " in said

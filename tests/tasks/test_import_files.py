@@ -151,7 +151,7 @@ def test_numbers_of_classes_are_read_as_their_names(tmp_path):
         ("t.csv", b"a,b\n1,2\n1,\xe4\n", "not UTF-8: line 3 contains the byte 0xe4"),
         ("t.jsonl", b'{"a": "\xff"}\n', "not UTF-8: line 1"),
         ("t.jsonl", '{"a": 1}\n{"a": \n', "line 2 is not valid JSON"),
-        ("t.jsonl", "[1]", "line 1: a row must be a JSON object"),
+        ("t.jsonl", "[1]", r"line 1: a row must be a JSON object\. Let the name .* in \.json"),
         ("t.jsonl", "[" * 100_000, "line 1 is not valid JSON"),
         ("t.csv", "a,b\n1,2\n3\n", "line 3 has 1 cells, but the header has 2"),
         ("t.csv", 'a,b\n"x"y,2\n', "line 2: the row cannot be read"),
