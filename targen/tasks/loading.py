@@ -28,7 +28,7 @@ from targen.tasks.recipe import (
 )
 from targen.tasks.registry import operator_of, resolve
 from targen.tasks.sections import Gate
-from targen.tasks.spec import Attached, TaskSpec
+from targen.tasks.spec import ROWS_AT_MOST, Attached, TaskSpec
 from targen.tasks.yamlfile import Loc, YamlFile, nearest, validate, validate_partly
 
 _PACKAGE = Path(targen.__file__).parent
@@ -385,6 +385,12 @@ def _load(
     recipe = _with_profiles(recipe, _profiles(recipe, endpoints_file, profile))
     spec = task_files.with_examples(task_files.with_vocabularies(spec, file), file)
     if rows is not None:
+        if not 1 <= rows <= ROWS_AT_MOST:
+            # A plan has an entry for each row.
+            raise SpecError(
+                f"{name}: {rows:,} rows are asked for, but a task has 1 to {ROWS_AT_MOST:,}; "
+                f"check {variable('rows')} or --rows"
+            )
         spec = spec.model_copy(update={"rows": rows})
     ancestors = _ancestors(name, files)
     spec.attach(

@@ -5,6 +5,7 @@ import pytest
 from targen.errors import SpecError
 from targen.tasks.checks import seed_warnings
 from targen.tasks.loading import load_task, load_task_names, load_tasks
+from targen.tasks.spec import ROWS_AT_MOST
 from tests.support.specs import MOOD, RECIPES, TASKS, spec_of, write_task
 
 
@@ -24,6 +25,9 @@ def test_every_label_has_a_definition_apart_from_its_constraint():
 def test_rows_can_be_overridden(tmp_path):
     assert spec_of(tmp_path).rows == 8
     assert spec_of(tmp_path, rows=3).rows == 3
+    for rows in (0, ROWS_AT_MOST + 1):
+        with pytest.raises(SpecError, match="a task has 1 to 10,000,000; check TARGEN_ROWS"):
+            spec_of(tmp_path, rows=rows)
 
 
 @pytest.mark.parametrize(
