@@ -16,6 +16,7 @@ from pathlib import Path
 
 from targen import files
 from targen.errors import TargenError
+from targen.settings import expanded
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -39,7 +40,8 @@ def prepare() -> Path:
     Raises:
         TargenError: the folder cannot be created or written.
     """
-    home = Path(os.environ.get("DAGSTER_HOME") or ROOT / ".dagster_home").expanduser().absolute()
+    named = os.environ.get("DAGSTER_HOME") or str(ROOT / ".dagster_home")
+    home = expanded("DAGSTER_HOME", named).absolute()
     os.environ["DAGSTER_HOME"] = str(home)
     # Dagster's databases and logs have samples of rows, and get their permissions from the umask.
     os.umask(0o777 & ~files.folder_mode())

@@ -29,6 +29,26 @@ def _text(variable: str, value: str) -> str:
     return value
 
 
+def expanded(variable: str, value: str) -> Path:
+    """Return the path of a folder, with the home of a user in place of `~` and `~user`.
+
+    Raises:
+        TargenError: there is no such user.
+    """
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise TargenError(
+            f"{variable}: {value[:80]!r} begins with ~, but that user has no home folder here."
+        ) from None
+
+
+def _folders(variable: str, value: str) -> str:
+    for folder in value.split(","):
+        expanded(variable, folder.strip())
+    return value
+
+
 def _count(variable: str, value: str) -> int:
     digits = value.strip()
     # No count has more; Python refuses to convert more than 4,300.
@@ -136,6 +156,7 @@ class Settings:
         "TARGEN_DATA_DIR",
         "Where tables and reports are stored: a folder, or s3://bucket/prefix.",
         "data",
+        _folders,
     )
     store_url: str | None = _setting(
         "TARGEN_STORE_URL",
@@ -150,6 +171,7 @@ class Settings:
         "Folders whose Python code tasks may run as plug-ins, separated by commas; their "
         "subfolders count as well. The default is none. Installed packages need no setting.",
         "",
+        _folders,
     )
     references_dir: str | None = _setting(
         "TARGEN_REFERENCES_DIR",

@@ -40,6 +40,15 @@ def test_values_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.expectations is False and Settings().expectations is True
 
 
+@pytest.mark.parametrize("name", ["TARGEN_DATA_DIR", "TARGEN_PLUGINS"])
+def test_the_home_of_nobody_is_one_error(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "~no-such-user/data")
+    with pytest.raises(TargenError, match=rf"{name}: '~no-such-user/data' begins with ~"):
+        Settings.from_environment()
+    monkeypatch.setenv(name, "~/data")
+    Settings.from_environment()
+
+
 def test_the_mode_is_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Settings.from_environment().mode == "live"
     monkeypatch.setenv("TARGEN_MODE", "batch")

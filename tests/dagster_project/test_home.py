@@ -35,6 +35,12 @@ def test_several_processes_share_an_empty_home(tmp_path: Path) -> None:
     assert settings["telemetry"] == {"enabled": False} and settings["nux"] == {"enabled": False}
 
 
+def test_the_home_of_nobody_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "~no-such-user/home")
+    with pytest.raises(TargenError, match="DAGSTER_HOME: '~no-such-user/home' begins with ~"):
+        home.prepare()
+
+
 def test_settings_that_are_there_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
