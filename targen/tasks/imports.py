@@ -238,7 +238,9 @@ def _reader(
         if optional and empty(value):
             return None
         try:
-            if isinstance(value, bool) or int(value) != float(value):
+            found = int(value)
+            # A float does not hold every integer.
+            if isinstance(value, bool) or not (isinstance(value, int | str) or found == value):
                 raise ValueError
         except (TypeError, ValueError, OverflowError):
             raise _WrongError(f"must be a whole number, found {_shown(value)}") from None

@@ -104,6 +104,10 @@ def test_lists_numbers_and_choices(tmp_path):
     spans = {"start1": "2", "end1": 3, "start2": 0.0, "end2": 1}
     made = read_file(jsonl(tmp_path, wic | spans), real_task("wic"), PLAIN)
     assert made.select("start1", "end1", "start2", "end2").row(0) == (2, 3, 0, 1)
+    # A float holds neither of them.
+    large = {"start1": str(2**53 + 1), "end1": 2**63 - 1}
+    made = read_file(jsonl(tmp_path, wic | spans | large), real_task("wic"), PLAIN)
+    assert made.select("start1", "end1").row(0) == (2**53 + 1, 2**63 - 1)
     with pytest.raises(TableError, match="'start1' must be a whole number, found '2.5'"):
         read_file(jsonl(tmp_path, wic | spans | {"start1": "2.5"}), real_task("wic"), PLAIN)
     with pytest.raises(TableError, match="'end1' must be a whole number of at most 64 bits, found"):
