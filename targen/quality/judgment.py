@@ -76,7 +76,7 @@ def duplicates(collector: MetricCollector) -> list[Found]:
     level = "bad" if value >= NEAR[2] else "warn" if value >= NEAR[1] else "note"
     alike = "are near duplicates of an earlier row"
     if top.metric == "edited_copies":
-        alike = "copy an earlier row with a few changed words"
+        alike = "nearly duplicate an earlier row, with a few words changed"
     text = f"{percent(value)} of the rows {alike}."
     return [(level, text, top.metric, value)]
 

@@ -50,7 +50,7 @@ def test_what_is_to_act_on_comes_first():
 def test_copies_with_changed_words_are_not_called_near_duplicates():
     near, copies = Measure("near_duplicates", 0.1, 20), Measure("edited_copies", 0.2, 20)
     found = texts(sheet_of(Measure("near_duplicates", 0.0, 20), copies))
-    assert "20% of the rows copy an earlier row with a few changed words." in found
+    assert "20% of the rows nearly duplicate an earlier row, with a few words changed." in found
     assert "10% of the rows are near duplicates of an earlier row." in texts(sheet_of(near))
 
 
