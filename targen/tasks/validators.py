@@ -74,12 +74,35 @@ _OPEN_QUESTION: Final = {
 }
 
 
+_CLAUSES: Final = {"when", "where"}
+"""Question words that also begin a clause, as in "when it rains, do the trains run"."""
+_LEFT_OPEN: Final = {"what", "who", "whom", "which"}
+_AUXILIARY: Final = {
+    *("is", "are", "was", "were", "am", "do", "does", "did", "has", "have", "had", "can", "could"),
+    *("will", "would", "shall", "should", "may", "might", "must"),
+}
+_ANSWERED: Final = re.compile(r"\?\W*(yes|no|true|false)\b", re.IGNORECASE)
+
+
 @validator("yes_no_question", text=False)
 def yes_no_question(row: Row, roles: Mapping[str, str]) -> str | None:
-    """The question can be answered with yes or no: it begins with no English question word."""
-    first = words(row[roles["text"]])[:1]
-    if _OPEN_QUESTION.intersection(first):
-        return f"{roles['text']} begins with '{first[0]}', so yes and no do not answer it"
+    """The question can be answered with yes or no, and is not answered in the text itself.
+
+    English question words are looked for at the beginning of the text, after an introductory
+    phrase ("in soccer, what ..."), and at the end ("... is called what").
+    """
+    name, text = roles["text"], str(row[roles["text"]])
+    if found := _ANSWERED.search(text):
+        return f"{name} goes on with '{found[1]}' after the question, which answers it"
+    first, _, rest = text.partition(",")
+    begins, goes_on = words(first)[:1], words(rest)[:1]
+    clause = _CLAUSES.issuperset(begins) and _AUXILIARY.intersection(goes_on)
+    if _OPEN_QUESTION.intersection(begins) and not clause:
+        return f"{name} begins with '{begins[0]}', so yes and no do not answer it"
+    if _OPEN_QUESTION.intersection(goes_on) and not _AUXILIARY.intersection(begins):
+        return f"{name} asks '{goes_on[0]}', so yes and no do not answer it"
+    if _LEFT_OPEN.intersection(last := words(text)[-1:]):
+        return f"{name} ends with '{last[0]}', so yes and no do not answer it"
     return None
 
 

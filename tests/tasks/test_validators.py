@@ -93,6 +93,14 @@ def test_differ_folds_case_and_space():
         ("What is the nature of the universe?", False),
         ("how important is movement in soccer", False),
         ("  Who's the author?", False),
+        ("When it rains, do the trains run?", True),
+        ("When it rains, how do the trains run?", False),
+        ("In soccer, what is the main way goals are scored?", False),
+        ("does the film, which won a prize, have a sequel", True),
+        ("Is rugby played by teams of thirteen, which are called what?", False),
+        ("Is it safe? Yes, as per the passage.", False),
+        ("Is it safe? No one was hurt.", False),
+        ("is there no way back", True),
     ],
 )
 def test_a_question_that_yes_does_not_answer_is_rejected(question, fits):
