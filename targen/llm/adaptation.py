@@ -134,6 +134,18 @@ class Adapter:
         self._own_limits[id(request)] = request, min(own, most), times + 1
         return True
 
+    def of_an_outage(self, reply: Reply) -> Reply:
+        """Return what a reply means after the endpoint has answered.
+
+        A proxy whose server restarts answers with a page of its own: 404, or a redirect. Only an
+        error that names the model is about the request.
+        """
+        away = reply.code == 404 or 300 <= reply.code < 400
+        if reply.kind != "endpoint" or not away or not self._answered:
+            return reply
+        named = re.search(r"\b(?:model|deployment|endpoints?)\b", reply.words, re.IGNORECASE)
+        return reply if named else replace(reply, kind="transient")
+
     def fatal_error(self, request: Request, reply: Reply) -> EndpointError | None:
         """Return why no request will be answered; None if only this one is not."""
         if self._unpaid(request, reply):

@@ -212,6 +212,7 @@ class Pipeline:
         try:
             body, call.profile = self._adapter.body(call.request)
             reply, headers = await self._client.chat(body, key, timeout_s)
+            reply = self._adapter.of_an_outage(reply)
         except BaseException:
             self._limiter.lost(slot)
             raise

@@ -3,6 +3,7 @@ import gc
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -322,6 +323,26 @@ async def test_a_quota_used_up_in_the_middle_ends_the_run(settings: Any, status:
         with pytest.raises(EndpointError, match="quota is used up"):
             await ask(settings(endpoint), requests(500))
         assert len(endpoint.bodies) < 100
+
+
+@pytest.mark.parametrize(
+    ("away", "status"),
+    [
+        (lambda: web.Response(status=404, text="404 page not found"), "ok"),
+        (lambda: web.Response(status=302, headers={"Location": "https://down.example/"}), "ok"),
+        (lambda: failure(404, "The model `m` does not exist"), "failed"),
+    ],
+)
+async def test_a_proxy_whose_server_restarts_loses_no_rows(
+    settings: Any, away: Any, status: str
+) -> None:
+    def answer(body: Any, endpoint: Endpoint) -> Any:
+        return completion(GOOD) if not 20 < len(endpoint.bodies) <= 26 else away()
+
+    async with Endpoint(answer) as endpoint:
+        outcomes, _ = await ask(settings(endpoint), requests(60))
+        counts = Counter(outcome.status for outcome in outcomes)
+        assert counts == ({"ok": 60} if status == "ok" else {"ok": 54, "failed": 6})
 
 
 async def test_a_wrong_key_names_its_variable_in_one_line(settings: Any) -> None:
