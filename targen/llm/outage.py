@@ -64,6 +64,8 @@ class Outage:
         self._pause_s = 0.0
         self._probe_at = 0.0
         self._reminded_at = -math.inf
+        # Answers between the refusals do not reset it.
+        self._limit_told_at = -math.inf
 
     @property
     def down(self) -> bool:
@@ -101,6 +103,12 @@ class Outage:
             raise EndpointError(
                 f"{self._problem}: {self._address} has refused every call because of "
                 f"its rate limit for {lasted:.0f} s: {_short(reply.words)}."
+            )
+        wait = max(lasted, reply.retry_after or 0.0)
+        if wait >= _REMIND_S and now - self._limit_told_at >= _REMIND_S:
+            self._limit_told_at = now
+            LOGGER.warning(
+                "%s has a rate limit (%s): waiting for it", self._address, _short(reply.words)
             )
 
     def failed(

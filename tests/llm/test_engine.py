@@ -532,3 +532,19 @@ async def test_an_endpoint_that_answered_an_earlier_step_is_waited_for(settings:
     async with Endpoint(port=port):
         outcomes, _ = await task
     assert {outcome.status for outcome in outcomes} == {"ok"}
+
+
+@pytest.mark.parametrize(("wait", "said"), [(None, False), (5.0, False), (600.0, True)])
+def test_a_long_wait_for_a_rate_limit_is_reported_once(
+    caplog: pytest.LogCaptureFixture, wait: float | None, said: bool
+) -> None:
+    followed = outage.Outage("it", 300.0)
+    reply = Reply("throttled", words="Tokens per day: try again later", code=429, retry_after=wait)
+    for now in (0.5, 1.0, 2.0):
+        followed.throttled(now, reply)
+        followed.good(now)
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["it has a rate limit (Tokens per day: try again later): waiting for it"] * said
+    for now in (100.0, 131.0):
+        followed.throttled(now, reply)
+    assert len(caplog.records) == (3 if said else 1)
