@@ -25,6 +25,7 @@ ACTIONS: Final[Mapping[str, str]] = {
     "near_duplicates": "Keep one row of each group of near duplicates.",
     "edited_copies": "Keep one row of each group of near duplicates.",
     "contamination": "Drop the copies before you test on the reference.",
+    "label_entropy": "Write each label in one way if they mean the same.",
     "label_share": "Add rows with the rare labels.",
     "shortcut": "Rewrite or replace rows until this part alone no longer predicts the label.",
     "word_log_odds": "Remove these words, or use them with all labels: they give the label away.",

@@ -60,6 +60,24 @@ def balance(collector: MetricCollector) -> list[Found]:
     return [(level, text, "label_share", high - 1 / len(counts))]
 
 
+def spellings(collector: MetricCollector) -> list[Found]:
+    """Return the labels that differ only in case or spaces; they are counted as different ones."""
+    labels = collector.details.get("labels")
+    if labels is None:
+        return []
+    counts = dict(zip(labels["names"], labels["counts"], strict=True))
+    alike: dict[str, list[str]] = {}
+    for name in counts:
+        alike.setdefault(" ".join(name.casefold().split()), []).append(name)
+    groups = [names for names in alike.values() if len(names) > 1]
+    if not groups:
+        return []
+    said = "; ".join(" and ".join(f"“{n}” ({counts[n]:,})" for n in names) for names in groups)
+    text = f"Labels that differ only in case or spaces count as different ones: {said}."
+    lesser = sum(sum(counts[n] for n in g) - max(counts[n] for n in g) for g in groups)
+    return [("warn", text, "label_entropy", 3 * lesser / max(sum(counts.values()), 1))]
+
+
 def duplicates(collector: MetricCollector) -> list[Found]:
     """Return the share of near duplicates: by characters, or by words in order if that is more."""
     near, copies = collector.get("near_duplicates"), collector.get("edited_copies")

@@ -32,6 +32,7 @@ def findings(
         *rules.from_shares(collector),
         *judgment.label_quality(inputs, collector),
         *judgment.balance(collector),
+        *judgment.spellings(collector),
         *judgment.duplicates(collector),
         *judgment.shortcuts(inputs, collector),
         *judgment.diversity(collector),

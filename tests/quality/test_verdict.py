@@ -29,6 +29,21 @@ def test_evenness_of_labels_in_words(counts, wanted):
     assert any(wanted in text for text in texts(sheet))
 
 
+def test_labels_that_differ_only_in_case_or_spaces_are_named():
+    names = ["Question", "question", "not  urgent", "not urgent", "other"]
+    sheet = sheet_of(labels={"names": names, "counts": [3, 1200, 2, 4, 5]})
+    found = verdict.findings(inputs(20), sheet)
+    (one,) = [item for item in found if item["metric"] == "label_entropy"]
+    assert one["text"] == (
+        "Labels that differ only in case or spaces count as different ones: “Question” (3) and "
+        "“question” (1,200); “not  urgent” (2) and “not urgent” (4)."
+    )
+    assert (one["level"], one["at"]) == ("warn", "balance")
+    assert one["action"] == "Write each label in one way if they mean the same."
+    sheet = sheet_of(labels={"names": ["a", "b"], "counts": [3, 3]})
+    assert not any("differ only" in text for text in texts(sheet))
+
+
 def test_what_is_to_act_on_comes_first():
     sheet = sheet_of(
         Measure("exact_duplicates", 0.05, 20),
