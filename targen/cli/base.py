@@ -176,15 +176,15 @@ def _task_arguments(
     return *folders, rows or read.rows, references, Path(read.endpoints_file), profile
 
 
-def tasks() -> "dict[str, TaskSpec]":
-    """Return every task by name.
+def tasks() -> "tuple[dict[str, TaskSpec], list[str]]":
+    """Return every valid task by name, and the problems of the other files.
 
     Raises:
-        SpecError: a file is invalid.
+        SpecError: a recipe is invalid, or there is no task file.
     """
-    from targen.tasks.loading import load_tasks  # noqa: PLC0415 - a quick command needs none
+    from targen.tasks.loading import valid_tasks  # noqa: PLC0415 - a quick command needs none
 
-    return load_tasks(*_task_arguments())
+    return valid_tasks(*_task_arguments())
 
 
 def task(name: str, rows: int | None = None, folder: Path | None = None) -> "TaskSpec":

@@ -9,9 +9,11 @@ import typer
 
 from targen.cli import base
 from targen.cli.base import app, report_errors
-from targen.errors import StoreError
+from targen.errors import SpecError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from targen.store.completions import Store
     from targen.tables.files import Tables
     from targen.tasks.spec import TaskSpec
@@ -24,7 +26,14 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the tasks: rows, state, cost, last report and failed gates."""
-    tables, specs = base.tables(), base.tasks().values()
+    tasks, problems = base.tasks()
+    _list(list(tasks.values()), made, as_json)
+    if problems:
+        raise SpecError("\n".join(problems))
+
+
+def _list(specs: "Sequence[TaskSpec]", made: bool, as_json: bool) -> None:
+    tables = base.tables()
     with ExitStack() as stack:
         # Only the dates of the reports come from the store.
         opened = None

@@ -247,6 +247,25 @@ def load_tasks(
     Raises:
         SpecError: the problems of all files, one per line.
     """
+    tasks, problems = valid_tasks(tasks_dir, recipes_dir, rows, references, endpoints_file, profile)
+    if problems:
+        raise SpecError("\n".join(problems))
+    return tasks
+
+
+def valid_tasks(
+    tasks_dir: Path,
+    recipes_dir: Path,
+    rows: int | None = None,
+    references: Path | None = None,
+    endpoints_file: Path | None = None,
+    profile: Profile | None = None,
+) -> tuple[dict[str, TaskSpec], list[str]]:
+    """Return the tasks of a folder that can be loaded, like `load_tasks`, and all problems.
+
+    Raises:
+        SpecError: a recipe is wrong, or the folder does not exist or contains no task.
+    """
     recipes = load_recipes(recipes_dir)
     files, broken = _read_files(tasks_dir)
     tasks: dict[str, TaskSpec] = {}
@@ -256,9 +275,7 @@ def load_tasks(
             tasks[name] = _load(name, files, recipes, rows, references, endpoints_file, profile)
         except SpecError as error:
             problems.append(str(error))
-    if problems:
-        raise SpecError("\n".join(problems))
-    return tasks
+    return tasks, problems
 
 
 def load_task(

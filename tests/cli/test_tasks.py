@@ -173,6 +173,19 @@ def test_tasks_that_were_not_made_are_listed(tmp_path: Path) -> None:
     assert line["state"] == "not made" and line["rows"] is None
 
 
+def test_a_broken_file_hides_no_other_task_from_the_list(tmp_path: Path) -> None:
+    write_task(tmp_path / "tasks")
+    (tmp_path / "tasks" / "half.yaml").write_text("name: half\n")
+    (tmp_path / "tasks" / "open.yaml").write_text("name: [open\n")
+    for words in (["list"], ["list", "--json"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 1
+        assert "mood" in result.stdout
+        assert "half.yaml: title: this required key is missing" in result.stderr
+        assert "open.yaml:2: not valid YAML" in result.stderr
+    assert [line["task"] for line in json.loads(result.stdout)] == ["mood"]
+
+
 def test_the_plan_of_a_task(tmp_path: Path) -> None:
     write_task(tmp_path / "tasks")
     found = json.loads(told("show", "mood", "--json", "--rows", "60"))
