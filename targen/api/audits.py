@@ -54,7 +54,8 @@ def audit(row: str | Mapping[str, Any], data: Generated | None = None) -> RowAud
     """Trace a row to the calls that produced it, and recompute everything that leads to it.
 
     Args:
-        row: its `instance_id`, or a row with it, such as `data.rows.row(0, named=True)`.
+        row: its `instance_id`, or a row with it, such as `data.rows.row(0, named=True)`. Only the
+            id is read.
         data: the result of `generate`; None for rows of the data folder.
 
     Raises:

@@ -170,14 +170,15 @@ def _given(
     """Return a function that puts the arguments of `generate` into the default settings."""
     if model == SIMULATOR and (base_url or api_key):
         raise SpecError(f'model="{SIMULATOR}" has no endpoint; leave out base_url and api_key.')
-    if model is not None and not model.strip():
-        raise SpecError("`model` is empty; name a model of the endpoint.")
+    if model is not None and not (isinstance(model, str) and model.strip()):
+        raise SpecError(f"`model` must name a model of the endpoint, not {model!r}.")
     if model is None and base_url and not base.settings().model:
         raise SpecError('`base_url` needs a model: pass model="..." or set TARGEN_MODEL.')
-    if budget_usd is not None and not 0 <= budget_usd < float("inf"):
+    number = isinstance(budget_usd, int | float)
+    if budget_usd is not None and not (number and 0 <= budget_usd < float("inf")):
         raise SpecError(f"`budget_usd` must be an amount such as 2.50, not {budget_usd!r}.")
-    if concurrency is not None and concurrency < 1:
-        raise SpecError(f"`concurrency` must be at least 1, not {concurrency!r}.")
+    if concurrency is not None and not (isinstance(concurrency, int) and concurrency >= 1):
+        raise SpecError(f"`concurrency` must be a whole number of at least 1, not {concurrency!r}.")
     values = {
         "base_url": base_url,
         "api_key": api_key,

@@ -11,6 +11,7 @@ import typer
 
 from targen.cli import base
 from targen.cli.base import app, report_errors
+from targen.wording import plural
 
 if TYPE_CHECKING:
     from targen.operators.estimate import SettingsOf
@@ -57,7 +58,8 @@ def _settings(spec: "TaskSpec") -> "SettingsOf":
 
 def _show(found: "Preview") -> None:
     simulated = ", simulated" if any(call.simulated for call in found.calls) else ""
-    _head(f"{found.task}: preview of {found.wanted} rows by recipe {found.recipe}{simulated}")
+    count = plural(found.wanted, "row")
+    _head(f"{found.task}: preview of {count} by recipe {found.recipe}{simulated}")
     shown: set[str] = set()
     rows = found.kept or found.rows
     # The rows come last, because a terminal shows the end.

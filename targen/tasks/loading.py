@@ -109,6 +109,8 @@ def _extended(name: str, files: Mapping[str, YamlFile], chain: tuple[str, ...] =
     parent = file.data.get("extends")
     if parent is None:
         return file.data
+    if not isinstance(parent, str):
+        raise SpecError(f"{file.where(('extends',))}: give the name of one task")
     if parent not in files:
         raise SpecError(f"{file.where(('extends',))}: no task '{parent}'; {nearest(parent, files)}")
     if parent in (*chain, name):

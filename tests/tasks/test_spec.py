@@ -236,6 +236,11 @@ MISTAKES = {
         "extends: moood",
         ["mood.yaml:4: extends", "no task 'moood'", "did you mean 'mood'?"],
     ),
+    "extends a list": (
+        "rows: 8",
+        "extends: [mood]",
+        ["mood.yaml:4: extends: give the name of one task"],
+    ),
     "extends itself": ("rows: 8", "extends: mood", ["circular", "mood -> mood"]),
     "a vocabulary file outside the folder": (
         "rows: 8",
