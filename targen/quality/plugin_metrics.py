@@ -1,5 +1,7 @@
 """Metrics of plug-ins in a report."""
 
+import math
+from numbers import Real
 from typing import Any
 
 from targen.errors import PluginError
@@ -49,6 +51,9 @@ def _checked(one: PluginMetric, inputs: ReportInputs) -> list[Measure]:
             raise PluginError(f"{start} a figure of the metric '{figure.metric}'.")
         if figure.slice in slices:
             raise PluginError(f"{start} two figures of the slice '{figure.slice}'.")
+        for value in (figure.value, figure.low, figure.high):
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
+                raise PluginError(f"{start} {value!r}, which is no finite number, nor None.")
         if one.share and figure.value is not None and not 0 <= figure.value <= 1:
             raise PluginError(f"{start} {figure.value:g}, which is not a share from 0 to 1.")
         slices.add(figure.slice)
