@@ -202,27 +202,27 @@ def test_a_metric_that_fails_is_not_measured(folder: Path) -> None:
         "odd": "[Measure('other', 0.5, 1)]",
         "large": "[Measure('large', 1.5, 1)]",
         "fine": "[Measure('fine', 0.5, 2, 'glad')]",
-        "words": "[Measure('words', '0.5', 2)]",
+        "spelled": "[Measure('spelled', '0.5', 2)]",
         "nan": "[Measure('nan', float('nan'), 2)]",
     }.items():
         code += f"@metric('{name}', words='w', says='s', share=True)\n"
         code += f"def {name}(inputs):\n    return {body}\n"
     spec = load(folder, HEAD + code, "plugins:\n  folder: plugins\n"
-                "  metrics: [broken, odd, fine, words, nan]\n"
+                "  metrics: [broken, odd, fine, spelled, nan]\n"
                 "gates: [{metric: large, at_most: 0.5}]\n")  # fmt: skip
     rows = pl.DataFrame({"note": ["x"], "label": ["glad"]})
     inputs = ReportInputs("mood", "", "", {"note": "text"}, "class", {"corrected_set": rows},
                           plugin_metrics=spec.plugin_metrics)  # fmt: skip
     collector = MetricCollector()
     names = [one["name"] for one in measure(inputs, collector)]
-    assert names == ["broken", "odd", "fine", "words", "nan", "large"]
+    assert names == ["broken", "odd", "fine", "spelled", "nan", "large"]
     assert [(one.metric, one.slice) for one in collector.measures] == [("fine", "glad")]
     assert collector.skipped["broken"] == (
         "plugins/own.py:5: the metric 'broken' failed: ZeroDivisionError: division by zero"
     )
     assert "a figure of the metric 'other'" in collector.skipped["odd"]
     assert "1.5, which is not a share" in collector.skipped["large"]
-    assert "returned '0.5', which is no finite number" in collector.skipped["words"]
+    assert "returned '0.5', which is no finite number" in collector.skipped["spelled"]
     assert "returned nan, which is no finite number" in collector.skipped["nan"]
 
 
