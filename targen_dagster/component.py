@@ -152,11 +152,19 @@ def _parsed(given: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _check_prefix(prefix: list[str], folder: Path) -> None:
-    """Check that no component beside this one has the same prefix; Dagster names no file.
+    """Check the parts of the prefix, and that no component beside this one has the same.
+
+    Dagster's own errors name no file.
 
     Raises:
-        SpecError: another component has it.
+        SpecError: a part cannot begin a name in Dagster, or another component has the prefix.
     """
+    wrong = next((part for part in prefix if not re.fullmatch(r"[A-Za-z0-9_]+", part)), None)
+    if wrong is not None:
+        raise SpecError(
+            f"{folder}/defs.yaml: key_prefix: each part must be letters, digits and _, "
+            f"not {wrong!r}."
+        )
     same = []
     for path in sorted(folder.parent.glob("*/defs.yaml")):
         try:

@@ -41,6 +41,8 @@ def built(folder: Path, **attributes: Any) -> Any:
         ({"task": {"title": "x"}}, "defs/x/defs.yaml: task.name: a task needs a name"),
         ({"task": {**TASK, "name": "../../x"}}, "task.name: a task needs a name"),
         ({"task": {**TASK, "fields": {}}}, "defs/x/defs.yaml: task.fields"),
+        ({"task": TASK, "key_prefix": ["a-b"]}, "defs.yaml: key_prefix: each part must be letters"),
+        ({"task": TASK, "key_prefix": ["nlp", ""]}, "letters, digits and _, not ''."),
         ({"task": TASK, "settings": {"modle": "m"}}, "no such setting; did you mean 'mode"),
         ({"task": TASK, "settings": {"rows": "many"}}, "settings.rows must be a whole number"),
         (
