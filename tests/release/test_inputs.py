@@ -39,7 +39,7 @@ def gate(metric: str, passed: bool | None, severity: str = "error") -> dict[str,
 def test_a_gate_that_is_not_passed_is_named(rte: Made, passed: bool | None) -> None:
     rewrite(rte, gates=[gate("kappa", True), gate("rows", passed)], passed={"rows": False})
     with pytest.raises(
-        ReleaseError, match=r"^rte is not released: gate rows: rows: 5; wanted at most 4\. Mend"
+        ReleaseError, match=r"^rte is not released: gate rows: rows: 5; wanted at most 4\. Fix"
     ):
         rte.gathered()
 

@@ -17,7 +17,8 @@ POSTGRES = os.environ.get("TARGEN_TEST_POSTGRES", "")
 def own_database() -> str:
     """Make a database of our own: other tests empty the one that is named."""
     url = sa.make_url(POSTGRES)
-    server = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    # By way of the server's own database: another test cuts the connections to the one named.
+    server = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.exec_driver_sql("DROP DATABASE IF EXISTS holds WITH (FORCE)")
         connection.exec_driver_sql("CREATE DATABASE holds")
