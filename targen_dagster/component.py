@@ -35,7 +35,9 @@ class _Scaffolder(Scaffolder):
         """Write the file."""
         if request.scaffold_format != "yaml":
             raise TargenError("TargenComponent is scaffolded as YAML: omit --format.")
-        text = _SCAFFOLD.format(type=request.type_name, name=request.target_path.name.lower())
+        # It is the prefix of the keys, too, which can have no `-`.
+        name = re.sub(r"[^a-z0-9]+", "_", request.target_path.name.lower()).strip("_") or "task"
+        text = _SCAFFOLD.format(type=request.type_name, name=name)
         file = request.target_path / "defs.yaml"
         before = file.read_text(encoding="utf-8") + "---\n" if request.append else ""
         write_file(file, (before + text).encode(), "path", private=False)

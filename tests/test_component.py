@@ -95,11 +95,13 @@ def test_settings_take_precedence_over_the_environment(
 
 
 def test_the_scaffold_is_a_task(tmp_path: Path) -> None:
-    target = tmp_path / "Orders"
+    target = tmp_path / "Late-Orders.2"
     _Scaffolder().scaffold(
         ScaffoldRequest("targen_dagster.TargenComponent", target, "yaml", None, NoParams())
     )
-    task = yaml.safe_load((target / "defs.yaml").read_text())["attributes"]["task"]
+    attributes = yaml.safe_load((target / "defs.yaml").read_text())["attributes"]
+    assert attributes["key_prefix"] == ["late_orders_2"]
+    task = attributes["task"]
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks/orders.yaml").write_text(yaml.safe_dump(task, sort_keys=False))
-    assert load_tasks(tmp_path / "tasks", RECIPES)["orders"].title == "Urgency of a message"
+    assert load_tasks(tmp_path / "tasks", RECIPES)["late_orders_2"].title == "Urgency of a message"
