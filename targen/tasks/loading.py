@@ -1,7 +1,7 @@
 """Reads and checks the folders of tasks and recipes."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,26 +74,41 @@ def load_recipes(folder: Path) -> dict[str, Recipe]:
     Raises:
         SpecError: the problems of all files, one per line.
     """
+    recipes, problems = _valid_recipes(folder)
+    if problems:
+        raise SpecError("\n".join(problems))
+    return recipes
+
+
+def _valid_recipes(folder: Path) -> tuple[dict[str, Recipe], list[str]]:
+    """Return the recipes of a folder that can be used, like `load_recipes`, and all problems.
+
+    Raises:
+        SpecError: the folder does not exist.
+    """
     if folder == Path(default("recipes_dir")) and not folder.is_dir():
         folder = next(filter(Path.is_dir, SHIPPED), folder)
     if not folder.is_dir():
         raise SpecError(f"{folder}: the folder of recipes does not exist; set TARGEN_RECIPES_DIR")
     plugins = installed()
     recipes: dict[str, Recipe] = {}
+    unusable: set[str] = set()
     problems: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
         try:
             file = YamlFile(path)
             recipe = with_plugins(validate(Recipe, file.data, file), plugins.operators)
-            problems += check_steps(recipe, file, plugins)
-            if recipe.name in recipes:
-                problems.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
-            recipes[recipe.name] = recipe
         except SpecError as error:
             problems.append(str(error))
-    if problems:
-        raise SpecError("\n".join(problems))
-    return recipes
+            continue
+        found = check_steps(recipe, file, plugins)
+        if recipe.name in recipes:
+            found.append(f"{file.where(('name',))}: another recipe is named '{recipe.name}'")
+        if found:
+            problems += found
+            unusable.add(recipe.name)
+        recipes[recipe.name] = recipe
+    return {name: one for name, one in recipes.items() if name not in unusable}, problems
 
 
 def _merged(base: Any, child: Any) -> Any:
@@ -266,12 +281,12 @@ def valid_tasks(
     """Return the tasks of a folder that can be loaded, like `load_tasks`, and all problems.
 
     Raises:
-        SpecError: a recipe is wrong, or the folder does not exist or contains no task.
+        SpecError: a folder does not exist, or contains no task.
     """
-    recipes = load_recipes(recipes_dir)
+    recipes, problems = _valid_recipes(recipes_dir)
     files, broken = _read_files(tasks_dir)
     tasks: dict[str, TaskSpec] = {}
-    problems = [*broken.values()]
+    problems += broken.values()
     for name in sorted(files):
         try:
             tasks[name] = _load(name, files, recipes, rows, references, endpoints_file, profile)
@@ -300,8 +315,8 @@ def load_task(
     if name not in files:
         unknown = f"{tasks_dir}: no task '{name}'; {nearest(name, files)}"
         raise SpecError(broken.get(name, unknown))
-    recipes = load_recipes(recipes_dir)
-    return _load(name, files, recipes, rows, references, endpoints_file, profile)
+    recipes, wrong = _valid_recipes(recipes_dir)
+    return _load(name, files, recipes, rows, references, endpoints_file, profile, wrong)
 
 
 def load_task_file(
@@ -330,8 +345,8 @@ def load_task_file(
         files, broken = _read_files(path.parent)
         if not isinstance(name, str) or path.stem in broken:
             raise SpecError(broken.get(path.stem, f"{path}: a task needs a `name` that is text"))
-        recipes = load_recipes(recipes_dir)
-        return _load(name, files, recipes, rows, references, endpoints_file, profile)
+        recipes, wrong = _valid_recipes(recipes_dir)
+        return _load(name, files, recipes, rows, references, endpoints_file, profile, wrong)
     except SpecError as error:
         hint = "For a report alone, add `report_only: true`; then `fields` and `answer` are enough."
         raise SpecError(f"{error}\n{hint}") from None
@@ -361,9 +376,9 @@ def load_task_data(
         raise SpecError("task: name: a task needs a `name` that is text")
     # A task that extends none needs no folder.
     files = _read_files(tasks_dir)[0] if "extends" in file.data else {}
-    recipes = load_recipes(recipes_dir)
+    recipes, wrong = _valid_recipes(recipes_dir)
     files = {**files, name: file}
-    return _load(name, files, recipes, rows, references, endpoints_file, profile)
+    return _load(name, files, recipes, rows, references, endpoints_file, profile, wrong)
 
 
 def _load(
@@ -374,7 +389,13 @@ def _load(
     references: Path | None,
     endpoints_file: Path | None,
     profile: Profile | None,
+    wrong_recipes: Sequence[str] = (),
 ) -> TaskSpec:
+    """Return one task; `wrong_recipes` are the problems to show if its recipe is not in `recipes`.
+
+    Raises:
+        SpecError: the task or its recipe is wrong.
+    """
     file = files[name]
     if own_data.REPORT_ONLY in file.data:
         raise SpecError(
@@ -393,6 +414,7 @@ def _load(
     if recipe is None:
         hint = nearest(spec.recipe_name, recipes)
         problems.append(f"{file.where(('recipe',))}: unknown recipe '{spec.recipe_name}'; {hint}")
+        problems += wrong_recipes
     else:
         recipe = with_plugins(with_overrides(recipe, spec.steps), spec.plugin_set.operators)
         step_problems = check_steps(recipe, file, spec.plugin_set)

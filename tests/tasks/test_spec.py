@@ -1,5 +1,7 @@
 """Tasks: what loads, and what every mistake in a file says."""
 
+import shutil
+
 import pytest
 
 from targen.errors import SpecError
@@ -397,6 +399,23 @@ def test_extends_in_a_circle_of_two(tmp_path):
     write_task(tmp_path, "name: b\nextends: a\n", "b")
     with pytest.raises(SpecError, match="circular: a -> b -> a"):
         load_task("a", tmp_path, RECIPES)
+
+
+def test_a_broken_recipe_is_an_error_of_the_tasks_that_use_it_alone(tmp_path):
+    shutil.copytree(RECIPES, tmp_path / "recipes")
+    (tmp_path / "recipes/mine.yaml").write_text("name: [mine\n")
+    again = (RECIPES / "zerogen.yaml").read_text()
+    (tmp_path / "recipes/zerogen-again.yaml").write_text(again)
+    tasks = tmp_path / "tasks"
+    write_task(tasks)
+    assert load_task("mood", tasks, tmp_path / "recipes").recipe.name == "targen"
+    for recipe, said in {
+        "mine": "mine.yaml:2: not valid YAML",
+        "zerogen": "another recipe",
+    }.items():
+        write_task(tasks, MOOD.replace("rows: 8", f"rows: 8\nrecipe: {recipe}"))
+        with pytest.raises(SpecError, match=said):
+            load_task("mood", tasks, tmp_path / "recipes")
 
 
 def test_an_unknown_task_gets_the_nearest_name():
