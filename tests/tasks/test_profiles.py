@@ -176,6 +176,6 @@ def test_the_settings_reach_tasks_of_runs_and_of_commands(
     monkeypatch.setenv("TARGEN_SAMPLING", "temperature=0.3,top_k=7")
     monkeypatch.setenv("TARGEN_REASONING_TOKENS", "900")
     folder = task_folder(Settings.from_environment())
-    for spec in (base.task("mood"), base.tasks()["mood"], folder.load("mood")):
+    for spec in (base.task("mood"), base.tasks()[0]["mood"], folder.load("mood")):
         found = params(spec)
         assert (found.temperature, found.extra, found.reasoning_tokens) == (0.3, {"top_k": 7}, 900)
