@@ -53,7 +53,7 @@ def _checked(one: PluginMetric, inputs: ReportInputs) -> list[Measure]:
             raise PluginError(f"{start} two figures of the slice '{figure.slice}'.")
         for value in (figure.value, figure.low, figure.high):
             if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
-                raise PluginError(f"{start} {value!r}, which is no finite number, nor None.")
+                raise PluginError(f"{start} {value!r}; return a finite number or None.")
         if one.share and figure.value is not None and not 0 <= figure.value <= 1:
             raise PluginError(f"{start} {figure.value:g}, which is not a share from 0 to 1.")
         slices.add(figure.slice)

@@ -222,8 +222,8 @@ def test_a_metric_that_fails_is_not_measured(folder: Path) -> None:
     )
     assert "a figure of the metric 'other'" in collector.skipped["odd"]
     assert "1.5, which is not a share" in collector.skipped["large"]
-    assert "returned '0.5', which is no finite number" in collector.skipped["spelled"]
-    assert "returned nan, which is no finite number" in collector.skipped["nan"]
+    assert "returned '0.5'; return a finite number or None" in collector.skipped["spelled"]
+    assert "returned nan; return a finite number or None" in collector.skipped["nan"]
 
 
 def run_with_package(folder: Path, code: str) -> str:
